@@ -1,0 +1,7 @@
+//! Package identity, version ordering, advisory formats, index and matching.
+//!
+//! No kube, no async, no clock, no network: bytes and values in, values out. Everything that is parsed here comes from
+//! strangers, so every parser has limits, and says which one was hit.
+
+pub mod package;
+pub mod notice;

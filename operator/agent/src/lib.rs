@@ -1,0 +1,1 @@
+//! Scan and patch one node.

@@ -1,0 +1,3 @@
+//! The `hozen` command.
+
+fn main() {}

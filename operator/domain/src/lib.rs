@@ -1,0 +1,1 @@
+//! Every decision. World in, Decision out. No kube, no async, no clock.

@@ -1,0 +1,1 @@
+//! Builders and oracles for tests. Never shipped.
