@@ -3,5 +3,5 @@
 //! No kube, no async, no clock, no network: bytes and values in, values out. Everything that is parsed here comes from
 //! strangers, so every parser has limits, and says which one was hit.
 
-pub mod package;
 pub mod notice;
+pub mod package;

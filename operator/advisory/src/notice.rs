@@ -4,18 +4,24 @@ use jiff::{Timestamp, civil::Date};
 use smol_str::SmolStr;
 
 /// One security notice (DSA, RHSA, GHSA, …); the CVEs are its aliases. OSV's vocabulary.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notice {
     /// The notice's own id, as published: `DSA-6123-1`.
     pub id: SmolStr,
-    /// Other names of the same weakness, CVE ids first.
+    /// Other names of the *same* weakness (OSV `aliases`), CVE ids first. Notices merge by these.
     pub aliases: Vec<SmolStr>,
+    /// Ids that it fixes or stems from without being the same (OSV `upstream` and `related`), CVE ids first: an
+    /// erratum that closes four CVEs names them here. Joined with KEV and EPSS, never merged by.
+    pub related: Vec<SmolStr>,
     /// One line.
     pub summary: String,
     /// Security or bugfix.
     pub kind: NoticeKind,
-    /// CVSS vectors as published, any version.
+    /// CVSS vectors as published, any version; those of single packages are in [`Affected::severity`].
     pub severity: Vec<String>,
+    /// The publisher's own word for how bad it is (`Important`, `medium`), where it gives one. Errata of the RPM
+    /// distributions often have nothing else.
+    pub rated: Option<Rating>,
     /// What is known of attacks.
     pub exploitation: Exploitation,
     /// Packages and the ranges of their versions that are affected.
@@ -26,10 +32,29 @@ pub struct Notice {
     pub mitigations: Vec<Mitigation>,
     /// When it was published, as the source claims.
     pub published: Option<Timestamp>,
+    /// When it was last changed, as the source claims; must not go backwards between two epochs of a feed (I-22).
+    pub modified: Option<Timestamp>,
     /// When it was withdrawn, if so: it then matches nothing.
     pub withdrawn: Option<Timestamp>,
     /// Where it came from.
     pub source: Source,
+}
+
+impl Notice {
+    /// Every CVE that it stands for: its own id, its aliases, then what it is related to; each once.
+    pub fn cves(&self) -> impl Iterator<Item = &SmolStr> {
+        let mut seen = Vec::new();
+        std::iter::once(&self.id)
+            .chain(&self.aliases)
+            .chain(&self.related)
+            .filter(move |id| {
+                let new = id.starts_with("CVE-") && !seen.contains(id);
+                if new {
+                    seen.push(*id);
+                }
+                new
+            })
+    }
 }
 
 /// Security weakness or ordinary defect.
@@ -40,6 +65,23 @@ pub enum NoticeKind {
     Security,
     /// Fixes a defect.
     Bugfix,
+}
+
+/// How bad a weakness is, in the words of CVSS's qualitative scale.
+///
+/// Red Hat's words map as its own documentation equates them: Important is High, Moderate is Medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rating {
+    /// No effect.
+    None,
+    /// 0.1 to 3.9.
+    Low,
+    /// 4.0 to 6.9.
+    Medium,
+    /// 7.0 to 8.9.
+    High,
+    /// 9.0 to 10.0.
+    Critical,
 }
 
 /// What is known of attacks.
@@ -63,7 +105,7 @@ pub struct KnownExploited {
 }
 
 /// One affected package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Affected {
     /// OSV ecosystem with release: `Debian:12`, `AlmaLinux:9`, `PyPI`.
     pub ecosystem: SmolStr,
@@ -73,15 +115,43 @@ pub struct Affected {
     pub ranges: Vec<Range>,
     /// Versions listed one by one.
     pub versions: Vec<SmolStr>,
+    /// CVSS vectors of this package alone.
+    pub severity: Vec<String>,
+    /// Ranges of Git commits that the publisher gave: no installed version can be compared with them. Where there
+    /// is nothing else the package is *unknown*, not unaffected.
+    pub commit_ranges: u32,
 }
 
-/// One interval of affected versions, in the ecosystem's ordering.
+/// What orders the versions of a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VersionOrder {
+    /// The ecosystem's own rules (OSV type `ECOSYSTEM`).
+    #[default]
+    Ecosystem,
+    /// SemVer 2.0, whatever the ecosystem (OSV type `SEMVER`).
+    SemVer,
+}
+
+/// One interval of affected versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
+    /// What orders its versions.
+    pub order: VersionOrder,
     /// First affected version; `0` is before every version.
     pub introduced: SmolStr,
     /// How the interval ends.
     pub end: RangeEnd,
+}
+
+impl Range {
+    /// From `introduced` to `end`, in the ecosystem's own ordering.
+    pub fn new(introduced: impl Into<SmolStr>, end: RangeEnd) -> Self {
+        Self {
+            order: VersionOrder::Ecosystem,
+            introduced: introduced.into(),
+            end,
+        }
+    }
 }
 
 /// How an interval of affected versions ends.
@@ -91,6 +161,8 @@ pub enum RangeEnd {
     Fixed(SmolStr),
     /// Last version that is affected; the fix is not named.
     LastAffected(SmolStr),
+    /// First version of which nothing is said (OSV `limit`); it is not named as a fix.
+    Limit(SmolStr),
     /// No fix is known.
     Open,
 }
