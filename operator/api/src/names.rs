@@ -1,0 +1,112 @@
+//! Names that more than one part has to spell alike: labels, annotations, finalizers, field managers, condition types and reasons.
+
+/// API group of every kind.
+pub const GROUP: &str = "hozen.dev";
+/// API version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` as manifests carry it.
+pub const API_VERSION: &str = "hozen.dev/v1alpha1";
+/// Category under which `kubectl get hozen` lists every kind.
+pub const CATEGORY: &str = "hozen";
+
+/// Labels.
+pub mod label {
+    /// Baseline that an object belongs to.
+    pub const BASELINE: &str = "hozen.dev/baseline";
+    /// Feed that an Advisory came from.
+    pub const FEED: &str = "hozen.dev/feed";
+    /// First 32 hex digits of a digest (a whole one is too long for a label's value).
+    pub const DIGEST: &str = "hozen.dev/digest";
+    /// Change request that an object was made for.
+    pub const CHANGE_REQUEST: &str = "hozen.dev/change-request";
+    /// Node that an object was made for.
+    pub const NODE: &str = "hozen.dev/node";
+    /// Marks pods of Hozen itself, which a drain leaves alone.
+    pub const COMPONENT: &str = "hozen.dev/component";
+}
+
+/// Annotations and taints.
+pub mod annotation {
+    /// Ownership record on a Node: JSON of rollout uid, node uid, plan digest, epoch, previously unschedulable.
+    pub const OWNER: &str = "hozen.dev/owner";
+    /// Mark on a Node that a person has to look at.
+    pub const NEEDS_ATTENTION: &str = "hozen.dev/needs-attention";
+    /// Name and path of the Git source of a workload, where its GitOps tool does not say.
+    pub const GIT_SOURCE: &str = "hozen.dev/git-source";
+    /// Taint on a node that Hozen is changing, and on one that is overdue where a Mitigation says so.
+    pub const TAINT: &str = "hozen.dev/maintenance";
+}
+
+/// Finalizers.
+pub mod finalizer {
+    /// On a Rollout that may hold cordons: released before it goes.
+    pub const ROLLOUT: &str = "hozen.dev/release-nodes";
+}
+
+/// Field managers of server-side apply: one for each controller, never one for each pod.
+pub mod manager {
+    /// Baselines' status.
+    pub const BASELINE: &str = "hozen-baseline";
+    /// Advisories' status, and the Advisories that feeds bring.
+    pub const ADVISORY: &str = "hozen-advisory";
+    /// Change requests and their status.
+    pub const CHANGE: &str = "hozen-change";
+    /// Rollouts, their status, and what they do to nodes.
+    pub const ROLLOUT: &str = "hozen-rollout";
+    /// `ManagedNodes` and `ManagedImages`.
+    pub const INVENTORY: &str = "hozen-inventory";
+    /// Feeds' status.
+    pub const FEED: &str = "hozen-feed";
+    /// The node's scanner.
+    pub const SCANNER: &str = "hozen-scanner";
+}
+
+/// Condition types.
+pub mod condition {
+    /// The object is in the state that its spec asks for (kstatus).
+    pub const READY: &str = "Ready";
+    /// Work towards the spec is going on (kstatus).
+    pub const RECONCILING: &str = "Reconciling";
+    /// Something stops the work that will not go away by itself (kstatus).
+    pub const STALLED: &str = "Stalled";
+    /// Every system of the baseline is as it must be.
+    pub const COMPLIANT: &str = "Compliant";
+    /// Deadlines will be met.
+    pub const ON_TIME: &str = "OnTime";
+    /// What came in is genuine.
+    pub const VERIFIED: &str = "Verified";
+    /// The feed's data are younger than its limit.
+    pub const FRESH: &str = "Fresh";
+    /// The needed approvals are there and count.
+    pub const APPROVED: &str = "Approved";
+    /// A person has to look.
+    pub const NEEDS_ATTENTION: &str = "NeedsAttention";
+}
+
+/// Condition reasons.
+pub mod reason {
+    /// Spec is valid and acted upon.
+    pub const VALID: &str = "Valid";
+    /// Spec contradicts itself or the cluster; the message says where.
+    pub const INVALID: &str = "Invalid";
+    /// Another Baseline of the same priority selects the same nodes: neither acts.
+    pub const TIE: &str = "EqualPriority";
+    /// A named object is not there.
+    pub const NOT_FOUND: &str = "ReferenceNotFound";
+    /// Nodes are below the baseline.
+    pub const NODES_BELOW: &str = "NodesBelow";
+    /// Nodes are above the baseline.
+    pub const NODES_ABOVE: &str = "NodesAbove";
+    /// Nodes do not report.
+    pub const NODES_UNKNOWN: &str = "NodesUnknown";
+    /// Every system is compliant, exempt or frozen.
+    pub const ALL_COMPLIANT: &str = "AllCompliant";
+    /// The feed's data are older than `maxAge`.
+    pub const STALE: &str = "Stale";
+    /// The plausibility fuse stopped automation.
+    pub const IMPLAUSIBLE: &str = "Implausible";
+    /// A signature, digest or schema was wrong.
+    pub const NOT_GENUINE: &str = "NotGenuine";
+    /// Some documents could not be read; the rest is used.
+    pub const DEGRADED: &str = "Degraded";
+}
