@@ -1,1 +1,22 @@
-//! Every decision. World in, Decision out. No kube, no async, no clock.
+//! Every decision of Hozen. World in, Decision out.
+//!
+//! No kube, no async, no clock, no I/O: what this crate does not depend on, it cannot do (`tests/tests/walls.rs` holds that).
+//! Waiting is a value ([`Hold`]), failing is an error, and everything decided carries the reasons that led to it.
+
+pub mod baseline;
+pub mod calendar;
+pub mod effect;
+pub mod governance;
+pub mod hold;
+pub mod node;
+pub mod plan;
+pub mod request;
+pub mod selector;
+pub mod units;
+pub mod workload;
+pub mod world;
+
+pub use effect::{Decision, Effect};
+pub use hold::Hold;
+pub use plan::Plan;
+pub use world::World;

@@ -1,0 +1,197 @@
+//! What a decision asks for: effects, each one conditional API call, and what is to be written down first.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    hold::Hold,
+    node::{Ended, JobKey, Ownership, Task},
+    plan::Plan,
+    request::{Cursor, Phase},
+    units::{Digest, Name, Uid},
+    workload::ImageTask,
+};
+
+/// What is to be written, then done, and why not more.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a decision that nobody acts on is lost"]
+pub struct Decision {
+    /// Progress to be written to status; an effect that it guards comes in a later pass, once it is seen.
+    pub records: Vec<Record>,
+    /// In order; each idempotent, each with a precondition.
+    pub effects: Vec<Effect>,
+    /// Why no more is started now; empty: nothing is held.
+    pub holds: Vec<Hold>,
+    /// When time alone could change the answer.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Decision {
+    /// Looks again no later than this.
+    pub fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Takes over what another decision found.
+    pub fn absorb(&mut self, other: Self) {
+        let Self {
+            records,
+            effects,
+            holds,
+            wake_at,
+        } = other;
+        self.records.extend(records);
+        self.effects.extend(effects);
+        self.holds.extend(holds);
+        if let Some(at) = wake_at {
+            self.wake(at);
+        }
+    }
+
+    /// Nothing to write and nothing to do.
+    pub fn is_quiet(&self) -> bool {
+        self.records.is_empty() && self.effects.is_empty()
+    }
+}
+
+/// Progress that cannot be observed again: goes to status before its effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Our work on a node; `None` ends it.
+    Task {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// New state.
+        task: Option<Task>,
+    },
+    /// How a change ended on a node.
+    Ended {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Request.
+        request: Uid,
+        /// How.
+        ended: Ended,
+    },
+    /// Our work on a workload; `None` ends it, with how.
+    ImageTask {
+        /// Workload, by key and uid.
+        workload: (Name, Uid),
+        /// New state.
+        task: Option<ImageTask>,
+    },
+    /// How a change ended on a workload.
+    ImageEnded {
+        /// Workload, by key and uid.
+        workload: (Name, Uid),
+        /// Request.
+        request: Uid,
+        /// How.
+        ended: Ended,
+    },
+    /// Where a rollout stands.
+    Cursor {
+        /// Rollout, by name and uid.
+        rollout: (Name, Uid),
+        /// New state.
+        cursor: Cursor,
+    },
+    /// Phase of a request.
+    Phase {
+        /// Request, by name and uid.
+        request: (Name, Uid),
+        /// New phase.
+        phase: Phase,
+        /// Why, in one line.
+        why: String,
+    },
+    /// A person has to look at a node (invariant 33); `None` clears it.
+    NeedsAttention {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Why.
+        why: Option<String>,
+    },
+}
+
+/// One conditional API call. It is safe to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Cordon and ownership record in one patch, if the node has the uid and neither yet (invariants 7, 24).
+    Claim {
+        /// Node.
+        node: Name,
+        /// What is written beside the cordon.
+        record: Ownership,
+    },
+    /// Every pod that must leave is asked to, by the eviction subresource (invariant 8).
+    Evict {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Budgets may be passed over: the approved plan says so.
+        force: bool,
+    },
+    /// A Job of ours, if there is none of this key yet.
+    StartJob {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Which.
+        job: JobKey,
+        /// Digest of the plan.
+        plan: Digest,
+        /// Transaction to be done or undone; empty for a reboot.
+        transaction: Digest,
+        /// Units to restart, for a restart.
+        units: Vec<SmolStr>,
+    },
+    /// A new scan is asked for.
+    RequestScan {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Its number.
+        scan: u64,
+    },
+    /// Uncordon and removal of the record in one patch, if the record is this rollout's (invariants 6, 7).
+    Release {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Rollout whose record is removed.
+        rollout: Uid,
+    },
+    /// The pod template moves from one digest to another, if it still names the first.
+    SetImage {
+        /// Workload, by key and uid.
+        workload: (Name, Uid),
+        /// Repository.
+        image: SmolStr,
+        /// Present digest.
+        from: SmolStr,
+        /// New digest.
+        to: SmolStr,
+    },
+    /// A new request, if there is none of this name.
+    CreateRequest {
+        /// Its name.
+        name: Name,
+        /// Its plan.
+        plan: Box<Plan>,
+        /// The request that it replaces.
+        supersedes: Option<Name>,
+        /// Why.
+        because: Option<String>,
+    },
+    /// A rollout for an approved request, if there is none.
+    CreateRollout {
+        /// Request, by name and uid.
+        request: (Name, Uid),
+        /// Digest of its plan.
+        digest: Digest,
+    },
+    /// Our taint on an overdue node.
+    Taint {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Set or lifted.
+        set: bool,
+    },
+}

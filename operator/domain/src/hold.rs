@@ -1,0 +1,459 @@
+//! Why nothing more is being done now, and what would end it. A closed list.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    calendar::Purpose,
+    plan::RoleCount,
+    units::{Name, Span, User},
+};
+
+/// A reason to wait. Every one tells what would end it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Everything is stopped in this cluster.
+    Halted {
+        /// What was written into the halt.
+        reason: String,
+    },
+    /// Admission policies are missing or altered (invariant 16).
+    AdmissionUnproven {
+        /// What is wrong.
+        what: String,
+    },
+    /// Clocks disagree (invariant 19).
+    ClockSkew {
+        /// Who against whom, and by how much.
+        what: String,
+    },
+    /// Two baselines of one priority select the same systems.
+    PriorityTie {
+        /// This one.
+        baseline: Name,
+        /// The other.
+        other: Name,
+        /// One of the systems.
+        example: Name,
+    },
+    /// The approval policy that the baseline names does not exist.
+    PolicyMissing {
+        /// Baseline.
+        baseline: Name,
+        /// Policy.
+        policy: Name,
+    },
+    /// People must agree.
+    AwaitingApproval {
+        /// Request.
+        request: Name,
+        /// Who is missing.
+        missing: Vec<RoleCount>,
+        /// When it is late, or ends.
+        until: Option<Timestamp>,
+    },
+    /// A standard change soaks before it approves itself.
+    AwaitingStandardSoak {
+        /// Request.
+        request: Name,
+        /// When it is through.
+        until: Timestamp,
+    },
+    /// Approvals ended or were withdrawn while the rollout ran.
+    ApprovalLost {
+        /// Request.
+        request: Name,
+        /// What happened to them.
+        why: String,
+    },
+    /// The mirror has not proven it yet.
+    AwaitingTest {
+        /// Request.
+        request: Name,
+        /// The mirror's baseline.
+        mirror: Name,
+        /// What is missing.
+        missing: String,
+    },
+    /// A lesser fix travels with the next rollup.
+    AwaitingBundle {
+        /// Baseline.
+        baseline: Name,
+        /// When the bundle is made.
+        until: Timestamp,
+        /// How many notices wait.
+        notices: u32,
+    },
+    /// No window is open.
+    AwaitingWindow {
+        /// What for.
+        purpose: Purpose,
+        /// When the next one opens that is long enough; none within two years.
+        until: Option<Timestamp>,
+        /// Time needed, where an open window was too short.
+        needed: Option<Span>,
+    },
+    /// A freeze is on.
+    Frozen {
+        /// Its name.
+        freeze: SmolStr,
+        /// Why it was declared.
+        reason: String,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// A window's own gate does not pass.
+    WindowGate {
+        /// Window.
+        window: SmolStr,
+        /// Gate.
+        gate: SmolStr,
+        /// What the evidence says.
+        why: String,
+    },
+    /// All slots are taken (invariants 1–3).
+    BudgetSpent {
+        /// Stage.
+        stage: SmolStr,
+        /// Slots.
+        max: u32,
+        /// Who has them, and why; the first few.
+        holders: Vec<(Name, String)>,
+    },
+    /// One more control-plane node would endanger the quorum (invariant 4).
+    ControlPlaneQuorum {
+        /// The node that waits.
+        node: Name,
+        /// Why.
+        why: String,
+    },
+    /// It is the last schedulable node of a role (invariant 5).
+    LastOfRole {
+        /// The node that waits.
+        node: Name,
+        /// The role.
+        role: SmolStr,
+    },
+    /// Another rollout works on the node (invariant 24).
+    NodeClaimed {
+        /// The node.
+        node: Name,
+        /// The other rollout.
+        by: Name,
+    },
+    /// The stage is done, and watched.
+    Soak {
+        /// Stage.
+        stage: SmolStr,
+        /// Until.
+        until: Timestamp,
+    },
+    /// Work is under way.
+    Working {
+        /// On which, and in which step; the first few.
+        nodes: Vec<(Name, String)>,
+        /// When it is too long.
+        until: Option<Timestamp>,
+    },
+    /// A gate has no positive evidence that is new enough (invariant 29).
+    GateNotPassed {
+        /// Gate.
+        gate: SmolStr,
+        /// What the evidence says.
+        why: String,
+        /// When waiting ends as a failure.
+        until: Option<Timestamp>,
+    },
+    /// More failures than allowed.
+    FailuresReached {
+        /// Stage.
+        stage: SmolStr,
+        /// Failed.
+        failed: u32,
+        /// Allowed.
+        max: u32,
+        /// The first, and what happened to it.
+        first: (Name, String),
+    },
+    /// Somebody paused it.
+    Paused {
+        /// Since.
+        since: Timestamp,
+        /// When an alert is raised.
+        alert_at: Timestamp,
+    },
+    /// Systems are away; everything else is done.
+    Offline {
+        /// Which; the first few.
+        nodes: Vec<Name>,
+        /// When the approval ends.
+        until: Option<Timestamp>,
+    },
+    /// A patch of the plan was declared bad.
+    BadPatch {
+        /// Package and version.
+        package: SmolStr,
+        /// Why.
+        reason: String,
+    },
+    /// The workload belongs to a GitOps tool, which would undo our change.
+    GitOpsOwned {
+        /// Workload.
+        workload: Name,
+        /// Tool and owner.
+        owner: String,
+        /// What to change where.
+        line: String,
+    },
+    /// A person uncordoned a node of ours, or cordoned it themselves (invariant 6).
+    HumanTookOver {
+        /// Node.
+        node: Name,
+    },
+    /// The last stage is done, and gates are still read.
+    Watch {
+        /// Until.
+        until: Timestamp,
+    },
+}
+
+impl Hold {
+    /// A closed set of reasons, for status, labels of metrics and tests.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Halted { .. } => "Halted",
+            Self::AdmissionUnproven { .. } => "AdmissionUnproven",
+            Self::ClockSkew { .. } => "ClockSkew",
+            Self::PriorityTie { .. } => "PriorityTie",
+            Self::PolicyMissing { .. } => "PolicyMissing",
+            Self::AwaitingApproval { .. } => "AwaitingApproval",
+            Self::AwaitingStandardSoak { .. } => "AwaitingStandardSoak",
+            Self::ApprovalLost { .. } => "ApprovalLost",
+            Self::AwaitingTest { .. } => "AwaitingTest",
+            Self::AwaitingBundle { .. } => "AwaitingBundle",
+            Self::AwaitingWindow { .. } => "AwaitingWindow",
+            Self::Frozen { .. } => "Frozen",
+            Self::WindowGate { .. } => "WindowGate",
+            Self::BudgetSpent { .. } => "BudgetSpent",
+            Self::ControlPlaneQuorum { .. } => "ControlPlaneQuorum",
+            Self::LastOfRole { .. } => "LastOfRole",
+            Self::NodeClaimed { .. } => "NodeClaimed",
+            Self::Soak { .. } => "Soak",
+            Self::Working { .. } => "Working",
+            Self::GateNotPassed { .. } => "GateNotPassed",
+            Self::FailuresReached { .. } => "FailuresReached",
+            Self::Paused { .. } => "Paused",
+            Self::Offline { .. } => "Offline",
+            Self::BadPatch { .. } => "BadPatch",
+            Self::GitOpsOwned { .. } => "GitOpsOwned",
+            Self::HumanTookOver { .. } => "HumanTookOver",
+            Self::Watch { .. } => "Watch",
+        }
+    }
+
+    /// When it ends by itself, if it does.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::AwaitingApproval { until, .. }
+            | Self::AwaitingWindow { until, .. }
+            | Self::Working { until, .. }
+            | Self::GateNotPassed { until, .. }
+            | Self::Offline { until, .. } => *until,
+            Self::AwaitingStandardSoak { until, .. }
+            | Self::AwaitingBundle { until, .. }
+            | Self::Frozen { until, .. }
+            | Self::Soak { until, .. }
+            | Self::Watch { until } => Some(*until),
+            Self::Halted { .. }
+            | Self::AdmissionUnproven { .. }
+            | Self::ClockSkew { .. }
+            | Self::PriorityTie { .. }
+            | Self::PolicyMissing { .. }
+            | Self::ApprovalLost { .. }
+            | Self::AwaitingTest { .. }
+            | Self::WindowGate { .. }
+            | Self::BudgetSpent { .. }
+            | Self::ControlPlaneQuorum { .. }
+            | Self::LastOfRole { .. }
+            | Self::NodeClaimed { .. }
+            | Self::FailuresReached { .. }
+            | Self::Paused { .. }
+            | Self::BadPatch { .. }
+            | Self::GitOpsOwned { .. }
+            | Self::HumanTookOver { .. } => None,
+        }
+    }
+
+    /// What would end it.
+    pub fn ended_by(&self) -> String {
+        match self {
+            Self::Halted { .. } => "hozen halt --lift".into(),
+            Self::AdmissionUnproven { .. } => {
+                "the chart's policies applied again (hozen doctor)".into()
+            }
+            Self::ClockSkew { .. } => "clocks set right".into(),
+            Self::PriorityTie {
+                baseline, other, ..
+            } => {
+                format!(
+                    "another priority on {baseline} or {other}, or selectors that do not overlap"
+                )
+            }
+            Self::PolicyMissing { policy, .. } => format!("an ApprovalPolicy named {policy}"),
+            Self::AwaitingApproval { request, .. } => format!("hozen approve {request}"),
+            Self::AwaitingStandardSoak { .. } => "the end of the soak".into(),
+            Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
+            Self::AwaitingTest { mirror, .. } => format!("the same transaction proven on {mirror}"),
+            Self::AwaitingBundle { .. } => "the next rollup".into(),
+            Self::AwaitingWindow { .. } => "the next window".into(),
+            Self::Frozen { freeze, .. } => format!("the end of the freeze {freeze}"),
+            Self::WindowGate { gate, .. } | Self::GateNotPassed { gate, .. } => {
+                format!("positive evidence for {gate}")
+            }
+            Self::BudgetSpent { .. } => "a slot set free".into(),
+            Self::ControlPlaneQuorum { .. } => "the other control-plane nodes Ready".into(),
+            Self::LastOfRole { role, .. } => format!("another schedulable node of role {role}"),
+            Self::NodeClaimed { by, .. } => format!("the end of {by}"),
+            Self::Soak { stage, .. } => format!("the end of the soak, or promoteThrough: {stage}"),
+            Self::Working { .. } => "the work's end".into(),
+            Self::FailuresReached { first, .. } => {
+                format!("accept-failure {0}, abort, or a repaired {0}", first.0)
+            }
+            Self::Paused { .. } => "paused: false".into(),
+            Self::Offline { .. } => "the nodes' return".into(),
+            Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
+            Self::GitOpsOwned { line, .. } => line.clone(),
+            Self::HumanTookOver { node } => {
+                format!("{node} handed back: uncordon it, or accept-failure {node}")
+            }
+            Self::Watch { .. } => "the end of the watch".into(),
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Halted { reason } => write!(f, "everything is halted: {reason}"),
+            Self::AdmissionUnproven { what } => {
+                write!(f, "admission policies are not as they must be: {what}")
+            }
+            Self::ClockSkew { what } => write!(f, "clocks disagree: {what}"),
+            Self::PriorityTie {
+                baseline,
+                other,
+                example,
+            } => {
+                write!(
+                    f,
+                    "{baseline} and {other} both select {example} with the same priority; neither acts"
+                )
+            }
+            Self::PolicyMissing { baseline, policy } => {
+                write!(
+                    f,
+                    "{baseline} names the approval policy {policy}, which does not exist"
+                )
+            }
+            Self::AwaitingApproval { missing, .. } => write!(f, "waits for {}", roles(missing)),
+            Self::AwaitingStandardSoak { .. } => {
+                f.write_str("standard change, approves itself after its soak")
+            }
+            Self::ApprovalLost { why, .. } => write!(f, "no longer approved: {why}"),
+            Self::AwaitingTest {
+                mirror, missing, ..
+            } => write!(f, "waits for the test on {mirror}: {missing}"),
+            Self::AwaitingBundle { notices, .. } => {
+                write!(
+                    f,
+                    "{notices} lesser notice{} for the next rollup",
+                    if *notices == 1 { " waits" } else { "s wait" }
+                )
+            }
+            Self::AwaitingWindow {
+                purpose,
+                until,
+                needed,
+            } => {
+                let what = match purpose {
+                    Purpose::Install => "a window",
+                    Purpose::Reboot => "a window for reboots",
+                };
+                write!(f, "waits for {what}")?;
+                if let Some(needed) = needed {
+                    write!(f, " (the open one ends too soon: a node may take {needed})")?;
+                }
+                if until.is_none() {
+                    f.write_str("; none opens within two years")?;
+                }
+                Ok(())
+            }
+            Self::Frozen { freeze, reason, .. } => write!(f, "freeze {freeze}: {reason}"),
+            Self::WindowGate { window, gate, why } => {
+                write!(f, "window {window} is kept shut by {gate}: {why}")
+            }
+            Self::BudgetSpent {
+                stage,
+                max,
+                holders,
+            } => {
+                write!(
+                    f,
+                    "{stage}: all {max} slots are taken by {}",
+                    listed(holders)
+                )
+            }
+            Self::ControlPlaneQuorum { node, why } => write!(f, "{node} waits: {why}"),
+            Self::LastOfRole { node, role } => {
+                write!(f, "{node} is the last schedulable node of role {role}")
+            }
+            Self::NodeClaimed { node, by } => write!(f, "{node} is being worked on by {by}"),
+            Self::Soak { stage, .. } => write!(f, "soak of {stage}"),
+            Self::Working { nodes, .. } => write!(f, "at work on {}", listed(nodes)),
+            Self::GateNotPassed { gate, why, .. } => write!(f, "gate {gate}: {why}"),
+            Self::FailuresReached {
+                stage,
+                failed,
+                max,
+                first,
+            } => {
+                write!(
+                    f,
+                    "{failed} of at most {max} failures in {stage}: {} ({})",
+                    first.0, first.1
+                )
+            }
+            Self::Paused { .. } => f.write_str("paused"),
+            Self::Offline { nodes, .. } => write!(f, "waits for {}", nodes.join(", ")),
+            Self::BadPatch { package, reason } => write!(f, "{package} is blocked: {reason}"),
+            Self::GitOpsOwned {
+                workload,
+                owner,
+                line,
+            } => write!(f, "{workload} belongs to {owner}: {line}"),
+            Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
+            Self::Watch { .. } => f.write_str("gates are watched after the last node"),
+        }
+    }
+}
+
+fn roles(missing: &[RoleCount]) -> String {
+    let parts: Vec<String> = missing
+        .iter()
+        .map(|role| format!("{} ({})", role.name, role.count))
+        .collect();
+    parts.join(", ")
+}
+
+fn listed(items: &[(Name, String)]) -> String {
+    let parts: Vec<String> = items
+        .iter()
+        .map(|(name, what)| format!("{name} ({what})"))
+        .collect();
+    parts.join(", ")
+}
+
+/// A user whose word does not count, and why: shown beside the approvals that do.
+pub type Discounted = (User, String);

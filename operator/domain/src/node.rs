@@ -1,0 +1,295 @@
+//! What is known of a node: the Node object, its scanner's report, and our own record of work on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    plan::Reachable,
+    selector::Labels,
+    units::{Digest, Name, Uid},
+};
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Name.
+    pub name: Name,
+    /// Uid of the Node object: rebuilt under the same name, it has another.
+    pub uid: Uid,
+    /// Labels; equal label sets share one allocation.
+    pub labels: Arc<Labels>,
+    /// Whether it belongs to the control plane.
+    pub control_plane: bool,
+    /// Zone (`topology.kubernetes.io/zone`).
+    pub zone: Option<SmolStr>,
+    /// Condition `Ready`.
+    pub ready: Ready,
+    /// Whether it is cordoned, and by whom.
+    pub cordon: Cordon,
+    /// It has a deletion timestamp.
+    pub deleting: bool,
+    /// `status.nodeInfo.bootID`.
+    pub boot_id: SmolStr,
+    /// `status.nodeInfo.kubeletVersion`.
+    pub kubelet_version: SmolStr,
+    /// `status.nodeInfo.containerRuntimeVersion`.
+    pub runtime_version: SmolStr,
+    /// What would have to move in a drain.
+    pub pods: Pods,
+    /// The scanner's latest report, or why there is none.
+    pub report: Report,
+    /// Number of the newest scan that was asked for.
+    pub scan_asked: u64,
+    /// Our work on it now; written to status before its effects.
+    pub task: Option<Task>,
+    /// Jobs of ours on it that still exist, by what they do.
+    pub jobs: BTreeMap<JobKey, Job>,
+    /// How earlier changes ended here, by uid of the request (invariants 15, 32).
+    pub ended: BTreeMap<Uid, Ended>,
+    /// Why a person has to look, if so (invariant 33).
+    pub needs_attention: Option<String>,
+}
+
+/// Condition `Ready` of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// True, since.
+    Yes(Timestamp),
+    /// False or unknown, since.
+    No(Timestamp),
+}
+
+/// Whether a node is cordoned, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cordon {
+    /// Pods may be placed on it, and no record of ours is on it.
+    None,
+    /// By us: the record stands beside it.
+    Ours(Ownership),
+    /// By somebody else.
+    Foreign,
+    /// Our record stands, but a person has uncordoned it: their will stands (invariant 6).
+    Lifted(Ownership),
+}
+
+/// The ownership record, written in one patch with the cordon (invariant 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// Uid of the rollout.
+    pub rollout: Uid,
+    /// Uid of the node.
+    pub node: Uid,
+    /// Digest of the plan.
+    pub plan: Digest,
+    /// Leader epoch of the writer.
+    pub epoch: u64,
+    /// It was unschedulable before us, so release leaves it so.
+    pub previously_unschedulable: bool,
+}
+
+/// Pods on a node, as a drain sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pods {
+    /// To be evicted.
+    pub movable: u32,
+    /// Of those: kept by a budget that allows no eviction, with its name.
+    pub blocked_by: Option<SmolStr>,
+    /// Of those: without controller or with an emptyDir.
+    pub unmanaged: u32,
+}
+
+/// The scanner's latest report, or why it cannot be used.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// Fresh enough, of this node's uid, digests verified.
+    Known(Arc<Inventory>),
+    /// Older than a day and a half, or older than the last thing that happened to the node.
+    Stale(Arc<Inventory>),
+    /// None, with the reason.
+    Missing(String),
+}
+
+impl Report {
+    /// The inventory if it may be used for decisions.
+    pub fn known(&self) -> Option<&Arc<Inventory>> {
+        match self {
+            Self::Known(inventory) => Some(inventory),
+            Self::Stale(_) | Self::Missing(_) => None,
+        }
+    }
+
+    /// The inventory, fresh or not: for people only.
+    pub fn latest(&self) -> Option<&Arc<Inventory>> {
+        match self {
+            Self::Known(inventory) | Self::Stale(inventory) => Some(inventory),
+            Self::Missing(_) => None,
+        }
+    }
+}
+
+/// A scanner's report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    /// Number of the scan request that it answers.
+    pub scan: u64,
+    /// When it was made, by the node's clock.
+    pub scanned_at: Timestamp,
+    /// Boot id at that time.
+    pub boot_id: SmolStr,
+    /// `ID` and `VERSION_ID` of os-release.
+    pub os_id: SmolStr,
+    /// See `os_id`.
+    pub os_version: SmolStr,
+    /// Running kernel.
+    pub kernel_running: SmolStr,
+    /// Newest installed kernel.
+    pub kernel_installed: SmolStr,
+    /// Digest of its package set.
+    pub package_set: Digest,
+    /// What its package manager would do.
+    pub transactions: Vec<Resolved>,
+    /// Units that still run replaced files.
+    pub stale_units: BTreeSet<SmolStr>,
+    /// Listening ports: `22/tcp`.
+    pub listening: BTreeSet<SmolStr>,
+    /// Why a reboot is due; empty: it is not.
+    pub reboot_because: Vec<SmolStr>,
+    /// Ready to receive patches, or why not (PROCESS 1.6).
+    pub unready: Vec<String>,
+    /// Free bytes where packages are unpacked.
+    pub disk_free_bytes: Option<u64>,
+    /// `Portable`, `Desktop`, `Server`, `Virtual`.
+    pub hardware: SmolStr,
+}
+
+/// A transaction that the node's package manager resolved without doing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What for: `security`, `all`, or the name of a resolve request (an advisory).
+    pub purpose: SmolStr,
+    /// The transaction, by digest.
+    pub transaction: Digest,
+    /// How many packages.
+    pub packages: u32,
+    /// Bytes to download.
+    pub download_bytes: u64,
+    /// Bytes more on disk afterwards, uninstall data included.
+    pub disk_bytes: u64,
+    /// Units that would run old code afterwards, and so restart.
+    pub restart: BTreeSet<SmolStr>,
+    /// Whether a reboot would be due.
+    pub reboot: bool,
+    /// Whether the previous versions can be brought back.
+    pub rollback: Reachable,
+}
+
+/// Our work on a node. In status before the effect that it guards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Rollout, by name and uid.
+    pub rollout: (Name, Uid),
+    /// Uid of its request.
+    pub request: Uid,
+    /// Digest of the plan.
+    pub plan: Digest,
+    /// Transaction to be done (for a rollback: to be undone).
+    pub transaction: Digest,
+    /// Where the work stands.
+    pub step: Step,
+    /// When this step was entered.
+    pub since: Timestamp,
+    /// Index of the stage that it was started in.
+    pub stage: usize,
+    /// Counts the Jobs of this step, from 1.
+    pub attempt: u32,
+    /// Boot id recorded before a reboot was asked for (invariant 27).
+    pub boot_before: Option<SmolStr>,
+    /// Reboots asked for under this plan (invariant 28).
+    pub reboots: u32,
+    /// Scan whose answer is waited for.
+    pub scan: Option<u64>,
+    /// Restarts of stale units asked for.
+    pub restarts: u32,
+    /// When the work began: the claim.
+    pub started: Timestamp,
+    /// Why it is being put back or rolled back, if so.
+    pub failure: Option<Failure>,
+}
+
+/// Where the work on a node stands. The order is the order of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Cordon and record are to be written.
+    Claim,
+    /// Pods are leaving.
+    Drain,
+    /// A snapshot is taken and proven.
+    Snapshot,
+    /// The transaction is being done.
+    Patch,
+    /// Stale units restart.
+    Restart,
+    /// Patched; the reboot waits for its own window, uncordoned.
+    AwaitReboot,
+    /// The node reboots.
+    Reboot,
+    /// A new scan is waited for.
+    Verify,
+    /// Evidence is waited for.
+    Gate,
+    /// The previous versions come back.
+    Rollback,
+    /// Cordon and record are to be removed.
+    Release,
+}
+
+/// What went wrong on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In which step.
+    pub step: Step,
+    /// What, in one line.
+    pub message: String,
+    /// Blocked rather than failed: nothing was changed on the node (a drain that a budget refused).
+    pub blocked: bool,
+}
+
+/// How a change ended on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A scan made after the step proved it, at that time.
+    Proven(Timestamp),
+    /// It failed; nothing was rolled back.
+    Failed(Timestamp, Failure),
+    /// It failed, and the previous versions are back.
+    RolledBack(Timestamp, Failure),
+    /// It was put back unchanged.
+    PutBack(Timestamp, Failure),
+}
+
+/// Which of our Jobs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobKey {
+    /// Uid of the request.
+    pub request: Uid,
+    /// What it does.
+    pub step: Step,
+    /// Attempt, from 1.
+    pub attempt: u32,
+}
+
+/// State of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// It runs, since.
+    Running(Timestamp),
+    /// It says that it succeeded: not proof of anything on the node (invariant 31).
+    Succeeded(Timestamp),
+    /// It failed, with a class and a line from its termination message.
+    Failed(Timestamp, String),
+}

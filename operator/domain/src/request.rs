@@ -1,0 +1,159 @@
+//! Change requests and rollouts as they stand in the cluster, and what is known of a notice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hozen_advisory::notice::Notice;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::{
+    plan::Plan,
+    units::{Digest, Name, Uid, User},
+};
+
+/// A change request.
+#[derive(Clone, Debug)]
+pub struct ChangeRequest {
+    /// Name: baseline and first digits of the digest, with `-2`, `-3` after one that ended.
+    pub name: Name,
+    /// Uid.
+    pub uid: Uid,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Its digest, recomputed by intake.
+    pub digest: Digest,
+    /// Who made it.
+    pub requested_by: User,
+    /// When: the server's timestamp.
+    pub created: Timestamp,
+    /// The request that this one replaces.
+    pub supersedes: Option<Name>,
+    /// Why it was made in place of that one.
+    pub because: Option<String>,
+    /// Users who cannot approve it, with why.
+    pub excluded: BTreeMap<User, String>,
+    /// Phase as last written.
+    pub phase: Phase,
+    /// When the phase was entered.
+    pub phase_since: Timestamp,
+    /// Due: the earliest of its advisories.
+    pub due: Option<Timestamp>,
+    /// The earliest instant at which we first saw one of its fixes.
+    pub first_seen: Timestamp,
+}
+
+/// Phase of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    /// Made, nothing asked yet.
+    Planned,
+    /// The mirror must prove it first.
+    AwaitingTest,
+    /// People must agree.
+    AwaitingApproval,
+    /// They did.
+    Approved,
+    /// Its rollout runs.
+    Running,
+    /// The last proofs are waited for.
+    Verifying,
+    /// Gates are still read.
+    Watching,
+    /// All done and proven.
+    Done,
+    /// Another request took its place.
+    Superseded,
+    /// Somebody said no.
+    Rejected,
+    /// Nobody decided in time, or an exception ended.
+    Expired,
+    /// Aborted or failed.
+    Failed,
+}
+
+impl Phase {
+    /// Whether nothing more will happen.
+    pub const fn ended(self) -> bool {
+        match self {
+            Self::Done | Self::Superseded | Self::Rejected | Self::Expired | Self::Failed => true,
+            Self::Planned
+            | Self::AwaitingTest
+            | Self::AwaitingApproval
+            | Self::Approved
+            | Self::Running
+            | Self::Verifying
+            | Self::Watching => false,
+        }
+    }
+}
+
+/// A rollout: the execution of one approved request.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// Name: the request's.
+    pub name: Name,
+    /// Uid.
+    pub uid: Uid,
+    /// The request, by name and uid.
+    pub request: (Name, Uid),
+    /// Digest of the plan.
+    pub digest: Digest,
+    /// What people want of it.
+    pub handle: Handle,
+    /// Where it stands.
+    pub cursor: Cursor,
+}
+
+/// What people want of a rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handle {
+    /// Paused since.
+    pub paused: Option<Timestamp>,
+    /// Ended early.
+    pub abort: bool,
+    /// Skips the rest of this stage's soak, nothing else.
+    pub promote_through: Option<SmolStr>,
+    /// Failures accepted, by node and uid, with who did.
+    pub accepted: BTreeMap<(Name, Uid), User>,
+}
+
+/// Where a rollout stands; in its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Index of the current stage; the number of stages when all are through.
+    pub stage: usize,
+    /// When the current stage was entered.
+    pub stage_since: Timestamp,
+    /// When the last system of the current stage was done: the soak counts from here.
+    pub stage_done: Option<Timestamp>,
+    /// When the first system was claimed.
+    pub started: Option<Timestamp>,
+    /// When the last system of the last stage was done: the watch counts from here.
+    pub finished: Option<Timestamp>,
+    /// When everything ended, watch included.
+    pub ended: Option<(Timestamp, RolloutEnd)>,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolloutEnd {
+    /// All proven.
+    Done,
+    /// Some are not, and their failure was accepted, or they never came back before the approval ended.
+    Partly,
+    /// Aborted.
+    Aborted,
+}
+
+/// A notice that we know, and what we remember of it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The notice.
+    pub notice: Arc<Notice>,
+    /// When we first saw a fix for it; none: there is none yet. The clock starts here (PROCESS 3.1).
+    pub fix_first_seen: Option<Timestamp>,
+    /// When we first saw the notice.
+    pub first_seen: Timestamp,
+}

@@ -1,0 +1,112 @@
+//! Images that run in the cluster and the workloads that use them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    node::Ended,
+    units::{Digest, Name, Uid},
+};
+
+/// An image in use, one per digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// `sha256:…`.
+    pub digest: SmolStr,
+    /// Repositories it is known under.
+    pub repositories: BTreeSet<SmolStr>,
+    /// Its package set from an SBOM, or why there is none.
+    pub packages: Result<Digest, String>,
+    /// Tag or version, for people.
+    pub tag: Option<SmolStr>,
+    /// When it was built or pushed, where known; among fixed digests the newest is chosen.
+    pub created: Option<Timestamp>,
+}
+
+/// A Deployment, StatefulSet, DaemonSet or CronJob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// `Deployment/shop/web`: kind, namespace, name.
+    pub key: Name,
+    /// Uid.
+    pub uid: Uid,
+    /// Namespace.
+    pub namespace: SmolStr,
+    /// Its containers' images, by container, init containers included.
+    pub containers: BTreeMap<SmolStr, ImageUse>,
+    /// Replicas wanted and ready with the present template.
+    pub replicas: Replicas,
+    /// Who owns the template, if not `kubectl`: then it is not fought.
+    pub managed_by: Option<GitOps>,
+    /// Our work on it.
+    pub task: Option<ImageTask>,
+    /// How earlier changes ended here.
+    pub ended: BTreeMap<Uid, Ended>,
+}
+
+/// What a container runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageUse {
+    /// `registry.example.com/shop/web`.
+    pub repository: SmolStr,
+    /// Tag as written in the template.
+    pub tag: Option<SmolStr>,
+    /// Digest as written in the template.
+    pub pinned: Option<SmolStr>,
+    /// Digest that runs.
+    pub running: Option<SmolStr>,
+}
+
+/// Replicas of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// Wanted.
+    pub wanted: u32,
+    /// Ready, of the present template.
+    pub ready: u32,
+}
+
+/// The tool that owns a workload's template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitOps {
+    /// `Helm`, `Argo CD`, `Flux`.
+    pub tool: SmolStr,
+    /// Its application or release.
+    pub owner: SmolStr,
+    /// File and line in Git where the image is named, where known: `apps/shop/web.yaml:23`.
+    pub line: Option<SmolStr>,
+}
+
+/// Our work on a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageTask {
+    /// Rollout, by name and uid.
+    pub rollout: (Name, Uid),
+    /// Uid of the request.
+    pub request: Uid,
+    /// Digest it came from, and goes to.
+    pub from: SmolStr,
+    /// See `from`.
+    pub to: SmolStr,
+    /// Since when.
+    pub since: Timestamp,
+    /// Index of the stage it was started in.
+    pub stage: usize,
+    /// Where the work stands.
+    pub step: ImageStep,
+}
+
+/// Where the work on a workload stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ImageStep {
+    /// The template is to be moved.
+    Move,
+    /// The workload's own rollout is watched.
+    Watch,
+    /// Evidence is waited for.
+    Gate,
+    /// The template is to be moved back.
+    MoveBack,
+}

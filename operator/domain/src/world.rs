@@ -1,0 +1,165 @@
+//! Everything that is known at one instant. Complete: what is missing is a value too.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hozen_advisory::package::{PackageSet, Transaction};
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    baseline::Baseline,
+    governance::{Approval, ApprovalPolicy},
+    node::Node,
+    request::{ChangeRequest, Known, Rollout},
+    units::{Digest, Name, Uid},
+    workload::{Image, Workload},
+};
+
+/// Everything that is known at one instant.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The instant.
+    pub now: Timestamp,
+    /// Uid of the namespace `kube-system`.
+    pub cluster: Uid,
+    /// Things that stop everything.
+    pub platform: Platform,
+    /// Baselines by name.
+    pub baselines: BTreeMap<Name, Arc<Baseline>>,
+    /// Approval policies by name.
+    pub policies: BTreeMap<Name, ApprovalPolicy>,
+    /// Notices by id.
+    pub notices: BTreeMap<Name, Known>,
+    /// Feeds by name.
+    pub feeds: BTreeMap<Name, Feed>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<Name, Node>,
+    /// Images by digest.
+    pub images: BTreeMap<SmolStr, Image>,
+    /// Workloads by key.
+    pub workloads: BTreeMap<Name, Workload>,
+    /// Package sets by digest.
+    pub package_sets: BTreeMap<Digest, Arc<PackageSet>>,
+    /// What the matcher found in each package set, by its digest.
+    pub findings: BTreeMap<Digest, Arc<[Finding]>>,
+    /// Transactions by digest.
+    pub transactions: BTreeMap<Digest, Arc<Transaction>>,
+    /// Requests by name, ended ones included.
+    pub requests: BTreeMap<Name, ChangeRequest>,
+    /// Approvals, sorted by time, then name.
+    pub approvals: Vec<Approval>,
+    /// Rollouts by name.
+    pub rollouts: BTreeMap<Name, Rollout>,
+    /// Evidence for gates.
+    pub evidence: BTreeMap<EvidenceKey, Evidence>,
+}
+
+/// Things that stop everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Platform {
+    /// What was written into `hozen-halt`.
+    pub halt: Option<String>,
+    /// What is wrong with the admission policies (invariant 16).
+    pub admission: Option<String>,
+    /// Clocks that disagree beyond the limit (invariant 19).
+    pub clock: Option<String>,
+}
+
+/// A feed of notices, and how it fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Name.
+    pub name: Name,
+    /// Digest of the verified snapshot.
+    pub epoch: Digest,
+    /// Notices taken in.
+    pub notices: u32,
+    /// Documents refused, with why; the first few.
+    pub rejected: Vec<String>,
+    /// How many were refused in all.
+    pub rejected_total: u32,
+}
+
+/// What the matcher found in a package set about one notice and one package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Notice.
+    pub notice: Name,
+    /// Binary package.
+    pub package: SmolStr,
+    /// Installed version.
+    pub installed: SmolStr,
+    /// What is known.
+    pub verdict: Verdict,
+}
+
+/// What is known of a package and a notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Affected; with the first fixed version where one is known.
+    Affected {
+        /// First version that is not affected.
+        fixed: Option<SmolStr>,
+    },
+    /// Cannot be told; never taken for "not affected".
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a piece of evidence is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EvidenceKey {
+    /// Gate, by name.
+    pub gate: SmolStr,
+    /// Rollout or request that asked for it.
+    pub asked_by: Name,
+    /// Node or workload it is about; none: the whole stage.
+    pub about: Option<Name>,
+}
+
+/// One observation for a gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// When it was made.
+    pub at: Timestamp,
+    /// What it says. Absent, NaN and errors are not passed (invariant 29).
+    pub said: Said,
+}
+
+/// What an observation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Positive.
+    Pass(String),
+    /// Negative.
+    Fail(String),
+    /// Nothing usable: error, time-out, empty, NaN.
+    Nothing(String),
+}
+
+impl World {
+    /// An empty world of one cluster at one instant.
+    pub fn empty(cluster: Uid, now: Timestamp) -> Self {
+        Self {
+            now,
+            cluster,
+            platform: Platform::default(),
+            baselines: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            package_sets: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            approvals: Vec::new(),
+            rollouts: BTreeMap::new(),
+            evidence: BTreeMap::new(),
+        }
+    }
+}
