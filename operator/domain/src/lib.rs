@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod effect;
 pub mod governance;
 pub mod hold;
+pub mod model;
 pub mod node;
 pub mod plan;
 pub mod request;

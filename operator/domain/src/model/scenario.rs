@@ -1,0 +1,272 @@
+//! What happens from outside while the virtual clock runs: people, nodes, notices, repositories.
+//!
+//! The serde form of [`Script`] is `scenario.yaml`; times in it are local to its `timeZone`.
+
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::{
+    baseline::Baseline,
+    units::{Name, Span, User},
+};
+
+/// `scenario.yaml` as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Script {
+    /// IANA zone in which the times below are local, and in which the time line is printed.
+    pub time_zone: SmolStr,
+    /// When the simulation begins.
+    pub from: DateTime,
+    /// When it ends.
+    pub until: DateTime,
+    /// People who approve whatever is asked of their role, after so long.
+    #[serde(default)]
+    pub approvers: Vec<Approver>,
+    /// What happens, in any order.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// A person who approves whatever is asked of their role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approver {
+    /// Who.
+    pub user: User,
+    /// In which role.
+    pub role: SmolStr,
+    /// So long after the request was made.
+    pub after: Span,
+    /// Only for these baselines; empty: all.
+    #[serde(default)]
+    pub baselines: Vec<Name>,
+}
+
+/// Something that happens at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Local time.
+    pub at: DateTime,
+    /// What.
+    #[serde(rename = "do")]
+    pub happening: Happening,
+}
+
+/// What can happen. Requests are named by their baseline: the newest open request of it is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Happening {
+    /// Somebody approves.
+    Approve {
+        /// Whose request.
+        baseline: Name,
+        /// In which role.
+        role: SmolStr,
+        /// Who.
+        user: User,
+    },
+    /// Somebody says no.
+    Reject {
+        /// Whose request.
+        baseline: Name,
+        /// In which role.
+        role: SmolStr,
+        /// Who.
+        user: User,
+    },
+    /// Somebody takes their approval back.
+    Withdraw {
+        /// Whose request.
+        baseline: Name,
+        /// Who.
+        user: User,
+    },
+    /// Somebody pauses the rollout.
+    Pause {
+        /// Whose rollout.
+        baseline: Name,
+    },
+    /// Somebody lets it go on.
+    Resume {
+        /// Whose rollout.
+        baseline: Name,
+    },
+    /// Somebody ends it.
+    Abort {
+        /// Whose rollout.
+        baseline: Name,
+    },
+    /// Somebody skips the rest of a stage's soak.
+    Promote {
+        /// Whose rollout.
+        baseline: Name,
+        /// Which stage.
+        stage: SmolStr,
+    },
+    /// Somebody lets a rollout go on in spite of a failure.
+    AcceptFailure {
+        /// On which node.
+        node: Name,
+        /// Who.
+        user: User,
+    },
+    /// A notice is published; until then it is not known.
+    AdvisoryAppears {
+        /// Its name.
+        name: Name,
+    },
+    /// A notice is withdrawn by its publisher.
+    AdvisoryWithdrawn {
+        /// Its name.
+        name: Name,
+    },
+    /// A new version of a package reaches the repositories.
+    Release {
+        /// Binary package.
+        package: SmolStr,
+        /// Version.
+        version: SmolStr,
+    },
+    /// A node falls silent.
+    NodeOffline {
+        /// Which.
+        node: Name,
+    },
+    /// A silent node comes back.
+    NodeReturns {
+        /// Which.
+        node: Name,
+    },
+    /// A node is rebuilt under its name: another uid, the same packages as at the start.
+    NodeRebuilt {
+        /// Which.
+        node: Name,
+    },
+    /// The next patch on a node fails.
+    PatchFails {
+        /// Which node.
+        node: Name,
+        /// What the package manager says.
+        message: String,
+    },
+    /// The next patch on a node says that it succeeded and changes nothing.
+    PatchLies {
+        /// Which node.
+        node: Name,
+    },
+    /// Units go on running old code after the next patch, until they were restarted so often.
+    StaysInactive {
+        /// Which node.
+        node: Name,
+        /// Which unit.
+        unit: SmolStr,
+        /// So many restarts do not help.
+        restarts: u32,
+    },
+    /// The next reboot of a node never comes back.
+    RebootHangs {
+        /// Which node.
+        node: Name,
+    },
+    /// A node's disk is full: patches fail until it is repaired.
+    DiskFull {
+        /// Which node.
+        node: Name,
+    },
+    /// Somebody repairs a node: whatever was broken in it works again.
+    Repaired {
+        /// Which node.
+        node: Name,
+    },
+    /// A budget allows no eviction on a node.
+    DrainBlocked {
+        /// Which node.
+        node: Name,
+        /// The budget's name.
+        budget: SmolStr,
+    },
+    /// It allows them again.
+    DrainUnblocked {
+        /// Which node.
+        node: Name,
+    },
+    /// A person cordons a node.
+    Cordon {
+        /// Which.
+        node: Name,
+    },
+    /// A person uncordons a node.
+    Uncordon {
+        /// Which.
+        node: Name,
+    },
+    /// A gate's evidence turns bad.
+    GateFails {
+        /// Which gate.
+        gate: SmolStr,
+        /// What it says.
+        says: String,
+    },
+    /// A gate's source falls silent.
+    GateSilent {
+        /// Which gate.
+        gate: SmolStr,
+    },
+    /// A gate's evidence is good again.
+    GateRecovers {
+        /// Which gate.
+        gate: SmolStr,
+    },
+    /// A freeze is declared.
+    Freeze {
+        /// For which baseline.
+        baseline: Name,
+        /// Its name.
+        name: SmolStr,
+        /// How long from now.
+        duration: Span,
+        /// Why.
+        reason: String,
+    },
+    /// A patch is declared bad.
+    Block {
+        /// By which baseline.
+        baseline: Name,
+        /// Package.
+        package: SmolStr,
+        /// Version.
+        version: SmolStr,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody edits a baseline: a manifest of the folder `later/`, by file name.
+    Apply {
+        /// File below the folder: `later/web-tier.yaml`.
+        manifest: String,
+        /// Who.
+        user: User,
+    },
+    /// Everything is halted.
+    Halt {
+        /// Why.
+        reason: String,
+    },
+    /// The halt is lifted.
+    Lift {},
+}
+
+/// What is needed to play a script: the script, and the baselines that its `apply` events name, parsed.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The script.
+    pub script: Script,
+    /// Baselines by the manifest's path as the script writes it.
+    pub later: std::collections::BTreeMap<String, Baseline>,
+}
