@@ -20,13 +20,33 @@ pub struct Decision {
     pub records: Vec<Record>,
     /// In order; each idempotent, each with a precondition.
     pub effects: Vec<Effect>,
-    /// Why no more is started now; empty: nothing is held.
-    pub holds: Vec<Hold>,
+    /// Why no more is started now, and for what; empty: nothing is held.
+    pub holds: Vec<Held>,
     /// When time alone could change the answer.
     pub wake_at: Option<Timestamp>,
 }
 
+/// A hold, and the request, rollout or baseline that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Name of the request (a rollout has its request's name) or of the baseline.
+    pub about: Name,
+    /// Why.
+    pub hold: Hold,
+}
+
 impl Decision {
+    /// Holds something, and looks again when the hold ends by itself.
+    pub fn hold(&mut self, about: &Name, hold: Hold) {
+        if let Some(at) = hold.until() {
+            self.wake(at);
+        }
+        self.holds.push(Held {
+            about: about.clone(),
+            hold,
+        });
+    }
+
     /// Looks again no later than this.
     pub fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));

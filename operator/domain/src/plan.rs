@@ -190,7 +190,8 @@ pub struct Stage {
     /// Which of the remaining systems; empty: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
-    /// How many of all systems of the plan are done when this stage is (`100%` = the rest); with `perClass`, how many of each class.
+    /// How many systems it takes of those that remain: a count, or a share of all systems of the plan (`100%`: the rest); with
+    /// `perClass`, so many of each class.
     pub nodes: Share,
     /// Take `nodes` of every class: a representative group (PROCESS 3.6).
     pub per_class: bool,
@@ -315,6 +316,9 @@ pub struct Drain {
     pub timeout: Span,
     /// What happens then.
     pub on_blocked: OnBlocked,
+    /// The last schedulable node of a role may be taken, and the only control-plane node: without it they never are
+    /// (invariants 4, 5).
+    pub allow_last_of_role: bool,
 }
 
 /// What happens when a drain is blocked past its deadline.
