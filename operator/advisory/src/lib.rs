@@ -5,3 +5,4 @@
 
 pub mod notice;
 pub mod package;
+pub mod version;

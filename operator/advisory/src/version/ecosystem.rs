@@ -1,0 +1,91 @@
+//! OSV's ecosystem names: which scheme each has, and the one spelling of a release that packages and notices share.
+
+use smol_str::{SmolStr, format_smolstr};
+
+use super::Scheme;
+
+/// The scheme of an OSV ecosystem, by the name before the first colon. Left out are ecosystems without an order that is
+/// known here: Android, `ConanCenter`, FreeBSD, GIT, Julia, Kubernetes' and Linux's commit ranges, OSS-Fuzz, Root, vcpkg.
+pub(super) fn scheme(ecosystem: &str) -> Option<Scheme> {
+    let name = ecosystem.split(':').next().unwrap_or_default();
+    Some(match name {
+        // opam orders versions as Debian does (opam manual, "Version ordering").
+        "Debian" | "Ubuntu" | "Echo" | "opam" => Scheme::Dpkg,
+        "AlmaLinux" | "Azure Linux" | "Mageia" | "Photon OS" | "Red Hat" | "Rocky Linux"
+        | "SUSE" | "openEuler" | "openSUSE" => Scheme::Rpm,
+        "Alpaquita"
+        | "Alpine"
+        | "BellSoft Hardened Containers"
+        | "Chainguard"
+        | "MinimOS"
+        | "Wolfi" => Scheme::Apk,
+        "Bitnami" => Scheme::Bitnami,
+        "npm" => Scheme::Npm,
+        "Go" => Scheme::Go,
+        "Pub" => Scheme::Pub,
+        "NuGet" => Scheme::NuGet,
+        "PyPI" => Scheme::Pep440,
+        "Maven" => Scheme::Maven,
+        "RubyGems" => Scheme::Gem,
+        "Packagist" => Scheme::Packagist,
+        "Bioconductor" | "CRAN" | "GHC" | "Hackage" => Scheme::Dotted,
+        "GitHub Actions" | "Hex" | "SwiftURL" | "VSCode" | "crates.io" => Scheme::Semver,
+        _ => return None,
+    })
+}
+
+/// The spelling of an OSV ecosystem that a [`Package`](crate::package::Package) carries, so that the two can be compared
+/// as texts. Notices name a product where a machine knows only its release:
+///
+/// | OSV | here |
+/// |---|---|
+/// | `Ubuntu:22.04:LTS` | `Ubuntu:22.04` (`Ubuntu:Pro:…` stays: its fixes are not in the free archive) |
+/// | `Red Hat:enterprise_linux:9::appstream` | `Red Hat:9` (other products stay as they are) |
+/// | `SUSE:Linux Enterprise Module for Basesystem 15 SP5` | `SUSE:15.5` (`Micro` stays apart) |
+/// | `openSUSE:Leap 15.5` | `openSUSE:15.5` |
+/// | `Rocky Linux:9.4`, `AlmaLinux:9.4` | the major release |
+pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
+    let (name, release) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
+    let normal = match name {
+        "Ubuntu" => release
+            .strip_suffix(":LTS")
+            .map(|release| format_smolstr!("Ubuntu:{release}")),
+        "Red Hat" => red_hat(release),
+        "SUSE" if !release.contains("Micro") => {
+            service_pack(release).map(|r| format_smolstr!("SUSE:{r}"))
+        }
+        "openSUSE" => release
+            .strip_prefix("Leap ")
+            .map(|release| format_smolstr!("openSUSE:{release}")),
+        "AlmaLinux" | "Rocky Linux" => release
+            .split_once('.')
+            .map(|(major, _)| format_smolstr!("{name}:{major}")),
+        _ => None,
+    };
+    normal.unwrap_or_else(|| SmolStr::new(ecosystem))
+}
+
+/// `enterprise_linux:9::appstream`: a CPE's product and version; the version may name a minor release.
+fn red_hat(release: &str) -> Option<SmolStr> {
+    let version = release
+        .strip_prefix("enterprise_linux:")?
+        .split(':')
+        .next()?;
+    let major = version.split('.').next()?;
+    (!major.is_empty() && major.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| format_smolstr!("Red Hat:{major}"))
+}
+
+/// `… 15 SP5`, `… 15 SP5-LTSS`, `… 15`: the first word that is a number, and the service pack behind it.
+fn service_pack(product: &str) -> Option<SmolStr> {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let mut words = product
+        .split([' ', '-'])
+        .skip_while(|word| !is_number(word));
+    let major = words.next()?;
+    let pack = words.find_map(|word| word.strip_prefix("SP").filter(|pack| is_number(pack)));
+    Some(match pack {
+        Some(pack) => format_smolstr!("{major}.{pack}"),
+        None => SmolStr::new(major),
+    })
+}
