@@ -5,7 +5,11 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::{plan::Gate, units::Span};
+use crate::{
+    hold::Hold,
+    plan::{self, Gate, PlanFreeze, PlanWindow},
+    units::Span,
+};
 
 /// What a window is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,4 +63,143 @@ pub struct Freeze {
     pub zone: (SmolStr, TimeZone),
     /// Why.
     pub reason: String,
+}
+
+/// Whether work of one purpose may start, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Now: this opening leaves enough time.
+    Open(Opening),
+    /// Later: at `opening.open`, freezes subtracted, there is enough time.
+    Opens {
+        /// The opening, cut to what freezes leave of it.
+        opening: Opening,
+        /// The freeze that is on now, if one is.
+        frozen: Option<Frozen>,
+        /// A window is open now, but ends too soon for the time needed.
+        too_short: bool,
+    },
+    /// Not within two years.
+    Never {
+        /// Why, for people.
+        why: String,
+        /// The freeze that is on now, if one is.
+        frozen: Option<Frozen>,
+        /// A window is open now, but ends too soon for the time needed.
+        too_short: bool,
+    },
+}
+
+/// A freeze that is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// Its name.
+    pub freeze: SmolStr,
+    /// Why it was declared.
+    pub reason: String,
+    /// First instant after it.
+    pub until: Timestamp,
+}
+
+/// When a plan may start: its windows and freezes, parsed.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    /// Starts outside windows and freezes as well.
+    pub emergency: bool,
+    /// Windows; none: at any time.
+    pub windows: Vec<Window>,
+    /// Freezes.
+    pub freezes: Vec<Freeze>,
+}
+
+/// Why a text is no window or freeze. Each says what to write instead.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CalendarError {}
+
+impl Window {
+    /// A window from its parts.
+    pub fn parse(
+        name: &str,
+        schedule: &str,
+        duration: Span,
+        zone: &str,
+        purposes: Vec<Purpose>,
+        when: Vec<Gate>,
+    ) -> Result<Self, CalendarError> {
+        todo!()
+    }
+}
+
+impl TryFrom<&PlanWindow> for Window {
+    type Error = CalendarError;
+    fn try_from(window: &PlanWindow) -> Result<Self, CalendarError> {
+        todo!()
+    }
+}
+
+impl From<&Window> for PlanWindow {
+    fn from(window: &Window) -> Self {
+        todo!()
+    }
+}
+
+impl Freeze {
+    /// A freeze from its parts: local times (`2026-12-20T00:00`), IANA zone.
+    pub fn parse(
+        name: &str,
+        from: &str,
+        to: &str,
+        zone: &str,
+        reason: &str,
+    ) -> Result<Self, CalendarError> {
+        todo!()
+    }
+}
+
+impl TryFrom<&PlanFreeze> for Freeze {
+    type Error = CalendarError;
+    fn try_from(freeze: &PlanFreeze) -> Result<Self, CalendarError> {
+        todo!()
+    }
+}
+
+impl From<&Freeze> for PlanFreeze {
+    fn from(freeze: &Freeze) -> Self {
+        todo!()
+    }
+}
+
+impl Calendar {
+    /// From a plan's texts.
+    pub fn of(windows: &plan::Windows) -> Result<Self, CalendarError> {
+        todo!()
+    }
+
+    /// Whether work of this purpose that needs so much time may start at `from`, and if not, when.
+    pub fn access(&self, purpose: Purpose, from: Timestamp, needed: Span) -> Access {
+        todo!()
+    }
+}
+
+impl Access {
+    /// The instant at which work may start; none within two years.
+    pub fn start(&self, from: Timestamp) -> Option<Timestamp> {
+        todo!()
+    }
+
+    /// What holds work now; none: it may start.
+    pub fn hold(&self, purpose: Purpose, needed: Span) -> Option<Hold> {
+        todo!()
+    }
+}
+
+/// When work of a purpose that needs so much time may start, at `from` or after.
+pub fn next_opening(
+    windows: &[Window],
+    freezes: &[Freeze],
+    purpose: Purpose,
+    from: Timestamp,
+    needed: Span,
+) -> Access {
+    todo!()
 }

@@ -3,9 +3,12 @@
 //! No kube, no async, no clock, no I/O: what this crate does not depend on, it cannot do (`tests/tests/walls.rs` holds that).
 //! Waiting is a value ([`Hold`]), failing is an error, and everything decided carries the reasons that led to it.
 
+pub mod approval;
 pub mod baseline;
 pub mod calendar;
 pub mod effect;
+pub mod evidence;
+pub mod gate;
 pub mod governance;
 pub mod hold;
 pub mod model;
