@@ -11,10 +11,10 @@ mod view;
 
 use std::collections::BTreeSet;
 
-pub use view::Membership;
 use view::{Standing, View};
 
 use crate::{
+    assess::Assessment,
     effect::{Decision, Effect, Record},
     hold::Hold,
     node::{Cordon, Ended, Node, Ready},
@@ -28,11 +28,15 @@ use crate::{
 const SHOWN: usize = 5;
 
 /// What every rollout does next, and what it waits for.
-pub fn step(world: &World, membership: &Membership) -> Decision {
+pub fn step(world: &World, assessment: &Assessment) -> Decision {
     let mut safety = Safety::of(world);
     let mut decision = Decision::default();
-    for rollout in world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()) {
-        match View::of(world, membership, rollout) {
+    for rollout in world
+        .rollouts
+        .values()
+        .filter(|rollout| rollout.cursor.ended.is_none())
+    {
+        match View::of(world, assessment, rollout) {
             Some(view) => decision.absorb(rollout_step(&view, &mut safety)),
             None => decision.absorb(end(rollout, world, RolloutEnd::Aborted)),
         }
@@ -60,11 +64,21 @@ type Working = Vec<(Name, String)>;
 fn go_on(view: &View<'_>) -> (Decision, Working) {
     let mut decision = Decision::default();
     let mut working = Working::new();
-    for member in view.stages.iter().flatten().filter(|m| m.standing == Standing::Active) {
-        let Some(task) = &member.node.task else { continue };
+    for member in view
+        .stages
+        .iter()
+        .flatten()
+        .filter(|m| m.standing == Standing::Active)
+    {
+        let Some(task) = &member.node.task else {
+            continue;
+        };
         let (of_node, wait) = node::advance(view.world, view, member.node, task);
         decision.absorb(of_node);
-        working.push((member.node.name.clone(), format!("{}, waits for {}", task.step.gerund(), wait.what)));
+        working.push((
+            member.node.name.clone(),
+            format!("{}, waits for {}", task.step.gerund(), wait.what),
+        ));
         if let Some(hold) = wait.hold {
             decision.hold(&view.rollout.name, hold);
         } else if let Some(until) = wait.until {
@@ -78,8 +92,13 @@ fn go_on(view: &View<'_>) -> (Decision, Working) {
 fn recovered(view: &View<'_>) -> Decision {
     let mut decision = Decision::default();
     for node in &view.pool {
-        let Some(Ended::Failed(at, _) | Ended::PutBack(at, _)) = node.ended.get(&view.request.uid) else { continue };
-        let Some(inventory) = node.report.known().filter(|i| i.scanned_at > *at) else { continue };
+        let Some(Ended::Failed(at, _) | Ended::PutBack(at, _)) = node.ended.get(&view.request.uid)
+        else {
+            continue;
+        };
+        let Some(inventory) = node.report.known().filter(|i| i.scanned_at > *at) else {
+            continue;
+        };
         let done = view.plan.node_classes().any(|class| {
             proof::not_done(view.world, &class.transaction, &inventory.package_set).is_none()
         });
@@ -87,8 +106,15 @@ fn recovered(view: &View<'_>) -> Decision {
         if done && active && node.task.is_none() {
             let id = (node.name.clone(), node.uid.clone());
             let ended = Ended::Proven(view.world.now);
-            decision.records.push(Record::Ended { node: id.clone(), request: view.request.uid.clone(), ended });
-            decision.records.push(Record::NeedsAttention { node: id, why: None });
+            decision.records.push(Record::Ended {
+                node: id.clone(),
+                request: view.request.uid.clone(),
+                ended,
+            });
+            decision.records.push(Record::NeedsAttention {
+                node: id,
+                why: None,
+            });
         }
     }
     decision
@@ -98,18 +124,28 @@ fn recovered(view: &View<'_>) -> Decision {
 /// whose rollout is gone.
 fn leftovers(world: &World) -> Decision {
     let mut decision = Decision::default();
-    let open: BTreeSet<&Uid> =
-        world.rollouts.values().filter(|r| r.cursor.ended.is_none()).map(|r| &r.uid).collect();
+    let open: BTreeSet<&Uid> = world
+        .rollouts
+        .values()
+        .filter(|r| r.cursor.ended.is_none())
+        .map(|r| &r.uid)
+        .collect();
     for node in world.nodes.values() {
         let id = || (node.name.clone(), node.uid.clone());
         match &node.task {
             Some(task) if !open.contains(&task.rollout.1) => {
-                decision.records.push(Record::Task { node: id(), task: None });
+                decision.records.push(Record::Task {
+                    node: id(),
+                    task: None,
+                });
             }
             Some(_) => {}
             None => {
                 if let Some(rollout) = abandoned(node) {
-                    decision.effects.push(Effect::Release { node: id(), rollout });
+                    decision.effects.push(Effect::Release {
+                        node: id(),
+                        rollout,
+                    });
                 }
             }
         }
@@ -118,8 +154,12 @@ fn leftovers(world: &World) -> Decision {
 }
 
 fn abandoned(node: &Node) -> Option<Uid> {
-    let Cordon::Ours(record) = &node.cordon else { return None };
-    let Ready::Yes(since) = node.ready else { return None };
+    let Cordon::Ours(record) = &node.cordon else {
+        return None;
+    };
+    let Ready::Yes(since) = node.ready else {
+        return None;
+    };
     let reported = node.report.known()?;
     let serves = reported.boot_id == node.boot_id && reported.scanned_at >= since;
     (record.node == node.uid && serves).then(|| record.rollout.clone())
@@ -127,8 +167,14 @@ fn abandoned(node: &Node) -> Option<Uid> {
 
 fn end(rollout: &Rollout, world: &World, how: RolloutEnd) -> Decision {
     let mut decision = Decision::default();
-    let cursor = Cursor { ended: Some((world.now, how)), ..rollout.cursor.clone() };
-    decision.records.push(Record::Cursor { rollout: (rollout.name.clone(), rollout.uid.clone()), cursor });
+    let cursor = Cursor {
+        ended: Some((world.now, how)),
+        ..rollout.cursor.clone()
+    };
+    decision.records.push(Record::Cursor {
+        rollout: (rollout.name.clone(), rollout.uid.clone()),
+        cursor,
+    });
     decision
 }
 

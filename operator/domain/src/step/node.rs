@@ -34,8 +34,18 @@ const EVIDENCE_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
 const RESTARTS_MAX: u32 = 2;
 
 /// What is to be written and done for a node that is being worked on, and what it waits for.
-pub(super) fn advance(world: &World, view: &View<'_>, node: &Node, task: &Task) -> (Decision, Wait) {
-    let work = Work { world, view, node, task };
+pub(super) fn advance(
+    world: &World,
+    view: &View<'_>,
+    node: &Node,
+    task: &Task,
+) -> (Decision, Wait) {
+    let work = Work {
+        world,
+        view,
+        node,
+        task,
+    };
     if let Some(decision) = work.interrupted() {
         return decision;
     }
@@ -80,7 +90,10 @@ impl Work<'_> {
         }
         if let Cordon::Lifted(_) = self.node.cordon {
             if self.task.step > Step::Claim && self.task.step != Step::AwaitReboot {
-                return Some(self.fail(format!("a person uncordoned {}", self.node.name), self.task.step.before_patch()));
+                return Some(self.fail(
+                    format!("a person uncordoned {}", self.node.name),
+                    self.task.step.before_patch(),
+                ));
             }
         }
         if !self.task.step.before_patch() || self.task.boot_before.is_some() {
@@ -103,10 +116,19 @@ impl Work<'_> {
                     epoch: 0,
                     previously_unschedulable: false,
                 };
-                self.effect(Effect::Claim { node: self.node.name.clone(), record }, "the cordon", None)
+                self.effect(
+                    Effect::Claim {
+                        node: self.node.name.clone(),
+                        record,
+                    },
+                    "the cordon",
+                    None,
+                )
             }
             Cordon::Foreign => self.fail("somebody else cordoned it first".into(), true),
-            Cordon::Ours(other) => self.fail(format!("it belongs to rollout {}", other.rollout), true),
+            Cordon::Ours(other) => {
+                self.fail(format!("it belongs to rollout {}", other.rollout), true)
+            }
         }
     }
 
@@ -119,16 +141,25 @@ impl Work<'_> {
         let late = self.world.now >= deadline;
         let blocked = pods.blocked_by.as_ref();
         match (late, self.view.plan.execution.drain.on_blocked, blocked) {
-            (true, OnBlocked::Skip, Some(budget)) => {
-                self.fail(format!("budget {budget} allowed no eviction of {} pods", pods.movable), true)
+            (true, OnBlocked::Skip, Some(budget)) => self.fail(
+                format!(
+                    "budget {budget} allowed no eviction of {} pods",
+                    pods.movable
+                ),
+                true,
+            ),
+            (true, OnBlocked::Skip, None) => {
+                self.fail(format!("{} pods did not leave in time", pods.movable), true)
             }
-            (true, OnBlocked::Skip, None) => self.fail(format!("{} pods did not leave in time", pods.movable), true),
             (late, _, _) => {
                 let what = match blocked {
                     Some(budget) => format!("{} pods, kept by budget {budget}", pods.movable),
                     None => format!("{} pods to leave", pods.movable),
                 };
-                let evict = Effect::Evict { node: self.id(), force: late };
+                let evict = Effect::Evict {
+                    node: self.id(),
+                    force: late,
+                };
                 self.effect(evict, &what, (!late).then_some(deadline))
             }
         }
@@ -138,19 +169,28 @@ impl Work<'_> {
         if let Some(boot) = &self.task.boot_before {
             let boot = boot.clone();
             if self.task.reboots >= self.view.plan.execution.reboot.max {
-                return self.fail(format!("it was rebooted {} times already", self.task.reboots), false);
+                return self.fail(
+                    format!("it was rebooted {} times already", self.task.reboots),
+                    false,
+                );
             }
             return self.enter(Step::Reboot, move |task| {
                 task.reboots += 1;
                 task.boot_before = Some(boot);
             });
         }
-        let next = if self.view.plan.execution.snapshot.is_some() { Step::Snapshot } else { Step::Patch };
+        let next = if self.view.plan.execution.snapshot.is_some() {
+            Step::Snapshot
+        } else {
+            Step::Patch
+        };
         self.enter(next, |_| {})
     }
 
     fn snapshot(&self) -> Outcome {
-        self.job(JOB_TIME_MAX, Vec::new(), |work| work.enter(Step::Patch, |_| {}))
+        self.job(JOB_TIME_MAX, Vec::new(), |work| {
+            work.enter(Step::Patch, |_| {})
+        })
     }
 
     fn patch(&self) -> Outcome {
@@ -158,14 +198,20 @@ impl Work<'_> {
     }
 
     fn restart(&self) -> Outcome {
-        let units = self.inventory().map(|i| i.stale_units.iter().cloned().collect()).unwrap_or_default();
+        let units = self
+            .inventory()
+            .map(|i| i.stale_units.iter().cloned().collect())
+            .unwrap_or_default();
         self.job(JOB_TIME_MAX, units, Self::ask_for_proof)
     }
 
     fn await_reboot(&self) -> Outcome {
         // The node serves again while it waits; the reboot is claimed anew.
         if safety::owned_by(self.node, &self.view.rollout.uid) {
-            let release = Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
+            let release = Effect::Release {
+                node: self.id(),
+                rollout: self.view.rollout.uid.clone(),
+            };
             return self.effect(release, "the node's release until its reboot", None);
         }
         let plan = &self.view.plan.execution;
@@ -178,7 +224,14 @@ impl Work<'_> {
                 if let Some(at) = until {
                     decision.wake(at);
                 }
-                (decision, Wait { what: "a window for reboots".into(), until, hold: Some(hold) })
+                (
+                    decision,
+                    Wait {
+                        what: "a window for reboots".into(),
+                        until,
+                        hold: Some(hold),
+                    },
+                )
             }
         }
     }
@@ -191,27 +244,40 @@ impl Work<'_> {
         }
         let deadline = self.deadline(self.view.plan.execution.reboot.timeout.duration());
         if self.world.now >= deadline {
-            let what = if rebooted { "it rebooted but is not Ready" } else { "it did not come back from its reboot" };
+            let what = if rebooted {
+                "it rebooted but is not Ready"
+            } else {
+                "it did not come back from its reboot"
+            };
             return self.give_up(what.into());
         }
         match self.node.jobs.get(&self.key()) {
             None => self.effect(self.start(Vec::new()), "the reboot", Some(deadline)),
-            Some(Job::Failed(_, message)) => self.fail(format!("the reboot could not be started: {message}"), false),
+            Some(Job::Failed(_, message)) => {
+                self.fail(format!("the reboot could not be started: {message}"), false)
+            }
             Some(Job::Running(_) | Job::Succeeded(_)) => self.wait("its new boot", Some(deadline)),
         }
     }
 
     /// A scan made after the step decides; nothing else does (invariant 31).
     fn verify(&self) -> Outcome {
-        let Some(wanted) = self.task.scan else { return self.ask_for_proof() };
+        let Some(wanted) = self.task.scan else {
+            return self.ask_for_proof();
+        };
         let deadline = self.deadline(SCAN_WAIT_MAX);
-        let answer = self.inventory().filter(|i| i.scan >= wanted && i.boot_id == self.node.boot_id);
+        let answer = self
+            .inventory()
+            .filter(|i| i.scan >= wanted && i.boot_id == self.node.boot_id);
         let Some(inventory) = answer else {
             if self.world.now >= deadline {
                 return self.fail("no scan answered".into(), false);
             }
             if self.node.scan_asked < wanted {
-                let ask = Effect::RequestScan { node: self.id(), scan: wanted };
+                let ask = Effect::RequestScan {
+                    node: self.id(),
+                    scan: wanted,
+                };
                 return self.effect(ask, "a scan", Some(deadline));
             }
             return self.wait("its scan", Some(deadline));
@@ -220,7 +286,9 @@ impl Work<'_> {
             return self.rolled_back(inventory);
         }
         match proof::not_done(self.world, &self.task.transaction, &inventory.package_set) {
-            Some(difference) => self.fail(format!("the scan does not confirm it: {difference}"), false),
+            Some(difference) => {
+                self.fail(format!("the scan does not confirm it: {difference}"), false)
+            }
             None => self.activate(inventory),
         }
     }
@@ -235,14 +303,23 @@ impl Work<'_> {
         };
         if due {
             if self.task.reboots >= reboot.max {
-                return self.fail(format!("a reboot is still due after {} of them", self.task.reboots), false);
+                return self.fail(
+                    format!("a reboot is still due after {} of them", self.task.reboots),
+                    false,
+                );
             }
             return self.to_reboot();
         }
         if !inventory.stale_units.is_empty() && reboot.policy != RebootPolicy::Always {
             if self.task.restarts >= RESTARTS_MAX {
                 let units: Vec<&str> = inventory.stale_units.iter().map(SmolStr::as_str).collect();
-                return self.fail(format!("patched but inactive: {} still run old code", units.join(", ")), false);
+                return self.fail(
+                    format!(
+                        "patched but inactive: {} still run old code",
+                        units.join(", ")
+                    ),
+                    false,
+                );
             }
             return self.enter(Step::Restart, |task| {
                 task.restarts += 1;
@@ -254,7 +331,9 @@ impl Work<'_> {
 
     fn to_reboot(&self) -> Outcome {
         let boot = self.node.boot_id.clone();
-        let open = self.view.calendar(Purpose::Reboot, self.view.plan.execution.reboot.timeout);
+        let open = self
+            .view
+            .calendar(Purpose::Reboot, self.view.plan.execution.reboot.timeout);
         match open {
             Ok(()) => self.enter(Step::Reboot, move |task| {
                 task.boot_before = Some(boot);
@@ -278,9 +357,16 @@ impl Work<'_> {
                 asked_by: self.view.rollout.name.clone(),
                 about: Some(self.node.name.clone()),
             };
-            match evidence::judge(gate, self.world.evidence.get(&key), self.task.since, self.world.now) {
+            match evidence::judge(
+                gate,
+                self.world.evidence.get(&key),
+                self.task.since,
+                self.world.now,
+            ) {
                 Judgement::Passed(_) => {}
-                Judgement::Failed(why) => return self.fail(format!("gate {}: {why}", gate.name), false),
+                Judgement::Failed(why) => {
+                    return self.fail(format!("gate {}: {why}", gate.name), false);
+                }
                 Judgement::Waiting(why) => return self.await_evidence(&gate.name, why),
             }
         }
@@ -293,7 +379,11 @@ impl Work<'_> {
             return self.fail(format!("gate {gate}: {why}"), false);
         }
         let (decision, mut wait) = self.wait(&format!("gate {gate}"), Some(deadline));
-        wait.hold = Some(Hold::GateNotPassed { gate: gate.clone(), why, until: Some(deadline) });
+        wait.hold = Some(Hold::GateNotPassed {
+            gate: gate.clone(),
+            why,
+            until: Some(deadline),
+        });
         (decision, wait)
     }
 
@@ -303,14 +393,19 @@ impl Work<'_> {
 
     fn rolled_back(&self, inventory: &Inventory) -> Outcome {
         match proof::not_undone(self.world, &self.task.transaction, &inventory.package_set) {
-            Some(difference) => self.give_up(format!("the rollback is not confirmed: {difference}")),
+            Some(difference) => {
+                self.give_up(format!("the rollback is not confirmed: {difference}"))
+            }
             None => self.enter(Step::Release, |_| {}),
         }
     }
 
     fn release(&self) -> Outcome {
         if safety::owned_by(self.node, &self.view.rollout.uid) {
-            let release = Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
+            let release = Effect::Release {
+                node: self.id(),
+                rollout: self.view.rollout.uid.clone(),
+            };
             return self.effect(release, "its release", None);
         }
         self.ended(match &self.task.failure {
@@ -322,53 +417,91 @@ impl Work<'_> {
     }
 
     fn undone(&self) -> bool {
-        self.node.jobs.contains_key(&JobKey { step: Step::Rollback, ..self.key() })
+        self.node.jobs.contains_key(&JobKey {
+            step: Step::Rollback,
+            ..self.key()
+        })
     }
 
     /// The outcome, the end of the work, and the flag for a person, in one pass of status.
     fn ended(&self, ended: Ended) -> Outcome {
         let why = match &ended {
             Ended::Proven(_) => None,
-            Ended::Failed(_, f) | Ended::RolledBack(_, f) | Ended::PutBack(_, f) => Some(f.message.clone()),
+            Ended::Failed(_, f) | Ended::RolledBack(_, f) | Ended::PutBack(_, f) => {
+                Some(f.message.clone())
+            }
         };
         let mut decision = Decision::default();
-        decision.records.push(Record::Ended { node: self.id(), request: self.task.request.clone(), ended });
-        decision.records.push(Record::Task { node: self.id(), task: None });
+        decision.records.push(Record::Ended {
+            node: self.id(),
+            request: self.task.request.clone(),
+            ended,
+        });
+        decision.records.push(Record::Task {
+            node: self.id(),
+            task: None,
+        });
         if why.is_some() || self.node.needs_attention.is_some() {
-            decision.records.push(Record::NeedsAttention { node: self.id(), why });
+            decision.records.push(Record::NeedsAttention {
+                node: self.id(),
+                why,
+            });
         }
-        (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
+        (
+            decision,
+            Wait {
+                what: "the end of its record".into(),
+                until: None,
+                hold: None,
+            },
+        )
     }
 
     /// Runs the Job of this step, and goes on when it says that it succeeded.
-    fn job(&self, limit: SignedDuration, units: Vec<SmolStr>, then: impl Fn(&Self) -> Outcome) -> Outcome {
+    fn job(
+        &self,
+        limit: SignedDuration,
+        units: Vec<SmolStr>,
+        then: impl Fn(&Self) -> Outcome,
+    ) -> Outcome {
         let deadline = self.deadline(limit);
         match self.node.jobs.get(&self.key()) {
             Some(Job::Succeeded(_)) => then(self),
             Some(Job::Failed(_, message)) => self.fail(message.clone(), false),
-            Some(Job::Running(_)) | None if self.world.now >= deadline => {
-                self.fail(format!("{} took longer than {limit:#}", self.task.step.gerund()), false)
-            }
+            Some(Job::Running(_)) | None if self.world.now >= deadline => self.fail(
+                format!("{} took longer than {limit:#}", self.task.step.gerund()),
+                false,
+            ),
             Some(Job::Running(_)) => self.wait("its Job", Some(deadline)),
             None => self.effect(self.start(units), "its Job", Some(deadline)),
         }
     }
 
     fn ask_for_proof(&self) -> Outcome {
-        let scan = self.node.scan_asked.max(self.node.report.latest().map_or(0, |i| i.scan)) + 1;
+        let scan = self
+            .node
+            .scan_asked
+            .max(self.node.report.latest().map_or(0, |i| i.scan))
+            + 1;
         self.enter(Step::Verify, move |task| task.scan = Some(scan))
     }
 
     /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
     fn fail(&self, message: String, blocked: bool) -> Outcome {
-        let failure = Failure { step: self.task.step, message, blocked };
+        let failure = Failure {
+            step: self.task.step,
+            message,
+            blocked,
+        };
         if self.task.failure.is_some() {
             // A rollback never starts a rollback of itself (invariant 32).
             return self.give_up(failure.message);
         }
         let patched = !self.task.step.before_patch();
         let next = match self.view.plan.execution.failures.then {
-            OnFailure::Rollback if patched && self.view.reversible(&self.task.transaction) => Step::Rollback,
+            OnFailure::Rollback if patched && self.view.reversible(&self.task.transaction) => {
+                Step::Rollback
+            }
             OnFailure::Rollback | OnFailure::Hold => Step::Release,
         };
         self.enter(next, move |task| {
@@ -383,15 +516,37 @@ impl Work<'_> {
             Some(first) => format!("{}; then {message}", first.message),
             None => message,
         };
-        self.ended(Ended::Failed(self.world.now, Failure { step: self.task.step, message, blocked: false }))
+        self.ended(Ended::Failed(
+            self.world.now,
+            Failure {
+                step: self.task.step,
+                message,
+                blocked: false,
+            },
+        ))
     }
 
     fn enter(&self, step: Step, change: impl FnOnce(&mut Task)) -> Outcome {
-        let mut task = Task { step, since: self.world.now, scan: None, ..self.task.clone() };
+        let mut task = Task {
+            step,
+            since: self.world.now,
+            scan: None,
+            ..self.task.clone()
+        };
         change(&mut task);
         let mut decision = Decision::default();
-        decision.records.push(Record::Task { node: self.id(), task: Some(task) });
-        (decision, Wait { what: step.gerund().to_owned(), until: None, hold: None })
+        decision.records.push(Record::Task {
+            node: self.id(),
+            task: Some(task),
+        });
+        (
+            decision,
+            Wait {
+                what: step.gerund().to_owned(),
+                until: None,
+                hold: None,
+            },
+        )
     }
 
     fn effect(&self, effect: Effect, what: &str, until: Option<Timestamp>) -> Outcome {
@@ -405,7 +560,14 @@ impl Work<'_> {
         if let Some(at) = until {
             decision.wake(at);
         }
-        (decision, Wait { what: what.to_owned(), until, hold: None })
+        (
+            decision,
+            Wait {
+                what: what.to_owned(),
+                until,
+                hold: None,
+            },
+        )
     }
 
     fn start(&self, units: Vec<SmolStr>) -> Effect {
@@ -419,8 +581,16 @@ impl Work<'_> {
     }
 
     fn key(&self) -> JobKey {
-        let attempt = if self.task.step == Step::Reboot { self.task.reboots } else { self.task.attempt };
-        JobKey { request: self.task.request.clone(), step: self.task.step, attempt }
+        let attempt = if self.task.step == Step::Reboot {
+            self.task.reboots
+        } else {
+            self.task.attempt
+        };
+        JobKey {
+            request: self.task.request.clone(),
+            step: self.task.step,
+            attempt,
+        }
     }
 
     fn inventory(&self) -> Option<&Inventory> {

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 
 use crate::{
     approval,
+    assess::Assessment,
     calendar::{Calendar, Purpose},
     gate,
     hold::Hold,
@@ -16,15 +17,6 @@ use crate::{
     workload::Workload,
     world::World,
 };
-
-/// Which baseline holds for which node and workload: what `assess` found.
-#[derive(Clone, Debug, Default)]
-pub struct Membership {
-    /// Baseline by node.
-    pub nodes: BTreeMap<Name, Name>,
-    /// Baseline by workload.
-    pub workloads: BTreeMap<Name, Name>,
-}
 
 /// One rollout and all that decides about it.
 pub(super) struct View<'w> {
@@ -68,29 +60,61 @@ pub(super) enum Standing {
 }
 
 impl<'w> View<'w> {
-    pub(super) fn of(world: &'w World, membership: &Membership, rollout: &'w Rollout) -> Option<Self> {
-        let request = world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
+    pub(super) fn of(
+        world: &'w World,
+        membership: &Membership,
+        rollout: &'w Rollout,
+    ) -> Option<Self> {
+        let request = world
+            .requests
+            .get(&rollout.request.0)
+            .filter(|r| r.uid == rollout.request.1)?;
         let plan = request.plan.as_ref();
-        let pool: Vec<&Node> = world
-            .nodes
-            .values()
-            .filter(|node| membership.nodes.get(&node.name) == Some(&plan.baseline.name))
+        let baseline = assessment.baselines.get(&plan.baseline.name);
+        let mut pool: Vec<&Node> = baseline
+            .iter()
+            .flat_map(|b| &b.nodes)
+            .filter_map(|name| world.nodes.get(name))
             .collect();
-        let workloads = world
-            .workloads
-            .values()
-            .filter(|workload| membership.workloads.get(&workload.key) == Some(&plan.baseline.name))
+        // A node that was taken stays ours to finish, whatever its labels say now.
+        let ours = |node: &&Node| {
+            node.task
+                .as_ref()
+                .is_some_and(|task| task.rollout.1 == rollout.uid)
+        };
+        pool.extend(world.nodes.values().filter(ours));
+        pool.sort_by(|a, b| a.name.cmp(&b.name));
+        pool.dedup_by(|a, b| a.name == b.name);
+        let workloads = baseline
+            .iter()
+            .flat_map(|b| &b.workloads)
+            .filter_map(|key| world.workloads.get(key))
             .collect();
         let stages = allocate(&plan.stages, members(&pool, request, rollout));
         let stop_hold = stop(world, request, rollout);
         let stopped = stop_hold.as_ref().map(ToString::to_string);
         let calendar = Calendar::of(&plan.windows).ok();
-        Some(Self { world, rollout, request, plan, pool, workloads, stages, stopped, stop_hold, calendar })
+        Some(Self {
+            world,
+            rollout,
+            request,
+            plan,
+            pool,
+            workloads,
+            stages,
+            stopped,
+            stop_hold,
+            calendar,
+        })
     }
 
     /// Whether work that takes up to `needed` may start at `now`.
     pub(super) fn calendar(&self, purpose: Purpose, needed: Span) -> Result<(), Hold> {
-        let never = Hold::AwaitingWindow { purpose, until: None, needed: None };
+        let never = Hold::AwaitingWindow {
+            purpose,
+            until: None,
+            needed: None,
+        };
         let calendar = self.calendar.as_ref().ok_or(never)?;
         gate::may_start(self.world, calendar, &self.rollout.name, purpose, needed).map(|_| ())
     }
@@ -109,7 +133,10 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
         return Some(hold);
     }
     if rollout.handle.abort {
-        return Some(Hold::ApprovalLost { request: request.name.clone(), why: "aborted".into() });
+        return Some(Hold::ApprovalLost {
+            request: request.name.clone(),
+            why: "aborted".into(),
+        });
     }
     if let Some(since) = rollout.handle.paused {
         let alert_at = after(since, request.plan.execution.max_pause.duration());
@@ -122,20 +149,34 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
 pub(super) fn platform(world: &World) -> Option<Hold> {
     let platform = &world.platform;
     if let Some(reason) = &platform.halt {
-        return Some(Hold::Halted { reason: reason.clone() });
+        return Some(Hold::Halted {
+            reason: reason.clone(),
+        });
     }
     if let Some(what) = &platform.admission {
         return Some(Hold::AdmissionUnproven { what: what.clone() });
     }
-    platform.clock.as_ref().map(|what| Hold::ClockSkew { what: what.clone() })
+    platform
+        .clock
+        .as_ref()
+        .map(|what| Hold::ClockSkew { what: what.clone() })
 }
 
 /// Nodes on which exactly one of the plan's transactions is to be done, or on which this request was at work.
-fn members<'w>(pool: &[&'w Node], request: &'w ChangeRequest, rollout: &Rollout) -> Vec<Member<'w>> {
-    let mut left: BTreeMap<&Digest, u32> =
-        request.plan.node_classes().map(|class| (&class.transaction, class.nodes_max)).collect();
-    let mut members: Vec<Member<'w>> =
-        pool.iter().filter_map(|node| member(node, request, &rollout.uid)).collect();
+fn members<'w>(
+    pool: &[&'w Node],
+    request: &'w ChangeRequest,
+    rollout: &Rollout,
+) -> Vec<Member<'w>> {
+    let mut left: BTreeMap<&Digest, u32> = request
+        .plan
+        .node_classes()
+        .map(|class| (&class.transaction, class.nodes_max))
+        .collect();
+    let mut members: Vec<Member<'w>> = pool
+        .iter()
+        .filter_map(|node| member(node, request, &rollout.uid))
+        .collect();
     members.sort_by(|a, b| (a.standing, &a.node.name).cmp(&(b.standing, &b.node.name)));
     // Growth beyond what was approved is another plan's work: the bound is the approval's.
     members.retain(|member| match left.get_mut(member.transaction) {
@@ -153,17 +194,39 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
     if node.ended.contains_key(&request.uid) {
         // Which transaction it was no longer matters; the first stands for it.
         let transaction = &classes().next()?.transaction;
-        return Some(Member { node, transaction, standing: Standing::Ended });
+        return Some(Member {
+            node,
+            transaction,
+            standing: Standing::Ended,
+        });
     }
     if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
         let class = classes().find(|class| class.transaction == task.transaction)?;
-        return Some(Member { node, transaction: &class.transaction, standing: Standing::Active });
+        return Some(Member {
+            node,
+            transaction: &class.transaction,
+            standing: Standing::Active,
+        });
     }
     let inventory = node.report.latest()?;
-    let class = classes().find(|class| inventory.transactions.iter().any(|r| r.transaction == class.transaction))?;
-    let reachable = matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
-    let standing = if reachable { Standing::Waiting } else { Standing::Away };
-    Some(Member { node, transaction: &class.transaction, standing })
+    let class = classes().find(|class| {
+        inventory
+            .transactions
+            .iter()
+            .any(|r| r.transaction == class.transaction)
+    })?;
+    let reachable =
+        matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
+    let standing = if reachable {
+        Standing::Waiting
+    } else {
+        Standing::Away
+    };
+    Some(Member {
+        node,
+        transaction: &class.transaction,
+        standing,
+    })
 }
 
 /// Divides the members among the stages. Pure in its inputs; what has begun fills the earliest stages first.
@@ -178,8 +241,17 @@ pub(super) fn allocate<'w>(stages: &[Stage], members: Vec<Member<'w>>) -> Vec<Ve
             let quota = stage.nodes.of_rounded_up(total);
             let mut per_class: BTreeMap<&Digest, usize> = BTreeMap::new();
             for member in left.drain(..) {
-                let fits = stage.selector.as_ref().is_none_or(|s| s.matches(&member.node.labels));
-                let used = per_class.entry(if stage.per_class { member.transaction } else { &EVERY_CLASS }).or_default();
+                let fits = stage
+                    .selector
+                    .as_ref()
+                    .is_none_or(|s| s.matches(&member.node.labels));
+                let used = per_class
+                    .entry(if stage.per_class {
+                        member.transaction
+                    } else {
+                        &EVERY_CLASS
+                    })
+                    .or_default();
                 if fits && *used < quota {
                     *used += 1;
                     taken.push(member);
@@ -215,7 +287,9 @@ fn order(stage: &Stage, members: &mut [Member<'_>]) {
 
 /// Exposed services make a node riskier.
 fn risk(node: &Node) -> usize {
-    node.report.latest().map_or(0, |inventory| inventory.listening.len())
+    node.report
+        .latest()
+        .map_or(0, |inventory| inventory.listening.len())
 }
 
 /// The control plane is touched last, then what serves most pods.
