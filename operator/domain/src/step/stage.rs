@@ -56,7 +56,7 @@ fn in_stage(
     }
     let mut decision = Decision::default();
     let mut hold = None;
-    for member in candidates(view, stage, &open) {
+    for member in candidates(stage, &open) {
         match take(view, safety, stage, member) {
             Ok(record) => decision.records.push(record),
             Err(why) => {
@@ -91,7 +91,7 @@ fn up_to_now<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Member<'v>> {
         .flatten()
 }
 
-fn candidates<'m>(view: &View<'_>, stage: &Stage, open: &[&'m Member<'m>]) -> Vec<&'m Member<'m>> {
+fn candidates<'m>(stage: &Stage, open: &[&'m Member<'m>]) -> Vec<&'m Member<'m>> {
     let waiting = open
         .iter()
         .copied()
@@ -105,11 +105,11 @@ fn candidates<'m>(view: &View<'_>, stage: &Stage, open: &[&'m Member<'m>]) -> Ve
         .filter(|m| m.standing == Standing::Active)
         .map(|m| &m.node.zone)
         .min();
-    let zone = busy.or_else(|| view_zone(open));
+    let zone = busy.or_else(|| first_zone(open));
     waiting.filter(|m| Some(&m.node.zone) == zone).collect()
 }
 
-fn view_zone<'m>(open: &[&'m Member<'m>]) -> Option<&'m Option<smol_str::SmolStr>> {
+fn first_zone<'m>(open: &[&'m Member<'m>]) -> Option<&'m Option<smol_str::SmolStr>> {
     open.iter()
         .filter(|m| m.standing == Standing::Waiting)
         .map(|m| &m.node.zone)

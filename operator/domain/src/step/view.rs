@@ -62,7 +62,7 @@ pub(super) enum Standing {
 impl<'w> View<'w> {
     pub(super) fn of(
         world: &'w World,
-        membership: &Membership,
+        assessment: &Assessment,
         rollout: &'w Rollout,
     ) -> Option<Self> {
         let request = world
