@@ -29,6 +29,7 @@ pub fn workload(key: &str) -> WorkloadBuilder {
             key: key.into(),
             uid: Uid::new(format!("uid-{key}")),
             namespace: namespace.into(),
+            labels: BTreeMap::new(),
             containers: BTreeMap::new(),
             replicas: Replicas {
                 wanted: 3,
