@@ -1,3 +1,1 @@
-//! Tests that need more than one crate live in `tests/tests`; what they share is here.
-
-pub mod repository;
+//! Tests that need more than one crate live in `tests/tests`.
