@@ -7,9 +7,24 @@
 
 mod open_enum;
 
+pub mod advisory;
+pub mod advisory_feed;
+pub mod approval;
+pub mod approval_policy;
+pub mod baseline;
+pub mod calendar;
+pub mod change_request;
+pub mod common;
 pub mod crds;
+pub mod managed_image;
+pub mod managed_node;
 pub mod names;
 pub mod node_inventory;
 pub mod package_set;
+pub mod plan;
+pub mod remediation;
+pub mod requirement;
+pub mod rollout;
 pub mod shape;
+pub mod strategy;
 pub mod transaction;

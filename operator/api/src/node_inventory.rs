@@ -270,7 +270,7 @@ pub struct Resolved {
     /// Whether the node has to boot for it to be active.
     #[serde(default)]
     pub reboot: bool,
-    /// Whether the previous versions can be installed again: Possible, Impossible, `NotKnown`.
+    /// Whether the previous versions can be installed again: Possible, Impossible, Unknown.
     #[serde(default)]
     pub rollback: RollbackReach,
 }
@@ -282,8 +282,8 @@ open_enum! {
         Possible,
         /// At least one is not.
         Impossible,
-        /// Nobody looked.
-        NotKnown,
+        /// Nobody looked, or nobody could tell.
+        NotKnown = "Unknown",
     }
 }
 

@@ -29,7 +29,7 @@ use crate::shape;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("size(self.packages) == 0 || size(self.parts) == 0")
+    validation = Rule::new("!has(self.packages) || !has(self.parts)")
         .message("give packages, or parts where the text would pass 256 KiB, not both"),
 )]
 pub struct PackageSetSpec {

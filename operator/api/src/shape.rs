@@ -45,12 +45,18 @@ shapes! {
     ImageDigest: 71..=71, r"^sha256:[0-9a-f]{64}$";
     /// Image repository without tag and digest.
     Repository: 1..=255, r"^[a-z0-9]([a-zA-Z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$";
+    /// Image repository, or a prefix of one ended by a slash.
+    RepositoryPrefix: 1..=255, r"^[a-z0-9]([a-zA-Z0-9._:-]*[a-z0-9])?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?$";
     /// Duration in Go's form: hours, minutes, seconds.
     Duration: 2..=16, r"^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$";
     /// Size in bytes with an optional binary or decimal suffix.
     Quantity: 1..=16, r"^[0-9]{1,12}(Ki|Mi|Gi|Ti|k|M|G|T)?$";
     /// Decimal number, as a string because Kubernetes has no portable fractions.
     Decimal: 1..=24, r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$";
+    /// Probability, as a decimal string.
+    Probability: 1..=12, r"^(0(\.[0-9]{1,9})?|1(\.0{1,9})?)$";
+    /// Number that only grows, as a string.
+    Counter: 1..=18, r"^[0-9]+$";
     /// Share of a whole: `99.8%`.
     Percent: 2..=8, r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$";
     /// Transport port: `443/tcp`.
@@ -77,6 +83,8 @@ shapes! {
     Cron: 9..=128, r"^[0-9A-Za-z*,/#?LW-]+( +[0-9A-Za-z*,/#?LW-]+){4}$";
     /// Local date and time without zone.
     LocalTime: 16..=19, r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
+    /// Instant of RFC 3339 in UTC, whole seconds.
+    Instant: 20..=20, r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$";
     /// CVSS vector of any version.
     Cvss: 10..=512, r"^[A-Za-z0-9.:/()]+$";
     /// Name of an advisory's weakness: CVE, DSA, RHSA, GHSA.
