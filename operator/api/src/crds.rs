@@ -5,11 +5,29 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::{node_inventory::NodeInventory, package_set::PackageSet, transaction::Transaction};
+use crate::{
+    advisory::Advisory, advisory_feed::AdvisoryFeed, approval::Approval,
+    approval_policy::ApprovalPolicy, baseline::Baseline, change_request::ChangeRequest,
+    managed_image::ManagedImage, managed_node::ManagedNode, node_inventory::NodeInventory,
+    package_set::PackageSet, rollout::Rollout, transaction::Transaction,
+};
 
 /// Every definition, always in the same order: intent, government, sources, views, reports, content.
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![NodeInventory::crd(), PackageSet::crd(), Transaction::crd()];
+    let mut crds = vec![
+        Baseline::crd(),
+        Advisory::crd(),
+        ChangeRequest::crd(),
+        Rollout::crd(),
+        ApprovalPolicy::crd(),
+        Approval::crd(),
+        AdvisoryFeed::crd(),
+        ManagedNode::crd(),
+        ManagedImage::crd(),
+        NodeInventory::crd(),
+        PackageSet::crd(),
+        Transaction::crd(),
+    ];
     for crd in &mut crds {
         for version in &mut crd.spec.versions {
             if let Some(schema) = version
@@ -24,9 +42,49 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
+/// The definitions as YAML: file name under `crds/`, and text. `hozen crds` writes them, and a test says when they are stale.
+///
+/// The error is that of the YAML writer; it does not happen for what [`all_crds`] gives.
+pub fn crds_yaml() -> Result<Vec<(String, String)>, serde_yaml::Error> {
+    all_crds()
+        .into_iter()
+        .map(|crd| {
+            let mut value = serde_yaml::to_value(&crd)?;
+            whole_numbers(&mut value);
+            let text = serde_yaml::to_string(&value)?;
+            Ok((format!("{}.yaml", crd.spec.names.plural), text))
+        })
+        .collect()
+}
+
+/// Bounds are written as the whole numbers that they are: the types of the API hold them as fractions.
+fn whole_numbers(value: &mut serde_yaml::Value) {
+    match value {
+        serde_yaml::Value::Number(number) => {
+            let exact = number
+                .as_f64()
+                .filter(|f| number.is_f64() && f.fract() == 0.0);
+            if let Some(whole) = exact.and_then(|f| format!("{f:.0}").parse::<i64>().ok()) {
+                *number = whole.into();
+            }
+        }
+        serde_yaml::Value::Sequence(items) => items.iter_mut().for_each(whole_numbers),
+        serde_yaml::Value::Mapping(entries) => {
+            entries.iter_mut().for_each(|(_, v)| whole_numbers(v))
+        }
+        serde_yaml::Value::Tagged(tagged) => whole_numbers(&mut tagged.value),
+        serde_yaml::Value::Null | serde_yaml::Value::Bool(_) | serde_yaml::Value::String(_) => {}
+    }
+}
+
 /// Takes out what the derive writes and Kubernetes has no use for: `nullable` (an absent field and a null one would be two
-/// states to every CEL rule), null among the values of an enum, and integer formats that only Rust knows.
+/// states to every CEL rule), null among the values of an enum, integer formats that only Rust knows, and the line breaks of
+/// the source within a paragraph, which `kubectl explain` would keep.
 fn tidy(schema: &mut JSONSchemaProps) {
+    if let Some(text) = &mut schema.description {
+        let paragraphs: Vec<String> = text.split("\n\n").map(|p| p.replace('\n', " ")).collect();
+        *text = paragraphs.join("\n\n");
+    }
     schema.nullable = None;
     if let Some(values) = &mut schema.enum_ {
         values.retain(|v| !v.0.is_null());

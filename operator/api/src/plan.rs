@@ -208,7 +208,8 @@ pub struct PlanStage {
     /// Which of the remaining systems. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
-    /// How many systems are done when this stage is; with `perClass`, how many of each class.
+    /// How many systems it takes of those that remain: a count, or a share of all (`100%`: the rest); with `perClass`, so many of
+    /// each class.
     #[schemars(with = "shape::CountOrPercent")]
     pub nodes: IntOrString,
     /// Take `nodes` of every class.
@@ -352,6 +353,8 @@ pub struct PlanDrain {
     pub timeout: String,
     /// What happens to a node that is blocked for longer: Skip, Force.
     pub on_blocked: OnBlocked,
+    /// The last schedulable node of a role, and the only control-plane node, may be taken.
+    pub allow_last_of_role: bool,
 }
 
 /// How nodes are rebooted.

@@ -156,7 +156,7 @@ impl JsonSchema for Conditions {
                     },
                     "observedGeneration": {
                         "description": "Generation of the spec that this condition was computed from.",
-                        "type": "integer", "format": "int64", "minimum": 0,
+                        "type": "integer", "format": "int64", "minimum": 0, "maximum": 9_007_199_254_740_991_i64,
                     },
                     "lastTransitionTime": {
                         "description": "When the status last changed.",

@@ -145,8 +145,8 @@ pub struct Stage {
     /// Which of the remaining systems. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
-    /// How many systems are done when this stage is, as a count or a share of all: `1`, `20%`; `100%` is the rest. With
-    /// `perClass`, how many of each class.
+    /// How many systems it takes of those that remain: a count, or a share of all: `1`, `20%`; `100%` is the rest. With
+    /// `perClass`, so many of each class.
     #[serde(default = "all")]
     #[schemars(with = "shape::CountOrPercent")]
     pub nodes: IntOrString,
@@ -187,6 +187,10 @@ pub struct Drain {
     /// budget's leave, and only where the approved plan says so.
     #[serde(default = "skip")]
     pub on_blocked: OnBlocked,
+    /// Whether the last schedulable node of a role, and the only control-plane node, may be taken: a cluster of one node needs
+    /// it, no other should have it.
+    #[serde(default)]
+    pub allow_last_of_role: bool,
 }
 
 impl Default for Drain {
@@ -194,6 +198,7 @@ impl Default for Drain {
         Self {
             timeout: hour(),
             on_blocked: skip(),
+            allow_last_of_role: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every definition must be: documented and bounded in every property.
 
-use hozen_api::crds::all_crds;
+use hozen_api::crds::{all_crds, crds_yaml};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -82,4 +82,26 @@ fn every_property_is_documented_and_bounded() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_files_under_crds_are_current() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
+    let mut stale = Vec::new();
+    let wanted = crds_yaml().unwrap();
+    for (file, text) in &wanted {
+        if std::fs::read_to_string(folder.join(file)).ok().as_ref() != Some(text) {
+            stale.push(file.clone());
+        }
+    }
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if wanted.iter().all(|(file, _)| *file != name) {
+            stale.push(name);
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "stale: {stale:?}; write them anew with `hozen crds crds/`"
+    );
 }
