@@ -1,4 +1,15 @@
 //! Windows and freezes: when work may start.
+//!
+//! A window opens whenever a clock on the wall of its zone shows a time of its schedule, and stays open for its duration of
+//! *elapsed* time. Where a clock is put forward, a time in the skipped hour opens the window at the first instant after the
+//! jump; where it is put back, a time in the repeated hour opens it at its first pass only (invariant 18). Two times that fall
+//! on one instant are one opening. Everything is half open: `open <= t < close` (invariant 17).
+//!
+//! Cron expressions are matched against civil time, and mapped to instants here: croner's own rules for DST treat wildcard hours
+//! differently from fixed ones, which would open a window twice in the repeated hour.
+
+mod openings;
+mod parse;
 
 use croner::Cron;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
@@ -10,6 +21,10 @@ use crate::{
     plan::{self, Gate, PlanFreeze, PlanWindow},
     units::Span,
 };
+
+use parse::{cron, local, time_zone};
+
+pub use openings::next_opening;
 
 /// What a window is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,7 +57,7 @@ pub struct Window {
 /// One opening of a window: half open, `open <= t < close`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
-    /// The window's name.
+    /// The window's name; `always` where a plan has no windows.
     pub window: SmolStr,
     /// First instant in it.
     pub open: Timestamp,
@@ -114,10 +129,58 @@ pub struct Calendar {
 
 /// Why a text is no window or freeze. Each says what to write instead.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CalendarError {}
+pub enum CalendarError {
+    /// Not a cron expression of five fields.
+    #[error(
+        "`{schedule}` is not a schedule ({why}); write five fields `minute hour day-of-month month day-of-week`, like `0 2 * * 2` for Tuesdays at 02:00"
+    )]
+    Schedule {
+        /// As written.
+        schedule: String,
+        /// What the parser found.
+        why: String,
+    },
+    /// Valid, but there is no such day.
+    #[error("`{0}` never comes; write a day that exists in the month, like `0 2 28 2 *`")]
+    NeverComes(String),
+    /// No time at all, or more than a week.
+    #[error("a window of `{0}` is not possible; write a duration above `0s` and at most `168h`")]
+    Duration(Span),
+    /// No IANA zone.
+    #[error("`{zone}` is not a time zone; {}", instead(.nearest.as_deref()))]
+    Zone {
+        /// As written.
+        zone: String,
+        /// The nearest name that is one.
+        nearest: Option<String>,
+    },
+    /// No local time.
+    #[error(
+        "`{0}` is not a local time; write date and time without an offset, like `2026-12-20T00:00` (the zone stands in timeZone)"
+    )]
+    LocalTime(String),
+    /// Ends before it begins.
+    #[error("the freeze ends at `{to}`, not after its start `{from}`; write a later `to`")]
+    Backwards {
+        /// First local time in it.
+        from: String,
+        /// First local time after it.
+        to: String,
+    },
+}
+
+fn instead(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("did you mean `{name}`? (IANA names, like `Asia/Tokyo` or `UTC`)"),
+        None => "write an IANA name like `Asia/Tokyo`, `Europe/Berlin` or `UTC`".into(),
+    }
+}
+
+/// A longer window would overlap the next week's.
+const DURATION_MAX: Span = Span::hours(168);
 
 impl Window {
-    /// A window from its parts.
+    /// A window from its parts; `purposes` empty means for everything.
     pub fn parse(
         name: &str,
         schedule: &str,
@@ -126,20 +189,59 @@ impl Window {
         purposes: Vec<Purpose>,
         when: Vec<Gate>,
     ) -> Result<Self, CalendarError> {
-        todo!()
+        if duration.is_zero() || duration > DURATION_MAX {
+            return Err(CalendarError::Duration(duration));
+        }
+        Ok(Self {
+            name: name.into(),
+            schedule: schedule.into(),
+            cron: cron(schedule)?,
+            duration,
+            zone: (zone.into(), time_zone(zone)?),
+            purposes,
+            when,
+        })
+    }
+
+    /// Whether it is for this purpose.
+    pub fn serves(&self, purpose: Purpose) -> bool {
+        self.purposes.is_empty() || self.purposes.contains(&purpose)
     }
 }
 
 impl TryFrom<&PlanWindow> for Window {
     type Error = CalendarError;
+
     fn try_from(window: &PlanWindow) -> Result<Self, CalendarError> {
-        todo!()
+        let PlanWindow {
+            name,
+            schedule,
+            duration,
+            time_zone,
+            purposes,
+            when,
+        } = window;
+        Self::parse(
+            name,
+            schedule,
+            *duration,
+            time_zone,
+            purposes.clone(),
+            when.clone(),
+        )
     }
 }
 
 impl From<&Window> for PlanWindow {
     fn from(window: &Window) -> Self {
-        todo!()
+        Self {
+            name: window.name.clone(),
+            schedule: window.schedule.clone(),
+            duration: window.duration,
+            time_zone: window.zone.0.clone(),
+            purposes: window.purposes.clone(),
+            when: window.when.clone(),
+        }
     }
 }
 
@@ -152,54 +254,121 @@ impl Freeze {
         zone: &str,
         reason: &str,
     ) -> Result<Self, CalendarError> {
-        todo!()
+        let freeze = Self {
+            name: name.into(),
+            from: local(from)?,
+            to: local(to)?,
+            zone: (zone.into(), time_zone(zone)?),
+            reason: reason.into(),
+        };
+        if freeze.to <= freeze.from {
+            return Err(CalendarError::Backwards {
+                from: from.into(),
+                to: to.into(),
+            });
+        }
+        Ok(freeze)
     }
 }
 
 impl TryFrom<&PlanFreeze> for Freeze {
     type Error = CalendarError;
+
     fn try_from(freeze: &PlanFreeze) -> Result<Self, CalendarError> {
-        todo!()
+        let PlanFreeze {
+            name,
+            from,
+            to,
+            time_zone,
+            reason,
+        } = freeze;
+        Self::parse(name, from, to, time_zone, reason)
     }
 }
 
 impl From<&Freeze> for PlanFreeze {
     fn from(freeze: &Freeze) -> Self {
-        todo!()
+        Self {
+            name: freeze.name.clone(),
+            from: written(freeze.from),
+            to: written(freeze.to),
+            time_zone: freeze.zone.0.clone(),
+            reason: freeze.reason.as_str().into(),
+        }
     }
 }
 
 impl Calendar {
     /// From a plan's texts.
     pub fn of(windows: &plan::Windows) -> Result<Self, CalendarError> {
-        todo!()
+        Ok(Self {
+            emergency: windows.emergency,
+            windows: windows
+                .windows
+                .iter()
+                .map(Window::try_from)
+                .collect::<Result<_, _>>()?,
+            freezes: windows
+                .freezes
+                .iter()
+                .map(Freeze::try_from)
+                .collect::<Result<_, _>>()?,
+        })
     }
 
-    /// Whether work of this purpose that needs so much time may start at `from`, and if not, when.
+    /// Whether work of this purpose that needs so much time may start at `from`, and if not, when. An emergency passes windows
+    /// and freezes over.
     pub fn access(&self, purpose: Purpose, from: Timestamp, needed: Span) -> Access {
-        todo!()
+        if self.emergency {
+            return next_opening(&[], &[], purpose, from, needed);
+        }
+        next_opening(&self.windows, &self.freezes, purpose, from, needed)
     }
 }
 
 impl Access {
-    /// The instant at which work may start; none within two years.
-    pub fn start(&self, from: Timestamp) -> Option<Timestamp> {
-        todo!()
-    }
-
-    /// What holds work now; none: it may start.
-    pub fn hold(&self, purpose: Purpose, needed: Span) -> Option<Hold> {
-        todo!()
+    /// The opening in which work may start now, or what holds it.
+    pub fn admit(self, purpose: Purpose, needed: Span) -> Result<Opening, Hold> {
+        let (until, frozen, too_short) = match self {
+            Self::Open(opening) => return Ok(opening),
+            Self::Opens {
+                opening,
+                frozen,
+                too_short,
+            } => (Some(opening.open), frozen, too_short),
+            Self::Never {
+                why: _,
+                frozen,
+                too_short,
+            } => (None, frozen, too_short),
+        };
+        Err(match (frozen, until) {
+            (
+                Some(Frozen {
+                    freeze,
+                    reason,
+                    until,
+                }),
+                Some(_),
+            ) => Hold::Frozen {
+                freeze,
+                reason,
+                until,
+            },
+            (Some(_) | None, _) => Hold::AwaitingWindow {
+                purpose,
+                until,
+                needed: too_short.then_some(needed),
+            },
+        })
     }
 }
 
-/// When work of a purpose that needs so much time may start, at `from` or after.
-pub fn next_opening(
-    windows: &[Window],
-    freezes: &[Freeze],
-    purpose: Purpose,
-    from: Timestamp,
-    needed: Span,
-) -> Access {
-    todo!()
+fn written(local: DateTime) -> SmolStr {
+    let form = if local.second() == 0 {
+        "%Y-%m-%dT%H:%M"
+    } else {
+        "%Y-%m-%dT%H:%M:%S"
+    };
+    smol_str::format_smolstr!("{}", local.strftime(form))
 }

@@ -1,21 +1,322 @@
 //! Which phase each request is in, and whether it may run now.
+//!
+//! `Planned → AwaitingTest → AwaitingApproval → Approved` is decided here; from there on the phase follows the rollout's cursor,
+//! which `step` writes. An ended request never opens again (invariant 15).
+
+mod mirror;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::{
-    calendar::{Calendar, Opening, Purpose},
-    effect::Decision,
+    approval::{self, Tally},
+    calendar::{Access, Calendar, Opening, Purpose, Window, next_opening},
+    effect::{Decision, Effect, Record},
+    evidence::{self, Judgement},
     hold::Hold,
+    plan::{ChangeType, Gate},
+    request::{ChangeRequest, Phase, Rollout, RolloutEnd},
     units::{Name, Span},
-    world::World,
+    world::{EvidenceKey, World},
 };
+
+/// How old the evidence for a window's own gate may be: it speaks of the live state of production, which an hour ago says nothing of.
+pub const WINDOW_EVIDENCE_AGE_MAX: Span = Span::minutes(10);
 
 /// Moves every open request to the phase that the facts give it, and creates the rollouts of those approved.
 pub fn requests(world: &World) -> Decision {
-    todo!()
+    let mut decision = Decision::default();
+    let successors = successors(world);
+    for request in world.requests.values().filter(|r| !r.phase.ended()) {
+        let next = match (
+            rollout_of(world, request),
+            successors.get(&request.name).copied(),
+        ) {
+            (Executed::By(rollout), successor) => followed(request, rollout, successor),
+            (Executed::Not, Some(successor)) => superseded(successor),
+            (Executed::Not, None) => unexecuted(world, request),
+            (Executed::NameTaken(why), _) => Next::to(Phase::Failed, why),
+        };
+        next.write(world, request, &mut decision);
+    }
+    decision
 }
 
-/// Whether work of this purpose may start now under a plan's calendar: windows, freezes, and the windows' own gates.
+/// What comes next for one request.
+struct Next {
+    phase: Phase,
+    why: String,
+    hold: Option<Hold>,
+    wake: Option<Timestamp>,
+    create_rollout: bool,
+}
+
+impl Next {
+    fn to(phase: Phase, why: impl Into<String>) -> Self {
+        Self {
+            phase,
+            why: why.into(),
+            hold: None,
+            wake: None,
+            create_rollout: false,
+        }
+    }
+
+    fn write(self, world: &World, request: &ChangeRequest, decision: &mut Decision) {
+        let Self {
+            phase,
+            why,
+            hold,
+            wake,
+            create_rollout,
+        } = self;
+        let about = (request.name.clone(), request.uid.clone());
+        if phase != request.phase {
+            decision.records.push(Record::Phase {
+                request: about.clone(),
+                phase,
+                why,
+            });
+        }
+        if let Some(hold) = hold {
+            decision.hold(&request.name, hold);
+        }
+        if let Some(at) = wake.filter(|at| *at > world.now) {
+            decision.wake(at);
+        }
+        // The phase is written before the effect that it guards.
+        if create_rollout && request.phase == Phase::Approved {
+            match platform(world) {
+                Some(hold) => decision.hold(&request.name, hold),
+                None => decision.effects.push(Effect::CreateRollout {
+                    request: about,
+                    digest: request.digest.clone(),
+                }),
+            }
+        }
+    }
+}
+
+/// What stops everything new in this cluster, if something does (invariants 16, 19).
+pub fn platform(world: &World) -> Option<Hold> {
+    let platform = &world.platform;
+    let halted = platform.halt.as_ref().map(|reason| Hold::Halted {
+        reason: reason.clone(),
+    });
+    let unproven = || {
+        let what = platform.admission.clone()?;
+        Some(Hold::AdmissionUnproven { what })
+    };
+    let skewed = || {
+        let what = platform.clock.clone()?;
+        Some(Hold::ClockSkew { what })
+    };
+    halted.or_else(unproven).or_else(skewed)
+}
+
+/// By name of a request: the one that replaced it.
+fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
+    world
+        .requests
+        .values()
+        .filter_map(|successor| {
+            let old = world.requests.get(successor.supersedes.as_ref()?)?;
+            let same = old.plan.baseline.uid == successor.plan.baseline.uid;
+            (same && old.uid != successor.uid).then_some((&old.name, successor))
+        })
+        .collect()
+}
+
+fn superseded(successor: &ChangeRequest) -> Next {
+    let because = successor.because.as_ref();
+    let because = because.map_or(String::new(), |why| format!(": {why}"));
+    Next::to(
+        Phase::Superseded,
+        format!("replaced by {}{because}", successor.name),
+    )
+}
+
+enum Executed<'a> {
+    Not,
+    By(&'a Rollout),
+    NameTaken(String),
+}
+
+fn rollout_of<'a>(world: &'a World, request: &ChangeRequest) -> Executed<'a> {
+    let Some(rollout) = world.rollouts.get(&request.name) else {
+        return Executed::Not;
+    };
+    if rollout.request.1 != request.uid {
+        return Executed::NameTaken(format!(
+            "a rollout of this name executes another request (uid {})",
+            rollout.request.1
+        ));
+    }
+    if rollout.digest != request.digest {
+        return Executed::NameTaken(format!(
+            "its rollout executes another plan ({})",
+            rollout.digest
+        ));
+    }
+    Executed::By(rollout)
+}
+
+/// The phase that a rollout's cursor tells.
+fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&ChangeRequest>) -> Next {
+    let cursor = &rollout.cursor;
+    if let Some((_, end)) = cursor.ended {
+        return match end {
+            RolloutEnd::Done => Next::to(Phase::Done, "done and proven everywhere"),
+            RolloutEnd::Partly => Next::to(Phase::Failed, "ended with systems not done"),
+            RolloutEnd::Aborted => Next::to(Phase::Failed, "aborted"),
+        };
+    }
+    if let Some(successor) = successor {
+        return superseded(successor);
+    }
+    if cursor.finished.is_some() {
+        return Next::to(
+            Phase::Watching,
+            "every system is done; gates are still read",
+        );
+    }
+    if cursor.started.is_none() {
+        return Next::to(Phase::Approved, "its rollout has not begun");
+    }
+    let stages = request.plan.stages.len();
+    let last = cursor.stage + 1 == stages && cursor.stage_done.is_some();
+    if last || cursor.stage >= stages {
+        return Next::to(Phase::Verifying, "the last proofs are waited for");
+    }
+    Next::to(Phase::Running, "its rollout runs")
+}
+
+/// The phase of a request that no rollout executes yet.
+fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
+    let tally = approval::count(world, request);
+    if tally.rejected.is_some() {
+        return Next::to(Phase::Rejected, tally.why_not());
+    }
+    if until(request).is_some_and(|until| until <= world.now) {
+        return Next::to(Phase::Expired, "the exception ended");
+    }
+    let undecided = !tally.approved && decide_by(request) <= world.now;
+    match request.phase {
+        Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval if undecided => {
+            Next::to(Phase::Expired, "nobody decided in time")
+        }
+        Phase::Planned | Phase::AwaitingTest => match mirror::untested(world, request) {
+            Some(hold) => Next {
+                wake: Some(decide_by(request)),
+                hold: Some(hold),
+                ..Next::to(Phase::AwaitingTest, "the mirror must prove it first")
+            },
+            None => decided(world, request, tally),
+        },
+        Phase::AwaitingApproval | Phase::Approved => decided(world, request, tally),
+        Phase::Running | Phase::Verifying | Phase::Watching => {
+            Next::to(Phase::Failed, "its rollout was deleted")
+        }
+        // Ended ones are not asked about.
+        ended @ (Phase::Done
+        | Phase::Superseded
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed) => Next::to(ended, "ended"),
+    }
+}
+
+/// Whether people agree.
+fn decided(world: &World, request: &ChangeRequest, tally: Tally) -> Next {
+    let exception = request.plan.change == ChangeType::Exception;
+    let was_approved = request.phase == Phase::Approved;
+    if tally.approved {
+        return Next {
+            wake: soonest(tally.valid_until, until(request)),
+            create_rollout: !exception,
+            ..Next::to(Phase::Approved, agreed(&tally))
+        };
+    }
+    if exception && was_approved {
+        return Next::to(Phase::Expired, tally.why_not());
+    }
+    let why = if was_approved {
+        tally.why_not()
+    } else {
+        "people must agree".into()
+    };
+    Next {
+        wake: soonest(Some(decide_by(request)), until(request)),
+        hold: Some(awaited(world, request, tally)),
+        ..Next::to(Phase::AwaitingApproval, why)
+    }
+}
+
+fn agreed(tally: &Tally) -> String {
+    if tally.counted.is_empty() {
+        return "a standard change, approved beforehand".into();
+    }
+    let words: Vec<String> = tally
+        .counted
+        .iter()
+        .map(|word| format!("{} as {}", word.user, word.role))
+        .collect();
+    format!("approved by {}", words.join(", "))
+}
+
+fn awaited(world: &World, request: &ChangeRequest, tally: Tally) -> Hold {
+    match tally.standard_at {
+        Some(until) if request.plan.needs.roles.is_empty() => Hold::AwaitingStandardSoak {
+            request: request.name.clone(),
+            until,
+        },
+        Some(_) | None => Hold::AwaitingApproval {
+            request: request.name.clone(),
+            missing: tally.missing,
+            until: Some(
+                request
+                    .due
+                    .filter(|due| *due > world.now)
+                    .unwrap_or_else(|| decide_by(request)),
+            ),
+        },
+    }
+}
+
+/// A request that nobody decided on for as long as a decision would have counted, after it was made and was due, is asked anew.
+fn decide_by(request: &ChangeRequest) -> Timestamp {
+    let since = request
+        .due
+        .map_or(request.created, |due| due.max(request.created));
+    let soaked = request.plan.needs.standard_after.unwrap_or(Span::ZERO);
+    since
+        .checked_add(request.plan.needs.valid_for.duration())
+        .and_then(|at| at.checked_add(soaked.duration()))
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// When an exception ends. One that cannot be read has ended: it must not hide a weakness for good.
+fn until(request: &ChangeRequest) -> Option<Timestamp> {
+    let exception = request.plan.exception.as_ref()?;
+    Some(exception.until.parse().unwrap_or(Timestamp::MIN))
+}
+
+fn soonest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
+}
+
+fn judged(world: &World, gate: &Gate, asked_by: &Name, newer_than: Timestamp) -> Judgement {
+    let key = EvidenceKey {
+        gate: gate.name.clone(),
+        asked_by: asked_by.clone(),
+        about: None,
+    };
+    evidence::judge(gate, world.evidence.get(&key), newer_than, world.now)
+}
+
+/// Whether work of this purpose may start now under a plan's calendar: windows, freezes, and the windows' own gates, whose evidence
+/// stands under the name of the rollout that asks. An emergency passes all three over.
 pub fn may_start(
     world: &World,
     calendar: &Calendar,
@@ -23,5 +324,51 @@ pub fn may_start(
     purpose: Purpose,
     needed: Span,
 ) -> Result<Opening, Hold> {
-    todo!()
+    let mut shut = None;
+    let mut best: Option<Opening> = None;
+    let windows = if calendar.emergency {
+        &[][..]
+    } else {
+        &calendar.windows
+    };
+    for window in windows.iter().filter(|window| window.serves(purpose)) {
+        let alone = std::slice::from_ref(window);
+        match next_opening(alone, &calendar.freezes, purpose, world.now, needed) {
+            Access::Open(opening) => match kept_shut(world, window, asked_by) {
+                Some(hold) => {
+                    shut.get_or_insert(hold);
+                }
+                None if best
+                    .as_ref()
+                    .is_none_or(|known| known.close < opening.close) =>
+                {
+                    best = Some(opening);
+                }
+                None => {}
+            },
+            Access::Opens { .. } | Access::Never { .. } => {}
+        }
+    }
+    match (best, shut) {
+        (Some(opening), _) => Ok(opening),
+        (None, Some(hold)) => Err(hold),
+        (None, None) => calendar
+            .access(purpose, world.now, needed)
+            .admit(purpose, needed),
+    }
+}
+
+fn kept_shut(world: &World, window: &Window, asked_by: &Name) -> Option<Hold> {
+    let newer_than = world
+        .now
+        .checked_sub(WINDOW_EVIDENCE_AGE_MAX.duration())
+        .unwrap_or(Timestamp::MIN);
+    window.when.iter().find_map(|gate| {
+        let judgement = judged(world, gate, asked_by, newer_than);
+        judgement.not_passed().map(|why| Hold::WindowGate {
+            window: window.name.clone(),
+            gate: gate.name.clone(),
+            why: why.to_owned(),
+        })
+    })
 }

@@ -11,7 +11,7 @@ use crate::{
     governance::{Approval, ApprovalPolicy},
     node::Node,
     request::{ChangeRequest, Known, Rollout},
-    units::{Digest, Name, Uid},
+    units::{Digest, Name, Uid, User},
     workload::{Image, Workload},
 };
 
@@ -22,6 +22,8 @@ pub struct World {
     pub now: Timestamp,
     /// Uid of the namespace `kube-system`.
     pub cluster: Uid,
+    /// The operator's own account, whose approval never counts (invariant 13).
+    pub operator: User,
     /// Things that stop everything.
     pub platform: Platform,
     /// Baselines by name.
@@ -145,6 +147,7 @@ impl World {
         Self {
             now,
             cluster,
+            operator: User::new_static("system:serviceaccount:hozen-system:hozen"),
             platform: Platform::default(),
             baselines: BTreeMap::new(),
             policies: BTreeMap::new(),
