@@ -39,7 +39,7 @@ pub(super) fn scheme(ecosystem: &str) -> Option<Scheme> {
 ///
 /// | OSV | here |
 /// |---|---|
-/// | `Ubuntu:22.04:LTS` | `Ubuntu:22.04` (`Ubuntu:Pro:…` stays: its fixes are not in the free archive) |
+/// | `Ubuntu:22.04:LTS` | `Ubuntu:22.04` (`Ubuntu:Pro:22.04` stays apart: its fixes are not in the free archive) |
 /// | `Red Hat:enterprise_linux:9::appstream` | `Red Hat:9` (other products stay as they are) |
 /// | `SUSE:Linux Enterprise Module for Basesystem 15 SP5` | `SUSE:15.5` (`Micro` stays apart) |
 /// | `openSUSE:Leap 15.5` | `openSUSE:15.5` |
