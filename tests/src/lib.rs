@@ -1,1 +1,3 @@
-//! Tests that need more than one crate live in `tests/tests`.
+//! Tests that need more than one crate live in `tests/tests`; what they share is here.
+
+pub mod repository;

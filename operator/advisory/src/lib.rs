@@ -3,9 +3,11 @@
 //! No kube, no async, no clock, no network: bytes and values in, values out. Everything that is parsed here comes from
 //! strangers, so every parser has limits, and says which one was hit.
 
+pub mod distro;
 pub mod limits;
 pub mod notice;
 pub mod osv;
 pub mod package;
+pub mod purl;
 pub mod severity;
 pub mod version;

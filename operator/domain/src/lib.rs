@@ -3,7 +3,9 @@
 //! No kube, no async, no clock, no I/O: what this crate does not depend on, it cannot do (`tests/tests/walls.rs` holds that).
 //! Waiting is a value ([`Hold`]), failing is an error, and everything decided carries the reasons that led to it.
 
+pub mod answers;
 pub mod approval;
+pub mod assess;
 pub mod baseline;
 pub mod calendar;
 pub mod effect;
@@ -14,8 +16,13 @@ pub mod hold;
 pub mod model;
 pub mod node;
 pub mod plan;
+pub mod planner;
+pub mod rank;
+pub mod relevance;
 pub mod request;
+pub mod safety;
 pub mod selector;
+pub mod step;
 pub mod units;
 pub mod workload;
 pub mod world;

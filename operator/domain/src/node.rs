@@ -293,3 +293,27 @@ pub enum Job {
     /// It failed, with a class and a line from its termination message.
     Failed(Timestamp, String),
 }
+
+impl Step {
+    /// The step as people say it: "draining".
+    pub const fn gerund(self) -> &'static str {
+        match self {
+            Self::Claim => "claiming",
+            Self::Drain => "draining",
+            Self::Snapshot => "taking a snapshot",
+            Self::Patch => "patching",
+            Self::Restart => "restarting services",
+            Self::AwaitReboot => "waiting for a reboot window",
+            Self::Reboot => "rebooting",
+            Self::Verify => "scanning",
+            Self::Gate => "reading gates",
+            Self::Rollback => "rolling back",
+            Self::Release => "releasing",
+        }
+    }
+
+    /// Whether nothing was changed on the node yet, so that it can simply be put back.
+    pub const fn before_patch(self) -> bool {
+        matches!(self, Self::Claim | Self::Drain | Self::Snapshot)
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::{
-    SignedDuration,
+    SignedDuration, Timestamp,
     fmt::friendly::{Designator, SpanParser, SpanPrinter},
 };
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,11 @@ impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// So long after an instant; the end of time where there is none so late.
+pub fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
+    at.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 /// A duration in Go's form (`90m`, `72h`), as CEL and Kubernetes read it. Never negative, at most ten years.

@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use crate::{
     node::Ended,
+    selector::Labels,
     units::{Digest, Name, Uid},
 };
 
@@ -34,6 +35,8 @@ pub struct Workload {
     pub uid: Uid,
     /// Namespace.
     pub namespace: SmolStr,
+    /// Labels, by which stages may select.
+    pub labels: Labels,
     /// Its containers' images, by container, init containers included.
     pub containers: BTreeMap<SmolStr, ImageUse>,
     /// Replicas wanted and ready with the present template.

@@ -1,6 +1,9 @@
 //! Everything that is known at one instant. Complete: what is missing is a value too.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hozen_advisory::package::{PackageSet, Transaction};
 use jiff::Timestamp;
@@ -54,6 +57,19 @@ pub struct World {
     pub rollouts: BTreeMap<Name, Rollout>,
     /// Evidence for gates.
     pub evidence: BTreeMap<EvidenceKey, Evidence>,
+    /// What the stock is compared with.
+    pub stock: Stock,
+}
+
+/// What the stock is compared with (PROCESS 1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Names of reports whose node does not exist.
+    pub strays: BTreeSet<Name>,
+    /// Names of the nodes that the previous inventory counted; none: this is the first.
+    pub before: Option<BTreeSet<Name>>,
+    /// Of the additions and removals since then: those that were announced, so that they explain themselves.
+    pub announced: BTreeSet<Name>,
 }
 
 /// Things that stop everything.
@@ -163,6 +179,7 @@ impl World {
             approvals: Vec::new(),
             rollouts: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            stock: Stock::default(),
         }
     }
 }

@@ -1,0 +1,219 @@
+//! The dangerous numbers in one place: who is unavailable, and whether one more may be taken.
+//!
+//! Every question is answered over the whole pool of a baseline, with what this pass has already promised to other rollouts
+//! counted in: a shared budget cannot be kept by deciders that do not see each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
+
+use crate::{
+    hold::Hold,
+    node::{Cordon, Ended, Node, Ready},
+    request::Rollout,
+    units::{Name, Share, Uid},
+    world::World,
+};
+
+/// Labels that name a node's role, as `kubectl get nodes` reads them.
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+/// How many names a hold lists; the rest is a number.
+const HOLDERS_SHOWN: usize = 5;
+
+/// Who is unavailable, and whom this pass has promised to take.
+#[derive(Debug)]
+pub struct Safety<'w> {
+    world: &'w World,
+    /// Nodes that this pass takes, not yet visible in the world.
+    promised: BTreeSet<Name>,
+    /// Why each unavailable node is so.
+    unavailable: BTreeMap<Name, String>,
+}
+
+impl<'w> Safety<'w> {
+    /// Looks at every node once.
+    pub fn of(world: &'w World) -> Self {
+        let unavailable = world
+            .nodes
+            .values()
+            .filter_map(|node| Some((node.name.clone(), unavailable_because(world, node)?)))
+            .collect();
+        Self {
+            world,
+            promised: BTreeSet::new(),
+            unavailable,
+        }
+    }
+
+    /// Why a node is unavailable, if it is.
+    pub fn why_unavailable(&self, node: &str) -> Option<&str> {
+        if self.promised.contains(node) {
+            return Some("about to be taken");
+        }
+        self.unavailable.get(node).map(String::as_str)
+    }
+
+    /// Whether one more node of `pool` may be taken under `max` (invariants 1 to 3).
+    pub fn budget<'p>(
+        &self,
+        stage: &SmolStr,
+        max: Share,
+        pool: impl Iterator<Item = &'p Name>,
+    ) -> Result<(), Hold> {
+        let mut total = 0;
+        let mut holders = Vec::new();
+        for node in pool {
+            total += 1;
+            if let Some(why) = self.why_unavailable(node) {
+                holders.push((node.clone(), why.to_owned()));
+            }
+        }
+        let max = max.of_as_budget(total);
+        if holders.len() < max {
+            return Ok(());
+        }
+        holders.truncate(HOLDERS_SHOWN);
+        Err(Hold::BudgetSpent {
+            stage: stage.clone(),
+            max: u32::try_from(max).unwrap_or(u32::MAX),
+            holders,
+        })
+    }
+
+    /// Whether this node may be taken at all, whatever the budget says (invariants 4 and 5).
+    pub fn node(&self, node: &Node, allow_last: bool) -> Result<(), Hold> {
+        if node.control_plane {
+            self.control_plane(node, allow_last)?;
+        }
+        if allow_last {
+            return Ok(());
+        }
+        match self.last_of_role(node) {
+            Some(role) => Err(Hold::LastOfRole {
+                node: node.name.clone(),
+                role,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on this node counts as unavailable.
+    pub fn promise(&mut self, node: &Name) {
+        self.promised.insert(node.clone());
+    }
+
+    fn control_plane(&self, node: &Node, allow_last: bool) -> Result<(), Hold> {
+        let wait = |why: String| {
+            Err(Hold::ControlPlaneQuorum {
+                node: node.name.clone(),
+                why,
+            })
+        };
+        let members: Vec<&Node> = self
+            .world
+            .nodes
+            .values()
+            .filter(|n| n.control_plane)
+            .collect();
+        let others = || members.iter().filter(|n| n.name != node.name);
+        if let Some(other) = others().find(|n| self.ours(n)) {
+            return wait(format!(
+                "{} of the control plane is being worked on, and one at a time is",
+                other.name
+            ));
+        }
+        if members.len() == 1 && allow_last {
+            return Ok(());
+        }
+        let ready = others()
+            .filter(|n| self.why_unavailable(&n.name).is_none())
+            .count();
+        let quorum = members.len() / 2 + 1;
+        if ready < quorum {
+            return wait(format!(
+                "{ready} other control-plane node{} would be Ready, and {quorum} of {} are needed",
+                if ready == 1 { "" } else { "s" },
+                members.len()
+            ));
+        }
+        Ok(())
+    }
+
+    fn ours(&self, node: &Node) -> bool {
+        node.task.is_some()
+            || self.promised.contains(&node.name)
+            || matches!(node.cordon, Cordon::Ours(_))
+    }
+
+    fn last_of_role(&self, node: &Node) -> Option<SmolStr> {
+        roles(node).find(|role| {
+            !self.world.nodes.values().any(|other| {
+                other.name != node.name
+                    && self.why_unavailable(&other.name).is_none()
+                    && roles(other).any(|r| r == *role)
+            })
+        })
+    }
+}
+
+fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
+    node.labels
+        .keys()
+        .filter_map(|key| key.strip_prefix(ROLE_PREFIX).map(SmolStr::from))
+}
+
+/// Why a node gives no service now, or must be counted as if it gave none.
+fn unavailable_because(world: &World, node: &Node) -> Option<String> {
+    if let Some(task) = &node.task {
+        // A node that waits for its reboot window runs pods again: it is not unavailable.
+        if task.step != crate::node::Step::AwaitReboot {
+            return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));
+        }
+    }
+    if node.deleting {
+        return Some("being deleted".into());
+    }
+    if let Ready::No(since) = node.ready {
+        return Some(format!(
+            "NotReady since {}",
+            since.strftime("%d %b %H:%M UTC")
+        ));
+    }
+    match &node.cordon {
+        Cordon::Ours(_) => return Some("cordoned by us".into()),
+        Cordon::Foreign => return Some("cordoned by somebody else".into()),
+        Cordon::None | Cordon::Lifted(_) => {}
+    }
+    failed_and_not_accepted(world, node)
+}
+
+/// A failed node keeps its slot until it is healthy or accepted (invariant 3).
+fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
+    world
+        .rollouts
+        .values()
+        .filter(|rollout| rollout.cursor.ended.is_none())
+        .find_map(|rollout| {
+            let failure = open_failure(rollout, node)?;
+            Some(format!("failed: {failure}"))
+        })
+}
+
+/// What failed on this node in this rollout, unless somebody accepted it or it has been repaired since.
+pub fn open_failure<'n>(rollout: &Rollout, node: &'n Node) -> Option<&'n str> {
+    let accepted = rollout
+        .handle
+        .accepted
+        .contains_key(&(node.name.clone(), node.uid.clone()));
+    match node.ended.get(&rollout.request.1)? {
+        Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
+            (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())
+        }
+        Ended::Proven(_) | Ended::PutBack(..) => None,
+    }
+}
+
+/// Whether the record on the node is this rollout's.
+pub fn owned_by(node: &Node, rollout: &Uid) -> bool {
+    matches!(&node.cordon, Cordon::Ours(record) if record.rollout == *rollout && record.node == node.uid)
+}

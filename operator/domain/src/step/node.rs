@@ -1,0 +1,607 @@
+//! One node's work, one step at a time.
+//!
+//! ```text
+//! Claim -> Drain -> Snapshot -> Patch -> Verify -> Restart -> Verify -> Gate -> Release
+//!                                          |  \-> AwaitReboot -> Claim -> Drain -> Reboot -> Verify
+//!                                          \----> Rollback -> Verify -> Release
+//! ```
+//!
+//! Each step is written to status before its effect, and is left only on what was observed: never on an exit code.
+
+use jiff::{SignedDuration, Timestamp};
+use smol_str::SmolStr;
+
+use super::{proof, view::View};
+use crate::{
+    calendar::Purpose,
+    effect::{Decision, Effect, Record},
+    evidence::{self, Judgement},
+    hold::Hold,
+    node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
+    plan::{OnBlocked, OnFailure, RebootPolicy},
+    safety,
+    units::{Name, Uid, after},
+    world::{EvidenceKey, World},
+};
+
+/// How long a scan may take to answer: the scanner looks every minute, and a busy node takes some.
+const SCAN_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
+/// How long a patch, restart or snapshot Job may take. The agent gives up on its own before (its deadline is in the Job).
+const JOB_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// How long evidence is waited for before its absence is a failure (invariant 29).
+const EVIDENCE_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
+/// A unit that still runs old code after so many restarts will not stop doing so by another.
+const RESTARTS_MAX: u32 = 2;
+
+/// What is to be written and done for a node that is being worked on, and what it waits for.
+pub(super) fn advance(
+    world: &World,
+    view: &View<'_>,
+    node: &Node,
+    task: &Task,
+) -> (Decision, Wait) {
+    let work = Work {
+        world,
+        view,
+        node,
+        task,
+    };
+    if let Some(decision) = work.interrupted() {
+        return decision;
+    }
+    match task.step {
+        Step::Claim => work.claim(),
+        Step::Drain => work.drain(),
+        Step::Snapshot => work.snapshot(),
+        Step::Patch => work.patch(),
+        Step::Restart => work.restart(),
+        Step::AwaitReboot => work.await_reboot(),
+        Step::Reboot => work.reboot(),
+        Step::Verify => work.verify(),
+        Step::Gate => work.gate(),
+        Step::Rollback => work.rollback(),
+        Step::Release => work.release(),
+    }
+}
+
+/// What a node's work waits for, in words, and when that is too long.
+pub(super) struct Wait {
+    pub(super) what: String,
+    pub(super) until: Option<Timestamp>,
+    /// A hold of its own, where the wait has one.
+    pub(super) hold: Option<Hold>,
+}
+
+struct Work<'a> {
+    world: &'a World,
+    view: &'a View<'a>,
+    node: &'a Node,
+    task: &'a Task,
+}
+
+type Outcome = (Decision, Wait);
+
+impl Work<'_> {
+    /// Pause, abort and lost authority put back what has not been patched yet (invariants 13, 36); a person's will stands
+    /// (invariant 6); a deleted node has no work (invariant 34).
+    fn interrupted(&self) -> Option<Outcome> {
+        if self.task.step == Step::Release {
+            return None;
+        }
+        if let Cordon::Lifted(_) = self.node.cordon {
+            if self.task.step > Step::Claim && self.task.step != Step::AwaitReboot {
+                return Some(self.fail(
+                    format!("a person uncordoned {}", self.node.name),
+                    self.task.step.before_patch(),
+                ));
+            }
+        }
+        if !self.task.step.before_patch() || self.task.boot_before.is_some() {
+            return None;
+        }
+        let why = self.view.stopped.as_ref()?;
+        Some(self.fail(format!("put back: {why}"), true))
+    }
+
+    fn claim(&self) -> Outcome {
+        if safety::owned_by(self.node, &self.view.rollout.uid) {
+            return self.enter(Step::Drain, |_| {});
+        }
+        match &self.node.cordon {
+            Cordon::None | Cordon::Lifted(_) => {
+                let record = Ownership {
+                    rollout: self.view.rollout.uid.clone(),
+                    node: self.node.uid.clone(),
+                    plan: self.view.rollout.digest.clone(),
+                    epoch: 0,
+                    previously_unschedulable: false,
+                };
+                self.effect(
+                    Effect::Claim {
+                        node: self.node.name.clone(),
+                        record,
+                    },
+                    "the cordon",
+                    None,
+                )
+            }
+            Cordon::Foreign => self.fail("somebody else cordoned it first".into(), true),
+            Cordon::Ours(other) => {
+                self.fail(format!("it belongs to rollout {}", other.rollout), true)
+            }
+        }
+    }
+
+    fn drain(&self) -> Outcome {
+        let pods = &self.node.pods;
+        if pods.movable == 0 {
+            return self.drained();
+        }
+        let deadline = self.deadline(self.view.plan.execution.drain.timeout.duration());
+        let late = self.world.now >= deadline;
+        let blocked = pods.blocked_by.as_ref();
+        match (late, self.view.plan.execution.drain.on_blocked, blocked) {
+            (true, OnBlocked::Skip, Some(budget)) => self.fail(
+                format!(
+                    "budget {budget} allowed no eviction of {} pods",
+                    pods.movable
+                ),
+                true,
+            ),
+            (true, OnBlocked::Skip, None) => {
+                self.fail(format!("{} pods did not leave in time", pods.movable), true)
+            }
+            (late, _, _) => {
+                let what = match blocked {
+                    Some(budget) => format!("{} pods, kept by budget {budget}", pods.movable),
+                    None => format!("{} pods to leave", pods.movable),
+                };
+                let evict = Effect::Evict {
+                    node: self.id(),
+                    force: late,
+                };
+                self.effect(evict, &what, (!late).then_some(deadline))
+            }
+        }
+    }
+
+    fn drained(&self) -> Outcome {
+        if let Some(boot) = &self.task.boot_before {
+            let boot = boot.clone();
+            if self.task.reboots >= self.view.plan.execution.reboot.max {
+                return self.fail(
+                    format!("it was rebooted {} times already", self.task.reboots),
+                    false,
+                );
+            }
+            return self.enter(Step::Reboot, move |task| {
+                task.reboots += 1;
+                task.boot_before = Some(boot);
+            });
+        }
+        let next = if self.view.plan.execution.snapshot.is_some() {
+            Step::Snapshot
+        } else {
+            Step::Patch
+        };
+        self.enter(next, |_| {})
+    }
+
+    fn snapshot(&self) -> Outcome {
+        self.job(JOB_TIME_MAX, Vec::new(), |work| {
+            work.enter(Step::Patch, |_| {})
+        })
+    }
+
+    fn patch(&self) -> Outcome {
+        self.job(JOB_TIME_MAX, Vec::new(), Self::ask_for_proof)
+    }
+
+    fn restart(&self) -> Outcome {
+        let units = self
+            .inventory()
+            .map(|i| i.stale_units.iter().cloned().collect())
+            .unwrap_or_default();
+        self.job(JOB_TIME_MAX, units, Self::ask_for_proof)
+    }
+
+    fn await_reboot(&self) -> Outcome {
+        // The node serves again while it waits; the reboot is claimed anew.
+        if safety::owned_by(self.node, &self.view.rollout.uid) {
+            let release = Effect::Release {
+                node: self.id(),
+                rollout: self.view.rollout.uid.clone(),
+            };
+            return self.effect(release, "the node's release until its reboot", None);
+        }
+        let plan = &self.view.plan.execution;
+        let needed = plan.reboot.timeout;
+        match self.view.calendar(Purpose::Reboot, needed) {
+            Ok(()) => self.enter(Step::Claim, |_| {}),
+            Err(hold) => {
+                let until = hold.until();
+                let mut decision = Decision::default();
+                if let Some(at) = until {
+                    decision.wake(at);
+                }
+                (
+                    decision,
+                    Wait {
+                        what: "a window for reboots".into(),
+                        until,
+                        hold: Some(hold),
+                    },
+                )
+            }
+        }
+    }
+
+    fn reboot(&self) -> Outcome {
+        let before = self.task.boot_before.as_ref();
+        let rebooted = before.is_some_and(|boot| *boot != self.node.boot_id);
+        if rebooted && matches!(self.node.ready, Ready::Yes(_)) {
+            return self.ask_for_proof();
+        }
+        let deadline = self.deadline(self.view.plan.execution.reboot.timeout.duration());
+        if self.world.now >= deadline {
+            let what = if rebooted {
+                "it rebooted but is not Ready"
+            } else {
+                "it did not come back from its reboot"
+            };
+            return self.give_up(what.into());
+        }
+        match self.node.jobs.get(&self.key()) {
+            None => self.effect(self.start(Vec::new()), "the reboot", Some(deadline)),
+            Some(Job::Failed(_, message)) => {
+                self.fail(format!("the reboot could not be started: {message}"), false)
+            }
+            Some(Job::Running(_) | Job::Succeeded(_)) => self.wait("its new boot", Some(deadline)),
+        }
+    }
+
+    /// A scan made after the step decides; nothing else does (invariant 31).
+    fn verify(&self) -> Outcome {
+        let Some(wanted) = self.task.scan else {
+            return self.ask_for_proof();
+        };
+        let deadline = self.deadline(SCAN_WAIT_MAX);
+        let answer = self
+            .inventory()
+            .filter(|i| i.scan >= wanted && i.boot_id == self.node.boot_id);
+        let Some(inventory) = answer else {
+            if self.world.now >= deadline {
+                return self.fail("no scan answered".into(), false);
+            }
+            if self.node.scan_asked < wanted {
+                let ask = Effect::RequestScan {
+                    node: self.id(),
+                    scan: wanted,
+                };
+                return self.effect(ask, "a scan", Some(deadline));
+            }
+            return self.wait("its scan", Some(deadline));
+        };
+        if self.task.failure.is_some() {
+            return self.rolled_back(inventory);
+        }
+        match proof::not_done(self.world, &self.task.transaction, &inventory.package_set) {
+            Some(difference) => {
+                self.fail(format!("the scan does not confirm it: {difference}"), false)
+            }
+            None => self.activate(inventory),
+        }
+    }
+
+    /// Patched; whatever still runs old code is restarted, or the node is.
+    fn activate(&self, inventory: &Inventory) -> Outcome {
+        let reboot = &self.view.plan.execution.reboot;
+        let due = match reboot.policy {
+            RebootPolicy::AsNeeded => !inventory.reboot_because.is_empty(),
+            RebootPolicy::Always => self.task.reboots == 0 || !inventory.reboot_because.is_empty(),
+            RebootPolicy::Never => false,
+        };
+        if due {
+            if self.task.reboots >= reboot.max {
+                return self.fail(
+                    format!("a reboot is still due after {} of them", self.task.reboots),
+                    false,
+                );
+            }
+            return self.to_reboot();
+        }
+        if !inventory.stale_units.is_empty() && reboot.policy != RebootPolicy::Always {
+            if self.task.restarts >= RESTARTS_MAX {
+                let units: Vec<&str> = inventory.stale_units.iter().map(SmolStr::as_str).collect();
+                return self.fail(
+                    format!(
+                        "patched but inactive: {} still run old code",
+                        units.join(", ")
+                    ),
+                    false,
+                );
+            }
+            return self.enter(Step::Restart, |task| {
+                task.restarts += 1;
+                task.attempt = task.restarts;
+            });
+        }
+        self.enter(Step::Gate, |_| {})
+    }
+
+    fn to_reboot(&self) -> Outcome {
+        let boot = self.node.boot_id.clone();
+        let open = self
+            .view
+            .calendar(Purpose::Reboot, self.view.plan.execution.reboot.timeout);
+        match open {
+            Ok(()) => self.enter(Step::Reboot, move |task| {
+                task.boot_before = Some(boot);
+                task.reboots += 1;
+            }),
+            Err(_) => self.enter(Step::AwaitReboot, move |task| task.boot_before = Some(boot)),
+        }
+    }
+
+    fn gate(&self) -> Outcome {
+        if let Ready::No(_) = self.node.ready {
+            let deadline = self.deadline(EVIDENCE_WAIT_MAX);
+            if self.world.now >= deadline {
+                return self.fail("the node is not Ready".into(), false);
+            }
+            return self.wait("the node to be Ready", Some(deadline));
+        }
+        for gate in &self.view.plan.execution.gates {
+            let key = EvidenceKey {
+                gate: gate.name.clone(),
+                asked_by: self.view.rollout.name.clone(),
+                about: Some(self.node.name.clone()),
+            };
+            match evidence::judge(
+                gate,
+                self.world.evidence.get(&key),
+                self.task.since,
+                self.world.now,
+            ) {
+                Judgement::Passed(_) => {}
+                Judgement::Failed(why) => {
+                    return self.fail(format!("gate {}: {why}", gate.name), false);
+                }
+                Judgement::Waiting(why) => return self.await_evidence(&gate.name, why),
+            }
+        }
+        self.enter(Step::Release, |_| {})
+    }
+
+    fn await_evidence(&self, gate: &SmolStr, why: String) -> Outcome {
+        let deadline = self.deadline(EVIDENCE_WAIT_MAX);
+        if self.world.now >= deadline {
+            return self.fail(format!("gate {gate}: {why}"), false);
+        }
+        let (decision, mut wait) = self.wait(&format!("gate {gate}"), Some(deadline));
+        wait.hold = Some(Hold::GateNotPassed {
+            gate: gate.clone(),
+            why,
+            until: Some(deadline),
+        });
+        (decision, wait)
+    }
+
+    fn rollback(&self) -> Outcome {
+        self.job(JOB_TIME_MAX, Vec::new(), Self::ask_for_proof)
+    }
+
+    fn rolled_back(&self, inventory: &Inventory) -> Outcome {
+        match proof::not_undone(self.world, &self.task.transaction, &inventory.package_set) {
+            Some(difference) => {
+                self.give_up(format!("the rollback is not confirmed: {difference}"))
+            }
+            None => self.enter(Step::Release, |_| {}),
+        }
+    }
+
+    fn release(&self) -> Outcome {
+        if safety::owned_by(self.node, &self.view.rollout.uid) {
+            let release = Effect::Release {
+                node: self.id(),
+                rollout: self.view.rollout.uid.clone(),
+            };
+            return self.effect(release, "its release", None);
+        }
+        self.ended(match &self.task.failure {
+            None => Ended::Proven(self.world.now),
+            Some(failure) if failure.blocked => Ended::PutBack(self.world.now, failure.clone()),
+            Some(failure) if self.undone() => Ended::RolledBack(self.world.now, failure.clone()),
+            Some(failure) => Ended::Failed(self.world.now, failure.clone()),
+        })
+    }
+
+    fn undone(&self) -> bool {
+        self.node.jobs.contains_key(&JobKey {
+            step: Step::Rollback,
+            ..self.key()
+        })
+    }
+
+    /// The outcome, the end of the work, and the flag for a person, in one pass of status.
+    fn ended(&self, ended: Ended) -> Outcome {
+        let why = match &ended {
+            Ended::Proven(_) => None,
+            Ended::Failed(_, f) | Ended::RolledBack(_, f) | Ended::PutBack(_, f) => {
+                Some(f.message.clone())
+            }
+        };
+        let mut decision = Decision::default();
+        decision.records.push(Record::Ended {
+            node: self.id(),
+            request: self.task.request.clone(),
+            ended,
+        });
+        decision.records.push(Record::Task {
+            node: self.id(),
+            task: None,
+        });
+        if why.is_some() || self.node.needs_attention.is_some() {
+            decision.records.push(Record::NeedsAttention {
+                node: self.id(),
+                why,
+            });
+        }
+        (
+            decision,
+            Wait {
+                what: "the end of its record".into(),
+                until: None,
+                hold: None,
+            },
+        )
+    }
+
+    /// Runs the Job of this step, and goes on when it says that it succeeded.
+    fn job(
+        &self,
+        limit: SignedDuration,
+        units: Vec<SmolStr>,
+        then: impl Fn(&Self) -> Outcome,
+    ) -> Outcome {
+        let deadline = self.deadline(limit);
+        match self.node.jobs.get(&self.key()) {
+            Some(Job::Succeeded(_)) => then(self),
+            Some(Job::Failed(_, message)) => self.fail(message.clone(), false),
+            Some(Job::Running(_)) | None if self.world.now >= deadline => self.fail(
+                format!("{} took longer than {limit:#}", self.task.step.gerund()),
+                false,
+            ),
+            Some(Job::Running(_)) => self.wait("its Job", Some(deadline)),
+            None => self.effect(self.start(units), "its Job", Some(deadline)),
+        }
+    }
+
+    fn ask_for_proof(&self) -> Outcome {
+        let scan = self
+            .node
+            .scan_asked
+            .max(self.node.report.latest().map_or(0, |i| i.scan))
+            + 1;
+        self.enter(Step::Verify, move |task| task.scan = Some(scan))
+    }
+
+    /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
+    fn fail(&self, message: String, blocked: bool) -> Outcome {
+        let failure = Failure {
+            step: self.task.step,
+            message,
+            blocked,
+        };
+        if self.task.failure.is_some() {
+            // A rollback never starts a rollback of itself (invariant 32).
+            return self.give_up(failure.message);
+        }
+        let patched = !self.task.step.before_patch();
+        let next = match self.view.plan.execution.failures.then {
+            OnFailure::Rollback if patched && self.view.reversible(&self.task.transaction) => {
+                Step::Rollback
+            }
+            OnFailure::Rollback | OnFailure::Hold => Step::Release,
+        };
+        self.enter(next, move |task| {
+            task.failure = Some(failure);
+            task.attempt = 1;
+        })
+    }
+
+    /// Nothing more can be done safely: the node stays as it is, cordoned if it was, and a person is called (invariant 33).
+    fn give_up(&self, message: String) -> Outcome {
+        let message = match &self.task.failure {
+            Some(first) => format!("{}; then {message}", first.message),
+            None => message,
+        };
+        self.ended(Ended::Failed(
+            self.world.now,
+            Failure {
+                step: self.task.step,
+                message,
+                blocked: false,
+            },
+        ))
+    }
+
+    fn enter(&self, step: Step, change: impl FnOnce(&mut Task)) -> Outcome {
+        let mut task = Task {
+            step,
+            since: self.world.now,
+            scan: None,
+            ..self.task.clone()
+        };
+        change(&mut task);
+        let mut decision = Decision::default();
+        decision.records.push(Record::Task {
+            node: self.id(),
+            task: Some(task),
+        });
+        (
+            decision,
+            Wait {
+                what: step.gerund().to_owned(),
+                until: None,
+                hold: None,
+            },
+        )
+    }
+
+    fn effect(&self, effect: Effect, what: &str, until: Option<Timestamp>) -> Outcome {
+        let (mut decision, wait) = self.wait(what, until);
+        decision.effects.push(effect);
+        (decision, wait)
+    }
+
+    fn wait(&self, what: &str, until: Option<Timestamp>) -> Outcome {
+        let mut decision = Decision::default();
+        if let Some(at) = until {
+            decision.wake(at);
+        }
+        (
+            decision,
+            Wait {
+                what: what.to_owned(),
+                until,
+                hold: None,
+            },
+        )
+    }
+
+    fn start(&self, units: Vec<SmolStr>) -> Effect {
+        Effect::StartJob {
+            node: self.id(),
+            job: self.key(),
+            plan: self.view.rollout.digest.clone(),
+            transaction: self.task.transaction.clone(),
+            units,
+        }
+    }
+
+    fn key(&self) -> JobKey {
+        let attempt = if self.task.step == Step::Reboot {
+            self.task.reboots
+        } else {
+            self.task.attempt
+        };
+        JobKey {
+            request: self.task.request.clone(),
+            step: self.task.step,
+            attempt,
+        }
+    }
+
+    fn inventory(&self) -> Option<&Inventory> {
+        self.node.report.latest().map(AsRef::as_ref)
+    }
+
+    fn deadline(&self, limit: SignedDuration) -> Timestamp {
+        after(self.task.since, limit)
+    }
+
+    fn id(&self) -> (Name, Uid) {
+        (self.node.name.clone(), self.node.uid.clone())
+    }
+}

@@ -1,0 +1,394 @@
+//! Whether a rollout may start more, and on what; or what it waits for.
+
+use jiff::Timestamp;
+
+use super::{
+    Working, end, image,
+    view::{Member, Standing, View},
+    working_hold,
+};
+use crate::{
+    calendar::Purpose,
+    effect::{Decision, Record},
+    evidence::{self, Judgement},
+    hold::Hold,
+    node::{Cordon, Ended, Node, Step, Task},
+    plan::Stage,
+    request::{Cursor, RolloutEnd},
+    safety::{self, Safety},
+    units::{Name, after},
+    world::EvidenceKey,
+};
+
+/// Moves the stage cursor, or takes new nodes of the current stage, or says why not.
+pub(super) fn next(view: &View<'_>, safety: &mut Safety<'_>, working: &Working) -> Decision {
+    let cursor = &view.rollout.cursor;
+    if view.rollout.handle.abort {
+        return aborted(view, working);
+    }
+    if let Some(stage) = view.plan.stages.get(cursor.stage) {
+        return in_stage(view, safety, working, stage);
+    }
+    after_last(view, working)
+}
+
+fn aborted(view: &View<'_>, working: &Working) -> Decision {
+    if working.is_empty() && image::idle(view) {
+        return end(view.rollout, view.world, RolloutEnd::Aborted);
+    }
+    held(view, working_hold(working))
+}
+
+fn in_stage(
+    view: &View<'_>,
+    safety: &mut Safety<'_>,
+    working: &Working,
+    stage: &Stage,
+) -> Decision {
+    let open: Vec<&Member<'_>> = up_to_now(view).collect();
+    let waiting = open.iter().any(|m| m.standing == Standing::Waiting);
+    let images_left = image::left(view);
+    if !waiting && !images_left && working.is_empty() && image::idle(view) {
+        return stage_done(view, stage);
+    }
+    if let Some(hold) = may_not_start(view, stage) {
+        return held(view, Some(hold));
+    }
+    let mut decision = Decision::default();
+    let mut hold = None;
+    for member in candidates(stage, &open) {
+        match take(view, safety, stage, member) {
+            Ok(record) => decision.records.push(record),
+            Err(why) => {
+                // A node that may not be taken for a reason of its own does not keep others from free slots (invariant 35).
+                let budget = matches!(why, Hold::BudgetSpent { .. });
+                hold.get_or_insert(why);
+                if budget && !stage.per_zone {
+                    break;
+                }
+            }
+        }
+    }
+    decision.absorb(image::start(view, safety, stage));
+    if decision.records.is_empty() {
+        decision.absorb(held(view, working_hold(working).or(hold)));
+    } else if view.rollout.cursor.started.is_none() {
+        let cursor = Cursor {
+            started: Some(view.world.now),
+            stage_done: None,
+            ..view.rollout.cursor.clone()
+        };
+        decision.records.push(write(view, cursor));
+    }
+    decision
+}
+
+/// Members of this stage and of earlier ones: who could not be reached then is still due.
+fn up_to_now<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Member<'v>> {
+    view.stages
+        .iter()
+        .take(view.rollout.cursor.stage + 1)
+        .flatten()
+}
+
+fn candidates<'m>(stage: &Stage, open: &[&'m Member<'m>]) -> Vec<&'m Member<'m>> {
+    let waiting = open
+        .iter()
+        .copied()
+        .filter(|m| m.standing == Standing::Waiting);
+    if !stage.per_zone {
+        return waiting.collect();
+    }
+    // Zones go one after the other: the first that has something under way or waiting.
+    let busy = open
+        .iter()
+        .filter(|m| m.standing == Standing::Active)
+        .map(|m| &m.node.zone)
+        .min();
+    let zone = busy.or_else(|| first_zone(open));
+    waiting.filter(|m| Some(&m.node.zone) == zone).collect()
+}
+
+fn first_zone<'m>(open: &[&'m Member<'m>]) -> Option<&'m Option<smol_str::SmolStr>> {
+    open.iter()
+        .filter(|m| m.standing == Standing::Waiting)
+        .map(|m| &m.node.zone)
+        .min()
+}
+
+/// Everything that keeps the whole rollout from starting more.
+fn may_not_start(view: &View<'_>, stage: &Stage) -> Option<Hold> {
+    if let Some(hold) = &view.stop_hold {
+        return Some(hold.clone());
+    }
+    bad_patch(view)
+        .or_else(|| failures(view, stage))
+        .or_else(|| {
+            view.calendar(Purpose::Install, view.plan.execution.node_time_max)
+                .err()
+        })
+}
+
+/// A patch that was declared bad after approval holds a running rollout that has it.
+fn bad_patch(view: &View<'_>) -> Option<Hold> {
+    let baseline = view.world.baselines.get(&view.plan.baseline.name)?;
+    let today = view.world.now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let blocks = || {
+        baseline
+            .remediation
+            .block
+            .iter()
+            .filter(|b| b.until.is_none_or(|until| today <= until))
+    };
+    view.plan
+        .node_classes()
+        .filter_map(|class| view.world.transactions.get(&class.transaction))
+        .find_map(|tx| {
+            tx.changes.iter().find_map(|change| {
+                let block =
+                    blocks().find(|b| b.package == change.name && b.version == change.to)?;
+                let package = smol_str::format_smolstr!("{} {}", block.package, block.version);
+                Some(Hold::BadPatch {
+                    package,
+                    reason: block.reason.clone(),
+                })
+            })
+        })
+}
+
+/// More failures than allowed, over the whole rollout; blocked and put back is no failure.
+pub(super) fn failures(view: &View<'_>, stage: &Stage) -> Option<Hold> {
+    let mut open = view
+        .pool
+        .iter()
+        .filter_map(|node| {
+            Some((
+                node.name.clone(),
+                safety::open_failure(view.rollout, node)?.to_owned(),
+            ))
+        })
+        .chain(image::failures(view));
+    let first = open.next()?;
+    let failed = 1 + u32::try_from(open.count()).unwrap_or(u32::MAX - 1);
+    let max = view.plan.execution.failures.max;
+    (failed > max).then(|| Hold::FailuresReached {
+        stage: stage.name.clone(),
+        failed,
+        max,
+        first,
+    })
+}
+
+fn take(
+    view: &View<'_>,
+    safety: &mut Safety<'_>,
+    stage: &Stage,
+    member: &Member<'_>,
+) -> Result<Record, Hold> {
+    let node = member.node;
+    if let Some(task) = &node.task {
+        return Err(Hold::NodeClaimed {
+            node: node.name.clone(),
+            by: task.rollout.0.clone(),
+        });
+    }
+    match &node.cordon {
+        Cordon::None => {}
+        Cordon::Foreign | Cordon::Lifted(_) => {
+            return Err(Hold::HumanTookOver {
+                node: node.name.clone(),
+            });
+        }
+        Cordon::Ours(record) => {
+            return Err(Hold::NodeClaimed {
+                node: node.name.clone(),
+                by: record.rollout.0.clone(),
+            });
+        }
+    }
+    safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
+    let same_zone = |other: &&&Node| !stage.per_zone || other.zone == node.zone;
+    safety.budget(
+        &stage.name,
+        stage.max_unavailable,
+        view.pool.iter().filter(same_zone).map(|n| &n.name),
+    )?;
+    safety.promise(&node.name);
+    Ok(Record::Task {
+        node: (node.name.clone(), node.uid.clone()),
+        task: Some(claim(view, member)),
+    })
+}
+
+fn claim(view: &View<'_>, member: &Member<'_>) -> Task {
+    Task {
+        rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
+        request: view.request.uid.clone(),
+        plan: view.rollout.digest.clone(),
+        transaction: member.transaction.clone(),
+        step: Step::Claim,
+        since: view.world.now,
+        stage: view.rollout.cursor.stage,
+        attempt: 1,
+        boot_before: None,
+        reboots: 0,
+        scan: None,
+        restarts: 0,
+        started: view.world.now,
+        failure: None,
+    }
+}
+
+/// The stage has nothing left to start: failures, then soak with its gates, then the next one.
+fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
+    let cursor = &view.rollout.cursor;
+    if let Some(hold) = failures(view, stage) {
+        return held(view, Some(hold));
+    }
+    let Some(done) = cursor.stage_done else {
+        let cursor = Cursor {
+            stage_done: Some(view.world.now),
+            ..cursor.clone()
+        };
+        return record(view, cursor);
+    };
+    let promoted = view.rollout.handle.promote_through.as_ref() == Some(&stage.name);
+    let until = after(done, stage.soak.duration());
+    if view.world.now < until && !promoted {
+        let hold = gate_failed(view, done).unwrap_or_else(|| Hold::Soak {
+            stage: stage.name.clone(),
+            until,
+        });
+        return held(view, Some(hold));
+    }
+    if !promoted && !stage.soak.is_zero() {
+        if let Some(hold) = gates_pass(view, until) {
+            return held(view, Some(hold));
+        }
+    }
+    let last = cursor.stage + 1 == view.plan.stages.len();
+    let away: Vec<Name> = away(view);
+    if last && !away.is_empty() {
+        return wait_for_away(view, away);
+    }
+    let next = Cursor {
+        stage: cursor.stage + 1,
+        stage_since: view.world.now,
+        stage_done: None,
+        finished: last.then_some(view.world.now),
+        ..cursor.clone()
+    };
+    record(view, next)
+}
+
+fn away(view: &View<'_>) -> Vec<Name> {
+    view.stages
+        .iter()
+        .flatten()
+        .filter(|m| m.standing == Standing::Away)
+        .map(|m| m.node.name.clone())
+        .collect()
+}
+
+/// Everything that can be reached is done. The rest is patched if it comes back while the approval stands.
+fn wait_for_away(view: &View<'_>, away: Vec<Name>) -> Decision {
+    if let Some(hold) = &view.stop_hold {
+        return match hold {
+            Hold::ApprovalLost { .. } => end(view.rollout, view.world, RolloutEnd::Partly),
+            other => held(view, Some(other.clone())),
+        };
+    }
+    let until = crate::approval::count(view.world, view.request).valid_until;
+    held(view, Some(Hold::Offline { nodes: away, until }))
+}
+
+/// Negative evidence that is newer than the stage's end stops it at once.
+fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
+    judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
+        Judgement::Failed(why) => Some(Hold::GateNotPassed {
+            gate,
+            why,
+            until: None,
+        }),
+        Judgement::Passed(_) | Judgement::Waiting(_) => None,
+    })
+}
+
+/// At the end of a soak every gate must have positive evidence made no earlier than that end.
+fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
+    judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
+        Judgement::Failed(why) | Judgement::Waiting(why) => Some(Hold::GateNotPassed {
+            gate,
+            why,
+            until: None,
+        }),
+        Judgement::Passed(_) => None,
+    })
+}
+
+fn judged(
+    view: &View<'_>,
+    newer_than: Timestamp,
+) -> impl Iterator<Item = (smol_str::SmolStr, Judgement)> {
+    view.plan.execution.gates.iter().map(move |gate| {
+        let key = EvidenceKey {
+            gate: gate.name.clone(),
+            asked_by: view.rollout.name.clone(),
+            about: None,
+        };
+        let judgement = evidence::judge(
+            gate,
+            view.world.evidence.get(&key),
+            newer_than,
+            view.world.now,
+        );
+        (gate.name.clone(), judgement)
+    })
+}
+
+/// All stages are through: gates go on being read for a while (PROCESS 4.3), then the rollout ends.
+fn after_last(view: &View<'_>, working: &Working) -> Decision {
+    let cursor = &view.rollout.cursor;
+    let finished = cursor.finished.unwrap_or(view.world.now);
+    let until = after(finished, view.plan.execution.watch.duration());
+    if view.world.now < until {
+        let hold = gate_failed(view, finished).unwrap_or(Hold::Watch { until });
+        return held(view, Some(hold));
+    }
+    if let Some(hold) = working_hold(working) {
+        return held(view, Some(hold));
+    }
+    let proven =
+        |m: &Member<'_>| matches!(m.node.ended.get(&view.request.uid), Some(Ended::Proven(_)));
+    let all = view.stages.iter().flatten().all(proven) && image::all_proven(view);
+    end(
+        view.rollout,
+        view.world,
+        if all {
+            RolloutEnd::Done
+        } else {
+            RolloutEnd::Partly
+        },
+    )
+}
+
+fn write(view: &View<'_>, cursor: Cursor) -> Record {
+    Record::Cursor {
+        rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
+        cursor,
+    }
+}
+
+fn record(view: &View<'_>, cursor: Cursor) -> Decision {
+    let mut decision = Decision::default();
+    decision.records.push(write(view, cursor));
+    decision
+}
+
+fn held(view: &View<'_>, hold: Option<Hold>) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(hold) = hold {
+        decision.hold(&view.rollout.name, hold);
+    }
+    decision
+}

@@ -1,0 +1,298 @@
+//! One rollout seen from everywhere: its plan, its members by stage, its authority, its calendar.
+
+use std::collections::BTreeMap;
+
+use smol_str::SmolStr;
+
+use crate::{
+    approval,
+    assess::Assessment,
+    calendar::{Calendar, Purpose},
+    gate,
+    hold::Hold,
+    node::{Node, Ready},
+    plan::{OrderBy, Plan, Reachable, Stage},
+    request::{ChangeRequest, Rollout},
+    units::{Digest, Name, Span, Uid, after},
+    workload::Workload,
+    world::World,
+};
+
+/// One rollout and all that decides about it.
+pub(super) struct View<'w> {
+    pub(super) world: &'w World,
+    pub(super) rollout: &'w Rollout,
+    pub(super) request: &'w ChangeRequest,
+    pub(super) plan: &'w Plan,
+    /// All nodes of the baseline: the pool that budgets are about.
+    pub(super) pool: Vec<&'w Node>,
+    /// All workloads of the baseline.
+    pub(super) workloads: Vec<&'w Workload>,
+    /// Nodes of the plan, by stage.
+    pub(super) stages: Vec<Vec<Member<'w>>>,
+    /// Why nothing new may start and what is not patched is put back: pause, abort, lost authority.
+    pub(super) stopped: Option<String>,
+    /// The same as a hold.
+    pub(super) stop_hold: Option<Hold>,
+    /// The plan's calendar; none if its text is not valid any more (a zone that the database dropped): then nothing opens.
+    calendar: Option<Calendar>,
+}
+
+/// A node of the plan, and what is to be done to it.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'w> {
+    pub(super) node: &'w Node,
+    pub(super) transaction: &'w Digest,
+    pub(super) standing: Standing,
+}
+
+/// Where a member stands. The order is the order of choice: what has begun stays where it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It is done, one way or another.
+    Ended,
+    /// It is being worked on.
+    Active,
+    /// It can be taken.
+    Waiting,
+    /// It cannot be reached now.
+    Away,
+}
+
+impl<'w> View<'w> {
+    pub(super) fn of(
+        world: &'w World,
+        assessment: &Assessment,
+        rollout: &'w Rollout,
+    ) -> Option<Self> {
+        let request = world
+            .requests
+            .get(&rollout.request.0)
+            .filter(|r| r.uid == rollout.request.1)?;
+        let plan = request.plan.as_ref();
+        let baseline = assessment.baselines.get(&plan.baseline.name);
+        let mut pool: Vec<&Node> = baseline
+            .iter()
+            .flat_map(|b| &b.nodes)
+            .filter_map(|name| world.nodes.get(name))
+            .collect();
+        // A node that was taken stays ours to finish, whatever its labels say now.
+        let ours = |node: &&Node| {
+            node.task
+                .as_ref()
+                .is_some_and(|task| task.rollout.1 == rollout.uid)
+        };
+        pool.extend(world.nodes.values().filter(ours));
+        pool.sort_by(|a, b| a.name.cmp(&b.name));
+        pool.dedup_by(|a, b| a.name == b.name);
+        let workloads = baseline
+            .iter()
+            .flat_map(|b| &b.workloads)
+            .filter_map(|key| world.workloads.get(key))
+            .collect();
+        let stages = allocate(&plan.stages, members(&pool, request, rollout));
+        let stop_hold = stop(world, request, rollout);
+        let stopped = stop_hold.as_ref().map(ToString::to_string);
+        let calendar = Calendar::of(&plan.windows).ok();
+        Some(Self {
+            world,
+            rollout,
+            request,
+            plan,
+            pool,
+            workloads,
+            stages,
+            stopped,
+            stop_hold,
+            calendar,
+        })
+    }
+
+    /// Whether work that takes up to `needed` may start at `now`.
+    pub(super) fn calendar(&self, purpose: Purpose, needed: Span) -> Result<(), Hold> {
+        let never = Hold::AwaitingWindow {
+            purpose,
+            until: None,
+            needed: None,
+        };
+        let calendar = self.calendar.as_ref().ok_or(never)?;
+        gate::may_start(self.world, calendar, &self.rollout.name, purpose, needed).map(|_| ())
+    }
+
+    /// Whether the previous versions can be brought back.
+    pub(super) fn reversible(&self, transaction: &Digest) -> bool {
+        self.plan
+            .node_classes()
+            .any(|class| class.transaction == *transaction && class.rollback == Reachable::Possible)
+    }
+}
+
+/// Pause, abort, lost authority, and whatever stops the whole cluster.
+fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hold> {
+    if let Some(hold) = platform(world) {
+        return Some(hold);
+    }
+    if rollout.handle.abort {
+        return Some(Hold::ApprovalLost {
+            request: request.name.clone(),
+            why: "aborted".into(),
+        });
+    }
+    if let Some(since) = rollout.handle.paused {
+        let alert_at = after(since, request.plan.execution.max_pause.duration());
+        return Some(Hold::Paused { since, alert_at });
+    }
+    approval::authority(world, request).err()
+}
+
+/// Things that stop every rollout of the cluster (invariants 16, 19).
+pub(super) fn platform(world: &World) -> Option<Hold> {
+    let platform = &world.platform;
+    if let Some(reason) = &platform.halt {
+        return Some(Hold::Halted {
+            reason: reason.clone(),
+        });
+    }
+    if let Some(what) = &platform.admission {
+        return Some(Hold::AdmissionUnproven { what: what.clone() });
+    }
+    platform
+        .clock
+        .as_ref()
+        .map(|what| Hold::ClockSkew { what: what.clone() })
+}
+
+/// Nodes on which exactly one of the plan's transactions is to be done, or on which this request was at work.
+fn members<'w>(
+    pool: &[&'w Node],
+    request: &'w ChangeRequest,
+    rollout: &Rollout,
+) -> Vec<Member<'w>> {
+    let mut left: BTreeMap<&Digest, u32> = request
+        .plan
+        .node_classes()
+        .map(|class| (&class.transaction, class.nodes_max))
+        .collect();
+    let mut members: Vec<Member<'w>> = pool
+        .iter()
+        .filter_map(|node| member(node, request, &rollout.uid))
+        .collect();
+    members.sort_by(|a, b| (a.standing, &a.node.name).cmp(&(b.standing, &b.node.name)));
+    // Growth beyond what was approved is another plan's work: the bound is the approval's.
+    members.retain(|member| match left.get_mut(member.transaction) {
+        Some(0) | None => member.standing <= Standing::Active,
+        Some(count) => {
+            *count -= 1;
+            true
+        }
+    });
+    members
+}
+
+fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Option<Member<'w>> {
+    let classes = || request.plan.node_classes();
+    if node.ended.contains_key(&request.uid) {
+        // Which transaction it was no longer matters; the first stands for it.
+        let transaction = &classes().next()?.transaction;
+        return Some(Member {
+            node,
+            transaction,
+            standing: Standing::Ended,
+        });
+    }
+    if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
+        let class = classes().find(|class| class.transaction == task.transaction)?;
+        return Some(Member {
+            node,
+            transaction: &class.transaction,
+            standing: Standing::Active,
+        });
+    }
+    let inventory = node.report.latest()?;
+    let class = classes().find(|class| {
+        inventory
+            .transactions
+            .iter()
+            .any(|r| r.transaction == class.transaction)
+    })?;
+    let reachable =
+        matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
+    let standing = if reachable {
+        Standing::Waiting
+    } else {
+        Standing::Away
+    };
+    Some(Member {
+        node,
+        transaction: &class.transaction,
+        standing,
+    })
+}
+
+/// Divides the members among the stages. Pure in its inputs; what has begun fills the earliest stages first.
+pub(super) fn allocate<'w>(stages: &[Stage], members: Vec<Member<'w>>) -> Vec<Vec<Member<'w>>> {
+    let total = members.len();
+    let mut left = members;
+    stages
+        .iter()
+        .map(|stage| {
+            order(stage, &mut left);
+            let (mut taken, mut rest) = (Vec::new(), Vec::new());
+            let quota = stage.nodes.of_rounded_up(total);
+            let mut per_class: BTreeMap<&Digest, usize> = BTreeMap::new();
+            for member in left.drain(..) {
+                let fits = stage
+                    .selector
+                    .as_ref()
+                    .is_none_or(|s| s.matches(&member.node.labels));
+                let used = per_class
+                    .entry(if stage.per_class {
+                        member.transaction
+                    } else {
+                        &EVERY_CLASS
+                    })
+                    .or_default();
+                if fits && *used < quota {
+                    *used += 1;
+                    taken.push(member);
+                } else {
+                    rest.push(member);
+                }
+            }
+            left = rest;
+            taken
+        })
+        .collect()
+}
+
+/// Key under which a stage that is not divided by class counts.
+static EVERY_CLASS: Digest = SmolStr::new_static("");
+
+fn order(stage: &Stage, members: &mut [Member<'_>]) {
+    members.sort_by(|a, b| {
+        a.standing.cmp(&b.standing).then_with(|| {
+            stage
+                .order_by
+                .iter()
+                .map(|by| match by {
+                    OrderBy::AtRisk => risk(b.node).cmp(&risk(a.node)),
+                    OrderBy::Zone => a.node.zone.cmp(&b.node.zone),
+                    OrderBy::LeastCritical => criticality(a.node).cmp(&criticality(b.node)),
+                })
+                .find(|ordering| ordering.is_ne())
+                .unwrap_or_else(|| a.node.name.cmp(&b.node.name))
+        })
+    });
+}
+
+/// Exposed services make a node riskier.
+fn risk(node: &Node) -> usize {
+    node.report
+        .latest()
+        .map_or(0, |inventory| inventory.listening.len())
+}
+
+/// The control plane is touched last, then what serves most pods.
+fn criticality(node: &Node) -> (bool, u32) {
+    (node.control_plane, node.pods.movable)
+}
