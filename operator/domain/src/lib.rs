@@ -8,6 +8,7 @@ pub mod approval;
 pub mod assess;
 pub mod baseline;
 pub mod calendar;
+pub mod check;
 pub mod effect;
 pub mod evidence;
 pub mod gate;

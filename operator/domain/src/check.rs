@@ -1,0 +1,194 @@
+//! Invariants that can be seen in a World and a Decision. Fixes nothing: what breaks one is refused and reported.
+//!
+//! Runs in tests, in every simulation, and in production before `act`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    approval,
+    assess::Assessment,
+    effect::{Decision, Effect, Record},
+    node::{Cordon, Ended, Node, Step, Task},
+    plan::OnBlocked,
+    request::{ChangeRequest, Phase, Rollout},
+    safety::Safety,
+    units::{Name, Uid},
+    world::World,
+};
+
+/// Every promise that this decision would break, in words that begin with the invariant's number.
+pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut claimed: BTreeSet<&Name> = BTreeSet::new();
+    for record in &decision.records {
+        match record {
+            Record::Task { node, task: Some(task) } => {
+                let before = world.nodes.get(&node.0).and_then(|n| n.task.as_ref());
+                if before.is_none() {
+                    if !claimed.insert(&node.0) {
+                        broken.push(format!("24: {} is taken twice in one pass", node.0));
+                    }
+                    broken.extend(new_claim(world, assessment, &node.0, task));
+                }
+                broken.extend(reboots(world, &node.0, task));
+            }
+            Record::Ended { node, request, ended: Ended::Proven(_) } => {
+                broken.extend(proof(world, &node.0, request));
+            }
+            Record::Task { task: None, .. }
+            | Record::Ended { .. }
+            | Record::ImageTask { .. }
+            | Record::ImageEnded { .. }
+            | Record::Cursor { .. }
+            | Record::Phase { .. }
+            | Record::NeedsAttention { .. } => {}
+        }
+    }
+    broken.extend(budgets(world, assessment, &claimed));
+    for effect in &decision.effects {
+        broken.extend(self::effect(world, effect));
+    }
+    broken
+}
+
+/// Invariants 12 to 14, 16, 19: nothing is taken without approvals that count at this instant for exactly this plan.
+fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -> Vec<String> {
+    let mut broken = Vec::new();
+    let Some((rollout, request)) = authority(world, &task.rollout.0) else {
+        return vec![format!("12: {node} is taken for {}, which has no request", task.rollout.0)];
+    };
+    if request.digest != task.plan || rollout.digest != task.plan {
+        broken.push(format!("14: {node} is taken under another digest than the approved one"));
+    }
+    if let Err(hold) = approval::authority(world, request) {
+        broken.push(format!("12: {node} is taken without authority: {hold}"));
+    }
+    if matches!(request.phase, Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed | Phase::Done) {
+        broken.push(format!("15: {node} is taken for {}, which has ended", request.name));
+    }
+    if !request.plan.node_classes().any(|class| class.transaction == task.transaction) {
+        broken.push(format!("12: {node} is taken for a transaction that the plan does not name"));
+    }
+    let platform = &world.platform;
+    for (number, stop) in [("16", &platform.admission), ("19", &platform.clock), ("halt", &platform.halt)] {
+        if let Some(stop) = stop {
+            broken.push(format!("{number}: {node} is taken although {stop}"));
+        }
+    }
+    if let Some(found) = world.nodes.get(node) {
+        if !matches!(found.cordon, Cordon::None) {
+            broken.push(format!("6: {node} is taken although it is cordoned"));
+        }
+        if found.ended.contains_key(&request.uid) {
+            broken.push(format!("15, 32: {node} is taken again for {}", request.name));
+        }
+        let allow_last = request.plan.execution.drain.allow_last_of_role;
+        if let Err(hold) = Safety::of(world).node(found, allow_last) {
+            broken.push(format!("4, 5: {hold}"));
+        }
+    }
+    if assessment.nodes.get(node).and_then(|n| n.holding.baseline()) != Some(&request.plan.baseline.name) {
+        broken.push(format!("12: {node} does not belong to {}", request.plan.baseline.name));
+    }
+    broken
+}
+
+/// Invariants 1 to 3: after this pass no stage has more nodes unavailable than its budget, unless it had them before.
+fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) -> Vec<String> {
+    let safety = Safety::of(world);
+    let mut broken = Vec::new();
+    for rollout in world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
+        let Some(request) = world.requests.get(&rollout.request.0) else { continue };
+        let Some(stage) = request.plan.stages.get(rollout.cursor.stage) else { continue };
+        let Some(baseline) = assessment.baselines.get(&request.plan.baseline.name) else { continue };
+        let mut zones: BTreeMap<Option<&str>, (usize, usize, usize)> = BTreeMap::new();
+        for node in baseline.nodes.iter().filter_map(|name| world.nodes.get(name)) {
+            let zone = if stage.per_zone { node.zone.as_deref() } else { None };
+            let (total, away, new) = zones.entry(zone).or_default();
+            *total += 1;
+            let taken = claimed.contains(&node.name);
+            *new += usize::from(taken);
+            *away += usize::from(taken || safety.why_unavailable(&node.name).is_some());
+        }
+        for (total, away, new) in zones.into_values() {
+            let max = stage.max_unavailable.of_as_budget(total);
+            if new > 0 && away > max {
+                broken.push(format!("1, 2: {away} of {total} nodes would be unavailable in {}, {max} may be", stage.name));
+            }
+        }
+    }
+    broken
+}
+
+/// Invariant 28: reboots of a node under one plan are bounded, and counted before they happen.
+fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
+    let (_, request) = authority(world, &task.rollout.0)?;
+    let max = request.plan.execution.reboot.max + u32::from(task.failure.is_some());
+    (task.reboots > max).then(|| format!("28: {node} would reboot {} times, {max} may be", task.reboots))
+}
+
+/// Invariant 31: proven only by a scan that is newer than the work, made in the present boot.
+fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {
+    let found = world.nodes.get(node)?;
+    let Some(inventory) = found.report.known() else {
+        return Some(format!("31: {node} is called proven without a report"));
+    };
+    if inventory.boot_id != found.boot_id {
+        return Some(format!("31: {node} is called proven by a scan of an earlier boot"));
+    }
+    let asked = found.task.as_ref().filter(|t| t.request == *request).map(|t| t.started);
+    (asked.is_some_and(|since| inventory.scanned_at < since))
+        .then(|| format!("31: {node} is called proven by a scan older than the work"))
+}
+
+fn effect(world: &World, effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Claim { node, record } => {
+            let found = world.nodes.get(node)?;
+            let ours = found.task.as_ref().is_some_and(|t| t.rollout.1 == record.rollout && t.step == Step::Claim);
+            (!ours).then(|| format!("7: {node} would be cordoned before its task is written"))
+        }
+        Effect::Evict { node, force } => {
+            let found = world.nodes.get(&node.0)?;
+            let plan = plan_of(world, found)?;
+            let approved = plan.plan.execution.drain.on_blocked == OnBlocked::Force;
+            (*force && !approved).then(|| format!("8: {} would be drained by force without leave", node.0))
+        }
+        Effect::StartJob { node, job, .. } => job_allowed(world, world.nodes.get(&node.0)?, job.step),
+        Effect::Release { node, rollout } => {
+            let found = world.nodes.get(&node.0)?;
+            let ours = matches!(&found.cordon, Cordon::Ours(record) if record.rollout == *rollout);
+            (!ours).then(|| format!("6: {} would be uncordoned although the cordon is not ours", node.0))
+        }
+        Effect::RequestScan { .. }
+        | Effect::SetImage { .. }
+        | Effect::CreateRequest { .. }
+        | Effect::CreateRollout { .. }
+        | Effect::Taint { .. } => None,
+    }
+}
+
+/// Invariants 11 and 27: no patch while pods must still leave; no reboot before the boot id was recorded.
+fn job_allowed(world: &World, node: &Node, step: Step) -> Option<String> {
+    let task = node.task.as_ref()?;
+    if step == Step::Patch && node.pods.movable > 0 {
+        return Some(format!("11: {} would be patched with {} pods on it", node.name, node.pods.movable));
+    }
+    if step == Step::Reboot && task.boot_before.is_none() {
+        return Some(format!("27: {} would reboot before its boot id was recorded", node.name));
+    }
+    if task.step != step {
+        return Some(format!("25: a Job of {step:?} would start on {} in step {:?}", node.name, task.step));
+    }
+    plan_of(world, node).is_none().then(|| format!("12: {} is worked on without a request", node.name))
+}
+
+fn plan_of<'w>(world: &'w World, node: &Node) -> Option<&'w ChangeRequest> {
+    authority(world, &node.task.as_ref()?.rollout.0).map(|(_, request)| request)
+}
+
+fn authority<'w>(world: &'w World, rollout: &Name) -> Option<(&'w Rollout, &'w ChangeRequest)> {
+    let rollout = world.rollouts.get(rollout)?;
+    let request = world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
+    Some((rollout, request))
+}

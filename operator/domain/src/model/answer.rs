@@ -1,0 +1,407 @@
+//! How the modelled cluster answers: kubelets, package managers, scanners, controllers, gates.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use smol_str::{SmolStr, format_smolstr};
+
+use super::{
+    Model,
+    clock::{Due, soon},
+    host::{self, Host},
+};
+use crate::{
+    effect::Effect,
+    node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step},
+    planner::Planned,
+    request::{Cursor, Handle, Rollout},
+    units::{Name, Uid},
+    workload::{ImageStep, Replicas},
+    world::{Evidence, EvidenceKey, Said},
+};
+
+/// How often evidence is gathered while a gate is waited for.
+const EVIDENCE_SECONDS: u32 = 30;
+
+type Id = (Name, Uid);
+
+impl Model<'_> {
+    /// One conditional call, as the API server and what stands behind it would answer it.
+    pub(super) fn act(&mut self, effect: Effect) {
+        match effect {
+            Effect::Claim { node, record } => self.claim(&node, record),
+            Effect::Evict { node, force } => self.evict(&node, force),
+            Effect::StartJob { node, job, .. } => self.start_job(&node, job),
+            Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
+            Effect::Release { node, rollout } => self.release(&node, &rollout),
+            Effect::SetImage { workload, image, from, to } => self.set_image(&workload, &image, &from, to),
+            Effect::CreateRequest { name, plan, supersedes, because } => {
+                if !self.world.requests.contains_key(&name) {
+                    self.create_request(name, *plan, supersedes, because);
+                }
+            }
+            Effect::CreateRollout { request, digest } => self.create_rollout(request, digest),
+            Effect::Taint { node, set } => {
+                if set {
+                    self.tainted.insert(node.0);
+                } else {
+                    self.tainted.remove(&node.0);
+                }
+            }
+        }
+    }
+
+    fn claim(&mut self, node: &Name, record: Ownership) {
+        if let Some(found) = self.world.nodes.get_mut(node).filter(|n| n.uid == record.node)
+            && matches!(found.cordon, Cordon::None | Cordon::Lifted(_))
+        {
+            found.cordon = Cordon::Ours(record);
+        }
+    }
+
+    fn evict(&mut self, node: &Id, force: bool) {
+        let Some(found) = self.world.nodes.get(&node.0).filter(|n| n.uid == node.1) else { return };
+        let due = Due::Drained { node: node.clone() };
+        if (found.pods.blocked_by.is_some() && !force) || self.queue.holds(&due) {
+            return;
+        }
+        if let Some(host) = self.hosts.get_mut(&node.0) {
+            host.pods_moved = found.pods.movable;
+        }
+        let seconds = 10 + 6 * found.pods.movable.min(50);
+        let subject = format!("drain {} {}", node.0, self.world.now);
+        let at = soon(self.world.now, self.seed, &subject, seconds, seconds + 30);
+        self.queue.push(at, due);
+    }
+
+    fn start_job(&mut self, node: &Id, job: JobKey) {
+        let now = self.world.now;
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        if found.jobs.contains_key(&job) {
+            return;
+        }
+        let packages = found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction));
+        let count = u32::try_from(packages.map_or(0, |t| t.changes.len())).unwrap_or(u32::MAX);
+        found.jobs.insert(job.clone(), Job::Running(now));
+        let (least, most) = job_seconds(job.step, count);
+        let subject = format!("{:?} {} {}", job.step, node.0, job.attempt);
+        if job.step == Step::Reboot {
+            found.ready = Ready::No(now);
+            let hangs = self.hosts.get(&node.0).is_some_and(|host| host.faults.reboot_hangs);
+            if !hangs {
+                let at = soon(now, self.seed, &subject, least, most);
+                self.queue.push(at, Due::Booted { node: node.clone() });
+            }
+            return;
+        }
+        let at = soon(now, self.seed, &subject, least, most);
+        self.queue.push(at, Due::Job { node: node.clone(), job });
+    }
+
+    fn request_scan(&mut self, node: &Id, scan: u64) {
+        let now = self.world.now;
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        found.scan_asked = found.scan_asked.max(scan);
+        let at = soon(now, self.seed, &format!("scan {} {scan}", node.0), 4, 12);
+        self.queue.push(at, Due::Scanned { node: node.clone(), scan });
+    }
+
+    fn release(&mut self, node: &Id, rollout: &Uid) {
+        if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
+            && let Cordon::Ours(record) = &found.cordon
+            && record.rollout == *rollout
+        {
+            found.cordon = if record.previously_unschedulable { Cordon::Foreign } else { Cordon::None };
+        }
+    }
+
+    fn set_image(&mut self, workload: &Id, image: &SmolStr, from: &SmolStr, to: SmolStr) {
+        let now = self.world.now;
+        let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) else { return };
+        let uses = found.containers.values_mut().filter(|c| c.repository == *image);
+        for container in uses.filter(|c| c.pinned.as_ref().or(c.running.as_ref()) == Some(from)) {
+            container.pinned = Some(to.clone());
+        }
+        let wanted = found.replicas.wanted;
+        found.replicas = Replicas { wanted, ready: 0 };
+        let seconds = 15 * wanted.clamp(1, 40);
+        let at = soon(now, self.seed, &format!("image {} {to}", workload.0), seconds, seconds + 20);
+        self.queue.push(at, Due::Moved { workload: workload.clone(), image: image.clone(), to });
+    }
+
+    fn create_rollout(&mut self, request: Id, digest: SmolStr) {
+        let name = request.0.clone();
+        if self.world.rollouts.contains_key(&name) {
+            return;
+        }
+        let uid = self.uid("rollout");
+        let cursor = Cursor {
+            stage: 0,
+            stage_since: self.world.now,
+            stage_done: None,
+            started: None,
+            finished: None,
+            ended: None,
+        };
+        let handle = Handle::default();
+        self.world.rollouts.insert(name.clone(), Rollout { name, uid, request, digest, handle, cursor });
+    }
+
+    /// Everything that is due now happens.
+    pub(super) fn happen(&mut self) {
+        for due in self.queue.take(self.world.now) {
+            match due {
+                Due::Script(index) => self.script_event(index),
+                Due::Approver { index, request } => self.approver(index, &request),
+                Due::Drained { node } => {
+                    if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) {
+                        found.pods.movable = 0;
+                    }
+                }
+                Due::Job { node, job } => self.end_job(&node, job),
+                Due::Booted { node } => self.booted(&node),
+                Due::Scanned { node, scan } => self.scanned(&node, scan),
+                Due::Moved { workload, image, to } => self.moved(&workload, &image, &to),
+                Due::Evidence => {}
+            }
+        }
+    }
+
+    fn end_job(&mut self, node: &Id, key: JobKey) {
+        let now = self.world.now;
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else { return };
+        let transaction = found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction)).cloned();
+        let result = match (key.step, transaction) {
+            (Step::Patch, Some(transaction)) => host.patch(&transaction),
+            (Step::Rollback, _) => {
+                host.uninstall();
+                Ok(())
+            }
+            (Step::Restart, _) => {
+                host.restart();
+                Ok(())
+            }
+            (Step::Snapshot, _) => Ok(()),
+            (step, _) => Err(format!("a Job that does nothing: {step:?}")),
+        };
+        let state = match result {
+            Ok(()) => Job::Succeeded(now),
+            Err(message) => Job::Failed(now, message),
+        };
+        found.jobs.insert(key, state);
+    }
+
+    fn booted(&mut self, node: &Id) {
+        let now = self.world.now;
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else { return };
+        host.boots += 1;
+        host.stale_units.clear();
+        host.reboot_because.clear();
+        found.boot_id = format_smolstr!("boot-{}-{}", node.0, host.boots);
+        found.ready = Ready::Yes(now);
+    }
+
+    /// The scanner reports what really is on the node.
+    pub(super) fn scanned(&mut self, node: &Id, scan: u64) {
+        let now = self.world.now;
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(host) = self.hosts.get(&node.0).filter(|host| host.online) else { return };
+        let (Some(set), Ready::Yes(_)) = (host.packages.clone(), found.ready) else { return };
+        let mut inventory = found.report.latest().map(|i| Inventory::clone(i)).unwrap_or_default();
+        inventory.scan = scan;
+        inventory.scanned_at = now;
+        inventory.boot_id.clone_from(&found.boot_id);
+        inventory.stale_units.clone_from(&host.stale_units);
+        inventory.reboot_because.clone_from(&host.reboot_because);
+        let changed = inventory.package_set != set.digest;
+        inventory.package_set.clone_from(&set.digest);
+        if changed {
+            // What was resolved for the old state is void; the planner asks anew for what it needs.
+            inventory.transactions.clear();
+        }
+        found.report = Report::Known(Arc::new(inventory));
+        if self.world.package_sets.insert(set.digest.clone(), Arc::clone(&set)).is_none() {
+            self.find(&set);
+        }
+        if changed {
+            self.resolve_pocket(&node.0);
+        }
+    }
+
+    /// The distribution's own security updates that are still missing.
+    fn resolve_pocket(&mut self, node: &Name) {
+        let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else { return };
+        let all: BTreeSet<&str> = set.packages.iter().map(|p| p.name.as_str()).collect();
+        if let Some(transaction) = self.repository.resolve(&set, &all) {
+            self.report_transaction(node, "security", transaction);
+        }
+    }
+
+    /// Every scanner looks at the repositories again.
+    pub(super) fn refresh_all(&mut self) {
+        let nodes: Vec<Name> = self.world.nodes.keys().cloned().collect();
+        for node in &nodes {
+            self.resolve_pocket(node);
+        }
+    }
+
+    fn report_transaction(&mut self, node: &Name, purpose: &str, transaction: hozen_advisory::package::Transaction) {
+        let (Some(found), Some(host)) = (self.world.nodes.get_mut(node), self.hosts.get(node)) else { return };
+        let Some(latest) = found.report.known() else { return };
+        let mut inventory = Inventory::clone(latest);
+        inventory.transactions.retain(|resolved| resolved.purpose != purpose);
+        inventory.transactions.push(host::figures(purpose, &transaction, host));
+        inventory.transactions.sort_by(|a, b| a.purpose.cmp(&b.purpose));
+        found.report = Report::Known(Arc::new(inventory));
+        self.world.transactions.insert(transaction.digest.clone(), Arc::new(transaction));
+    }
+
+    /// Package managers answer what the planner asked; true if there was anything new.
+    pub(super) fn resolve(&mut self, planned: &Planned) -> bool {
+        let mut news = false;
+        for ask in &planned.resolves {
+            let packages: BTreeSet<&str> = ask.packages.iter().map(SmolStr::as_str).collect();
+            for node in &ask.nodes {
+                let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else { continue };
+                let Some(transaction) = self.repository.resolve(&set, &packages) else { continue };
+                let known = self.world.nodes.get(node).and_then(|n| n.report.known()).is_none_or(|inventory| {
+                    inventory
+                        .transactions
+                        .iter()
+                        .any(|r| r.purpose == ask.purpose && r.transaction == transaction.digest)
+                });
+                if !known {
+                    self.report_transaction(node, &ask.purpose, transaction);
+                    news = true;
+                }
+            }
+        }
+        news
+    }
+
+    fn moved(&mut self, workload: &Id, image: &SmolStr, to: &SmolStr) {
+        let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) else { return };
+        for container in found.containers.values_mut().filter(|c| c.repository == *image) {
+            if container.pinned.as_ref() == Some(to) {
+                container.running = Some(to.clone());
+            }
+        }
+        found.replicas.ready = found.replicas.wanted;
+    }
+
+    /// Evaluators read every gate that somebody waits for; what they see is written with its time.
+    pub(super) fn gather_evidence(&mut self) {
+        let now = self.world.now;
+        let mut keys = Vec::new();
+        let mut waited_for: Option<Timestamp> = None;
+        for rollout in self.world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
+            let Some(request) = self.world.requests.get(&rollout.request.0) else { continue };
+            if request.plan.execution.gates.is_empty() {
+                continue;
+            }
+            let nodes = self.world.nodes.values().filter(|n| {
+                n.task.as_ref().is_some_and(|t| t.rollout.1 == rollout.uid && t.step == Step::Gate)
+            });
+            let workloads = self.world.workloads.values().filter(|w| {
+                w.task.as_ref().is_some_and(|t| t.rollout.1 == rollout.uid && t.step == ImageStep::Gate)
+            });
+            let mut about: Vec<Option<Name>> = nodes.map(|n| Some(n.name.clone())).collect();
+            about.extend(workloads.map(|w| Some(w.key.clone())));
+            if !about.is_empty() || rollout.cursor.stage_done.is_some() {
+                waited_for = Some(soon(now, 0, "", EVIDENCE_SECONDS, EVIDENCE_SECONDS));
+            }
+            about.push(None);
+            for gate in &request.plan.execution.gates {
+                keys.extend(about.iter().map(|about| EvidenceKey {
+                    gate: gate.name.clone(),
+                    asked_by: rollout.name.clone(),
+                    about: about.clone(),
+                }));
+            }
+        }
+        for key in keys {
+            let said = match self.bad_gates.get(&key.gate) {
+                None => Said::Pass("as it must be".into()),
+                Some(Some(says)) => Said::Fail(says.clone()),
+                Some(None) => Said::Nothing("no answer".into()),
+            };
+            self.world.evidence.insert(key, Evidence { at: now, said });
+        }
+        if let Some(at) = waited_for
+            && !self.queue.holds(&Due::Evidence)
+        {
+            self.queue.push(at, Due::Evidence);
+        }
+    }
+}
+
+impl Host {
+    fn patch(&mut self, transaction: &hozen_advisory::package::Transaction) -> Result<(), String> {
+        if self.faults.disk_full {
+            return Err("no space left on device: /var is full".into());
+        }
+        if !self.faults.patch_fails.is_empty() {
+            return Err(self.faults.patch_fails.remove(0));
+        }
+        if self.faults.patch_lies > 0 {
+            self.faults.patch_lies -= 1;
+            return Ok(());
+        }
+        self.install(transaction);
+        if let Some((unit, _)) = &self.faults.inactive {
+            self.stale_units.insert(unit.clone());
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.stale_units.clear();
+        if let Some((unit, left)) = &mut self.faults.inactive {
+            if *left > 0 {
+                *left -= 1;
+                self.stale_units.insert(unit.clone());
+            } else {
+                self.faults.inactive = None;
+            }
+        }
+    }
+
+    /// What a step did, in words.
+    pub(super) fn note(&self, step: Step) -> String {
+        match step {
+            Step::Drain => format!("{} pods moved", self.pods_moved),
+            Step::Verify if !self.stale_units.is_empty() => {
+                let units: Vec<&str> = self.stale_units.iter().map(SmolStr::as_str).collect();
+                format!("patched but inactive: {} run old code", units.join(", "))
+            }
+            Step::Verify => "patched and active".into(),
+            Step::Claim
+            | Step::Snapshot
+            | Step::Patch
+            | Step::Restart
+            | Step::AwaitReboot
+            | Step::Reboot
+            | Step::Gate
+            | Step::Rollback
+            | Step::Release => String::new(),
+        }
+    }
+}
+
+/// Least and most seconds of a Job. Stated guesses, to be replaced by what earlier rollouts measured.
+fn job_seconds(step: Step, packages: u32) -> (u32, u32) {
+    match step {
+        Step::Patch | Step::Rollback => (4 + 2 * packages.min(300), 10 + 4 * packages.min(300)),
+        Step::Reboot => (45, 90),
+        Step::Snapshot => (15, 40),
+        Step::Claim
+        | Step::Drain
+        | Step::Restart
+        | Step::AwaitReboot
+        | Step::Verify
+        | Step::Gate
+        | Step::Release => (3, 8),
+    }
+}

@@ -1,0 +1,278 @@
+//! What really is on a modelled node, and the repositories that its package manager sees.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hozen_advisory::{
+    notice::RangeEnd,
+    package::{Change, Package, PackageSet, Transaction},
+    version::Scheme,
+};
+use sha2::{Digest as _, Sha256};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::StepTaken;
+use crate::{
+    node::{Node, Report, Resolved},
+    plan::Reachable,
+    request::Known,
+    world::World,
+};
+
+/// Packages whose change needs a new boot: the kernel, and what every process maps and PID 1 cannot drop.
+/// Debian's `needrestart` and `/run/reboot-required` hooks name the same.
+const REBOOT_FOR: [&str; 6] = ["linux-image", "kernel-core", "libc6", "glibc", "systemd", "dbus"];
+
+/// A modelled node.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// What is installed, whatever the reports say; none: nothing was ever reported.
+    pub(super) packages: Option<Arc<PackageSet>>,
+    /// What was installed at the beginning: a rebuilt node has it again.
+    pub(super) image: Option<Arc<PackageSet>>,
+    /// What was installed before the last patch: what a rollback brings back.
+    pub(super) before: Option<Arc<PackageSet>>,
+    /// The node answers.
+    pub(super) online: bool,
+    /// Boots so far.
+    pub(super) boots: u32,
+    pub(super) faults: Faults,
+    pub(super) stale_units: BTreeSet<SmolStr>,
+    pub(super) reboot_because: Vec<SmolStr>,
+    /// Units that map files of each package that may change.
+    pub(super) units: BTreeMap<SmolStr, BTreeSet<SmolStr>>,
+    /// What was done so far under the present task.
+    pub(super) steps: Vec<StepTaken>,
+    /// Pods that were there when the drain began.
+    pub(super) pods_moved: u32,
+}
+
+/// What will go wrong on a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) patch_fails: Vec<String>,
+    pub(super) patch_lies: u32,
+    /// Unit, and restarts that do not help.
+    pub(super) inactive: Option<(SmolStr, u32)>,
+    pub(super) reboot_hangs: bool,
+    pub(super) disk_full: bool,
+}
+
+impl Host {
+    pub(super) fn of(world: &World, node: &Node) -> Self {
+        let inventory = node.report.latest();
+        let packages = inventory.and_then(|i| world.package_sets.get(&i.package_set)).cloned();
+        let units = inventory.map(|i| units_by_package(world, &i.transactions)).unwrap_or_default();
+        Self {
+            image: packages.clone(),
+            packages,
+            before: None,
+            online: matches!(node.report, Report::Known(_)) && matches!(node.ready, crate::node::Ready::Yes(_)),
+            boots: 0,
+            faults: Faults::default(),
+            stale_units: inventory.map(|i| i.stale_units.clone()).unwrap_or_default(),
+            reboot_because: inventory.map(|i| i.reboot_because.clone()).unwrap_or_default(),
+            units,
+            steps: Vec::new(),
+            pods_moved: 0,
+        }
+    }
+
+    /// The package manager does a transaction.
+    pub(super) fn install(&mut self, transaction: &Transaction) {
+        let Some(set) = self.packages.clone() else { return };
+        let changed: BTreeMap<(&str, &str), &Change> =
+            transaction.changes.iter().map(|c| ((c.name.as_str(), c.arch.as_str()), c)).collect();
+        let packages = set.packages.iter().filter_map(|package| {
+            match changed.get(&(package.name.as_str(), package.arch.as_str())) {
+                Some(change) if change.from == package.version => {
+                    (change.to != "-").then(|| upgraded(package, &change.to))
+                }
+                _ => Some(package.clone()),
+            }
+        });
+        let mut packages: Vec<Package> = packages.collect();
+        packages.extend(transaction.changes.iter().filter(|c| c.from == "-").filter_map(|c| added(&set, c)));
+        for change in transaction.changes.iter() {
+            self.stale_units.extend(self.units.get(&change.name).into_iter().flatten().cloned());
+            if REBOOT_FOR.iter().any(|prefix| change.name.starts_with(prefix)) {
+                self.reboot_because.push(format_smolstr!("{} {} installed", change.name, change.to));
+            }
+        }
+        self.before = Some(set);
+        self.packages = Some(Arc::new(PackageSet::from_packages(packages)));
+    }
+
+    /// The package manager brings the previous versions back.
+    pub(super) fn uninstall(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.packages = Some(before);
+        }
+    }
+}
+
+fn upgraded(package: &Package, to: &SmolStr) -> Package {
+    let mut package = package.clone();
+    // A source package that had the binary's version moves with it.
+    if let Some((_, version)) = &mut package.source
+        && *version == package.version
+    {
+        version.clone_from(to);
+    }
+    package.version.clone_from(to);
+    package
+}
+
+/// A newly installed package is of the ecosystem of those that were there.
+fn added(set: &PackageSet, change: &Change) -> Option<Package> {
+    let ecosystem = set.packages.first()?.ecosystem.clone();
+    Some(Package {
+        ecosystem,
+        name: change.name.clone(),
+        version: change.to.clone(),
+        arch: change.arch.clone(),
+        source: None,
+    })
+}
+
+/// Which units the scanner expects to restart when a package changes: it names them per transaction, so they are shared out
+/// to all packages of it.
+fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, BTreeSet<SmolStr>> {
+    let mut units: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
+    for resolved in resolved {
+        let Some(transaction) = world.transactions.get(&resolved.transaction) else { continue };
+        for change in transaction.changes.iter() {
+            units.entry(change.name.clone()).or_default().extend(resolved.restart.iter().cloned());
+        }
+    }
+    units
+}
+
+/// Newest versions that the repositories hold, by ecosystem and binary package.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Repository {
+    newest: BTreeMap<(SmolStr, SmolStr), Offer>,
+}
+
+#[derive(Clone, Debug)]
+struct Offer {
+    version: SmolStr,
+    /// Hash of the archive as the scanner read it from the index; a modelled one where nobody did.
+    archive: Option<SmolStr>,
+}
+
+impl Repository {
+    /// Versions that scanners resolved and that published notices call fixed.
+    pub(super) fn of(world: &World) -> Self {
+        let mut repository = Self::default();
+        for node in world.nodes.values() {
+            let Some(inventory) = node.report.latest() else { continue };
+            let Some(set) = world.package_sets.get(&inventory.package_set) else { continue };
+            for resolved in &inventory.transactions {
+                let Some(transaction) = world.transactions.get(&resolved.transaction) else { continue };
+                for change in transaction.changes.iter().filter(|c| c.to != "-") {
+                    let ecosystem = set.packages.iter().find(|p| p.name == change.name).or(set.packages.first());
+                    if let Some(package) = ecosystem {
+                        let archive = Some(change.archive.clone());
+                        repository.offer(&package.ecosystem, &change.name, &change.to, archive);
+                    }
+                }
+            }
+        }
+        repository
+    }
+
+    /// A published notice says which versions are fixed, so repositories hold them.
+    pub(super) fn offer_fixes(&mut self, world: &World, known: &Known) {
+        for affected in &known.notice.affected {
+            let fixed = affected.ranges.iter().filter_map(|range| match &range.end {
+                RangeEnd::Fixed(version) => Some(version),
+                RangeEnd::LastAffected(_) | RangeEnd::Open => None,
+            });
+            let Some(newest) = fixed.max_by(|a, b| order(&affected.ecosystem, a, b)) else { continue };
+            // Notices of Debian and its like name the source package; every binary package of it gets the version.
+            let binaries: BTreeSet<&SmolStr> = world
+                .package_sets
+                .values()
+                .flat_map(|set| set.packages.iter())
+                .filter(|p| p.ecosystem == affected.ecosystem && (p.name == affected.name || source(p) == affected.name))
+                .map(|p| &p.name)
+                .collect();
+            for binary in binaries {
+                self.offer(&affected.ecosystem, binary, newest, None);
+            }
+        }
+    }
+
+    /// A version appears; older ones than the newest change nothing.
+    pub(super) fn offer(&mut self, ecosystem: &SmolStr, name: &SmolStr, version: &SmolStr, archive: Option<SmolStr>) {
+        let key = (ecosystem.clone(), name.clone());
+        let newer = self.newest.get(&key).is_none_or(|offer| is_newer(ecosystem, version, &offer.version));
+        if newer {
+            self.newest.insert(key, Offer { version: version.clone(), archive });
+        }
+    }
+
+    /// What the package manager would do on a host that has this set, to bring these packages up; none: nothing.
+    /// Binary packages of one source package move together, as distributions build them.
+    pub(super) fn resolve(&self, set: &PackageSet, packages: &BTreeSet<&str>) -> Option<Transaction> {
+        let sources: BTreeSet<&str> =
+            set.packages.iter().filter(|p| packages.contains(p.name.as_str())).map(source).collect();
+        let changes: Vec<Change> = set
+            .packages
+            .iter()
+            .filter(|p| packages.contains(p.name.as_str()) || sources.contains(source(p)))
+            .filter_map(|package| self.upgrade(package))
+            .collect();
+        (!changes.is_empty()).then(|| Transaction::from_changes(changes))
+    }
+
+    fn upgrade(&self, package: &Package) -> Option<Change> {
+        let offer = self.newest.get(&(package.ecosystem.clone(), package.name.clone()))?;
+        is_newer(&package.ecosystem, &offer.version, &package.version).then(|| Change {
+            name: package.name.clone(),
+            arch: package.arch.clone(),
+            from: package.version.clone(),
+            to: offer.version.clone(),
+            archive: offer.archive.clone().unwrap_or_else(|| modelled_archive(package, &offer.version)),
+        })
+    }
+}
+
+fn source(package: &Package) -> &str {
+    package.source().0
+}
+
+fn is_newer(ecosystem: &str, version: &str, than: &str) -> bool {
+    order(ecosystem, version, than).is_gt()
+}
+
+/// Versions that cannot be compared are taken for equal: nothing moves because of them.
+fn order(ecosystem: &str, a: &str, b: &str) -> Ordering {
+    Scheme::of(ecosystem).and_then(|scheme| scheme.compare(a, b).ok()).unwrap_or(Ordering::Equal)
+}
+
+/// Stands for the hash of an archive that exists only in the model.
+fn modelled_archive(package: &Package, version: &str) -> SmolStr {
+    let text = format!("modelled archive {}:{} {version}", package.name, package.arch);
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+/// The scanner's figures for a modelled transaction. Sizes are a stated guess: 1.5 MB an archive, 5 MB unpacked.
+pub(super) fn figures(purpose: &str, transaction: &Transaction, host: &Host) -> Resolved {
+    let count = u32::try_from(transaction.changes.len()).unwrap_or(u32::MAX);
+    let restart = transaction.changes.iter().flat_map(|c| host.units.get(&c.name).into_iter().flatten().cloned());
+    Resolved {
+        purpose: purpose.into(),
+        transaction: transaction.digest.clone(),
+        packages: count,
+        download_bytes: u64::from(count) * 1_500_000,
+        disk_bytes: u64::from(count) * 5_000_000,
+        restart: restart.collect(),
+        reboot: transaction.changes.iter().any(|c| REBOOT_FOR.iter().any(|prefix| c.name.starts_with(prefix))),
+        rollback: Reachable::Possible,
+    }
+}

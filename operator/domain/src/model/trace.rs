@@ -1,0 +1,122 @@
+//! What happened in a simulation, as facts; how they are told is the command's business.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    forecast::Forecast,
+    hold::Hold,
+    node::{Ended, Step},
+    plan::RoleCount,
+    rank::Priority,
+    request::{Phase, RolloutEnd},
+    units::{Name, User},
+};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// The request (and rollout), or the baseline, that it is about.
+    pub about: Option<Name>,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A notice matters to a baseline, with its priority and deadline; told again when they change.
+    Noticed {
+        /// The notice.
+        notice: Name,
+        /// Whose systems.
+        baseline: Name,
+        /// How urgent.
+        priority: Priority,
+        /// Until when.
+        due: Option<Timestamp>,
+        /// How many systems.
+        systems: u32,
+    },
+    /// A request was made.
+    Requested {
+        /// What would be done, one line.
+        change: String,
+        /// The request that it replaces, and why.
+        supersedes: Option<(Name, String)>,
+        /// When it would be done.
+        forecast: Box<Forecast>,
+        /// Due.
+        due: Option<Timestamp>,
+        /// Who must agree.
+        needs: Vec<RoleCount>,
+    },
+    /// A request came to another phase.
+    Phase {
+        /// Which.
+        phase: Phase,
+        /// Why.
+        why: String,
+    },
+    /// Somebody gave their word.
+    Voted {
+        /// Who.
+        user: User,
+        /// As what.
+        role: SmolStr,
+        /// Yes or no.
+        approve: bool,
+        /// Whether it counts, or why not.
+        counts: Result<(), String>,
+        /// Who is still missing afterwards.
+        missing: Vec<RoleCount>,
+    },
+    /// Something happened from outside.
+    Outside(String),
+    /// The work on a node or workload ended.
+    Ended {
+        /// Node, or workload by key.
+        system: Name,
+        /// Stage in which it was started.
+        stage: SmolStr,
+        /// When it was claimed.
+        started: Timestamp,
+        /// What was done, with times.
+        steps: Vec<StepTaken>,
+        /// How it ended.
+        ended: Ended,
+    },
+    /// Nothing more is started.
+    Held(Hold),
+    /// A stage is through.
+    StageDone {
+        /// Its name.
+        stage: SmolStr,
+    },
+    /// A rollout ended.
+    RolloutEnded(RolloutEnd),
+    /// A deadline passed with systems left.
+    DeadlineMissed {
+        /// The notice, or `security updates`.
+        notice: Name,
+        /// Whose.
+        baseline: Name,
+        /// Which systems, and why they are not done.
+        systems: Vec<(Name, String)>,
+    },
+}
+
+/// One step on a system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepTaken {
+    /// Which.
+    pub step: Step,
+    /// When it was entered.
+    pub since: Timestamp,
+    /// When it was left.
+    pub until: Timestamp,
+    /// What was seen: pods moved, packages, units, boot.
+    pub note: String,
+}

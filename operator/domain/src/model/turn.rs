@@ -1,0 +1,296 @@
+//! One look at the world by every decider, in the order of the process, and the passes that follow until nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Model, StepTaken, What};
+use crate::{
+    approval,
+    assess::{self, Assessment},
+    check,
+    effect::{Decision, Held, Record},
+    forecast, gate,
+    hold::Hold,
+    node::{Ended, Step, Task},
+    planner::{self, Planned},
+    rank::{self, Ranking},
+    relevance::Relevance,
+    step,
+    units::{Name, Uid},
+    world::World,
+};
+
+/// Passes that one instant may take. Each makes progress on something, so a fleet of 100,000 stays far below; a decider that
+/// never comes to rest is a bug, and this is where it shows.
+const PASSES_MAX: u32 = 10_000;
+
+/// Everything that is decided about a world at one instant.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// How every system stands.
+    pub assessment: Assessment,
+    /// How urgent everything is.
+    pub ranking: Ranking,
+    /// What should be requested.
+    pub planned: Planned,
+    /// What is to be written and done, by all deciders.
+    pub decision: Decision,
+}
+
+impl Turn {
+    /// Looks once.
+    pub fn take(world: &World) -> Self {
+        let assessment = assess::assess(world);
+        let ranking = rank::rank(world, &assessment);
+        let planned = planner::plan(world, &assessment, &ranking);
+        let mut decision = planned.decision.clone();
+        decision.absorb(gate::requests(world));
+        decision.absorb(step::step(world, &assessment));
+        Self { assessment, ranking, planned, decision }
+    }
+}
+
+impl Model<'_> {
+    /// Decides and acts until nothing is left to do at this instant.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..PASSES_MAX {
+            self.gather_evidence();
+            let turn = Turn::take(&self.world);
+            self.turns += 1;
+            self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
+            self.tell_notices(&turn);
+            let resolved = self.resolve(&turn.planned);
+            if turn.decision.is_quiet() && !resolved {
+                self.tell_holds(&turn.decision.holds);
+                self.tell_deadlines(&turn);
+                self.wake_at = earliest(turn.decision.wake_at, self.next_deadline(&turn));
+                return;
+            }
+            for record in turn.decision.records {
+                self.write(record);
+            }
+            for effect in turn.decision.effects {
+                self.act(effect);
+            }
+        }
+        let at = self.world.now;
+        self.violations.push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
+    }
+
+    /// What the operator writes into its own status.
+    fn write(&mut self, record: Record) {
+        match record {
+            Record::Task { node, task } => self.write_task(&node, task),
+            Record::Ended { node, request, ended } => self.write_ended(&node, request, ended),
+            Record::ImageTask { workload, task } => {
+                if let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) {
+                    found.task = task;
+                }
+            }
+            Record::ImageEnded { workload, request, ended } => {
+                let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) else {
+                    return;
+                };
+                found.ended.insert(request.clone(), ended.clone());
+                let started = found.task.as_ref().map_or(self.world.now, |task| task.since);
+                let stage = found.task.as_ref().map_or(0, |task| task.stage);
+                let (about, stage) = self.stage_name(&request, stage);
+                let what = What::Ended { system: workload.0, stage, started, steps: Vec::new(), ended };
+                self.tell(about, what);
+            }
+            Record::Cursor { rollout, cursor } => self.write_cursor(&rollout, cursor),
+            Record::Phase { request, phase, why } => {
+                let now = self.world.now;
+                if let Some(found) = self.world.requests.get_mut(&request.0).filter(|r| r.uid == request.1) {
+                    found.phase = phase;
+                    found.phase_since = now;
+                    self.tell(Some(request.0), What::Phase { phase, why });
+                }
+            }
+            Record::NeedsAttention { node, why } => {
+                if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) {
+                    found.needs_attention = why;
+                }
+            }
+        }
+    }
+
+    fn write_task(&mut self, node: &(Name, Uid), task: Option<Task>) {
+        let now = self.world.now;
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let before = std::mem::replace(&mut found.task, task.clone());
+        let Some(host) = self.hosts.get_mut(&node.0) else { return };
+        match (&before, &task) {
+            (None, Some(_)) => host.steps.clear(),
+            (Some(before), Some(after)) if before.step != after.step => {
+                let note = host.note(before.step);
+                host.steps.push(StepTaken { step: before.step, since: before.since, until: now, note });
+            }
+            (Some(_), Some(_) | None) | (None, None) => {}
+        }
+    }
+
+    fn write_ended(&mut self, node: &(Name, Uid), request: Uid, ended: Ended) {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let task = found.task.clone();
+        found.ended.insert(request.clone(), ended.clone());
+        let started = task.as_ref().map_or(self.world.now, |task| task.started);
+        let (about, stage) = self.stage_name(&request, task.as_ref().map_or(0, |task| task.stage));
+        let mut steps = self.hosts.get(&node.0).map(|host| host.steps.clone()).unwrap_or_default();
+        if let Some(task) = task.filter(|t| t.step != Step::Release) {
+            let note = self.hosts.get(&node.0).map(|host| host.note(task.step)).unwrap_or_default();
+            steps.push(StepTaken { step: task.step, since: task.since, until: self.world.now, note });
+        }
+        self.tell(about, What::Ended { system: node.0.clone(), stage, started, steps, ended });
+    }
+
+    fn write_cursor(&mut self, rollout: &(Name, Uid), cursor: crate::request::Cursor) {
+        let Some(found) = self.world.rollouts.get_mut(&rollout.0).filter(|r| r.uid == rollout.1) else { return };
+        let before = std::mem::replace(&mut found.cursor, cursor.clone());
+        let request = found.request.1.clone();
+        if cursor.stage > before.stage {
+            let (about, stage) = self.stage_name(&request, before.stage);
+            self.tell(about, What::StageDone { stage });
+        }
+        if let Some((_, how)) = cursor.ended {
+            self.tell(Some(rollout.0.clone()), What::RolloutEnded(how));
+        }
+    }
+
+    /// Name of a request by uid, and of one of its stages.
+    fn stage_name(&self, request: &Uid, stage: usize) -> (Option<Name>, smol_str::SmolStr) {
+        let request = self.world.requests.values().find(|r| r.uid == *request);
+        let stage = request.and_then(|r| r.plan.stages.get(stage)).map(|s| s.name.clone()).unwrap_or_default();
+        (request.map(|r| r.name.clone()), stage)
+    }
+
+    /// Each notice once, and again when its deadline moves.
+    fn tell_notices(&mut self, turn: &Turn) {
+        let mut news = Vec::new();
+        for (notice, ranked) in &turn.ranking.notices {
+            if !matches!(ranked.relevance, Relevance::Relevant | Relevance::NoFixYet) {
+                continue;
+            }
+            for (baseline, ranked) in &ranked.baselines {
+                let key = (notice.clone(), baseline.clone());
+                if self.noticed.get(&key) != Some(&ranked.due) {
+                    news.push((key, ranked.priority, ranked.due, ranked.systems));
+                }
+            }
+        }
+        for ((notice, baseline), priority, due, systems) in news {
+            self.noticed.insert((notice.clone(), baseline.clone()), due);
+            self.tell(Some(baseline.clone()), What::Noticed { notice, baseline, priority, due, systems });
+        }
+    }
+
+    /// Each hold once, until something else holds.
+    fn tell_holds(&mut self, holds: &[Held]) {
+        let mut now: BTreeMap<Name, Vec<(&'static str, Option<Timestamp>)>> = BTreeMap::new();
+        let mut news = Vec::new();
+        for Held { about, hold } in holds {
+            let key = (hold.reason(), hold.until());
+            let told = self.told.get(about).is_some_and(|held| held.contains(&key));
+            let listed = now.entry(about.clone()).or_default();
+            // What is being worked on is told when it ended.
+            if !told && !listed.contains(&key) && !matches!(hold, Hold::Working { .. }) {
+                news.push((about.clone(), hold.clone()));
+            }
+            listed.push(key);
+        }
+        self.told = now;
+        for (about, hold) in news {
+            self.tell(Some(about), What::Held(hold));
+        }
+    }
+
+    /// A deadline that passed with systems left is told once.
+    fn tell_deadlines(&mut self, turn: &Turn) {
+        let mut late: BTreeMap<(Name, Name, Timestamp), BTreeSet<Name>> = BTreeMap::new();
+        for overdue in planner::overdue(&self.world, &turn.assessment, &turn.ranking) {
+            for notice in &overdue.notices {
+                let key = (notice.clone(), overdue.baseline.clone(), overdue.due);
+                late.entry(key).or_default().insert(overdue.system.clone());
+            }
+        }
+        for ((notice, baseline, due), systems) in late {
+            if self.missed.insert((notice.clone(), baseline.clone(), due)) {
+                let systems = systems.into_iter().map(|s| (s.clone(), self.why_not_done(&s))).collect();
+                self.tell(Some(baseline.clone()), What::DeadlineMissed { notice, baseline, systems });
+            }
+        }
+    }
+
+    fn why_not_done(&self, system: &str) -> String {
+        let Some(node) = self.world.nodes.get(system) else { return "waiting".into() };
+        if let Some(why) = &node.needs_attention {
+            return why.clone();
+        }
+        if node.report.known().is_none() {
+            return "silent".into();
+        }
+        node.task.as_ref().map_or_else(|| "not begun".into(), |task| task.step.gerund().into())
+    }
+
+    /// The next deadline to look at.
+    fn next_deadline(&self, turn: &Turn) -> Option<Timestamp> {
+        turn.ranking
+            .notices
+            .values()
+            .flat_map(|notice| notice.baselines.values())
+            .chain(turn.ranking.updates.values())
+            .filter_map(|ranked| ranked.due)
+            .filter(|due| *due > self.world.now)
+            .min()
+    }
+
+    /// A request as the API server would keep it, and what is told of it.
+    pub(super) fn create_request(
+        &mut self,
+        name: Name,
+        plan: crate::plan::Plan,
+        supersedes: Option<Name>,
+        because: Option<String>,
+    ) {
+        let Ok(digest) = plan.digest() else {
+            self.violations.push(format!("{name}: its plan has no canonical form"));
+            return;
+        };
+        let uid = self.uid("request");
+        let seen = plan.advisories.iter().filter_map(|id| self.world.notices.get(id));
+        let first_seen = seen.map(|k| k.fix_first_seen.unwrap_or(k.first_seen)).min().unwrap_or(self.world.now);
+        let ranking = rank::rank(&self.world, &assess::assess(&self.world));
+        let due = planner::due(&plan, &ranking);
+        let request = crate::request::ChangeRequest {
+            name: name.clone(),
+            uid: uid.clone(),
+            excluded: planner::excluded(&self.world, &plan),
+            digest,
+            requested_by: approval::OPERATOR.into(),
+            created: self.world.now,
+            supersedes: supersedes.clone(),
+            because: because.clone(),
+            phase: crate::request::Phase::Planned,
+            phase_since: self.world.now,
+            due,
+            first_seen,
+            plan: std::sync::Arc::new(plan),
+        };
+        let forecast = forecast::forecast(&self.world, &request);
+        let change = crate::answers::answers(&self.world, &request.plan).change;
+        let needs = request.plan.needs.roles.clone();
+        self.queue_approvers(&request);
+        self.world.requests.insert(name.clone(), request);
+        let supersedes = supersedes.map(|old| (old, because.unwrap_or_default()));
+        let what = What::Requested { change, supersedes, forecast: Box::new(forecast), due, needs };
+        self.tell(Some(name), what);
+    }
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
