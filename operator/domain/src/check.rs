@@ -22,7 +22,10 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     let mut claimed: BTreeSet<&Name> = BTreeSet::new();
     for record in &decision.records {
         match record {
-            Record::Task { node, task: Some(task) } => {
+            Record::Task {
+                node,
+                task: Some(task),
+            } => {
                 let before = world.nodes.get(&node.0).and_then(|n| n.task.as_ref());
                 if before.is_none() {
                     if !claimed.insert(&node.0) {
@@ -32,7 +35,11 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 }
                 broken.extend(reboots(world, &node.0, task));
             }
-            Record::Ended { node, request, ended: Ended::Proven(_) } => {
+            Record::Ended {
+                node,
+                request,
+                ended: Ended::Proven(_),
+            } => {
                 broken.extend(proof(world, &node.0, request));
             }
             Record::Task { task: None, .. }
@@ -55,22 +62,43 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
 fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -> Vec<String> {
     let mut broken = Vec::new();
     let Some((rollout, request)) = authority(world, &task.rollout.0) else {
-        return vec![format!("12: {node} is taken for {}, which has no request", task.rollout.0)];
+        return vec![format!(
+            "12: {node} is taken for {}, which has no request",
+            task.rollout.0
+        )];
     };
     if request.digest != task.plan || rollout.digest != task.plan {
-        broken.push(format!("14: {node} is taken under another digest than the approved one"));
+        broken.push(format!(
+            "14: {node} is taken under another digest than the approved one"
+        ));
     }
     if let Err(hold) = approval::authority(world, request) {
         broken.push(format!("12: {node} is taken without authority: {hold}"));
     }
-    if matches!(request.phase, Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed | Phase::Done) {
-        broken.push(format!("15: {node} is taken for {}, which has ended", request.name));
+    if matches!(
+        request.phase,
+        Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed | Phase::Done
+    ) {
+        broken.push(format!(
+            "15: {node} is taken for {}, which has ended",
+            request.name
+        ));
     }
-    if !request.plan.node_classes().any(|class| class.transaction == task.transaction) {
-        broken.push(format!("12: {node} is taken for a transaction that the plan does not name"));
+    if !request
+        .plan
+        .node_classes()
+        .any(|class| class.transaction == task.transaction)
+    {
+        broken.push(format!(
+            "12: {node} is taken for a transaction that the plan does not name"
+        ));
     }
     let platform = &world.platform;
-    for (number, stop) in [("16", &platform.admission), ("19", &platform.clock), ("halt", &platform.halt)] {
+    for (number, stop) in [
+        ("16", &platform.admission),
+        ("19", &platform.clock),
+        ("halt", &platform.halt),
+    ] {
         if let Some(stop) = stop {
             broken.push(format!("{number}: {node} is taken although {stop}"));
         }
@@ -80,15 +108,26 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
             broken.push(format!("6: {node} is taken although it is cordoned"));
         }
         if found.ended.contains_key(&request.uid) {
-            broken.push(format!("15, 32: {node} is taken again for {}", request.name));
+            broken.push(format!(
+                "15, 32: {node} is taken again for {}",
+                request.name
+            ));
         }
         let allow_last = request.plan.execution.drain.allow_last_of_role;
         if let Err(hold) = Safety::of(world).node(found, allow_last) {
             broken.push(format!("4, 5: {hold}"));
         }
     }
-    if assessment.nodes.get(node).and_then(|n| n.holding.baseline()) != Some(&request.plan.baseline.name) {
-        broken.push(format!("12: {node} does not belong to {}", request.plan.baseline.name));
+    if assessment
+        .nodes
+        .get(node)
+        .and_then(|n| n.holding.baseline())
+        != Some(&request.plan.baseline.name)
+    {
+        broken.push(format!(
+            "12: {node} does not belong to {}",
+            request.plan.baseline.name
+        ));
     }
     broken
 }
@@ -98,12 +137,26 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) ->
     let safety = Safety::of(world);
     let mut broken = Vec::new();
     for rollout in world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
-        let Some(request) = world.requests.get(&rollout.request.0) else { continue };
-        let Some(stage) = request.plan.stages.get(rollout.cursor.stage) else { continue };
-        let Some(baseline) = assessment.baselines.get(&request.plan.baseline.name) else { continue };
+        let Some(request) = world.requests.get(&rollout.request.0) else {
+            continue;
+        };
+        let Some(stage) = request.plan.stages.get(rollout.cursor.stage) else {
+            continue;
+        };
+        let Some(baseline) = assessment.baselines.get(&request.plan.baseline.name) else {
+            continue;
+        };
         let mut zones: BTreeMap<Option<&str>, (usize, usize, usize)> = BTreeMap::new();
-        for node in baseline.nodes.iter().filter_map(|name| world.nodes.get(name)) {
-            let zone = if stage.per_zone { node.zone.as_deref() } else { None };
+        for node in baseline
+            .nodes
+            .iter()
+            .filter_map(|name| world.nodes.get(name))
+        {
+            let zone = if stage.per_zone {
+                node.zone.as_deref()
+            } else {
+                None
+            };
             let (total, away, new) = zones.entry(zone).or_default();
             *total += 1;
             let taken = claimed.contains(&node.name);
@@ -113,7 +166,10 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) ->
         for (total, away, new) in zones.into_values() {
             let max = stage.max_unavailable.of_as_budget(total);
             if new > 0 && away > max {
-                broken.push(format!("1, 2: {away} of {total} nodes would be unavailable in {}, {max} may be", stage.name));
+                broken.push(format!(
+                    "1, 2: {away} of {total} nodes would be unavailable in {}, {max} may be",
+                    stage.name
+                ));
             }
         }
     }
@@ -124,7 +180,12 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) ->
 fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
     let (_, request) = authority(world, &task.rollout.0)?;
     let max = request.plan.execution.reboot.max + u32::from(task.failure.is_some());
-    (task.reboots > max).then(|| format!("28: {node} would reboot {} times, {max} may be", task.reboots))
+    (task.reboots > max).then(|| {
+        format!(
+            "28: {node} would reboot {} times, {max} may be",
+            task.reboots
+        )
+    })
 }
 
 /// Invariant 31: proven only by a scan that is newer than the work, made in the present boot.
@@ -134,9 +195,15 @@ fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {
         return Some(format!("31: {node} is called proven without a report"));
     };
     if inventory.boot_id != found.boot_id {
-        return Some(format!("31: {node} is called proven by a scan of an earlier boot"));
+        return Some(format!(
+            "31: {node} is called proven by a scan of an earlier boot"
+        ));
     }
-    let asked = found.task.as_ref().filter(|t| t.request == *request).map(|t| t.started);
+    let asked = found
+        .task
+        .as_ref()
+        .filter(|t| t.request == *request)
+        .map(|t| t.started);
     (asked.is_some_and(|since| inventory.scanned_at < since))
         .then(|| format!("31: {node} is called proven by a scan older than the work"))
 }
@@ -145,20 +212,31 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
     match effect {
         Effect::Claim { node, record } => {
             let found = world.nodes.get(node)?;
-            let ours = found.task.as_ref().is_some_and(|t| t.rollout.1 == record.rollout && t.step == Step::Claim);
+            let ours = found
+                .task
+                .as_ref()
+                .is_some_and(|t| t.rollout.1 == record.rollout && t.step == Step::Claim);
             (!ours).then(|| format!("7: {node} would be cordoned before its task is written"))
         }
         Effect::Evict { node, force } => {
             let found = world.nodes.get(&node.0)?;
             let plan = plan_of(world, found)?;
             let approved = plan.plan.execution.drain.on_blocked == OnBlocked::Force;
-            (*force && !approved).then(|| format!("8: {} would be drained by force without leave", node.0))
+            (*force && !approved)
+                .then(|| format!("8: {} would be drained by force without leave", node.0))
         }
-        Effect::StartJob { node, job, .. } => job_allowed(world, world.nodes.get(&node.0)?, job.step),
+        Effect::StartJob { node, job, .. } => {
+            job_allowed(world, world.nodes.get(&node.0)?, job.step)
+        }
         Effect::Release { node, rollout } => {
             let found = world.nodes.get(&node.0)?;
             let ours = matches!(&found.cordon, Cordon::Ours(record) if record.rollout == *rollout);
-            (!ours).then(|| format!("6: {} would be uncordoned although the cordon is not ours", node.0))
+            (!ours).then(|| {
+                format!(
+                    "6: {} would be uncordoned although the cordon is not ours",
+                    node.0
+                )
+            })
         }
         Effect::RequestScan { .. }
         | Effect::SetImage { .. }
@@ -172,15 +250,26 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
 fn job_allowed(world: &World, node: &Node, step: Step) -> Option<String> {
     let task = node.task.as_ref()?;
     if step == Step::Patch && node.pods.movable > 0 {
-        return Some(format!("11: {} would be patched with {} pods on it", node.name, node.pods.movable));
+        return Some(format!(
+            "11: {} would be patched with {} pods on it",
+            node.name, node.pods.movable
+        ));
     }
     if step == Step::Reboot && task.boot_before.is_none() {
-        return Some(format!("27: {} would reboot before its boot id was recorded", node.name));
+        return Some(format!(
+            "27: {} would reboot before its boot id was recorded",
+            node.name
+        ));
     }
     if task.step != step {
-        return Some(format!("25: a Job of {step:?} would start on {} in step {:?}", node.name, task.step));
+        return Some(format!(
+            "25: a Job of {step:?} would start on {} in step {:?}",
+            node.name, task.step
+        ));
     }
-    plan_of(world, node).is_none().then(|| format!("12: {} is worked on without a request", node.name))
+    plan_of(world, node)
+        .is_none()
+        .then(|| format!("12: {} is worked on without a request", node.name))
 }
 
 fn plan_of<'w>(world: &'w World, node: &Node) -> Option<&'w ChangeRequest> {
@@ -189,6 +278,9 @@ fn plan_of<'w>(world: &'w World, node: &Node) -> Option<&'w ChangeRequest> {
 
 fn authority<'w>(world: &'w World, rollout: &Name) -> Option<(&'w Rollout, &'w ChangeRequest)> {
     let rollout = world.rollouts.get(rollout)?;
-    let request = world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
+    let request = world
+        .requests
+        .get(&rollout.request.0)
+        .filter(|r| r.uid == rollout.request.1)?;
     Some((rollout, request))
 }

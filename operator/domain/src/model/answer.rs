@@ -34,8 +34,18 @@ impl Model<'_> {
             Effect::StartJob { node, job, .. } => self.start_job(&node, job),
             Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
             Effect::Release { node, rollout } => self.release(&node, &rollout),
-            Effect::SetImage { workload, image, from, to } => self.set_image(&workload, &image, &from, to),
-            Effect::CreateRequest { name, plan, supersedes, because } => {
+            Effect::SetImage {
+                workload,
+                image,
+                from,
+                to,
+            } => self.set_image(&workload, &image, &from, to),
+            Effect::CreateRequest {
+                name,
+                plan,
+                supersedes,
+                because,
+            } => {
                 if !self.world.requests.contains_key(&name) {
                     self.create_request(name, *plan, supersedes, because);
                 }
@@ -52,7 +62,11 @@ impl Model<'_> {
     }
 
     fn claim(&mut self, node: &Name, record: Ownership) {
-        if let Some(found) = self.world.nodes.get_mut(node).filter(|n| n.uid == record.node)
+        if let Some(found) = self
+            .world
+            .nodes
+            .get_mut(node)
+            .filter(|n| n.uid == record.node)
             && matches!(found.cordon, Cordon::None | Cordon::Lifted(_))
         {
             found.cordon = Cordon::Ours(record);
@@ -60,7 +74,9 @@ impl Model<'_> {
     }
 
     fn evict(&mut self, node: &Id, force: bool) {
-        let Some(found) = self.world.nodes.get(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(found) = self.world.nodes.get(&node.0).filter(|n| n.uid == node.1) else {
+            return;
+        };
         let due = Due::Drained { node: node.clone() };
         if (found.pods.blocked_by.is_some() && !force) || self.queue.holds(&due) {
             return;
@@ -76,18 +92,31 @@ impl Model<'_> {
 
     fn start_job(&mut self, node: &Id, job: JobKey) {
         let now = self.world.now;
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
         if found.jobs.contains_key(&job) {
             return;
         }
-        let packages = found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction));
+        let packages = found
+            .task
+            .as_ref()
+            .and_then(|task| self.world.transactions.get(&task.transaction));
         let count = u32::try_from(packages.map_or(0, |t| t.changes.len())).unwrap_or(u32::MAX);
         found.jobs.insert(job.clone(), Job::Running(now));
         let (least, most) = job_seconds(job.step, count);
         let subject = format!("{:?} {} {}", job.step, node.0, job.attempt);
         if job.step == Step::Reboot {
             found.ready = Ready::No(now);
-            let hangs = self.hosts.get(&node.0).is_some_and(|host| host.faults.reboot_hangs);
+            let hangs = self
+                .hosts
+                .get(&node.0)
+                .is_some_and(|host| host.faults.reboot_hangs);
             if !hangs {
                 let at = soon(now, self.seed, &subject, least, most);
                 self.queue.push(at, Due::Booted { node: node.clone() });
@@ -95,38 +124,88 @@ impl Model<'_> {
             return;
         }
         let at = soon(now, self.seed, &subject, least, most);
-        self.queue.push(at, Due::Job { node: node.clone(), job });
+        self.queue.push(
+            at,
+            Due::Job {
+                node: node.clone(),
+                job,
+            },
+        );
     }
 
     fn request_scan(&mut self, node: &Id, scan: u64) {
         let now = self.world.now;
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
         found.scan_asked = found.scan_asked.max(scan);
         let at = soon(now, self.seed, &format!("scan {} {scan}", node.0), 4, 12);
-        self.queue.push(at, Due::Scanned { node: node.clone(), scan });
+        self.queue.push(
+            at,
+            Due::Scanned {
+                node: node.clone(),
+                scan,
+            },
+        );
     }
 
     fn release(&mut self, node: &Id, rollout: &Uid) {
-        if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
+        if let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
             && let Cordon::Ours(record) = &found.cordon
             && record.rollout == *rollout
         {
-            found.cordon = if record.previously_unschedulable { Cordon::Foreign } else { Cordon::None };
+            found.cordon = if record.previously_unschedulable {
+                Cordon::Foreign
+            } else {
+                Cordon::None
+            };
         }
     }
 
     fn set_image(&mut self, workload: &Id, image: &SmolStr, from: &SmolStr, to: SmolStr) {
         let now = self.world.now;
-        let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) else { return };
-        let uses = found.containers.values_mut().filter(|c| c.repository == *image);
+        let Some(found) = self
+            .world
+            .workloads
+            .get_mut(&workload.0)
+            .filter(|w| w.uid == workload.1)
+        else {
+            return;
+        };
+        let uses = found
+            .containers
+            .values_mut()
+            .filter(|c| c.repository == *image);
         for container in uses.filter(|c| c.pinned.as_ref().or(c.running.as_ref()) == Some(from)) {
             container.pinned = Some(to.clone());
         }
         let wanted = found.replicas.wanted;
         found.replicas = Replicas { wanted, ready: 0 };
         let seconds = 15 * wanted.clamp(1, 40);
-        let at = soon(now, self.seed, &format!("image {} {to}", workload.0), seconds, seconds + 20);
-        self.queue.push(at, Due::Moved { workload: workload.clone(), image: image.clone(), to });
+        let at = soon(
+            now,
+            self.seed,
+            &format!("image {} {to}", workload.0),
+            seconds,
+            seconds + 20,
+        );
+        self.queue.push(
+            at,
+            Due::Moved {
+                workload: workload.clone(),
+                image: image.clone(),
+                to,
+            },
+        );
     }
 
     fn create_rollout(&mut self, request: Id, digest: SmolStr) {
@@ -144,7 +223,17 @@ impl Model<'_> {
             ended: None,
         };
         let handle = Handle::default();
-        self.world.rollouts.insert(name.clone(), Rollout { name, uid, request, digest, handle, cursor });
+        self.world.rollouts.insert(
+            name.clone(),
+            Rollout {
+                name,
+                uid,
+                request,
+                digest,
+                handle,
+                cursor,
+            },
+        );
     }
 
     /// Everything that is due now happens.
@@ -154,14 +243,23 @@ impl Model<'_> {
                 Due::Script(index) => self.script_event(index),
                 Due::Approver { index, request } => self.approver(index, &request),
                 Due::Drained { node } => {
-                    if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) {
+                    if let Some(found) = self
+                        .world
+                        .nodes
+                        .get_mut(&node.0)
+                        .filter(|n| n.uid == node.1)
+                    {
                         found.pods.movable = 0;
                     }
                 }
                 Due::Job { node, job } => self.end_job(&node, job),
                 Due::Booted { node } => self.booted(&node),
                 Due::Scanned { node, scan } => self.scanned(&node, scan),
-                Due::Moved { workload, image, to } => self.moved(&workload, &image, &to),
+                Due::Moved {
+                    workload,
+                    image,
+                    to,
+                } => self.moved(&workload, &image, &to),
                 Due::Evidence => {}
             }
         }
@@ -169,9 +267,22 @@ impl Model<'_> {
 
     fn end_job(&mut self, node: &Id, key: JobKey) {
         let now = self.world.now;
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
-        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else { return };
-        let transaction = found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction)).cloned();
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else {
+            return;
+        };
+        let transaction = found
+            .task
+            .as_ref()
+            .and_then(|task| self.world.transactions.get(&task.transaction))
+            .cloned();
         let result = match (key.step, transaction) {
             (Step::Patch, Some(transaction)) => host.patch(&transaction),
             (Step::Rollback, _) => {
@@ -194,8 +305,17 @@ impl Model<'_> {
 
     fn booted(&mut self, node: &Id) {
         let now = self.world.now;
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
-        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else { return };
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else {
+            return;
+        };
         host.boots += 1;
         host.stale_units.clear();
         host.reboot_because.clear();
@@ -206,10 +326,25 @@ impl Model<'_> {
     /// The scanner reports what really is on the node.
     pub(super) fn scanned(&mut self, node: &Id, scan: u64) {
         let now = self.world.now;
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
-        let Some(host) = self.hosts.get(&node.0).filter(|host| host.online) else { return };
-        let (Some(set), Ready::Yes(_)) = (host.packages.clone(), found.ready) else { return };
-        let mut inventory = found.report.latest().map(|i| Inventory::clone(i)).unwrap_or_default();
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
+        let Some(host) = self.hosts.get(&node.0).filter(|host| host.online) else {
+            return;
+        };
+        let (Some(set), Ready::Yes(_)) = (host.packages.clone(), found.ready) else {
+            return;
+        };
+        let mut inventory = found
+            .report
+            .latest()
+            .map(|i| Inventory::clone(i))
+            .unwrap_or_default();
         inventory.scan = scan;
         inventory.scanned_at = now;
         inventory.boot_id.clone_from(&found.boot_id);
@@ -222,7 +357,12 @@ impl Model<'_> {
             inventory.transactions.clear();
         }
         found.report = Report::Known(Arc::new(inventory));
-        if self.world.package_sets.insert(set.digest.clone(), Arc::clone(&set)).is_none() {
+        if self
+            .world
+            .package_sets
+            .insert(set.digest.clone(), Arc::clone(&set))
+            .is_none()
+        {
             self.find(&set);
         }
         if changed {
@@ -232,7 +372,9 @@ impl Model<'_> {
 
     /// The distribution's own security updates that are still missing.
     fn resolve_pocket(&mut self, node: &Name) {
-        let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else { return };
+        let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else {
+            return;
+        };
         let all: BTreeSet<&str> = set.packages.iter().map(|p| p.name.as_str()).collect();
         if let Some(transaction) = self.repository.resolve(&set, &all) {
             self.report_transaction(node, "security", transaction);
@@ -247,15 +389,33 @@ impl Model<'_> {
         }
     }
 
-    fn report_transaction(&mut self, node: &Name, purpose: &str, transaction: hozen_advisory::package::Transaction) {
-        let (Some(found), Some(host)) = (self.world.nodes.get_mut(node), self.hosts.get(node)) else { return };
-        let Some(latest) = found.report.known() else { return };
+    fn report_transaction(
+        &mut self,
+        node: &Name,
+        purpose: &str,
+        transaction: hozen_advisory::package::Transaction,
+    ) {
+        let (Some(found), Some(host)) = (self.world.nodes.get_mut(node), self.hosts.get(node))
+        else {
+            return;
+        };
+        let Some(latest) = found.report.known() else {
+            return;
+        };
         let mut inventory = Inventory::clone(latest);
-        inventory.transactions.retain(|resolved| resolved.purpose != purpose);
-        inventory.transactions.push(host::figures(purpose, &transaction, host));
-        inventory.transactions.sort_by(|a, b| a.purpose.cmp(&b.purpose));
+        inventory
+            .transactions
+            .retain(|resolved| resolved.purpose != purpose);
+        inventory
+            .transactions
+            .push(host::figures(purpose, &transaction, host));
+        inventory
+            .transactions
+            .sort_by(|a, b| a.purpose.cmp(&b.purpose));
         found.report = Report::Known(Arc::new(inventory));
-        self.world.transactions.insert(transaction.digest.clone(), Arc::new(transaction));
+        self.world
+            .transactions
+            .insert(transaction.digest.clone(), Arc::new(transaction));
     }
 
     /// Package managers answer what the planner asked; true if there was anything new.
@@ -264,14 +424,22 @@ impl Model<'_> {
         for ask in &planned.resolves {
             let packages: BTreeSet<&str> = ask.packages.iter().map(SmolStr::as_str).collect();
             for node in &ask.nodes {
-                let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else { continue };
-                let Some(transaction) = self.repository.resolve(&set, &packages) else { continue };
-                let known = self.world.nodes.get(node).and_then(|n| n.report.known()).is_none_or(|inventory| {
-                    inventory
-                        .transactions
-                        .iter()
-                        .any(|r| r.purpose == ask.purpose && r.transaction == transaction.digest)
-                });
+                let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else {
+                    continue;
+                };
+                let Some(transaction) = self.repository.resolve(&set, &packages) else {
+                    continue;
+                };
+                let known = self
+                    .world
+                    .nodes
+                    .get(node)
+                    .and_then(|n| n.report.known())
+                    .is_none_or(|inventory| {
+                        inventory.transactions.iter().any(|r| {
+                            r.purpose == ask.purpose && r.transaction == transaction.digest
+                        })
+                    });
                 if !known {
                     self.report_transaction(node, &ask.purpose, transaction);
                     news = true;
@@ -282,8 +450,19 @@ impl Model<'_> {
     }
 
     fn moved(&mut self, workload: &Id, image: &SmolStr, to: &SmolStr) {
-        let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) else { return };
-        for container in found.containers.values_mut().filter(|c| c.repository == *image) {
+        let Some(found) = self
+            .world
+            .workloads
+            .get_mut(&workload.0)
+            .filter(|w| w.uid == workload.1)
+        else {
+            return;
+        };
+        for container in found
+            .containers
+            .values_mut()
+            .filter(|c| c.repository == *image)
+        {
             if container.pinned.as_ref() == Some(to) {
                 container.running = Some(to.clone());
             }
@@ -296,16 +475,27 @@ impl Model<'_> {
         let now = self.world.now;
         let mut keys = Vec::new();
         let mut waited_for: Option<Timestamp> = None;
-        for rollout in self.world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
-            let Some(request) = self.world.requests.get(&rollout.request.0) else { continue };
+        for rollout in self
+            .world
+            .rollouts
+            .values()
+            .filter(|r| r.cursor.ended.is_none())
+        {
+            let Some(request) = self.world.requests.get(&rollout.request.0) else {
+                continue;
+            };
             if request.plan.execution.gates.is_empty() {
                 continue;
             }
             let nodes = self.world.nodes.values().filter(|n| {
-                n.task.as_ref().is_some_and(|t| t.rollout.1 == rollout.uid && t.step == Step::Gate)
+                n.task
+                    .as_ref()
+                    .is_some_and(|t| t.rollout.1 == rollout.uid && t.step == Step::Gate)
             });
             let workloads = self.world.workloads.values().filter(|w| {
-                w.task.as_ref().is_some_and(|t| t.rollout.1 == rollout.uid && t.step == ImageStep::Gate)
+                w.task
+                    .as_ref()
+                    .is_some_and(|t| t.rollout.1 == rollout.uid && t.step == ImageStep::Gate)
             });
             let mut about: Vec<Option<Name>> = nodes.map(|n| Some(n.name.clone())).collect();
             about.extend(workloads.map(|w| Some(w.key.clone())));

@@ -26,7 +26,11 @@ pub(super) enum Due {
     /// A scan is answered.
     Scanned { node: (Name, Uid), scan: u64 },
     /// A workload's own rollout is done.
-    Moved { workload: (Name, Uid), image: SmolStr, to: SmolStr },
+    Moved {
+        workload: (Name, Uid),
+        image: SmolStr,
+        to: SmolStr,
+    },
     /// Evidence is gathered.
     Evidence,
 }
@@ -51,7 +55,9 @@ impl Queue {
     /// Everything that is due by now.
     pub(super) fn take(&mut self, now: Timestamp) -> Vec<Due> {
         let later = self.due.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut self.due, later).into_values().collect()
+        std::mem::replace(&mut self.due, later)
+            .into_values()
+            .collect()
     }
 
     pub(super) fn holds(&self, due: &Due) -> bool {
@@ -60,7 +66,12 @@ impl Queue {
 }
 
 /// A duration between `least` and `most`, the same for the same seed and subject whatever else happens.
-pub(super) fn draw(seed: u64, subject: &str, least: SignedDuration, most: SignedDuration) -> SignedDuration {
+pub(super) fn draw(
+    seed: u64,
+    subject: &str,
+    least: SignedDuration,
+    most: SignedDuration,
+) -> SignedDuration {
     let span = u64::try_from((most - least).as_secs()).unwrap_or(0) + 1;
     let offset = mix(seed ^ fnv(subject)) % span;
     least + SignedDuration::from_secs(i64::try_from(offset).unwrap_or(0))
@@ -74,7 +85,9 @@ pub(super) fn soon(now: Timestamp, seed: u64, subject: &str, least: u32, most: u
 
 /// FNV-1a.
 fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The finisher of `SplitMix64`.

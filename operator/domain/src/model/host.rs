@@ -24,7 +24,14 @@ use crate::{
 
 /// Packages whose change needs a new boot: the kernel, and what every process maps and PID 1 cannot drop.
 /// Debian's `needrestart` and `/run/reboot-required` hooks name the same.
-const REBOOT_FOR: [&str; 6] = ["linux-image", "kernel-core", "libc6", "glibc", "systemd", "dbus"];
+const REBOOT_FOR: [&str; 6] = [
+    "linux-image",
+    "kernel-core",
+    "libc6",
+    "glibc",
+    "systemd",
+    "dbus",
+];
 
 /// A modelled node.
 #[derive(Clone, Debug)]
@@ -64,17 +71,24 @@ pub(super) struct Faults {
 impl Host {
     pub(super) fn of(world: &World, node: &Node) -> Self {
         let inventory = node.report.latest();
-        let packages = inventory.and_then(|i| world.package_sets.get(&i.package_set)).cloned();
-        let units = inventory.map(|i| units_by_package(world, &i.transactions)).unwrap_or_default();
+        let packages = inventory
+            .and_then(|i| world.package_sets.get(&i.package_set))
+            .cloned();
+        let units = inventory
+            .map(|i| units_by_package(world, &i.transactions))
+            .unwrap_or_default();
         Self {
             image: packages.clone(),
             packages,
             before: None,
-            online: matches!(node.report, Report::Known(_)) && matches!(node.ready, crate::node::Ready::Yes(_)),
+            online: matches!(node.report, Report::Known(_))
+                && matches!(node.ready, crate::node::Ready::Yes(_)),
             boots: 0,
             faults: Faults::default(),
             stale_units: inventory.map(|i| i.stale_units.clone()).unwrap_or_default(),
-            reboot_because: inventory.map(|i| i.reboot_because.clone()).unwrap_or_default(),
+            reboot_because: inventory
+                .map(|i| i.reboot_because.clone())
+                .unwrap_or_default(),
             units,
             steps: Vec::new(),
             pods_moved: 0,
@@ -83,9 +97,14 @@ impl Host {
 
     /// The package manager does a transaction.
     pub(super) fn install(&mut self, transaction: &Transaction) {
-        let Some(set) = self.packages.clone() else { return };
-        let changed: BTreeMap<(&str, &str), &Change> =
-            transaction.changes.iter().map(|c| ((c.name.as_str(), c.arch.as_str()), c)).collect();
+        let Some(set) = self.packages.clone() else {
+            return;
+        };
+        let changed: BTreeMap<(&str, &str), &Change> = transaction
+            .changes
+            .iter()
+            .map(|c| ((c.name.as_str(), c.arch.as_str()), c))
+            .collect();
         let packages = set.packages.iter().filter_map(|package| {
             match changed.get(&(package.name.as_str(), package.arch.as_str())) {
                 Some(change) if change.from == package.version => {
@@ -95,11 +114,25 @@ impl Host {
             }
         });
         let mut packages: Vec<Package> = packages.collect();
-        packages.extend(transaction.changes.iter().filter(|c| c.from == "-").filter_map(|c| added(&set, c)));
+        packages.extend(
+            transaction
+                .changes
+                .iter()
+                .filter(|c| c.from == "-")
+                .filter_map(|c| added(&set, c)),
+        );
         for change in transaction.changes.iter() {
-            self.stale_units.extend(self.units.get(&change.name).into_iter().flatten().cloned());
-            if REBOOT_FOR.iter().any(|prefix| change.name.starts_with(prefix)) {
-                self.reboot_because.push(format_smolstr!("{} {} installed", change.name, change.to));
+            self.stale_units
+                .extend(self.units.get(&change.name).into_iter().flatten().cloned());
+            if REBOOT_FOR
+                .iter()
+                .any(|prefix| change.name.starts_with(prefix))
+            {
+                self.reboot_because.push(format_smolstr!(
+                    "{} {} installed",
+                    change.name,
+                    change.to
+                ));
             }
         }
         self.before = Some(set);
@@ -143,9 +176,14 @@ fn added(set: &PackageSet, change: &Change) -> Option<Package> {
 fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, BTreeSet<SmolStr>> {
     let mut units: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
     for resolved in resolved {
-        let Some(transaction) = world.transactions.get(&resolved.transaction) else { continue };
+        let Some(transaction) = world.transactions.get(&resolved.transaction) else {
+            continue;
+        };
         for change in transaction.changes.iter() {
-            units.entry(change.name.clone()).or_default().extend(resolved.restart.iter().cloned());
+            units
+                .entry(change.name.clone())
+                .or_default()
+                .extend(resolved.restart.iter().cloned());
         }
     }
     units
@@ -169,12 +207,22 @@ impl Repository {
     pub(super) fn of(world: &World) -> Self {
         let mut repository = Self::default();
         for node in world.nodes.values() {
-            let Some(inventory) = node.report.latest() else { continue };
-            let Some(set) = world.package_sets.get(&inventory.package_set) else { continue };
+            let Some(inventory) = node.report.latest() else {
+                continue;
+            };
+            let Some(set) = world.package_sets.get(&inventory.package_set) else {
+                continue;
+            };
             for resolved in &inventory.transactions {
-                let Some(transaction) = world.transactions.get(&resolved.transaction) else { continue };
+                let Some(transaction) = world.transactions.get(&resolved.transaction) else {
+                    continue;
+                };
                 for change in transaction.changes.iter().filter(|c| c.to != "-") {
-                    let ecosystem = set.packages.iter().find(|p| p.name == change.name).or(set.packages.first());
+                    let ecosystem = set
+                        .packages
+                        .iter()
+                        .find(|p| p.name == change.name)
+                        .or(set.packages.first());
                     if let Some(package) = ecosystem {
                         let archive = Some(change.archive.clone());
                         repository.offer(&package.ecosystem, &change.name, &change.to, archive);
@@ -192,13 +240,18 @@ impl Repository {
                 RangeEnd::Fixed(version) => Some(version),
                 RangeEnd::LastAffected(_) | RangeEnd::Open => None,
             });
-            let Some(newest) = fixed.max_by(|a, b| order(&affected.ecosystem, a, b)) else { continue };
+            let Some(newest) = fixed.max_by(|a, b| order(&affected.ecosystem, a, b)) else {
+                continue;
+            };
             // Notices of Debian and its like name the source package; every binary package of it gets the version.
             let binaries: BTreeSet<&SmolStr> = world
                 .package_sets
                 .values()
                 .flat_map(|set| set.packages.iter())
-                .filter(|p| p.ecosystem == affected.ecosystem && (p.name == affected.name || source(p) == affected.name))
+                .filter(|p| {
+                    p.ecosystem == affected.ecosystem
+                        && (p.name == affected.name || source(p) == affected.name)
+                })
                 .map(|p| &p.name)
                 .collect();
             for binary in binaries {
@@ -208,19 +261,42 @@ impl Repository {
     }
 
     /// A version appears; older ones than the newest change nothing.
-    pub(super) fn offer(&mut self, ecosystem: &SmolStr, name: &SmolStr, version: &SmolStr, archive: Option<SmolStr>) {
+    pub(super) fn offer(
+        &mut self,
+        ecosystem: &SmolStr,
+        name: &SmolStr,
+        version: &SmolStr,
+        archive: Option<SmolStr>,
+    ) {
         let key = (ecosystem.clone(), name.clone());
-        let newer = self.newest.get(&key).is_none_or(|offer| is_newer(ecosystem, version, &offer.version));
+        let newer = self
+            .newest
+            .get(&key)
+            .is_none_or(|offer| is_newer(ecosystem, version, &offer.version));
         if newer {
-            self.newest.insert(key, Offer { version: version.clone(), archive });
+            self.newest.insert(
+                key,
+                Offer {
+                    version: version.clone(),
+                    archive,
+                },
+            );
         }
     }
 
     /// What the package manager would do on a host that has this set, to bring these packages up; none: nothing.
     /// Binary packages of one source package move together, as distributions build them.
-    pub(super) fn resolve(&self, set: &PackageSet, packages: &BTreeSet<&str>) -> Option<Transaction> {
-        let sources: BTreeSet<&str> =
-            set.packages.iter().filter(|p| packages.contains(p.name.as_str())).map(source).collect();
+    pub(super) fn resolve(
+        &self,
+        set: &PackageSet,
+        packages: &BTreeSet<&str>,
+    ) -> Option<Transaction> {
+        let sources: BTreeSet<&str> = set
+            .packages
+            .iter()
+            .filter(|p| packages.contains(p.name.as_str()))
+            .map(source)
+            .collect();
         let changes: Vec<Change> = set
             .packages
             .iter()
@@ -231,13 +307,18 @@ impl Repository {
     }
 
     fn upgrade(&self, package: &Package) -> Option<Change> {
-        let offer = self.newest.get(&(package.ecosystem.clone(), package.name.clone()))?;
+        let offer = self
+            .newest
+            .get(&(package.ecosystem.clone(), package.name.clone()))?;
         is_newer(&package.ecosystem, &offer.version, &package.version).then(|| Change {
             name: package.name.clone(),
             arch: package.arch.clone(),
             from: package.version.clone(),
             to: offer.version.clone(),
-            archive: offer.archive.clone().unwrap_or_else(|| modelled_archive(package, &offer.version)),
+            archive: offer
+                .archive
+                .clone()
+                .unwrap_or_else(|| modelled_archive(package, &offer.version)),
         })
     }
 }
@@ -252,19 +333,31 @@ fn is_newer(ecosystem: &str, version: &str, than: &str) -> bool {
 
 /// Versions that cannot be compared are taken for equal: nothing moves because of them.
 fn order(ecosystem: &str, a: &str, b: &str) -> Ordering {
-    Scheme::of(ecosystem).and_then(|scheme| scheme.compare(a, b).ok()).unwrap_or(Ordering::Equal)
+    Scheme::of(ecosystem)
+        .and_then(|scheme| scheme.compare(a, b).ok())
+        .unwrap_or(Ordering::Equal)
 }
 
 /// Stands for the hash of an archive that exists only in the model.
 fn modelled_archive(package: &Package, version: &str) -> SmolStr {
-    let text = format!("modelled archive {}:{} {version}", package.name, package.arch);
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    let text = format!(
+        "modelled archive {}:{} {version}",
+        package.name, package.arch
+    );
+    Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into()
 }
 
 /// The scanner's figures for a modelled transaction. Sizes are a stated guess: 1.5 MB an archive, 5 MB unpacked.
 pub(super) fn figures(purpose: &str, transaction: &Transaction, host: &Host) -> Resolved {
     let count = u32::try_from(transaction.changes.len()).unwrap_or(u32::MAX);
-    let restart = transaction.changes.iter().flat_map(|c| host.units.get(&c.name).into_iter().flatten().cloned());
+    let restart = transaction
+        .changes
+        .iter()
+        .flat_map(|c| host.units.get(&c.name).into_iter().flatten().cloned());
     Resolved {
         purpose: purpose.into(),
         transaction: transaction.digest.clone(),
@@ -272,7 +365,10 @@ pub(super) fn figures(purpose: &str, transaction: &Transaction, host: &Host) -> 
         download_bytes: u64::from(count) * 1_500_000,
         disk_bytes: u64::from(count) * 5_000_000,
         restart: restart.collect(),
-        reboot: transaction.changes.iter().any(|c| REBOOT_FOR.iter().any(|prefix| c.name.starts_with(prefix))),
+        reboot: transaction
+            .changes
+            .iter()
+            .any(|c| REBOOT_FOR.iter().any(|prefix| c.name.starts_with(prefix))),
         rollback: Reachable::Possible,
     }
 }

@@ -107,9 +107,14 @@ impl Model<'_> {
     }
 
     fn ask_scan(&mut self, name: &Name) {
-        let Some(node) = self.world.nodes.get_mut(name) else { return };
+        let Some(node) = self.world.nodes.get_mut(name) else {
+            return;
+        };
         node.scan_asked += 1;
-        let due = Due::Scanned { node: (node.name.clone(), node.uid.clone()), scan: node.scan_asked };
+        let due = Due::Scanned {
+            node: (node.name.clone(), node.uid.clone()),
+            scan: node.scan_asked,
+        };
         self.queue.push(after(self.world.now, FIRST_SCAN), due);
     }
 }

@@ -47,7 +47,12 @@ impl Turn {
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));
         decision.absorb(step::step(world, &assessment));
-        Self { assessment, ranking, planned, decision }
+        Self {
+            assessment,
+            ranking,
+            planned,
+            decision,
+        }
     }
 }
 
@@ -58,7 +63,11 @@ impl Model<'_> {
             self.gather_evidence();
             let turn = Turn::take(&self.world);
             self.turns += 1;
-            self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
+            self.violations.extend(check::decision(
+                &self.world,
+                &turn.assessment,
+                &turn.decision,
+            ));
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
             if turn.decision.is_quiet() && !resolved {
@@ -75,41 +84,84 @@ impl Model<'_> {
             }
         }
         let at = self.world.now;
-        self.violations.push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
+        self.violations.push(format!(
+            "{at}: the deciders did not come to rest in {PASSES_MAX} passes"
+        ));
     }
 
     /// What the operator writes into its own status.
     fn write(&mut self, record: Record) {
         match record {
             Record::Task { node, task } => self.write_task(&node, task),
-            Record::Ended { node, request, ended } => self.write_ended(&node, request, ended),
+            Record::Ended {
+                node,
+                request,
+                ended,
+            } => self.write_ended(&node, request, ended),
             Record::ImageTask { workload, task } => {
-                if let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) {
+                if let Some(found) = self
+                    .world
+                    .workloads
+                    .get_mut(&workload.0)
+                    .filter(|w| w.uid == workload.1)
+                {
                     found.task = task;
                 }
             }
-            Record::ImageEnded { workload, request, ended } => {
-                let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1) else {
+            Record::ImageEnded {
+                workload,
+                request,
+                ended,
+            } => {
+                let Some(found) = self
+                    .world
+                    .workloads
+                    .get_mut(&workload.0)
+                    .filter(|w| w.uid == workload.1)
+                else {
                     return;
                 };
                 found.ended.insert(request.clone(), ended.clone());
-                let started = found.task.as_ref().map_or(self.world.now, |task| task.since);
+                let started = found
+                    .task
+                    .as_ref()
+                    .map_or(self.world.now, |task| task.since);
                 let stage = found.task.as_ref().map_or(0, |task| task.stage);
                 let (about, stage) = self.stage_name(&request, stage);
-                let what = What::Ended { system: workload.0, stage, started, steps: Vec::new(), ended };
+                let what = What::Ended {
+                    system: workload.0,
+                    stage,
+                    started,
+                    steps: Vec::new(),
+                    ended,
+                };
                 self.tell(about, what);
             }
             Record::Cursor { rollout, cursor } => self.write_cursor(&rollout, cursor),
-            Record::Phase { request, phase, why } => {
+            Record::Phase {
+                request,
+                phase,
+                why,
+            } => {
                 let now = self.world.now;
-                if let Some(found) = self.world.requests.get_mut(&request.0).filter(|r| r.uid == request.1) {
+                if let Some(found) = self
+                    .world
+                    .requests
+                    .get_mut(&request.0)
+                    .filter(|r| r.uid == request.1)
+                {
                     found.phase = phase;
                     found.phase_since = now;
                     self.tell(Some(request.0), What::Phase { phase, why });
                 }
             }
             Record::NeedsAttention { node, why } => {
-                if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) {
+                if let Some(found) = self
+                    .world
+                    .nodes
+                    .get_mut(&node.0)
+                    .filter(|n| n.uid == node.1)
+                {
                     found.needs_attention = why;
                 }
             }
@@ -118,35 +170,85 @@ impl Model<'_> {
 
     fn write_task(&mut self, node: &(Name, Uid), task: Option<Task>) {
         let now = self.world.now;
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
         let before = std::mem::replace(&mut found.task, task.clone());
-        let Some(host) = self.hosts.get_mut(&node.0) else { return };
+        let Some(host) = self.hosts.get_mut(&node.0) else {
+            return;
+        };
         match (&before, &task) {
             (None, Some(_)) => host.steps.clear(),
             (Some(before), Some(after)) if before.step != after.step => {
                 let note = host.note(before.step);
-                host.steps.push(StepTaken { step: before.step, since: before.since, until: now, note });
+                host.steps.push(StepTaken {
+                    step: before.step,
+                    since: before.since,
+                    until: now,
+                    note,
+                });
             }
             (Some(_), Some(_) | None) | (None, None) => {}
         }
     }
 
     fn write_ended(&mut self, node: &(Name, Uid), request: Uid, ended: Ended) {
-        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else { return };
+        let Some(found) = self
+            .world
+            .nodes
+            .get_mut(&node.0)
+            .filter(|n| n.uid == node.1)
+        else {
+            return;
+        };
         let task = found.task.clone();
         found.ended.insert(request.clone(), ended.clone());
         let started = task.as_ref().map_or(self.world.now, |task| task.started);
         let (about, stage) = self.stage_name(&request, task.as_ref().map_or(0, |task| task.stage));
-        let mut steps = self.hosts.get(&node.0).map(|host| host.steps.clone()).unwrap_or_default();
+        let mut steps = self
+            .hosts
+            .get(&node.0)
+            .map(|host| host.steps.clone())
+            .unwrap_or_default();
         if let Some(task) = task.filter(|t| t.step != Step::Release) {
-            let note = self.hosts.get(&node.0).map(|host| host.note(task.step)).unwrap_or_default();
-            steps.push(StepTaken { step: task.step, since: task.since, until: self.world.now, note });
+            let note = self
+                .hosts
+                .get(&node.0)
+                .map(|host| host.note(task.step))
+                .unwrap_or_default();
+            steps.push(StepTaken {
+                step: task.step,
+                since: task.since,
+                until: self.world.now,
+                note,
+            });
         }
-        self.tell(about, What::Ended { system: node.0.clone(), stage, started, steps, ended });
+        self.tell(
+            about,
+            What::Ended {
+                system: node.0.clone(),
+                stage,
+                started,
+                steps,
+                ended,
+            },
+        );
     }
 
     fn write_cursor(&mut self, rollout: &(Name, Uid), cursor: crate::request::Cursor) {
-        let Some(found) = self.world.rollouts.get_mut(&rollout.0).filter(|r| r.uid == rollout.1) else { return };
+        let Some(found) = self
+            .world
+            .rollouts
+            .get_mut(&rollout.0)
+            .filter(|r| r.uid == rollout.1)
+        else {
+            return;
+        };
         let before = std::mem::replace(&mut found.cursor, cursor.clone());
         let request = found.request.1.clone();
         if cursor.stage > before.stage {
@@ -161,7 +263,10 @@ impl Model<'_> {
     /// Name of a request by uid, and of one of its stages.
     fn stage_name(&self, request: &Uid, stage: usize) -> (Option<Name>, smol_str::SmolStr) {
         let request = self.world.requests.values().find(|r| r.uid == *request);
-        let stage = request.and_then(|r| r.plan.stages.get(stage)).map(|s| s.name.clone()).unwrap_or_default();
+        let stage = request
+            .and_then(|r| r.plan.stages.get(stage))
+            .map(|s| s.name.clone())
+            .unwrap_or_default();
         (request.map(|r| r.name.clone()), stage)
     }
 
@@ -181,7 +286,16 @@ impl Model<'_> {
         }
         for ((notice, baseline), priority, due, systems) in news {
             self.noticed.insert((notice.clone(), baseline.clone()), due);
-            self.tell(Some(baseline.clone()), What::Noticed { notice, baseline, priority, due, systems });
+            self.tell(
+                Some(baseline.clone()),
+                What::Noticed {
+                    notice,
+                    baseline,
+                    priority,
+                    due,
+                    systems,
+                },
+            );
         }
     }
 
@@ -216,21 +330,35 @@ impl Model<'_> {
         }
         for ((notice, baseline, due), systems) in late {
             if self.missed.insert((notice.clone(), baseline.clone(), due)) {
-                let systems = systems.into_iter().map(|s| (s.clone(), self.why_not_done(&s))).collect();
-                self.tell(Some(baseline.clone()), What::DeadlineMissed { notice, baseline, systems });
+                let systems = systems
+                    .into_iter()
+                    .map(|s| (s.clone(), self.why_not_done(&s)))
+                    .collect();
+                self.tell(
+                    Some(baseline.clone()),
+                    What::DeadlineMissed {
+                        notice,
+                        baseline,
+                        systems,
+                    },
+                );
             }
         }
     }
 
     fn why_not_done(&self, system: &str) -> String {
-        let Some(node) = self.world.nodes.get(system) else { return "waiting".into() };
+        let Some(node) = self.world.nodes.get(system) else {
+            return "waiting".into();
+        };
         if let Some(why) = &node.needs_attention {
             return why.clone();
         }
         if node.report.known().is_none() {
             return "silent".into();
         }
-        node.task.as_ref().map_or_else(|| "not begun".into(), |task| task.step.gerund().into())
+        node.task
+            .as_ref()
+            .map_or_else(|| "not begun".into(), |task| task.step.gerund().into())
     }
 
     /// The next deadline to look at.
@@ -254,12 +382,19 @@ impl Model<'_> {
         because: Option<String>,
     ) {
         let Ok(digest) = plan.digest() else {
-            self.violations.push(format!("{name}: its plan has no canonical form"));
+            self.violations
+                .push(format!("{name}: its plan has no canonical form"));
             return;
         };
         let uid = self.uid("request");
-        let seen = plan.advisories.iter().filter_map(|id| self.world.notices.get(id));
-        let first_seen = seen.map(|k| k.fix_first_seen.unwrap_or(k.first_seen)).min().unwrap_or(self.world.now);
+        let seen = plan
+            .advisories
+            .iter()
+            .filter_map(|id| self.world.notices.get(id));
+        let first_seen = seen
+            .map(|k| k.fix_first_seen.unwrap_or(k.first_seen))
+            .min()
+            .unwrap_or(self.world.now);
         let ranking = rank::rank(&self.world, &assess::assess(&self.world));
         let due = planner::due(&plan, &ranking);
         let request = crate::request::ChangeRequest {
@@ -283,7 +418,13 @@ impl Model<'_> {
         self.queue_approvers(&request);
         self.world.requests.insert(name.clone(), request);
         let supersedes = supersedes.map(|old| (old, because.unwrap_or_default()));
-        let what = What::Requested { change, supersedes, forecast: Box::new(forecast), due, needs };
+        let what = What::Requested {
+            change,
+            supersedes,
+            forecast: Box::new(forecast),
+            due,
+            needs,
+        };
         self.tell(Some(name), what);
     }
 }
