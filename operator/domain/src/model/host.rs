@@ -161,13 +161,13 @@ fn upgraded(package: &Package, to: &SmolStr) -> Package {
 
 /// A newly installed package is of the ecosystem of those that were there.
 fn added(set: &PackageSet, change: &Change) -> Option<Package> {
-    let ecosystem = set.packages.first()?.ecosystem.clone();
+    let sibling = set.packages.first()?.clone();
     Some(Package {
-        ecosystem,
         name: change.name.clone(),
         version: change.to.clone(),
         arch: change.arch.clone(),
         source: None,
+        ..sibling
     })
 }
 
@@ -238,7 +238,7 @@ impl Repository {
         for affected in &known.notice.affected {
             let fixed = affected.ranges.iter().filter_map(|range| match &range.end {
                 RangeEnd::Fixed(version) => Some(version),
-                RangeEnd::LastAffected(_) | RangeEnd::Open => None,
+                RangeEnd::LastAffected(_) | RangeEnd::Limit(_) | RangeEnd::Open => None,
             });
             let Some(newest) = fixed.max_by(|a, b| order(&affected.ecosystem, a, b)) else {
                 continue;

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
-    forecast::Forecast,
     hold::Hold,
     node::{Ended, Step},
     plan::RoleCount,
@@ -46,8 +45,6 @@ pub enum What {
         change: String,
         /// The request that it replaces, and why.
         supersedes: Option<(Name, String)>,
-        /// When it would be done.
-        forecast: Box<Forecast>,
         /// Due.
         due: Option<Timestamp>,
         /// Who must agree.

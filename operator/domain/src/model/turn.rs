@@ -6,11 +6,10 @@ use jiff::Timestamp;
 
 use super::{Model, StepTaken, What};
 use crate::{
-    approval,
     assess::{self, Assessment},
     check,
     effect::{Decision, Held, Record},
-    forecast, gate,
+    gate,
     hold::Hold,
     node::{Ended, Step, Task},
     planner::{self, Planned},
@@ -396,13 +395,13 @@ impl Model<'_> {
             .min()
             .unwrap_or(self.world.now);
         let ranking = rank::rank(&self.world, &assess::assess(&self.world));
-        let due = planner::due(&plan, &ranking);
+        let due = due(&plan, &ranking);
         let request = crate::request::ChangeRequest {
             name: name.clone(),
             uid: uid.clone(),
             excluded: planner::excluded(&self.world, &plan),
             digest,
-            requested_by: approval::OPERATOR.into(),
+            requested_by: self.world.operator.clone(),
             created: self.world.now,
             supersedes: supersedes.clone(),
             because: because.clone(),
@@ -412,7 +411,6 @@ impl Model<'_> {
             first_seen,
             plan: std::sync::Arc::new(plan),
         };
-        let forecast = forecast::forecast(&self.world, &request);
         let change = crate::answers::answers(&self.world, &request.plan).change;
         let needs = request.plan.needs.roles.clone();
         self.queue_approvers(&request);
@@ -421,12 +419,22 @@ impl Model<'_> {
         let what = What::Requested {
             change,
             supersedes,
-            forecast: Box::new(forecast),
+
             due,
             needs,
         };
         self.tell(Some(name), what);
     }
+}
+
+/// The earliest deadline of what a plan answers.
+fn due(plan: &crate::plan::Plan, ranking: &Ranking) -> Option<Timestamp> {
+    let baseline = &plan.baseline.name;
+    let notices = plan
+        .advisories
+        .iter()
+        .filter_map(|notice| ranking.of(notice, baseline)?.due);
+    notices.min().or_else(|| ranking.updates.get(baseline)?.due)
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

@@ -13,7 +13,7 @@ use crate::{
     node::{Node, Ready},
     plan::{OrderBy, Plan, Reachable, Stage},
     request::{ChangeRequest, Rollout},
-    units::{Digest, Name, Span, Uid, after},
+    units::{Digest, Span, Uid, after},
     workload::Workload,
     world::World,
 };
@@ -129,7 +129,7 @@ impl<'w> View<'w> {
 
 /// Pause, abort, lost authority, and whatever stops the whole cluster.
 fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hold> {
-    if let Some(hold) = platform(world) {
+    if let Some(hold) = gate::platform(world) {
         return Some(hold);
     }
     if rollout.handle.abort {
@@ -143,23 +143,6 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
         return Some(Hold::Paused { since, alert_at });
     }
     approval::authority(world, request).err()
-}
-
-/// Things that stop every rollout of the cluster (invariants 16, 19).
-pub(super) fn platform(world: &World) -> Option<Hold> {
-    let platform = &world.platform;
-    if let Some(reason) = &platform.halt {
-        return Some(Hold::Halted {
-            reason: reason.clone(),
-        });
-    }
-    if let Some(what) = &platform.admission {
-        return Some(Hold::AdmissionUnproven { what: what.clone() });
-    }
-    platform
-        .clock
-        .as_ref()
-        .map(|what| Hold::ClockSkew { what: what.clone() })
 }
 
 /// Nodes on which exactly one of the plan's transactions is to be done, or on which this request was at work.
