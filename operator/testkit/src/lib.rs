@@ -17,6 +17,7 @@ mod node;
 mod not_run;
 mod notice;
 mod packages;
+mod plan;
 mod world;
 
 pub use baseline::{BaselineBuilder, baseline, freeze, policy, stage, window};
@@ -27,4 +28,5 @@ pub use node::{NodeBuilder, node};
 pub use not_run::not_run;
 pub use notice::{NoticeBuilder, notice};
 pub use packages::{debian, packages, resolved, sourced, transaction};
+pub use plan::{node_class, plan, rollout_of};
 pub use world::{WorldBuilder, at, world_at};

@@ -1,0 +1,638 @@
+//! Phases of requests, tests on mirrors, evidence, and what keeps work from starting (PROCESS 3.3, 3.6; invariants 15, 17, 29).
+
+use std::sync::Arc;
+
+use hozen_domain::{
+    Decision, Effect, World,
+    calendar::{Calendar, Purpose, Window},
+    effect::{Held, Record},
+    evidence::{Judgement, judge, read},
+    gate::{may_start, requests},
+    governance::Vote,
+    hold::Hold,
+    node::Ended,
+    plan::{Ask, ChangeType, Exception, Gate, Plan, RoleCount, TestPlan},
+    request::{ChangeRequest, Phase, RolloutEnd},
+    units::{Name, Span},
+    world::{Evidence, EvidenceKey, Said},
+};
+use hozen_testkit::{
+    approve_all, at, baseline, node, node_class, plan, request_of, rollout_of, world_at,
+};
+use jiff::{SignedDuration, Timestamp};
+
+const NOW: &str = "2026-11-19T12:00Z";
+
+/// A world with one request of this plan, in this phase.
+fn asked(plan: &Plan, phase: Phase) -> World {
+    let mut world = world_at(NOW)
+        .baseline(baseline("web"))
+        .baseline(baseline("mirror"))
+        .build();
+    add(&mut world, "web-1", plan, phase);
+    world
+}
+
+fn add(world: &mut World, name: &str, plan: &Plan, phase: Phase) {
+    let mut request = request_of(world, name, plan);
+    request.phase = phase;
+    world.requests.insert(name.into(), request);
+}
+
+fn request(world: &mut World) -> &mut ChangeRequest {
+    world.requests.get_mut("web-1").unwrap()
+}
+
+fn phase(decision: &Decision) -> Option<(Phase, &str)> {
+    decision.records.iter().find_map(|record| match record {
+        Record::Phase {
+            request,
+            phase,
+            why,
+        } if request.0 == "web-1" => Some((*phase, why.as_str())),
+        _ => None,
+    })
+}
+
+fn hold(decision: &Decision) -> Option<&Hold> {
+    decision
+        .holds
+        .iter()
+        .find(|held| held.about == "web-1")
+        .map(|held: &Held| &held.hold)
+}
+
+fn creates(decision: &Decision) -> bool {
+    decision
+        .effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::CreateRollout { .. }))
+}
+
+#[test]
+fn a_new_request_waits_for_people_until_it_is_due() {
+    let mut world = asked(&plan("web", &[]), Phase::Planned);
+    request(&mut world).due = Some(at("2026-11-20T09:14Z"));
+    let decision = requests(&world);
+    assert_eq!(
+        phase(&decision),
+        Some((Phase::AwaitingApproval, "people must agree"))
+    );
+    assert_eq!(
+        hold(&decision),
+        Some(&Hold::AwaitingApproval {
+            request: "web-1".into(),
+            missing: vec![RoleCount {
+                name: "platform".into(),
+                count: 1
+            }],
+            until: Some(at("2026-11-20T09:14Z")),
+        })
+    );
+    assert_eq!(decision.wake_at, Some(at("2026-11-20T09:14Z")));
+}
+
+#[test]
+fn an_approved_request_is_written_so_before_its_rollout_is_created() {
+    let mut world = asked(&plan("web", &[]), Phase::AwaitingApproval);
+    approve_all(&mut world, "web-1");
+    let first = requests(&world);
+    assert_eq!(
+        phase(&first),
+        Some((
+            Phase::Approved,
+            "approved by platform-0@example.com as platform"
+        ))
+    );
+    assert!(!creates(&first));
+    request(&mut world).phase = Phase::Approved;
+    let second = requests(&world);
+    assert!(creates(&second) && second.records.is_empty());
+    assert_eq!(
+        second.wake_at,
+        Some(at(NOW) + SignedDuration::from_hours(336))
+    );
+}
+
+#[test]
+fn a_drill_is_executed_like_any_other() {
+    let mut drill = plan("web", &[]);
+    drill.drill = true;
+    let mut world = asked(&drill, Phase::Approved);
+    approve_all(&mut world, "web-1");
+    assert!(creates(&requests(&world)));
+}
+
+#[test]
+fn i16_nothing_is_created_while_the_platform_is_not_as_it_must_be() {
+    let mut world = asked(&plan("web", &[]), Phase::Approved);
+    approve_all(&mut world, "web-1");
+    world.platform.clock = Some("node-1 is 7 s ahead".into());
+    assert!(matches!(
+        hold(&requests(&world)),
+        Some(Hold::ClockSkew { .. })
+    ));
+    world.platform.admission = Some("a policy is missing".into());
+    assert!(matches!(
+        hold(&requests(&world)),
+        Some(Hold::AdmissionUnproven { .. })
+    ));
+    world.platform.halt = Some("incident 12".into());
+    let decision = requests(&world);
+    assert!(matches!(hold(&decision), Some(Hold::Halted { .. })) && !creates(&decision));
+}
+
+#[test]
+fn a_request_that_lost_its_approvals_before_it_began_waits_again() {
+    let mut world = asked(&plan("web", &[]), Phase::Approved);
+    let decision = requests(&world);
+    assert_eq!(
+        phase(&decision),
+        Some((Phase::AwaitingApproval, "platform (1) missing"))
+    );
+    approve_all(&mut world, "web-1");
+    world.approvals[0].decision = Vote::Reject;
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((
+            Phase::Rejected,
+            "platform-0@example.com said no as platform"
+        ))
+    );
+}
+
+#[test]
+fn i38_a_request_that_nobody_decides_on_expires() {
+    let mut world = asked(&plan("web", &[]), Phase::AwaitingApproval);
+    request(&mut world).due = Some(at("2026-11-20T12:00Z"));
+    world.now =
+        at("2026-11-20T12:00Z") + SignedDuration::from_hours(336) - SignedDuration::from_secs(1);
+    let late = requests(&world);
+    assert_eq!(phase(&late), None, "late, and still open");
+    assert_eq!(late.wake_at, Some(world.now + SignedDuration::from_secs(1)));
+    world.now += SignedDuration::from_secs(1);
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((Phase::Expired, "nobody decided in time"))
+    );
+}
+
+#[test]
+fn a_standard_change_waits_for_its_soak_and_approves_itself() {
+    let mut standard = plan("web", &[]);
+    standard.needs.roles.clear();
+    standard.needs.standard_after = Some(Span::hours(72));
+    let mut world = asked(&standard, Phase::Planned);
+    let until = at(NOW) + SignedDuration::from_hours(72);
+    assert_eq!(
+        hold(&requests(&world)),
+        Some(&Hold::AwaitingStandardSoak {
+            request: "web-1".into(),
+            until
+        })
+    );
+    world.now = until;
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((Phase::Approved, "a standard change, approved beforehand"))
+    );
+}
+
+#[test]
+fn i14_a_replaced_request_is_superseded_even_while_it_runs() {
+    let mut world = asked(&plan("web", &[]), Phase::AwaitingApproval);
+    add(
+        &mut world,
+        "web-2",
+        &plan("web", &["DSA-2"]),
+        Phase::Planned,
+    );
+    let successor = world.requests.get_mut("web-2").unwrap();
+    successor.supersedes = Some("web-1".into());
+    successor.because = Some("DSA-2 was published".into());
+    let expected = Some((Phase::Superseded, "replaced by web-2: DSA-2 was published"));
+    assert_eq!(phase(&requests(&world)), expected);
+    let rollout = rollout_of(&world.requests["web-1"], at(NOW));
+    world.rollouts.insert("web-1".into(), rollout);
+    assert_eq!(phase(&requests(&world)), expected);
+}
+
+#[test]
+fn an_exception_holds_until_its_end_and_runs_nothing() {
+    let mut exception = plan("web", &[]);
+    exception.change = ChangeType::Exception;
+    exception.classes.clear();
+    exception.exception = Some(Exception {
+        until: "2026-11-25T00:00:00Z".into(),
+        reason: "the vendor is slow".into(),
+        controls: vec![],
+    });
+    let mut world = asked(&exception, Phase::Approved);
+    approve_all(&mut world, "web-1");
+    let decision = requests(&world);
+    assert!(!creates(&decision) && phase(&decision).is_none());
+    assert_eq!(decision.wake_at, Some(at("2026-11-25T00:00Z")));
+    world.now = at("2026-11-25T00:00Z");
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((Phase::Expired, "the exception ended"))
+    );
+    world.now = at(NOW);
+    world.approvals[0].withdrawn = true;
+    assert!(
+        matches!(phase(&requests(&world)), Some((Phase::Expired, why)) if why.contains("withdrawn"))
+    );
+}
+
+#[test]
+fn an_exception_whose_end_cannot_be_read_has_ended() {
+    let mut exception = plan("web", &[]);
+    exception.change = ChangeType::Exception;
+    exception.exception = Some(Exception {
+        until: "next spring".into(),
+        reason: "".into(),
+        controls: vec![],
+    });
+    let mut world = asked(&exception, Phase::AwaitingApproval);
+    approve_all(&mut world, "web-1");
+    assert!(matches!(
+        phase(&requests(&world)),
+        Some((Phase::Expired, _))
+    ));
+}
+
+/// A cursor, and the phase that it means.
+#[test]
+fn phases_follow_the_rollout() {
+    let mut three = plan("web", &[]);
+    three.stages = ["canary", "ring", "rest"]
+        .map(|name| hozen_testkit::stage(name, hozen_domain::units::Share::Percent(50)))
+        .to_vec();
+    let mut world = asked(&three, Phase::Planned);
+    let mut rollout = rollout_of(&world.requests["web-1"], at(NOW));
+    let mut seen = |change: &dyn Fn(&mut hozen_domain::request::Cursor)| {
+        change(&mut rollout.cursor);
+        world.rollouts.insert("web-1".into(), rollout.clone());
+        phase(&requests(&world)).unwrap().0
+    };
+    assert_eq!(seen(&|_| {}), Phase::Approved);
+    assert_eq!(
+        seen(&|cursor| cursor.started = Some(at(NOW))),
+        Phase::Running
+    );
+    assert_eq!(
+        seen(&|cursor| cursor.stage_done = Some(at(NOW))),
+        Phase::Running
+    );
+    assert_eq!(seen(&|cursor| cursor.stage = 2), Phase::Verifying);
+    assert_eq!(
+        seen(&|cursor| (cursor.stage, cursor.finished) = (3, Some(at(NOW)))),
+        Phase::Watching
+    );
+    assert_eq!(
+        seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Done))),
+        Phase::Done
+    );
+    assert_eq!(
+        seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Partly))),
+        Phase::Failed
+    );
+    assert_eq!(
+        seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Aborted))),
+        Phase::Failed
+    );
+}
+
+#[test]
+fn i15_a_request_whose_rollout_was_deleted_is_not_executed_again() {
+    for ran in [Phase::Running, Phase::Verifying, Phase::Watching] {
+        let mut world = asked(&plan("web", &[]), ran);
+        approve_all(&mut world, "web-1");
+        let decision = requests(&world);
+        assert_eq!(
+            phase(&decision),
+            Some((Phase::Failed, "its rollout was deleted"))
+        );
+        assert!(!creates(&decision));
+    }
+}
+
+#[test]
+fn i15_a_rollout_of_another_request_or_plan_is_not_taken_for_ours() {
+    let mut world = asked(&plan("web", &[]), Phase::Approved);
+    approve_all(&mut world, "web-1");
+    let ours = rollout_of(&world.requests["web-1"], at(NOW));
+    let mut other = ours.clone();
+    other.request.1 = hozen_domain::units::Uid::new("uid-of-an-earlier-one");
+    world.rollouts.insert("web-1".into(), other);
+    assert!(
+        matches!(phase(&requests(&world)), Some((Phase::Failed, why)) if why.contains("another request"))
+    );
+    let mut other = ours;
+    other.digest = "sha256-forged".into();
+    world.rollouts.insert("web-1".into(), other);
+    assert!(
+        matches!(phase(&requests(&world)), Some((Phase::Failed, why)) if why.contains("another plan"))
+    );
+}
+
+/// A plan that the mirror must prove, with a Job.
+fn tested() -> Plan {
+    let mut tested = plan("web", &[]);
+    tested.execution.test = Some(TestPlan {
+        mirror: "mirror".into(),
+        job_template: Some("smoke".into()),
+    });
+    tested
+}
+
+/// The mirror did this transaction, to this end.
+fn mirrored(world: &mut World, transaction: &str, phase: Phase, ended: Ended) {
+    let mut done = plan("mirror", &[]);
+    done.classes = vec![node_class(transaction, 1)];
+    add(world, "mirror-1", &done, phase);
+    let uid = world.requests["mirror-1"].uid.clone();
+    let (mut node, ..) = node("mirror-a").build();
+    node.ended.insert(uid, ended);
+    world.nodes.insert("mirror-a".into(), node);
+}
+
+fn evidence(world: &mut World, when: &str, said: Said) {
+    let key = EvidenceKey {
+        gate: "smoke".into(),
+        asked_by: "web-1".into(),
+        about: None,
+    };
+    world.evidence.insert(key, Evidence { at: at(when), said });
+}
+
+fn missing(world: &World) -> String {
+    match hold(&requests(world)) {
+        Some(Hold::AwaitingTest {
+            mirror, missing, ..
+        }) if mirror == "mirror" => missing.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_test_asks_for_the_same_transaction_proven_on_the_mirror_and_then_the_job() {
+    let mut world = asked(&tested(), Phase::Planned);
+    request(&mut world).created = at("2026-11-18T00:00Z");
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((Phase::AwaitingTest, "the mirror must prove it first"))
+    );
+    assert!(missing(&world).contains("is not proven there"));
+    let proven = Ended::Proven(at("2026-11-19T10:00Z"));
+    mirrored(&mut world, "sha256-another", Phase::Done, proven.clone());
+    assert!(
+        missing(&world).contains("is not proven there"),
+        "another transaction proves nothing"
+    );
+    mirrored(&mut world, "sha256-tx", Phase::Running, proven.clone());
+    assert!(
+        missing(&world).contains("is not proven there"),
+        "the mirror is not through"
+    );
+    let failed = hozen_domain::node::Failure {
+        step: hozen_domain::node::Step::Patch,
+        message: "".into(),
+        blocked: false,
+    };
+    mirrored(
+        &mut world,
+        "sha256-tx",
+        Phase::Done,
+        Ended::RolledBack(at("2026-11-19T10:00Z"), failed),
+    );
+    assert!(
+        missing(&world).contains("is not proven there"),
+        "it was taken back there"
+    );
+    mirrored(&mut world, "sha256-tx", Phase::Done, proven);
+    assert_eq!(missing(&world), "smoke: no evidence yet from the Job smoke");
+    evidence(
+        &mut world,
+        "2026-11-19T09:59Z",
+        Said::Pass("12 of 12".into()),
+    );
+    assert!(missing(&world).contains("must be newer than 2026-11-19T10:00:00Z"));
+    evidence(
+        &mut world,
+        "2026-11-19T11:00Z",
+        Said::Fail("checkout: 500".into()),
+    );
+    assert_eq!(missing(&world), "smoke: checkout: 500");
+    evidence(
+        &mut world,
+        "2026-11-19T11:30Z",
+        Said::Pass("12 of 12".into()),
+    );
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((Phase::AwaitingApproval, "people must agree"))
+    );
+}
+
+#[test]
+fn a_drill_on_the_mirror_proves_nothing() {
+    let mut world = asked(&tested(), Phase::Planned);
+    mirrored(
+        &mut world,
+        "sha256-tx",
+        Phase::Done,
+        Ended::Proven(at("2026-11-19T10:00Z")),
+    );
+    let request = world.requests.get_mut("mirror-1").unwrap();
+    Arc::make_mut(&mut request.plan).drill = true;
+    assert!(missing(&world).contains("is not proven there"));
+}
+
+#[test]
+fn a_mirror_that_does_not_exist_is_named() {
+    let mut world = asked(&tested(), Phase::Planned);
+    world.baselines.remove("mirror");
+    assert_eq!(missing(&world), "there is no baseline mirror");
+}
+
+#[test]
+fn i38_a_test_that_never_comes_ends_the_request() {
+    let mut world = asked(&tested(), Phase::AwaitingTest);
+    let wake = requests(&world).wake_at.unwrap();
+    assert_eq!(wake, at(NOW) + SignedDuration::from_hours(336));
+    world.now = wake;
+    assert_eq!(
+        phase(&requests(&world)),
+        Some((Phase::Expired, "nobody decided in time"))
+    );
+}
+
+fn prometheus(min: Option<&str>, max: Option<&str>) -> Gate {
+    Gate {
+        name: "error-rate".into(),
+        ask: Ask::Prometheus {
+            url: "http://prometheus:9090".into(),
+            query: "sum(rate(errors[5m]))".into(),
+            min: min.map(Into::into),
+            max: max.map(Into::into),
+        },
+    }
+}
+
+#[test]
+fn i29_only_positive_evidence_newer_than_the_step_passes() {
+    let gate = prometheus(None, Some("0.5"));
+    let (step_end, now) = (at("2026-11-19T11:00Z"), at(NOW));
+    let seen = |when: &str, said: Said| {
+        judge(&gate, Some(&Evidence { at: at(when), said }), step_end, now)
+    };
+    let pass = || Said::Pass("0.1".into());
+    assert!(matches!(
+        seen("2026-11-19T11:00:01Z", pass()),
+        Judgement::Passed(_)
+    ));
+    assert!(
+        matches!(judge(&gate, None, step_end, now), Judgement::Waiting(_)),
+        "absent"
+    );
+    assert!(
+        matches!(seen("2026-11-19T11:00Z", pass()), Judgement::Waiting(_)),
+        "not newer"
+    );
+    assert!(
+        matches!(seen("2026-11-19T12:00:01Z", pass()), Judgement::Waiting(_)),
+        "of the future"
+    );
+    assert!(matches!(
+        seen("2026-11-19T11:30Z", Said::Nothing("timed out".into())),
+        Judgement::Waiting(_)
+    ));
+    assert!(matches!(
+        seen("2026-11-19T11:30Z", Said::Fail("0.9".into())),
+        Judgement::Failed(_)
+    ));
+}
+
+#[test]
+fn i29_numbers_pass_only_if_there_are_some_and_all_are_within_limits() {
+    let said = |gate: Gate, samples: &[f64]| read(&gate.ask, samples);
+    let most = || prometheus(None, Some("0.5"));
+    assert!(matches!(said(most(), &[0.1, 0.5]), Said::Pass(_)));
+    assert_eq!(
+        said(most(), &[0.1, 0.51]),
+        Said::Fail("0.51 is above the most allowed, 0.5".into())
+    );
+    assert!(matches!(
+        said(prometheus(Some("2"), None), &[1.0]),
+        Said::Fail(_)
+    ));
+    assert_eq!(
+        said(most(), &[]),
+        Said::Nothing("the query gave no number".into())
+    );
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(
+            matches!(said(most(), &[0.1, odd]), Said::Nothing(_)),
+            "{odd}"
+        );
+    }
+    assert!(matches!(
+        said(prometheus(None, None), &[0.1]),
+        Said::Nothing(_)
+    ));
+    assert!(matches!(
+        said(prometheus(None, Some("half")), &[0.1]),
+        Said::Nothing(_)
+    ));
+    assert!(matches!(
+        said(prometheus(None, Some("NaN")), &[0.1]),
+        Said::Nothing(_)
+    ));
+}
+
+fn gated(name: &str, schedule: &str, gate: Option<Gate>) -> Window {
+    Window::parse(
+        name,
+        schedule,
+        Span::hours(2),
+        "UTC",
+        vec![],
+        gate.into_iter().collect(),
+    )
+    .unwrap()
+}
+
+fn start(world: &World, windows: Vec<Window>, emergency: bool) -> Result<Timestamp, Hold> {
+    let calendar = Calendar {
+        emergency,
+        windows,
+        freezes: vec![],
+    };
+    let asked_by: Name = "web-1".into();
+    may_start(
+        world,
+        &calendar,
+        &asked_by,
+        Purpose::Install,
+        Span::minutes(30),
+    )
+    .map(|opening| opening.close)
+}
+
+#[test]
+fn a_window_opens_only_while_its_own_gates_pass() {
+    let mut world = world_at(NOW).build();
+    let gate = || Some(prometheus(None, Some("0.5")));
+    let noon = || gated("noon", "0 11 * * *", gate());
+    let shut = start(&world, vec![noon()], false);
+    assert!(
+        matches!(&shut, Err(Hold::WindowGate { window, gate, .. }) if window == "noon" && gate == "error-rate")
+    );
+    let key = EvidenceKey {
+        gate: "error-rate".into(),
+        asked_by: "web-1".into(),
+        about: None,
+    };
+    for (when, opens) in [("2026-11-19T11:49Z", false), ("2026-11-19T11:51Z", true)] {
+        let said = Said::Pass("0.1".into());
+        world
+            .evidence
+            .insert(key.clone(), Evidence { at: at(when), said });
+        assert_eq!(start(&world, vec![noon()], false).is_ok(), opens, "{when}");
+    }
+    world.evidence.clear();
+    assert!(
+        start(&world, vec![noon()], true).is_ok(),
+        "an emergency does not ask"
+    );
+    // Another window, whose gates pass, is open as well.
+    let other = gated("day", "30 11 * * *", None);
+    assert_eq!(
+        start(&world, vec![noon(), other], false),
+        Ok(at("2026-11-19T13:30Z"))
+    );
+}
+
+#[test]
+fn work_outside_windows_waits_for_the_next() {
+    let world = world_at(NOW).build();
+    let held = start(&world, vec![gated("night", "0 2 * * *", None)], false);
+    assert_eq!(
+        held,
+        Err(Hold::AwaitingWindow {
+            purpose: Purpose::Install,
+            until: Some(at("2026-11-20T02:00Z")),
+            needed: None
+        })
+    );
+}
+
+#[test]
+fn i37_a_settled_world_of_requests_asks_for_nothing() {
+    let mut world = asked(&plan("web", &[]), Phase::AwaitingApproval);
+    assert!(requests(&world).is_quiet());
+    request(&mut world).phase = Phase::Done;
+    let decision = requests(&world);
+    assert!(decision.is_quiet() && decision.holds.is_empty() && decision.wake_at.is_none());
+}
