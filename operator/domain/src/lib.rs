@@ -11,6 +11,7 @@ pub mod calendar;
 pub mod check;
 pub mod effect;
 pub mod evidence;
+pub mod exception;
 pub mod gate;
 pub mod governance;
 pub mod hold;

@@ -10,6 +10,18 @@ use std::{
 
 use smol_str::SmolStr;
 
+mod assessor;
+mod completeness;
+mod holding;
+mod image;
+pub(crate) mod installed;
+mod node;
+mod pocket;
+mod set;
+pub(crate) mod updates;
+
+use assessor::Assessor;
+
 use crate::{
     hold::Hold,
     units::{Digest, Name},
@@ -320,13 +332,13 @@ impl Counts {
 /// A baseline and its systems.
 #[derive(Clone, Debug, Default)]
 pub struct BaselineView {
-    /// Nodes that it holds for, by name, ties excluded.
+    /// Nodes that it holds for and may act on, by name: not those in a tie, nor the frozen ones.
     pub nodes: Vec<Name>,
-    /// Workloads of which it holds for at least one container, ties excluded.
+    /// Workloads of which it holds for at least one container, and may act on, by key.
     pub workloads: Vec<Name>,
     /// Its systems by state: nodes, or workloads.
     pub counts: Counts,
-    /// Package sets of its systems, with how many systems have each.
+    /// Package sets of the systems that it may act on, with how many have each (for images: containers).
     pub sets: BTreeMap<Digest, (Arc<SetView>, u32)>,
     /// Ties with other baselines, one per other baseline. While there is one, this baseline does not act.
     pub ties: Vec<Hold>,
@@ -358,6 +370,15 @@ pub struct Completeness {
 
 /// How every system stands against its baseline.
 pub fn assess(world: &World) -> Assessment {
-    let _ = world;
-    Assessment::default()
+    Assessor::of(world).run()
+}
+
+/// Whether a repository starts with one of these prefixes, at a boundary: `registry.example.com/shop` does not mean
+/// `registry.example.com/shopping`.
+fn prefixed(repository: &str, prefixes: &[SmolStr]) -> bool {
+    prefixes.iter().any(|prefix| {
+        repository
+            .strip_prefix(prefix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+    })
 }

@@ -1,0 +1,87 @@
+//! Whether the stock is complete (PROCESS 1.2): what does not report, what nobody selects, what came and went unannounced.
+
+use std::collections::BTreeSet;
+
+use crate::{node::Report, units::Name, world::World};
+
+use super::{Completeness, Holding, NodeView};
+
+/// A change of less than this is everyday business, whatever its share.
+const CHANGE_MIN: usize = 2;
+/// A change of at least this many in a hundred is told.
+const CHANGE_PERCENT: usize = 10;
+/// How many names a sentence holds.
+const NAMED_MAX: usize = 5;
+
+pub(super) fn completeness(
+    world: &World,
+    views: &std::collections::BTreeMap<Name, NodeView>,
+) -> Completeness {
+    let mut complete = Completeness {
+        strays: world.stock.strays.clone(),
+        count_changed: count_changed(world),
+        ..Completeness::default()
+    };
+    for (node, view) in world.nodes.values().zip(views.values()) {
+        match &node.report {
+            Report::Known(_) => complete.reporting += 1,
+            Report::Stale(inventory) => complete.silent.push((
+                node.name.clone(),
+                format!("its last report is of {}", inventory.scanned_at),
+            )),
+            Report::Missing(why) => complete.silent.push((node.name.clone(), why.clone())),
+        }
+        if view.holding == Holding::Nobody {
+            complete.unselected.push(node.name.clone());
+        }
+    }
+    let unknown = world.images.values().filter_map(|image| {
+        let why = image.packages.as_ref().err()?;
+        Some((image.digest.clone(), why.clone()))
+    });
+    complete.images_unknown.extend(unknown);
+    complete
+}
+
+fn count_changed(world: &World) -> Option<String> {
+    let before = world.stock.before.as_ref()?;
+    let unannounced = |name: &&Name| !world.stock.announced.contains(*name);
+    let added: BTreeSet<&Name> = world
+        .nodes
+        .keys()
+        .filter(|name| !before.contains(*name))
+        .filter(unannounced)
+        .collect();
+    let gone: BTreeSet<&Name> = before
+        .iter()
+        .filter(|name| !world.nodes.contains_key(*name))
+        .filter(unannounced)
+        .collect();
+    let changed = added.len() + gone.len();
+    if changed < CHANGE_MIN || changed * 100 < before.len() * CHANGE_PERCENT {
+        return None;
+    }
+    Some(format!(
+        "{} nodes now, {} before; new: {}; gone: {}; nobody announced them",
+        world.nodes.len(),
+        before.len(),
+        some_of(&added),
+        some_of(&gone)
+    ))
+}
+
+fn some_of(names: &BTreeSet<&Name>) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
+    let first: Vec<&str> = names
+        .iter()
+        .take(NAMED_MAX)
+        .map(|name| name.as_str())
+        .collect();
+    let more = names.len().saturating_sub(NAMED_MAX);
+    match more {
+        0 => first.join(", "),
+        _ => format!("{} and {more} more", first.join(", ")),
+    }
+}

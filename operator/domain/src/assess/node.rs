@@ -1,0 +1,252 @@
+//! A node against its baseline: what its package set says, and what only it can say.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use crate::{
+    baseline::{Baseline, Os},
+    node::{Inventory, Node, Report},
+};
+
+use super::{
+    Activity, Departure, Holding, NodeView, Rule, SetView, Side, State, UpdateView, installed,
+};
+
+/// A node that exactly one baseline holds.
+pub(super) fn view(
+    baseline: &Baseline,
+    node: &Node,
+    set: Option<Arc<SetView>>,
+    updates: Option<Arc<UpdateView>>,
+) -> NodeView {
+    let mut own = Vec::new();
+    report_departure(&node.report, &mut own);
+    if let Some(inventory) = node.report.latest() {
+        inventory_departures(baseline, inventory, &mut own);
+    }
+    component_departures(baseline, node, &mut own);
+    let usable = node.report.known().is_some();
+    let activity = node
+        .report
+        .known()
+        .and_then(|inventory| activity(inventory, set.as_deref(), updates.is_some()));
+    let mut view = NodeView {
+        holding: Holding::By(baseline.name.clone()),
+        state: State::Unknown,
+        activity,
+        usable,
+        set,
+        updates,
+        own,
+    };
+    let frozen = baseline
+        .frozen
+        .as_ref()
+        .is_some_and(|selector| selector.matches(&node.labels));
+    view.state = if frozen {
+        State::Frozen
+    } else if usable {
+        worst(view.departures())
+    } else {
+        State::Unknown
+    };
+    view
+}
+
+/// A node that no baseline holds, or more than one.
+pub(super) fn unheld(holding: Holding, node: &Node) -> NodeView {
+    let mut own = Vec::new();
+    report_departure(&node.report, &mut own);
+    let source = "PROCESS 1.3";
+    match &holding {
+        Holding::By(_) => {}
+        Holding::Nobody => own.push(unknown(
+            Rule::OneBaseline,
+            "no baseline selects it".into(),
+            "a baseline that does".into(),
+            source,
+        )),
+        Holding::Tie(one, other) => own.push(unknown(
+            Rule::OneBaseline,
+            format!("{one} and {other} both select it with the same priority"),
+            "one of the highest priority".into(),
+            source,
+        )),
+    }
+    NodeView {
+        holding,
+        state: State::Unknown,
+        activity: None,
+        usable: node.report.known().is_some(),
+        set: None,
+        updates: None,
+        own,
+    }
+}
+
+/// The state that departures make. The worst decides: what is certainly missing outweighs what cannot be told.
+pub(super) fn worst<'d>(departures: impl Iterator<Item = &'d Departure>) -> State {
+    match departures.map(|departure| departure.side).max() {
+        None => State::Compliant,
+        Some(Side::Exempt) => State::Exempt,
+        Some(Side::Unknown) => State::Unknown,
+        Some(Side::Above) => State::Above,
+        Some(Side::Below) => State::Below,
+    }
+}
+
+fn activity(inventory: &Inventory, set: Option<&SetView>, updates: bool) -> Option<Activity> {
+    let set = set?;
+    if updates
+        || set
+            .notices
+            .iter()
+            .any(|missing| !missing.affected.is_empty())
+    {
+        return Some(Activity::Vulnerable);
+    }
+    if !set.notices.is_empty() {
+        return None;
+    }
+    let inactive = !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty();
+    Some(if inactive {
+        Activity::PatchedInactive
+    } else {
+        Activity::PatchedActive
+    })
+}
+
+fn report_departure(report: &Report, own: &mut Vec<Departure>) {
+    let found = match report {
+        Report::Known(_) => return,
+        Report::Stale(inventory) => format!("the last report is of {}", inventory.scanned_at),
+        Report::Missing(why) => why.clone(),
+    };
+    own.push(unknown(
+        Rule::Report,
+        found,
+        "a fresh report".into(),
+        "PROCESS 1.2",
+    ));
+}
+
+fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Vec<Departure>) {
+    let require = &baseline.require;
+    if let Some(os) = &require.os {
+        own.extend(os_departure(baseline, os, inventory));
+    }
+    if let Some(least) = &require.kernel_min {
+        let ordering = installed::compare_kernels(&inventory.kernel_running, least);
+        own.extend(at_least(
+            baseline,
+            (Rule::Kernel, "kernel"),
+            &inventory.kernel_running,
+            least,
+            ordering,
+        ));
+    }
+    if let Some(allowed) = &require.listening_allow {
+        let extra = inventory
+            .listening
+            .iter()
+            .filter(|port| !allowed.contains(port));
+        own.extend(extra.map(|port| Departure {
+            rule: Rule::Listening(port.clone()),
+            side: Side::Above,
+            found: format!("it listens on {port}"),
+            wanted: format!("only {}", allowed.join(", ")),
+            source: required(baseline, "listening"),
+        }));
+    }
+    own.extend(inventory.stale_units.iter().map(|unit| Departure {
+        rule: Rule::StaleUnit(unit.clone()),
+        side: Side::Below,
+        found: format!("{unit} still runs replaced files"),
+        wanted: "restarted".into(),
+        source: "PROCESS 3.1".into(),
+    }));
+    if !inventory.reboot_because.is_empty() {
+        own.push(Departure {
+            rule: Rule::Reboot,
+            side: Side::Below,
+            found: format!("a reboot is due: {}", inventory.reboot_because.join(", ")),
+            wanted: "rebooted".into(),
+            source: "PROCESS 3.1".into(),
+        });
+    }
+}
+
+fn component_departures(baseline: &Baseline, node: &Node, own: &mut Vec<Departure>) {
+    let rules = [
+        (
+            (Rule::Kubelet, "kubelet"),
+            &baseline.require.kubelet_min,
+            &node.kubelet_version,
+        ),
+        (
+            (Rule::Runtime, "containerRuntime"),
+            &baseline.require.runtime_min,
+            &node.runtime_version,
+        ),
+    ];
+    for (rule, least, found) in rules {
+        if let Some(least) = least {
+            let ordering = installed::compare_components(found, least);
+            own.extend(at_least(baseline, rule, found, least, ordering));
+        }
+    }
+}
+
+fn os_departure(baseline: &Baseline, os: &Os, inventory: &Inventory) -> Option<Departure> {
+    let version = os.version_id.as_ref();
+    let right = inventory.os_id == os.id && version.is_none_or(|v| *v == inventory.os_version);
+    if right {
+        return None;
+    }
+    // Another distribution, or a release that cannot be ordered, is simply not what was tested.
+    let newer = inventory.os_id == os.id
+        && version.is_some_and(|v| {
+            installed::compare_kernels(&inventory.os_version, v).is_ok_and(Ordering::is_gt)
+        });
+    Some(Departure {
+        rule: Rule::Os,
+        side: if newer { Side::Above } else { Side::Below },
+        found: format!("{} {}", inventory.os_id, inventory.os_version),
+        wanted: version.map_or_else(|| os.id.to_string(), |v| format!("{} {v}", os.id)),
+        source: required(baseline, "os"),
+    })
+}
+
+fn at_least(
+    baseline: &Baseline,
+    (rule, field): (Rule, &str),
+    found: &str,
+    least: &str,
+    ordering: Result<Ordering, String>,
+) -> Option<Departure> {
+    let (side, found) = match ordering {
+        Ok(Ordering::Less) => (Side::Below, found.to_owned()),
+        Ok(Ordering::Equal | Ordering::Greater) => return None,
+        Err(why) => (Side::Unknown, format!("`{found}`: {why}")),
+    };
+    Some(Departure {
+        rule,
+        side,
+        found,
+        wanted: format!("{least} or newer"),
+        source: required(baseline, field),
+    })
+}
+
+fn required(baseline: &Baseline, field: &str) -> String {
+    format!("{} spec.require.{field}", baseline.name)
+}
+
+fn unknown(rule: Rule, found: String, wanted: String, source: &str) -> Departure {
+    Departure {
+        rule,
+        side: Side::Unknown,
+        found,
+        wanted,
+        source: source.into(),
+    }
+}

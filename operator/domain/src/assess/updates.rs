@@ -1,0 +1,76 @@
+//! Security updates that a distribution offers and that no notice known to us accounts for: missing patches all the same.
+
+use std::collections::BTreeSet;
+
+use hozen_advisory::package::Change;
+
+use crate::{
+    baseline::{Baseline, PackageWant},
+    node::Inventory,
+    world::World,
+};
+
+use super::{Departure, Rule, SetView, Side, UpdateView};
+
+/// What the distribution calls its security updates in a report.
+pub(crate) const SECURITY: &str = "security";
+/// The same for all updates.
+pub(crate) const ALL: &str = "all";
+
+/// What a node's package manager has in the security pocket beyond the notices found in its package set.
+pub(super) fn view(
+    world: &World,
+    baseline: &Baseline,
+    inventory: &Inventory,
+    set: &SetView,
+) -> Option<UpdateView> {
+    let resolved = inventory
+        .transactions
+        .iter()
+        .find(|resolved| resolved.purpose == SECURITY)?;
+    let transaction = world.transactions.get(&resolved.transaction)?;
+    let told: BTreeSet<&str> = set
+        .notices
+        .iter()
+        .flat_map(|missing| &missing.affected)
+        .map(|package| package.package.as_str())
+        .chain(pinned(baseline))
+        .collect();
+    // What is newly installed or removed comes along with something that is updated.
+    let untold = |change: &&Change| {
+        change.from != "-" && change.to != "-" && !told.contains(change.name.as_str())
+    };
+    let packages: Vec<_> = transaction
+        .changes
+        .iter()
+        .filter(untold)
+        .map(|change| (change.name.clone(), change.from.clone(), change.to.clone()))
+        .collect();
+    if packages.is_empty() {
+        return None;
+    }
+    let departures = packages
+        .iter()
+        .map(|(name, from, to)| Departure {
+            rule: Rule::SecurityUpdate(name.clone()),
+            side: Side::Below,
+            found: format!("{name} {from}"),
+            wanted: format!("{to}, which the distribution marks as a security update"),
+            source: "the node's package manager".into(),
+        })
+        .collect();
+    Some(UpdateView {
+        transaction: resolved.transaction.clone(),
+        packages,
+        departures,
+    })
+}
+
+/// A pin is its owner's word on the version: an offer of another one is no missing patch until a notice says so.
+fn pinned(baseline: &Baseline) -> impl Iterator<Item = &str> {
+    let rules = baseline.require.packages.iter();
+    rules.filter_map(|rule| match rule.want {
+        PackageWant::Pin(_) => Some(rule.name.as_str()),
+        PackageWant::Min(_) | PackageWant::Absent => None,
+    })
+}
