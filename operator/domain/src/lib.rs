@@ -15,6 +15,7 @@ pub mod exception;
 pub mod gate;
 pub mod governance;
 pub mod hold;
+pub mod mitigation;
 pub mod model;
 pub mod node;
 pub mod plan;

@@ -1,6 +1,22 @@
 //! Whether a notice matters here (PROCESS 2.3). Irrelevant ones are recorded, not dropped: they may become relevant.
 
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+
+use hozen_advisory::{
+    notice::{Notice, RangeEnd},
+    package::Package,
+};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::{
+    assess::{Assessment, Holding, installed},
+    units::{Digest, Name},
+    world::{Verdict, World},
+};
 
 /// Whether a notice matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,4 +33,191 @@ pub enum Relevance {
     NotAffected,
     /// What it is about is installed nowhere.
     NotInstalled,
+}
+
+/// Whether each notice matters here, and why, in one line.
+pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Relevance, String)> {
+    let in_use = in_use(world, assessment);
+    let mut told = found(world, &in_use);
+    let silent: Vec<&Notice> = world
+        .notices
+        .values()
+        .map(|known| &*known.notice)
+        .filter(|notice| !told.contains_key(&notice.id))
+        .collect();
+    told.extend(not_found(world, &in_use, &silent));
+    told
+}
+
+/// Package sets of every system, those included that no baseline may act on.
+fn in_use<'w>(world: &'w World, assessment: &'w Assessment) -> BTreeSet<&'w Digest> {
+    let mut sets: BTreeSet<&Digest> = assessment
+        .baselines
+        .values()
+        .flat_map(|baseline| baseline.sets.keys())
+        .collect();
+    // Where a baseline holds, its sets are there already, unless the node is frozen.
+    let others = world.nodes.values().zip(assessment.nodes.values());
+    for (node, view) in others {
+        let counted =
+            matches!(view.holding, Holding::By(_)) && view.state != crate::assess::State::Frozen;
+        if !counted && let Some(inventory) = node.report.latest() {
+            sets.insert(&inventory.package_set);
+        }
+    }
+    let containers = world.workloads.values().flat_map(|w| w.containers.values());
+    let running = containers.filter_map(|used| used.running.as_ref().or(used.pinned.as_ref()));
+    let images = running.filter_map(|digest| world.images.get(digest));
+    sets.extend(images.filter_map(|image| image.packages.as_ref().ok()));
+    sets
+}
+
+/// What the matcher found, summed up by notice.
+#[derive(Default)]
+struct Found<'w> {
+    fixable: u32,
+    unfixed: u32,
+    unknown: Option<&'w str>,
+    packages: BTreeSet<&'w str>,
+}
+
+fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance, String)> {
+    let mut by_notice: BTreeMap<&Name, Found<'_>> = BTreeMap::new();
+    let findings = in_use.iter().filter_map(|set| world.findings.get(*set));
+    for finding in findings.flat_map(|findings| findings.iter()) {
+        let known = world.notices.get(&finding.notice);
+        if known.is_none_or(|known| known.notice.withdrawn.is_some()) {
+            continue;
+        }
+        let found = by_notice.entry(&finding.notice).or_default();
+        found.packages.insert(&finding.package);
+        match &finding.verdict {
+            Verdict::Affected { fixed: Some(_) } => found.fixable += 1,
+            Verdict::Affected { fixed: None } => found.unfixed += 1,
+            Verdict::Unknown { why } => found.unknown = found.unknown.or(Some(why)),
+        }
+    }
+    by_notice
+        .into_iter()
+        .map(|(name, found)| (name.clone(), found.sum()))
+        .collect()
+}
+
+impl Found<'_> {
+    fn sum(&self) -> (Relevance, String) {
+        let packages = listed(self.packages.iter().copied());
+        if self.fixable > 0 {
+            return (Relevance::Relevant, format!("{packages} affected"));
+        }
+        if self.unfixed > 0 {
+            let why = format!("{packages} affected, and no fix is known yet");
+            return (Relevance::NoFixYet, why);
+        }
+        let why = self.unknown.unwrap_or("the reason is not known");
+        (Relevance::Unknown, format!("{packages}: {why}"))
+    }
+}
+
+/// Ecosystem and source package.
+type Source<'w> = (&'w str, &'w str);
+
+fn not_found<'w>(
+    world: &'w World,
+    in_use: &BTreeSet<&'w Digest>,
+    notices: &[&'w Notice],
+) -> Vec<(Name, (Relevance, String))> {
+    // Looked up for every installed package; only its entries are ever walked, in the notices' order.
+    let mut installed: HashMap<Source<'w>, Option<&'w Package>> = HashMap::new();
+    for affected in notices.iter().flat_map(|notice| &notice.affected) {
+        installed.insert((&affected.ecosystem, &affected.name), None);
+    }
+    if installed.is_empty() {
+        return notices
+            .iter()
+            .map(|notice| judge(notice, &installed))
+            .collect();
+    }
+    let sets = in_use.iter().filter_map(|set| world.package_sets.get(*set));
+    for package in sets.flat_map(|set| set.packages.iter()) {
+        let (source, _) = package.source();
+        if let Some(slot) = installed.get_mut(&(package.ecosystem.as_str(), source)) {
+            *slot = Some(slot.map_or(package, |known| lower(known, package)));
+        }
+    }
+    notices
+        .iter()
+        .map(|notice| judge(notice, &installed))
+        .collect()
+}
+
+/// The lower of two versions: if even that one is fixed, all are.
+fn lower<'w>(one: &'w Package, other: &'w Package) -> &'w Package {
+    let (a, b) = (one.source().1, other.source().1);
+    match installed::compare(&one.ecosystem, a, b) {
+        Ok(Ordering::Greater) => other,
+        Ok(Ordering::Less | Ordering::Equal) | Err(_) => one,
+    }
+}
+
+fn judge(
+    notice: &Notice,
+    installed: &HashMap<Source<'_>, Option<&Package>>,
+) -> (Name, (Relevance, String)) {
+    if let Some(at) = notice.withdrawn {
+        let why = format!("withdrawn by its publisher on {}", day(at));
+        return (notice.id.clone(), (Relevance::NotAffected, why));
+    }
+    let mut answer = (Relevance::NotInstalled, not_installed(notice));
+    for affected in &notice.affected {
+        let key = (affected.ecosystem.as_str(), affected.name.as_str());
+        let Some(package) = installed.get(&key).copied().flatten() else {
+            continue;
+        };
+        let version = package.source().1;
+        let fixed = affected.ranges.iter().find_map(|range| match &range.end {
+            RangeEnd::Fixed(fixed) => installed::compare(&affected.ecosystem, version, fixed)
+                .is_ok_and(Ordering::is_ge)
+                .then_some(fixed),
+            RangeEnd::LastAffected(_) | RangeEnd::Limit(_) | RangeEnd::Open => None,
+        });
+        let found = match fixed {
+            Some(fixed) => (
+                Relevance::FixedEverywhere,
+                format!(
+                    "{} {version} is installed, fixed since {fixed}",
+                    affected.name
+                ),
+            ),
+            None => (
+                Relevance::NotAffected,
+                format!(
+                    "{} {version} is installed, which is not affected",
+                    affected.name
+                ),
+            ),
+        };
+        answer = answer.min(found);
+    }
+    (notice.id.clone(), answer)
+}
+
+fn not_installed(notice: &Notice) -> String {
+    let names: BTreeSet<&str> = notice.affected.iter().map(|a| a.name.as_str()).collect();
+    if names.is_empty() {
+        return "it names no package".into();
+    }
+    format!("{} is installed nowhere", listed(names.into_iter()))
+}
+
+/// The first three, and how many more.
+fn listed<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
+    let first: Vec<&str> = names.by_ref().take(3).collect();
+    match names.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+fn day(at: jiff::Timestamp) -> SmolStr {
+    smol_str::format_smolstr!("{}", at.strftime("%Y-%m-%d"))
 }

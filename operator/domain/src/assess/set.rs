@@ -87,7 +87,7 @@ fn missing(
                 ecosystem: ecosystem(set, finding),
             }),
             Verdict::Unknown { why } => {
-                missing.unknown.push((finding.package.clone(), why.clone()))
+                missing.unknown.push((finding.package.clone(), why.clone()));
             }
         }
     }

@@ -6,9 +6,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+mod deadline;
+mod priority;
+mod updates;
+
+pub use deadline::deadline;
+use priority::{Case, Weakness};
+
 use crate::{
     assess::{Assessment, NodeView},
-    relevance::Relevance,
+    mitigation,
+    relevance::{self, Relevance},
     units::Name,
     world::World,
 };
@@ -28,6 +36,7 @@ pub enum Priority {
 
 impl Priority {
     /// One step more urgent.
+    #[must_use]
     pub const fn raised(self) -> Self {
         match self {
             Self::Emergency | Self::High => Self::Emergency,
@@ -37,6 +46,7 @@ impl Priority {
     }
 
     /// One step less urgent.
+    #[must_use]
     pub const fn lowered(self) -> Self {
         match self {
             Self::Emergency => Self::High,
@@ -154,6 +164,87 @@ impl Ranking {
 
 /// Ranks every notice for every baseline that it concerns.
 pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
-    let _ = (world, assessment);
-    Ranking::default()
+    let affected = affected(assessment);
+    let mitigated = mitigation::mitigated(world);
+    let mut notices = BTreeMap::new();
+    for (name, (relevance, why)) in relevance::relevance(world, assessment) {
+        let mut baselines = BTreeMap::new();
+        if let Some(known) = world.notices.get(&name) {
+            let weakness = Weakness::of(&known.notice);
+            for (baseline, affected) in affected.get(&name).into_iter().flatten() {
+                let Some(baseline) = world.baselines.get(*baseline) else {
+                    continue;
+                };
+                let case = Case {
+                    baseline,
+                    weakness: &weakness,
+                    systems: affected
+                        .systems
+                        .max(asked_for(world, &name, &baseline.name)),
+                    of: total(assessment, &baseline.name),
+                    mitigated: mitigated.contains(&(&baseline.name, &name)),
+                };
+                let seen = affected
+                    .fixable
+                    .then(|| known.fix_first_seen.unwrap_or(known.first_seen));
+                baselines.insert(baseline.name.clone(), case.rank(seen, affected.systems));
+            }
+        }
+        let ranked = RankedNotice {
+            relevance,
+            why,
+            baselines,
+        };
+        notices.insert(name, ranked);
+    }
+    Ranking {
+        notices,
+        updates: updates::rank(world, assessment),
+    }
+}
+
+/// Systems of one baseline that one notice affects.
+#[derive(Default)]
+struct AffectedSystems {
+    systems: u32,
+    /// For at least one of them there is a fix.
+    fixable: bool,
+}
+
+/// Notices, then baselines, with the systems that are affected and not excepted.
+fn affected(assessment: &Assessment) -> BTreeMap<&Name, BTreeMap<&Name, AffectedSystems>> {
+    let mut affected: BTreeMap<&Name, BTreeMap<&Name, AffectedSystems>> = BTreeMap::new();
+    for (name, baseline) in &assessment.baselines {
+        for (set, systems) in baseline.sets.values() {
+            for missing in set.missing() {
+                let counted = affected
+                    .entry(&missing.notice)
+                    .or_default()
+                    .entry(name)
+                    .or_default();
+                counted.systems += systems;
+                counted.fixable |= missing.fixable();
+            }
+        }
+    }
+    affected
+}
+
+/// How many systems were affected when a fix was asked for: "few" must not come true by our own progress.
+fn asked_for(world: &World, notice: &Name, baseline: &Name) -> u32 {
+    let requests = world.requests.values().map(|request| &request.plan);
+    requests
+        .filter(|plan| plan.baseline.name == *baseline && plan.advisories.contains(notice))
+        .map(|plan| {
+            let nodes: u32 = plan.node_classes().map(|class| class.nodes_max).sum();
+            let workloads: u32 = plan.image_classes().map(|class| class.workloads_max).sum();
+            nodes.saturating_add(workloads)
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+fn total(assessment: &Assessment, baseline: &Name) -> u32 {
+    let view = assessment.baselines.get(baseline);
+    view.map_or(0, |view| view.counts.total)
 }
