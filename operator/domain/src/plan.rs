@@ -303,7 +303,7 @@ pub struct Execution {
 pub struct TestPlan {
     /// Name of the mirror's baseline.
     pub mirror: Name,
-    /// PodTemplate in Hozen's namespace, resolved by priority; empty: the mirror's own success is the evidence.
+    /// `PodTemplate` in Hozen's namespace, resolved by priority; empty: the mirror's own success is the evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_template: Option<SmolStr>,
 }
@@ -372,7 +372,7 @@ pub enum Ask {
     Prometheus {
         /// Server.
         url: SmolStr,
-        /// PromQL.
+        /// `PromQL`.
         query: SmolStr,
         /// Least allowed value, decimal text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -390,7 +390,7 @@ pub enum Ask {
     },
     /// A Job from a template in Hozen's namespace that must succeed.
     Job {
-        /// PodTemplate.
+        /// `PodTemplate`.
         template: SmolStr,
     },
     /// A condition of the node that was just done.

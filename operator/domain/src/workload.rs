@@ -26,7 +26,7 @@ pub struct Image {
     pub created: Option<Timestamp>,
 }
 
-/// A Deployment, StatefulSet, DaemonSet or CronJob.
+/// A Deployment, `StatefulSet`, `DaemonSet` or `CronJob`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
     /// `Deployment/shop/web`: kind, namespace, name.

@@ -69,11 +69,11 @@ fn proven(world: &World, baseline: &Uid, class: &Class) -> Option<Timestamp> {
                 (Class::Image(a), Class::Image(b)) => (&a.image, &a.to) == (&b.image, &b.to),
                 (Class::Nodes(_), Class::Image(_)) | (Class::Image(_), Class::Nodes(_)) => false,
             };
-            let ended = match request.plan.classes.iter().find(same)? {
+
+            match request.plan.classes.iter().find(same)? {
                 Class::Nodes(_) => latest(world.nodes.values().map(|node| &node.ended), request),
                 Class::Image(_) => latest(world.workloads.values().map(|w| &w.ended), request),
-            };
-            ended
+            }
         })
         .max()
 }

@@ -11,7 +11,6 @@ use hozen_advisory::{
     package::{Change, Package, PackageSet, Transaction},
     version::Scheme,
 };
-use sha2::{Digest as _, Sha256};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::StepTaken;
@@ -344,10 +343,8 @@ fn modelled_archive(package: &Package, version: &str) -> SmolStr {
         "modelled archive {}:{} {version}",
         package.name, package.arch
     );
-    Sha256::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()
+    hozen_advisory::package::digest(&text)
+        .trim_start_matches("sha256-")
         .into()
 }
 

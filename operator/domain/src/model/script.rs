@@ -154,6 +154,10 @@ impl Model<'_> {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one line per event: a table, not a procedure"
+    )]
     pub(super) fn script_event(&mut self, index: usize) {
         let Some(event) = self.script.script.events.get(index) else {
             return;
@@ -178,7 +182,7 @@ impl Model<'_> {
             Happening::Promote { baseline, stage } => {
                 let stage = stage.clone();
                 self.handle(baseline, "promotes", |handle| {
-                    handle.promote_through = Some(stage)
+                    handle.promote_through = Some(stage);
                 });
             }
             Happening::AcceptFailure { node, user } => self.accept(node, user),
@@ -251,7 +255,7 @@ impl Model<'_> {
             Happening::Repaired { node } => self.node_serves(node, "is repaired"),
             Happening::NodeRebuilt { node } => self.node_rebuilt(node),
             Happening::PatchFails { node, message } => {
-                self.break_node(node, |f| f.patch_fails.push(message.clone()))
+                self.break_node(node, |f| f.patch_fails.push(message.clone()));
             }
             Happening::PatchLies { node } => self.break_node(node, |f| f.patch_lies += 1),
             Happening::StaysInactive {
@@ -353,7 +357,7 @@ impl Model<'_> {
         let now = self.world.now;
         let what = if pause { "is paused" } else { "goes on" };
         self.handle(baseline, what, |handle| {
-            handle.paused = pause.then_some(now)
+            handle.paused = pause.then_some(now);
         });
     }
 

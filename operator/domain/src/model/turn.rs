@@ -91,12 +91,12 @@ impl Model<'_> {
     /// What the operator writes into its own status.
     fn write(&mut self, record: Record) {
         match record {
-            Record::Task { node, task } => self.write_task(&node, task),
+            Record::Task { node, task } => self.write_task(&node, task.as_ref()),
             Record::Ended {
                 node,
                 request,
                 ended,
-            } => self.write_ended(&node, request, ended),
+            } => self.write_ended(&node, &request, ended),
             Record::ImageTask { workload, task } => {
                 if let Some(found) = self
                     .world
@@ -136,7 +136,7 @@ impl Model<'_> {
                 };
                 self.tell(about, what);
             }
-            Record::Cursor { rollout, cursor } => self.write_cursor(&rollout, cursor),
+            Record::Cursor { rollout, cursor } => self.write_cursor(&rollout, &cursor),
             Record::Phase {
                 request,
                 phase,
@@ -167,7 +167,7 @@ impl Model<'_> {
         }
     }
 
-    fn write_task(&mut self, node: &(Name, Uid), task: Option<Task>) {
+    fn write_task(&mut self, node: &(Name, Uid), task: Option<&Task>) {
         let now = self.world.now;
         let Some(found) = self
             .world
@@ -177,26 +177,26 @@ impl Model<'_> {
         else {
             return;
         };
-        let before = std::mem::replace(&mut found.task, task.clone());
-        let Some(host) = self.hosts.get_mut(&node.0) else {
+        let before = std::mem::replace(&mut found.task, task.cloned());
+        let Some(there) = self.hosts.get_mut(&node.0) else {
             return;
         };
-        match (&before, &task) {
-            (None, Some(_)) => host.steps.clear(),
+        match (&before, task) {
+            (None, Some(_)) => there.steps.clear(),
             (Some(before), Some(after)) if before.step != after.step => {
-                let note = host.note(before.step);
-                host.steps.push(StepTaken {
+                let said = there.note(before.step);
+                there.steps.push(StepTaken {
                     step: before.step,
                     since: before.since,
                     until: now,
-                    note,
+                    note: said,
                 });
             }
             (Some(_), Some(_) | None) | (None, None) => {}
         }
     }
 
-    fn write_ended(&mut self, node: &(Name, Uid), request: Uid, ended: Ended) {
+    fn write_ended(&mut self, node: &(Name, Uid), request: &Uid, ended: Ended) {
         let Some(found) = self
             .world
             .nodes
@@ -208,14 +208,14 @@ impl Model<'_> {
         let task = found.task.clone();
         found.ended.insert(request.clone(), ended.clone());
         let started = task.as_ref().map_or(self.world.now, |task| task.started);
-        let (about, stage) = self.stage_name(&request, task.as_ref().map_or(0, |task| task.stage));
+        let (about, stage) = self.stage_name(request, task.as_ref().map_or(0, |task| task.stage));
         let mut steps = self
             .hosts
             .get(&node.0)
             .map(|host| host.steps.clone())
             .unwrap_or_default();
         if let Some(task) = task.filter(|t| t.step != Step::Release) {
-            let note = self
+            let said = self
                 .hosts
                 .get(&node.0)
                 .map(|host| host.note(task.step))
@@ -224,7 +224,7 @@ impl Model<'_> {
                 step: task.step,
                 since: task.since,
                 until: self.world.now,
-                note,
+                note: said,
             });
         }
         self.tell(
@@ -239,7 +239,7 @@ impl Model<'_> {
         );
     }
 
-    fn write_cursor(&mut self, rollout: &(Name, Uid), cursor: crate::request::Cursor) {
+    fn write_cursor(&mut self, rollout: &(Name, Uid), cursor: &crate::request::Cursor) {
         let Some(found) = self
             .world
             .rollouts

@@ -328,7 +328,7 @@ fn fail(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, message: String)
         OnFailure::Rollback => {
             decision
                 .records
-                .push(enter(view, moving, task, ImageStep::MoveBack))
+                .push(enter(view, moving, task, ImageStep::MoveBack));
         }
         OnFailure::Hold => {
             let failure = Failure {

@@ -88,13 +88,14 @@ impl Work<'_> {
         if self.task.step == Step::Release {
             return None;
         }
-        if let Cordon::Lifted(_) = self.node.cordon {
-            if self.task.step > Step::Claim && self.task.step != Step::AwaitReboot {
-                return Some(self.fail(
-                    format!("a person uncordoned {}", self.node.name),
-                    self.task.step.before_patch(),
-                ));
-            }
+        if let Cordon::Lifted(_) = self.node.cordon
+            && self.task.step > Step::Claim
+            && self.task.step != Step::AwaitReboot
+        {
+            return Some(self.fail(
+                format!("a person uncordoned {}", self.node.name),
+                self.task.step.before_patch(),
+            ));
         }
         if !self.task.step.before_patch() || self.task.boot_before.is_some() {
             return None;
@@ -116,7 +117,7 @@ impl Work<'_> {
                     epoch: 0,
                     previously_unschedulable: false,
                 };
-                self.effect(
+                Self::effect(
                     Effect::Claim {
                         node: self.node.name.clone(),
                         record,
@@ -160,7 +161,7 @@ impl Work<'_> {
                     node: self.id(),
                     force: late,
                 };
-                self.effect(evict, &what, (!late).then_some(deadline))
+                Self::effect(evict, &what, (!late).then_some(deadline))
             }
         }
     }
@@ -212,7 +213,7 @@ impl Work<'_> {
                 node: self.id(),
                 rollout: self.view.rollout.uid.clone(),
             };
-            return self.effect(release, "the node's release until its reboot", None);
+            return Self::effect(release, "the node's release until its reboot", None);
         }
         let plan = &self.view.plan.execution;
         let needed = plan.reboot.timeout;
@@ -252,11 +253,11 @@ impl Work<'_> {
             return self.give_up(what.into());
         }
         match self.node.jobs.get(&self.key()) {
-            None => self.effect(self.start(Vec::new()), "the reboot", Some(deadline)),
+            None => Self::effect(self.start(Vec::new()), "the reboot", Some(deadline)),
             Some(Job::Failed(_, message)) => {
                 self.fail(format!("the reboot could not be started: {message}"), false)
             }
-            Some(Job::Running(_) | Job::Succeeded(_)) => self.wait("its new boot", Some(deadline)),
+            Some(Job::Running(_) | Job::Succeeded(_)) => Self::wait("its new boot", Some(deadline)),
         }
     }
 
@@ -278,9 +279,9 @@ impl Work<'_> {
                     node: self.id(),
                     scan: wanted,
                 };
-                return self.effect(ask, "a scan", Some(deadline));
+                return Self::effect(ask, "a scan", Some(deadline));
             }
-            return self.wait("its scan", Some(deadline));
+            return Self::wait("its scan", Some(deadline));
         };
         if self.task.failure.is_some() {
             return self.rolled_back(inventory);
@@ -349,7 +350,7 @@ impl Work<'_> {
             if self.world.now >= deadline {
                 return self.fail("the node is not Ready".into(), false);
             }
-            return self.wait("the node to be Ready", Some(deadline));
+            return Self::wait("the node to be Ready", Some(deadline));
         }
         for gate in &self.view.plan.execution.gates {
             let key = EvidenceKey {
@@ -378,7 +379,7 @@ impl Work<'_> {
         if self.world.now >= deadline {
             return self.fail(format!("gate {gate}: {why}"), false);
         }
-        let (decision, mut wait) = self.wait(&format!("gate {gate}"), Some(deadline));
+        let (decision, mut wait) = Self::wait(&format!("gate {gate}"), Some(deadline));
         wait.hold = Some(Hold::GateNotPassed {
             gate: gate.clone(),
             why,
@@ -406,7 +407,7 @@ impl Work<'_> {
                 node: self.id(),
                 rollout: self.view.rollout.uid.clone(),
             };
-            return self.effect(release, "its release", None);
+            return Self::effect(release, "its release", None);
         }
         self.ended(match &self.task.failure {
             None => Ended::Proven(self.world.now),
@@ -472,8 +473,8 @@ impl Work<'_> {
                 format!("{} took longer than {limit:#}", self.task.step.gerund()),
                 false,
             ),
-            Some(Job::Running(_)) => self.wait("its Job", Some(deadline)),
-            None => self.effect(self.start(units), "its Job", Some(deadline)),
+            Some(Job::Running(_)) => Self::wait("its Job", Some(deadline)),
+            None => Self::effect(self.start(units), "its Job", Some(deadline)),
         }
     }
 
@@ -549,13 +550,13 @@ impl Work<'_> {
         )
     }
 
-    fn effect(&self, effect: Effect, what: &str, until: Option<Timestamp>) -> Outcome {
-        let (mut decision, wait) = self.wait(what, until);
+    fn effect(effect: Effect, what: &str, until: Option<Timestamp>) -> Outcome {
+        let (mut decision, wait) = Self::wait(what, until);
         decision.effects.push(effect);
         (decision, wait)
     }
 
-    fn wait(&self, what: &str, until: Option<Timestamp>) -> Outcome {
+    fn wait(what: &str, until: Option<Timestamp>) -> Outcome {
         let mut decision = Decision::default();
         if let Some(at) = until {
             decision.wake(at);

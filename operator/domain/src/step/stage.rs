@@ -261,10 +261,11 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         });
         return held(view, Some(hold));
     }
-    if !promoted && !stage.soak.is_zero() {
-        if let Some(hold) = gates_pass(view, until) {
-            return held(view, Some(hold));
-        }
+    if !promoted
+        && !stage.soak.is_zero()
+        && let Some(hold) = gates_pass(view, until)
+    {
+        return held(view, Some(hold));
     }
     let last = cursor.stage + 1 == view.plan.stages.len();
     let away: Vec<Name> = away(view);
