@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench fuzz soak crds
 
 CARGO ?= cargo
 # The folder that `make run` plays: make run EXAMPLE=examples/fleet
@@ -24,3 +24,12 @@ check: ## format, lints, documentation, licences and sources of dependencies, ge
 
 bench: ## measure: matching, planning, forecasting (criterion; results under target/criterion)
 	$(CARGO) bench --workspace --benches
+
+fuzz: ## feed every parser of foreign data with noise: FUZZ_SECONDS=60 for each target
+	@tests/bin/fuzz
+
+soak: ## the property tests with many more cases (SOAK_CASES=20000); the record goes to operator/docs/soak
+	@tests/bin/soak
+
+crds: ## write crds/*.yaml anew from the types
+	$(CARGO) run --quiet --package hozen-cli --bin hozen -- crds --write crds
