@@ -1,1 +1,15 @@
 //! Scan and patch one node.
+//!
+//! The scan reads a system that may be hostile and runs nothing that the system names. It goes one way: `root` (the only
+//! door to files) → readers of one format each (`dpkg`, `apt`, `rpm`, `apk`, `live`) → `scan`, which puts them together.
+
+pub mod apt;
+pub mod compressed;
+pub mod dpkg;
+pub mod os_release;
+pub mod package;
+pub mod root;
+pub mod stanza;
+pub mod unread;
+pub mod command;
+pub mod live;

@@ -1,0 +1,128 @@
+//! apt's view of a Debian system, read from its own files without apt: which versions its repositories offer, which of
+//! them it would choose, and which come from a security pocket.
+//!
+//! Honoured, because they change what apt chooses: the configured sources (what lies in the lists folder of a repository
+//! that is no longer configured is not offered), `NotAutomatic` and `ButAutomaticUpgrades` of a release,
+//! `APT::Default-Release`, pins of every form in `preferences` and `preferences.d`, holds, foreign architectures.
+//! Not honoured: phased updates of Ubuntu (a security pocket has none) and folders moved by `Dir::…` options, which is
+//! said in the report.
+
+pub mod conf;
+pub mod index;
+pub mod policy;
+pub mod preferences;
+pub mod release;
+pub mod resolve;
+pub mod sources;
+
+use crate::{
+    dpkg::Database,
+    package::Update,
+    root::{ReadError, Root},
+    unread::Unread,
+};
+
+use self::{conf::Conf, index::Index, policy::Policy, sources::Target};
+
+/// Most files of a folder of configuration parts.
+const PARTS_MAX: usize = 2_000;
+
+/// What apt is configured to do, and the indices that it would use.
+#[derive(Debug)]
+pub struct Apt {
+    /// Options.
+    pub conf: Conf,
+    /// Native architecture first.
+    pub architectures: Vec<String>,
+    /// Indices that are on disk, in apt's order.
+    pub indices: Vec<Index>,
+    /// Which version is chosen.
+    pub policy: Policy,
+}
+
+impl Apt {
+    /// Reads configuration, sources, pins and release files; the indices themselves are not read yet.
+    pub fn read(root: &Root, database: &Database, unread: &mut Unread) -> Self {
+        let conf = Conf::read(root, unread);
+        let architectures = architectures(&conf, database);
+        let targets = sources::read(root, &architectures, unread);
+        let indices = index::find(root, &targets, unread);
+        if indices.is_empty() && !targets.is_empty() {
+            let why = "no index of the configured repositories is on disk; run apt-get update";
+            unread.note(sources::LISTS, why);
+        }
+        let pins = preferences::read(root, unread);
+        let policy = Policy::new(&indices, pins, conf.last("apt::default-release"));
+        Self { conf, architectures, indices, policy }
+    }
+
+    /// Newer versions that apt would choose for what is installed, sorted: what `apt list --upgradable` lists.
+    pub fn updates(&self, root: &Root, database: &Database, unread: &mut Unread) -> Vec<Update> {
+        let native = self.architectures.first().map_or("", String::as_str);
+        let wanted = database.packages.iter().map(|package| package.name.as_str()).collect();
+        let offers = index::offers(root, &self.indices, &wanted, native, unread);
+        let mut updates: Vec<Update> = database
+            .packages
+            .iter()
+            .filter_map(|package| {
+                let key = (package.name.as_str(), native_arch(&package.arch, native));
+                let offers = offers.of(key.0, key.1);
+                self.policy.update(package, native, offers, &self.indices, unread)
+            })
+            .collect();
+        updates.sort();
+        updates
+    }
+
+    /// When the newest of the indices was last brought up to date, in seconds since 1970.
+    pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
+        // The release file is checked at each `apt-get update` and its time set to that of the repository's file, so
+        // that the folder's own time, which changes whenever apt works in it, is the better witness.
+        let folder = root.modified(&format!("{}/partial", sources::LISTS)).ok();
+        folder.filter(|_| !self.indices.is_empty())
+    }
+}
+
+/// Packages for every architecture belong to the native one.
+fn native_arch<'a>(arch: &'a str, native: &'a str) -> &'a str {
+    if arch == "all" { native } else { arch }
+}
+
+fn architectures(conf: &Conf, database: &Database) -> Vec<String> {
+    let listed = conf.list("apt::architectures");
+    let native = conf.last("apt::architecture").unwrap_or(&database.native).to_owned();
+    let others = if listed.is_empty() { &database.foreign } else { listed };
+    let mut architectures = vec![native];
+    for arch in others {
+        if !architectures.contains(arch) {
+            architectures.push(arch.clone());
+        }
+    }
+    architectures
+}
+
+/// Paths of the files of a folder that apt reads: of one of these extensions (the empty one is none at all), in order of
+/// their names, only names of letters, digits, `-`, `_` and `.` (`GetListOfFilesInDir` in apt's `fileutl.cc`).
+fn parts(root: &Root, folder: &str, extensions: &[&str], unread: &mut Unread) -> Vec<String> {
+    let entries = match root.list(folder, PARTS_MAX) {
+        Ok(entries) => entries,
+        Err(ReadError::Absent) => return Vec::new(),
+        Err(error) => {
+            unread.note(folder, error);
+            return Vec::new();
+        }
+    };
+    entries
+        .into_iter()
+        .filter(|entry| !entry.folder && !entry.name.starts_with('.'))
+        .map(|entry| entry.name)
+        .filter(|name| extensions.contains(&name.rsplit_once('.').map_or("", |(_, end)| end)))
+        .filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)))
+        .map(|name| format!("{folder}/{name}"))
+        .collect()
+}
+
+/// A target that is on disk, for tests and for the copy that a resolve works on.
+pub fn release_paths(target: &Target) -> [String; 2] {
+    ["InRelease", "Release"].map(|name| format!("{}{name}", target.release))
+}

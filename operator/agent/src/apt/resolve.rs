@@ -1,0 +1,296 @@
+//! What apt would do, asked of apt itself without privilege, on a copy of the system's state.
+//!
+//! The copy holds dpkg's status, the indices, sources, pins and marks of the scanned root, and a configuration that we
+//! write: only values that change the answer are taken over from the root's own, never programs (see [`super::conf`]).
+//! The system is not locked, not written to, and nothing is downloaded.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    command::{self, Call, CallError},
+    dpkg,
+    root::{ReadError, Root},
+};
+
+use super::{Apt, release_paths};
+
+/// How long apt may think. Debian's whole archive takes 2 s here.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Most output that is read: some 200 bytes for each of 20,000 changes.
+const OUTPUT_BYTES_MAX: u64 = 4 << 20;
+/// Largest file that is copied.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Most memory that apt may use for its cache.
+const CACHE_BYTES_MAX: u64 = 1 << 30;
+/// Options whose values change what apt would do; each is one word or one sentence, never a program.
+const OPTIONS: [&str; 7] = [
+    "apt::default-release",
+    "apt::install-recommends",
+    "apt::install-suggests",
+    "apt::get::upgrade-allow-new",
+    "apt::ignore-hold",
+    "apt::get::always-include-phased-updates",
+    "apt::get::never-include-phased-updates",
+];
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Every update: `apt-get dist-upgrade`.
+    All,
+    /// These packages in these versions, with what they need: name, architecture, version.
+    Packages(Vec<(String, String, String)>),
+}
+
+/// What happens to one package.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Step {
+    /// Binary package name.
+    pub name: String,
+    /// Architecture; empty where the tool does not say (a removal).
+    pub arch: String,
+    /// Installed version, if it is installed.
+    pub from: Option<String>,
+    /// Version to be installed; `None` for a removal.
+    pub to: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// The tool is not on this machine.
+    #[error("could not resolve: {tool} is not installed here")]
+    NoTool {
+        /// The tool.
+        tool: &'static str,
+    },
+    /// The copy could not be made.
+    #[error("could not resolve: {what} could not be copied ({source})")]
+    Copy {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// The tool gave no answer.
+    #[error("could not resolve: {0}")]
+    Call(#[from] CallError),
+    /// The tool found no way.
+    #[error("could not resolve: {0}")]
+    Refused(String),
+}
+
+/// Asks apt. The steps are sorted; none means that nothing is to be done.
+pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
+    let program = command::find("apt-get").ok_or(ResolveError::NoTool { tool: "apt-get" })?;
+    let state = Copy::make(root, apt)?;
+    let mut arguments = vec!["--simulate".into(), "--quiet".into()];
+    match goal {
+        Goal::All => arguments.push("dist-upgrade".into()),
+        Goal::Packages(packages) => {
+            arguments.extend(["--only-upgrade".into(), "install".into(), "--".into()]);
+            let words = packages.iter().map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+            arguments.extend(words.map(Into::into));
+        }
+    }
+    let output = command::run(&Call {
+        program,
+        arguments,
+        environment: vec![
+            ("APT_CONFIG", state.path().join("apt.conf").into()),
+            ("TMPDIR", state.path().join("tmp").into()),
+        ],
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        timeout: TIMEOUT,
+    })?;
+    if !output.success {
+        return Err(ResolveError::Refused(complaint(&output.stdout, &output.stderr)));
+    }
+    let mut steps: Vec<Step> = output.stdout.lines().filter_map(step).collect();
+    steps.sort();
+    steps.dedup();
+    Ok(steps)
+}
+
+/// The copy of a root's state, gone when dropped.
+struct Copy(TempDir);
+
+impl Copy {
+    fn make(root: &Root, apt: &Apt) -> Result<Self, ResolveError> {
+        let written = |source: io::Error| ResolveError::Copy {
+            what: "apt's state".to_owned(),
+            source: source.into(),
+        };
+        let copy = Self(tempfile::Builder::new().prefix("hozen-apt-").tempdir().map_err(written)?);
+        copy.prepare(apt).map_err(written)?;
+        copy.take(root, dpkg::STATUS, "status")?;
+        copy.take_if_there(root, "var/lib/apt/extended_states", "state/extended_states")?;
+        for (from, to) in [("sources.list", "sources.list.d"), ("preferences", "preferences.d")] {
+            copy.take_if_there(root, &format!("etc/apt/{from}"), &format!("etc/{from}"))?;
+            for entry in root.list(&format!("etc/apt/{to}"), 2_000).unwrap_or_default() {
+                if !entry.folder {
+                    let name = entry.name;
+                    copy.take_if_there(root, &format!("etc/apt/{to}/{name}"), &format!("etc/{to}/{name}"))?;
+                }
+            }
+        }
+        for index in &apt.indices {
+            for path in release_paths(&index.target).iter().chain([&index.path]) {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                copy.take_if_there(root, path, &format!("state/lists/{name}"))?;
+            }
+        }
+        Ok(copy)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Folders and configuration. The tool runs as another user and must be able to read, and to write in `tmp` only.
+    fn prepare(&self, apt: &Apt) -> io::Result<()> {
+        let folders = [
+            "etc/apt.conf.d",
+            "etc/sources.list.d",
+            "etc/preferences.d",
+            "state/lists/partial",
+            "cache/archives/partial",
+            "tmp",
+        ];
+        for folder in folders {
+            fs::create_dir_all(self.path().join(folder))?;
+        }
+        fs::set_permissions(self.path(), Permissions::from_mode(0o755))?;
+        fs::set_permissions(self.path().join("tmp"), Permissions::from_mode(0o1777))?;
+        fs::write(self.path().join("apt.conf"), configuration(self.path(), apt))
+    }
+
+    fn take_if_there(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
+        match self.take(root, from, to) {
+            Err(ResolveError::Copy { source, .. }) if source.is_absent() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn take(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
+        let copy = || -> Result<(), ReadError> {
+            let source = root.file(from)?;
+            let mut target = File::create_new(self.path().join(to))?;
+            let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
+            if copied > FILE_BYTES_MAX {
+                return Err(ReadError::TooLarge { limit: FILE_BYTES_MAX });
+            }
+            target.set_permissions(Permissions::from_mode(0o644))?;
+            Ok(())
+        };
+        copy().map_err(|source| ResolveError::Copy { what: from.to_owned(), source })
+    }
+}
+
+/// The configuration that the tool gets, and nothing beside it.
+fn configuration(folder: &Path, apt: &Apt) -> String {
+    let folder = folder.display();
+    let architectures: String = apt.architectures.iter().map(|arch| format!("\"{arch}\"; ")).collect();
+    let native = apt.architectures.first().map_or("", String::as_str);
+    let mut text = format!(
+        "Dir \"{folder}/\";\nDir::State \"state\";\nDir::State::status \"{folder}/status\";\n\
+         Dir::Etc \"etc\";\nDir::Cache \"cache\";\nDir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n\
+         Dir::Log \"tmp\";\nDebug::NoLocking \"true\";\nAPT::Cache-Limit \"{CACHE_BYTES_MAX}\";\n\
+         APT::Architecture \"{native}\";\nAPT::Architectures {{ {architectures}}};\n"
+    );
+    for option in OPTIONS {
+        if let Some(value) = apt.conf.last(option).filter(|value| is_plain(value)) {
+            text.push_str(&format!("{option} \"{value}\";\n"));
+        }
+    }
+    text
+}
+
+/// Whether a value can stand between quotes in a configuration file.
+fn is_plain(value: &str) -> bool {
+    value.chars().all(|character| !character.is_control() && character != '"')
+}
+
+/// `Inst name [from] (to Label:1/suite [arch])`, `Remv name [from]`.
+fn step(line: &str) -> Option<Step> {
+    let mut words = line.split(' ');
+    let is_removal = match words.next()? {
+        "Inst" => false,
+        "Remv" | "Purg" => true,
+        _ => return None,
+    };
+    let full_name = words.next()?;
+    let (name, of_name) = full_name.split_once(':').unwrap_or((full_name, ""));
+    let mut word = words.next();
+    let from = word.and_then(|word| word.strip_prefix('[')).map(|rest| rest.trim_end_matches(']').to_owned());
+    if from.is_some() {
+        word = words.next();
+    }
+    if is_removal {
+        return Some(Step { name: name.into(), arch: of_name.into(), from, to: None });
+    }
+    let to = word?.strip_prefix('(')?.to_owned();
+    let inner = line.split_once('(')?.1.split_once(')')?.0;
+    let arch = inner.rsplit_once('[')?.1.trim_end_matches(']');
+    Some(Step { name: name.into(), arch: arch.into(), from, to: Some(to) })
+}
+
+/// What apt complains of: its errors and what it says about unmet dependencies, in one text of a few sentences.
+fn complaint(stdout: &str, stderr: &str) -> String {
+    let unmet = stdout
+        .lines()
+        .skip_while(|line| !line.contains("unmet dependencies"))
+        .take_while(|line| !line.is_empty());
+    let errors = stderr.lines().filter_map(|line| line.strip_prefix("E: "));
+    let lines: Vec<&str> = errors.chain(unmet).map(str::trim).take(20).collect();
+    let text = if lines.is_empty() { "apt-get failed and did not say why".to_owned() } else { lines.join("; ") };
+    crate::unread::text(&text, 1_800)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upgrades_installs_and_removals_are_read_from_apts_simulation() {
+        let steps: Vec<Step> = [
+            "NOTE: This is only a simulation!",
+            "Inst libssl3 [3.0.20-1~deb12u2] (3.0.22-1~deb12u2 Debian-Security:12/oldstable-security [amd64])",
+            "Inst nginx-light [1.22.1-9+deb12u9] (1.22.1-9+deb12u11 Debian-Security:12/oldstable-security [all]) []",
+            "Inst libc6:i386 [2.36-9] (2.36-10 Debian:12.13/oldstable, Debian-Security:12/oldstable-security [i386])",
+            "Inst new-thing (1:2.0-1 Debian:12.13/oldstable [amd64])",
+            "Remv old-thing [1.0-1] [x:amd64 ]",
+            "Conf libssl3 (3.0.22-1~deb12u2 Debian-Security:12/oldstable-security [amd64])",
+        ]
+        .into_iter()
+        .filter_map(step)
+        .collect();
+
+        let lines: Vec<String> = steps
+            .iter()
+            .map(|step| {
+                let version = |version: &Option<String>| version.clone().unwrap_or("-".into());
+                format!("{}:{} {} {}", step.name, step.arch, version(&step.from), version(&step.to))
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "libssl3:amd64 3.0.20-1~deb12u2 3.0.22-1~deb12u2",
+                "nginx-light:all 1.22.1-9+deb12u9 1.22.1-9+deb12u11",
+                "libc6:i386 2.36-9 2.36-10",
+                "new-thing:amd64 - 1:2.0-1",
+                "old-thing: 1.0-1 -",
+            ]
+        );
+    }
+}

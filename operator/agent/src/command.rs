@@ -1,0 +1,236 @@
+//! Runs a tool of the host: its arguments as a list, never through a shell, without privilege, with bounded output and
+//! time.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, Read},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Access, access},
+    process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open},
+};
+
+/// User and group that a tool runs as when the scan itself runs as root: `nobody`.
+const NOBODY: u32 = 65_534;
+/// Folders in which tools are looked for.
+const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+/// A call of a tool.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Absolute path of the program.
+    pub program: PathBuf,
+    /// Arguments.
+    pub arguments: Vec<OsString>,
+    /// Environment beside `PATH` and `LC_ALL=C`; nothing is inherited.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// Most bytes of output, and of error output, that are read.
+    pub output_bytes_max: u64,
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
+/// What a tool said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Standard output; bytes that are not UTF-8 are replaced.
+    pub stdout: String,
+    /// Standard error, likewise.
+    pub stderr: String,
+    /// Whether it ended with exit code 0.
+    pub success: bool,
+}
+
+/// Why a tool gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It could not be started or read.
+    #[error("{program} could not be run ({source})")]
+    Io {
+        /// The program.
+        program: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It ran too long and was ended.
+    #[error("{program} did not end within {} s", timeout.as_secs())]
+    TimedOut {
+        /// The program.
+        program: String,
+        /// The limit.
+        timeout: Duration,
+    },
+    /// It said too much and was ended.
+    #[error("{program} wrote more than the limit of {limit} bytes")]
+    TooMuch {
+        /// The program.
+        program: String,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Absolute path of a tool of the host.
+pub fn find(tool: &str) -> Option<PathBuf> {
+    let paths = FOLDERS.into_iter().map(|folder| Path::new(folder).join(tool));
+    { paths }.find(|path| access(path, Access::EXEC_OK).is_ok())
+}
+
+/// Runs a tool to its end.
+pub fn run(call: &Call) -> Result<Output, CallError> {
+    let program = call.program.display().to_string();
+    let failed = |source: io::Error| CallError::Io { program: program.clone(), source };
+    let mut child = spawn(call).map_err(failed)?;
+    let group = Pid::from_child(&child);
+    let outcome = watch(call, &mut child, group);
+    // Nothing of the group outlives the call; the child is not yet reaped, so that the number is still its own.
+    let _ = kill_process_group(group, Signal::KILL);
+    let status = child.wait().map_err(failed)?;
+    let watched = outcome.map_err(failed)?;
+    if watched.too_much {
+        return Err(CallError::TooMuch { program, limit: call.output_bytes_max });
+    }
+    if watched.timed_out {
+        return Err(CallError::TimedOut { program, timeout: call.timeout });
+    }
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Output {
+        stdout: text(watched.stdout),
+        stderr: text(watched.stderr),
+        success: status.success(),
+    })
+}
+
+fn spawn(call: &Call) -> io::Result<Child> {
+    let mut command = Command::new(&call.program);
+    command
+        .args(&call.arguments)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C")
+        .envs(call.environment.iter().map(|(name, value)| (*name, OsStr::new(value))))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.spawn()
+}
+
+#[derive(Default)]
+struct Watched {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    timed_out: bool,
+    too_much: bool,
+}
+
+/// Reads both outputs to their ends, then waits for the end of the process; whoever takes too long or says too much is
+/// killed, with every process of the group.
+fn watch(call: &Call, child: &mut Child, group: Pid) -> io::Result<Watched> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let limit = call.output_bytes_max;
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let watchdog = scope.spawn(move || {
+            let late = is_done.recv_timeout(call.timeout) == Err(mpsc::RecvTimeoutError::Timeout);
+            if late {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            late
+        });
+        let errors = scope.spawn(move || read(stderr, limit, group));
+        let stdout = read(stdout, limit, group);
+        let stderr = errors.join().unwrap_or_default();
+        drop(done);
+        let late = watchdog.join().unwrap_or(true);
+        let pidfd = pidfd_open(group, PidfdFlags::empty())?;
+        let mut exits = [PollFd::new(&pidfd, PollFlags::IN)];
+        let timeout = Timespec::try_from(call.timeout).ok();
+        let exited = poll(&mut exits, timeout.as_ref())? > 0;
+        let too_much = stdout.len().max(stderr.len()) as u64 > limit;
+        Ok(Watched {
+            too_much,
+            stdout,
+            stderr,
+            timed_out: late || !exited,
+        })
+    })
+}
+
+fn read(stream: Option<impl Read>, limit: u64, group: Pid) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        // What was read before an error is an answer, too; the exit code says whether it is whole.
+        let _ = stream.take(limit + 1).read_to_end(&mut bytes);
+    }
+    if bytes.len() as u64 > limit {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(script: &str) -> Call {
+        Call {
+            program: find("sh").unwrap(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![("WORD", "given".into())],
+            output_bytes_max: 1_000,
+            timeout: Duration::from_secs(20),
+        }
+    }
+
+    #[test]
+    fn a_tool_gets_only_the_environment_that_it_is_given() {
+        let output = run(&call("echo $WORD $HOME $LC_ALL; echo oops >&2; exit 3")).unwrap();
+
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("given C\n", "oops\n"));
+        assert!(!output.success);
+    }
+
+    #[test]
+    fn what_never_ends_is_ended_with_all_that_it_started() {
+        let mut endless = call("sleep 1000 & echo $!; exec sleep 1000");
+        endless.timeout = Duration::from_millis(200);
+
+        assert!(matches!(run(&endless), Err(CallError::TimedOut { .. })));
+    }
+
+    #[test]
+    fn what_closes_its_output_and_stays_is_ended_too() {
+        let mut silent = call("exec sleep 1000 >&- 2>&-");
+        silent.timeout = Duration::from_millis(200);
+
+        assert!(matches!(run(&silent), Err(CallError::TimedOut { .. })));
+    }
+
+    #[test]
+    fn endless_output_is_cut() {
+        let outcome = run(&call("while :; do echo yes; done"));
+
+        assert!(matches!(outcome, Err(CallError::TooMuch { limit: 1_000, .. })), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_scan_as_root_gives_its_tools_no_privilege() {
+        let user = run(&call("id -u")).unwrap().stdout;
+
+        assert_ne!(user.trim(), "0");
+    }
+}

@@ -1,0 +1,245 @@
+//! dpkg's database: `status`, and `status.d` as images without dpkg have it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    package::{Installed, PACKAGES_MAX},
+    root::{ReadError, Root},
+    stanza::{Paragraph, Stanzas, parse},
+    unread::Unread,
+};
+
+/// Where dpkg keeps what is installed.
+pub const STATUS: &str = "var/lib/dpkg/status";
+/// One file per package, in images made without dpkg.
+const STATUS_D: &str = "var/lib/dpkg/status.d";
+/// Lists of files, one per package.
+const INFO: &str = "var/lib/dpkg/info";
+/// Foreign architectures, one a line, the native one among them.
+const ARCHITECTURES: &str = "var/lib/dpkg/arch";
+
+/// Largest single file of `status.d`, and most of them.
+const PARAGRAPH_FILE_BYTES_MAX: u64 = 1 << 20;
+const PARAGRAPH_FILES_MAX: usize = 20_000;
+/// Largest list of files of one package; `linux-headers` has 2 MiB.
+const LIST_BYTES_MAX: u64 = 32 << 20;
+
+/// What dpkg says is installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Database {
+    /// Packages whose files are on disk, sorted.
+    pub packages: Vec<Installed>,
+    /// Native architecture.
+    pub native: String,
+    /// Other architectures that are allowed.
+    pub foreign: Vec<String>,
+}
+
+/// Whether the system has a dpkg database.
+pub fn is_here(root: &Root) -> bool {
+    root.has(STATUS) || root.has(STATUS_D)
+}
+
+/// Reads what is installed; what could not be read is noted.
+pub fn read(root: &Root, unread: &mut Unread) -> Database {
+    let mut tally = Tally::default();
+    match root.file(STATUS) {
+        Ok(file) => {
+            let mut stanzas = Stanzas::new(file);
+            if let Err(error) = stanzas.for_each(|paragraph| tally.take(paragraph, true)) {
+                unread.note(STATUS, error);
+            }
+            tally.broken += stanzas.oversized();
+        }
+        Err(error) if error.is_absent() => {}
+        Err(error) => unread.note(STATUS, error),
+    }
+    read_folder(root, unread, &mut tally);
+    if tally.broken > 0 {
+        unread.note(STATUS, format!("{} entries are not readable", tally.broken));
+    }
+    tally.packages.sort();
+    tally.packages.dedup();
+    let listed = root.text(ARCHITECTURES, PARAGRAPH_FILE_BYTES_MAX).unwrap_or_default();
+    let native = native(&tally.packages);
+    let foreign = listed
+        .lines()
+        .map(str::trim)
+        .filter(|arch| !arch.is_empty() && *arch != native)
+        .take(16)
+        .map(str::to_owned)
+        .collect();
+    Database { packages: tally.packages, native, foreign }
+}
+
+fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
+    let entries = match root.list(STATUS_D, PARAGRAPH_FILES_MAX) {
+        Ok(entries) => entries,
+        Err(error) if error.is_absent() => return,
+        Err(error) => return unread.note(STATUS_D, error),
+    };
+    let names = entries.into_iter().map(|entry| entry.name);
+    for name in names.filter(|name| !name.ends_with(".md5sums")) {
+        let path = format!("{STATUS_D}/{name}");
+        match root.read(&path, PARAGRAPH_FILE_BYTES_MAX) {
+            Ok(paragraph) => tally.take(&paragraph, false),
+            Err(error) => unread.note(path, error),
+        }
+    }
+}
+
+/// Packages read so far.
+#[derive(Default)]
+struct Tally {
+    packages: Vec<Installed>,
+    broken: u64,
+}
+
+impl Tally {
+    /// Takes one paragraph. Images without dpkg write no `Status`: what has a file there is installed.
+    fn take(&mut self, paragraph: &[u8], needs_status: bool) {
+        let text = String::from_utf8_lossy(paragraph);
+        let Some(fields) = parse(&text).next() else {
+            self.broken += 1;
+            return;
+        };
+        let status = fields.get("Status");
+        if !is_on_disk(status, needs_status) {
+            return;
+        }
+        match installed(&fields, status) {
+            Some(package) if self.packages.len() < PACKAGES_MAX => self.packages.push(package),
+            _ => self.broken += 1,
+        }
+    }
+}
+
+/// Third word of `Status`: only these two mean that no file of the package is on disk.
+fn is_on_disk(status: Option<&str>, needs_status: bool) -> bool {
+    match status.and_then(|words| words.split_whitespace().nth(2)) {
+        Some(state) => !matches!(state, "not-installed" | "config-files"),
+        None => !needs_status,
+    }
+}
+
+fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> {
+    let version = fields.get("Version")?;
+    let package = Installed {
+        name: fields.get("Package")?.to_owned(),
+        arch: fields.get("Architecture").unwrap_or_default().to_owned(),
+        version: version.to_owned(),
+        source: fields.get("Source").map(|source| source_of(source, version)),
+        held: status.is_some_and(|words| words.starts_with("hold ")),
+        installed_bytes: fields.number("Installed-Size").unwrap_or(0).saturating_mul(1024),
+        entry: 0,
+    };
+    package.is_plausible().then_some(package)
+}
+
+/// `Source: name` or `Source: name (version)`.
+pub fn source_of(field: &str, version: &str) -> (String, String) {
+    match field.split_once('(') {
+        Some((name, rest)) => {
+            (name.trim().to_owned(), rest.trim_end().trim_end_matches(')').trim().to_owned())
+        }
+        None => (field.trim().to_owned(), version.to_owned()),
+    }
+}
+
+/// dpkg's own architecture: that of `dpkg`, or else the one of most packages.
+fn native(packages: &[Installed]) -> String {
+    if let Some(dpkg) = packages.iter().find(|package| package.name == "dpkg") {
+        return dpkg.arch.clone();
+    }
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for package in packages.iter().filter(|package| package.arch != "all") {
+        *counts.entry(&package.arch).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or_else(String::new, |(arch, _)| arch.to_owned())
+}
+
+/// Paths that a package put on disk, absolute, as dpkg lists them.
+pub fn files(root: &Root, name: &str, arch: &str) -> Result<Vec<String>, ReadError> {
+    let list = match root.text(&format!("{INFO}/{name}:{arch}.list"), LIST_BYTES_MAX) {
+        Err(error) if error.is_absent() => {
+            root.text(&format!("{INFO}/{name}.list"), LIST_BYTES_MAX)
+        }
+        outcome => outcome,
+    }?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(files: &[(&str, &[u8])]) -> (Database, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        let mut unread = Unread::default();
+        let database = read(&Root::open(folder.path()).unwrap(), &mut unread);
+        (database, unread.into_entries().into_iter().map(|entry| entry.why).collect())
+    }
+
+    #[test]
+    fn what_has_files_on_disk_is_installed_and_a_hold_is_seen() {
+        let (database, unread) = scan(&[(
+            STATUS,
+            b"Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21.22\n\n\
+              Package: libssl3\nStatus: hold ok unpacked\nArchitecture: amd64\nInstalled-Size: 2\n\
+              Source: openssl\nVersion: 3.0.20-1~deb12u2\n\n\
+              Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n\n\
+              Package: g++\nStatus: install ok half-configured\nArchitecture: i386\n\
+              Source: gcc-defaults (1.203)\nVersion: 4:12.2.0-3\n",
+        )]);
+
+        let names: Vec<_> = database.packages.iter().map(|package| package.name.as_str()).collect();
+        assert_eq!(names, ["dpkg", "g++", "libssl3"]);
+        assert_eq!(database.packages[1].source, Some(("gcc-defaults".into(), "1.203".into())));
+        assert_eq!(
+            database.packages[2],
+            Installed {
+                name: "libssl3".into(),
+                arch: "amd64".into(),
+                version: "3.0.20-1~deb12u2".into(),
+                source: Some(("openssl".into(), "3.0.20-1~deb12u2".into())),
+                held: true,
+                installed_bytes: 2048,
+                entry: 0,
+            }
+        );
+        assert_eq!((database.native.as_str(), unread.len()), ("amd64", 0));
+    }
+
+    #[test]
+    fn images_without_dpkg_have_one_file_a_package() {
+        let (database, unread) = scan(&[
+            (
+                "var/lib/dpkg/status.d/base",
+                b"Package: base-files\nVersion: 12.4+deb12u11\nArchitecture: amd64\n",
+            ),
+            ("var/lib/dpkg/status.d/base.md5sums", b"0123  etc/debian_version\n"),
+        ]);
+
+        assert_eq!((database.packages.len(), unread.len()), (1, 0));
+        assert_eq!(database.native, "amd64");
+    }
+
+    #[test]
+    fn entries_that_lie_are_counted_and_not_repeated() {
+        let (database, unread) = scan(&[(
+            STATUS,
+            b"Package: a\nStatus: install ok installed\nVersion: 1 2\nArchitecture: amd64\n\n\
+              Package: \xff\xfe\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\n\
+              no colon\n\nPackage: b\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n",
+        )]);
+
+        assert_eq!(database.packages.len(), 1);
+        assert_eq!(unread, ["3 entries are not readable"]);
+    }
+}

@@ -1,0 +1,180 @@
+//! Processes: which files they run, which of those were replaced under them, and the unit that each belongs to.
+//!
+//! A file counts where it is mapped as code. Scripts that an interpreter has read are not seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    root::{ReadError, Root},
+    unread::Unread,
+};
+
+use super::{PROC, small};
+
+/// Most processes that are looked at; Linux allows 4,194,304.
+const PROCESSES_MAX: usize = 100_000;
+/// Largest list of mappings of one process.
+const MAPS_BYTES_MAX: u64 = 16 << 20;
+/// Folders of software that packages or administrators install. What is deleted elsewhere (`/tmp`, `/dev/shm`, `/run`,
+/// `/memfd:`) is scratch data of the process itself.
+const SOFTWARE: [&str; 8] =
+    ["/usr/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/bin/", "/sbin/", "/opt/"];
+/// Parts of control group names under which container runtimes keep their processes: these run files of images, not of
+/// the node.
+const CONTAINERS: [&str; 8] =
+    ["kubepods", "docker", "libpod", "cri-containerd", "crio-", "containerd-", "lxc.", "lxc/"];
+
+/// One process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// Name of its command, as the kernel keeps it (15 bytes).
+    pub program: String,
+    /// Unit of the service manager, if it belongs to one.
+    pub unit: Option<String>,
+    /// Files that it runs and that were replaced or removed, sorted.
+    pub deleted: Vec<String>,
+}
+
+/// All processes that are not in containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// By process id.
+    pub all: BTreeMap<u32, Process>,
+    /// Files that run, and the processes that run them.
+    pub by_file: BTreeMap<String, BTreeSet<u32>>,
+}
+
+/// Reads all processes; how many could not be looked into is noted.
+pub fn read(root: &Root, unread: &mut Unread) -> Processes {
+    let mut processes = Processes::default();
+    let entries = match root.list(PROC, PROCESSES_MAX) {
+        Ok(entries) => entries,
+        Err(error) => {
+            unread.note("/proc", error);
+            return processes;
+        }
+    };
+    let mut hidden = 0_u64;
+    for pid in entries.into_iter().filter_map(|entry| entry.name.parse::<u32>().ok()) {
+        match process(root, pid, &mut processes.by_file) {
+            Ok(Some(process)) => {
+                processes.all.insert(pid, process);
+            }
+            // It is a container's, or it has ended meanwhile.
+            Ok(None) | Err(ReadError::Absent) => {}
+            Err(_) => hidden += 1,
+        }
+    }
+    if hidden > 0 {
+        let why = format!("{hidden} processes of other users; run the scan as root, with CAP_SYS_PTRACE");
+        unread.note("files that processes run", why);
+    }
+    processes
+}
+
+fn process(
+    root: &Root,
+    pid: u32,
+    by_file: &mut BTreeMap<String, BTreeSet<u32>>,
+) -> Result<Option<Process>, ReadError> {
+    let cgroup = small(root, &format!("{PROC}/{pid}/cgroup"))?;
+    if is_container(&cgroup) {
+        return Ok(None);
+    }
+    let program = small(root, &format!("{PROC}/{pid}/comm"))?;
+    let maps = root.text(&format!("{PROC}/{pid}/maps"), MAPS_BYTES_MAX)?;
+    let mut deleted = BTreeSet::new();
+    for file in mapped(&maps) {
+        match file.strip_suffix(" (deleted)") {
+            Some(path) => {
+                deleted.insert(path);
+            }
+            None if by_file.contains_key(file) => {
+                by_file.entry(file.to_owned()).or_default().insert(pid);
+            }
+            None => {
+                by_file.insert(file.to_owned(), BTreeSet::from([pid]));
+            }
+        }
+    }
+    Ok(Some(Process {
+        pid,
+        program: crate::unread::line(&program),
+        unit: unit_of(&cgroup),
+        deleted: deleted.into_iter().map(crate::unread::line).collect(),
+    }))
+}
+
+/// Files of software that are mapped as code: `address perms offset device inode path`.
+fn mapped(maps: &str) -> impl Iterator<Item = &str> {
+    maps.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(' ')?;
+        if !rest.get(..4)?.contains('x') {
+            return None;
+        }
+        let path = &line[line.find('/')?..];
+        SOFTWARE.iter().any(|folder| path.starts_with(folder)).then_some(path)
+    })
+}
+
+fn is_container(cgroup: &str) -> bool {
+    cgroup.lines().any(|line| CONTAINERS.iter().any(|name| line.contains(name)))
+}
+
+/// Unit from the control groups: of the unified hierarchy, or of systemd's own in the old one. It is the outermost part
+/// of the path that is no slice.
+fn unit_of(cgroup: &str) -> Option<String> {
+    let path = |mark: &str| {
+        let line = cgroup.lines().find(|line| line.split(':').nth(1) == Some(mark))?;
+        line.splitn(3, ':').nth(2)
+    };
+    let unit = [path(""), path("name=systemd")].into_iter().flatten().find_map(|path| {
+        path.split('/').find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+    })?;
+    crate::unread::token(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_of_installed_software_counts() {
+        let maps = "55d0-55d1 r--p 00000000 fe:00 1 /usr/sbin/nginx\n\
+             55d1-55d2 r-xp 00001000 fe:00 1                    /usr/sbin/nginx\n\
+             7f00-7f01 r-xp 00000000 fe:00 2 /usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)\n\
+             7f02-7f03 r-xp 00000000 00:05 3 /memfd:jit (deleted)\n\
+             7f04-7f05 rwxp 00000000 00:00 0 \n7f06-7f07 r-xp 00000000 00:00 0 [vdso]\n\
+             7f08-7f09 r-xp 00000000 fe:00 4 /tmp/x (deleted)\nnonsense\n";
+
+        let files: Vec<_> = mapped(maps).collect();
+        assert_eq!(files, ["/usr/sbin/nginx", "/usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)"]);
+    }
+
+    #[test]
+    fn the_unit_is_the_outermost_part_that_is_no_slice() {
+        let unit = |cgroup| unit_of(cgroup);
+
+        assert_eq!(unit("0::/system.slice/nginx.service").as_deref(), Some("nginx.service"));
+        assert_eq!(unit("0::/system.slice/system-getty.slice/getty@tty1.service").as_deref(), Some("getty@tty1.service"));
+        assert_eq!(
+            unit("12:pids:/x\n1:name=systemd:/user.slice/user-0.slice/user@0.service/app.slice/a.service\n0::/\n").as_deref(),
+            Some("user@0.service")
+        );
+        assert_eq!(unit("0::/init.scope").as_deref(), Some("init.scope"));
+        assert_eq!(unit("0::/"), None);
+        assert!(is_container("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope"));
+    }
+
+    #[test]
+    fn this_very_process_is_seen() {
+        let mut unread = Unread::default();
+        let processes = read(&Root::open(std::path::Path::new("/")).unwrap(), &mut unread);
+
+        let us = processes.all.get(&std::process::id());
+        let ours = |pids: &BTreeSet<u32>| pids.contains(&std::process::id());
+        assert!(us.is_none() || processes.by_file.iter().any(|(file, pids)| file.contains("libc") && ours(pids)));
+    }
+}

@@ -1,0 +1,99 @@
+//! What a scan could not see: it is said, never passed over.
+
+use std::fmt::Display;
+
+use hozen_api::node_inventory::NotRead;
+
+/// Most entries that are kept; the report takes no more.
+const ENTRIES_MAX: usize = 64;
+/// Longest text of an entry, in bytes; the report takes no more.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// List of what could not be read, and why.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unread {
+    entries: Vec<NotRead>,
+    dropped: u64,
+}
+
+impl Unread {
+    /// Notes that `what` (a path, or a fact such as "processes of other users") could not be read.
+    pub fn note(&mut self, what: impl Display, why: impl Display) {
+        let entry = NotRead {
+            what: line(&what.to_string()),
+            why: line(&why.to_string()),
+        };
+        if self.entries.contains(&entry) {
+            return;
+        }
+        if self.entries.len() + 1 < ENTRIES_MAX {
+            self.entries.push(entry);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// The entries in the order in which they were met; the last says how many more there were.
+    pub fn into_entries(self) -> Vec<NotRead> {
+        let mut entries = self.entries;
+        if self.dropped > 0 {
+            entries.push(NotRead {
+                what: "more".to_owned(),
+                why: format!("{} more things could not be read", self.dropped),
+            });
+        }
+        entries
+    }
+}
+
+/// One line for people: control characters replaced, and no longer than a report takes.
+pub fn line(text: &str) -> String {
+    cut(text, TEXT_BYTES_MAX, |character| !character.is_control())
+}
+
+/// Text for people, line feeds kept, at most `limit` bytes.
+pub fn text(text: &str, limit: usize) -> String {
+    cut(text, limit, |character| !character.is_control() || character == '\n')
+}
+
+/// One word: what is not visible ASCII is replaced, and no longer than a report takes; `None` where nothing is left.
+pub fn token(text: &str) -> Option<String> {
+    let token = cut(text.trim(), 128, |character| character.is_ascii_graphic());
+    (!token.is_empty()).then_some(token)
+}
+
+fn cut(text: &str, limit: usize, keep: impl Fn(char) -> bool) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        let character = if keep(character) { character } else { '?' };
+        if kept.len() + character.len_utf8() > limit {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_bounded_and_says_how_much_is_missing() {
+        let mut unread = Unread::default();
+        for number in 0..100 {
+            unread.note(format!("/proc/{number}/maps"), "permission denied");
+        }
+        let entries = unread.into_entries();
+
+        assert_eq!(entries.len(), 64);
+        assert_eq!(entries[63].why, "37 more things could not be read");
+    }
+
+    #[test]
+    fn hostile_text_is_one_line_of_bounded_length() {
+        assert_eq!(line("a\nb\u{1b}[31m"), "a?b?[31m");
+        assert_eq!(line(&"é".repeat(200)).len(), 256);
+        assert_eq!(token(" a b\n"), Some("a?b".to_owned()));
+    }
+}
