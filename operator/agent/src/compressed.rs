@@ -110,7 +110,10 @@ mod tests {
         let mut content = Vec::new();
         let unpacked = Compression::Gzip.unpack(&bomb[..], 1000).unwrap();
         let refused = { unpacked }.read_to_end(&mut content).unwrap_err();
-        assert!(refused.to_string().contains("limit of 1000 bytes"), "{refused}");
+        assert!(
+            refused.to_string().contains("limit of 1000 bytes"),
+            "{refused}"
+        );
     }
 
     #[test]

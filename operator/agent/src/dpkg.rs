@@ -60,7 +60,9 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
     }
     tally.packages.sort();
     tally.packages.dedup();
-    let listed = root.text(ARCHITECTURES, PARAGRAPH_FILE_BYTES_MAX).unwrap_or_default();
+    let listed = root
+        .text(ARCHITECTURES, PARAGRAPH_FILE_BYTES_MAX)
+        .unwrap_or_default();
     let native = native(&tally.packages);
     let foreign = listed
         .lines()
@@ -69,7 +71,11 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
         .take(16)
         .map(str::to_owned)
         .collect();
-    Database { packages: tally.packages, native, foreign }
+    Database {
+        packages: tally.packages,
+        native,
+        foreign,
+    }
 }
 
 fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
@@ -128,9 +134,14 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
         name: fields.get("Package")?.to_owned(),
         arch: fields.get("Architecture").unwrap_or_default().to_owned(),
         version: version.to_owned(),
-        source: fields.get("Source").map(|source| source_of(source, version)),
+        source: fields
+            .get("Source")
+            .map(|source| source_of(source, version)),
         held: status.is_some_and(|words| words.starts_with("hold ")),
-        installed_bytes: fields.number("Installed-Size").unwrap_or(0).saturating_mul(1024),
+        installed_bytes: fields
+            .number("Installed-Size")
+            .unwrap_or(0)
+            .saturating_mul(1024),
         entry: 0,
     };
     package.is_plausible().then_some(package)
@@ -139,9 +150,10 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
 /// `Source: name` or `Source: name (version)`.
 pub fn source_of(field: &str, version: &str) -> (String, String) {
     match field.split_once('(') {
-        Some((name, rest)) => {
-            (name.trim().to_owned(), rest.trim_end().trim_end_matches(')').trim().to_owned())
-        }
+        Some((name, rest)) => (
+            name.trim().to_owned(),
+            rest.trim_end().trim_end_matches(')').trim().to_owned(),
+        ),
         None => (field.trim().to_owned(), version.to_owned()),
     }
 }
@@ -183,7 +195,14 @@ mod tests {
         }
         let mut unread = Unread::default();
         let database = read(&Root::open(folder.path()).unwrap(), &mut unread);
-        (database, unread.into_entries().into_iter().map(|entry| entry.why).collect())
+        (
+            database,
+            unread
+                .into_entries()
+                .into_iter()
+                .map(|entry| entry.why)
+                .collect(),
+        )
     }
 
     #[test]
@@ -198,9 +217,16 @@ mod tests {
               Source: gcc-defaults (1.203)\nVersion: 4:12.2.0-3\n",
         )]);
 
-        let names: Vec<_> = database.packages.iter().map(|package| package.name.as_str()).collect();
+        let names: Vec<_> = database
+            .packages
+            .iter()
+            .map(|package| package.name.as_str())
+            .collect();
         assert_eq!(names, ["dpkg", "g++", "libssl3"]);
-        assert_eq!(database.packages[1].source, Some(("gcc-defaults".into(), "1.203".into())));
+        assert_eq!(
+            database.packages[1].source,
+            Some(("gcc-defaults".into(), "1.203".into()))
+        );
         assert_eq!(
             database.packages[2],
             Installed {
@@ -223,7 +249,10 @@ mod tests {
                 "var/lib/dpkg/status.d/base",
                 b"Package: base-files\nVersion: 12.4+deb12u11\nArchitecture: amd64\n",
             ),
-            ("var/lib/dpkg/status.d/base.md5sums", b"0123  etc/debian_version\n"),
+            (
+                "var/lib/dpkg/status.d/base.md5sums",
+                b"0123  etc/debian_version\n",
+            ),
         ]);
 
         assert_eq!((database.packages.len(), unread.len()), (1, 0));

@@ -4,12 +4,12 @@
 //! door to files) → readers of one format each (`dpkg`, `apt`, `rpm`, `apk`, `live`) → `scan`, which puts them together.
 
 pub mod apt;
+pub mod command;
 pub mod compressed;
 pub mod dpkg;
+pub mod live;
 pub mod os_release;
 pub mod package;
 pub mod root;
 pub mod stanza;
 pub mod unread;
-pub mod command;
-pub mod live;

@@ -250,10 +250,16 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(etc.join("socket")).unwrap();
 
         for path in ["etc/fifo", "etc/socket", "etc"] {
-            assert!(matches!(root.read(path, 100), Err(ReadError::NotRegular)), "{path}");
+            assert!(
+                matches!(root.read(path, 100), Err(ReadError::NotRegular)),
+                "{path}"
+            );
         }
         let host = Root::open(Path::new("/")).unwrap();
-        assert!(matches!(host.read("dev/zero", 100), Err(ReadError::NotRegular)));
+        assert!(matches!(
+            host.read("dev/zero", 100),
+            Err(ReadError::NotRegular)
+        ));
         assert!(host.read("proc/self/fd/0/x", 100).is_err());
     }
 
@@ -263,7 +269,10 @@ mod tests {
         let sparse = File::create(folder.path().join("root/etc/sparse")).unwrap();
         sparse.set_len(1 << 40).unwrap();
 
-        assert!(matches!(root.read("etc/sparse", 4096), Err(ReadError::TooLarge { limit: 4096 })));
+        assert!(matches!(
+            root.read("etc/sparse", 4096),
+            Err(ReadError::TooLarge { limit: 4096 })
+        ));
     }
 
     #[test]

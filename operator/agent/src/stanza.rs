@@ -175,7 +175,10 @@ mod tests {
         let (names, oversized) = names(&file);
 
         assert_eq!((names.len(), oversized), (20_001, 0));
-        assert_eq!((names[9_999].as_str(), names[20_000].as_str()), ("p9999", "last"));
+        assert_eq!(
+            (names[9_999].as_str(), names[20_000].as_str()),
+            ("p9999", "last")
+        );
     }
 
     #[test]
@@ -189,10 +192,18 @@ mod tests {
 
     #[test]
     fn fields_are_found_in_any_case_and_a_broken_paragraph_ends_nothing_else() {
-        let paragraph = parse("package: a\nVERSION: 1:2\nDepends: x,\n y\n").next().unwrap();
+        let paragraph = parse("package: a\nVERSION: 1:2\nDepends: x,\n y\n")
+            .next()
+            .unwrap();
 
-        assert_eq!((paragraph.get("Package"), paragraph.get("Version")), (Some("a"), Some("1:2")));
-        assert_eq!(paragraph.lines("Depends").unwrap().collect::<Vec<_>>(), ["x,", "y"]);
+        assert_eq!(
+            (paragraph.get("Package"), paragraph.get("Version")),
+            (Some("a"), Some("1:2"))
+        );
+        assert_eq!(
+            paragraph.lines("Depends").unwrap().collect::<Vec<_>>(),
+            ["x,", "y"]
+        );
         assert!(parse("no colon here\n").next().is_none());
     }
 }

@@ -53,7 +53,9 @@ pub fn line(text: &str) -> String {
 
 /// Text for people, line feeds kept, at most `limit` bytes.
 pub fn text(text: &str, limit: usize) -> String {
-    cut(text, limit, |character| !character.is_control() || character == '\n')
+    cut(text, limit, |character| {
+        !character.is_control() || character == '\n'
+    })
 }
 
 /// One word: what is not visible ASCII is replaced, and no longer than a report takes; `None` where nothing is left.

@@ -98,7 +98,9 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
         Goal::All => arguments.push("dist-upgrade".into()),
         Goal::Packages(packages) => {
             arguments.extend(["--only-upgrade".into(), "install".into(), "--".into()]);
-            let words = packages.iter().map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+            let words = packages
+                .iter()
+                .map(|(name, arch, version)| format!("{name}:{arch}={version}"));
             arguments.extend(words.map(Into::into));
         }
     }
@@ -113,7 +115,10 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
         timeout: TIMEOUT,
     })?;
     if !output.success {
-        return Err(ResolveError::Refused(complaint(&output.stdout, &output.stderr)));
+        return Err(ResolveError::Refused(complaint(
+            &output.stdout,
+            &output.stderr,
+        )));
     }
     let mut steps: Vec<Step> = output.stdout.lines().filter_map(step).collect();
     steps.sort();
@@ -130,16 +135,31 @@ impl Copy {
             what: "apt's state".to_owned(),
             source: source.into(),
         };
-        let copy = Self(tempfile::Builder::new().prefix("hozen-apt-").tempdir().map_err(written)?);
+        let copy = Self(
+            tempfile::Builder::new()
+                .prefix("hozen-apt-")
+                .tempdir()
+                .map_err(written)?,
+        );
         copy.prepare(apt).map_err(written)?;
         copy.take(root, dpkg::STATUS, "status")?;
         copy.take_if_there(root, "var/lib/apt/extended_states", "state/extended_states")?;
-        for (from, to) in [("sources.list", "sources.list.d"), ("preferences", "preferences.d")] {
+        for (from, to) in [
+            ("sources.list", "sources.list.d"),
+            ("preferences", "preferences.d"),
+        ] {
             copy.take_if_there(root, &format!("etc/apt/{from}"), &format!("etc/{from}"))?;
-            for entry in root.list(&format!("etc/apt/{to}"), 2_000).unwrap_or_default() {
+            for entry in root
+                .list(&format!("etc/apt/{to}"), 2_000)
+                .unwrap_or_default()
+            {
                 if !entry.folder {
                     let name = entry.name;
-                    copy.take_if_there(root, &format!("etc/apt/{to}/{name}"), &format!("etc/{to}/{name}"))?;
+                    copy.take_if_there(
+                        root,
+                        &format!("etc/apt/{to}/{name}"),
+                        &format!("etc/{to}/{name}"),
+                    )?;
                 }
             }
         }
@@ -171,7 +191,10 @@ impl Copy {
         }
         fs::set_permissions(self.path(), Permissions::from_mode(0o755))?;
         fs::set_permissions(self.path().join("tmp"), Permissions::from_mode(0o1777))?;
-        fs::write(self.path().join("apt.conf"), configuration(self.path(), apt))
+        fs::write(
+            self.path().join("apt.conf"),
+            configuration(self.path(), apt),
+        )
     }
 
     fn take_if_there(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
@@ -187,19 +210,28 @@ impl Copy {
             let mut target = File::create_new(self.path().join(to))?;
             let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
             if copied > FILE_BYTES_MAX {
-                return Err(ReadError::TooLarge { limit: FILE_BYTES_MAX });
+                return Err(ReadError::TooLarge {
+                    limit: FILE_BYTES_MAX,
+                });
             }
             target.set_permissions(Permissions::from_mode(0o644))?;
             Ok(())
         };
-        copy().map_err(|source| ResolveError::Copy { what: from.to_owned(), source })
+        copy().map_err(|source| ResolveError::Copy {
+            what: from.to_owned(),
+            source,
+        })
     }
 }
 
 /// The configuration that the tool gets, and nothing beside it.
 fn configuration(folder: &Path, apt: &Apt) -> String {
     let folder = folder.display();
-    let architectures: String = apt.architectures.iter().map(|arch| format!("\"{arch}\"; ")).collect();
+    let architectures: String = apt
+        .architectures
+        .iter()
+        .map(|arch| format!("\"{arch}\"; "))
+        .collect();
     let native = apt.architectures.first().map_or("", String::as_str);
     let mut text = format!(
         "Dir \"{folder}/\";\nDir::State \"state\";\nDir::State::status \"{folder}/status\";\n\
@@ -217,7 +249,9 @@ fn configuration(folder: &Path, apt: &Apt) -> String {
 
 /// Whether a value can stand between quotes in a configuration file.
 fn is_plain(value: &str) -> bool {
-    value.chars().all(|character| !character.is_control() && character != '"')
+    value
+        .chars()
+        .all(|character| !character.is_control() && character != '"')
 }
 
 /// `Inst name [from] (to Label:1/suite [arch])`, `Remv name [from]`.
@@ -231,17 +265,29 @@ fn step(line: &str) -> Option<Step> {
     let full_name = words.next()?;
     let (name, of_name) = full_name.split_once(':').unwrap_or((full_name, ""));
     let mut word = words.next();
-    let from = word.and_then(|word| word.strip_prefix('[')).map(|rest| rest.trim_end_matches(']').to_owned());
+    let from = word
+        .and_then(|word| word.strip_prefix('['))
+        .map(|rest| rest.trim_end_matches(']').to_owned());
     if from.is_some() {
         word = words.next();
     }
     if is_removal {
-        return Some(Step { name: name.into(), arch: of_name.into(), from, to: None });
+        return Some(Step {
+            name: name.into(),
+            arch: of_name.into(),
+            from,
+            to: None,
+        });
     }
     let to = word?.strip_prefix('(')?.to_owned();
     let inner = line.split_once('(')?.1.split_once(')')?.0;
     let arch = inner.rsplit_once('[')?.1.trim_end_matches(']');
-    Some(Step { name: name.into(), arch: arch.into(), from, to: Some(to) })
+    Some(Step {
+        name: name.into(),
+        arch: arch.into(),
+        from,
+        to: Some(to),
+    })
 }
 
 /// What apt complains of: its errors and what it says about unmet dependencies, in one text of a few sentences.
@@ -252,7 +298,11 @@ fn complaint(stdout: &str, stderr: &str) -> String {
         .take_while(|line| !line.is_empty());
     let errors = stderr.lines().filter_map(|line| line.strip_prefix("E: "));
     let lines: Vec<&str> = errors.chain(unmet).map(str::trim).take(20).collect();
-    let text = if lines.is_empty() { "apt-get failed and did not say why".to_owned() } else { lines.join("; ") };
+    let text = if lines.is_empty() {
+        "apt-get failed and did not say why".to_owned()
+    } else {
+        lines.join("; ")
+    };
     crate::unread::text(&text, 1_800)
 }
 
@@ -279,7 +329,13 @@ mod tests {
             .iter()
             .map(|step| {
                 let version = |version: &Option<String>| version.clone().unwrap_or("-".into());
-                format!("{}:{} {} {}", step.name, step.arch, version(&step.from), version(&step.to))
+                format!(
+                    "{}:{} {} {}",
+                    step.name,
+                    step.arch,
+                    version(&step.from),
+                    version(&step.to)
+                )
             })
             .collect();
         assert_eq!(

@@ -12,8 +12,20 @@ const DMI: &str = "sys/class/dmi/id";
 const CONTAINER_MARKS: [&str; 3] = [".dockerenv", "run/.containerenv", "run/systemd/container"];
 /// Makers and products of virtual machines, as their firmware names them.
 const VIRTUAL: [&str; 14] = [
-    "QEMU", "KVM", "VMware", "VirtualBox", "innotek", "Xen", "Virtual Machine", "Google Compute Engine",
-    "Amazon EC2", "OpenStack", "Bochs", "Parallels", "Firecracker", "Hyper-V",
+    "QEMU",
+    "KVM",
+    "VMware",
+    "VirtualBox",
+    "innotek",
+    "Xen",
+    "Virtual Machine",
+    "Google Compute Engine",
+    "Amazon EC2",
+    "OpenStack",
+    "Bochs",
+    "Parallels",
+    "Firecracker",
+    "Hyper-V",
 ];
 
 /// Reads class, model, processors and memory of the running machine.
@@ -26,7 +38,10 @@ pub fn read(root: &Root) -> Hardware {
     let hypervisor = cpuinfo.lines().any(|line| {
         line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor")
     });
-    let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    let cpus = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     Hardware {
         class: class(is_container, hypervisor, &model, chassis),
         model: Some(crate::unread::line(model.trim())).filter(|model| !model.is_empty()),
@@ -38,7 +53,8 @@ pub fn read(root: &Root) -> Hardware {
 /// Class by the chassis types of the SMBIOS specification (DSP0134, table 17); bare-metal instances of clouds are servers
 /// though their maker also makes virtual machines.
 fn class(is_container: bool, hypervisor: bool, model: &str, chassis: Option<u8>) -> HardwareClass {
-    let named_virtual = VIRTUAL.iter().any(|name| model.contains(name)) && !model.contains(".metal");
+    let named_virtual =
+        VIRTUAL.iter().any(|name| model.contains(name)) && !model.contains(".metal");
     if is_container {
         return HardwareClass::Container;
     }
@@ -56,7 +72,9 @@ fn class(is_container: bool, hypervisor: bool, model: &str, chassis: Option<u8>)
 
 fn memory_bytes(root: &Root) -> Option<u64> {
     let meminfo = small(root, "proc/meminfo").ok()?;
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = total.split_whitespace().next()?.parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -67,12 +85,30 @@ mod tests {
 
     #[test]
     fn the_class_follows_marks_then_hypervisor_then_chassis() {
-        assert_eq!(class(true, true, "QEMU Standard PC", Some(1)), HardwareClass::Container);
-        assert_eq!(class(false, false, "QEMU Standard PC", Some(1)), HardwareClass::Virtual);
+        assert_eq!(
+            class(true, true, "QEMU Standard PC", Some(1)),
+            HardwareClass::Container
+        );
+        assert_eq!(
+            class(false, false, "QEMU Standard PC", Some(1)),
+            HardwareClass::Virtual
+        );
         assert_eq!(class(false, true, "", None), HardwareClass::Virtual);
-        assert_eq!(class(false, false, "Amazon EC2 c5.metal", Some(23)), HardwareClass::Server);
-        assert_eq!(class(false, false, "LENOVO 20X", Some(10)), HardwareClass::Portable);
-        assert_eq!(class(false, false, "Dell Inc. OptiPlex", Some(3)), HardwareClass::Desktop);
-        assert_eq!(class(false, false, "Dell Inc. PowerEdge", Some(23)), HardwareClass::Server);
+        assert_eq!(
+            class(false, false, "Amazon EC2 c5.metal", Some(23)),
+            HardwareClass::Server
+        );
+        assert_eq!(
+            class(false, false, "LENOVO 20X", Some(10)),
+            HardwareClass::Portable
+        );
+        assert_eq!(
+            class(false, false, "Dell Inc. OptiPlex", Some(3)),
+            HardwareClass::Desktop
+        );
+        assert_eq!(
+            class(false, false, "Dell Inc. PowerEdge", Some(23)),
+            HardwareClass::Server
+        );
     }
 }
