@@ -1,7 +1,8 @@
 //! Indices of packages on disk: which versions of the wanted packages the repositories offer.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
 use crate::{
@@ -24,6 +25,9 @@ use super::{
 const INDEX_BYTES_MAX: u64 = 1 << 30;
 /// Most offers that are kept in all.
 const OFFERS_MAX: usize = 500_000;
+
+/// Names of packages, looked up once for every package of an archive.
+pub type Names<'a> = FxHashSet<&'a str>;
 
 /// An index that is on disk.
 #[derive(Clone, Debug)]
@@ -114,7 +118,7 @@ impl Offers {
 
 /// Indices of the targets that are on disk, in apt's order.
 pub fn find(root: &Root, targets: &[Target], unread: &mut Unread) -> Vec<Index> {
-    let mut releases: HashMap<&str, Option<Release>> = HashMap::new();
+    let mut releases: BTreeMap<&str, Option<Release>> = BTreeMap::new();
     let mut indices = Vec::new();
     for target in targets {
         let found = Compression::ALL.into_iter().find_map(|compression| {
@@ -154,7 +158,7 @@ pub fn find(root: &Root, targets: &[Target], unread: &mut Unread) -> Vec<Index> 
 pub fn offers(
     root: &Root,
     indices: &[Index],
-    wanted: &HashSet<&str>,
+    wanted: &Names<'_>,
     native: &str,
     unread: &mut Unread,
 ) -> Offers {
@@ -177,7 +181,7 @@ fn read(
     root: &Root,
     index: &Index,
     number: usize,
-    wanted: &HashSet<&str>,
+    wanted: &Names<'_>,
     native: &str,
     offers: &mut Offers,
 ) -> Result<(), ReadError> {

@@ -1,4 +1,4 @@
-//! Pins: `preferences` and `preferences.d`, as apt_preferences(5) describes them and apt's `policy.cc` and
+//! Pins: `preferences` and `preferences.d`, as `apt_preferences(5)` describes them and apt's `policy.cc` and
 //! `versionmatch.cc` do it.
 
 use regex_lite::RegexBuilder;
@@ -177,10 +177,12 @@ impl Word {
         match place {
             // The status file calls itself the archive `now` and nothing else.
             Place::Installed => match self {
-                Self::Archive | Self::Either => pattern.fits("now"),
-                Self::Version | Self::Origin | Self::Codename | Self::Label => false,
-                Self::Component => pattern.fits("now"),
-                Self::Architecture => false,
+                Self::Archive | Self::Either | Self::Component => pattern.fits("now"),
+                Self::Version
+                | Self::Origin
+                | Self::Codename
+                | Self::Label
+                | Self::Architecture => false,
             },
             Place::Index {
                 release,

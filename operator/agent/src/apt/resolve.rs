@@ -23,7 +23,7 @@ use crate::{
 use super::{Apt, release_paths};
 
 /// How long apt may think. Debian's whole archive takes 2 s here.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// Most output that is read: some 200 bytes for each of 20,000 changes.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
 /// Largest file that is copied.
@@ -227,21 +227,22 @@ impl Copy {
 /// The configuration that the tool gets, and nothing beside it.
 fn configuration(folder: &Path, apt: &Apt) -> String {
     let folder = folder.display();
-    let architectures: String = apt
+    let quoted: Vec<String> = apt
         .architectures
         .iter()
-        .map(|arch| format!("\"{arch}\"; "))
+        .map(|arch| format!("\"{arch}\";"))
         .collect();
+    let architectures = quoted.join(" ");
     let native = apt.architectures.first().map_or("", String::as_str);
     let mut text = format!(
         "Dir \"{folder}/\";\nDir::State \"state\";\nDir::State::status \"{folder}/status\";\n\
          Dir::Etc \"etc\";\nDir::Cache \"cache\";\nDir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n\
          Dir::Log \"tmp\";\nDebug::NoLocking \"true\";\nAPT::Cache-Limit \"{CACHE_BYTES_MAX}\";\n\
-         APT::Architecture \"{native}\";\nAPT::Architectures {{ {architectures}}};\n"
+         APT::Architecture \"{native}\";\nAPT::Architectures {{ {architectures} }};\n"
     );
     for option in OPTIONS {
         if let Some(value) = apt.conf.last(option).filter(|value| is_plain(value)) {
-            text.push_str(&format!("{option} \"{value}\";\n"));
+            text.extend([option, " \"", value, "\";\n"]);
         }
     }
     text

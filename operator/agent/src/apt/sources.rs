@@ -152,14 +152,14 @@ fn add(
     let suite = suite.replace("$(ARCH)", native);
     let uri = uri.replace("$(ARCH)", native);
     let slash = if uri.ends_with('/') { "" } else { "/" };
-    let site = site_of(&uri);
+    let host = host_of(&uri);
     if suite.ends_with('/') {
         let folder = if suite == "/" { String::new() } else { suite };
         let base = format!("{LISTS}/{}", file_name(&format!("{uri}{slash}{folder}")));
         targets.push(Target {
             index: format!("{base}Packages"),
             release: base,
-            site,
+            site: host,
             component: String::new(),
             arch: String::new(),
         });
@@ -175,7 +175,7 @@ fn add(
             targets.push(Target {
                 release: format!("{LISTS}/{base}"),
                 index: format!("{LISTS}/{index}"),
-                site: site.clone(),
+                site: host.clone(),
                 component: (*component).to_owned(),
                 arch: arch.to_owned(),
             });
@@ -184,7 +184,7 @@ fn add(
 }
 
 /// Host of a URI, without user, password and port.
-fn site_of(uri: &str) -> String {
+fn host_of(uri: &str) -> String {
     let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
     let host = authority
@@ -213,13 +213,21 @@ fn file_name(uri: &str) -> String {
             b'/' => name.push('_'),
             b'\\' | b'|' | b'{' | b'}' | b'[' | b']' | b'<' | b'>' | b'"' | b'^' | b'~' | b'_'
             | b'=' | b'!' | b'@' | b'#' | b'$' | b'%' | b'&' | b'*' => {
-                name.push_str(&format!("%{byte:02x}"));
+                escape(byte, &mut name);
             }
             visible if visible.is_ascii_graphic() => name.push(char::from(visible)),
-            other => name.push_str(&format!("%{other:02x}")),
+            other => escape(other, &mut name),
         }
     }
     name
+}
+
+fn escape(byte: u8, name: &mut String) {
+    for digit in [byte >> 4, byte & 15] {
+        name.extend(char::from_digit(u32::from(digit), 16));
+    }
+    // The sign comes before its digits.
+    name.insert(name.len() - 2, '%');
 }
 
 #[cfg(test)]

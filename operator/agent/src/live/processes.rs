@@ -155,7 +155,7 @@ fn unit_of(cgroup: &str) -> Option<String> {
         .flatten()
         .find_map(|path| {
             path.split('/')
-                .find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+                .find(|part| matches!(part.rsplit_once('.'), Some((_, "service" | "scope"))))
         })?;
     crate::unread::token(unit)
 }
