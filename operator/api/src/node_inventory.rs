@@ -33,6 +33,11 @@ use crate::{open_enum::open_enum, shape};
         json_path = ".report.packageCount"
     ),
     printcolumn(
+        name = "Security updates",
+        type_ = "integer",
+        json_path = ".report.updates.security"
+    ),
+    printcolumn(
         name = "Reboot",
         type_ = "boolean",
         json_path = ".report.rebootRequired.value"
@@ -95,6 +100,10 @@ pub struct NodeReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub package_count: Option<u32>,
+    /// Newer versions of what is installed, as the package manager's own indices on disk offer them; absent where no index
+    /// could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Updates>,
     /// What the package manager would do now: `security` for all security updates, `all` for every update, and one for each name
     /// that was asked to be resolved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -229,6 +238,50 @@ open_enum! {
         /// apk.
         Apk,
     }
+}
+
+/// Newer versions of what is installed, as the package manager's own indices offer them: no advisory feed is needed for this.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Updates {
+    /// How many packages have a newer version in a security pocket.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub security: u32,
+    /// How many packages have a newer version, but none in a security pocket.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub other: u32,
+    /// The packages, those with a security update first, then by name; the first of them where there are very many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["package".into()]))]
+    pub packages: Vec<AvailableUpdate>,
+}
+
+/// A newer version of an installed package.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AvailableUpdate {
+    /// Name and architecture: `libssl3:amd64`.
+    #[schemars(with = "shape::Package")]
+    pub package: String,
+    /// Installed version.
+    #[schemars(with = "shape::Version")]
+    pub from: String,
+    /// Version that the package manager would choose.
+    #[schemars(with = "shape::Version")]
+    pub to: String,
+    /// Newest version from a security pocket that is newer than the installed one and not newer than `to`; absent where there is
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::Version>")]
+    pub security: Option<String>,
+    /// Where `to` comes from: `Debian-Security/oldstable-security`, or the repository's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Line>", length(max = 8))]
+    pub origins: Vec<String>,
+    /// Whether an administrator holds the package back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// One resolved transaction, with what differs from node to node.
