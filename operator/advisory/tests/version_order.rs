@@ -128,6 +128,9 @@ fn every_scheme_is_a_total_order_and_its_keys_sort_as_its_versions_do() {
     "11.a11", "11.b2", "11.b11", "11.m2", "11.m11", "11", "11.a", "11b", "11c", "11m", "20190126.230843", "1234567890.12345",
     "123456789012345.1H.5-beta", "12345678901234567890.1H.5-beta",
 ])]
+#[case::maven_rebuilds(Scheme::Maven, &[
+    "4.1.0.Beta1", "4.1.0.CR2", "4.1.0.Final 4.1", "4.1.0.Final-redhat-1 4.1.0.redhat-1", "4.1.0.Final-redhat-2", "4.1.1.Final",
+])]
 #[case::maven_mng_5568(Scheme::Maven, &["6.1.0rc3", "6.1.0", "6.1H.5-beta"])]
 #[case::gem(Scheme::Gem, &[
     "0.a", "0 0.0", "1.A", "1.a.0.b", "1.a", "1.a.1", "1.b", "1.rc1", "1 1.0 1.0.0", "1.0.1.a", "1.0.1", "1.1", "1.10",

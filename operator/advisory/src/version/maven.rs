@@ -2,8 +2,10 @@
 //!
 //! `ComparableVersion` itself is no total order: `1.sp.1 < 1-alpha < 1 < 1.sp.1`. A key needs one, so the specification's
 //! reading is taken where the two differ: a qualifier counts the same after a dot and after a dash, and zeros and
-//! release qualifiers (`ga`, `final`, `release`) that stand before another qualifier are trimmed. Versions that put a
-//! qualifier other than last after a dot, or two dashes in a row, are the only ones that this touches.
+//! release qualifiers (`ga`, `final`, `release`) that stand before another qualifier are trimmed. What this touches, tried
+//! against Maven's class on 40,000 generated pairs: a qualifier after a dot that is not last (`4.1.0.Final-redhat-1`, here
+//! after `4.1.0.Final`), a release qualifier with a number or another qualifier behind it (`1ga2`, here after `1`), and two
+//! separators in a row.
 //!
 //! At one position sorts: early qualifiers, the end, late qualifiers, `-number`, `.number`.
 
