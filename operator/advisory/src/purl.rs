@@ -13,6 +13,10 @@ use crate::distro::Distro;
 use crate::package::Package;
 use crate::version::Scheme;
 
+mod write;
+
+pub use write::write;
+
 /// Longest package URL that is read, in bytes: what the API's `PackageSet` allows a line.
 pub const PURL_BYTES_MAX: usize = 1024;
 
@@ -64,6 +68,14 @@ pub enum PurlError {
         /// As given.
         purl: SmolStr,
     },
+    /// An element of the path that cannot be written back: empty, `.`, `..`, or with Maven's `:` in it.
+    #[error(
+        "`{purl}` has an element in its path that no package is named by: empty, `.`, `..`, or for Maven with `:` in it"
+    )]
+    Element {
+        /// As given.
+        purl: SmolStr,
+    },
     /// The qualifier `epoch` is no number.
     #[error("`{purl}` has an epoch that is no number")]
     Epoch {
@@ -79,13 +91,20 @@ pub fn parse(purl: &str) -> Result<Package, PurlError> {
         return Err(PurlError::TooLong { bytes: purl.len() });
     }
     let parsed = PackageUrl::from_str(purl).map_err(|source| PurlError::Malformed {
-        purl: purl.escape_debug().to_string().into(),
+        purl: shown(purl),
         source,
     })?;
+    let element = || PurlError::Element { purl: shown(purl) };
+    if !has_plain_path(&parsed) {
+        return Err(element());
+    }
     let package = match parsed.ty() {
         kind @ ("deb" | "rpm" | "apk") => system_package(kind, &parsed, purl)?,
         kind => language_package(kind, &parsed),
     };
+    if package.name.is_empty() {
+        return Err(element());
+    }
     let texts = [
         &package.ecosystem,
         &package.name,
@@ -102,10 +121,22 @@ pub fn parse(purl: &str) -> Result<Package, PurlError> {
         .chain(source)
         .any(|text| text.contains(char::is_control))
     {
-        let purl = purl.escape_debug().to_string().into();
-        return Err(PurlError::Control { purl });
+        return Err(PurlError::Control { purl: shown(purl) });
     }
     Ok(package)
+}
+
+/// A package URL as messages show it: control characters escaped.
+fn shown(purl: &str) -> SmolStr {
+    SmolStr::from(purl.escape_debug().to_string())
+}
+
+/// Whether namespace and name can be joined and parted again.
+fn has_plain_path(purl: &PackageUrl<'_>) -> bool {
+    let paths = || purl.namespace().into_iter().chain([purl.name()]);
+    let dots = |element: &str| matches!(element, "" | "." | "..");
+    let joint = purl.ty() == "maven" && paths().any(|path| path.contains(':'));
+    !joint && !paths().flat_map(|path| path.split('/')).any(dots)
 }
 
 fn qualifier<'a>(purl: &'a PackageUrl<'_>, key: &str) -> &'a str {
@@ -114,17 +145,20 @@ fn qualifier<'a>(purl: &'a PackageUrl<'_>, key: &str) -> &'a str {
 
 /// A package of a distribution's own package manager.
 fn system_package(kind: &str, purl: &PackageUrl<'_>, text: &str) -> Result<Package, PurlError> {
-    let version = with_epoch(purl.version().unwrap_or(""), qualifier(purl, "epoch"))
-        .ok_or_else(|| PurlError::Epoch { purl: text.into() })?;
-    let upstream = qualifier(purl, "upstream");
-    let source = match upstream
-        .strip_suffix(".src.rpm")
-        .or_else(|| upstream.strip_suffix(".nosrc.rpm"))
-    {
-        Some(archive) => source_archive(archive, &version),
-        None => source_name(upstream, &version),
+    let version = purl.version().unwrap_or("");
+    let version = match kind {
+        "rpm" => with_epoch(version, qualifier(purl, "epoch"))
+            .ok_or_else(|| PurlError::Epoch { purl: shown(text) })?,
+        _ => SmolStr::new(version),
     };
-    let source = source.filter(|(name, of)| *name != purl.name() || *of != version);
+    let upstream = qualifier(purl, "upstream");
+    let archive = upstream
+        .strip_suffix(".src.rpm")
+        .or_else(|| upstream.strip_suffix(".nosrc.rpm"));
+    let source = match archive {
+        Some(archive) if kind == "rpm" => source_archive(archive, &version),
+        Some(_) | None => source_name(upstream, &version),
+    };
     let (ecosystem, distro) = release(
         kind,
         qualifier(purl, "distro"),
@@ -153,23 +187,25 @@ fn release(kind: &str, qualifier: &str, namespace: &str) -> (SmolStr, SmolStr) {
 }
 
 /// The ecosystem that packages of a distribution carry: OSV's, or [`UNKNOWN`] with what is known. `kind` is the purl type
-/// (`deb`, `rpm`, `apk`).
+/// (`deb`, `rpm`, `apk`); one that is not the distribution's own has no notices there.
 pub fn ecosystem_of(kind: &str, distro: &Distro) -> SmolStr {
-    distro
+    let own = distro
         .ecosystem()
-        .unwrap_or_else(|| format_smolstr!("{UNKNOWN}{kind}/{distro}"))
+        .filter(|ecosystem| self::kind(ecosystem) == kind);
+    own.unwrap_or_else(|| format_smolstr!("{UNKNOWN}{kind}/{distro}"))
 }
 
-/// `1` and `3.0.7-1.el9` are `1:3.0.7-1.el9`; no epoch and epoch 0 are the same.
-fn with_epoch(version: &str, epoch: &str) -> Option<SmolStr> {
-    if !epoch.bytes().all(|byte| byte.is_ascii_digit()) {
+/// `1` and `3.0.7-1.el9` are `1:3.0.7-1.el9`. No epoch and epoch 0 are the same, and are not written.
+fn with_epoch(version: &str, qualifier: &str) -> Option<SmolStr> {
+    let (epoch, bare) = version.split_once(':').unwrap_or((qualifier, version));
+    if bare.contains(':') || !epoch.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let epoch = epoch.trim_start_matches('0');
     Some(if epoch.is_empty() {
-        SmolStr::new(version)
+        SmolStr::new(bare)
     } else {
-        format_smolstr!("{epoch}:{version}")
+        format_smolstr!("{epoch}:{bare}")
     })
 }
 
@@ -177,10 +213,13 @@ fn with_epoch(version: &str, epoch: &str) -> Option<SmolStr> {
 /// the version is equal.
 fn source_archive(archive: &str, version: &SmolStr) -> Option<(SmolStr, SmolStr)> {
     let (rest, release) = archive.rsplit_once('-')?;
-    let (name, upstream) = rest.rsplit_once('-')?;
+    let (name, upstream) = rest.rsplit_once('-').filter(|(name, _)| !name.is_empty())?;
     let bare = version
         .split_once(':')
         .map_or(version.as_str(), |(_, bare)| bare);
+    if upstream.contains(':') || release.contains(':') {
+        return None;
+    }
     let source = format_smolstr!("{upstream}-{release}");
     Some((
         SmolStr::new(name),
@@ -194,11 +233,13 @@ fn source_archive(archive: &str, version: &SmolStr) -> Option<(SmolStr, SmolStr)
 
 /// `util-linux@2.38.1-5`, or a name alone for the package's own version.
 fn source_name(upstream: &str, version: &SmolStr) -> Option<(SmolStr, SmolStr)> {
-    match upstream.split_once('@') {
-        _ if upstream.is_empty() => None,
-        Some((name, of)) => Some((SmolStr::new(name), SmolStr::new(of))),
-        None => Some((SmolStr::new(upstream), version.clone())),
-    }
+    let (name, of) = upstream.split_once('@').unwrap_or((upstream, ""));
+    let of = if of.is_empty() {
+        version.clone()
+    } else {
+        SmolStr::new(of)
+    };
+    (!name.is_empty()).then(|| (SmolStr::new(name), of))
 }
 
 /// A package of a language's package manager, named as OSV names it.
@@ -276,135 +317,4 @@ pub fn scheme(package: &Package) -> Option<Scheme> {
         "apk" => Some(Scheme::Apk),
         _ => None,
     })
-}
-
-/// Writes the package URL of a package, canonical: qualifiers sorted, everything but `A-Z a-z 0-9 . - _ ~ :` encoded.
-pub fn write(package: &Package) -> String {
-    let kind = kind(&package.ecosystem);
-    let mut out = format!("pkg:{kind}/");
-    match kind {
-        "deb" | "rpm" | "apk" => write_system(kind, package, &mut out),
-        _ => write_language(kind, package, &mut out),
-    }
-    out
-}
-
-fn write_system(kind: &str, package: &Package, out: &mut String) {
-    let distro = Distro::from_qualifier(&package.distro);
-    let namespace = if package.distro.is_empty() {
-        package
-            .ecosystem
-            .split_once('/')
-            .map_or("", |(_, namespace)| namespace)
-    } else {
-        distro.namespace()
-    };
-    write_path(namespace, out);
-    encode(&package.name, out);
-    let (epoch, version) = match package.version.split_once(':') {
-        Some((epoch, version)) if kind == "rpm" => (epoch, version),
-        Some(_) | None => ("", package.version.as_str()),
-    };
-    write_version(version, out);
-    let upstream = package
-        .source
-        .as_ref()
-        .map(|source| upstream(kind, source, &package.version));
-    let qualifiers = [
-        ("arch", package.arch.as_str()),
-        ("distro", package.distro.as_str()),
-        ("epoch", epoch),
-        ("upstream", upstream.as_deref().unwrap_or("")),
-    ];
-    let given = qualifiers
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty());
-    for (index, (key, value)) in given.enumerate() {
-        out.push(if index == 0 { '?' } else { '&' });
-        out.push_str(key);
-        out.push('=');
-        encode(value, out);
-    }
-}
-
-fn upstream(kind: &str, source: &(SmolStr, SmolStr), version: &str) -> String {
-    let (name, of) = source;
-    let bare = of.split_once(':').map_or(of.as_str(), |(_, bare)| bare);
-    if kind == "rpm" && bare.matches('-').count() == 1 {
-        format!("{name}-{bare}.src.rpm")
-    } else if of == version {
-        name.to_string()
-    } else {
-        format!("{name}@{of}")
-    }
-}
-
-fn write_language(kind: &str, package: &Package, out: &mut String) {
-    let name = package.name.as_str();
-    let (namespace, name, subpath) = match kind {
-        "golang" => split_module(name),
-        "maven" => {
-            let (group, artifact) = name.split_once(':').unwrap_or(("", name));
-            (group, artifact, "")
-        }
-        _ => {
-            let (namespace, name) = name.rsplit_once('/').unwrap_or(("", name));
-            (namespace, name, "")
-        }
-    };
-    write_path(namespace, out);
-    encode(name, out);
-    write_version(&package.version, out);
-    for (index, segment) in subpath
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .enumerate()
-    {
-        out.push(if index == 0 { '#' } else { '/' });
-        encode(segment, out);
-    }
-}
-
-/// Syft writes a module's first two elements as the namespace, the third as the name, the rest as the subpath.
-fn split_module(module: &str) -> (&str, &str, &str) {
-    let mut slashes = module.match_indices('/').map(|(at, _)| at);
-    match (slashes.next(), slashes.next(), slashes.next()) {
-        (None, ..) => ("", module, ""),
-        (Some(first), None, _) => (&module[..first], &module[first + 1..], ""),
-        (_, Some(second), None) => (&module[..second], &module[second + 1..], ""),
-        (_, Some(second), Some(third)) => (
-            &module[..second],
-            &module[second + 1..third],
-            &module[third + 1..],
-        ),
-    }
-}
-
-fn write_path(namespace: &str, out: &mut String) {
-    for segment in namespace.split('/').filter(|segment| !segment.is_empty()) {
-        encode(segment, out);
-        out.push('/');
-    }
-}
-
-fn write_version(version: &str, out: &mut String) {
-    if !version.is_empty() {
-        out.push('@');
-        encode(version, out);
-    }
-}
-
-fn encode(text: &str, out: &mut String) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-    ];
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 15)]);
-        }
-    }
 }

@@ -132,9 +132,10 @@ fn a_text_over_a_limit_is_refused_with_the_limit() {
             bytes: TEXT_BYTES_MAX + 1
         })
     );
-    let many: String = (0..=PACKAGES_MAX)
+    let purls: Vec<String> = (0..=PACKAGES_MAX)
         .map(|n| format!("pkg:npm/a{n:06}\n"))
         .collect();
+    let many = purls.concat();
     assert_eq!(
         PackageSet::parse(&many),
         Err(TextError::TooMany {
@@ -142,9 +143,10 @@ fn a_text_over_a_limit_is_refused_with_the_limit() {
             limit: PACKAGES_MAX
         })
     );
-    let many: String = (0..=CHANGES_MAX)
+    let changes: Vec<String> = (0..=CHANGES_MAX)
         .map(|n| format!("a{n:06}:amd64 1 - -\n"))
         .collect();
+    let many = changes.concat();
     assert_eq!(
         Transaction::parse(&many),
         Err(TextError::TooMany {
