@@ -70,7 +70,7 @@ fn whole_numbers(value: &mut serde_yaml::Value) {
         }
         serde_yaml::Value::Sequence(items) => items.iter_mut().for_each(whole_numbers),
         serde_yaml::Value::Mapping(entries) => {
-            entries.iter_mut().for_each(|(_, v)| whole_numbers(v))
+            entries.iter_mut().for_each(|(_, v)| whole_numbers(v));
         }
         serde_yaml::Value::Tagged(tagged) => whole_numbers(&mut tagged.value),
         serde_yaml::Value::Null | serde_yaml::Value::Bool(_) | serde_yaml::Value::String(_) => {}
