@@ -22,7 +22,7 @@ pub struct Strategy {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("!has(self[size(self) - 1].selector) && type(self[size(self) - 1].nodes) == string && self[size(self) - 1].nodes == '100%'")
+        validation = Rule::new("!has(self[size(self) - 1].selector) && self[size(self) - 1].nodes == '100%'")
             .message("the last stage takes the rest: write nodes: 100% and no selector")
     )]
     pub stages: Vec<Stage>,
@@ -156,7 +156,7 @@ pub struct Stage {
     /// How many systems may be unavailable at once, as a count or a share: `2`, `10%`. Those that are away for other reasons count.
     #[serde(default = "one_at_once")]
     #[schemars(with = "shape::CountOrPercent")]
-    #[x_kube(validation = Rule::new("type(self) == string ? self != '0%' : self != 0")
+    #[x_kube(validation = Rule::new("self != 0 && self != '0%'")
         .message("a stage that may make nothing unavailable never ends: write maxUnavailable: 1 or more"))]
     pub max_unavailable: IntOrString,
     /// The budget counts per zone, and zones go one after the other.

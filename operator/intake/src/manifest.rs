@@ -1,0 +1,321 @@
+//! Manifests: multi-document YAML or JSON of our kinds and of those of Kubernetes that a decision needs offline.
+//!
+//! All mistakes of a run are told at once, each with file, line, column, path and what to write instead. Unknown fields are
+//! mistakes here, where a person wrote them; in the cluster a newer version may have.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hozen_api::names;
+use kube::core::cel::{ErrorKind, Validator};
+
+use crate::{
+    check::check,
+    kinds::{Kind, Object, kinds},
+    problem::{Problem, nearest},
+    tree::{self, Node, Value},
+};
+
+/// An object, and where it was written.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The object.
+    pub object: Object,
+    /// Its name.
+    pub name: String,
+    /// The file, as it was named to us.
+    pub file: Arc<str>,
+    /// What was written, place by place.
+    pub tree: Arc<Node>,
+}
+
+impl Document {
+    /// A mistake at a field of this object.
+    pub fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            file: Arc::clone(&self.file),
+            place: self.tree.place_of(path),
+            object: format!("{}/{}", self.object.kind(), self.name),
+            path: path.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Everything that was read, and everything that is wrong with it.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// Objects, in the order read.
+    pub documents: Vec<Document>,
+    /// Mistakes, in the order of files and lines.
+    pub problems: Vec<Problem>,
+    /// Kinds that are not read here, with how many of each there were.
+    pub ignored: BTreeMap<String, u32>,
+}
+
+/// Reads manifests, file by file.
+pub struct Reader {
+    kinds: BTreeMap<(&'static str, &'static str), Kind>,
+    validator: Validator,
+    manifests: Manifests,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reader {
+    /// A reader that has read nothing yet.
+    pub fn new() -> Self {
+        Self {
+            kinds: kinds(),
+            validator: Validator::new(),
+            manifests: Manifests::default(),
+        }
+    }
+
+    /// Reads one file. `file` names it in messages.
+    pub fn read(&mut self, file: &str, text: &str) {
+        let file: Arc<str> = file.into();
+        let (documents, unreadable) = tree::read(text);
+        for node in documents {
+            self.document(&file, node);
+        }
+        for fault in unreadable {
+            self.manifests.problems.push(Problem {
+                file: Arc::clone(&file),
+                place: fault.place,
+                object: String::new(),
+                path: String::new(),
+                message: fault.message,
+            });
+        }
+    }
+
+    /// What was read. Objects that stand twice and references to what is not there are told now.
+    pub fn finish(self) -> Manifests {
+        let mut manifests = self.manifests;
+        manifests
+            .problems
+            .extend(crate::reference::problems(&manifests.documents));
+        manifests.problems.sort();
+        manifests
+    }
+
+    fn document(&mut self, file: &Arc<str>, node: Node) {
+        let Some((api_version, kind)) = head(&node) else {
+            self.without_head(file, &node);
+            return;
+        };
+        if kind == "List"
+            || kind
+                .strip_suffix("List")
+                .is_some_and(|item| self.kinds.contains_key(&(api_version.as_str(), item)))
+        {
+            if let Some(Value::List(items)) = node.get("items").map(|items| items.value.clone()) {
+                for item in items {
+                    self.document(file, item);
+                }
+            }
+            return;
+        }
+        if self
+            .kinds
+            .contains_key(&(api_version.as_str(), kind.as_str()))
+        {
+            self.known(file, node, &api_version, &kind);
+        } else {
+            self.unknown(file, &node, &api_version, &kind);
+        }
+    }
+
+    fn known(&mut self, file: &Arc<str>, node: Node, api_version: &str, kind: &str) {
+        let Some(definition) = self.kinds.get(&(api_version, kind)) else {
+            return;
+        };
+        let name = name_of(&node, self.manifests.documents.len());
+        let object = format!("{kind}/{}", name.as_deref().unwrap_or("?"));
+        let tell = |place, path: &str, message: String| Problem {
+            file: Arc::clone(file),
+            place,
+            object: object.clone(),
+            path: path.to_owned(),
+            message,
+        };
+        let mut problems = Vec::new();
+        let faults = check(&definition.schema, &node, "");
+        let formed = !faults.iter().any(|fault| fault.form);
+        problems.extend(
+            faults
+                .into_iter()
+                .map(|fault| tell(fault.place, &fault.path, fault.message)),
+        );
+        let Some(name) = name else {
+            problems.push(tell(
+                node.place_of("metadata"),
+                "metadata.name",
+                "is missing".to_owned(),
+            ));
+            self.manifests.problems.append(&mut problems);
+            return;
+        };
+        let mut json = node.to_json();
+        if let Some(metadata) = json
+            .get_mut("metadata")
+            .and_then(serde_json::Value::as_object_mut)
+        {
+            metadata.insert("name".to_owned(), name.clone().into());
+        }
+        if formed {
+            for (path, message) in broken_rules(&self.validator, definition, &json) {
+                problems.push(tell(node.place_of(&path), &path, message));
+            }
+        }
+        if problems.is_empty() {
+            match Object::from_json(kind, json) {
+                Ok(object) => {
+                    let (file, tree) = (Arc::clone(file), Arc::new(node));
+                    self.manifests.documents.push(Document {
+                        object,
+                        name,
+                        file,
+                        tree,
+                    });
+                }
+                Err(message) => problems.push(tell(node.place, "", message)),
+            }
+        }
+        self.manifests.problems.append(&mut problems);
+    }
+
+    fn unknown(&mut self, file: &Arc<str>, node: &Node, api_version: &str, kind: &str) {
+        let ours = api_version.split('/').next() == Some(names::GROUP);
+        if !ours {
+            *self
+                .manifests
+                .ignored
+                .entry(format!("{api_version} {kind}"))
+                .or_default() += 1;
+            return;
+        }
+        let (path, message) = if api_version == names::API_VERSION {
+            let known = self
+                .kinds
+                .values()
+                .filter(|k| k.api_version == names::API_VERSION)
+                .map(|k| k.kind);
+            let hint = nearest(kind, known)
+                .map(|name| format!("; did you mean {name}?"))
+                .unwrap_or_default();
+            (
+                "kind",
+                format!("{kind} is no kind of {}{hint}", names::API_VERSION),
+            )
+        } else {
+            (
+                "apiVersion",
+                format!("{api_version} is not known; write {}", names::API_VERSION),
+            )
+        };
+        self.manifests.problems.push(Problem {
+            file: Arc::clone(file),
+            place: node.place_of(path),
+            object: String::new(),
+            path: path.to_owned(),
+            message,
+        });
+    }
+
+    /// A document without `apiVersion` or kind: somebody else's file, unless it looks like a manifest.
+    fn without_head(&mut self, file: &Arc<str>, node: &Node) {
+        let Value::Map(entries) = &node.value else {
+            *self
+                .manifests
+                .ignored
+                .entry("no manifest".to_owned())
+                .or_default() += 1;
+            return;
+        };
+        let looks_like_one = ["kind", "metadata", "spec", "apiVersion"]
+            .iter()
+            .filter(|key| entries.iter().any(|entry| entry.key == **key))
+            .count()
+            >= 2;
+        if !looks_like_one {
+            *self
+                .manifests
+                .ignored
+                .entry("no manifest".to_owned())
+                .or_default() += 1;
+            return;
+        }
+        let missing = if node.get("apiVersion").and_then(Node::text).is_none() {
+            "apiVersion"
+        } else {
+            "kind"
+        };
+        let keys = entries.iter().map(|entry| entry.key.as_str());
+        let hint = match nearest(missing, keys).filter(|key| *key != missing) {
+            Some(key) => format!("; is {key} meant to be it?"),
+            None if missing == "apiVersion" => {
+                format!("; write apiVersion: {}", names::API_VERSION)
+            }
+            None => String::new(),
+        };
+        self.manifests.problems.push(Problem {
+            file: Arc::clone(file),
+            place: node.place,
+            object: String::new(),
+            path: missing.to_owned(),
+            message: format!("is missing{hint}"),
+        });
+    }
+}
+
+fn head(node: &Node) -> Option<(String, String)> {
+    let text = |key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
+    Some((text("apiVersion")?, text("kind")?))
+}
+
+/// The object's name; for one with `generateName`, that and a number, as the server would make one.
+fn name_of(node: &Node, number: usize) -> Option<String> {
+    let metadata = node.get("metadata")?;
+    let text = |key: &str| {
+        metadata
+            .get(key)
+            .and_then(Node::text)
+            .filter(|text| !text.is_empty())
+    };
+    text("name")
+        .map(str::to_owned)
+        .or_else(|| text("generateName").map(|prefix| format!("{prefix}{number:05}")))
+}
+
+/// CEL rules that an object breaks: the field's path, and the rule's message.
+fn broken_rules(
+    validator: &Validator,
+    kind: &Kind,
+    json: &serde_json::Value,
+) -> Vec<(String, String)> {
+    let Some(rules) = &kind.rules else {
+        return Vec::new();
+    };
+    let Err(errors) = validator.validate_compiled(rules, json, None) else {
+        return Vec::new();
+    };
+    errors
+        .into_vec()
+        .into_iter()
+        .map(|error| {
+            if error.kind == ErrorKind::ValidationFailure {
+                return (error.field_path, error.message);
+            }
+            let message = format!(
+                "a rule could not be judged: {} ({})",
+                error.message, error.rule
+            );
+            (error.field_path, message)
+        })
+        .collect()
+}
