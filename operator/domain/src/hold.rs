@@ -286,6 +286,41 @@ impl Hold {
         }
     }
 
+    /// Neither time nor work under way ends it: somebody has to do something that the process does not ask of them in its
+    /// ordinary course (approvals and test results are its ordinary course).
+    pub const fn needs_somebody(&self) -> bool {
+        match self {
+            Self::Halted { .. }
+            | Self::AdmissionUnproven { .. }
+            | Self::ClockSkew { .. }
+            | Self::PriorityTie { .. }
+            | Self::PolicyMissing { .. }
+            | Self::ApprovalLost { .. }
+            | Self::AwaitingWindow { until: None, .. }
+            | Self::LastOfRole { .. }
+            | Self::FailuresReached { .. }
+            | Self::Paused { .. }
+            | Self::BadPatch { .. }
+            | Self::GitOpsOwned { .. }
+            | Self::HumanTookOver { .. } => true,
+            Self::AwaitingApproval { .. }
+            | Self::AwaitingStandardSoak { .. }
+            | Self::AwaitingTest { .. }
+            | Self::AwaitingBundle { .. }
+            | Self::AwaitingWindow { until: Some(_), .. }
+            | Self::Frozen { .. }
+            | Self::WindowGate { .. }
+            | Self::BudgetSpent { .. }
+            | Self::ControlPlaneQuorum { .. }
+            | Self::NodeClaimed { .. }
+            | Self::Soak { .. }
+            | Self::Working { .. }
+            | Self::GateNotPassed { .. }
+            | Self::Offline { .. }
+            | Self::Watch { .. } => false,
+        }
+    }
+
     /// What would end it.
     pub fn ended_by(&self) -> String {
         match self {

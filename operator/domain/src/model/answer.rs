@@ -9,6 +9,7 @@ use super::{
     Model,
     clock::{Due, soon},
     host::{self, Host},
+    trace::Seen,
 };
 use crate::{
     effect::Effect,
@@ -31,7 +32,9 @@ impl Model<'_> {
         match effect {
             Effect::Claim { node, record } => self.claim(&node, record),
             Effect::Evict { node, force } => self.evict(&node, force),
-            Effect::StartJob { node, job, .. } => self.start_job(&node, job),
+            Effect::StartJob {
+                node, job, units, ..
+            } => self.start_job(&node, job, units),
             Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
             Effect::Release { node, rollout } => self.release(&node, &rollout),
             Effect::SetImage {
@@ -90,7 +93,7 @@ impl Model<'_> {
         self.queue.push(at, due);
     }
 
-    fn start_job(&mut self, node: &Id, job: JobKey) {
+    fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>) {
         let now = self.world.now;
         let Some(found) = self
             .world
@@ -109,6 +112,11 @@ impl Model<'_> {
             .and_then(|task| self.world.transactions.get(&task.transaction));
         let count = u32::try_from(packages.map_or(0, |t| t.changes.len())).unwrap_or(u32::MAX);
         found.jobs.insert(job.clone(), Job::Running(now));
+        if job.step == Step::Restart
+            && let Some(host) = self.hosts.get_mut(&node.0)
+        {
+            host.restarted = units;
+        }
         let (least, most) = job_seconds(job.step, count);
         let subject = format!("{:?} {} {}", job.step, node.0, job.attempt);
         if job.step == Step::Reboot {
@@ -558,24 +566,21 @@ impl Host {
         }
     }
 
-    /// What a step did, in words.
-    pub(super) fn note(&self, step: Step) -> String {
+    /// What was seen in a step that is being left.
+    pub(super) fn seen(&self, step: Step) -> Seen {
         match step {
-            Step::Drain => format!("{} pods moved", self.pods_moved),
-            Step::Verify if !self.stale_units.is_empty() => {
-                let units: Vec<&str> = self.stale_units.iter().map(SmolStr::as_str).collect();
-                format!("patched but inactive: {} run old code", units.join(", "))
-            }
-            Step::Verify => "patched and active".into(),
+            Step::Drain => Seen::PodsMoved(self.pods_moved),
+            Step::Restart => Seen::Restarted(self.restarted.clone()),
+            Step::Verify if self.stale_units.is_empty() => Seen::NothingStale,
+            Step::Verify => Seen::StaleUnits(self.stale_units.iter().cloned().collect()),
             Step::Claim
             | Step::Snapshot
             | Step::Patch
-            | Step::Restart
             | Step::AwaitReboot
             | Step::Reboot
             | Step::Gate
             | Step::Rollback
-            | Step::Release => String::new(),
+            | Step::Release => Seen::Nothing,
         }
     }
 }

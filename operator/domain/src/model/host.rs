@@ -54,6 +54,8 @@ pub(super) struct Host {
     pub(super) steps: Vec<StepTaken>,
     /// Pods that were there when the drain began.
     pub(super) pods_moved: u32,
+    /// Units that the last restart was asked for.
+    pub(super) restarted: Vec<SmolStr>,
 }
 
 /// What will go wrong on a node.
@@ -91,6 +93,7 @@ impl Host {
             units,
             steps: Vec::new(),
             pods_moved: 0,
+            restarted: Vec::new(),
         }
     }
 

@@ -5,12 +5,14 @@
 
 mod answer;
 mod clock;
+mod curve;
 mod host;
 mod nodes;
 pub mod scenario;
 mod script;
 mod trace;
 mod turn;
+mod verdict;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +26,9 @@ use smol_str::SmolStr;
 use clock::Queue;
 use host::{Host, Repository};
 use scenario::{Scenario, Script};
-pub use trace::{Entry, StepTaken, What};
+pub use trace::{Entry, Sample, Seen, Standing, StepTaken, What};
 pub use turn::Turn;
+pub use verdict::{Undone, Verdict};
 
 use crate::{
     request::Known,
@@ -67,6 +70,8 @@ pub struct Outcome {
     pub world: World,
     /// What happened, in order.
     pub trace: Vec<Entry>,
+    /// How the fleet stood, one sample per change, in order.
+    pub curve: Vec<Sample>,
     /// Broken invariants: bugs of ours, never of the input.
     pub violations: Vec<String>,
     /// Passes that the deciders made.
@@ -131,6 +136,7 @@ pub fn simulate(
         after,
         world: model.world,
         trace: model.trace,
+        curve: model.curve,
         violations: model.violations,
         turns: model.turns,
     })
@@ -154,6 +160,7 @@ struct Model<'a> {
     bad_gates: BTreeMap<SmolStr, Option<String>>,
     tainted: BTreeSet<Name>,
     trace: Vec<Entry>,
+    curve: Vec<Sample>,
     /// Holds as last told, by what they hold, so that each is told once.
     told: BTreeMap<Name, Vec<(&'static str, Option<Timestamp>)>>,
     /// Deadlines that were missed and told.
@@ -194,6 +201,7 @@ impl<'a> Model<'a> {
             bad_gates: BTreeMap::new(),
             tainted: BTreeSet::new(),
             trace: Vec::new(),
+            curve: Vec::new(),
             told: BTreeMap::new(),
             missed: BTreeSet::new(),
             noticed: BTreeMap::new(),

@@ -1,13 +1,16 @@
 //! What happened in a simulation, as facts; how they are told is the command's business.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
+    assess::Counts,
     hold::Hold,
     node::{Ended, Step},
     plan::RoleCount,
-    rank::Priority,
+    rank::{ByPriority, Priority, Reason},
     request::{Phase, RolloutEnd},
     units::{Name, User},
 };
@@ -38,6 +41,8 @@ pub enum What {
         due: Option<Timestamp>,
         /// How many systems.
         systems: u32,
+        /// Rules that led to the priority, in the order applied.
+        reasons: Vec<Reason>,
     },
     /// A request was made.
     Requested {
@@ -114,6 +119,42 @@ pub struct StepTaken {
     pub since: Timestamp,
     /// When it was left.
     pub until: Timestamp,
-    /// What was seen: pods moved, packages, units, boot.
-    pub note: String,
+    /// What was seen in it.
+    pub seen: Seen,
+}
+
+/// What was seen in a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing worth telling.
+    #[default]
+    Nothing,
+    /// So many pods left the node.
+    PodsMoved(u32),
+    /// These units were restarted.
+    Restarted(Vec<SmolStr>),
+    /// A scan: these units still run replaced files.
+    StaleUnits(Vec<SmolStr>),
+    /// A scan: nothing runs replaced files.
+    NothingStale,
+}
+
+/// How the fleet stood from an instant on, until the next sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// From when on.
+    pub at: Timestamp,
+    /// By baseline.
+    pub baselines: BTreeMap<Name, Standing>,
+}
+
+/// How the systems of a baseline stand (PROCESS 5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its systems by state.
+    pub counts: Counts,
+    /// Patches missing, by priority, summed over its systems.
+    pub missing: ByPriority,
+    /// Listening ports, summed over its nodes, as last reported.
+    pub services: u32,
 }

@@ -72,6 +72,7 @@ impl Model<'_> {
             if turn.decision.is_quiet() && !resolved {
                 self.tell_holds(&turn.decision.holds);
                 self.tell_deadlines(&turn);
+                self.sample(&turn);
                 self.wake_at = earliest(turn.decision.wake_at, self.next_deadline(&turn));
                 return;
             }
@@ -184,12 +185,12 @@ impl Model<'_> {
         match (&before, task) {
             (None, Some(_)) => there.steps.clear(),
             (Some(before), Some(after)) if before.step != after.step => {
-                let said = there.note(before.step);
+                let seen = there.seen(before.step);
                 there.steps.push(StepTaken {
                     step: before.step,
                     since: before.since,
                     until: now,
-                    note: said,
+                    seen,
                 });
             }
             (Some(_), Some(_) | None) | (None, None) => {}
@@ -215,16 +216,16 @@ impl Model<'_> {
             .map(|host| host.steps.clone())
             .unwrap_or_default();
         if let Some(task) = task.filter(|t| t.step != Step::Release) {
-            let said = self
+            let seen = self
                 .hosts
                 .get(&node.0)
-                .map(|host| host.note(task.step))
+                .map(|host| host.seen(task.step))
                 .unwrap_or_default();
             steps.push(StepTaken {
                 step: task.step,
                 since: task.since,
                 until: self.world.now,
-                note: said,
+                seen,
             });
         }
         self.tell(
@@ -279,22 +280,22 @@ impl Model<'_> {
             for (baseline, ranked) in &ranked.baselines {
                 let key = (notice.clone(), baseline.clone());
                 if self.noticed.get(&key) != Some(&ranked.due) {
-                    news.push((key, ranked.priority, ranked.due, ranked.systems));
+                    news.push((key, ranked.clone()));
                 }
             }
         }
-        for ((notice, baseline), priority, due, systems) in news {
-            self.noticed.insert((notice.clone(), baseline.clone()), due);
-            self.tell(
-                Some(baseline.clone()),
-                What::Noticed {
-                    notice,
-                    baseline,
-                    priority,
-                    due,
-                    systems,
-                },
-            );
+        for ((notice, baseline), ranked) in news {
+            self.noticed
+                .insert((notice.clone(), baseline.clone()), ranked.due);
+            let what = What::Noticed {
+                notice,
+                baseline: baseline.clone(),
+                priority: ranked.priority,
+                due: ranked.due,
+                systems: ranked.systems,
+                reasons: ranked.reasons,
+            };
+            self.tell(Some(baseline), what);
         }
     }
 

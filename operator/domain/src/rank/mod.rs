@@ -134,6 +134,25 @@ impl ByPriority {
             Priority::Low => self.low += 1,
         }
     }
+
+    /// Counts so many more.
+    pub const fn add_many(&mut self, priority: Priority, count: u32) {
+        let place = match priority {
+            Priority::Emergency => &mut self.emergency,
+            Priority::High => &mut self.high,
+            Priority::Medium => &mut self.medium,
+            Priority::Low => &mut self.low,
+        };
+        *place = place.saturating_add(count);
+    }
+
+    /// All together.
+    pub const fn total(self) -> u32 {
+        self.emergency
+            .saturating_add(self.high)
+            .saturating_add(self.medium)
+            .saturating_add(self.low)
+    }
 }
 
 impl Ranking {

@@ -1,0 +1,230 @@
+//! What came of a simulation, judged: what was late, what is stuck, which systems are not done, and why.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Outcome, What};
+use crate::{
+    assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView},
+    effect::Held,
+    node::{Ended, Node, Ready},
+    units::Name,
+    workload::Workload,
+};
+
+/// Departures that a reason lists.
+const LISTED_MAX: usize = 3;
+
+/// Whether everything was in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Baselines that missed a deadline.
+    pub late: BTreeSet<Name>,
+    /// What nobody but a person can set going again.
+    pub stuck: Vec<Held>,
+}
+
+impl Verdict {
+    /// Nothing was late, and nothing is stuck.
+    pub fn in_time(&self) -> bool {
+        self.late.is_empty() && self.stuck.is_empty()
+    }
+}
+
+/// Systems that are not as they must be at the end, and why: those of which the same is to be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// Nodes, or workloads by key, sorted.
+    pub systems: Vec<Name>,
+    /// Their baseline.
+    pub baseline: Option<Name>,
+    /// How they stand.
+    pub state: State,
+    /// Since when, where something happened to them.
+    pub since: Option<Timestamp>,
+    /// Why, the most telling first.
+    pub why: Vec<String>,
+    /// What has to happen next; none: time alone will do.
+    pub next: Option<String>,
+}
+
+impl Outcome {
+    /// Whether everything was in time.
+    pub fn verdict(&self) -> Verdict {
+        let late = self.trace.iter().filter_map(|entry| match &entry.what {
+            What::DeadlineMissed { baseline, .. } => Some(baseline.clone()),
+            What::Noticed { .. }
+            | What::Requested { .. }
+            | What::Phase { .. }
+            | What::Voted { .. }
+            | What::Outside(_)
+            | What::Ended { .. }
+            | What::Held(_)
+            | What::StageDone { .. }
+            | What::RolloutEnded(_) => None,
+        });
+        let mut stuck: Vec<Held> = Vec::new();
+        for held in &self.after.decision.holds {
+            if held.hold.needs_somebody() && !stuck.contains(held) {
+                stuck.push(held.clone());
+            }
+        }
+        Verdict {
+            late: late.collect(),
+            stuck,
+        }
+    }
+
+    /// Every system that is not as it must be at the end, those of which the same is to be said together.
+    pub fn undone(&self) -> Vec<Undone> {
+        let assessment = &self.after.assessment;
+        let nodes = assessment.nodes.iter().filter_map(|(name, view)| {
+            let node = self.world.nodes.get(name)?;
+            open(view.state).then(|| self.node(node, view))
+        });
+        let workloads = assessment.workloads.iter().filter_map(|(key, view)| {
+            let workload = self.world.workloads.get(key)?;
+            open(view.state).then(|| self.workload(workload, view))
+        });
+        let mut grouped: Vec<Undone> = Vec::new();
+        for mut one in nodes.chain(workloads) {
+            match grouped.iter_mut().find(|group| group.alike(&one)) {
+                Some(group) => group.systems.append(&mut one.systems),
+                None => grouped.push(one),
+            }
+        }
+        grouped
+    }
+
+    fn node(&self, node: &Node, view: &NodeView) -> Undone {
+        let baseline = view.holding.baseline().cloned();
+        let mut undone = Undone {
+            systems: vec![node.name.clone()],
+            baseline,
+            state: view.state,
+            since: None,
+            why: Vec::new(),
+            next: None,
+        };
+        if node.report.known().is_none() {
+            let silent = &self.after.assessment.completeness.silent;
+            let why = silent.iter().find(|(name, _)| *name == node.name);
+            undone.why.extend(why.map(|(_, why)| why.clone()));
+            if let Ready::No(since) = node.ready {
+                undone.since = Some(since);
+                undone.why.push("the Node object says NotReady".into());
+            }
+            undone.next = Some("bring it back: it is patched when it reports".into());
+        }
+        undone.failed(node.ended.values());
+        if let Some(attention) = &node.needs_attention
+            && !undone.why.contains(attention)
+        {
+            undone.why.push(attention.clone());
+        }
+        undone.departs(view.departures());
+        self.waits(&mut undone);
+        undone
+    }
+
+    fn workload(&self, workload: &Workload, view: &WorkloadView) -> Undone {
+        let worst = view
+            .containers
+            .values()
+            .max_by_key(|container| container.state);
+        let mut undone = Undone {
+            systems: vec![workload.key.clone()],
+            baseline: worst.and_then(|c| c.holding.baseline().cloned()),
+            state: view.state,
+            since: None,
+            why: Vec::new(),
+            next: None,
+        };
+        undone.failed(workload.ended.values());
+        undone.departs(view.containers.values().flat_map(ContainerView::departures));
+        self.waits(&mut undone);
+        undone
+    }
+
+    /// What its baseline's open work waits for.
+    fn waits(&self, undone: &mut Undone) {
+        if undone.next.is_some() || undone.state != State::Below {
+            return;
+        }
+        let about = |held: &&Held| {
+            let request = self.world.requests.get(&held.about);
+            let baseline = request.map_or(&held.about, |r| &r.plan.baseline.name);
+            Some(baseline) == undone.baseline.as_ref()
+        };
+        if let Some(held) = self.after.decision.holds.iter().find(about) {
+            undone.why.push(format!("{}: {}", held.about, held.hold));
+            undone.next = Some(held.hold.ended_by());
+        }
+    }
+}
+
+/// States in which something is left to be done.
+const fn open(state: State) -> bool {
+    match state {
+        State::Unknown | State::Above | State::Below => true,
+        State::Compliant | State::Exempt | State::Frozen => false,
+    }
+}
+
+impl Undone {
+    fn alike(&self, other: &Self) -> bool {
+        let Self {
+            systems: _,
+            baseline,
+            state,
+            since,
+            why,
+            next,
+        } = self;
+        *baseline == other.baseline
+            && *state == other.state
+            && *since == other.since
+            && *why == other.why
+            && *next == other.next
+    }
+
+    /// The last attempt, if it failed. The same plan is never tried again on the system (invariant 32).
+    fn failed<'e>(&mut self, ended: impl Iterator<Item = &'e Ended>) {
+        let failures = ended.filter_map(|ended| match ended {
+            Ended::Proven(_) => None,
+            Ended::Failed(at, failure)
+            | Ended::RolledBack(at, failure)
+            | Ended::PutBack(at, failure) => Some((*at, failure)),
+        });
+        if let Some((at, failure)) = failures.max_by_key(|(at, _)| *at) {
+            self.since = Some(at);
+            self.why.push(failure.message.clone());
+            self.next = Some("the next attempt needs a new approval".into());
+        }
+    }
+
+    fn departs<'d>(&mut self, departures: impl Iterator<Item = &'d Departure>) {
+        let side = match self.state {
+            State::Below => Side::Below,
+            State::Above => Side::Above,
+            State::Unknown => Side::Unknown,
+            State::Compliant | State::Exempt | State::Frozen => return,
+        };
+        let told = !self.why.is_empty();
+        let mut departures = departures.filter(|departure| departure.side == side);
+        if told && side != Side::Above {
+            return;
+        }
+        let listed = departures.by_ref().take(LISTED_MAX);
+        self.why
+            .extend(listed.map(|d| format!("{}, wanted: {} ({})", d.found, d.wanted, d.source)));
+        let more = departures.count();
+        if more > 0 {
+            self.why.push(format!("and {more} more"));
+        }
+        if side == Side::Above && self.next.is_none() {
+            self.next = Some("roll back, or renew the baseline".into());
+        }
+    }
+}
