@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 fn package(purl: &str) -> Package {
-    purl::parse(purl).unwrap_or_else(|error| panic!("{purl}: {error}"))
+    purl::parse(purl).expect(purl)
 }
 
 /// Purl as Syft writes it, then ecosystem, name, version, source name and version.
