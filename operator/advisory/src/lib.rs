@@ -4,10 +4,14 @@
 //! strangers, so every parser has limits, and says which one was hit.
 
 pub mod distro;
+pub mod epss;
+pub mod kev;
 pub mod limits;
+pub mod merge;
 pub mod notice;
 pub mod osv;
 pub mod package;
 pub mod purl;
 pub mod severity;
+pub mod skipped;
 pub mod version;

@@ -133,7 +133,7 @@ pub enum VersionOrder {
 }
 
 /// One interval of affected versions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
     /// What orders its versions.
     pub order: VersionOrder,
@@ -155,7 +155,7 @@ impl Range {
 }
 
 /// How an interval of affected versions ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RangeEnd {
     /// First version that is not affected.
     Fixed(SmolStr),

@@ -1,0 +1,373 @@
+//! One weakness, one notice: documents that speak of the same thing become one, and what is known of attacks joins it.
+//!
+//! Who wins where documents disagree about one package: the distribution that ships it, then the database of its
+//! ecosystem, then whoever keeps CVE records. A lesser word about a package is never added to a greater one's.
+
+use std::collections::BTreeMap;
+
+use smol_str::SmolStr;
+
+use crate::epss::Scores;
+use crate::kev::{Catalogue, is_cve};
+use crate::notice::{Affected, KnownExploited, Notice, NoticeKind};
+use crate::version::Scheme;
+
+/// Most documents that become one weakness. The largest group in public data has about 20; more is a mistake in
+/// somebody's aliases, or an attempt to drown notices in one another.
+pub const GROUP_MAX: usize = 64;
+
+/// What merging gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Merged {
+    /// One per weakness, by id.
+    pub notices: Vec<Notice>,
+    /// The documents that stand no longer by themselves, by id.
+    pub absorbed: Vec<Absorbed>,
+    /// Groups larger than [`GROUP_MAX`], left as they were: the ids of each.
+    pub refused: Vec<Vec<SmolStr>>,
+}
+
+/// A document that became part of another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Absorbed {
+    /// Its id.
+    pub id: SmolStr,
+    /// The notice that stands for it.
+    pub into: SmolStr,
+}
+
+/// Whose word a document is. Lower counts more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Authority {
+    /// A distribution's erratum: a patch with a name.
+    Erratum,
+    /// A distribution's record of one CVE.
+    Distribution,
+    /// A database of an ecosystem: GHSA, PYSEC, RUSTSEC, BIT.
+    Ecosystem,
+    /// A CVE record.
+    Cve,
+}
+
+impl Authority {
+    fn of(notice: &Notice) -> Self {
+        let distribution = notice.affected.iter().any(|affected| {
+            matches!(
+                Scheme::of(&affected.ecosystem),
+                Some(Scheme::Dpkg | Scheme::Rpm | Scheme::Apk)
+            )
+        });
+        match (distribution, cve_in(&notice.id)) {
+            (true, None) => Self::Erratum,
+            (true, Some(_)) => Self::Distribution,
+            (false, _) if notice.id.starts_with("CVE-") => Self::Cve,
+            (false, _) => Self::Ecosystem,
+        }
+    }
+
+    /// Whether the two speak with the same voice about a package.
+    fn class(self) -> u8 {
+        match self {
+            Self::Erratum | Self::Distribution => 0,
+            Self::Ecosystem => 1,
+            Self::Cve => 2,
+        }
+    }
+}
+
+/// The CVE that an id names: itself, or `CVE-2026-31337` of `DEBIAN-CVE-2026-31337`.
+fn cve_in(id: &str) -> Option<&str> {
+    let from = id.find("CVE-")?;
+    let cve = id.get(from..)?;
+    (is_cve(cve) && (from == 0 || id[..from].ends_with('-'))).then_some(cve)
+}
+
+/// Makes one notice of all that speak of one weakness.
+///
+/// First by name: the same id, or an alias in common (transitively). An erratum that names several CVEs as its aliases
+/// is a bundle, not the same as each of them, and groups by its id alone. Then by content: what a lesser document says
+/// of a package word for word as an erratum that names its CVE says it, goes into that erratum. Withdrawn notices take
+/// no part and stay.
+pub fn merge(notices: Vec<Notice>) -> Merged {
+    let mut merged = Merged::default();
+    let (withdrawn, standing): (Vec<_>, Vec<_>) = notices
+        .into_iter()
+        .partition(|notice| notice.withdrawn.is_some());
+    for group in groups(standing) {
+        if group.len() > GROUP_MAX {
+            merged
+                .refused
+                .push(group.iter().map(|notice| notice.id.clone()).collect());
+            merged.notices.extend(group);
+        } else {
+            merged.notices.extend(fold(group, &mut merged.absorbed));
+        }
+    }
+    absorb_into_errata(&mut merged);
+    merged.notices.extend(withdrawn);
+    merged.notices.sort_by(|a, b| a.id.cmp(&b.id));
+    merged.absorbed.sort();
+    merged.absorbed.dedup();
+    merged
+}
+
+/// The notices in groups of one weakness each, in the order of their first members.
+fn groups(notices: Vec<Notice>) -> Vec<Vec<Notice>> {
+    let mut parents: Vec<usize> = (0..notices.len()).collect();
+    let mut first_with: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, notice) in notices.iter().enumerate() {
+        for name in names(notice) {
+            let first = *first_with.entry(name).or_insert(position);
+            let (a, b) = (root(&mut parents, first), root(&mut parents, position));
+            parents[a.max(b)] = a.min(b);
+        }
+    }
+    let roots: Vec<usize> = (0..notices.len())
+        .map(|position| root(&mut parents, position))
+        .collect();
+    let mut groups: BTreeMap<usize, Vec<Notice>> = BTreeMap::new();
+    for (root, notice) in roots.into_iter().zip(notices) {
+        groups.entry(root).or_default().push(notice);
+    }
+    groups.into_values().collect()
+}
+
+/// Under what names a notice is the same as another that has one of them.
+fn names(notice: &Notice) -> impl Iterator<Item = &str> {
+    let own = cve_in(&notice.id);
+    let cves = notice.aliases.iter().filter(|alias| is_cve(alias)).count();
+    let bundle = cves > 1;
+    let aliases = notice.aliases.iter().map(SmolStr::as_str);
+    std::iter::once(notice.id.as_str())
+        .chain(own)
+        .chain(aliases.filter(move |_| !bundle))
+}
+
+fn root(parents: &mut [usize], of: usize) -> usize {
+    let mut at = of;
+    while parents[at] != at {
+        parents[at] = parents[parents[at]];
+        at = parents[at];
+    }
+    at
+}
+
+/// One notice of a group: that of the greatest authority, with what the others add.
+fn fold(mut group: Vec<Notice>, absorbed: &mut Vec<Absorbed>) -> Option<Notice> {
+    group.sort_by(|a, b| (Authority::of(a), &a.id).cmp(&(Authority::of(b), &b.id)));
+    let mut rest = group.into_iter();
+    let mut kept = rest.next()?;
+    let mut class = Authority::of(&kept).class();
+    let mut packages = Packages::of(std::mem::take(&mut kept.affected));
+    for other in rest {
+        let other_class = Authority::of(&other).class();
+        if other_class != class {
+            class = other_class;
+            packages.settle();
+        }
+        add(&mut kept, &other);
+        if other.id != kept.id {
+            absorbed.push(Absorbed {
+                id: other.id,
+                into: kept.id.clone(),
+            });
+        }
+        for affected in other.affected {
+            packages.add(affected);
+        }
+    }
+    kept.affected = packages.all;
+    let id = kept.id.clone();
+    normalise(&mut kept.aliases, &id);
+    normalise(&mut kept.related, &id);
+    kept.related
+        .retain(|related| !kept.aliases.contains(related));
+    Some(kept)
+}
+
+fn package(affected: &Affected) -> (SmolStr, SmolStr) {
+    (affected.ecosystem.clone(), affected.name.clone())
+}
+
+fn normalise(ids: &mut Vec<SmolStr>, own: &SmolStr) {
+    ids.retain(|id| id != own);
+    ids.sort_by(|a, b| (!is_cve(a), a).cmp(&(!is_cve(b), b)));
+    ids.dedup();
+}
+
+fn add(kept: &mut Notice, other: &Notice) {
+    kept.aliases.push(other.id.clone());
+    kept.aliases.extend_from_slice(&other.aliases);
+    kept.related.extend_from_slice(&other.related);
+    extend_new(&mut kept.severity, &other.severity);
+    kept.rated = kept.rated.or(other.rated);
+    if other.kind == NoticeKind::Security {
+        kept.kind = NoticeKind::Security;
+    }
+    kept.exploitation.epss = greater(kept.exploitation.epss, other.exploitation.epss);
+    if let Some(known) = &other.exploitation.known_exploited {
+        join_known(&mut kept.exploitation.known_exploited, known);
+    }
+    kept.patch.reboot |= other.patch.reboot;
+    extend_new(&mut kept.patch.restart, &other.patch.restart);
+    kept.patch.uninstallable = kept.patch.uninstallable.or(other.patch.uninstallable);
+    extend_new(&mut kept.patch.requires, &other.patch.requires);
+    extend_new(&mut kept.patch.supersedes, &other.patch.supersedes);
+    extend_new(&mut kept.patch.conflicts, &other.patch.conflicts);
+    extend_new(&mut kept.mitigations, &other.mitigations);
+    kept.published = [kept.published, other.published]
+        .into_iter()
+        .flatten()
+        .min();
+    kept.modified = kept.modified.max(other.modified);
+}
+
+/// The affected packages of a group, each once.
+struct Packages {
+    all: Vec<Affected>,
+    positions: BTreeMap<(SmolStr, SmolStr), usize>,
+    /// Of how many a greater authority has spoken.
+    settled: usize,
+}
+
+impl Packages {
+    fn of(affected: Vec<Affected>) -> Self {
+        let mut packages = Self {
+            all: Vec::with_capacity(affected.len()),
+            positions: BTreeMap::new(),
+            settled: 0,
+        };
+        for entry in affected {
+            packages.add(entry);
+        }
+        packages
+    }
+
+    /// From here on a lesser authority speaks.
+    fn settle(&mut self) {
+        self.settled = self.all.len();
+    }
+
+    fn add(&mut self, more: Affected) {
+        let next = self.all.len();
+        let position = *self.positions.entry(package(&more)).or_insert(next);
+        if position == next {
+            self.all.push(more);
+        } else if position >= self.settled {
+            let have = &mut self.all[position];
+            have.ranges.extend(more.ranges);
+            have.ranges.sort();
+            have.ranges.dedup();
+            have.versions.extend(more.versions);
+            have.versions.sort();
+            have.versions.dedup();
+            extend_new(&mut have.severity, &more.severity);
+            have.commit_ranges = have.commit_ranges.max(more.commit_ranges);
+        }
+    }
+}
+
+/// For short lists only: each element is compared with every other.
+fn extend_new<T: Clone + PartialEq>(all: &mut Vec<T>, more: &[T]) {
+    for element in more {
+        if !all.contains(element) {
+            all.push(element.clone());
+        }
+    }
+}
+
+/// Takes out of lesser documents what an erratum that names their CVE says word for word.
+fn absorb_into_errata(merged: &mut Merged) {
+    let mut errata: BTreeMap<(SmolStr, SmolStr), Vec<usize>> = BTreeMap::new();
+    for (position, notice) in merged.notices.iter().enumerate() {
+        if Authority::of(notice) == Authority::Erratum {
+            for affected in &notice.affected {
+                errata.entry(package(affected)).or_default().push(position);
+            }
+        }
+    }
+    let mut taken: Vec<(usize, usize)> = Vec::new();
+    for (position, notice) in merged.notices.iter().enumerate() {
+        let Some(cve) = cve_in(&notice.id) else {
+            continue;
+        };
+        let covers = |affected: &Affected| {
+            errata
+                .get(&package(affected))?
+                .iter()
+                .copied()
+                .find(|&erratum| {
+                    let erratum = &merged.notices[erratum];
+                    erratum.cves().any(|named| named == cve)
+                        && erratum.affected.iter().any(|its| {
+                            package(its) == package(affected) && its.ranges == affected.ranges
+                        })
+                })
+        };
+        let covered: Option<Vec<usize>> = notice.affected.iter().map(covers).collect();
+        // Only where nothing is left is the document gone: half a document would be a new one, of nobody's making.
+        if let Some(&erratum) = covered.as_ref().and_then(|covered| covered.first()) {
+            taken.push((position, erratum));
+        }
+    }
+    for &(position, erratum) in &taken {
+        let lesser = merged.notices[position].clone();
+        let kept = &mut merged.notices[erratum];
+        extend_new(&mut kept.severity, &lesser.severity);
+        kept.exploitation.epss = greater(kept.exploitation.epss, lesser.exploitation.epss);
+        if let Some(known) = &lesser.exploitation.known_exploited {
+            join_known(&mut kept.exploitation.known_exploited, known);
+        }
+        merged.absorbed.push(Absorbed {
+            id: lesser.id,
+            into: kept.id.clone(),
+        });
+    }
+    let mut taken = taken.into_iter().map(|(position, _)| position).peekable();
+    let mut position = 0;
+    merged.notices.retain(|_| {
+        let keep = taken.next_if_eq(&position).is_none();
+        position += 1;
+        keep
+    });
+}
+
+/// Joins what is known of attacks by every CVE that a notice stands for: the earliest listing and due date, ransomware
+/// if any says so, the highest probability.
+///
+/// A distribution's `related` are the CVEs that its erratum fixes; elsewhere they are neighbours only, and do not count.
+pub fn join_exploitation(notices: &mut [Notice], kev: &Catalogue, epss: &Scores) {
+    for notice in notices {
+        let distribution = Authority::of(notice).class() == 0;
+        let cves: Vec<SmolStr> = notice
+            .cves()
+            .filter(|cve| distribution || !notice.related.contains(cve))
+            .cloned()
+            .collect();
+        for cve in &cves {
+            if let Some(known) = kev.entries.get(cve) {
+                join_known(&mut notice.exploitation.known_exploited, known);
+            }
+            let score = epss.scores.get(cve).copied();
+            notice.exploitation.epss = greater(notice.exploitation.epss, score);
+        }
+    }
+}
+
+fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+fn join_known(have: &mut Option<KnownExploited>, more: &KnownExploited) {
+    match have {
+        Some(have) => {
+            have.since = have.since.min(more.since);
+            have.due = [have.due, more.due].into_iter().flatten().min();
+            have.ransomware |= more.ransomware;
+        }
+        None => *have = Some(more.clone()),
+    }
+}
