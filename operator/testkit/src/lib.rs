@@ -11,8 +11,10 @@
 mod baseline;
 mod drive;
 pub mod feed;
+pub mod hosts;
 mod image;
 mod matcher;
+pub mod naive;
 mod node;
 mod not_run;
 mod notice;

@@ -12,10 +12,10 @@ const GROUP: [(usize, usize); 9] = [
     (250, 2),
     (500, 4),
     (750, 10),
-    (900, 32),
-    (950, 75),
-    (990, 220),
-    (1_000, 516),
+    (900, 28),
+    (950, 56),
+    (990, 130),
+    (1_000, 300),
 ];
 /// Percentage of errata that are the first of their source; the others go to a source that has had some. Gives about
 /// as many distinct packages as the real data (10,500).
@@ -35,14 +35,16 @@ struct Source {
 }
 
 impl Source {
-    fn new(random: &mut Random) -> Self {
+    fn new(random: &mut Random, number: usize) -> Self {
         let name = format!("{}-{}", random.name(), random.below(1_000));
         let release = match random.below(100) {
             0..57 => RELEASES[0],
             57..91 => RELEASES[1],
             _ => RELEASES[2],
         };
-        let packages = (0..random.from_percentiles(&GROUP))
+        // Spread evenly, not drawn: a few large groups more or less would change the size of everything.
+        let size = Random::at_thousandth(number * 618 % 1_000, &GROUP);
+        let packages = (0..size)
             .map(|part| match SUFFIXES.get(part) {
                 Some(suffix) => format!("{name}{suffix}"),
                 None => format!("{name}-plugin-{part}"),
@@ -95,17 +97,15 @@ impl Source {
 pub(super) fn documents(seed: u64, count: usize) -> Vec<(String, Vec<u8>)> {
     let mut random = Random::new(seed ^ 0xA1_3A);
     let mut sources: Vec<Source> = Vec::new();
-    // One entry for every erratum of a source: who has had many gets more, as in life.
-    let mut drawn: Vec<usize> = Vec::new();
     let mut documents = Vec::with_capacity(count);
     for number in 0..count {
-        let source = if drawn.is_empty() || random.chance(FIRST_OF_SOURCE_PERCENT) {
-            sources.push(Source::new(&mut random));
+        let source = if sources.is_empty() || random.chance(FIRST_OF_SOURCE_PERCENT) {
+            let source = Source::new(&mut random, sources.len());
+            sources.push(source);
             sources.len() - 1
         } else {
-            *random.pick(&drawn)
+            random.below(sources.len())
         };
-        drawn.push(source);
         // Every 150th erratum goes out under the id of the one before, as those for several releases do.
         let serial = if number % 150 == 149 {
             number - 1

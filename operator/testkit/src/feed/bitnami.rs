@@ -36,7 +36,7 @@ pub(super) fn documents(seed: u64, count: usize) -> Vec<(String, Vec<u8>)> {
 fn document(random: &mut Random, name: &str, number: usize) -> (String, Vec<u8>) {
     let cve = cve(number);
     let id = cve.replace("CVE", &format!("BIT-{name}"));
-    let pairs = random.from_percentiles(&PAIRS);
+    let pairs = random.from_thousandths(&PAIRS);
     let mut events = Vec::with_capacity(2 * pairs);
     let mut major = random.below(4);
     for pair in 0..pairs {

@@ -35,9 +35,14 @@ impl Random {
         &list[self.below(list.len())]
     }
 
-    /// A number from a distribution that is given by its value at some percentiles, linear in between.
-    pub fn from_percentiles(&mut self, points: &[(usize, usize)]) -> usize {
+    /// A number from a distribution that is given by its value at some thousandths, linear in between.
+    pub fn from_thousandths(&mut self, points: &[(usize, usize)]) -> usize {
         let at = self.below(1_000);
+        Self::at_thousandth(at, points)
+    }
+
+    /// The value of a distribution at a thousandth.
+    pub fn at_thousandth(at: usize, points: &[(usize, usize)]) -> usize {
         for pair in points.windows(2) {
             let ((from, low), (until, high)) = (pair[0], pair[1]);
             if at < until {

@@ -1,0 +1,225 @@
+//! Under which names and versions an installed package is looked up: the one place that knows what each ecosystem's
+//! notices mean by a package's name.
+
+use std::borrow::Cow;
+
+use smol_str::SmolStr;
+
+use crate::package::Package;
+use crate::version::Scheme;
+
+/// What the notices of an ecosystem name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// The source package; its binaries follow it, at the source's version.
+    Source,
+    /// The package as it is installed.
+    Installed,
+    /// Sometimes this, sometimes that (or not known): both are looked up.
+    Either,
+}
+
+impl Naming {
+    fn of(ecosystem: &str) -> Self {
+        match base(ecosystem) {
+            // OSV: "Debian, Ubuntu: the name is the name of the source package".
+            "Debian" | "Ubuntu" | "Echo" => Self::Source,
+            "AlmaLinux" | "Red Hat" => Self::Installed,
+            _ => match Scheme::of(ecosystem) {
+                // SUSE and Rocky name sources, others binaries; Alpine names sources, Wolfi both.
+                Some(Scheme::Rpm | Scheme::Apk) => Self::Either,
+                _ => Self::Installed,
+            },
+        }
+    }
+}
+
+/// A name and the version to compare with what notices say of that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lookup<'a> {
+    pub name: Cow<'a, str>,
+    pub version: Cow<'a, str>,
+}
+
+/// The ecosystem without its release: `Debian` of `Debian:12`.
+pub(super) fn base(ecosystem: &str) -> &str {
+    ecosystem.split(':').next().unwrap_or_default()
+}
+
+/// What a package is looked up by: one name, or two where notices may name either.
+pub(super) fn lookups(package: &Package) -> impl Iterator<Item = Lookup<'_>> {
+    let installed = || Lookup {
+        name: canonical_name(&package.ecosystem, &package.name),
+        version: Cow::Borrowed(package.version.as_str()),
+    };
+    let (first, second) = match (Naming::of(&package.ecosystem), &package.source) {
+        (Naming::Installed, _) | (_, None) => (installed(), None),
+        (Naming::Source, Some(source)) => (from_source(package, source), None),
+        (Naming::Either, Some(source)) => {
+            let second = (source.0 != package.name).then(|| from_source(package, source));
+            (installed(), second)
+        }
+    };
+    std::iter::once(first).chain(second)
+}
+
+fn from_source<'a>(package: &'a Package, source: &'a (SmolStr, SmolStr)) -> Lookup<'a> {
+    let (name, version) = source;
+    if let Some(unsigned) = unsigned(name, version) {
+        return unsigned;
+    }
+    // The name of a source RPM has no epoch; the binary's version has, and is the same but for it.
+    let version = if Scheme::of(&package.ecosystem) == Some(Scheme::Rpm) && !version.contains(':') {
+        &package.version
+    } else {
+        version
+    };
+    Lookup {
+        name: Cow::Borrowed(name.as_str()),
+        version: Cow::Borrowed(version.as_str()),
+    }
+}
+
+/// Kernel and boot loader are built once and signed in a second source package, whose version is made from the first's;
+/// notices name the first. Debian: `linux-signed-amd64` `6.1.128+1` is `linux` `6.1.128-1`, `grub-efi-amd64-signed`
+/// `1+2.06+13+deb12u1` is `grub2` `2.06-13+deb12u1`. Ubuntu: `linux-signed-hwe-6.8` is `linux-hwe-6.8`, same version.
+fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
+    let lookup = |name: Cow<'a, str>, version: Cow<'a, str>| Some(Lookup { name, version });
+    match name {
+        "linux-signed-amd64" | "linux-signed-arm64" | "linux-signed-i386" => {
+            let (upstream, build) = version.rsplit_once('+')?;
+            lookup("linux".into(), format!("{upstream}-{build}").into())
+        }
+        "grub-efi-amd64-signed" | "grub-efi-arm64-signed" | "grub-efi-ia32-signed" => {
+            let (upstream, build) = version.strip_prefix("1+")?.split_once('+')?;
+            lookup("grub2".into(), format!("{upstream}-{build}").into())
+        }
+        "linux-signed" => lookup("linux".into(), version.into()),
+        _ => {
+            let flavour = name.strip_prefix("linux-signed-")?;
+            lookup(format!("linux-{flavour}").into(), version.into())
+        }
+    }
+}
+
+/// The one spelling of a name, where an ecosystem allows several: PyPI (PEP 503), and those without case.
+pub(super) fn canonical_name<'a>(ecosystem: &str, name: &'a str) -> Cow<'a, str> {
+    match base(ecosystem) {
+        "PyPI" => python_name(name),
+        "GitHub Actions" | "NuGet" | "Packagist" | "VSCode"
+            if name.bytes().any(|byte| byte.is_ascii_uppercase()) =>
+        {
+            Cow::Owned(name.to_ascii_lowercase())
+        }
+        _ => Cow::Borrowed(name),
+    }
+}
+
+fn python_name(name: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if name.bytes().all(is_plain) {
+        return Cow::Borrowed(name);
+    }
+    let mut canonical = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if matches!(letter, '-' | '_' | '.') {
+            if !canonical.ends_with('-') {
+                canonical.push('-');
+            }
+        } else {
+            canonical.push(letter.to_ascii_lowercase());
+        }
+    }
+    Cow::Owned(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looked_up(
+        ecosystem: &str,
+        name: &str,
+        version: &str,
+        source: Option<(&str, &str)>,
+    ) -> Vec<String> {
+        let package = Package {
+            ecosystem: ecosystem.into(),
+            name: name.into(),
+            version: version.into(),
+            arch: "amd64".into(),
+            distro: SmolStr::default(),
+            source: source.map(|(name, version)| (name.into(), version.into())),
+        };
+        lookups(&package)
+            .map(|lookup| format!("{} {}", lookup.name, lookup.version))
+            .collect()
+    }
+
+    #[test]
+    fn a_debian_package_is_looked_up_by_its_source_at_the_sources_version() {
+        assert_eq!(
+            looked_up(
+                "Debian:12",
+                "libgcc-s1",
+                "12.2.0-14",
+                Some(("gcc-12", "12.2.0-14+x"))
+            ),
+            ["gcc-12 12.2.0-14+x"]
+        );
+        assert_eq!(
+            looked_up("Debian:12", "bash", "5.2.15-2", None),
+            ["bash 5.2.15-2"]
+        );
+    }
+
+    #[test]
+    fn an_rpm_is_looked_up_by_its_own_name_and_where_sources_are_named_by_both() {
+        let source = Some(("openssl", "3.0.7-27.el9"));
+        assert_eq!(
+            looked_up("AlmaLinux:9", "openssl-libs", "1:3.0.7-27.el9", source),
+            ["openssl-libs 1:3.0.7-27.el9"]
+        );
+        assert_eq!(
+            looked_up("Rocky Linux:9", "openssl-libs", "1:3.0.7-27.el9", source),
+            ["openssl-libs 1:3.0.7-27.el9", "openssl 1:3.0.7-27.el9"],
+            "the source RPM's name has no epoch"
+        );
+    }
+
+    #[test]
+    fn what_is_signed_is_the_source_that_notices_name() {
+        let signed = |ecosystem: &str, name: &str, version: &str| {
+            looked_up(ecosystem, "x", "1", Some((name, version))).remove(0)
+        };
+        assert_eq!(
+            signed("Debian:12", "linux-signed-amd64", "6.1.128+1"),
+            "linux 6.1.128-1"
+        );
+        assert_eq!(
+            signed("Debian:12", "grub-efi-amd64-signed", "1+2.06+13+deb12u1"),
+            "grub2 2.06-13+deb12u1"
+        );
+        assert_eq!(
+            signed(
+                "Ubuntu:22.04",
+                "linux-signed-hwe-6.8",
+                "6.8.0-40.40~22.04.3"
+            ),
+            "linux-hwe-6.8 6.8.0-40.40~22.04.3"
+        );
+    }
+
+    #[test]
+    fn names_without_one_spelling_get_one() {
+        assert_eq!(
+            canonical_name("PyPI", "Zope.Interface__x"),
+            "zope-interface-x"
+        );
+        assert_eq!(
+            canonical_name("NuGet", "Newtonsoft.Json"),
+            "newtonsoft.json"
+        );
+        assert_eq!(canonical_name("Debian:12", "LibX"), "LibX");
+    }
+}
