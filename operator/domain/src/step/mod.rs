@@ -4,6 +4,7 @@
 //! soak, calendar and budget allow; the first of these that does not is the rollout's hold.
 
 mod image;
+pub(crate) mod layout;
 mod node;
 pub mod proof;
 mod stage;

@@ -1,0 +1,577 @@
+//! When a change would be done everywhere, and what it would disturb.
+//!
+//! List scheduling by an event queue: the systems of each stage, in the order in which `step` takes them, over the slots of its
+//! budget, through windows, freezes and reboot windows, then the soak. It assumes that nothing fails, that gates pass, and that
+//! steps take what [`Durations`] says on average. Systems that cannot be reached now are named and left out.
+
+mod schedule;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use smol_str::SmolStr;
+
+use crate::{
+    approval,
+    assess::Assessment,
+    calendar::{Calendar, Purpose},
+    durations::{Durations, Load},
+    node::{Node, Resolved, Step},
+    plan::{Plan, RebootPolicy, Stage},
+    request::{ChangeRequest, Cursor, Handle, Phase, Rollout},
+    safety::Safety,
+    step::layout::{Layout, Place, Reach, layout},
+    units::{Name, Uid, after},
+    workload::Workload,
+    world::World,
+};
+use schedule::{Busy, Doors, Gatekeeper, Job, Run, run};
+
+/// When a change would be done everywhere, and what it would disturb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// When the first system is taken; none: nothing is left to take, or nothing ever can be.
+    pub start: Option<Timestamp>,
+    /// When the last system that can be reached is proven; none: never, see `never`.
+    pub finish: Option<Timestamp>,
+    /// Why some systems would never be done.
+    pub never: Option<String>,
+    /// The deadline.
+    pub due: Option<Timestamp>,
+    /// Whether every system that can be reached is done by then; so if there is no deadline.
+    pub meets_due: bool,
+    /// From the finish to the deadline; negative: too late by so much.
+    pub margin: Option<SignedDuration>,
+    /// What takes most of the time, in words: `maxUnavailable 2 in ring-1`, `window tuesday-night`, `soak of canary`.
+    pub limited_by: String,
+    /// By stage.
+    pub stages: Vec<StageForecast>,
+    /// Nodes that are cordoned and drained.
+    pub nodes: u32,
+    /// Workloads that move.
+    pub workloads: u32,
+    /// Pods that move, counted once for each drain.
+    pub pods_moved: u64,
+    /// Nodes that reboot.
+    pub reboots: u32,
+    /// Bytes to download, all nodes together.
+    pub download_bytes: u64,
+    /// Systems that cannot be reached now, sorted.
+    pub away: Vec<Name>,
+}
+
+/// One stage of a forecast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageForecast {
+    /// Its name.
+    pub name: SmolStr,
+    /// Systems that are left to do in it.
+    pub systems: u32,
+    /// Slots: how many at once, those that others hold subtracted. With `perZone`, of the zone that has fewest.
+    pub slots: u32,
+    /// When the first system is taken.
+    pub start: Option<Timestamp>,
+    /// When the last system is done.
+    pub done: Option<Timestamp>,
+    /// When its soak is through, and the next stage begins.
+    pub through: Option<Timestamp>,
+}
+
+/// What a forecast assumes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Assume {
+    /// When people agree, if they have not yet; none: now.
+    pub approved: Option<Timestamp>,
+    /// How long things take.
+    pub durations: Durations,
+}
+
+/// Forecasts the execution of a request, begun or not.
+pub fn forecast(
+    world: &World,
+    assessment: &Assessment,
+    request: &ChangeRequest,
+    assume: &Assume,
+) -> Forecast {
+    let rollout = world
+        .rollouts
+        .get(&request.name)
+        .filter(|rollout| rollout.request.1 == request.uid)
+        .cloned()
+        .unwrap_or_else(|| not_begun(world, request));
+    let refused = |never: String| Forecast {
+        never: Some(never),
+        due: request.due,
+        ..Forecast::default()
+    };
+    let Some(layout) = layout(world, assessment, &rollout) else {
+        return refused("the request is not there".into());
+    };
+    let calendar = match Calendar::of(&request.plan.windows) {
+        Ok(calendar) => calendar,
+        Err(error) => return refused(error.to_string()),
+    };
+    let (from, waits_for_approval) = released(world, request, assume);
+    Forecaster {
+        world,
+        request,
+        plan: &request.plan,
+        rollout: &rollout,
+        calendar: &calendar,
+        durations: &assume.durations,
+        unavailable: unavailable(world, &layout),
+        layout,
+        causes: Causes::from([("approval".to_owned(), waits_for_approval)]),
+    }
+    .forecast(from)
+}
+
+fn not_begun(world: &World, request: &ChangeRequest) -> Rollout {
+    Rollout {
+        name: request.name.clone(),
+        uid: Uid::default(),
+        request: (request.name.clone(), request.uid.clone()),
+        digest: request.digest.clone(),
+        handle: Handle::default(),
+        cursor: Cursor {
+            stage: 0,
+            stage_since: world.now,
+            stage_done: None,
+            started: None,
+            finished: None,
+            ended: None,
+        },
+    }
+}
+
+/// From when on people, or the soak of a standard change, let it run; and how long that is waited for.
+fn released(
+    world: &World,
+    request: &ChangeRequest,
+    assume: &Assume,
+) -> (Timestamp, SignedDuration) {
+    let tally = approval::count(world, request);
+    let begun = matches!(
+        request.phase,
+        Phase::Running | Phase::Verifying | Phase::Watching
+    );
+    let from = if begun || tally.approved {
+        world.now
+    } else {
+        let assumed = assume
+            .approved
+            .filter(|_| !request.plan.needs.roles.is_empty());
+        assumed
+            .or(tally.standard_at)
+            .map_or(world.now, |at| at.max(world.now))
+    };
+    (from, from.duration_since(world.now))
+}
+
+/// Why each node of the pool that this rollout does not work on gives no service.
+fn unavailable<'w>(world: &'w World, layout: &Layout<'w>) -> BTreeMap<&'w Name, String> {
+    let safety = Safety::of(world);
+    let mut unavailable: BTreeMap<&Name, String> = layout
+        .pool
+        .iter()
+        .filter_map(|node| {
+            let why = safety.why_unavailable(&node.name)?;
+            Some((&node.name, why.to_owned()))
+        })
+        .collect();
+    for place in layout.nodes.iter().flatten() {
+        if place.reach == Reach::Active {
+            unavailable.remove(&place.node.name);
+        }
+    }
+    unavailable
+}
+
+/// How long each cause holds the whole change up.
+type Causes = BTreeMap<String, SignedDuration>;
+
+struct Forecaster<'a> {
+    world: &'a World,
+    request: &'a ChangeRequest,
+    plan: &'a Plan,
+    rollout: &'a Rollout,
+    calendar: &'a Calendar,
+    durations: &'a Durations,
+    unavailable: BTreeMap<&'a Name, String>,
+    layout: Layout<'a>,
+    causes: Causes,
+}
+
+impl Forecaster<'_> {
+    fn forecast(mut self, from: Timestamp) -> Forecast {
+        let mut forecast = Forecast {
+            due: self.request.due,
+            ..Forecast::default()
+        };
+        let execution = &self.plan.execution;
+        let mut doors = Doors {
+            install: Gatekeeper::new(self.calendar, Purpose::Install, execution.node_time_max),
+            reboot: Gatekeeper::new(self.calendar, Purpose::Reboot, execution.reboot.timeout),
+        };
+        let mut now = from;
+        for (index, stage) in self.plan.stages.iter().enumerate() {
+            self.disturbs(index, &mut forecast);
+            if index < self.rollout.cursor.stage {
+                continue;
+            }
+            let found = self.stage(index, stage, now, &mut doors);
+            forecast.start = earlier(forecast.start, found.start);
+            if let Some(why) = &found.never {
+                forecast
+                    .never
+                    .get_or_insert_with(|| format!("{}: {why}", stage.name));
+            }
+            forecast.finish = forecast.finish.max(found.row.done);
+            let through = found.row.through;
+            forecast.stages.push(found.row);
+            match through {
+                Some(through) => now = through,
+                None => break,
+            }
+        }
+        self.conclude(forecast, from)
+    }
+
+    fn conclude(&self, mut forecast: Forecast, from: Timestamp) -> Forecast {
+        forecast.away.sort();
+        if forecast.never.is_some() {
+            forecast.finish = None;
+        } else {
+            forecast.finish = forecast.finish.or(Some(from));
+        }
+        forecast.margin = forecast
+            .due
+            .and_then(|due| Some(due.duration_since(forecast.finish?)));
+        forecast.meets_due =
+            forecast.never.is_none() && forecast.margin.is_none_or(|margin| !margin.is_negative());
+        forecast.limited_by = match &forecast.never {
+            Some(why) => why.clone(),
+            None => limit(&self.causes),
+        };
+        forecast
+    }
+
+    /// Adds what a stage would disturb.
+    fn disturbs(&self, index: usize, forecast: &mut Forecast) {
+        for place in &self.layout.nodes[index] {
+            if place.reach == Reach::Away {
+                forecast.away.push(place.node.name.clone());
+                continue;
+            }
+            let resolved = self.resolved(place);
+            let reboots = self.reboots(resolved);
+            forecast.nodes += 1;
+            forecast.reboots += u32::from(reboots);
+            forecast.pods_moved += u64::from(place.node.pods.movable);
+            forecast.download_bytes += resolved.map_or(0, |resolved| resolved.download_bytes);
+        }
+        let workloads = &self.layout.workloads[index];
+        forecast.workloads += u32::try_from(workloads.len()).unwrap_or(u32::MAX);
+    }
+
+    fn resolved<'p>(&self, place: &Place<'p>) -> Option<&'p Resolved> {
+        let inventory = place.node.report.latest()?;
+        inventory
+            .transactions
+            .iter()
+            .find(|resolved| resolved.transaction == *place.transaction)
+    }
+
+    fn reboots(&self, resolved: Option<&Resolved>) -> bool {
+        match self.plan.execution.reboot.policy {
+            RebootPolicy::Always => true,
+            RebootPolicy::Never => false,
+            RebootPolicy::AsNeeded => resolved.is_some_and(|resolved| resolved.reboot),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        index: usize,
+        stage: &Stage,
+        now: Timestamp,
+        doors: &mut Doors<'_>,
+    ) -> Found {
+        let cursor = &self.rollout.cursor;
+        let mut lots = self.lots(index, stage);
+        let systems: usize = lots.iter().map(|lot| lot.jobs.len() + lot.busy.len()).sum();
+        let mut found = Found {
+            start: None,
+            never: None,
+            row: StageForecast {
+                name: stage.name.clone(),
+                systems: u32::try_from(systems).unwrap_or(u32::MAX),
+                slots: u32::try_from(lots.iter().map(|lot| lot.slots).min().unwrap_or(0))
+                    .unwrap_or(u32::MAX),
+                start: None,
+                done: None,
+                through: None,
+            },
+        };
+        let mut at = now;
+        let mut busiest = SignedDuration::ZERO;
+        for lot in &mut lots {
+            let run = run(&lot.jobs, &lot.busy, lot.slots, at, doors);
+            let waited: SignedDuration = run.waited.values().sum();
+            self.count(&run);
+            let last = run.last.unwrap_or(at);
+            busiest += last.duration_since(at) - waited;
+            found.start = earlier(found.start, run.first);
+            at = at.max(last);
+            if run.never.is_some() {
+                found.never = run.never.map(|why| why + &lot.held);
+                return found;
+            }
+        }
+        self.blame(stage, &lots, systems, busiest);
+        found.row.start = found.start;
+        found.row.done = (systems > 0).then_some(at);
+        // A soak that has begun counts from its own beginning.
+        let soaks_from = match cursor.stage_done {
+            Some(done) if index == cursor.stage && systems == 0 => done,
+            Some(_) | None => at,
+        };
+        let soaked = after(soaks_from, self.soak(stage)).max(at);
+        if index + 1 < self.plan.stages.len() {
+            *self
+                .causes
+                .entry(format!("soak of {}", stage.name))
+                .or_default() += soaked.duration_since(at);
+        }
+        found.row.through = Some(soaked);
+        found
+    }
+
+    fn soak(&self, stage: &Stage) -> SignedDuration {
+        let promoted = self.rollout.handle.promote_through.as_ref() == Some(&stage.name);
+        if promoted || stage.soak.is_zero() {
+            return SignedDuration::ZERO;
+        }
+        // At its end evidence is asked for once more.
+        stage.soak.duration() + self.gate()
+    }
+
+    fn gate(&self) -> SignedDuration {
+        if self.plan.execution.gates.is_empty() {
+            return SignedDuration::ZERO;
+        }
+        self.durations.gate.expected()
+    }
+
+    fn count(&mut self, run: &Run) {
+        for (what, waited) in &run.waited {
+            *self.causes.entry(what.clone()).or_default() += *waited;
+        }
+    }
+
+    /// Puts the time in which a stage was at work down to what bounds it.
+    fn blame(&mut self, stage: &Stage, lots: &[Lot], systems: usize, busy: SignedDuration) {
+        let slots: usize = lots.iter().map(|lot| lot.slots).max().unwrap_or(0);
+        let held = lots
+            .iter()
+            .map(|lot| lot.held.as_str())
+            .find(|held| !held.is_empty());
+        let cause = if lots.len() > 1 {
+            format!("one zone after the other in {}", stage.name)
+        } else if systems > slots {
+            format!(
+                "maxUnavailable {} in {}{}",
+                stage.max_unavailable,
+                stage.name,
+                held.unwrap_or("")
+            )
+        } else {
+            format!("the work on each system in {}", stage.name)
+        };
+        *self.causes.entry(cause).or_default() += busy;
+    }
+
+    /// What is scheduled together: the stage, or its zones one after the other.
+    fn lots(&self, index: usize, stage: &Stage) -> Vec<Lot> {
+        let earlier_stages = if index == self.rollout.cursor.stage {
+            0..=index
+        } else {
+            index..=index
+        };
+        let mut zones: BTreeMap<Option<&SmolStr>, Lot> = BTreeMap::new();
+        let places = self.layout.nodes[earlier_stages.clone()].iter().flatten();
+        for place in places.filter(|place| place.reach != Reach::Away) {
+            let zone = stage.per_zone.then_some(place.node.zone.as_ref()).flatten();
+            zones
+                .entry(zone)
+                .or_insert_with(|| self.lot(stage, zone))
+                .add(self.job(place), place.reach, self.elapsed(place));
+        }
+        let mut lots: Vec<Lot> = zones.into_values().collect();
+        let workloads = self.layout.workloads[earlier_stages].iter().flatten();
+        let mut images = Lot {
+            slots: stage
+                .max_unavailable
+                .of_as_budget(self.layout.workloads_total),
+            ..Lot::default()
+        };
+        for (workload, reach) in workloads {
+            let since = workload.task.as_ref().map(|task| task.since);
+            images.add(
+                self.image(workload),
+                *reach,
+                since.map(|at| (at, SignedDuration::ZERO)),
+            );
+        }
+        if !images.is_empty() {
+            lots.push(images);
+        }
+        lots
+    }
+
+    fn lot(&self, stage: &Stage, zone: Option<&SmolStr>) -> Lot {
+        let same = |node: &&&Node| !stage.per_zone || node.zone.as_ref() == zone;
+        let pool = || self.layout.pool.iter().filter(same);
+        let budget = stage.max_unavailable.of_as_budget(pool().count());
+        let mut holders = pool().filter_map(|node| self.unavailable.get_key_value(&node.name));
+        let held = match holders.next() {
+            None => String::new(),
+            Some((first, why)) => match holders.count() {
+                0 => format!(", of which {first} ({why}) holds one"),
+                more => format!(
+                    ", of which {first} ({why}) and {more} more hold {}",
+                    more + 1
+                ),
+            },
+        };
+        let taken = pool()
+            .filter(|node| self.unavailable.contains_key(&node.name))
+            .count();
+        Lot {
+            slots: budget.saturating_sub(taken),
+            held,
+            ..Lot::default()
+        }
+    }
+
+    fn image(&self, workload: &Workload) -> Job {
+        let moves = self
+            .durations
+            .of_workload(workload.replicas.wanted)
+            .expected();
+        Job {
+            install: moves + self.gate(),
+            ..Job::default()
+        }
+    }
+
+    fn job(&self, place: &Place<'_>) -> Job {
+        let took = |step| self.took(place, step);
+        let resolved = self.resolved(place);
+        let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
+        let reboots = self.reboots(resolved);
+        let mut install = took(Step::Drain) + took(Step::Patch) + took(Step::Verify);
+        if self.plan.execution.snapshot.is_some() {
+            install += took(Step::Snapshot);
+        }
+        if restarts && !reboots {
+            install += took(Step::Restart) + took(Step::Verify);
+        }
+        if !reboots {
+            install += self.gate();
+        }
+        let reboot = took(Step::Reboot) + took(Step::Verify) + self.gate();
+        Job {
+            install,
+            reboot: reboots.then_some(reboot),
+            reboot_alone: took(Step::Drain) + reboot,
+            control_plane: place.node.control_plane,
+            // It serves again until its reboot, and holds no slot.
+            installed: place
+                .node
+                .task
+                .as_ref()
+                .is_some_and(|task| task.step == Step::AwaitReboot),
+        }
+    }
+
+    fn took(&self, place: &Place<'_>, step: Step) -> SignedDuration {
+        let packages = self
+            .world
+            .transactions
+            .get(place.transaction)
+            .map_or(0, |transaction| transaction.changes.len());
+        let load = Load {
+            pods: place.node.pods.movable,
+            packages: u32::try_from(packages).unwrap_or(u32::MAX),
+        };
+        self.durations.of(step, load).expected()
+    }
+
+    /// When the present step of a node at work began, and what was behind it by then.
+    fn elapsed(&self, place: &Place<'_>) -> Option<(Timestamp, SignedDuration)> {
+        let task = place.node.task.as_ref()?;
+        let before = [Step::Drain, Step::Snapshot, Step::Patch, Step::Verify]
+            .into_iter()
+            .filter(|step| *step < task.step)
+            .filter(|step| *step != Step::Snapshot || self.plan.execution.snapshot.is_some())
+            .map(|step| self.took(place, step))
+            .sum();
+        Some((task.since, before))
+    }
+}
+
+struct Found {
+    start: Option<Timestamp>,
+    never: Option<String>,
+    row: StageForecast,
+}
+
+/// Systems that share slots.
+#[derive(Default)]
+struct Lot {
+    jobs: Vec<Job>,
+    busy: Vec<Busy>,
+    slots: usize,
+    /// Who else holds slots, in words.
+    held: String,
+}
+
+impl Lot {
+    fn add(&mut self, job: Job, reach: Reach, elapsed: Option<(Timestamp, SignedDuration)>) {
+        match (reach, elapsed) {
+            (Reach::Active, Some((since, before))) if !job.installed => {
+                let whole = job.install + job.reboot.unwrap_or_default();
+                let left = (whole - before).max(SignedDuration::ZERO);
+                self.busy.push(Busy {
+                    until: after(since, left),
+                    control_plane: job.control_plane,
+                });
+            }
+            (Reach::Active | Reach::Waiting, _) => self.jobs.push(job),
+            (Reach::Away, _) => {}
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.busy.is_empty()
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
+}
+
+/// The cause that takes most of the time; of equal ones the first by name.
+fn limit(causes: &Causes) -> String {
+    let mut most: Option<(&String, SignedDuration)> = None;
+    for (cause, time) in causes {
+        if !time.is_zero() && most.is_none_or(|(_, known)| *time > known) {
+            most = Some((cause, *time));
+        }
+    }
+    most.map_or_else(
+        || "nothing is left to do".into(),
+        |(cause, _)| cause.clone(),
+    )
+}
