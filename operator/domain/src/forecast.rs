@@ -5,6 +5,7 @@
 //! steps take what [`Durations`] says on average. Systems that cannot be reached now are named and left out.
 
 mod schedule;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -15,17 +16,16 @@ use crate::{
     approval,
     assess::Assessment,
     calendar::{Calendar, Purpose},
-    durations::{Durations, Load},
-    node::{Node, Resolved, Step},
-    plan::{Plan, RebootPolicy, Stage},
+    durations::Durations,
+    plan::{Plan, Stage},
     request::{ChangeRequest, Cursor, Handle, Phase, Rollout},
     safety::Safety,
-    step::layout::{Layout, Place, Reach, layout},
+    step::layout::{Layout, Reach, layout},
     units::{Name, Uid, after},
-    workload::Workload,
     world::World,
 };
-use schedule::{Busy, Doors, Gatekeeper, Job, Run, run};
+use schedule::{Doors, Gatekeeper, Run, run};
+use work::Lot;
 
 /// When a change would be done everywhere, and what it would disturb.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -256,40 +256,6 @@ impl Forecaster<'_> {
         forecast
     }
 
-    /// Adds what a stage would disturb.
-    fn disturbs(&self, index: usize, forecast: &mut Forecast) {
-        for place in &self.layout.nodes[index] {
-            if place.reach == Reach::Away {
-                forecast.away.push(place.node.name.clone());
-                continue;
-            }
-            let resolved = self.resolved(place);
-            let reboots = self.reboots(resolved);
-            forecast.nodes += 1;
-            forecast.reboots += u32::from(reboots);
-            forecast.pods_moved += u64::from(place.node.pods.movable);
-            forecast.download_bytes += resolved.map_or(0, |resolved| resolved.download_bytes);
-        }
-        let workloads = &self.layout.workloads[index];
-        forecast.workloads += u32::try_from(workloads.len()).unwrap_or(u32::MAX);
-    }
-
-    fn resolved<'p>(&self, place: &Place<'p>) -> Option<&'p Resolved> {
-        let inventory = place.node.report.latest()?;
-        inventory
-            .transactions
-            .iter()
-            .find(|resolved| resolved.transaction == *place.transaction)
-    }
-
-    fn reboots(&self, resolved: Option<&Resolved>) -> bool {
-        match self.plan.execution.reboot.policy {
-            RebootPolicy::Always => true,
-            RebootPolicy::Never => false,
-            RebootPolicy::AsNeeded => resolved.is_some_and(|resolved| resolved.reboot),
-        }
-    }
-
     fn stage(
         &mut self,
         index: usize,
@@ -390,172 +356,12 @@ impl Forecaster<'_> {
         };
         *self.causes.entry(cause).or_default() += busy;
     }
-
-    /// What is scheduled together: the stage, or its zones one after the other.
-    fn lots(&self, index: usize, stage: &Stage) -> Vec<Lot> {
-        let earlier_stages = if index == self.rollout.cursor.stage {
-            0..=index
-        } else {
-            index..=index
-        };
-        let mut zones: BTreeMap<Option<&SmolStr>, Lot> = BTreeMap::new();
-        let places = self.layout.nodes[earlier_stages.clone()].iter().flatten();
-        for place in places.filter(|place| place.reach != Reach::Away) {
-            let zone = stage.per_zone.then_some(place.node.zone.as_ref()).flatten();
-            zones
-                .entry(zone)
-                .or_insert_with(|| self.lot(stage, zone))
-                .add(self.job(place), place.reach, self.elapsed(place));
-        }
-        let mut lots: Vec<Lot> = zones.into_values().collect();
-        let workloads = self.layout.workloads[earlier_stages].iter().flatten();
-        let mut images = Lot {
-            slots: stage
-                .max_unavailable
-                .of_as_budget(self.layout.workloads_total),
-            ..Lot::default()
-        };
-        for (workload, reach) in workloads {
-            let since = workload.task.as_ref().map(|task| task.since);
-            images.add(
-                self.image(workload),
-                *reach,
-                since.map(|at| (at, SignedDuration::ZERO)),
-            );
-        }
-        if !images.is_empty() {
-            lots.push(images);
-        }
-        lots
-    }
-
-    fn lot(&self, stage: &Stage, zone: Option<&SmolStr>) -> Lot {
-        let same = |node: &&&Node| !stage.per_zone || node.zone.as_ref() == zone;
-        let pool = || self.layout.pool.iter().filter(same);
-        let budget = stage.max_unavailable.of_as_budget(pool().count());
-        let mut holders = pool().filter_map(|node| self.unavailable.get_key_value(&node.name));
-        let held = match holders.next() {
-            None => String::new(),
-            Some((first, why)) => match holders.count() {
-                0 => format!(", of which {first} ({why}) holds one"),
-                more => format!(
-                    ", of which {first} ({why}) and {more} more hold {}",
-                    more + 1
-                ),
-            },
-        };
-        let taken = pool()
-            .filter(|node| self.unavailable.contains_key(&node.name))
-            .count();
-        Lot {
-            slots: budget.saturating_sub(taken),
-            held,
-            ..Lot::default()
-        }
-    }
-
-    fn image(&self, workload: &Workload) -> Job {
-        let moves = self
-            .durations
-            .of_workload(workload.replicas.wanted)
-            .expected();
-        Job {
-            install: moves + self.gate(),
-            ..Job::default()
-        }
-    }
-
-    fn job(&self, place: &Place<'_>) -> Job {
-        let took = |step| self.took(place, step);
-        let resolved = self.resolved(place);
-        let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
-        let reboots = self.reboots(resolved);
-        let mut install = took(Step::Drain) + took(Step::Patch) + took(Step::Verify);
-        if self.plan.execution.snapshot.is_some() {
-            install += took(Step::Snapshot);
-        }
-        if restarts && !reboots {
-            install += took(Step::Restart) + took(Step::Verify);
-        }
-        if !reboots {
-            install += self.gate();
-        }
-        let reboot = took(Step::Reboot) + took(Step::Verify) + self.gate();
-        Job {
-            install,
-            reboot: reboots.then_some(reboot),
-            reboot_alone: took(Step::Drain) + reboot,
-            control_plane: place.node.control_plane,
-            // It serves again until its reboot, and holds no slot.
-            installed: place
-                .node
-                .task
-                .as_ref()
-                .is_some_and(|task| task.step == Step::AwaitReboot),
-        }
-    }
-
-    fn took(&self, place: &Place<'_>, step: Step) -> SignedDuration {
-        let packages = self
-            .world
-            .transactions
-            .get(place.transaction)
-            .map_or(0, |transaction| transaction.changes.len());
-        let load = Load {
-            pods: place.node.pods.movable,
-            packages: u32::try_from(packages).unwrap_or(u32::MAX),
-        };
-        self.durations.of(step, load).expected()
-    }
-
-    /// When the present step of a node at work began, and what was behind it by then.
-    fn elapsed(&self, place: &Place<'_>) -> Option<(Timestamp, SignedDuration)> {
-        let task = place.node.task.as_ref()?;
-        let before = [Step::Drain, Step::Snapshot, Step::Patch, Step::Verify]
-            .into_iter()
-            .filter(|step| *step < task.step)
-            .filter(|step| *step != Step::Snapshot || self.plan.execution.snapshot.is_some())
-            .map(|step| self.took(place, step))
-            .sum();
-        Some((task.since, before))
-    }
 }
 
 struct Found {
     start: Option<Timestamp>,
     never: Option<String>,
     row: StageForecast,
-}
-
-/// Systems that share slots.
-#[derive(Default)]
-struct Lot {
-    jobs: Vec<Job>,
-    busy: Vec<Busy>,
-    slots: usize,
-    /// Who else holds slots, in words.
-    held: String,
-}
-
-impl Lot {
-    fn add(&mut self, job: Job, reach: Reach, elapsed: Option<(Timestamp, SignedDuration)>) {
-        match (reach, elapsed) {
-            (Reach::Active, Some((since, before))) if !job.installed => {
-                let whole = job.install + job.reboot.unwrap_or_default();
-                let left = (whole - before).max(SignedDuration::ZERO);
-                self.busy.push(Busy {
-                    until: after(since, left),
-                    control_plane: job.control_plane,
-                });
-            }
-            (Reach::Active | Reach::Waiting, _) => self.jobs.push(job),
-            (Reach::Away, _) => {}
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.busy.is_empty()
-    }
 }
 
 fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
