@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use smol_str::SmolStr;
+
 use crate::{
     package::{Installed, PACKAGES_MAX},
     root::{ReadError, Root},
@@ -142,9 +144,21 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
             .number("Installed-Size")
             .unwrap_or(0)
             .saturating_mul(1024),
-        entry: 0,
+        needs: needs(fields),
+        installed_at: None,
     };
     package.is_plausible().then_some(package)
+}
+
+/// Names in `Pre-Depends` and `Depends`: `libc6 (>= 2.34), debconf:any | debconf-2.0`.
+fn needs(fields: &Paragraph<'_>) -> Vec<SmolStr> {
+    let lists = ["Pre-Depends", "Depends"].into_iter().filter_map(|name| fields.get(name));
+    lists
+        .flat_map(|list| list.split([',', '|']))
+        .filter_map(|need| need.trim().split([' ', ':', '(']).next())
+        .filter(|name| !name.is_empty())
+        .map(SmolStr::new)
+        .collect()
 }
 
 /// `Source: name` or `Source: name (version)`.
@@ -211,7 +225,8 @@ mod tests {
             STATUS,
             b"Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21.22\n\n\
               Package: libssl3\nStatus: hold ok unpacked\nArchitecture: amd64\nInstalled-Size: 2\n\
-              Source: openssl\nVersion: 3.0.20-1~deb12u2\n\n\
+              Source: openssl\nVersion: 3.0.20-1~deb12u2\nPre-Depends: libc6 (>= 2.34)\n\
+              Depends: debconf (>= 0.5) | debconf-2.0\n\n\
               Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n\n\
               Package: g++\nStatus: install ok half-configured\nArchitecture: i386\n\
               Source: gcc-defaults (1.203)\nVersion: 4:12.2.0-3\n",
@@ -236,7 +251,8 @@ mod tests {
                 source: Some(("openssl".into(), "3.0.20-1~deb12u2".into())),
                 held: true,
                 installed_bytes: 2048,
-                entry: 0,
+                needs: vec!["libc6".into(), "debconf".into(), "debconf-2.0".into()],
+                installed_at: None,
             }
         );
         assert_eq!((database.native.as_str(), unread.len()), ("amd64", 0));

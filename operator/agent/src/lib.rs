@@ -6,10 +6,15 @@
 pub mod apt;
 pub mod command;
 pub mod compressed;
+pub mod consequences;
 pub mod dpkg;
 pub mod live;
+pub mod manifests;
 pub mod os_release;
 pub mod package;
+pub mod reboot;
 pub mod root;
+pub mod scan;
 pub mod stanza;
+pub mod system;
 pub mod unread;

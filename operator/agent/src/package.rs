@@ -1,5 +1,7 @@
 //! Packages as a package manager's database names them.
 
+use smol_str::SmolStr;
+
 /// Longest name and longest version that are believed; the report takes no longer ones.
 const NAME_BYTES_MAX: usize = 214;
 const VERSION_BYTES_MAX: usize = 128;
@@ -21,8 +23,10 @@ pub struct Installed {
     pub held: bool,
     /// Bytes on disk, as the package says.
     pub installed_bytes: u64,
-    /// Row, header or index by which its files are found again in the database.
-    pub entry: u64,
+    /// Packages that it needs, by name, alternatives included, where the database says.
+    pub needs: Vec<SmolStr>,
+    /// When it was installed, in seconds since 1970, where the database says.
+    pub installed_at: Option<i64>,
 }
 
 impl Installed {
@@ -30,25 +34,18 @@ impl Installed {
     /// length. A database that lies is not repeated.
     pub fn is_plausible(&self) -> bool {
         let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        (1..=NAME_BYTES_MAX).contains(&self.name.len())
-            && (1..=VERSION_BYTES_MAX).contains(&self.version.len())
+        let name = |text: &str| (1..=NAME_BYTES_MAX).contains(&text.len()) && visible(text);
+        let version = |text: &str| (1..=VERSION_BYTES_MAX).contains(&text.len()) && visible(text);
+        let arch = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        name(&self.name)
+            && version(&self.version)
             && self.arch.len() <= 32
-            && visible(&self.name)
-            && visible(&self.version)
-            && self
-                .arch
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-            && self.source.as_ref().is_none_or(|(name, version)| {
-                (1..=NAME_BYTES_MAX).contains(&name.len())
-                    && (1..=VERSION_BYTES_MAX).contains(&version.len())
-                    && visible(name)
-                    && visible(version)
-            })
+            && self.arch.bytes().all(arch)
+            && self.source.as_ref().is_none_or(|source| name(&source.0) && version(&source.1))
     }
 }
 
-/// A change of one package that a package manager could make or would make.
+/// A newer version of an installed package that the package manager would choose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Update {
     /// Binary package name.
@@ -59,7 +56,7 @@ pub struct Update {
     pub from: String,
     /// Version that the package manager prefers.
     pub to: String,
-    /// Newest version from a security pocket that is newer than `from`, where there is one.
+    /// Newest version from a security pocket that is newer than `from` and not newer than `to`, where there is one.
     pub security: Option<String>,
     /// Where `to` comes from, as `Label/Suite` or the repository's name, sorted.
     pub origins: Vec<String>,
@@ -67,4 +64,37 @@ pub struct Update {
     pub to_is_security: bool,
     /// Whether an administrator holds it back.
     pub held: bool,
+}
+
+/// An archive that a package manager could install, as an index describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Archive {
+    /// SHA-256 of the archive, hex; `None` where the index has none.
+    pub sha256: Option<SmolStr>,
+    /// Bytes of the archive.
+    pub download_bytes: u64,
+    /// Bytes on disk.
+    pub installed_bytes: u64,
+}
+
+/// What is asked of a package manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Every update.
+    All,
+    /// These packages in these versions, with what they need: name, architecture, version.
+    Packages(Vec<(String, String, String)>),
+}
+
+/// What happens to one package in a transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Step {
+    /// Binary package name.
+    pub name: String,
+    /// Architecture; empty where the tool does not say (a removal).
+    pub arch: String,
+    /// Installed version, if it is installed.
+    pub from: Option<String>,
+    /// Version to be installed; `None` for a removal.
+    pub to: Option<String>,
 }

@@ -244,12 +244,17 @@ open_enum! {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Updates {
-    /// How many packages have a newer version in a security pocket.
+    /// How many packages would get a version from a security pocket: what `apt list --upgradable` shows as such.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub security: u32,
-    /// How many packages have a newer version, but none in a security pocket.
+    /// How many packages would get a version from elsewhere.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub other: u32,
+    /// How many of the others miss a security update all the same, one that a later ordinary version (of a point release) has taken
+    /// over.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub taken_over: u32,
     /// The packages, those with a security update first, then by name; the first of them where there are very many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
@@ -270,8 +275,11 @@ pub struct AvailableUpdate {
     /// Version that the package manager would choose.
     #[schemars(with = "shape::Version")]
     pub to: String,
+    /// Whether `to` comes from a security pocket.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security_pocket: bool,
     /// Newest version from a security pocket that is newer than the installed one and not newer than `to`; absent where there is
-    /// none.
+    /// none. It differs from `to` where a later ordinary version has taken the security update over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Version>")]
     pub security: Option<String>,

@@ -97,6 +97,14 @@ impl Offers {
             .find(|offer| offer.version == version)
     }
 
+    /// Every offer with its package's name and architecture.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Offer)> {
+        let packages = self.by_package.iter();
+        packages.flat_map(|((name, arch), offers)| {
+            offers.iter().map(move |offer| (name.as_str(), arch.as_str(), offer))
+        })
+    }
+
     fn add(&mut self, name: &str, arch: &str, offer: Offer) {
         let offers = self
             .by_package

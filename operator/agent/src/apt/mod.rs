@@ -22,7 +22,12 @@ use crate::{
     unread::Unread,
 };
 
-use self::{conf::Conf, index::Index, policy::Policy, sources::Target};
+use self::{
+    conf::Conf,
+    index::{Index, Names, Offers},
+    policy::Policy,
+    sources::Target,
+};
 
 /// Most files of a folder of configuration parts.
 const PARTS_MAX: usize = 2_000;
@@ -63,7 +68,7 @@ impl Apt {
 
     /// Newer versions that apt would choose for what is installed, sorted: what `apt list --upgradable` lists.
     pub fn updates(&self, root: &Root, database: &Database, unread: &mut Unread) -> Vec<Update> {
-        let native = self.architectures.first().map_or("", String::as_str);
+        let native = self.native();
         let wanted = database
             .packages
             .iter()
@@ -84,6 +89,16 @@ impl Apt {
         updates
     }
 
+    /// What the indices say of some archives, by name, architecture (`all` under the native one) and version.
+    pub fn offers(&self, root: &Root, names: &Names<'_>, unread: &mut Unread) -> Offers {
+        index::offers(root, &self.indices, names, self.native(), unread)
+    }
+
+    /// Native architecture.
+    pub fn native(&self) -> &str {
+        self.architectures.first().map_or("", String::as_str)
+    }
+
     /// When the newest of the indices was last brought up to date, in seconds since 1970.
     pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
         // The release file is checked at each `apt-get update` and its time set to that of the repository's file, so
@@ -94,7 +109,7 @@ impl Apt {
 }
 
 /// Packages for every architecture belong to the native one.
-fn native_arch<'a>(arch: &'a str, native: &'a str) -> &'a str {
+pub(crate) fn native_arch<'a>(arch: &'a str, native: &'a str) -> &'a str {
     if arch == "all" { native } else { arch }
 }
 

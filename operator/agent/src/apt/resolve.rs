@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::{
     command::{self, Call, CallError},
     dpkg,
+    package::{Goal, Step},
     root::{ReadError, Root},
 };
 
@@ -40,28 +41,6 @@ const OPTIONS: [&str; 7] = [
     "apt::get::always-include-phased-updates",
     "apt::get::never-include-phased-updates",
 ];
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// Every update: `apt-get dist-upgrade`.
-    All,
-    /// These packages in these versions, with what they need: name, architecture, version.
-    Packages(Vec<(String, String, String)>),
-}
-
-/// What happens to one package.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Step {
-    /// Binary package name.
-    pub name: String,
-    /// Architecture; empty where the tool does not say (a removal).
-    pub arch: String,
-    /// Installed version, if it is installed.
-    pub from: Option<String>,
-    /// Version to be installed; `None` for a removal.
-    pub to: Option<String>,
-}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

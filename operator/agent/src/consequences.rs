@@ -1,0 +1,130 @@
+//! What a transaction would mean for this node: bytes, restarts, a boot, the way back. None of it is part of the
+//! transaction's digest, for it differs from node to node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_api::node_inventory::RollbackReach;
+
+use crate::{
+    live::processes::Processes,
+    package::{Archive, Step},
+    reboot,
+    root::Root,
+    system::{ArchiveKey, System},
+};
+
+/// Where services are described, and where enabled ones are linked to.
+const UNIT_FOLDERS: [&str; 2] = ["/lib/systemd/system/", "/usr/lib/systemd/system/"];
+const ENABLED: &str = "etc/systemd/system";
+/// Most entries of one of these folders.
+const UNITS_MAX: usize = 10_000;
+
+/// What a transaction would mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consequences {
+    /// Bytes to be downloaded.
+    pub download_bytes: u64,
+    /// Bytes more on disk afterwards; negative where it frees space.
+    pub disk_bytes: i64,
+    /// Services that have to restart for it to be active, sorted.
+    pub restart: Vec<String>,
+    /// Whether the node has to boot for it to be active.
+    pub reboot: bool,
+    /// Whether the previous versions can be installed again.
+    pub rollback: RollbackReach,
+}
+
+/// Computes what the steps mean. `processes` is `None` where the system does not run or may not be looked into: then the
+/// services of the changed packages, and of the packages that need them, count where they are enabled.
+pub fn of(
+    root: &Root,
+    system: &System,
+    steps: &[Step],
+    archives: &BTreeMap<ArchiveKey, Archive>,
+    processes: Option<&Processes>,
+) -> Consequences {
+    let archive = |step: &Step, version: &str| archives.get(&system.archive_key(&step.name, &step.arch, version));
+    let mut download_bytes = 0_u64;
+    let mut disk_bytes = 0_i64;
+    let mut back = true;
+    for step in steps {
+        if let Some(archive) = step.to.as_deref().and_then(|to| archive(step, to)) {
+            download_bytes = download_bytes.saturating_add(archive.download_bytes);
+            disk_bytes = disk_bytes.saturating_add_unsigned(archive.installed_bytes);
+        }
+        if let Some(from) = &step.from {
+            let installed = system
+                .packages()
+                .iter()
+                .find(|package| package.name == step.name && package.version == *from);
+            let bytes = installed.map_or(0, |package| package.installed_bytes);
+            disk_bytes = disk_bytes.saturating_sub_unsigned(bytes);
+            back &= archive(step, from).is_some() || system.keeps(root, &step.name, &step.arch, from);
+        }
+    }
+    Consequences {
+        download_bytes,
+        disk_bytes,
+        restart: match processes {
+            Some(processes) => observed(root, system, steps, processes),
+            None => shipped(root, system, steps),
+        },
+        reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some()),
+        rollback: if back { RollbackReach::Possible } else { RollbackReach::Impossible },
+    }
+}
+
+/// Services whose processes run files of the packages that change.
+fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> Vec<String> {
+    let changed = steps.iter().filter(|step| step.from.is_some());
+    let files = changed.flat_map(|step| system.files(root, &step.name, &step.arch));
+    let services: BTreeSet<String> = files
+        .flat_map(|file| {
+            // Where `/lib` is a link to `/usr/lib`, the kernel names the latter and dpkg often the former.
+            let merged = format!("/usr{file}");
+            [file, merged]
+        })
+        .filter_map(|file| processes.by_file.get(&file))
+        .flatten()
+        .filter_map(|pid| processes.all.get(pid)?.unit.clone())
+        .filter(|unit| is_service(unit))
+        .collect();
+    services.into_iter().collect()
+}
+
+/// Enabled services of the packages that change and of those that need them directly.
+fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
+    let enabled = enabled(root);
+    if enabled.is_empty() {
+        return Vec::new();
+    }
+    let changed: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+    let concerned = system.packages().iter().filter(|package| {
+        changed.contains(package.name.as_str())
+            || package.needs.iter().any(|need| changed.contains(need.as_str()))
+    });
+    let services: BTreeSet<String> = concerned
+        .flat_map(|package| system.files(root, &package.name, &package.arch))
+        .filter_map(|file| {
+            let unit = UNIT_FOLDERS.iter().find_map(|folder| file.strip_prefix(folder))?;
+            (enabled.contains(unit) && is_service(unit)).then(|| unit.to_owned())
+        })
+        .collect();
+    services.into_iter().collect()
+}
+
+/// Units that some target wants.
+fn enabled(root: &Root) -> BTreeSet<String> {
+    let targets = root.list(ENABLED, UNITS_MAX).unwrap_or_default();
+    targets
+        .into_iter()
+        .filter(|entry| entry.folder && entry.name.ends_with(".wants"))
+        .flat_map(|entry| root.list(&format!("{ENABLED}/{}", entry.name), UNITS_MAX).unwrap_or_default())
+        .map(|entry| entry.name)
+        .collect()
+}
+
+/// Services restart; sessions and the first process do not.
+fn is_service(unit: &str) -> bool {
+    unit.strip_suffix(".service").is_some_and(|name| !name.starts_with("user@") && !name.ends_with('@'))
+}

@@ -1,0 +1,163 @@
+//! The package manager of a system, whichever it is, behind one face.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_advisory::version::Scheme;
+use hozen_api::node_inventory::PackageManager;
+
+use crate::{
+    apt::{self, Apt, native_arch, resolve::ResolveError},
+    dpkg,
+    package::{Archive, Goal, Installed, Step, Update},
+    root::Root,
+    unread::Unread,
+};
+
+/// Name, architecture and version of an archive.
+pub type ArchiveKey = (String, String, String);
+
+/// A package manager's database and what its indices offer.
+#[derive(Debug)]
+pub enum System {
+    /// dpkg, with apt above it.
+    Dpkg {
+        /// What is installed.
+        database: dpkg::Database,
+        /// What is offered.
+        apt: Box<Apt>,
+    },
+    /// None that is known here.
+    None,
+}
+
+impl System {
+    /// Finds the database that holds packages and reads it. An image may have an empty one of another kind beside it.
+    pub fn read(root: &Root, unread: &mut Unread) -> Self {
+        if dpkg::is_here(root) {
+            let database = dpkg::read(root, unread);
+            if !database.packages.is_empty() {
+                let apt = Box::new(Apt::read(root, &database, unread));
+                return Self::Dpkg { database, apt };
+            }
+        }
+        unread.note("package database", "none of dpkg, rpm or apk was found, or it is empty");
+        Self::None
+    }
+
+    /// Its name in the report.
+    pub fn manager(&self) -> Option<PackageManager> {
+        match self {
+            Self::Dpkg { .. } => Some(PackageManager::Dpkg),
+            Self::None => None,
+        }
+    }
+
+    /// Type of its packages in package URLs, and the order of their versions.
+    pub fn kind(&self) -> Option<(&'static str, Scheme)> {
+        match self {
+            Self::Dpkg { .. } => Some(("deb", Scheme::Dpkg)),
+            Self::None => None,
+        }
+    }
+
+    /// Architecture of the machine in the package manager's own word.
+    pub fn architecture(&self) -> Option<String> {
+        match self {
+            Self::Dpkg { apt, .. } => crate::unread::token(apt.native()),
+            Self::None => None,
+        }
+    }
+
+    /// What is installed, sorted.
+    pub fn packages(&self) -> &[Installed] {
+        match self {
+            Self::Dpkg { database, .. } => &database.packages,
+            Self::None => &[],
+        }
+    }
+
+    /// Newer versions that the package manager would choose, sorted; `None` where it has no index to say so.
+    pub fn updates(&self, root: &Root, unread: &mut Unread) -> Option<Vec<Update>> {
+        match self {
+            Self::Dpkg { database, apt } => {
+                (!apt.indices.is_empty()).then(|| apt.updates(root, database, unread))
+            }
+            Self::None => None,
+        }
+    }
+
+    /// When the indices were last refreshed, in seconds since 1970.
+    pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
+        match self {
+            Self::Dpkg { apt, .. } => apt.refreshed_at(root),
+            Self::None => None,
+        }
+    }
+
+    /// What the package manager would do for a goal.
+    pub fn resolve(&self, root: &Root, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
+        match self {
+            Self::Dpkg { database, apt } => {
+                let mut steps = apt::resolve::resolve(root, apt, goal)?;
+                for step in steps.iter_mut().filter(|step| step.arch.is_empty()) {
+                    let installed = database.packages.iter().find(|package| package.name == step.name);
+                    step.arch = installed.map_or_else(String::new, |package| package.arch.clone());
+                }
+                steps.sort();
+                Ok(steps)
+            }
+            Self::None => Ok(Vec::new()),
+        }
+    }
+
+    /// Archives of the named packages that the indices offer.
+    pub fn archives(&self, root: &Root, names: &BTreeSet<&str>, unread: &mut Unread) -> BTreeMap<ArchiveKey, Archive> {
+        match self {
+            Self::Dpkg { apt, .. } => {
+                let names = names.iter().copied().collect();
+                let offers = apt.offers(root, &names, unread);
+                offers
+                    .iter()
+                    .map(|(name, arch, offer)| {
+                        let key = (name.to_string(), arch.to_string(), offer.version.to_string());
+                        let archive = Archive {
+                            sha256: Some(offer.sha256.clone()).filter(|hex| !hex.is_empty()),
+                            download_bytes: offer.download_bytes,
+                            installed_bytes: offer.installed_bytes,
+                        };
+                        (key, archive)
+                    })
+                    .collect()
+            }
+            Self::None => BTreeMap::new(),
+        }
+    }
+
+    /// The key under which [`System::archives`] has an archive.
+    pub fn archive_key(&self, name: &str, arch: &str, version: &str) -> ArchiveKey {
+        let arch = match self {
+            Self::Dpkg { apt, .. } => native_arch(arch, apt.native()),
+            Self::None => arch,
+        };
+        (name.to_owned(), arch.to_owned(), version.to_owned())
+    }
+
+    /// Whether an archive is kept on the node itself, from an earlier installation.
+    pub fn keeps(&self, root: &Root, name: &str, arch: &str, version: &str) -> bool {
+        match self {
+            Self::Dpkg { .. } => {
+                let version = version.replace(':', "%3a");
+                root.has(&format!("var/cache/apt/archives/{name}_{version}_{arch}.deb"))
+            }
+            Self::None => false,
+        }
+    }
+
+    /// Files that a package put on disk; none where they cannot be read.
+    pub fn files(&self, root: &Root, name: &str, arch: &str) -> Vec<String> {
+        match self {
+            Self::Dpkg { .. } => dpkg::files(root, name, arch).unwrap_or_default(),
+            Self::None => Vec::new(),
+        }
+    }
+}
