@@ -43,7 +43,9 @@ pub fn of(
     archives: &BTreeMap<ArchiveKey, Archive>,
     processes: Option<&Processes>,
 ) -> Consequences {
-    let archive = |step: &Step, version: &str| archives.get(&system.archive_key(&step.name, &step.arch, version));
+    let archive = |step: &Step, version: &str| {
+        archives.get(&system.archive_key(&step.name, &step.arch, version))
+    };
     let mut download_bytes = 0_u64;
     let mut disk_bytes = 0_i64;
     let mut back = true;
@@ -59,7 +61,8 @@ pub fn of(
                 .find(|package| package.name == step.name && package.version == *from);
             let bytes = installed.map_or(0, |package| package.installed_bytes);
             disk_bytes = disk_bytes.saturating_sub_unsigned(bytes);
-            back &= archive(step, from).is_some() || system.keeps(root, &step.name, &step.arch, from);
+            back &=
+                archive(step, from).is_some() || system.keeps(root, &step.name, &step.arch, from);
         }
     }
     Consequences {
@@ -69,8 +72,14 @@ pub fn of(
             Some(processes) => observed(root, system, steps, processes),
             None => shipped(root, system, steps),
         },
-        reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some()),
-        rollback: if back { RollbackReach::Possible } else { RollbackReach::Impossible },
+        reboot: steps
+            .iter()
+            .any(|step| reboot::reason(&step.name).is_some()),
+        rollback: if back {
+            RollbackReach::Possible
+        } else {
+            RollbackReach::Impossible
+        },
     }
 }
 
@@ -101,12 +110,17 @@ fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
     let changed: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
     let concerned = system.packages().iter().filter(|package| {
         changed.contains(package.name.as_str())
-            || package.needs.iter().any(|need| changed.contains(need.as_str()))
+            || package
+                .needs
+                .iter()
+                .any(|need| changed.contains(need.as_str()))
     });
     let services: BTreeSet<String> = concerned
         .flat_map(|package| system.files(root, &package.name, &package.arch))
         .filter_map(|file| {
-            let unit = UNIT_FOLDERS.iter().find_map(|folder| file.strip_prefix(folder))?;
+            let unit = UNIT_FOLDERS
+                .iter()
+                .find_map(|folder| file.strip_prefix(folder))?;
             (enabled.contains(unit) && is_service(unit)).then(|| unit.to_owned())
         })
         .collect();
@@ -118,13 +132,17 @@ fn enabled(root: &Root) -> BTreeSet<String> {
     let targets = root.list(ENABLED, UNITS_MAX).unwrap_or_default();
     targets
         .into_iter()
-        .filter(|entry| entry.folder && entry.name.ends_with(".wants"))
-        .flat_map(|entry| root.list(&format!("{ENABLED}/{}", entry.name), UNITS_MAX).unwrap_or_default())
+        .filter(|entry| entry.folder && entry.name.strip_suffix(".wants").is_some())
+        .flat_map(|entry| {
+            root.list(&format!("{ENABLED}/{}", entry.name), UNITS_MAX)
+                .unwrap_or_default()
+        })
         .map(|entry| entry.name)
         .collect()
 }
 
 /// Services restart; sessions and the first process do not.
 fn is_service(unit: &str) -> bool {
-    unit.strip_suffix(".service").is_some_and(|name| !name.starts_with("user@") && !name.ends_with('@'))
+    unit.strip_suffix(".service")
+        .is_some_and(|name| !name.starts_with("user@") && !name.ends_with('@'))
 }

@@ -152,7 +152,9 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
 
 /// Names in `Pre-Depends` and `Depends`: `libc6 (>= 2.34), debconf:any | debconf-2.0`.
 fn needs(fields: &Paragraph<'_>) -> Vec<SmolStr> {
-    let lists = ["Pre-Depends", "Depends"].into_iter().filter_map(|name| fields.get(name));
+    let lists = ["Pre-Depends", "Depends"]
+        .into_iter()
+        .filter_map(|name| fields.get(name));
     lists
         .flat_map(|list| list.split([',', '|']))
         .filter_map(|need| need.trim().split([' ', ':', '(']).next())

@@ -40,7 +40,10 @@ impl System {
                 return Self::Dpkg { database, apt };
             }
         }
-        unread.note("package database", "none of dpkg, rpm or apk was found, or it is empty");
+        unread.note(
+            "package database",
+            "none of dpkg, rpm or apk was found, or it is empty",
+        );
         Self::None
     }
 
@@ -100,7 +103,10 @@ impl System {
             Self::Dpkg { database, apt } => {
                 let mut steps = apt::resolve::resolve(root, apt, goal)?;
                 for step in steps.iter_mut().filter(|step| step.arch.is_empty()) {
-                    let installed = database.packages.iter().find(|package| package.name == step.name);
+                    let installed = database
+                        .packages
+                        .iter()
+                        .find(|package| package.name == step.name);
                     step.arch = installed.map_or_else(String::new, |package| package.arch.clone());
                 }
                 steps.sort();
@@ -111,7 +117,12 @@ impl System {
     }
 
     /// Archives of the named packages that the indices offer.
-    pub fn archives(&self, root: &Root, names: &BTreeSet<&str>, unread: &mut Unread) -> BTreeMap<ArchiveKey, Archive> {
+    pub fn archives(
+        &self,
+        root: &Root,
+        names: &BTreeSet<&str>,
+        unread: &mut Unread,
+    ) -> BTreeMap<ArchiveKey, Archive> {
         match self {
             Self::Dpkg { apt, .. } => {
                 let names = names.iter().copied().collect();
@@ -119,7 +130,11 @@ impl System {
                 offers
                     .iter()
                     .map(|(name, arch, offer)| {
-                        let key = (name.to_string(), arch.to_string(), offer.version.to_string());
+                        let key = (
+                            name.to_string(),
+                            arch.to_string(),
+                            offer.version.to_string(),
+                        );
                         let archive = Archive {
                             sha256: Some(offer.sha256.clone()).filter(|hex| !hex.is_empty()),
                             download_bytes: offer.download_bytes,
@@ -147,7 +162,9 @@ impl System {
         match self {
             Self::Dpkg { .. } => {
                 let version = version.replace(':', "%3a");
-                root.has(&format!("var/cache/apt/archives/{name}_{version}_{arch}.deb"))
+                root.has(&format!(
+                    "var/cache/apt/archives/{name}_{version}_{arch}.deb"
+                ))
             }
             Self::None => false,
         }

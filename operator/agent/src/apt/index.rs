@@ -101,7 +101,9 @@ impl Offers {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Offer)> {
         let packages = self.by_package.iter();
         packages.flat_map(|((name, arch), offers)| {
-            offers.iter().map(move |offer| (name.as_str(), arch.as_str(), offer))
+            offers
+                .iter()
+                .map(move |offer| (name.as_str(), arch.as_str(), offer))
         })
     }
 
