@@ -1,16 +1,41 @@
 //! Which requests should exist now, and why no more (PROCESS 2.4, 3.2 to 3.5).
 
-use jiff::Timestamp;
+mod choice;
+mod classes;
+mod desk;
+mod difference;
+mod draft;
+mod group;
+mod images;
+mod kin;
+mod mitigate;
+mod overdue;
+mod requests;
+mod standing;
+mod want;
+pub(crate) mod write;
+
+pub use overdue::overdue;
+
+use std::collections::BTreeSet;
+
+use hozen_advisory::package;
+use jiff::{Timestamp, tz::TimeZone};
 use smol_str::SmolStr;
 
 use crate::{
-    assess::Assessment,
+    assess::{Activity, Assessment, State},
+    baseline::Selector,
     effect::Decision,
-    plan::{Excluded, Plan},
+    exception,
+    hold::Hold,
+    plan::{ChangeType, Class, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
     rank::Ranking,
     units::Name,
     world::World,
 };
+
+use desk::Desk;
 
 /// Which requests should exist now, and why no more.
 #[derive(Clone, Debug, Default)]
@@ -66,20 +91,156 @@ pub struct Overdue {
     pub action: crate::baseline::OnOverdue,
 }
 
-/// Which requests should exist now.
+/// Which requests should exist now. Baselines that tie, or whose policy is missing, act on nothing and say so.
 pub fn plan(world: &World, assessment: &Assessment, ranking: &Ranking) -> Planned {
-    let _ = (world, assessment, ranking);
-    Planned::default()
+    let mut planned = Planned::default();
+    for (name, baseline) in &world.baselines {
+        let Some(view) = assessment.baselines.get(name) else {
+            continue;
+        };
+        for tie in &view.ties {
+            planned.decision.hold(name, tie.clone());
+        }
+        let Some(policy) = world.policies.get(&baseline.approval_policy) else {
+            let hold = Hold::PolicyMissing {
+                baseline: name.clone(),
+                policy: baseline.approval_policy.clone(),
+            };
+            planned.decision.hold(name, hold);
+            continue;
+        };
+        if view.acting() {
+            let desk = Desk::of(world, assessment, ranking, baseline, view, policy);
+            requests::Planner::new(&desk, &mut planned).run();
+            mitigate::mitigate(&desk, &mut planned);
+            tell_rest(&desk, &mut planned);
+        }
+    }
+    if let Some(at) = exception::next_end(world) {
+        planned.decision.wake(at);
+    }
+    planned.notes.sort();
+    planned.notes.dedup();
+    planned.resolves.sort();
+    planned.resolves.dedup();
+    planned
 }
 
-/// Systems that missed a deadline.
-pub fn overdue(world: &World, assessment: &Assessment, ranking: &Ranking) -> Vec<Overdue> {
-    let _ = (world, assessment, ranking);
-    Vec::new()
+/// What no request of ours can cure: templates that others own, images without a fixed one, versions beyond the baseline, units
+/// that only wait for a restart.
+fn tell_rest(desk: &Desk<'_>, planned: &mut Planned) {
+    let (holds, notes) = match desk.baseline.selector {
+        Selector::Images { .. } => images::told(desk),
+        Selector::Nodes(_) => (Vec::new(), inactive(desk)),
+    };
+    planned.notes.extend(notes);
+    for hold in holds {
+        planned.decision.hold(&desk.baseline.name, hold);
+    }
+}
+
+fn inactive(desk: &Desk<'_>) -> Vec<Note> {
+    let above = "above its baseline: roll it back, or renew the baseline";
+    let asleep = "patched, but old code still runs: restart it, or reboot";
+    desk.view
+        .nodes
+        .iter()
+        .filter_map(|name| {
+            let view = desk.assessment.nodes.get(name)?;
+            let idle = desk
+                .world
+                .nodes
+                .get(name)
+                .is_some_and(|node| node.task.is_none());
+            let why = match (view.state, view.activity) {
+                (State::Above, _) => above,
+                (State::Below, Some(Activity::PatchedInactive)) if idle => asleep,
+                (
+                    State::Compliant
+                    | State::Exempt
+                    | State::Frozen
+                    | State::Unknown
+                    | State::Below,
+                    _,
+                ) => return None,
+            };
+            Some(Note {
+                baseline: desk.baseline.name.clone(),
+                about: name.clone(),
+                why: why.into(),
+            })
+        })
+        .collect()
 }
 
 /// Who cannot approve a plan because it follows from their own edit, with why.
 pub fn excluded(world: &World, plan: &Plan) -> Excluded {
-    let _ = (world, plan);
-    Excluded::new()
+    let baseline = world
+        .baselines
+        .get(&plan.baseline.name)
+        .filter(|baseline| plan.needs.exclude_authors && baseline.uid == plan.baseline.uid);
+    let Some((baseline, author)) = baseline.and_then(|b| Some((b, b.edited_by.clone()?))) else {
+        return Excluded::new();
+    };
+    let on = baseline.changed_at.map_or_else(String::new, |at| {
+        let zone = baseline
+            .windows
+            .first()
+            .map_or(TimeZone::UTC, |window| window.zone.1.clone());
+        format!(" on {}", at.to_zoned(zone).strftime("%-d %b"))
+    });
+    let who = author.split('@').next().unwrap_or(&author);
+    let why = format!("{who} changed {}{on}", baseline.name);
+    [(author, why)].into()
+}
+
+/// The plan of a mitigation by these steps, whoever asks for it. None: the baseline or its policy does not exist, or a tie keeps it
+/// from acting.
+pub fn mitigation_plan(
+    world: &World,
+    assessment: &Assessment,
+    baseline: &str,
+    notice: &str,
+    steps: MitigationPlan,
+) -> Option<Plan> {
+    let ranking = Ranking::default();
+    let desk = desk(world, assessment, &ranking, baseline)?;
+    Some(mitigate::plan(&desk, &notice.into(), steps, false))
+}
+
+/// The plan of an exercise: an emergency on every node of a baseline, everything but the effects, timed (PROCESS 6). Its transaction
+/// is the empty one, so that not even a mistake could do anything. None: see [`mitigation_plan`]; or it is about images.
+pub fn drill_plan(world: &World, assessment: &Assessment, baseline: &str) -> Option<Plan> {
+    let ranking = Ranking::default();
+    let desk = desk(world, assessment, &ranking, baseline)?;
+    let nodes_max = u32::try_from(desk.view.nodes.len())
+        .ok()
+        .filter(|nodes| *nodes > 0)?;
+    let mut plan = write::bare(world, desk.baseline, ChangeType::Patch, true);
+    plan.drill = true;
+    plan.classes = vec![Class::Nodes(NodeClass {
+        transaction: package::digest(""),
+        nodes_max,
+        restart: BTreeSet::new(),
+        reboot: false,
+        rollback: Reachable::Possible,
+    })];
+    plan.disruption = write::disruption(desk.baseline, &plan.classes);
+    plan.needs = write::needs(desk.policy, true, plan.category, false);
+    Some(plan)
+}
+
+fn desk<'w>(
+    world: &'w World,
+    assessment: &'w Assessment,
+    ranking: &'w Ranking,
+    baseline: &str,
+) -> Option<Desk<'w>> {
+    let baseline = world.baselines.get(baseline)?;
+    let view = assessment
+        .baselines
+        .get(&baseline.name)
+        .filter(|view| view.acting())?;
+    let policy = world.policies.get(&baseline.approval_policy)?;
+    Some(Desk::of(world, assessment, ranking, baseline, view, policy))
 }

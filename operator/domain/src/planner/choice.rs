@@ -1,0 +1,326 @@
+//! What could be done to a kin, what each would bring, and what forbids it.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{BTreeMap, BTreeSet},
+};
+
+use hozen_advisory::package::{Change, Transaction};
+use smol_str::SmolStr;
+
+use crate::{
+    assess::{AffectedPackage, SetView, UpdateView, installed, updates::ALL},
+    baseline::PackageWant,
+    hold::Hold,
+    node::Resolved,
+    units::Name,
+};
+
+use super::{desk::Desk, kin::Key, want::Want};
+
+/// Something that could be done.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) key: Key,
+    /// What it was resolved for; several where they come to the same.
+    pub(super) purposes: BTreeSet<SmolStr>,
+    /// What it brings.
+    pub(super) fixes: BTreeSet<Want>,
+    /// Packages that it changes; for images none.
+    pub(super) packages: BTreeSet<SmolStr>,
+    /// Why it must not be done.
+    pub(super) forbidden: Option<Forbidden>,
+}
+
+/// Why something must not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Forbidden {
+    /// A person declared the patch bad.
+    Block {
+        /// Package and version.
+        package: SmolStr,
+        /// Why.
+        reason: String,
+    },
+    /// The baseline itself says otherwise.
+    Baseline {
+        /// Package that it names.
+        package: SmolStr,
+        /// What it says.
+        why: String,
+    },
+    /// The fix of a notice cannot stand beside something that is there.
+    Conflict {
+        /// Notice.
+        notice: Name,
+        /// What it cannot stand beside.
+        other: Name,
+    },
+}
+
+impl Forbidden {
+    /// As a hold: only a bad patch is one, the others are for the report.
+    pub(super) fn hold(&self) -> Option<Hold> {
+        match self {
+            Self::Block { package, reason } => Some(Hold::BadPatch {
+                package: package.clone(),
+                reason: reason.clone(),
+            }),
+            Self::Baseline { .. } | Self::Conflict { .. } => None,
+        }
+    }
+
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Block { package, reason } => format!("{package} is blocked: {reason}"),
+            Self::Baseline { why, .. } => why.clone(),
+            Self::Conflict { notice, other } => format!("{notice} cannot stand beside {other}"),
+        }
+    }
+
+    /// Whether it speaks of a want itself, and not of something that merely came along with it.
+    fn concerns(&self, want: &Want, packages: &[SmolStr]) -> bool {
+        match self {
+            Self::Block { package, .. } => {
+                let name = package.split(' ').next().unwrap_or_default();
+                packages.iter().any(|own| own == name)
+            }
+            Self::Baseline { package, .. } => packages.contains(package),
+            Self::Conflict { notice, .. } => want.notice() == Some(notice),
+        }
+    }
+}
+
+/// What the package managers of a kin resolved and the baseline lets be installed at all: what changes fewest packages first, of
+/// equals what brings most.
+pub(super) fn of_nodes(
+    desk: &Desk<'_>,
+    set: &SetView,
+    updates: Option<&UpdateView>,
+    resolved: &[Resolved],
+) -> Vec<Choice> {
+    let mut choices: BTreeMap<&str, Choice> = BTreeMap::new();
+    for resolved in resolved {
+        // Everything that is newer is more than a baseline asks for that wants security fixes alone.
+        if resolved.purpose == ALL && !desk.baseline.remediation.include_bugfix {
+            continue;
+        }
+        let Some(transaction) = desk.world.transactions.get(&resolved.transaction) else {
+            continue;
+        };
+        choices
+            .entry(&resolved.transaction)
+            .or_insert_with(|| choice(desk, set, updates, transaction))
+            .purposes
+            .insert(resolved.purpose.clone());
+    }
+    let mut choices: Vec<Choice> = choices.into_values().collect();
+    choices.sort_by_key(|choice| (choice.packages.len(), Reverse(choice.fixes.len())));
+    choices
+}
+
+fn choice(
+    desk: &Desk<'_>,
+    set: &SetView,
+    updates: Option<&UpdateView>,
+    transaction: &Transaction,
+) -> Choice {
+    let changes: BTreeMap<&str, &Change> = transaction
+        .changes
+        .iter()
+        .map(|change| (change.name.as_str(), change))
+        .collect();
+    let bringing = Bringing {
+        desk,
+        set,
+        changes: &changes,
+    };
+    let mut fixes: BTreeSet<Want> = set
+        .missing()
+        .filter(|missing| missing.affected.iter().all(|p| bringing.fixes(p)))
+        .map(|missing| Want::Notice(missing.notice.clone()))
+        .collect();
+    if updates.is_some_and(|updates| bringing.updates(updates)) {
+        fixes.insert(Want::Updates);
+    }
+    if bringing.requires() {
+        fixes.insert(Want::Required);
+    }
+    let forbidden = blocked(desk, transaction)
+        .or_else(|| against_baseline(desk, transaction))
+        .or_else(|| conflict(desk, set, &fixes));
+    Choice {
+        key: Key::Transaction(transaction.digest.clone()),
+        purposes: BTreeSet::new(),
+        fixes,
+        packages: changes.keys().map(|&name| name.into()).collect(),
+        forbidden,
+    }
+}
+
+/// A transaction against a package set.
+struct Bringing<'a> {
+    desk: &'a Desk<'a>,
+    set: &'a SetView,
+    changes: &'a BTreeMap<&'a str, &'a Change>,
+}
+
+impl Bringing<'_> {
+    fn fixes(&self, package: &AffectedPackage) -> bool {
+        let Some(change) = self.changes.get(package.package.as_str()) else {
+            return false;
+        };
+        if change.to == "-" {
+            return true;
+        }
+        let (Some(fixed), Some(ecosystem)) = (&package.fixed, &package.ecosystem) else {
+            return false;
+        };
+        if self.own_version(package) {
+            let upgraded = installed::compare(ecosystem, &change.to, &package.installed);
+            return upgraded.is_ok_and(Ordering::is_gt);
+        }
+        installed::compare(ecosystem, &change.to, fixed).is_ok_and(Ordering::is_ge)
+    }
+
+    /// Whether the binary has another version than its source (rebuilds, packages of many versions from one source): then the
+    /// fixed version of the source cannot be compared with it, and an upgrade is believed until the new scan judges it.
+    fn own_version(&self, package: &AffectedPackage) -> bool {
+        let Some(set) = self.desk.world.package_sets.get(&self.set.digest) else {
+            return false;
+        };
+        let ecosystem = package.ecosystem.as_deref().unwrap_or_default();
+        installed::in_ecosystem(set, ecosystem, &package.package)
+            .iter()
+            .any(|p| p.version == package.installed && p.source().1 != p.version)
+    }
+
+    fn updates(&self, updates: &UpdateView) -> bool {
+        let wanted = updates
+            .packages
+            .iter()
+            .filter(|(name, _, to)| self.desk.blocked(name, to).is_none());
+        let mut any = false;
+        for (name, _, to) in wanted {
+            any = true;
+            // What a later pocket offers is newer than what this view was made of, never older.
+            let brought = self
+                .changes
+                .get(name.as_str())
+                .is_some_and(|change| change.to == *to || self.newer(name, &change.to, to));
+            if !brought {
+                return false;
+            }
+        }
+        any
+    }
+
+    /// Whether it brings every package that the baseline names and that is too old here.
+    fn requires(&self) -> bool {
+        let rules = &self.desk.baseline.require.packages;
+        let below = |name: &SmolStr| {
+            self.set.departures.iter().any(|departure| {
+                departure.side == crate::assess::Side::Below
+                    && departure.rule == crate::assess::Rule::Package(name.clone())
+            })
+        };
+        let mut any = false;
+        for rule in rules.iter().filter(|rule| below(&rule.name)) {
+            any = true;
+            let change = self.changes.get(rule.name.as_str());
+            let brought = change.is_some_and(|change| match &rule.want {
+                PackageWant::Min(least) => {
+                    change.to == *least || self.newer(&rule.name, &change.to, least)
+                }
+                PackageWant::Pin(exactly) => change.to == *exactly,
+                PackageWant::Absent => change.to == "-",
+            });
+            if !brought {
+                return false;
+            }
+        }
+        any
+    }
+
+    fn newer(&self, name: &str, version: &str, than: &str) -> bool {
+        let Some(set) = self.desk.world.package_sets.get(&self.set.digest) else {
+            return false;
+        };
+        installed::named(set, name).iter().any(|package| {
+            installed::compare(&package.ecosystem, version, than).is_ok_and(Ordering::is_gt)
+        })
+    }
+}
+
+fn blocked(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbidden> {
+    transaction.changes.iter().find_map(|change| {
+        let block = desk.blocked(&change.name, &change.to)?;
+        Some(Forbidden::Block {
+            package: smol_str::format_smolstr!("{} {}", block.package, block.version),
+            reason: block.reason.clone(),
+        })
+    })
+}
+
+/// A pin and a package that must not be there bind a change as they bind a node.
+fn against_baseline(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbidden> {
+    transaction.changes.iter().find_map(|change| {
+        let rules = desk.baseline.require.packages.iter();
+        let broken =
+            rules
+                .filter(|rule| rule.name == change.name)
+                .find(|rule| match &rule.want {
+                    PackageWant::Pin(exactly) => change.to != *exactly,
+                    PackageWant::Absent => change.to != "-",
+                    PackageWant::Min(_) => false,
+                })?;
+        let why = match &broken.want {
+            PackageWant::Pin(exactly) => format!("{} is pinned at {exactly}", broken.name),
+            PackageWant::Absent | PackageWant::Min(_) => {
+                format!("{} must not be there", broken.name)
+            }
+        };
+        Some(Forbidden::Baseline {
+            package: broken.name.clone(),
+            why: format!(
+                "{why} by {} spec.require.packages, and {} would be installed",
+                desk.baseline.name, change.to
+            ),
+        })
+    })
+}
+
+/// A notice whose fix cannot stand beside an installed package, or beside the fix of another notice.
+fn conflict(desk: &Desk<'_>, set: &SetView, fixes: &BTreeSet<Want>) -> Option<Forbidden> {
+    let packages = desk.world.package_sets.get(&set.digest)?;
+    let notices = fixes.iter().filter_map(Want::notice);
+    let known = notices.filter_map(|name| desk.world.notices.get(name));
+    for known in known {
+        for other in &known.notice.patch.conflicts {
+            let fixed_too = fixes.contains(&Want::Notice(other.clone()));
+            if fixed_too || !installed::named(packages, other).is_empty() {
+                return Some(Forbidden::Conflict {
+                    notice: known.notice.id.clone(),
+                    other: other.clone(),
+                });
+            }
+        }
+    }
+    None
+}
+
+/// Why a want cannot be had on a kin: everything that would bring it is forbidden for what it itself would install.
+pub(super) fn withheld<'c>(
+    choices: &'c [Choice],
+    want: &Want,
+    packages: &[SmolStr],
+) -> Option<&'c Forbidden> {
+    let mut bringing = choices.iter().filter(|choice| choice.fixes.contains(want));
+    if bringing.clone().any(|choice| choice.forbidden.is_none()) {
+        return None;
+    }
+    bringing.find_map(|choice| {
+        let forbidden = choice.forbidden.as_ref()?;
+        forbidden.concerns(want, packages).then_some(forbidden)
+    })
+}

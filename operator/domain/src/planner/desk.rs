@@ -1,0 +1,141 @@
+//! Everything that planning for one baseline needs, looked up once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{
+    assess::{Assessment, BaselineView},
+    baseline::{Baseline, Block, Selector},
+    governance::ApprovalPolicy,
+    node::Ended,
+    plan::ChangeType,
+    rank::Ranking,
+    request::ChangeRequest,
+    units::{Name, Uid},
+    world::World,
+};
+
+use super::{
+    images,
+    kin::{self, Key, Kin, System},
+    want::{Urgency, Want, urgencies},
+};
+
+/// See the module.
+pub(super) struct Desk<'w> {
+    pub(super) world: &'w World,
+    pub(super) assessment: &'w Assessment,
+    pub(super) ranking: &'w Ranking,
+    pub(super) baseline: &'w Baseline,
+    pub(super) view: &'w BaselineView,
+    pub(super) policy: &'w ApprovalPolicy,
+    pub(super) urgencies: BTreeMap<Want, Urgency>,
+    pub(super) kins: Vec<Kin<'w>>,
+    requests: BTreeMap<&'w Uid, &'w ChangeRequest>,
+}
+
+impl<'w> Desk<'w> {
+    pub(super) fn of(
+        world: &'w World,
+        assessment: &'w Assessment,
+        ranking: &'w Ranking,
+        baseline: &'w Baseline,
+        view: &'w BaselineView,
+        policy: &'w ApprovalPolicy,
+    ) -> Self {
+        let mut desk = Self {
+            world,
+            assessment,
+            ranking,
+            baseline,
+            view,
+            policy,
+            urgencies: urgencies(world, ranking, baseline),
+            kins: Vec::new(),
+            requests: world.requests.values().map(|r| (&r.uid, r)).collect(),
+        };
+        desk.kins = match &baseline.selector {
+            Selector::Nodes(_) => kin::of_nodes(&desk),
+            Selector::Images { .. } => images::kins(&desk),
+        };
+        desk
+    }
+
+    /// Requests of this very baseline, drills left out.
+    pub(super) fn requests(&self, change: ChangeType) -> impl Iterator<Item = &'w ChangeRequest> {
+        let uid = &self.baseline.uid;
+        self.world.requests.values().filter(move |request| {
+            let plan = &request.plan;
+            plan.baseline.uid == *uid && plan.change == change && !plan.drill
+        })
+    }
+
+    /// Why a version is blocked, if it is. A block counts to the end of its last day in UTC.
+    pub(super) fn blocked(&self, package: &str, version: &str) -> Option<&'w Block> {
+        let today = self.world.now.to_zoned(TimeZone::UTC).date();
+        self.baseline.remediation.block.iter().find(|block| {
+            block.package == package
+                && block.version == version
+                && block.until.is_none_or(|last| today <= last)
+        })
+    }
+
+    /// When the first block ends, after which planning again can give another answer.
+    pub(super) fn block_ends(&self) -> Option<Timestamp> {
+        let blocks = self.baseline.remediation.block.iter();
+        blocks
+            .filter_map(|block| {
+                let next = block.until?.tomorrow().ok()?;
+                Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
+            })
+            .filter(|at| *at > self.world.now)
+            .min()
+    }
+
+    /// Why exactly this is not done on a system once more by itself (invariant 32), if it was tried there and did not succeed. A
+    /// drain that was refused changed nothing and is tried a second time.
+    pub(super) fn gave_up(&self, system: System<'w>, key: &Key) -> Option<String> {
+        let mut put_back = 0;
+        for (uid, ended) in system.ended() {
+            let same = self
+                .requests
+                .get(uid)
+                .is_some_and(|request| Key::all(&request.plan).contains(key));
+            match ended {
+                Ended::Failed(_, failure) | Ended::RolledBack(_, failure) if same => {
+                    return Some(failure.message.clone());
+                }
+                Ended::PutBack(_, failure) if same => {
+                    put_back += 1;
+                    if put_back > 1 {
+                        return Some(format!("put back twice: {}", failure.message));
+                    }
+                }
+                Ended::Proven(_)
+                | Ended::Failed(..)
+                | Ended::RolledBack(..)
+                | Ended::PutBack(..) => {}
+            }
+        }
+        None
+    }
+
+    /// The most urgent of several wants.
+    pub(super) fn most_urgent<'a>(
+        &'a self,
+        wants: impl Iterator<Item = &'a Want>,
+    ) -> Option<&'a Urgency> {
+        wants
+            .filter_map(|want| self.urgencies.get(want))
+            .min_by_key(|urgency| (urgency.priority, urgency.due.unwrap_or(Timestamp::MAX)))
+    }
+
+    /// Names of the notices among wants, sorted.
+    pub(super) fn notices(wants: &BTreeSet<Want>) -> Vec<Name> {
+        wants
+            .iter()
+            .filter_map(|want| want.notice().cloned())
+            .collect()
+    }
+}

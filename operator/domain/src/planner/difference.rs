@@ -1,0 +1,190 @@
+//! What is different between two plans, in words: why an approval does not carry over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::{
+    plan::{Class, NodeClass, Plan},
+    units::Digest,
+    world::World,
+};
+
+use super::{classes::worse, kin::Key};
+
+/// How many packages a sentence names.
+const NAMED_MAX: usize = 4;
+
+/// What a plan asks for that another one does not cover; empty: the other covers it. With `growth` more systems than it allows
+/// are a difference too.
+pub(super) fn beyond(world: &World, old: &Plan, new: &Plan, growth: bool) -> Vec<String> {
+    let mut said = Vec::new();
+    said.extend(classes(world, old, new));
+    for class in &new.classes {
+        let key = Key::of(class);
+        if let Some(before) = old.classes.iter().find(|class| Key::of(class) == key) {
+            bounds(before, class, growth, &mut said);
+        }
+    }
+    if new.emergency != old.emergency {
+        said.push(if new.emergency {
+            "it is an emergency now".into()
+        } else {
+            "it is no emergency any more".into()
+        });
+    } else if new.needs != old.needs {
+        said.push("the approval policy asks for something else now".into());
+    }
+    if new.category > old.category {
+        said.push(format!(
+            "its category is {:?} instead of {:?}",
+            new.category, old.category
+        ));
+    }
+    let parts = [
+        (new.owner != old.owner, "its owner"),
+        (new.stages != old.stages, "its stages"),
+        (new.windows.windows != old.windows.windows, "its windows"),
+        (new.windows.freezes != old.windows.freezes, "its freezes"),
+        (
+            new.execution.test != old.execution.test && new.emergency == old.emergency,
+            "its test",
+        ),
+        (new.execution.gates != old.execution.gates, "its gates"),
+        (handling(old, new), "how systems are handled"),
+    ];
+    let changed: Vec<&str> = parts
+        .iter()
+        .filter_map(|(changed, part)| changed.then_some(*part))
+        .collect();
+    if !changed.is_empty() {
+        said.push(format!("the baseline changed {}", changed.join(", ")));
+    }
+    said
+}
+
+fn handling(old: &Plan, new: &Plan) -> bool {
+    let (old, new) = (&old.execution, &new.execution);
+    old.drain != new.drain
+        || old.reboot != new.reboot
+        || old.snapshot != new.snapshot
+        || old.failures != new.failures
+        || old.max_pause != new.max_pause
+        || old.watch != new.watch
+        || old.node_time_max != new.node_time_max
+        || old.prefetch != new.prefetch
+}
+
+fn bounds(old: &Class, new: &Class, growth: bool, said: &mut Vec<String>) {
+    let (more, noun, new_max, old_max) = match (old, new) {
+        (Class::Nodes(old), Class::Nodes(new)) => {
+            consequences(old, new, said);
+            (
+                new.nodes_max > old.nodes_max,
+                "nodes",
+                new.nodes_max,
+                old.nodes_max,
+            )
+        }
+        (Class::Image(old), Class::Image(new)) => (
+            new.workloads_max > old.workloads_max,
+            "workloads",
+            new.workloads_max,
+            old.workloads_max,
+        ),
+        (Class::Nodes(_), Class::Image(_)) | (Class::Image(_), Class::Nodes(_)) => return,
+    };
+    if more && growth {
+        said.push(format!("{new_max} {noun} instead of at most {old_max}"));
+    }
+}
+
+fn consequences(old: &NodeClass, new: &NodeClass, said: &mut Vec<String>) {
+    let more: Vec<&str> = new
+        .restart
+        .difference(&old.restart)
+        .map(SmolStr::as_str)
+        .collect();
+    if !more.is_empty() {
+        said.push(format!("{} restarts too", more.join(", ")));
+    }
+    if new.reboot && !old.reboot {
+        said.push("it needs a reboot now".into());
+    }
+    if worse(old.rollback, new.rollback) != old.rollback {
+        said.push("the previous versions cannot be relied on any more".into());
+    }
+}
+
+/// Packages and versions, or images, that the new plan brings and the old one does not.
+fn classes(world: &World, old: &Plan, new: &Plan) -> Option<String> {
+    let (before, now) = (Key::all(old), Key::all(new));
+    if now.is_subset(&before) {
+        return None;
+    }
+    let (before, now) = (targets(world, &before), targets(world, &now));
+    let mut said: Vec<String> = Vec::new();
+    for (name, version) in &now {
+        match before.get(name) {
+            Some(same) if same == version => {}
+            Some(other) => said.push(format!("{name} {version} instead of {other}")),
+            None => said.push(format!("{name} {version} too")),
+        }
+    }
+    let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
+    said.extend(gone.map(|(name, version)| format!("no longer {name} {version}")));
+    let more = said.len().saturating_sub(NAMED_MAX);
+    said.truncate(NAMED_MAX);
+    if more > 0 {
+        said.push(format!("and {more} more packages"));
+    }
+    Some(if said.is_empty() {
+        "the same versions from other archives, or from other installed ones".into()
+    } else {
+        said.join(", ")
+    })
+}
+
+/// Names with the versions that are to be installed; of several the list.
+fn targets(world: &World, keys: &BTreeSet<Key>) -> BTreeMap<SmolStr, SmolStr> {
+    let mut targets: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
+    for key in keys {
+        match key {
+            Key::Transaction(digest) => transaction(world, digest, &mut targets),
+            Key::Image { repository, to, .. } => {
+                targets
+                    .entry(repository.clone())
+                    .or_default()
+                    .insert(to.clone());
+            }
+        }
+    }
+    targets
+        .into_iter()
+        .map(|(name, versions)| {
+            let list: Vec<&str> = versions.iter().map(SmolStr::as_str).collect();
+            (name, format_smolstr!("{}", list.join(" or ")))
+        })
+        .collect()
+}
+
+fn transaction(world: &World, digest: &Digest, targets: &mut BTreeMap<SmolStr, BTreeSet<SmolStr>>) {
+    let Some(transaction) = world.transactions.get(digest) else {
+        targets
+            .entry(SmolStr::new_static("transaction"))
+            .or_default()
+            .insert(digest.clone());
+        return;
+    };
+    for change in transaction.changes.iter() {
+        let version = if change.to == "-" {
+            SmolStr::new_static("removed")
+        } else {
+            change.to.clone()
+        };
+        targets
+            .entry(change.name.clone())
+            .or_default()
+            .insert(version);
+    }
+}

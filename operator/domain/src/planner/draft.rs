@@ -1,0 +1,204 @@
+//! What a request would do to each kin, or what must be asked first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_advisory::package;
+use jiff::Timestamp;
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::{
+    rank::Priority,
+    units::{Name, Span, after},
+};
+
+use super::{
+    Note, Resolve,
+    choice::Choice,
+    desk::Desk,
+    group::{Group, Todo},
+    kin::{Key, Kin, System},
+    want::Want,
+};
+
+/// How long the first request for something waits for the answers of all package managers: a scanner answers within a minute, and
+/// one that does not must not keep the others waiting (invariant 35).
+const ANSWERS_WITHIN: Span = Span::minutes(30);
+
+/// What a request would do to each kin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    pub(super) wants: BTreeSet<Want>,
+    pub(super) priority: Priority,
+    /// By index of the kin.
+    pub(super) picks: BTreeMap<usize, Key>,
+}
+
+/// A draft, or what stands against one.
+#[derive(Debug, Default)]
+pub(super) struct Drafted {
+    pub(super) draft: Option<Draft>,
+    pub(super) asks: Vec<Resolve>,
+    pub(super) notes: Vec<Note>,
+    pub(super) wake_at: Option<Timestamp>,
+}
+
+/// Work that is asked for or planned already on a kin.
+#[derive(Debug)]
+pub(super) struct Busy {
+    pub(super) with: Name,
+    pub(super) priority: Priority,
+    pub(super) key: Key,
+    pub(super) packages: BTreeSet<SmolStr>,
+}
+
+/// What stands before a new draft.
+pub(super) struct Before<'a> {
+    /// Classes of the request that the draft is about: they are kept while they still are right, so that nothing churns.
+    pub(super) prefer: &'a BTreeSet<Key>,
+    /// By index of the kin.
+    pub(super) busy: &'a BTreeMap<usize, Vec<Busy>>,
+}
+
+/// Drafts what brings a group to the kins that still want it.
+pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before<'_>) -> Drafted {
+    let purpose = purpose(&group.wants);
+    let (mut drafted, mut picks) = (Drafted::default(), BTreeMap::new());
+    let mut asks: BTreeMap<Vec<SmolStr>, Vec<Name>> = BTreeMap::new();
+    for (&index, open) in todo {
+        let needed: BTreeSet<Want> = open.intersection(&group.wants).cloned().collect();
+        let Some(kin) = desk.kins.get(index).filter(|_| !needed.is_empty()) else {
+            continue;
+        };
+        match pick(kin, &needed, &group.wants, &purpose, before.prefer) {
+            Some(choice) => match follows(choice, group.priority, before.busy.get(&index)) {
+                None => {
+                    picks.insert(index, choice.key.clone());
+                }
+                Some(first) => drafted.notes.push(Note {
+                    baseline: desk.baseline.name.clone(),
+                    about: purpose.clone(),
+                    why: format!("it changes packages that {first} changes, and follows it"),
+                }),
+            },
+            None => asks
+                .entry(packages(kin, &needed))
+                .or_default()
+                .extend(askable(kin)),
+        }
+    }
+    let waiting = asks.values().any(|nodes| !nodes.is_empty());
+    drafted.asks = asks
+        .into_iter()
+        .filter(|(_, nodes)| !nodes.is_empty())
+        .map(|(packages, mut nodes)| {
+            nodes.sort();
+            Resolve {
+                baseline: desk.baseline.name.clone(),
+                purpose: purpose.clone(),
+                notices: Desk::notices(&group.wants),
+                packages,
+                nodes,
+            }
+        })
+        .collect();
+    let patience = answers_until(desk, group).filter(|_| waiting && before.prefer.is_empty());
+    if let Some(until) = patience {
+        drafted.wake_at = Some(until);
+    } else if !picks.is_empty() {
+        drafted.draft = Some(Draft {
+            wants: group.wants.clone(),
+            priority: group.priority,
+            picks,
+        });
+    }
+    drafted
+}
+
+/// The choice for a kin, or none: then its package managers must be asked.
+///
+/// What was asked for is kept. Otherwise it is what was resolved for exactly this, or what changes nothing else; a wider one (the
+/// whole security pocket) only where package managers were asked for less and could not tell it.
+fn pick<'k>(
+    kin: &'k Kin<'_>,
+    needed: &BTreeSet<Want>,
+    group: &BTreeSet<Want>,
+    purpose: &SmolStr,
+    prefer: &BTreeSet<Key>,
+) -> Option<&'k Choice> {
+    let allowed = kin
+        .choices
+        .iter()
+        .filter(|choice| choice.forbidden.is_none() && needed.is_subset(&choice.fixes));
+    if let Some(kept) = allowed.clone().find(|choice| prefer.contains(&choice.key)) {
+        return Some(kept);
+    }
+    let own: BTreeSet<&SmolStr> = kin
+        .wants
+        .iter()
+        .filter(|(want, _)| group.contains(want))
+        .flat_map(|(_, packages)| packages)
+        .collect();
+    let exact = |choice: &&Choice| {
+        choice.purposes.contains(purpose)
+            || choice.packages.iter().all(|package| own.contains(package))
+    };
+    let answered = kin.answered.contains(purpose);
+    let mut wider = allowed.clone().filter(|_| answered);
+    allowed.clone().find(exact).or_else(|| wider.next())
+}
+
+/// What the change has to come after: work on the same packages that is at least as urgent. Done the other way round, the
+/// approved one would no longer be what the package manager resolves.
+fn follows<'b>(
+    choice: &Choice,
+    priority: Priority,
+    busy: Option<&'b Vec<Busy>>,
+) -> Option<&'b Name> {
+    let before = busy?.iter().find(|busy| {
+        busy.priority <= priority
+            && busy.key != choice.key
+            && !busy.packages.is_disjoint(&choice.packages)
+    })?;
+    (priority != Priority::Emergency).then_some(&before.with)
+}
+
+/// What the answer of package managers is for: the notice's name, or that of a rollup.
+pub(super) fn purpose(wants: &BTreeSet<Want>) -> SmolStr {
+    let names: Vec<Name> = wants.iter().map(Want::name).collect();
+    match names.as_slice() {
+        [one] => one.clone(),
+        several => {
+            let digest = package::digest(&several.join("\n"));
+            let hex = digest.trim_start_matches("sha256-");
+            format_smolstr!("rollup-{}", hex.get(..8).unwrap_or(hex))
+        }
+    }
+}
+
+fn packages(kin: &Kin<'_>, needed: &BTreeSet<Want>) -> Vec<SmolStr> {
+    let wanted = kin.wants.iter().filter(|(want, _)| needed.contains(want));
+    let packages: BTreeSet<&SmolStr> = wanted.flat_map(|(_, packages)| packages).collect();
+    packages.into_iter().cloned().collect()
+}
+
+/// Nodes that can answer. Images have no package manager to ask.
+fn askable<'k>(kin: &'k Kin<'_>) -> impl Iterator<Item = Name> + 'k {
+    kin.systems.iter().filter_map(|system| match system {
+        System::Node(node) if system.fresh() => Some(node.name.clone()),
+        System::Node(_) | System::Workload(_) => None,
+    })
+}
+
+/// Until when answers are waited for, if that is not over.
+fn answers_until(desk: &Desk<'_>, group: &Group) -> Option<Timestamp> {
+    let urgencies = group
+        .wants
+        .iter()
+        .filter_map(|want| desk.urgencies.get(want));
+    let seen = urgencies.map(|urgency| urgency.seen).max()?;
+    let since = desk
+        .baseline
+        .changed_at
+        .map_or(seen, |changed| changed.max(seen));
+    Some(after(since, ANSWERS_WITHIN.duration())).filter(|until| *until > desk.world.now)
+}

@@ -1,0 +1,220 @@
+//! Systems of a baseline that miss the same and could be brought there in the same ways: planned once, however many they are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use smol_str::SmolStr;
+
+use crate::{
+    assess::{Rule, SetView, Side, UpdateView},
+    node::{Ended, Node, Resolved},
+    plan::{Class, ImageClass, NodeClass, Plan},
+    units::{Digest, Name, Uid},
+    workload::Workload,
+};
+
+use super::{
+    choice::{self, Choice},
+    desk::Desk,
+    want::Want,
+};
+
+/// What is done to a system: the identity of a class.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// Exactly this transaction.
+    Transaction(Digest),
+    /// One image in place of another.
+    Image {
+        repository: SmolStr,
+        from: SmolStr,
+        to: SmolStr,
+    },
+}
+
+impl Key {
+    pub(super) fn of(class: &Class) -> Self {
+        match class {
+            Class::Nodes(NodeClass { transaction, .. }) => Self::Transaction(transaction.clone()),
+            Class::Image(ImageClass {
+                image, from, to, ..
+            }) => Self::Image {
+                repository: image.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            },
+        }
+    }
+
+    pub(super) fn all(plan: &Plan) -> BTreeSet<Self> {
+        plan.classes.iter().map(Self::of).collect()
+    }
+}
+
+/// A system of a kin.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum System<'w> {
+    Node(&'w Node),
+    Workload(&'w Workload),
+}
+
+impl<'w> System<'w> {
+    pub(super) const fn name(self) -> &'w Name {
+        match self {
+            Self::Node(node) => &node.name,
+            Self::Workload(workload) => &workload.key,
+        }
+    }
+
+    pub(super) const fn ended(self) -> &'w BTreeMap<Uid, Ended> {
+        match self {
+            Self::Node(node) => &node.ended,
+            Self::Workload(workload) => &workload.ended,
+        }
+    }
+
+    /// Whether its state is known now. A silent node counts in bounds, for it may come back, and starts nothing.
+    pub(super) fn fresh(self) -> bool {
+        match self {
+            Self::Node(node) => node.report.known().is_some(),
+            Self::Workload(_) => true,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Kin<'w> {
+    /// What they miss, each with the packages that it is about.
+    pub(super) wants: BTreeMap<Want, Vec<SmolStr>>,
+    /// What could be done, best first.
+    pub(super) choices: Vec<Choice>,
+    pub(super) systems: Vec<System<'w>>,
+    /// Purposes that package managers have answered here, whatever they answered.
+    pub(super) answered: BTreeSet<SmolStr>,
+}
+
+impl Kin<'_> {
+    /// The choice of an approved or asked-for plan that fits here: of several the one that brings most.
+    pub(super) fn assigned(&self, keys: &BTreeSet<Key>) -> Option<&Choice> {
+        let fitting = self
+            .choices
+            .iter()
+            .filter(|choice| keys.contains(&choice.key));
+        fitting.max_by_key(|choice| choice.fixes.len())
+    }
+}
+
+/// What makes nodes kin: the package set, and what their package managers resolved.
+type Likeness<'w> = (&'w Digest, Vec<(&'w str, &'w Digest)>);
+
+/// The kins of a baseline over nodes.
+pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
+    struct Draft<'w> {
+        set: &'w Arc<SetView>,
+        updates: Option<&'w UpdateView>,
+        resolved: &'w [Resolved],
+        systems: Vec<System<'w>>,
+    }
+    let mut drafts: BTreeMap<Likeness<'w>, Draft<'w>> = BTreeMap::new();
+    for name in &desk.view.nodes {
+        let (Some(node), Some(view)) =
+            (desk.world.nodes.get(name), desk.assessment.nodes.get(name))
+        else {
+            continue;
+        };
+        let (Some(set), Some(inventory)) = (&view.set, node.report.latest()) else {
+            continue;
+        };
+        let nothing = set.departures.is_empty() && view.updates.is_none();
+        if nothing || node.deleting {
+            continue;
+        }
+        let mut resolved: Vec<_> = inventory
+            .transactions
+            .iter()
+            .map(|resolved| (resolved.purpose.as_str(), &resolved.transaction))
+            .collect();
+        resolved.sort_unstable();
+        drafts
+            .entry((&set.digest, resolved))
+            .or_insert_with(|| Draft {
+                set,
+                updates: view.updates.as_deref(),
+                resolved: &inventory.transactions,
+                systems: Vec::new(),
+            })
+            .systems
+            .push(System::Node(node));
+    }
+    drafts
+        .into_values()
+        .filter_map(|draft| {
+            let wants = wants(desk, draft.set, draft.updates);
+            (!wants.is_empty()).then(|| Kin {
+                choices: choice::of_nodes(desk, draft.set, draft.updates, draft.resolved),
+                answered: draft.resolved.iter().map(|r| r.purpose.clone()).collect(),
+                wants,
+                systems: draft.systems,
+            })
+        })
+        .collect()
+}
+
+/// What a package set misses that a change could bring, each with its packages.
+pub(super) fn wants(
+    desk: &Desk<'_>,
+    set: &SetView,
+    updates: Option<&UpdateView>,
+) -> BTreeMap<Want, Vec<SmolStr>> {
+    let mut wants: BTreeMap<Want, Vec<SmolStr>> = BTreeMap::new();
+    for missing in set.missing().filter(|missing| missing.fixable()) {
+        let want = Want::Notice(missing.notice.clone());
+        if desk.urgencies.contains_key(&want) {
+            let packages = missing
+                .affected
+                .iter()
+                .map(|package| package.package.clone());
+            wants.insert(want, packages.collect());
+        }
+    }
+    if let Some(updates) = updates {
+        let packages: Vec<SmolStr> = updates
+            .packages
+            .iter()
+            .filter(|(name, _, to)| desk.blocked(name, to).is_none())
+            .map(|(name, ..)| name.clone())
+            .collect();
+        if !packages.is_empty() {
+            wants.insert(Want::Updates, packages);
+        }
+    }
+    let required: Vec<SmolStr> = set
+        .departures
+        .iter()
+        .filter(|departure| departure.side == Side::Below)
+        .filter_map(|departure| match &departure.rule {
+            Rule::Package(name) => Some(name.clone()),
+            Rule::Report
+            | Rule::OneBaseline
+            | Rule::Os
+            | Rule::Kernel
+            | Rule::Kubelet
+            | Rule::Runtime
+            | Rule::Notice(..)
+            | Rule::SecurityUpdate(_)
+            | Rule::NewerThanKnown(_)
+            | Rule::Listening(_)
+            | Rule::StaleUnit(_)
+            | Rule::Reboot
+            | Rule::Repository
+            | Rule::DigestPinned => None,
+        })
+        .collect();
+    if !required.is_empty() {
+        wants.insert(Want::Required, required);
+    }
+    wants
+}

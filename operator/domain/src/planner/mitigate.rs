@@ -1,0 +1,169 @@
+//! Requests for mitigation while there is no patch, and their end when the patch is proven (PROCESS 3.4).
+
+use std::collections::BTreeMap;
+
+use crate::{
+    baseline::Selector,
+    category::Facts,
+    effect::{Effect, Record},
+    mitigation,
+    plan::{ChangeType, MitigationPlan, Plan},
+    rank::Priority,
+    request::{ChangeRequest, Phase},
+    units::Name,
+};
+
+use super::{Note, Planned, desk::Desk, requests::free_name, write};
+
+/// Systems that a notice without fix affects.
+type Exposed<'w> = BTreeMap<&'w Name, u32>;
+
+pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
+    if !matches!(desk.baseline.selector, Selector::Nodes(_)) {
+        return;
+    }
+    lift(desk, planned);
+    for (notice, nodes) in exposed(desk) {
+        let Some(ranked) = desk.ranking.of(notice, &desk.baseline.name) else {
+            continue;
+        };
+        match steps(desk, notice, nodes) {
+            None => planned.notes.push(Note {
+                baseline: desk.baseline.name.clone(),
+                about: notice.clone(),
+                why: "no fix is known yet, and no mitigation: watched".into(),
+            }),
+            Some(steps) if ranked.priority <= Priority::High && !asked(desk, notice, &steps) => {
+                let emergency = ranked.priority == Priority::Emergency;
+                create(desk, notice, steps, emergency, planned);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
+    let mut exposed = Exposed::new();
+    for (set, systems) in desk.view.sets.values() {
+        for missing in set.missing().filter(|missing| !missing.fixable()) {
+            *exposed.entry(&missing.notice).or_default() += systems;
+        }
+    }
+    exposed
+}
+
+fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {
+    let known = desk.world.notices.get(notice)?;
+    let mitigations = &known.notice.mitigations;
+    let plan = MitigationPlan {
+        stop: mitigations
+            .iter()
+            .flat_map(|m| m.stop.iter().cloned())
+            .collect(),
+        block: mitigations
+            .iter()
+            .flat_map(|m| m.block.iter().cloned())
+            .collect(),
+        nodes_max: nodes,
+    };
+    (!plan.stop.is_empty() || !plan.block.is_empty()).then_some(plan)
+}
+
+/// Whether the same steps are asked for, done, or were refused. More nodes than were approved are asked for anew.
+fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
+    desk.requests(ChangeType::Mitigation).any(|request| {
+        let plan = &request.plan;
+        let same = plan.mitigation.as_ref().is_some_and(|asked| {
+            asked.stop == steps.stop
+                && asked.block == steps.block
+                && (asked.nodes_max >= steps.nodes_max || request.phase == Phase::Rejected)
+        });
+        let counts = !request.phase.ended()
+            || mitigation::in_place(request)
+            || request.phase == Phase::Rejected;
+        same && counts && plan.advisories.contains(notice)
+    })
+}
+
+fn create(
+    desk: &Desk<'_>,
+    notice: &Name,
+    steps: MitigationPlan,
+    emergency: bool,
+    planned: &mut Planned,
+) {
+    let plan = plan(desk, notice, steps, emergency);
+    let Ok(digest) = plan.digest() else { return };
+    let effects = &planned.decision.effects;
+    let name = free_name(desk.world, effects, &plan, &digest);
+    let narrower = desk
+        .requests(ChangeType::Mitigation)
+        .find(|request| !request.phase.ended() && request.plan.advisories.contains(notice));
+    planned.decision.effects.push(Effect::CreateRequest {
+        name,
+        plan: Box::new(plan),
+        supersedes: narrower.map(|request| request.name.clone()),
+        because: narrower.map(|_| "more nodes, or other steps, than it asked for".into()),
+    });
+}
+
+/// The plan of a mitigation.
+pub(super) fn plan(desk: &Desk<'_>, notice: &Name, steps: MitigationPlan, emergency: bool) -> Plan {
+    let mut plan = write::bare(desk.world, desk.baseline, ChangeType::Mitigation, emergency);
+    let facts = Facts {
+        nodes: steps.nodes_max,
+        restart: !steps.stop.is_empty(),
+        ..Facts::default()
+    };
+    plan.category = crate::category::category(&facts).0;
+    plan.needs = write::needs(desk.policy, emergency, plan.category, false);
+    plan.advisories = vec![notice.clone()];
+    plan.mitigation = Some(steps);
+    plan
+}
+
+/// What is done is undone when nothing needs it any more; what is only asked for is withdrawn.
+fn lift(desk: &Desk<'_>, planned: &mut Planned) {
+    let proven = |notice: &Name| {
+        let view = desk.view;
+        view.sets
+            .values()
+            .all(|(set, _)| set.notice(notice).is_none())
+            && view.nodes.iter().all(|name| {
+                desk.assessment
+                    .nodes
+                    .get(name)
+                    .is_some_and(|node| node.usable)
+            })
+    };
+    for request in desk.requests(ChangeType::Mitigation) {
+        if !request.plan.advisories.iter().all(proven) {
+            continue;
+        }
+        if let Some((phase, why)) = lifted(request) {
+            planned.decision.records.push(Record::Phase {
+                request: (request.name.clone(), request.uid.clone()),
+                phase,
+                why: why.into(),
+            });
+        }
+    }
+}
+
+fn lifted(request: &ChangeRequest) -> Option<(Phase, &'static str)> {
+    match request.phase {
+        Phase::Verifying | Phase::Watching => {
+            Some((Phase::Done, "lifted: the patch is proven on every node"))
+        }
+        Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval => {
+            Some((Phase::Superseded, "nothing is left to mitigate"))
+        }
+        Phase::Approved
+        | Phase::Running
+        | Phase::Done
+        | Phase::Superseded
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed => None,
+    }
+}

@@ -1,0 +1,349 @@
+//! The requests of one baseline: what stands, what is replaced, what is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    effect::{Effect, Record},
+    hold::Hold,
+    plan::{ChangeType, Plan},
+    request::{ChangeRequest, Phase},
+    units::{Digest, Name},
+    world::World,
+};
+
+use super::{
+    Note, Planned, choice,
+    classes::classes,
+    desk::Desk,
+    draft::{Before, Busy, Draft, Drafted, draft},
+    group::{Group, Todo, groups},
+    kin::Key,
+    standing::{Reviewed, Verdict, begun, cover, refused_before, rejected, review},
+    want::Want,
+    write,
+};
+
+/// Plans for one baseline.
+pub(super) struct Planner<'d, 'w> {
+    desk: &'d Desk<'w>,
+    todo: Todo,
+    busy: BTreeMap<usize, Vec<Busy>>,
+    /// Requests that wait for an emergency's request to take their place.
+    escalated: Vec<(&'w ChangeRequest, BTreeSet<Want>)>,
+    /// What requests made in this pass bring, by kin.
+    renewed: BTreeMap<(usize, Want), Name>,
+    /// Requests made in this pass, by digest.
+    asked: BTreeMap<Digest, Name>,
+    planned: &'d mut Planned,
+}
+
+impl<'d, 'w> Planner<'d, 'w> {
+    pub(super) fn new(desk: &'d Desk<'w>, planned: &'d mut Planned) -> Self {
+        Self {
+            desk,
+            todo: Todo::new(),
+            busy: BTreeMap::new(),
+            escalated: Vec::new(),
+            renewed: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            planned,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        self.take_stock();
+        self.review_open();
+        self.plan_new();
+        if let Some(at) = self.desk.block_ends() {
+            self.planned.decision.wake(at);
+        }
+    }
+
+    /// Everything that is missing, without what is forbidden.
+    fn take_stock(&mut self) {
+        let mut withheld: BTreeMap<(Want, String), Option<Hold>> = BTreeMap::new();
+        for (index, kin) in self.desk.kins.iter().enumerate() {
+            let mut open = BTreeSet::new();
+            for (want, packages) in &kin.wants {
+                match choice::withheld(&kin.choices, want, packages) {
+                    Some(forbidden) => {
+                        withheld.insert((want.clone(), forbidden.told()), forbidden.hold());
+                    }
+                    None => {
+                        open.insert(want.clone());
+                    }
+                }
+            }
+            self.todo.insert(index, open);
+        }
+        let mut told: Vec<Hold> = Vec::new();
+        for ((want, why), hold) in withheld {
+            self.note(want.name(), why);
+            if let Some(hold) = hold.filter(|hold| !told.contains(hold)) {
+                told.push(hold.clone());
+                self.planned.decision.hold(&self.desk.baseline.name, hold);
+            }
+        }
+    }
+
+    fn review_open(&mut self) {
+        let all = self.todo.clone();
+        let mut open: Vec<&'w ChangeRequest> = self.open_requests().collect();
+        open.sort_by_key(|request| {
+            let waits = !begun(self.desk, request);
+            (
+                waits,
+                !request.plan.emergency,
+                request.created,
+                &request.name,
+            )
+        });
+        for request in open {
+            if let Some(by) = self.taken_over(request, &all) {
+                let why = format!("{by} answers it now");
+                self.end(request, why);
+                continue;
+            }
+            let Reviewed { verdict, drafted } = review(self.desk, request, &all);
+            self.take_over(drafted);
+            match verdict {
+                Verdict::Stands => cover(self.desk, request, &mut self.todo, &mut self.busy),
+                Verdict::Replaced {
+                    draft,
+                    plan,
+                    because,
+                } => {
+                    let because = (request, because);
+                    self.ask(&draft, *plan, Some(because));
+                }
+                Verdict::Escalated(wants) => self.escalated.push((request, wants)),
+                Verdict::Ends(why) => self.end(request, why),
+            }
+        }
+    }
+
+    /// The request made in this pass that brings all that an open one was asked for, if there is one.
+    fn taken_over(&self, request: &ChangeRequest, all: &Todo) -> Option<Name> {
+        if begun(self.desk, request) {
+            return None;
+        }
+        let asked = |want: &&Want| {
+            let notice = want.notice();
+            notice.is_some_and(|notice| request.plan.advisories.contains(notice))
+        };
+        let mut by = None;
+        for (index, open) in all {
+            for want in open.iter().filter(asked) {
+                by = Some(self.renewed.get(&(*index, want.clone()))?.clone());
+            }
+        }
+        by
+    }
+
+    fn end(&mut self, request: &ChangeRequest, why: String) {
+        self.planned.decision.records.push(Record::Phase {
+            request: (request.name.clone(), request.uid.clone()),
+            phase: Phase::Superseded,
+            why,
+        });
+    }
+
+    fn plan_new(&mut self) {
+        let groups = groups(self.desk, &self.todo);
+        for (want, before) in groups.behind {
+            self.note(want, format!("it requires {before}, and follows it"));
+        }
+        for group in groups.now {
+            self.plan_group(&group);
+        }
+        if let Some(until) = groups.until {
+            let waiting = groups.waiting.len();
+            let hold = Hold::AwaitingBundle {
+                baseline: self.desk.baseline.name.clone(),
+                until,
+                notices: u32::try_from(waiting).unwrap_or(u32::MAX),
+            };
+            self.planned.decision.hold(&self.desk.baseline.name, hold);
+        }
+    }
+
+    fn plan_group(&mut self, group: &Group) {
+        let prefer = BTreeSet::new();
+        let before = Before {
+            prefer: &prefer,
+            busy: &self.busy,
+        };
+        let mut drafted = draft(self.desk, group, &self.todo, &before);
+        let fresh = drafted.draft.take();
+        self.take_over(drafted);
+        let Some(fresh) = fresh else { return };
+        let made = classes(self.desk, &fresh);
+        self.planned.notes.extend(made.notes.iter().cloned());
+        let keys: BTreeSet<Key> = made.classes.iter().map(Key::of).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let emergency = group.priority == crate::rank::Priority::Emergency;
+        if let Some(request) = rejected(self.desk, &keys, emergency) {
+            let why = format!(
+                "somebody said no to the same in {request}; it is not asked again by itself"
+            );
+            self.note(super::draft::purpose(&group.wants), why);
+            return;
+        }
+        let people = refused_before(self.desk, &keys, emergency);
+        let plan = write::plan(self.desk, &fresh, made, people);
+        let replaced = self.replaced(&group.wants);
+        self.ask(&fresh, plan, replaced);
+    }
+
+    /// The request whose answer became this emergency.
+    fn replaced(&mut self, wants: &BTreeSet<Want>) -> Option<(&'w ChangeRequest, String)> {
+        let at = self
+            .escalated
+            .iter()
+            .position(|(_, escalated)| !escalated.is_disjoint(wants))?;
+        let (request, escalated) = self.escalated.remove(at);
+        let urgent = escalated.intersection(wants).next()?;
+        let why = self
+            .desk
+            .urgencies
+            .get(urgent)
+            .map_or("", |urgency| &urgency.why);
+        Some((
+            request,
+            format!("{} is an emergency now: {why}", urgent.name()),
+        ))
+    }
+
+    /// Asks for a plan, and counts what it brings as planned.
+    fn ask(&mut self, draft: &Draft, plan: Plan, replaces: Option<(&ChangeRequest, String)>) {
+        let Ok(digest) = plan.digest() else {
+            self.note(plan.baseline.name, "its plan has no canonical form".into());
+            return;
+        };
+        let same = self.asked_already(&digest);
+        let effects = &self.planned.decision.effects;
+        let name = same
+            .clone()
+            .unwrap_or_else(|| free_name(self.desk.world, effects, &plan, &digest));
+        for (index, key) in &draft.picks {
+            self.count(*index, key, draft, &name);
+        }
+        if same.is_some() {
+            if let Some((request, because)) = replaces {
+                self.end(request, format!("{name} answers it now: {because}"));
+            }
+            return;
+        }
+        self.asked.insert(digest, name.clone());
+        let (supersedes, because) = match replaces {
+            Some((request, because)) => (Some(request.name.clone()), Some(because)),
+            None => (None, None),
+        };
+        self.planned.decision.effects.push(Effect::CreateRequest {
+            name,
+            plan: Box::new(plan),
+            supersedes,
+            because,
+        });
+    }
+
+    /// The open request for exactly this, made before or in this pass.
+    fn asked_already(&self, digest: &str) -> Option<Name> {
+        let open = self
+            .open_requests()
+            .find(|request| request.digest == digest);
+        let asked = open.map(|request| request.name.clone());
+        asked.or_else(|| self.asked.get(digest).cloned())
+    }
+
+    fn open_requests(&self) -> impl Iterator<Item = &'w ChangeRequest> {
+        let requests = self.desk.requests(ChangeType::Patch);
+        requests.filter(|request| !request.phase.ended())
+    }
+
+    fn count(&mut self, index: usize, key: &Key, draft: &Draft, name: &Name) {
+        let Some(kin) = self.desk.kins.get(index) else {
+            return;
+        };
+        let Some(choice) = kin.choices.iter().find(|choice| choice.key == *key) else {
+            return;
+        };
+        let lesser = |want: &Want| {
+            let urgency = self.desk.urgencies.get(want);
+            urgency.is_some_and(|urgency| urgency.priority >= draft.priority)
+        };
+        let brought = kin
+            .wants
+            .keys()
+            .filter(|want| choice.fixes.contains(want) && lesser(want));
+        for want in brought {
+            if let Some(open) = self.todo.get_mut(&index) {
+                open.remove(want);
+            }
+            self.renewed.insert((index, want.clone()), name.clone());
+        }
+        self.busy.entry(index).or_default().push(Busy {
+            with: name.clone(),
+            priority: draft.priority,
+            key: key.clone(),
+            packages: choice.packages.clone(),
+        });
+    }
+
+    fn take_over(&mut self, drafted: Drafted) {
+        let Drafted {
+            draft: _,
+            asks,
+            notes,
+            wake_at,
+        } = drafted;
+        for ask in &asks {
+            let why = format!(
+                "no transaction is resolved for it yet; {} package managers are asked",
+                ask.nodes.len()
+            );
+            self.note(ask.purpose.clone(), why);
+        }
+        self.planned.resolves.extend(asks);
+        self.planned.notes.extend(notes);
+        if let Some(at) = wake_at {
+            self.planned.decision.wake(at);
+        }
+    }
+
+    fn note(&mut self, about: Name, why: String) {
+        self.planned.notes.push(Note {
+            baseline: self.desk.baseline.name.clone(),
+            about,
+            why,
+        });
+    }
+}
+
+/// The name of a plan's request: after an ended one of the same digest `-2`, `-3` and so on.
+pub(super) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: &str) -> Name {
+    let base = Plan::request_name(&plan.baseline.name, digest);
+    let taken = |name: &Name| {
+        let now = effects.iter().any(|effect| match effect {
+            Effect::CreateRequest { name: other, .. } => other == name,
+            Effect::Claim { .. }
+            | Effect::Evict { .. }
+            | Effect::StartJob { .. }
+            | Effect::RequestScan { .. }
+            | Effect::Release { .. }
+            | Effect::SetImage { .. }
+            | Effect::CreateRollout { .. }
+            | Effect::Taint { .. } => false,
+        });
+        now || world.requests.contains_key(name)
+    };
+    if !taken(&base) {
+        return base;
+    }
+    (2_u32..)
+        .map(|n| smol_str::format_smolstr!("{base}-{n}"))
+        .find(|name| !taken(name))
+        .unwrap_or(base)
+}

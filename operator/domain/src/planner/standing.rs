@@ -1,0 +1,281 @@
+//! Whether an open request still is right. It stands as long as what it asks for covers what would be asked for now (no churn).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    plan::Plan,
+    rank::Priority,
+    request::{ChangeRequest, Phase},
+    units::Name,
+};
+
+use super::{
+    choice,
+    classes::classes,
+    desk::Desk,
+    difference,
+    draft::{Before, Busy, Draft, Drafted, draft},
+    group::{Group, Todo},
+    kin::Key,
+    want::Want,
+    write,
+};
+
+/// What becomes of an open request.
+pub(super) enum Verdict {
+    /// It stands.
+    Stands,
+    /// This one takes its place, for this reason.
+    Replaced {
+        /// What is asked for instead.
+        draft: Draft,
+        /// The same as a plan.
+        plan: Box<Plan>,
+        /// What is different.
+        because: String,
+    },
+    /// All that it answers became an emergency, whose own request takes its place.
+    Escalated(BTreeSet<Want>),
+    /// Nothing is left for it to do.
+    Ends(String),
+}
+
+/// A request, judged.
+pub(super) struct Reviewed {
+    pub(super) verdict: Verdict,
+    pub(super) drafted: Drafted,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// People have not agreed yet.
+    Asked,
+    /// They have, and nothing was begun.
+    Approved,
+    /// Work was begun: everything that it needs is in it (invariant 26).
+    Begun,
+}
+
+/// Judges an open request. `todo` is everything that is missing and can be had.
+pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> Reviewed {
+    let progress = progress(desk, request);
+    let keys = Key::all(&request.plan);
+    let (mut wants, escalated) = wants(desk, request, todo, progress);
+    let stands = |drafted| Reviewed {
+        verdict: Verdict::Stands,
+        drafted,
+    };
+    if wants.is_empty() {
+        let verdict = match (progress, escalated.is_empty()) {
+            (Progress::Begun, _) => Verdict::Stands,
+            (Progress::Asked | Progress::Approved, false) => Verdict::Escalated(escalated),
+            (Progress::Asked | Progress::Approved, true) => {
+                Verdict::Ends(why_nothing(desk, request, &keys))
+            }
+        };
+        return Reviewed {
+            verdict,
+            drafted: Drafted::default(),
+        };
+    }
+    wants.retain(|want| !escalated.contains(want));
+    let priority = priority(desk, request, &wants, progress);
+    let none = BTreeMap::new();
+    let before = Before {
+        prefer: &keys,
+        busy: &none,
+    };
+    let mut drafted = draft(desk, &Group { wants, priority }, todo, &before);
+    let Some(fresh) = drafted.draft.take() else {
+        return stands(drafted);
+    };
+    let kept = fresh.picks.values().any(|key| keys.contains(key));
+    if progress == Progress::Begun && kept {
+        return stands(drafted);
+    }
+    let made = classes(desk, &fresh);
+    drafted.notes.extend(made.notes.iter().cloned());
+    if made.classes.is_empty() {
+        return stands(drafted);
+    }
+    let plan = write::plan(desk, &fresh, made, asked_people(desk, request));
+    let growth = progress == Progress::Asked;
+    let beyond = difference::beyond(desk.world, &request.plan, &plan, growth);
+    let verdict = if beyond.is_empty() {
+        Verdict::Stands
+    } else {
+        Verdict::Replaced {
+            draft: fresh,
+            plan: Box::new(plan),
+            because: beyond.join("; "),
+        }
+    };
+    Reviewed { verdict, drafted }
+}
+
+/// Whether work was begun under a request.
+pub(super) fn begun(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
+    progress(desk, request) == Progress::Begun
+}
+
+fn progress(desk: &Desk<'_>, request: &ChangeRequest) -> Progress {
+    let begun = desk
+        .world
+        .rollouts
+        .get(&request.name)
+        .is_some_and(|rollout| {
+            rollout.request.1 == request.uid && rollout.cursor.started.is_some()
+        });
+    match request.phase {
+        Phase::Running | Phase::Verifying | Phase::Watching => Progress::Begun,
+        Phase::Approved if begun => Progress::Begun,
+        Phase::Approved => Progress::Approved,
+        Phase::Planned
+        | Phase::AwaitingTest
+        | Phase::AwaitingApproval
+        | Phase::Done
+        | Phase::Superseded
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed => Progress::Asked,
+    }
+}
+
+/// What the request answers and is still missing; and of that what became an emergency since, unless work was begun.
+fn wants(
+    desk: &Desk<'_>,
+    request: &ChangeRequest,
+    todo: &Todo,
+    progress: Progress,
+) -> (BTreeSet<Want>, BTreeSet<Want>) {
+    let plan = &request.plan;
+    let asked = |want: &Want| match want {
+        Want::Notice(name) => plan.advisories.contains(name),
+        Want::Updates | Want::Required => plan.advisories.is_empty(),
+    };
+    let open: BTreeSet<Want> = todo
+        .values()
+        .flatten()
+        .filter(|want| asked(want))
+        .cloned()
+        .collect();
+    let urgent = |want: &Want| {
+        let urgency = desk.urgencies.get(want);
+        urgency.is_some_and(|urgency| urgency.priority == Priority::Emergency)
+    };
+    let (escalated, rest): (BTreeSet<Want>, BTreeSet<Want>) = open
+        .into_iter()
+        .partition(|want| !plan.emergency && progress != Progress::Begun && urgent(want));
+    (rest, escalated)
+}
+
+/// What was approved as an emergency stays one: to ask again would take longer than to do it.
+fn priority(
+    desk: &Desk<'_>,
+    request: &ChangeRequest,
+    wants: &BTreeSet<Want>,
+    progress: Progress,
+) -> Priority {
+    if request.plan.emergency && progress != Progress::Asked {
+        return Priority::Emergency;
+    }
+    let now = desk
+        .most_urgent(wants.iter())
+        .map(|urgency| urgency.priority);
+    now.unwrap_or(Priority::Low)
+}
+
+/// Whether this very request asks people although it could be a standard change: then it goes on doing so.
+fn asked_people(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
+    refused_before(desk, &Key::all(&request.plan), request.plan.emergency)
+}
+
+/// Whether the same was rejected or aborted before. A standard change that somebody stopped does not approve itself again.
+pub(super) fn refused_before(desk: &Desk<'_>, keys: &BTreeSet<Key>, emergency: bool) -> bool {
+    same_before(desk, keys, emergency)
+        .any(|request| matches!(request.phase, Phase::Rejected | Phase::Failed))
+}
+
+/// The name of the request in which somebody said no to the same.
+pub(super) fn rejected<'w>(
+    desk: &Desk<'w>,
+    keys: &BTreeSet<Key>,
+    emergency: bool,
+) -> Option<&'w Name> {
+    same_before(desk, keys, emergency)
+        .find(|request| request.phase == Phase::Rejected)
+        .map(|request| &request.name)
+}
+
+fn same_before<'w>(
+    desk: &Desk<'w>,
+    keys: &BTreeSet<Key>,
+    emergency: bool,
+) -> impl Iterator<Item = &'w ChangeRequest> {
+    desk.requests(crate::plan::ChangeType::Patch)
+        .filter(move |request| {
+            request.phase.ended()
+                && request.plan.emergency == emergency
+                && Key::all(&request.plan) == *keys
+        })
+}
+
+fn why_nothing(desk: &Desk<'_>, request: &ChangeRequest, keys: &BTreeSet<Key>) -> String {
+    for kin in &desk.kins {
+        for (want, packages) in &kin.wants {
+            let asked = want
+                .notice()
+                .is_none_or(|n| request.plan.advisories.contains(n));
+            let chosen = kin.choices.iter().any(|choice| keys.contains(&choice.key));
+            if asked
+                && chosen
+                && let Some(forbidden) = choice::withheld(&kin.choices, want, packages)
+            {
+                return forbidden.told();
+            }
+        }
+    }
+    "nothing is left to do: what it answers is fixed, excepted or withdrawn".into()
+}
+
+/// What a standing request does to each kin, and what it brings there.
+pub(super) fn cover(
+    desk: &Desk<'_>,
+    request: &ChangeRequest,
+    todo: &mut Todo,
+    busy: &mut BTreeMap<usize, Vec<Busy>>,
+) {
+    let keys = Key::all(&request.plan);
+    let begun = begun(desk, request);
+    let answered = request
+        .plan
+        .advisories
+        .iter()
+        .map(|name| Want::Notice(name.clone()));
+    let answered: BTreeSet<Want> = answered.collect();
+    let priority = desk
+        .most_urgent(answered.iter())
+        .map_or(Priority::Low, |urgency| urgency.priority);
+    for (index, kin) in desk.kins.iter().enumerate() {
+        let Some(choice) = kin.assigned(&keys) else {
+            continue;
+        };
+        if let Some(open) = todo.get_mut(&index) {
+            // An emergency is not left to a request that waits for the ordinary circle and its windows.
+            open.retain(|want| {
+                let urgent = desk
+                    .urgencies
+                    .get(want)
+                    .is_some_and(|urgency| urgency.priority == Priority::Emergency);
+                !choice.fixes.contains(want) || (urgent && !request.plan.emergency && !begun)
+            });
+        }
+        busy.entry(index).or_default().push(Busy {
+            with: request.name.clone(),
+            priority,
+            key: choice.key.clone(),
+            packages: choice.packages.clone(),
+        });
+    }
+}

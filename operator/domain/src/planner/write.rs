@@ -1,0 +1,212 @@
+//! A draft as a plan: everything that decides is resolved from the baseline and its policy.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    baseline::Baseline,
+    category::{Facts, category},
+    governance::{ApprovalPolicy, Circle},
+    plan::{
+        Category, ChangeType, Class, Disruption, Execution, Needs, Plan, RebootPolicy, Reference,
+        TestPlan, Windows,
+    },
+    rank::Priority,
+    units::{Name, Span},
+    world::World,
+};
+
+use super::{classes::Classes, desk::Desk, draft::Draft, want::Want};
+
+/// Longest that the package manager, its restarts and a new scan may take on one node.
+const PATCH_MAX: Span = Span::minutes(30);
+/// Longest that a snapshot and its proof may take.
+const SNAPSHOT_MAX: Span = Span::minutes(15);
+/// Longest that gates are waited for after a node.
+const GATES_MAX: Span = Span::minutes(10);
+
+/// The plan of a draft; `people`: people must agree even if it could be a standard change.
+pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: bool) -> Plan {
+    let baseline = desk.baseline;
+    let Classes {
+        classes, mut facts, ..
+    } = classes;
+    facts.on_blocked = baseline.rollout.drain.on_blocked;
+    let (category, _) = category(&facts);
+    let emergency = draft.priority == Priority::Emergency;
+    let mut plan = bare(desk.world, baseline, ChangeType::Patch, emergency);
+    plan.needs = needs(desk.policy, emergency, category, people);
+    plan.advisories = answered(desk, draft);
+    plan.disruption = disruption(baseline, &classes);
+    plan.classes = classes;
+    plan.category = category;
+    plan.execution.test = test(baseline, emergency);
+    plan
+}
+
+/// A plan that does nothing yet, with everything that the baseline says.
+pub(super) fn bare(
+    world: &World,
+    baseline: &Baseline,
+    change: ChangeType,
+    emergency: bool,
+) -> Plan {
+    let strategy = &baseline.rollout;
+    Plan {
+        cluster: world.cluster.clone(),
+        change,
+        baseline: Reference {
+            name: baseline.name.clone(),
+            uid: baseline.uid.clone(),
+        },
+        emergency,
+        drill: false,
+        owner: baseline.asset.owner.clone(),
+        needs: Needs {
+            roles: Vec::new(),
+            valid_for: Span::ZERO,
+            exclude_authors: false,
+            standard_after: None,
+        },
+        advisories: Vec::new(),
+        classes: Vec::new(),
+        exception: None,
+        mitigation: None,
+        stages: strategy.stages.clone(),
+        windows: Windows {
+            emergency,
+            windows: baseline.windows.iter().map(Into::into).collect(),
+            freezes: baseline.freezes.iter().map(Into::into).collect(),
+        },
+        execution: Execution {
+            test: None,
+            drain: strategy.drain.clone(),
+            reboot: strategy.reboot.clone(),
+            gates: strategy.gates.clone(),
+            snapshot: strategy.snapshot.clone(),
+            failures: strategy.failures.clone(),
+            max_pause: strategy.max_pause,
+            watch: strategy.watch,
+            node_time_max: node_time_max(baseline),
+            prefetch: strategy.prefetch.clone(),
+        },
+        disruption: Disruption::default(),
+        category: category(&Facts::default()).0,
+    }
+}
+
+/// Who must agree. What is no emergency and small enough may be approved beforehand.
+pub(super) fn needs(
+    policy: &ApprovalPolicy,
+    emergency: bool,
+    category: Category,
+    people: bool,
+) -> Needs {
+    let standard = policy
+        .standard
+        .filter(|standard| !people && !emergency && category <= standard.category_max);
+    match standard {
+        Some(standard) => Needs {
+            roles: Vec::new(),
+            valid_for: policy.normal.valid_for,
+            exclude_authors: policy.exclude_authors,
+            standard_after: Some(standard.after),
+        },
+        None if emergency => circle(policy, &policy.emergency),
+        None => circle(policy, &policy.normal),
+    }
+}
+
+/// The people of one circle.
+pub(crate) fn circle(policy: &ApprovalPolicy, circle: &Circle) -> Needs {
+    let mut roles = circle.roles.clone();
+    roles.sort();
+    Needs {
+        roles,
+        valid_for: circle.valid_for,
+        exclude_authors: policy.exclude_authors,
+        standard_after: None,
+    }
+}
+
+/// The notices of the draft, and those that it fixes besides wherever they are missing, unless they are more urgent: they have a
+/// request of their own.
+fn answered(desk: &Desk<'_>, draft: &Draft) -> Vec<Name> {
+    let mut answered: BTreeSet<&Want> = draft.wants.iter().collect();
+    let mut left: BTreeSet<&Want> = BTreeSet::new();
+    for (index, key) in &draft.picks {
+        let Some(kin) = desk.kins.get(*index) else {
+            continue;
+        };
+        let Some(choice) = kin.choices.iter().find(|choice| choice.key == *key) else {
+            continue;
+        };
+        for want in kin.wants.keys() {
+            let lesser = desk
+                .urgencies
+                .get(want)
+                .is_some_and(|urgency| urgency.priority >= draft.priority);
+            if choice.fixes.contains(want) && lesser {
+                answered.insert(want);
+            } else {
+                left.insert(want);
+            }
+        }
+    }
+    answered
+        .into_iter()
+        .filter(|want| draft.wants.contains(want) || !left.contains(want))
+        .filter_map(|want| want.notice().cloned())
+        .collect()
+}
+
+/// Upper bounds of what the classes disturb.
+pub(super) fn disruption(baseline: &Baseline, classes: &[Class]) -> Disruption {
+    let mut disruption = Disruption::default();
+    for class in classes {
+        let Class::Nodes(class) = class else { continue };
+        let reboots = match baseline.rollout.reboot.policy {
+            RebootPolicy::Never => false,
+            RebootPolicy::AsNeeded => class.reboot,
+            RebootPolicy::Always => true,
+        };
+        let nodes = class.nodes_max;
+        disruption.drains = disruption.drains.saturating_add(nodes);
+        if !class.restart.is_empty() {
+            disruption.restarts = disruption.restarts.saturating_add(nodes);
+        }
+        if reboots {
+            disruption.reboots = disruption.reboots.saturating_add(nodes);
+        }
+    }
+    disruption
+}
+
+fn test(baseline: &Baseline, emergency: bool) -> Option<TestPlan> {
+    let test = baseline.rollout.test.as_ref()?;
+    let job = if emergency {
+        &test.emergency
+    } else {
+        &test.normal
+    };
+    Some(TestPlan {
+        mirror: test.mirror.clone(),
+        job_template: job.clone(),
+    })
+}
+
+/// Worst case from claim to release of one node (invariant 17).
+fn node_time_max(baseline: &Baseline) -> Span {
+    let strategy = &baseline.rollout;
+    let mut time = strategy.drain.timeout.duration() + PATCH_MAX.duration();
+    if strategy.snapshot.is_some() {
+        time += SNAPSHOT_MAX.duration();
+    }
+    match strategy.reboot.policy {
+        RebootPolicy::Never => {}
+        RebootPolicy::AsNeeded | RebootPolicy::Always => time += strategy.reboot.timeout.duration(),
+    }
+    if !strategy.gates.is_empty() {
+        time += GATES_MAX.duration();
+    }
+    Span::try_from(time).unwrap_or(PATCH_MAX)
+}
