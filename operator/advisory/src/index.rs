@@ -23,8 +23,9 @@ pub use fleet::{Fleet, FleetFinding};
 
 use crate::notice::Notice;
 use crate::package::{Package, PackageSet};
+use crate::purl::normal_name;
 use crate::version::normal_ecosystem;
-use identity::{base, canonical_name, lookups};
+use identity::{base, lookups};
 use slot::{Parts, Said, Slot};
 
 /// A notice that affects an installed package, or may.
@@ -111,11 +112,16 @@ impl fmt::Display for Blind {
     }
 }
 
+/// The slots of one ecosystem and release, by normal name.
+type Table = HashMap<SmolStr, u32>;
+/// The tables that speak of one ecosystem: that of its release, and that for all releases.
+type Tables<'i> = [Option<&'i Table>; 2];
+
 /// Notices, ready to be matched.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    /// By normal ecosystem, then by canonical name: the position in `slots`.
-    tables: HashMap<SmolStr, HashMap<SmolStr, u32>>,
+    /// By normal ecosystem, then by normal name: the position in `slots`.
+    tables: HashMap<SmolStr, Table>,
     slots: Vec<Slot>,
     /// Names in all tables: the position of the next slot.
     names: u32,
@@ -204,7 +210,7 @@ impl Index {
     pub fn match_set(&self, set: &PackageSet) -> Matches {
         let mut matches = Matches::default();
         let mut blind: BTreeMap<&SmolStr, u32> = BTreeMap::new();
-        let mut last: Option<(&SmolStr, [Option<&HashMap<SmolStr, u32>>; 2])> = None;
+        let mut last: Option<(&SmolStr, Tables<'_>)> = None;
         for (position, package) in (0_u32..).zip(set.packages.iter()) {
             let tables = match last {
                 Some((ecosystem, tables)) if *ecosystem == package.ecosystem => tables,
@@ -229,7 +235,7 @@ impl Index {
 
     fn match_package(
         &self,
-        tables: [Option<&HashMap<SmolStr, u32>>; 2],
+        tables: Tables<'_>,
         package: &Package,
         position: u32,
         findings: &mut Vec<Finding>,
@@ -262,8 +268,7 @@ impl Index {
         }
     }
 
-    /// The tables that speak of an ecosystem: that of its release, and that for all releases.
-    fn tables_of(&self, ecosystem: &str) -> [Option<&HashMap<SmolStr, u32>>; 2] {
+    fn tables_of(&self, ecosystem: &str) -> Tables<'_> {
         let all = base(ecosystem);
         let for_all = if all == ecosystem {
             None
@@ -293,7 +298,7 @@ impl Index {
         let number = self.number(&notice.id);
         for affected in &notice.affected {
             let ecosystem = normal_ecosystem(&affected.ecosystem);
-            let name = canonical_name(&ecosystem, &affected.name);
+            let name = normal_name(&ecosystem, &affected.name);
             let table = self.tables.entry(ecosystem.clone()).or_default();
             let slot = *table.entry(SmolStr::new(&name)).or_insert(self.names);
             if slot == self.names {

@@ -13,6 +13,7 @@ pub mod notice;
 pub mod osv;
 pub mod package;
 pub mod purl;
+pub mod sbom;
 pub mod severity;
 pub mod skipped;
 pub mod version;

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use smol_str::SmolStr;
 
+use super::Finding;
 use super::identity::{Lookup, base, lookups};
 use super::slot::{Parts, Slot};
-use super::{Finding, canonical_name};
 use crate::notice::Notice;
 use crate::package::PackageSet;
+use crate::purl::normal_name;
 use crate::version::normal_ecosystem;
 
 /// A finding in one of the fleet's sets.
@@ -179,7 +180,7 @@ fn parts_by_package(notice: &Notice) -> BTreeMap<(SmolStr, SmolStr), Parts> {
     let mut packages: BTreeMap<(SmolStr, SmolStr), Parts> = BTreeMap::new();
     for affected in &notice.affected {
         let ecosystem = normal_ecosystem(&affected.ecosystem);
-        let name = SmolStr::new(canonical_name(&ecosystem, &affected.name));
+        let name = SmolStr::new(normal_name(&ecosystem, &affected.name));
         packages
             .entry((ecosystem, name))
             .or_default()

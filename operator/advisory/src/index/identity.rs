@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use smol_str::SmolStr;
 
 use crate::package::Package;
+use crate::purl::normal_name;
 use crate::version::Scheme;
 
 /// What the notices of an ecosystem name.
@@ -49,7 +50,7 @@ pub(super) fn base(ecosystem: &str) -> &str {
 /// What a package is looked up by: one name, or two where notices may name either.
 pub(super) fn lookups(package: &Package) -> impl Iterator<Item = Lookup<'_>> {
     let installed = || Lookup {
-        name: canonical_name(&package.ecosystem, &package.name),
+        name: normal_name(&package.ecosystem, &package.name),
         version: Cow::Borrowed(package.version.as_str()),
     };
     let (first, second) = match (Naming::of(&package.ecosystem), &package.source) {
@@ -100,37 +101,6 @@ fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
             lookup(format!("linux-{flavour}").into(), version.into())
         }
     }
-}
-
-/// The one spelling of a name, where an ecosystem allows several: PyPI (PEP 503), and those without case.
-pub(super) fn canonical_name<'a>(ecosystem: &str, name: &'a str) -> Cow<'a, str> {
-    match base(ecosystem) {
-        "PyPI" => python_name(name),
-        "GitHub Actions" | "NuGet" | "Packagist" | "VSCode"
-            if name.bytes().any(|byte| byte.is_ascii_uppercase()) =>
-        {
-            Cow::Owned(name.to_ascii_lowercase())
-        }
-        _ => Cow::Borrowed(name),
-    }
-}
-
-fn python_name(name: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    if name.bytes().all(is_plain) {
-        return Cow::Borrowed(name);
-    }
-    let mut canonical = String::with_capacity(name.len());
-    for letter in name.chars() {
-        if matches!(letter, '-' | '_' | '.') {
-            if !canonical.ends_with('-') {
-                canonical.push('-');
-            }
-        } else {
-            canonical.push(letter.to_ascii_lowercase());
-        }
-    }
-    Cow::Owned(canonical)
 }
 
 #[cfg(test)]
@@ -208,18 +178,5 @@ mod tests {
             ),
             "linux-hwe-6.8 6.8.0-40.40~22.04.3"
         );
-    }
-
-    #[test]
-    fn names_without_one_spelling_get_one() {
-        assert_eq!(
-            canonical_name("PyPI", "Zope.Interface__x"),
-            "zope-interface-x"
-        );
-        assert_eq!(
-            canonical_name("NuGet", "Newtonsoft.Json"),
-            "newtonsoft.json"
-        );
-        assert_eq!(canonical_name("Debian:12", "LibX"), "LibX");
     }
 }

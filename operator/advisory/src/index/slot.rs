@@ -199,7 +199,7 @@ impl Slot {
             let key = lane.scheme.key(version).ok()?;
             lane.outside(notice, lane.place(key.as_bytes(), version))
         };
-        match self.lanes.iter().filter_map(outside).next() {
+        match self.lanes.iter().find_map(outside) {
             Some(Outside::Fixed(fix)) => Said::Fixed(fix),
             Some(Outside::Never) | None => Said::Never,
         }

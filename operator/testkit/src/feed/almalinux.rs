@@ -142,7 +142,7 @@ fn document(
             })
         })
         .collect();
-    let related: Vec<_> = (0..1 + random.below(6))
+    let related: Vec<_> = (0..=random.below(6))
         .map(|_| format!("CVE-{year}-{}", 1_000 + random.below(40_000)))
         .collect();
     let references: Vec<_> = related

@@ -38,8 +38,9 @@ fn document(random: &mut Random, name: &str, number: usize) -> (String, Vec<u8>)
     let id = cve.replace("CVE", &format!("BIT-{name}"));
     let pairs = random.from_thousandths(&PAIRS);
     let mut events = Vec::with_capacity(2 * pairs);
-    let mut major = random.below(4);
+    let first_major = random.below(4);
     for pair in 0..pairs {
+        let major = first_major + pair;
         let minor = random.below(20);
         let introduced = if pair == 0 && random.chance(70) {
             "0".to_owned()
@@ -53,7 +54,6 @@ fn document(random: &mut Random, name: &str, number: usize) -> (String, Vec<u8>)
         } else if pair + 1 < pairs || random.chance(98) {
             events.push(json!({ "fixed": end }));
         }
-        major += 1;
     }
     let impact = random.pick(&["H", "L", "N"]);
     let severity = if random.chance(10) {

@@ -1,4 +1,4 @@
-//! SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same everywhere.
+//! `SplitMix64` (Steele, Lea, Flood 2014): small, seeded, the same everywhere.
 
 /// A stream of numbers that its seed decides.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,7 +21,7 @@ impl Random {
 
     /// A number below `bound`; 0 where `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        let product = u128::from(self.next()) * bound as u128;
+        let product = u128::from(self.draw()) * bound as u128;
         usize::try_from(product >> 64).unwrap_or(0)
     }
 

@@ -1,0 +1,186 @@
+//! Software bills of materials as inventories: CycloneDX 1.4 to 1.7 and SPDX 2.2, 2.3 and 3.0, all as JSON.
+//!
+//! A component is identified by its package URL. One without is kept as a package of an unknown ecosystem, so that it is
+//! counted among what nothing is known of; one that cannot even be named is skipped, by name and count.
+
+mod cyclonedx;
+mod spdx;
+mod write;
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use smol_str::SmolStr;
+pub use write::{Subject, SubjectKind, write_cyclonedx};
+
+use crate::limits::{LimitHit, guard_json};
+use crate::package::{Package, PackageSet};
+use crate::purl;
+use crate::skipped::Skipped;
+
+/// Largest document, in bytes. A complete distribution image with its files listed has about 100 MB.
+pub const SBOM_BYTES_MAX: u64 = 256 << 20;
+/// Most components of one document, nested ones counted.
+pub const COMPONENTS_MAX: usize = 500_000;
+
+/// What a bill of materials says is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sbom {
+    /// `CycloneDX 1.6`, `SPDX 2.3`.
+    pub format: SmolStr,
+    /// What it is the bill of, where it says so: an image's name, mostly.
+    pub subject: Option<SmolStr>,
+    /// The packages, each once.
+    pub set: PackageSet,
+    /// Components that have no package URL: kept, in the ecosystem `unknown:generic`.
+    pub without_purl: u64,
+    /// Components that could not be used.
+    pub skipped: Skipped,
+}
+
+/// Why a document could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SbomError {
+    /// Too large, too deep, too long.
+    #[error(transparent)]
+    Limit(#[from] LimitHit),
+    /// Not JSON, or not of its format's form.
+    #[error("it is not {format}: {what}")]
+    Form {
+        /// Which format was tried.
+        format: &'static str,
+        /// The parser's words, with line and column.
+        what: String,
+    },
+    /// Another format.
+    #[error(
+        "it is neither CycloneDX nor SPDX in JSON: there is no `bomFormat`, `spdxVersion` or `@graph`"
+    )]
+    Other,
+    /// Too many components.
+    #[error("it has more components than the limit of {COMPONENTS_MAX}")]
+    Components,
+    /// A version that is not read.
+    #[error("{format} {version} is not read, expected {expected}")]
+    Version {
+        /// CycloneDX or SPDX.
+        format: &'static str,
+        /// What the document says.
+        version: String,
+        /// What is read.
+        expected: &'static str,
+    },
+}
+
+/// What tells the formats apart.
+#[derive(Deserialize)]
+struct Probe<'a> {
+    #[serde(borrow, rename = "bomFormat")]
+    bom_format: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "spdxVersion")]
+    spdx_version: Option<Cow<'a, str>>,
+    #[serde(rename = "@graph")]
+    graph: Option<serde::de::IgnoredAny>,
+}
+
+/// Reads a bill of materials of any of the formats.
+pub fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
+    guard_json(bytes, SBOM_BYTES_MAX)?;
+    let probe: Probe<'_> = parse("a bill of materials in JSON", bytes)?;
+    match probe {
+        Probe {
+            bom_format: Some(format),
+            ..
+        } if format == "CycloneDX" => cyclonedx::read(bytes),
+        Probe {
+            spdx_version: Some(version),
+            ..
+        } => spdx::read_2(&version, bytes),
+        Probe { graph: Some(_), .. } => spdx::read_3(bytes),
+        Probe { .. } => Err(SbomError::Other),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(format: &'static str, bytes: &'a [u8]) -> Result<T, SbomError> {
+    serde_json::from_slice(bytes).map_err(|error| SbomError::Form {
+        format,
+        what: error.to_string(),
+    })
+}
+
+/// What is read so far.
+#[derive(Default)]
+struct Reading {
+    packages: Vec<Package>,
+    without_purl: u64,
+    skipped: Skipped,
+    /// `debian-12`, where the document names the operating system: for package URLs that do not.
+    distro: Option<String>,
+}
+
+impl Reading {
+    /// Takes in a component by its package URL, or by its name and version where it has none.
+    fn add(
+        &mut self,
+        place: impl FnOnce() -> String,
+        name: &str,
+        version: &str,
+        purl: Option<&str>,
+    ) {
+        let Some(purl) = purl.filter(|purl| !purl.is_empty()) else {
+            return self.add_unnamed(place, name, version);
+        };
+        let completed = self.with_distro(purl);
+        match purl::parse(&completed) {
+            Ok(package) => self.packages.push(package),
+            Err(error) => self.skipped.push(place, || error.to_string()),
+        }
+    }
+
+    fn add_unnamed(&mut self, place: impl FnOnce() -> String, name: &str, version: &str) {
+        let package = Package {
+            ecosystem: SmolStr::new_static("unknown:generic"),
+            name: SmolStr::new(name),
+            version: SmolStr::new(version),
+            arch: SmolStr::default(),
+            distro: SmolStr::default(),
+            source: None,
+        };
+        // Only what can be written as a package URL can be part of a set.
+        match purl::parse(&package.purl()) {
+            Ok(_) => {
+                self.without_purl += 1;
+                self.packages.push(package);
+            }
+            Err(error) => self.skipped.push(place, || error.to_string()),
+        }
+    }
+
+    /// Distributions' package URLs need their release; some tools write it once, as a component of its own.
+    fn with_distro<'p>(&self, purl: &'p str) -> Cow<'p, str> {
+        let of_system = ["pkg:deb/", "pkg:rpm/", "pkg:apk/"]
+            .iter()
+            .any(|kind| purl.starts_with(kind));
+        let (Some(distro), true, false) = (&self.distro, of_system, purl.contains("distro="))
+        else {
+            return Cow::Borrowed(purl);
+        };
+        let joint = if purl.contains('?') { '&' } else { '?' };
+        match purl.split_once('#') {
+            Some((front, subpath)) => {
+                Cow::Owned(format!("{front}{joint}distro={distro}#{subpath}"))
+            }
+            None => Cow::Owned(format!("{purl}{joint}distro={distro}")),
+        }
+    }
+
+    fn finish(self, format: SmolStr, subject: Option<&str>) -> Sbom {
+        Sbom {
+            format,
+            subject: subject.map(SmolStr::new),
+            set: PackageSet::from_packages(self.packages),
+            without_purl: self.without_purl,
+            skipped: self.skipped,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! CycloneDX, JSON, 1.4 to 1.7 (<https://cyclonedx.org/docs/1.6/json/>).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use smol_str::format_smolstr;
+
+use super::{COMPONENTS_MAX, Reading, Sbom, SbomError, parse};
+use crate::limits::Bounded;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow, rename = "specVersion")]
+    spec_version: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+    #[serde(borrow, default)]
+    components: Components<'a>,
+}
+
+type Components<'a> = Bounded<Component<'a>, COMPONENTS_MAX>;
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    component: Option<Component<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Component<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    group: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    purl: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    components: Components<'a>,
+}
+
+/// The kinds of component that are software of a version. Files, data, devices, models and the like are not matched.
+const SOFTWARE: [&str; 4] = ["application", "framework", "library", "platform"];
+
+pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
+    let document: Document<'_> = parse("CycloneDX", bytes)?;
+    if !matches!(
+        document.spec_version.as_ref(),
+        "1.4" | "1.5" | "1.6" | "1.7"
+    ) {
+        return Err(SbomError::Version {
+            format: "CycloneDX",
+            version: document.spec_version.chars().take(20).collect(),
+            expected: "1.4, 1.5, 1.6 or 1.7",
+        });
+    }
+    let all = flattened(document.components)?;
+    let mut reading = Reading {
+        distro: operating_system(&all),
+        ..Reading::default()
+    };
+    for (position, component) in all.iter().enumerate() {
+        if component.purl.is_none() && !SOFTWARE.contains(&component.kind.as_ref()) {
+            continue;
+        }
+        let name = match component.group.as_deref().filter(|group| !group.is_empty()) {
+            Some(group) => Cow::Owned(format!("{group}/{}", component.name)),
+            None => Cow::Borrowed(component.name.as_ref()),
+        };
+        let version = component.version.as_deref().unwrap_or_default();
+        let place = || format!("component {position} ({})", component.name);
+        reading.add(place, &name, version, component.purl.as_deref());
+    }
+    let subject = document.metadata.and_then(|metadata| metadata.component);
+    let format = format_smolstr!("CycloneDX {}", document.spec_version);
+    Ok(reading.finish(
+        format,
+        subject.as_ref().map(|subject| subject.name.as_ref()),
+    ))
+}
+
+/// Components within components, one after the other.
+fn flattened(components: Components<'_>) -> Result<Vec<Component<'_>>, SbomError> {
+    let mut all = components.0;
+    let mut at = 0;
+    while at < all.len() {
+        let nested = std::mem::take(&mut all[at].components).0;
+        if all.len() + nested.len() > COMPONENTS_MAX {
+            return Err(SbomError::Components);
+        }
+        all.extend(nested);
+        at += 1;
+    }
+    Ok(all)
+}
+
+/// The operating system, as the qualifier `distro` has it; Syft and Trivy write it as a component.
+fn operating_system(components: &[Component<'_>]) -> Option<String> {
+    let system = components
+        .iter()
+        .find(|component| component.kind == "operating-system")?;
+    let version = system
+        .version
+        .as_deref()
+        .filter(|version| !version.is_empty())?;
+    Some(format!("{}-{version}", system.name.to_lowercase()))
+}

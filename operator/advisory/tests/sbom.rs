@@ -1,0 +1,211 @@
+//! Bills of materials, read and written.
+
+use hozen_advisory::package::PackageSet;
+use hozen_advisory::sbom::{Sbom, SbomError, Subject, SubjectKind, read, write_cyclonedx};
+use serde_json::{Value, json};
+
+fn read_json(document: &Value) -> Result<Sbom, SbomError> {
+    read(document.to_string().as_bytes())
+}
+
+fn names(sbom: &Sbom) -> Vec<String> {
+    let packages = sbom.set.packages.iter();
+    packages
+        .map(|package| format!("{} {}", package.ecosystem, package.name))
+        .collect()
+}
+
+/// As Syft writes it: the operating system is a component, and the package URLs name it too.
+fn cyclonedx() -> Value {
+    json!({
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+        "metadata": {"component": {"type": "container", "name": "shop:1.2", "version": "sha256:ab"}},
+        "components": [
+            {"type": "operating-system", "name": "debian", "version": "12"},
+            {"type": "library", "name": "libssl3", "version": "3.0.17-1~deb12u2",
+             "purl": "pkg:deb/debian/libssl3@3.0.17-1~deb12u2?arch=amd64&distro=debian-12&upstream=openssl"},
+            {"type": "library", "name": "bash", "version": "5.2.15-2+b7",
+             "purl": "pkg:deb/debian/bash@5.2.15-2%2Bb7?arch=amd64"},
+            {"type": "application", "name": "shop", "version": "1.2", "components": [
+                {"type": "library", "group": "@angular", "name": "core", "version": "17.0.0",
+                 "purl": "pkg:npm/%40angular/core@17.0.0"}]},
+            {"type": "file", "name": "/etc/passwd"},
+            {"type": "library", "name": "broken", "purl": "not a package URL"},
+        ],
+        "dependencies": [{"ref": "x", "dependsOn": ["y"]}],
+    })
+}
+
+#[test]
+fn cyclonedx_components_are_packages_nested_ones_too() {
+    let sbom = read_json(&cyclonedx()).unwrap();
+    assert_eq!(sbom.format, "CycloneDX 1.6");
+    assert_eq!(sbom.subject.as_deref(), Some("shop:1.2"));
+    assert_eq!(
+        names(&sbom),
+        [
+            "Debian:12 bash",
+            "Debian:12 libssl3",
+            "npm @angular/core",
+            "unknown:generic shop"
+        ],
+        "a package URL without a release gets that of the operating system"
+    );
+    assert_eq!((sbom.without_purl, sbom.skipped.count), (1, 1));
+    assert_eq!(sbom.skipped.named[0].place, "component 5 (broken)");
+    let libssl = sbom
+        .set
+        .packages
+        .iter()
+        .find(|package| package.name == "libssl3")
+        .unwrap();
+    assert_eq!(libssl.source(), ("openssl", "3.0.17-1~deb12u2"));
+}
+
+#[test]
+fn every_version_from_1_4_to_1_7_is_read_and_no_other() {
+    let mut document = cyclonedx();
+    for version in ["1.4", "1.5", "1.6", "1.7"] {
+        document["specVersion"] = json!(version);
+        assert!(read_json(&document).is_ok(), "{version}");
+    }
+    document["specVersion"] = json!("2.0");
+    let error = read_json(&document).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "CycloneDX 2.0 is not read, expected 1.4, 1.5, 1.6 or 1.7"
+    );
+}
+
+#[test]
+fn spdx_2_packages_are_read_by_their_reference() {
+    let sbom = read_json(&json!({
+        "spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "shop",
+        "packages": [
+            {"SPDXID": "SPDXRef-Root", "name": "shop:1.2", "primaryPackagePurpose": "CONTAINER"},
+            {"SPDXID": "SPDXRef-OS", "name": "AlmaLinux", "versionInfo": "9.4",
+             "primaryPackagePurpose": "OPERATING-SYSTEM"},
+            {"SPDXID": "SPDXRef-1", "name": "openssl-libs", "versionInfo": "1:3.0.7-27.el9",
+             "externalRefs": [
+                {"referenceCategory": "SECURITY", "referenceType": "cpe23Type", "referenceLocator": "cpe:2.3:a"},
+                {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+                 "referenceLocator": "pkg:rpm/almalinux/openssl-libs@3.0.7-27.el9?arch=x86_64&epoch=1"}]},
+            {"SPDXID": "SPDXRef-2", "name": "vendored thing", "versionInfo": "7"},
+        ],
+        "relationships": [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES",
+                           "relatedSpdxElement": "SPDXRef-Root"}],
+    }))
+    .unwrap();
+    assert_eq!(
+        (sbom.format.as_str(), sbom.subject.as_deref()),
+        ("SPDX 2.3", Some("shop:1.2"))
+    );
+    assert_eq!(
+        names(&sbom),
+        ["AlmaLinux:9 openssl-libs", "unknown:generic vendored thing"]
+    );
+    assert_eq!(sbom.without_purl, 1);
+}
+
+#[test]
+fn spdx_3_packages_are_read_from_the_graph() {
+    let sbom = read_json(&json!({
+        "@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld",
+        "@graph": [
+            {"type": "CreationInfo", "@id": "_:c", "specVersion": "3.0.1"},
+            {"type": "software_Package", "spdxId": "x", "name": "requests",
+             "software_packageVersion": "2.31.0", "software_packageUrl": "pkg:pypi/requests@2.31.0"},
+            {"type": "software_Package", "spdxId": "y", "name": "left-pad",
+             "externalIdentifier": [{"type": "ExternalIdentifier", "externalIdentifierType": "packageUrl",
+                                     "identifier": "pkg:npm/left-pad@1.3.0"}]},
+            {"type": "software_Package", "spdxId": "z", "name": "image", "software_primaryPurpose": "container"},
+        ],
+    }))
+    .unwrap();
+    assert_eq!(names(&sbom), ["PyPI requests", "npm left-pad"]);
+}
+
+#[test]
+fn what_is_no_bill_of_materials_is_refused_with_what_was_expected() {
+    assert_eq!(read(b"{}"), Err(SbomError::Other));
+    assert_eq!(
+        read_json(&json!({"bomFormat": "Other"})),
+        Err(SbomError::Other)
+    );
+    assert!(matches!(read(b"[1,"), Err(SbomError::Form { .. })));
+    let text = cyclonedx().to_string();
+    assert!(matches!(
+        read(&text.as_bytes()[..400]),
+        Err(SbomError::Form { .. })
+    ));
+    let nested = format!(
+        r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","components":{}"#,
+        r#"[{"type":"library","name":"x","components":"#.repeat(100)
+    );
+    assert!(matches!(read(nested.as_bytes()), Err(SbomError::Limit(_))));
+    let error = read_json(&json!({"spdxVersion": "SPDX-1.2"}))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("SPDX-2.2 or SPDX-2.3"), "{error}");
+}
+
+fn written() -> (PackageSet, String) {
+    let set = read_json(&cyclonedx()).unwrap().set;
+    let subject = Subject {
+        kind: SubjectKind::Device,
+        name: "web-a1".into(),
+        version: String::new(),
+    };
+    let scanned = "2026-11-19T09:00:00Z".parse().ok();
+    let text = write_cyclonedx(&set, &subject, scanned, "0.1.0");
+    (set, text)
+}
+
+#[test]
+fn what_is_written_is_read_back_as_the_same_set() {
+    let (set, text) = written();
+    let sbom = read(text.as_bytes()).unwrap();
+    assert_eq!(sbom.set, set);
+    assert_eq!(sbom.set.digest, set.digest);
+    assert_eq!(
+        (sbom.subject.as_deref(), sbom.without_purl),
+        (Some("web-a1"), 0)
+    );
+    assert_eq!(written().1, text, "the same facts give the same bytes");
+}
+
+/// The required fields and patterns of the schema of CycloneDX 1.6 for what is written.
+#[test]
+fn what_is_written_has_what_the_schema_requires() {
+    let (_, text) = written();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["bomFormat"], "CycloneDX");
+    assert_eq!(document["specVersion"], "1.6");
+    assert_eq!(document["version"], 1);
+    let serial = document["serialNumber"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("urn:uuid:")
+        .unwrap();
+    let groups: Vec<usize> = serial.split('-').map(str::len).collect();
+    assert_eq!(groups, [8, 4, 4, 4, 12]);
+    assert!(
+        serial
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+    );
+    assert_eq!(document["metadata"]["timestamp"], "2026-11-19T09:00:00Z");
+    let components = document["components"].as_array().unwrap();
+    let mut references = Vec::new();
+    for component in components {
+        assert!(!component["name"].as_str().unwrap().is_empty());
+        let kind = component["type"].as_str().unwrap();
+        assert!(matches!(kind, "operating-system" | "library"), "{kind}");
+        references.push(component["bom-ref"].as_str().unwrap());
+    }
+    let all = references.len();
+    references.sort_unstable();
+    references.dedup();
+    assert_eq!(references.len(), all, "each bom-ref is unique");
+}
