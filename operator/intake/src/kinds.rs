@@ -13,8 +13,10 @@ use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, Deployment, StatefulSet},
         batch::v1::CronJob,
-        core::v1::{Namespace, Node},
+        core::v1::{Namespace, Node, Pod},
+        policy::v1::PodDisruptionBudget,
     },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::core::cel::{CompiledSchema, compile_schema};
@@ -101,6 +103,10 @@ objects! {
     DaemonSet("apps/v1"),
     /// A workload.
     CronJob("batch/v1"),
+    /// A pod: what a drain would move, and which image digests run.
+    Pod("v1"),
+    /// What may be disrupted at once.
+    PodDisruptionBudget("policy/v1"),
 }
 
 /// A kind, with what its objects are checked by.
@@ -116,37 +122,69 @@ pub struct Kind {
     pub rules: Option<CompiledSchema>,
 }
 
-/// Every kind that is read, by `apiVersion` and kind.
-pub fn kinds() -> BTreeMap<(&'static str, &'static str), Kind> {
-    let ours: BTreeMap<String, Value> = all_crds()
-        .into_iter()
-        .filter_map(|crd| {
-            let version = crd.spec.versions.into_iter().next()?;
-            let schema = version.schema?.open_api_v3_schema?;
-            Some((crd.spec.names.kind, serde_json::to_value(schema).ok()?))
-        })
-        .collect();
-    let metadata = json_schema_of::<ObjectMeta>();
-    READ.iter()
-        .map(|&(api_version, kind)| {
-            let (schema, rules) = match ours.get(kind) {
-                Some(json) => {
-                    let schema = Schema::from_json(&with_head(json.clone(), &metadata));
-                    (schema, Some(compile_schema(json)))
-                }
-                None => (Schema::from_json(&kubernetes(kind)).cut(), None),
-            };
-            (
-                (api_version, kind),
-                Kind {
-                    api_version,
-                    kind,
-                    schema,
-                    rules,
-                },
-            )
-        })
-        .collect()
+/// Every kind that is read. Schemas are made when the first object of a kind is met: those of pods are large.
+#[derive(Debug, Default)]
+pub struct Kinds {
+    made: BTreeMap<&'static str, Kind>,
+    ours: Option<BTreeMap<String, Value>>,
+}
+
+impl Kinds {
+    /// The kind of this `apiVersion` and name, if it is read.
+    pub fn get(&mut self, api_version: &str, kind: &str) -> Option<&Kind> {
+        let &(api_version, kind) = READ.iter().find(|read| **read == (api_version, kind))?;
+        let ours = self.ours.get_or_insert_with(definitions);
+        Some(
+            self.made
+                .entry(kind)
+                .or_insert_with(|| Kind::make(api_version, kind, ours)),
+        )
+    }
+
+    /// Whether the kind of this `apiVersion` and name is read.
+    pub fn read(api_version: &str, kind: &str) -> bool {
+        READ.contains(&(api_version, kind))
+    }
+
+    /// The names of the kinds of one `apiVersion`.
+    pub fn of(api_version: &str) -> impl Iterator<Item = &'static str> {
+        READ.iter()
+            .filter(move |(version, _)| *version == api_version)
+            .map(|(_, kind)| *kind)
+    }
+}
+
+impl Kind {
+    fn make(api_version: &'static str, kind: &'static str, ours: &BTreeMap<String, Value>) -> Self {
+        let (schema, rules) = match ours.get(kind) {
+            Some(json) => {
+                let whole = with_head(json.clone(), &json_schema_of::<ObjectMeta>());
+                (Schema::from_json(&whole), Some(compile_schema(json)))
+            }
+            None => (Schema::from_json(&kubernetes(kind)).cut(), None),
+        };
+        Self {
+            api_version,
+            kind,
+            schema,
+            rules,
+        }
+    }
+}
+
+/// Our definitions' schemas, by kind.
+fn definitions() -> BTreeMap<String, Value> {
+    let schema = |crd: CustomResourceDefinition| {
+        let schema = crd
+            .spec
+            .versions
+            .into_iter()
+            .next()?
+            .schema?
+            .open_api_v3_schema?;
+        Some((crd.spec.names.kind, serde_json::to_value(schema).ok()?))
+    };
+    all_crds().into_iter().filter_map(schema).collect()
 }
 
 /// A definition's schema with the fields that every object has.
@@ -167,6 +205,8 @@ fn kubernetes(kind: &str) -> Value {
         "StatefulSet" => json_schema_of::<StatefulSet>(),
         "DaemonSet" => json_schema_of::<DaemonSet>(),
         "CronJob" => json_schema_of::<CronJob>(),
+        "Pod" => json_schema_of::<Pod>(),
+        "PodDisruptionBudget" => json_schema_of::<PodDisruptionBudget>(),
         _ => json!({}),
     }
 }

@@ -10,7 +10,7 @@ use kube::core::cel::{ErrorKind, Validator};
 
 use crate::{
     check::check,
-    kinds::{Kind, Object, kinds},
+    kinds::{Kind, Kinds, Object},
     problem::{Problem, nearest},
     tree::{self, Node, Value},
 };
@@ -54,7 +54,7 @@ pub struct Manifests {
 
 /// Reads manifests, file by file.
 pub struct Reader {
-    kinds: BTreeMap<(&'static str, &'static str), Kind>,
+    kinds: Kinds,
     validator: Validator,
     manifests: Manifests,
 }
@@ -69,7 +69,7 @@ impl Reader {
     /// A reader that has read nothing yet.
     pub fn new() -> Self {
         Self {
-            kinds: kinds(),
+            kinds: Kinds::default(),
             validator: Validator::new(),
             manifests: Manifests::default(),
         }
@@ -103,16 +103,20 @@ impl Reader {
         manifests
     }
 
+    /// What was read, by itself: what it refers to may stand elsewhere.
+    pub fn without_references(self) -> Manifests {
+        self.manifests
+    }
+
     fn document(&mut self, file: &Arc<str>, node: Node) {
         let Some((api_version, kind)) = head(&node) else {
             self.without_head(file, &node);
             return;
         };
-        if kind == "List"
-            || kind
-                .strip_suffix("List")
-                .is_some_and(|item| self.kinds.contains_key(&(api_version.as_str(), item)))
-        {
+        let of_one_kind = kind
+            .strip_suffix("List")
+            .is_some_and(|item| Kinds::read(&api_version, item));
+        if kind == "List" || of_one_kind {
             if let Some(Value::List(items)) = node.get("items").map(|items| items.value.clone()) {
                 for item in items {
                     self.document(file, item);
@@ -120,10 +124,7 @@ impl Reader {
             }
             return;
         }
-        if self
-            .kinds
-            .contains_key(&(api_version.as_str(), kind.as_str()))
-        {
+        if Kinds::read(&api_version, &kind) {
             self.known(file, node, &api_version, &kind);
         } else {
             self.unknown(file, &node, &api_version, &kind);
@@ -131,7 +132,7 @@ impl Reader {
     }
 
     fn known(&mut self, file: &Arc<str>, node: Node, api_version: &str, kind: &str) {
-        let Some(definition) = self.kinds.get(&(api_version, kind)) else {
+        let Some(definition) = self.kinds.get(api_version, kind) else {
             return;
         };
         let name = name_of(&node, self.manifests.documents.len());
@@ -200,12 +201,7 @@ impl Reader {
             return;
         }
         let (path, message) = if api_version == names::API_VERSION {
-            let known = self
-                .kinds
-                .values()
-                .filter(|k| k.api_version == names::API_VERSION)
-                .map(|k| k.kind);
-            let hint = nearest(kind, known)
+            let hint = nearest(kind, Kinds::of(names::API_VERSION))
                 .map(|name| format!("; did you mean {name}?"))
                 .unwrap_or_default();
             (

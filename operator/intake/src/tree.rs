@@ -313,7 +313,7 @@ pub fn read(text: &str) -> (Vec<Node>, Vec<Unreadable>) {
 }
 
 /// What the parser says, without the place that it ends with (that is told apart), and limits by their number.
-fn message(error: &Error) -> String {
+pub(crate) fn message(error: &Error) -> String {
     if let Error::Budget { breach, .. } = error {
         return match breach {
             BudgetBreach::Depth { .. } => {
@@ -333,7 +333,7 @@ fn message(error: &Error) -> String {
 }
 
 /// How YAML is read here.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_reader_input_bytes: Some(BYTES_MAX),

@@ -1,0 +1,189 @@
+//! A scanner's report: whether it may be used for decisions, and what it says.
+
+use std::sync::Arc;
+
+use hozen_api::node_inventory::{
+    NodeInventory, NodeReport, Resolved as ApiResolved, RollbackReach, StaleProcess,
+};
+use hozen_domain::{
+    node::{Inventory, Report, Resolved},
+    plan::Reachable,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
+use smol_str::SmolStr;
+
+use super::{number, small, small_set, uid};
+
+/// A report that is older cannot be used for decisions: scanners write once a day, and may be late by half of one.
+const REPORT_AGE_MAX: SignedDuration = SignedDuration::from_hours(36);
+/// Clocks further apart than this make every time in a report doubtful (invariant 19).
+const CLOCK_OFFSET_MILLISECONDS_MAX: u64 = 5_000;
+
+/// Content-addressed objects that were verified.
+pub trait Content: std::fmt::Debug {
+    /// Whether this package set is at hand.
+    fn has_package_set(&self, digest: &str) -> bool;
+    /// Whether this transaction is at hand.
+    fn has_transaction(&self, digest: &str) -> bool;
+}
+
+/// What can be made of a report at this instant, about this Node.
+pub(super) fn report(
+    inventory: &NodeInventory,
+    node: &Node,
+    content: &dyn Content,
+    now: Timestamp,
+) -> Report {
+    let report = &inventory.spec.report;
+    let node_uid = uid(&node.metadata, "Node");
+    if report
+        .node_uid
+        .as_deref()
+        .is_some_and(|uid| node.metadata.uid.is_some() && uid != node_uid.0)
+    {
+        return Report::Missing("the report is of another machine of the same name".to_owned());
+    }
+    let Some(set) = &report.package_set else {
+        return Report::Missing("its scanner could not read a package database".to_owned());
+    };
+    if !content.has_package_set(set) {
+        return Report::Missing(format!(
+            "its package set {} is not there, or not what its name says",
+            cut(set)
+        ));
+    }
+    let boot_id = node
+        .status
+        .as_ref()
+        .and_then(|s| s.node_info.as_ref())
+        .map(|info| info.boot_id.as_str());
+    let rebooted = match (boot_id, report.boot_id.as_deref()) {
+        (Some(now), Some(then)) => !now.is_empty() && now != then,
+        (None, _) | (_, None) => false,
+    };
+    let fresh = now.duration_since(report.scanned_at) <= REPORT_AGE_MAX && !rebooted;
+    let inventory = Arc::new(self::inventory(report, content));
+    if fresh {
+        Report::Known(inventory)
+    } else {
+        Report::Stale(inventory)
+    }
+}
+
+/// A digest as people can still compare it.
+fn cut(digest: &str) -> &str {
+    digest.get(..19).unwrap_or(digest)
+}
+
+fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
+    let reboot = report.reboot_required.clone().unwrap_or_default();
+    let mut reboot_because: Vec<SmolStr> = reboot.because.iter().map(SmolStr::new).collect();
+    if reboot.value && reboot_because.is_empty() {
+        reboot_because.push(small("the host asks for it"));
+    }
+    if !reboot.value {
+        reboot_because.clear();
+    }
+    Inventory {
+        scan: number(report.scan.as_deref()).unwrap_or_default(),
+        scanned_at: report.scanned_at,
+        boot_id: report.boot_id.as_deref().map(small).unwrap_or_default(),
+        os_id: small(&report.os.id),
+        os_version: report
+            .os
+            .version_id
+            .as_deref()
+            .map(small)
+            .unwrap_or_default(),
+        kernel_running: report
+            .kernel
+            .running
+            .as_deref()
+            .map(small)
+            .unwrap_or_default(),
+        kernel_installed: report
+            .kernel
+            .installed
+            .as_deref()
+            .map(small)
+            .unwrap_or_default(),
+        package_set: report.package_set.as_deref().map(small).unwrap_or_default(),
+        transactions: report
+            .transactions
+            .iter()
+            .filter_map(|resolved| self::resolved(resolved, content))
+            .collect(),
+        stale_units: report.stale.iter().map(stale_unit).collect(),
+        listening: report
+            .listening
+            .iter()
+            .filter(|l| reachable(&l.addresses))
+            .map(|l| small(&l.port))
+            .collect(),
+        reboot_because,
+        unready: unready(report),
+        disk_free_bytes: report
+            .ready
+            .as_ref()
+            .and_then(|ready| ready.disk_free_bytes),
+        hardware: report
+            .hardware
+            .as_ref()
+            .map(|hardware| small(hardware.class.as_str()))
+            .unwrap_or_default(),
+    }
+}
+
+/// A port on which only the node itself is heard is no exposure. Without addresses nobody knows, and it counts.
+fn reachable(addresses: &[String]) -> bool {
+    let loopback = |address: &String| {
+        address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+    };
+    addresses.is_empty() || !addresses.iter().all(loopback)
+}
+
+fn stale_unit(process: &StaleProcess) -> SmolStr {
+    let text = process.unit.as_deref().or(process.program.as_deref());
+    text.map_or_else(|| small("a process without a unit"), small)
+}
+
+fn resolved(resolved: &ApiResolved, content: &dyn Content) -> Option<Resolved> {
+    let transaction = resolved.transaction.as_deref()?;
+    if !content.has_transaction(transaction) {
+        return None;
+    }
+    Some(Resolved {
+        purpose: small(&resolved.name),
+        transaction: small(transaction),
+        packages: resolved.packages,
+        download_bytes: resolved.download_bytes,
+        disk_bytes: u64::try_from(resolved.disk_bytes).unwrap_or_default(),
+        restart: small_set(&resolved.restart),
+        reboot: resolved.reboot,
+        rollback: match resolved.rollback {
+            RollbackReach::Possible => Reachable::Possible,
+            RollbackReach::Impossible => Reachable::Impossible,
+            RollbackReach::NotKnown | RollbackReach::Unknown(_) => Reachable::Unknown,
+        },
+    })
+}
+
+/// Why a patch could not be brought to the node now (PROCESS 1.6).
+fn unready(report: &NodeReport) -> Vec<String> {
+    let Some(ready) = &report.ready else {
+        return Vec::new();
+    };
+    let mut why = Vec::new();
+    if ready.repository == Some(false) {
+        why.push("its package repositories do not answer".to_owned());
+    }
+    if let Some(offset) = ready.clock_offset_milliseconds
+        && offset.unsigned_abs() > CLOCK_OFFSET_MILLISECONDS_MAX
+    {
+        why.push(format!("its clock is off by {offset} ms"));
+    }
+    why
+}

@@ -1,0 +1,78 @@
+//! The operator's own record of work on a node.
+
+use std::collections::BTreeMap;
+
+use hozen_api::managed_node as managed;
+use hozen_domain::{
+    node::{Ended, Failure, Step, Task},
+    units::Uid,
+};
+
+use super::{number, small};
+
+/// The work on a node now; none where it is of a newer version, on which nobody acts.
+pub(super) fn task(task: &managed::Task) -> Option<Task> {
+    Some(Task {
+        rollout: (
+            small(&task.rollout.name),
+            Uid::new(task.rollout.uid.as_str()),
+        ),
+        request: Uid::new(task.request_uid.as_str()),
+        plan: small(&task.plan_digest),
+        transaction: small(&task.transaction),
+        step: step(&task.step)?,
+        since: task.since,
+        stage: task.stage as usize,
+        attempt: task.attempt,
+        boot_before: task.boot_before.as_deref().map(small),
+        reboots: task.reboots,
+        scan: number(task.scan.as_deref()),
+        restarts: task.restarts,
+        started: task.started,
+        failure: task.failure.as_ref().and_then(failure),
+    })
+}
+
+/// The step; none for one of a newer version, on which nobody acts.
+fn step(step: &managed::Step) -> Option<Step> {
+    Some(match step {
+        managed::Step::Claim => Step::Claim,
+        managed::Step::Drain => Step::Drain,
+        managed::Step::Snapshot => Step::Snapshot,
+        managed::Step::Patch => Step::Patch,
+        managed::Step::Restart => Step::Restart,
+        managed::Step::AwaitReboot => Step::AwaitReboot,
+        managed::Step::Reboot => Step::Reboot,
+        managed::Step::Verify => Step::Verify,
+        managed::Step::Gate => Step::Gate,
+        managed::Step::Rollback => Step::Rollback,
+        managed::Step::Release => Step::Release,
+        managed::Step::Unknown(_) => return None,
+    })
+}
+
+fn failure(failure: &managed::Failure) -> Option<Failure> {
+    Some(Failure {
+        step: step(&failure.step)?,
+        message: failure.message.clone(),
+        blocked: failure.blocked,
+    })
+}
+
+/// How earlier changes ended.
+pub(super) fn ended(changes: &[managed::EndedChange]) -> BTreeMap<Uid, Ended> {
+    let ended = |change: &managed::EndedChange| {
+        let failure = || change.failure.as_ref().and_then(failure);
+        Some(match change.outcome {
+            managed::Outcome::Proven => Ended::Proven(change.at),
+            managed::Outcome::Failed => Ended::Failed(change.at, failure()?),
+            managed::Outcome::RolledBack => Ended::RolledBack(change.at, failure()?),
+            managed::Outcome::PutBack => Ended::PutBack(change.at, failure()?),
+            managed::Outcome::Unknown(_) => return None,
+        })
+    };
+    changes
+        .iter()
+        .filter_map(|change| Some((Uid::new(change.request_uid.as_str()), ended(change)?)))
+        .collect()
+}

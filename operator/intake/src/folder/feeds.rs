@@ -1,0 +1,297 @@
+//! Notices: from Advisory manifests and from the feeds of a folder, with what is known of attacks; and the index over them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::BufReader,
+    sync::Arc,
+};
+
+use hozen_advisory::{
+    epss, index, kev,
+    merge::{join_exploitation, merge},
+    notice::Notice,
+    osv::{self, ArchiveLimits, Parsed, read_archive},
+    package::{PackageSet, digest},
+};
+use hozen_domain::{
+    World,
+    model::Matcher,
+    request::Known,
+    units::Name,
+    world::{Feed, Finding, Verdict},
+};
+use smol_str::SmolStr;
+
+use super::{Refused, files::File};
+use crate::{
+    convert::advisory::{advisory, has_fix, object_name},
+    kinds::Object,
+    manifest::Document,
+    problem::told,
+};
+
+/// Refused documents that are named in a feed's state.
+const REJECTED_NAMED_MAX: usize = 10;
+
+/// Every notice, ready to be matched. It knows them by id, the world by object name.
+#[derive(Clone, Debug, Default)]
+pub struct Corpus {
+    index: index::Index,
+    names: BTreeMap<SmolStr, Name>,
+}
+
+impl Corpus {
+    fn new<'a>(notices: impl IntoIterator<Item = (&'a Name, &'a Notice)>) -> Self {
+        let notices: Vec<_> = notices.into_iter().collect();
+        Self {
+            index: index::Index::build(notices.iter().map(|(_, notice)| *notice)),
+            names: notices
+                .iter()
+                .map(|(name, notice)| (notice.id.clone(), (*name).clone()))
+                .collect(),
+        }
+    }
+
+    /// Matches every package set of a world.
+    pub fn match_all(&self, world: &mut World) {
+        world.findings = world
+            .package_sets
+            .iter()
+            .map(|(digest, set)| (digest.clone(), self.findings(set).into()))
+            .collect();
+    }
+}
+
+impl Matcher for Corpus {
+    fn findings(&self, set: &PackageSet) -> Vec<Finding> {
+        self.index
+            .match_set(set)
+            .findings
+            .into_iter()
+            .filter_map(|found| {
+                Some(Finding {
+                    notice: self.names.get(&found.notice)?.clone(),
+                    package: found.name,
+                    installed: found.installed,
+                    verdict: match found.verdict {
+                        index::Verdict::Affected { fixed } => Verdict::Affected { fixed },
+                        index::Verdict::Unknown { why } => Verdict::Unknown {
+                            why: why.to_string(),
+                        },
+                    },
+                })
+            })
+            .collect()
+    }
+}
+
+/// What the files under `feeds/` gave.
+#[derive(Default)]
+struct Gathered {
+    documents: BTreeMap<String, Parsed>,
+    kev: kev::Catalogue,
+    epss: epss::Scores,
+}
+
+/// Reads every notice: those of people into the world, those of feeds into the corpus, and into the world where something
+/// here may be affected.
+pub(super) fn read(
+    files: &[File],
+    documents: &[Document],
+    world: &mut World,
+    refused: &mut Refused,
+) -> Corpus {
+    let mut gathered = Gathered::default();
+    for file in files {
+        gather(file, &mut gathered, refused);
+    }
+    let mut own = own(documents, world, refused);
+    let mut fed = Vec::new();
+    for (feed, parsed) in gathered.documents {
+        world
+            .feeds
+            .insert(feed.as_str().into(), state(&feed, &parsed));
+        fed.extend(parsed.notices);
+    }
+    let ids: BTreeSet<SmolStr> = own.values().map(|known| known.notice.id.clone()).collect();
+    let mut fed = merge(fed).notices;
+    fed.retain(|notice| !ids.contains(&notice.id)); // What people wrote stands above what a feed says.
+    join_exploitation(&mut fed, &gathered.kev, &gathered.epss);
+    for known in own.values_mut() {
+        join_exploitation(
+            std::slice::from_mut(Arc::make_mut(&mut known.notice)),
+            &gathered.kev,
+            &gathered.epss,
+        );
+    }
+    let fed: BTreeMap<Name, Notice> = fed
+        .into_iter()
+        .map(|notice| (object_name(&notice.id), notice))
+        .collect();
+    let corpus = Corpus::new(
+        own.iter()
+            .map(|(name, known)| (name, &*known.notice))
+            .chain(&fed),
+    );
+    world.notices = own;
+    add_relevant(&corpus, fed, documents, world);
+    corpus
+}
+
+/// Feeds bring only what matters here: tens of thousands of notices speak of software that nobody has.
+fn add_relevant(
+    corpus: &Corpus,
+    fed: BTreeMap<Name, Notice>,
+    documents: &[Document],
+    world: &mut World,
+) {
+    if fed.is_empty() {
+        return;
+    }
+    let mut found = BTreeSet::new();
+    for set in super::stock::package_sets(documents).values().flatten() {
+        found.extend(
+            corpus
+                .findings(set)
+                .into_iter()
+                .map(|finding| finding.notice),
+        );
+    }
+    let now = world.now;
+    let relevant = fed
+        .into_iter()
+        .filter(|(name, _)| found.contains(name))
+        .map(|(name, notice)| {
+            let fix_first_seen = has_fix(&notice).then_some(now);
+            (
+                name,
+                Known {
+                    notice: Arc::new(notice),
+                    fix_first_seen,
+                    first_seen: now,
+                },
+            )
+        });
+    world.notices.extend(relevant);
+}
+
+fn own(documents: &[Document], world: &World, refused: &mut Refused) -> BTreeMap<Name, Known> {
+    let mut own = BTreeMap::new();
+    for document in documents {
+        let Object::Advisory(object) = &document.object else {
+            continue;
+        };
+        match advisory(object, world.now) {
+            Ok(known) => {
+                own.insert(Name::from(&document.name), known);
+            }
+            Err(refusals) => refused.problem(document, refusals),
+        }
+    }
+    own
+}
+
+fn state(feed: &str, parsed: &Parsed) -> Feed {
+    let mut digests: Vec<String> = parsed
+        .notices
+        .iter()
+        .map(|n| format!("{} {}\n", n.id, n.source.document))
+        .collect();
+    digests.sort();
+    Feed {
+        name: feed.into(),
+        epoch: digest(&digests.concat()),
+        notices: u32::try_from(parsed.notices.len()).unwrap_or(u32::MAX),
+        rejected: parsed
+            .rejected
+            .iter()
+            .take(REJECTED_NAMED_MAX)
+            .map(|rejected| format!("{}: {}", rejected.document, rejected.why))
+            .collect(),
+        rejected_total: u32::try_from(parsed.counts.rejected).unwrap_or(u32::MAX),
+    }
+}
+
+/// Reads one file of a feed. The feed is the folder under `feeds/` in which it stands, or its own name.
+fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
+    let below = file.within.strip_prefix("feeds/").unwrap_or(&file.within);
+    let feed = match below.split_once('/') {
+        Some((folder, _)) => folder,
+        None => below.split('.').next().unwrap_or(below),
+    };
+    let head = file.head();
+    let outcome = match file.ending().as_str() {
+        "zip" => archive(file, feed, gathered),
+        "csv" | "gz" => scores(file, gathered, refused),
+        "json" if contains(&head, b"\"catalogVersion\"") => catalogue(file, gathered, refused),
+        "json" => document(file, feed, gathered),
+        _ => {
+            return refused.note(
+                &*file.name,
+                "is no feed document (zip, json, csv, csv.gz); it is left out",
+            );
+        }
+    };
+    if let Err(why) = outcome {
+        refused.note(
+            &*file.name,
+            format!("{why}; it is left out, and the feed {feed} is degraded"),
+        );
+        let parsed = gathered.documents.entry(feed.to_owned()).or_default();
+        parsed.counts.rejected += 1;
+        parsed.rejected.push(osv::Rejected {
+            document: below.to_owned(),
+            why: osv::OsvError::Unpack { what: why },
+        });
+    }
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+fn archive(file: &File, feed: &str, gathered: &mut Gathered) -> Result<(), String> {
+    let parsed = read_archive(feed, BufReader::new(file.open()?), ArchiveLimits::default())
+        .map_err(|error| told(&error))?;
+    gathered
+        .documents
+        .entry(feed.to_owned())
+        .or_default()
+        .extend(parsed);
+    Ok(())
+}
+
+fn document(file: &File, feed: &str, gathered: &mut Gathered) -> Result<(), String> {
+    let bytes = file.bytes(osv::DOCUMENT_BYTES_MAX)?;
+    gathered
+        .documents
+        .entry(feed.to_owned())
+        .or_default()
+        .add(feed, &file.within, &bytes);
+    Ok(())
+}
+
+fn catalogue(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Result<(), String> {
+    let catalogue =
+        kev::read(&file.bytes(kev::CATALOGUE_BYTES_MAX)?).map_err(|error| told(&error))?;
+    skipped(file, &catalogue.skipped, refused);
+    gathered.kev.entries.extend(catalogue.entries);
+    Ok(())
+}
+
+fn scores(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Result<(), String> {
+    let scores = epss::read(BufReader::new(file.open()?)).map_err(|error| told(&error))?;
+    skipped(file, &scores.skipped, refused);
+    gathered.epss.scores.extend(scores.scores);
+    Ok(())
+}
+
+fn skipped(file: &File, skipped: &hozen_advisory::skipped::Skipped, refused: &mut Refused) {
+    if let Some(first) = skipped.named.first() {
+        let message = format!(
+            "{} entries are left out; the first: {}: {}",
+            skipped.count, first.place, first.why
+        );
+        refused.note(&*file.name, message);
+    }
+}

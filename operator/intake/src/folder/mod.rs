@@ -1,0 +1,152 @@
+//! A folder for `hozen simulate`: manifests anywhere in it, feeds under `feeds/`, SBOMs under `sboms/`, an optional
+//! `scenario.yaml`, and under `later/` the manifests that it applies.
+//!
+//! What people wrote for us must be right, or nothing is done ([`Refused`]). What came from elsewhere (feed documents, SBOMs,
+//! package sets) may be broken: it is named, counted and left out ([`Note`]), and what needed it is unknown.
+
+mod feeds;
+mod files;
+mod scenario;
+mod stock;
+
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+
+use hozen_domain::{World, model::scenario::Scenario, units::Uid};
+use jiff::Timestamp;
+
+pub use feeds::Corpus;
+
+use crate::{
+    convert::Refusal,
+    kinds::Object,
+    manifest::{Document, Manifests, Reader},
+    problem::Problem,
+};
+
+/// Something that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// File, or file and object.
+    pub about: String,
+    /// What is wrong with it, and what follows.
+    pub message: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.about, self.message)
+    }
+}
+
+/// What a folder holds.
+#[derive(Debug)]
+pub struct Folder {
+    /// Everything that is known at the beginning.
+    pub world: World,
+    /// What happens from outside, if the folder says.
+    pub scenario: Option<Scenario>,
+    /// Every notice, ready to be matched.
+    pub corpus: Corpus,
+    /// What was left out, sorted.
+    pub notes: Vec<Note>,
+    /// Kinds that are not read here, with how many of each there were.
+    pub ignored: BTreeMap<String, u32>,
+}
+
+/// Why a folder cannot be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Everything that is wrong with it, sorted by file and line.
+    pub problems: Vec<Problem>,
+    /// What would have been left out.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a folder. `now` is the instant of the world where no scenario gives one.
+pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
+    let mut refused = Refused::default();
+    let files = files::list(folder, &mut refused);
+    let script = scenario::read(&files, &mut refused);
+    let now = script.as_ref().and_then(scenario::start).unwrap_or(now);
+    let manifests = manifests(&files.manifests, &mut refused);
+    let mut world = World::empty(cluster(&manifests), now);
+    let ignored = manifests.ignored;
+    let corpus = feeds::read(&files.feeds, &manifests.documents, &mut world, &mut refused);
+    stock::fill(&manifests.documents, &files.sboms, &mut world, &mut refused);
+    corpus.match_all(&mut world);
+    let scenario = script.map(|script| scenario::with_later(script, &files, &mut refused));
+    refused.problems.sort();
+    refused.problems.dedup();
+    refused.notes.sort();
+    if !refused.problems.is_empty() {
+        return Err(refused);
+    }
+    Ok(Folder {
+        world,
+        scenario,
+        corpus,
+        notes: refused.notes,
+        ignored,
+    })
+}
+
+fn manifests(files: &[files::File], refused: &mut Refused) -> Manifests {
+    let mut reader = Reader::new();
+    for file in files {
+        match file.text() {
+            Ok(text) => reader.read(&file.name, &text),
+            Err(why) => refused.problems.push(file.problem(why)),
+        }
+    }
+    let mut manifests = reader.finish();
+    refused.problems.append(&mut manifests.problems);
+    manifests
+}
+
+/// The uid of the namespace kube-system, by which a cluster is told from every other.
+fn cluster(manifests: &Manifests) -> Uid {
+    manifests
+        .documents
+        .iter()
+        .find_map(|document| match &document.object {
+            Object::Namespace(namespace) if document.name == "kube-system" => {
+                namespace.metadata.uid.as_deref()
+            }
+            _ => None,
+        })
+        .map_or_else(|| Uid::new("offline-cluster"), Uid::new)
+}
+
+impl Refused {
+    /// What a person wrote and is wrong.
+    fn problem(&mut self, document: &Document, refusals: Vec<Refusal>) {
+        self.problems.extend(
+            refusals
+                .into_iter()
+                .map(|refusal| document.problem(&refusal.path, refusal.message)),
+        );
+    }
+
+    /// What came from elsewhere and is left out.
+    fn left_out(&mut self, document: &Document, refusals: Vec<Refusal>) {
+        let notes = refusals.into_iter().map(|refusal| {
+            let problem = document.problem(&refusal.path, refusal.message);
+            let object = format!("{}/{}", document.object.kind(), document.name);
+            Note {
+                about: format!("{}:{}: {object}", problem.file, problem.place.line),
+                message: format!("{}: {}; it is left out", problem.path, problem.message),
+            }
+        });
+        self.notes.extend(notes);
+    }
+
+    fn note(&mut self, about: impl Into<String>, message: impl Into<String>) {
+        self.notes.push(Note {
+            about: about.into(),
+            message: message.into(),
+        });
+    }
+}
+
+/// A file's name as messages show it.
+type FileName = Arc<str>;

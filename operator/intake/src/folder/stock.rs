@@ -1,0 +1,223 @@
+//! What is there and what is asked of it: nodes, reports, images, workloads, baselines, policies, requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_advisory::package::PackageSet;
+use hozen_api::{managed_node::ManagedNode, node_inventory::NodeInventory};
+use hozen_domain::{World, units::Digest};
+use k8s_openapi::api::{
+    core::v1::{Node, Pod},
+    policy::v1::PodDisruptionBudget,
+};
+use smol_str::SmolStr;
+
+use super::{Refused, files::File};
+use crate::{
+    convert::{
+        Refusal, baseline, content, governance, image,
+        node::{self, Parts},
+        report::Content,
+        request, workload,
+    },
+    kinds::Object,
+    manifest::Document,
+};
+
+/// Fills the world with everything but notices.
+pub(super) fn fill(
+    documents: &[Document],
+    _sboms: &[File],
+    world: &mut World,
+    refused: &mut Refused,
+) {
+    contents(documents, world, refused);
+    intents(documents, world, refused);
+    nodes(documents, world);
+    workloads(documents, world);
+}
+
+/// Every package set of the manifests by name, those in parts joined; or why it is refused.
+pub(super) fn package_sets(
+    documents: &[Document],
+) -> BTreeMap<&str, Result<PackageSet, Vec<Refusal>>> {
+    let objects = || {
+        documents
+            .iter()
+            .filter_map(|document| match &document.object {
+                Object::PackageSet(object) => Some((document.name.as_str(), object)),
+                _ => None,
+            })
+    };
+    let mut sets = BTreeMap::new();
+    for (name, object) in objects().filter(|(_, object)| object.spec.parts.is_empty()) {
+        sets.entry(name)
+            .or_insert_with(|| content::package_set(object, &mut |_| None));
+    }
+    for (name, object) in objects().filter(|(_, object)| !object.spec.parts.is_empty()) {
+        let mut part = |digest: &str| sets.get(digest)?.as_ref().ok().cloned();
+        let joined = content::package_set(object, &mut part);
+        sets.entry(name).or_insert(joined);
+    }
+    sets
+}
+
+/// Content-addressed objects. One that is not what its name says is left out, and who needs it does not have it.
+fn contents(documents: &[Document], world: &mut World, refused: &mut Refused) {
+    let mut sets = package_sets(documents);
+    for document in documents {
+        match &document.object {
+            Object::PackageSet(_) => match sets.remove(document.name.as_str()) {
+                Some(Ok(set)) => {
+                    world.package_sets.insert(set.digest.clone(), set.into());
+                }
+                Some(Err(refusals)) => refused.left_out(document, refusals),
+                None => {} // The same set stands in another file too.
+            },
+            Object::Transaction(object) => match content::transaction(object) {
+                Ok(transaction) => {
+                    world
+                        .transactions
+                        .insert(transaction.digest.clone(), transaction.into());
+                }
+                Err(refusals) => refused.left_out(document, refusals),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// What people want and said.
+fn intents(documents: &[Document], world: &mut World, refused: &mut Refused) {
+    let now = world.now;
+    for document in documents {
+        let outcome = match &document.object {
+            Object::Baseline(object) => baseline::baseline(object).map(|baseline| {
+                world
+                    .baselines
+                    .insert(baseline.name.clone(), baseline.into());
+            }),
+            Object::ApprovalPolicy(object) => governance::policy(object).map(|policy| {
+                world.policies.insert(policy.name.clone(), policy);
+            }),
+            Object::Approval(object) => {
+                governance::approval(object, now).map(|approval| world.approvals.push(approval))
+            }
+            Object::ChangeRequest(object) => request::change_request(object, now).map(|request| {
+                world.requests.insert(request.name.clone(), request);
+            }),
+            Object::Rollout(object) => request::rollout(object, now).map(|rollout| {
+                world.rollouts.insert(rollout.name.clone(), rollout);
+            }),
+            _ => Ok(()),
+        };
+        if let Err(refusals) = outcome {
+            refused.problem(document, refusals);
+        }
+    }
+    world
+        .approvals
+        .sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
+}
+
+/// What was verified, by digest.
+#[derive(Debug)]
+struct Verified {
+    package_sets: BTreeSet<Digest>,
+    transactions: BTreeSet<Digest>,
+}
+
+impl Content for Verified {
+    fn has_package_set(&self, digest: &str) -> bool {
+        self.package_sets.contains(digest)
+    }
+
+    fn has_transaction(&self, digest: &str) -> bool {
+        self.transactions.contains(digest)
+    }
+}
+
+/// Nodes with their reports. Where no Node object is given at all, each report stands for its node.
+fn nodes(documents: &[Document], world: &mut World) {
+    let mut objects: BTreeMap<&str, &Node> = BTreeMap::new();
+    let mut inventories: BTreeMap<&str, &NodeInventory> = BTreeMap::new();
+    let mut records: BTreeMap<&str, &ManagedNode> = BTreeMap::new();
+    for document in documents {
+        let name = document.name.as_str();
+        match &document.object {
+            Object::Node(object) => drop(objects.insert(name, object)),
+            Object::NodeInventory(object) => drop(inventories.insert(name, object)),
+            Object::ManagedNode(object) => drop(records.insert(name, object)),
+            _ => {}
+        }
+    }
+    let stand_ins: BTreeMap<&str, Node> = if objects.is_empty() {
+        inventories
+            .iter()
+            .map(|(name, inventory)| (*name, node::stand_in(inventory)))
+            .collect()
+    } else {
+        BTreeMap::new()
+    };
+    objects.extend(stand_ins.iter().map(|(name, object)| (*name, object)));
+    let known: BTreeSet<&str> = objects.keys().copied().collect();
+    world.stock.strays = node::strays(inventories.keys().copied(), &known);
+    let verified = Verified {
+        package_sets: world.package_sets.keys().cloned().collect(),
+        transactions: world.transactions.keys().cloned().collect(),
+    };
+    let (pods, budgets) = (pods(documents), budgets(documents));
+    for (name, object) in objects {
+        let parts = Parts {
+            node: object,
+            inventory: inventories.get(name).copied(),
+            managed: records.get(name).copied(),
+            content: &verified,
+            now: world.now,
+        };
+        let node = node::node(parts, workload::pods_of(name, &pods, &budgets));
+        world.nodes.insert(node.name.clone(), node);
+    }
+}
+
+fn pods(documents: &[Document]) -> Vec<&Pod> {
+    let pod = |document| match document {
+        &Document {
+            object: Object::Pod(ref pod),
+            ..
+        } => Some(&**pod),
+        _ => None,
+    };
+    documents.iter().filter_map(pod).collect()
+}
+
+fn budgets(documents: &[Document]) -> Vec<&PodDisruptionBudget> {
+    let budget = |document| match document {
+        &Document {
+            object: Object::PodDisruptionBudget(ref budget),
+            ..
+        } => Some(&**budget),
+        _ => None,
+    };
+    documents.iter().filter_map(budget).collect()
+}
+
+/// Workloads, and the images that they run or that are told of.
+fn workloads(documents: &[Document], world: &mut World) {
+    let pods = pods(documents);
+    let sboms: BTreeMap<SmolStr, Result<SmolStr, String>> = BTreeMap::new();
+    for document in documents {
+        let workload = match &document.object {
+            Object::Deployment(object) => workload::deployment(object, &pods),
+            Object::StatefulSet(object) => workload::stateful_set(object, &pods),
+            Object::DaemonSet(object) => workload::daemon_set(object, &pods),
+            Object::CronJob(object) => workload::cron_job(object),
+            Object::ManagedImage(object) => {
+                let image = image::image(object, &sboms);
+                world.images.insert(image.digest.clone(), image);
+                continue;
+            }
+            _ => continue,
+        };
+        world.workloads.insert(workload.key.clone(), workload);
+    }
+}
