@@ -61,6 +61,24 @@ pub struct Discounted {
 
 /// Counts who agreed to a request at the world's instant.
 pub fn count(world: &World, request: &ChangeRequest) -> Tally {
+    count_at(world, request, world.now)
+}
+
+/// When what was said first sufficed, as far as it was not taken back since: for reviews and response times.
+pub fn approved_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> {
+    let said = world
+        .approvals
+        .iter()
+        .filter(|approval| concerns(approval, request))
+        .map(|approval| approval.at);
+    let moments: BTreeSet<Timestamp> = said.chain(standard_at(world, request)).collect();
+    moments
+        .into_iter()
+        .filter(|at| *at <= world.now)
+        .find(|at| count_at(world, request, *at).approved)
+}
+
+pub(crate) fn count_at(world: &World, request: &ChangeRequest, now: Timestamp) -> Tally {
     let mut tally = Tally {
         standard_at: standard_at(world, request),
         ..Tally::default()
@@ -70,7 +88,7 @@ pub fn count(world: &World, request: &ChangeRequest) -> Tally {
         if !concerns(approval, request) {
             continue;
         }
-        match judged(world, request, approval) {
+        match judged(world, request, approval, now) {
             Ok(until) => match approval.decision {
                 Vote::Approve => live.push((approval, until)),
                 Vote::Reject => {
@@ -103,7 +121,7 @@ pub fn count(world: &World, request: &ChangeRequest) -> Tally {
         .sort_by(|a, b| (a.word.at, &a.word.approval).cmp(&(b.word.at, &b.word.approval)));
     tally.missing = seats.missing(roles);
     let agreed = !roles.is_empty() && tally.missing.is_empty();
-    let standard = tally.standard_at.is_some_and(|at| at <= world.now);
+    let standard = tally.standard_at.is_some_and(|at| at <= now);
     tally.approved = tally.rejected.is_none() && (agreed || standard);
     tally.valid_until = (tally.approved && !standard)
         .then(|| suffices_until(roles, &live))
@@ -187,6 +205,7 @@ fn judged(
     world: &World,
     request: &ChangeRequest,
     approval: &Approval,
+    now: Timestamp,
 ) -> Result<Timestamp, String> {
     let needs = &request.plan.needs;
     addressed(request, approval)?;
@@ -198,7 +217,7 @@ fn judged(
         .at
         .checked_add(needs.valid_for.duration())
         .unwrap_or(Timestamp::MAX);
-    if approval.at > world.now {
+    if approval.at > now {
         return Err("given in the future: clocks disagree".into());
     }
     match approval.decision {
@@ -210,7 +229,7 @@ fn judged(
         return Err(format!("{} is not asked", approval.role));
     }
     excluded(world, request, &approval.user)?;
-    if until <= world.now {
+    if until <= now {
         return Err(format!("older than {}: ended {until}", needs.valid_for));
     }
     Ok(until)

@@ -1,0 +1,211 @@
+//! Whether a baseline keeps its target: so many of its systems within so long (PROCESS 5.4; 99.8 % within 72 h in 5.5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    assess::{Activity, Assessment, SetView, State},
+    baseline::{Baseline, Target},
+    forecast::Forecast,
+    request::ChangeRequest,
+    units::{Digest, Name, Permyriad, after},
+    world::World,
+};
+
+/// A baseline's target, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// What is promised.
+    pub target: Target,
+    /// Share of systems that miss no fix; unknown ones are not counted as covered.
+    pub covered: Permyriad,
+    /// How it stands: the worst over all fixes.
+    pub standing: Standing,
+    /// Which notice makes it so, and why, in one line; empty: the target is met.
+    pub because: String,
+    /// When the time of that notice ends or ended.
+    pub deadline: Option<Timestamp>,
+}
+
+/// How a target stands. The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// The share of systems has every fix.
+    Met,
+    /// Not yet, but a request is forecast to be done in time.
+    OnTrack,
+    /// Time is left, and no forecast says that it suffices.
+    AtRisk,
+    /// Time is over.
+    Missed,
+}
+
+/// How a baseline's target stands; none where it has none. Forecasts are those of open requests, by the request's name.
+pub fn coverage(
+    world: &World,
+    assessment: &Assessment,
+    baseline: &Baseline,
+    forecasts: &BTreeMap<Name, Forecast>,
+) -> Option<Coverage> {
+    let target = baseline.target?;
+    let stock = Stock::of(assessment, &baseline.name);
+    let mut coverage = Coverage {
+        target,
+        covered: stock.share(stock.missing_any),
+        standing: Standing::Met,
+        because: String::new(),
+        deadline: None,
+    };
+    for (&notice, systems) in &stock.open {
+        let covered = stock.share(*systems);
+        let seen = world
+            .notices
+            .get(notice)
+            .and_then(|known| known.fix_first_seen);
+        let Some(seen) = seen.filter(|_| covered < target.compliant) else {
+            continue;
+        };
+        let deadline = after(seen, target.within.duration());
+        let (standing, because) = judged(world, baseline, notice, deadline, forecasts);
+        let worse = (standing, std::cmp::Reverse(deadline));
+        let known = coverage.deadline.map(std::cmp::Reverse);
+        if known.is_none_or(|known| worse > (coverage.standing, known)) {
+            coverage.standing = standing;
+            coverage.because = format!("{notice}: {covered} of {}, {because}", target.compliant);
+            coverage.deadline = Some(deadline);
+        }
+    }
+    if coverage.standing == Standing::Met && stock.share(0) < target.compliant {
+        coverage.standing = Standing::AtRisk;
+        coverage.because = format!(
+            "of {} systems {} are unknown, and {} patched but inactive",
+            stock.counted, stock.unknown, stock.inactive
+        );
+    }
+    Some(coverage)
+}
+
+/// The systems of a baseline, frozen ones aside.
+#[derive(Default)]
+struct Stock<'a> {
+    counted: u32,
+    /// Not known well enough to be counted as covered.
+    unknown: u32,
+    /// Patched, and running the old code: the clock runs on.
+    inactive: u32,
+    /// Known systems that miss a fix.
+    missing_any: u32,
+    /// By notice: known systems that miss its fix.
+    open: BTreeMap<&'a Name, u32>,
+}
+
+impl<'a> Stock<'a> {
+    fn of(assessment: &'a Assessment, baseline: &Name) -> Self {
+        let mut stock = Self::default();
+        let Some(view) = assessment.baselines.get(baseline) else {
+            return stock;
+        };
+        // Nodes with equal sets miss the same: a hundred thousand nodes are a few hundred sets.
+        let mut known: BTreeMap<&Digest, (&SetView, u32)> = BTreeMap::new();
+        for node in view
+            .nodes
+            .iter()
+            .filter_map(|name| assessment.nodes.get(name))
+        {
+            stock.counted += 1;
+            match (node.state, node.activity, node.set.as_deref()) {
+                (State::Unknown, _, _) | (_, _, None) => stock.unknown += 1,
+                (_, Some(Activity::PatchedInactive), _) => stock.inactive += 1,
+                (_, _, Some(set)) => known.entry(&set.digest).or_insert((set, 0)).1 += 1,
+            }
+        }
+        for (set, systems) in known.into_values() {
+            stock.miss([set], systems);
+        }
+        for workload in view
+            .workloads
+            .iter()
+            .filter_map(|key| assessment.workloads.get(key))
+        {
+            stock.counted += 1;
+            let containers = workload.containers.values();
+            let held = containers.filter(|c| c.holding.baseline() == Some(baseline));
+            if held
+                .clone()
+                .any(|container| container.state == State::Unknown)
+            {
+                stock.unknown += 1;
+            } else {
+                stock.miss(held.filter_map(|container| container.set.as_deref()), 1);
+            }
+        }
+        stock
+    }
+
+    /// So many systems with these package sets.
+    fn miss(&mut self, sets: impl IntoIterator<Item = &'a SetView>, systems: u32) {
+        let missing = sets.into_iter().flat_map(SetView::missing);
+        let notices: BTreeSet<&Name> = missing
+            .filter(|missing| missing.fixable())
+            .map(|missing| &missing.notice)
+            .collect();
+        if !notices.is_empty() {
+            self.missing_any += systems;
+        }
+        for notice in notices {
+            *self.open.entry(notice).or_default() += systems;
+        }
+    }
+
+    /// The share that is covered when so many miss something.
+    fn share(&self, missing: u32) -> Permyriad {
+        let uncovered = missing + self.unknown + self.inactive;
+        let covered = self.counted.saturating_sub(uncovered);
+        Permyriad::ratio(covered as usize, self.counted as usize)
+    }
+}
+
+fn judged(
+    world: &World,
+    baseline: &Baseline,
+    notice: &Name,
+    deadline: Timestamp,
+    forecasts: &BTreeMap<Name, Forecast>,
+) -> (Standing, String) {
+    if deadline <= world.now {
+        return (Standing::Missed, format!("and time ended {deadline}"));
+    }
+    let answers = |request: &&ChangeRequest| {
+        request.plan.baseline.uid == baseline.uid
+            && !request.phase.ended()
+            && request.plan.advisories.contains(notice)
+    };
+    let open: BTreeSet<&Name> = world
+        .requests
+        .values()
+        .filter(answers)
+        .map(|request| &request.name)
+        .collect();
+    if open.is_empty() {
+        return (Standing::AtRisk, "and no request is open".into());
+    }
+    let in_time = |name: &&Name| {
+        let forecast = forecasts.get(*name)?;
+        let finish = forecast.finish.filter(|finish| *finish <= deadline)?;
+        forecast.away.is_empty().then_some(finish)
+    };
+    match open.iter().map(in_time).collect::<Option<Vec<_>>>() {
+        Some(finishes) => {
+            let finish = finishes.into_iter().max().unwrap_or(deadline);
+            (
+                Standing::OnTrack,
+                format!("forecast to be done by {finish}"),
+            )
+        }
+        None => (
+            Standing::AtRisk,
+            "and no forecast ends in time on every system".into(),
+        ),
+    }
+}
