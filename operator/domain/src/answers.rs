@@ -1,12 +1,326 @@
-//! The ten answers of a request for change (PROCESS 2.6).
+//! The ten answers of a request for change (PROCESS 2.6): for people, who are to decide on it. They decide nothing themselves.
+
+mod change;
+
+use std::collections::BTreeSet;
+
+use hozen_advisory::notice::Notice;
+use smol_str::SmolStr;
 
 use crate::{
-    plan::{Answers, Plan},
+    category::{Facts, category},
+    node::Ended,
+    plan::{Answers, ChangeType, Class, Plan, Reachable, RebootPolicy},
+    planner::worse,
+    rank::{Priority, Ranked, rank_one},
+    units::Uid,
     world::World,
 };
 
-/// The ten answers, for people.
+/// How many things of a kind one answer names.
+const NAMED_MAX: usize = 3;
+
+/// The ten answers.
 pub fn answers(world: &World, plan: &Plan) -> Answers {
-    let _ = (world, plan);
-    Answers::default()
+    let notices: Vec<&Notice> = plan
+        .advisories
+        .iter()
+        .filter_map(|name| world.notices.get(name).map(|known| &*known.notice))
+        .collect();
+    Answers {
+        change: change::change(world, plan),
+        weakness: weakness(plan, &notices),
+        services: services(plan),
+        deployed: deployed(world, plan),
+        restart: restart(plan),
+        uninstall: uninstall(plan, &notices),
+        mitigation: mitigation(plan, &notices),
+        test: test(plan),
+        priority: priority(world, plan),
+        impact: impact(world, plan),
+    }
+}
+
+fn weakness(plan: &Plan, notices: &[&Notice]) -> String {
+    if notices.is_empty() {
+        return match plan.change {
+            ChangeType::Patch if !plan.drill => {
+                "none that a notice tells of: security updates of the distribution, or versions that the baseline requires".into()
+            }
+            ChangeType::Patch => "none: an exercise".into(),
+            ChangeType::Mitigation | ChangeType::Exception | ChangeType::Rollback => "none named".into(),
+        };
+    }
+    let told = notices.iter().map(|notice| {
+        let cves: Vec<&str> = notice
+            .cves()
+            .filter(|id| **id != notice.id)
+            .take(NAMED_MAX)
+            .map(SmolStr::as_str)
+            .collect();
+        let names = if cves.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", cves.join(", "))
+        };
+        format!("{}: {}{names}", notice.id, notice.summary)
+    });
+    some_of(told, "; ")
+}
+
+fn services(plan: &Plan) -> String {
+    let mut said = Vec::new();
+    let units = units(plan);
+    if !units.is_empty() {
+        let names = some_of(units.iter().map(|unit| (*unit).to_string()), ", ");
+        let nodes = plural(plan.disruption.restarts, "node");
+        said.push(format!("{names}: restarted on up to {nodes}"));
+    }
+    if plan.disruption.drains > 0 {
+        let nodes = plural(plan.disruption.drains, "node");
+        said.push(format!("pods of up to {nodes} move"));
+    }
+    if let Some(steps) = plan
+        .mitigation
+        .as_ref()
+        .filter(|steps| !steps.stop.is_empty())
+    {
+        let names = some_of(steps.stop.iter().map(ToString::to_string), ", ");
+        said.push(format!("{names}: stopped until the patch is proven"));
+    }
+    let workloads: u32 = plan.image_classes().map(|class| class.workloads_max).sum();
+    if workloads > 0 {
+        said.push(format!(
+            "pods of up to {} are replaced",
+            plural(workloads, "workload")
+        ));
+    }
+    if said.is_empty() {
+        return "none".into();
+    }
+    said.join("; ")
+}
+
+fn units(plan: &Plan) -> BTreeSet<&SmolStr> {
+    plan.node_classes()
+        .flat_map(|class| &class.restart)
+        .collect()
+}
+
+/// Where exactly this was proven already: systems with a proof under a request that did the same.
+fn deployed(world: &World, plan: &Plan) -> String {
+    let same: BTreeSet<&Uid> = world
+        .requests
+        .values()
+        .filter(|request| {
+            !request.plan.drill && request.plan.classes.iter().any(|class| does(plan, class))
+        })
+        .map(|request| &request.uid)
+        .collect();
+    let proven = |ended: &std::collections::BTreeMap<Uid, Ended>| {
+        ended
+            .iter()
+            .any(|(uid, ended)| same.contains(uid) && matches!(ended, Ended::Proven(_)))
+    };
+    let nodes = world
+        .nodes
+        .values()
+        .filter(|node| proven(&node.ended))
+        .count();
+    let workloads = world
+        .workloads
+        .values()
+        .filter(|w| proven(&w.ended))
+        .count();
+    match (nodes, workloads) {
+        (0, 0) => "nowhere in this cluster yet".into(),
+        (nodes, 0) => format!("proven on {}", plural(count(nodes), "node")),
+        (_, workloads) => format!("proven on {}", plural(count(workloads), "workload")),
+    }
+}
+
+fn does(plan: &Plan, other: &Class) -> bool {
+    plan.classes.iter().any(|class| match (class, other) {
+        (Class::Nodes(one), Class::Nodes(two)) => one.transaction == two.transaction,
+        (Class::Image(one), Class::Image(two)) => (&one.image, &one.to) == (&two.image, &two.to),
+        (Class::Nodes(_), Class::Image(_)) | (Class::Image(_), Class::Nodes(_)) => false,
+    })
+}
+
+fn restart(plan: &Plan) -> String {
+    let reboots = plan.disruption.reboots;
+    let units = units(plan);
+    let due = plan.node_classes().any(|class| class.reboot);
+    if due && plan.execution.reboot.policy == RebootPolicy::Never {
+        return "a reboot would be needed and is ruled out: the fix stays inactive until somebody reboots".into();
+    }
+    match (reboots, units.is_empty()) {
+        (0, true) if plan.image_classes().next().is_some() => "pods start anew".into(),
+        (0, true) => "no".into(),
+        (0, false) => "services, no reboot".into(),
+        (nodes, _) => format!("up to {} reboot", plural(nodes, "node")),
+    }
+}
+
+fn uninstall(plan: &Plan, notices: &[&Notice]) -> String {
+    if plan.image_classes().next().is_some() {
+        return "yes: the workload goes back to the digest that it came from".into();
+    }
+    match plan.change {
+        ChangeType::Mitigation => return "yes: it is lifted when the patch is proven".into(),
+        ChangeType::Exception => return "yes: it can be ended before its time".into(),
+        ChangeType::Patch | ChangeType::Rollback => {}
+    }
+    if let Some(notice) = notices
+        .iter()
+        .find(|notice| notice.patch.uninstallable == Some(false))
+    {
+        return format!("no: {} says that its fix cannot be uninstalled", notice.id);
+    }
+    match rollback(plan) {
+        Reachable::Possible => "yes: the previous versions are within reach".into(),
+        Reachable::Impossible => "no: the previous versions are gone; back up before".into(),
+        Reachable::Unknown => {
+            "not known: the scanner could not tell whether the previous versions are within reach"
+                .into()
+        }
+    }
+}
+
+fn rollback(plan: &Plan) -> Reachable {
+    plan.node_classes()
+        .fold(Reachable::Possible, |worst, class| {
+            worse(worst, class.rollback)
+        })
+}
+
+fn mitigation(plan: &Plan, notices: &[&Notice]) -> String {
+    if plan.change == ChangeType::Mitigation {
+        return "this is the mitigation".into();
+    }
+    if let Some(exception) = plan
+        .exception
+        .as_ref()
+        .filter(|asked| !asked.controls.is_empty())
+    {
+        return exception.controls.join("; ");
+    }
+    let known = notices.iter().flat_map(|notice| &notice.mitigations);
+    let told = some_of(known.map(|mitigation| mitigation.summary.clone()), "; ");
+    if told.is_empty() {
+        return "none is known".into();
+    }
+    told
+}
+
+fn test(plan: &Plan) -> String {
+    if let Some(test) = &plan.execution.test {
+        let job = test.job_template.as_ref();
+        let job = job.map_or_else(String::new, |job| format!(", then the job {job}"));
+        return format!("the same proven on {}{job}", test.mirror);
+    }
+    match plan.stages.as_slice() {
+        [first, _, ..] => format!(
+            "on {} first, watched for {}; no mirror is named",
+            first.name, first.soak
+        ),
+        [_] | [] => "not before: the baseline names no mirror and no first stage".into(),
+    }
+}
+
+fn priority(world: &World, plan: &Plan) -> String {
+    if plan.drill {
+        return "Emergency, as an exercise".into();
+    }
+    let Some(baseline) = world.baselines.get(&plan.baseline.name) else {
+        return "not known: the baseline is gone".into();
+    };
+    let systems = systems(plan);
+    let ranked = plan.advisories.iter().filter_map(|name| {
+        let known = world.notices.get(name)?;
+        Some((name, rank_one(world, baseline, known, systems, systems)))
+    });
+    let most = ranked.min_by_key(|(_, ranked)| (ranked.priority, ranked.due));
+    match most {
+        Some((name, ranked)) => told(name, &ranked),
+        None if plan.emergency => Priority::Emergency.name().into(),
+        None => "by the baseline's own deadlines".into(),
+    }
+}
+
+fn told(name: &str, ranked: &Ranked) -> String {
+    let reasons = ranked.reasons.iter().map(|reason| reason.text.as_str());
+    let reasons: Vec<&str> = reasons.collect();
+    format!(
+        "{}, for {name}: {}",
+        ranked.priority.name(),
+        reasons.join("; ")
+    )
+}
+
+fn impact(world: &World, plan: &Plan) -> String {
+    let (_, reasons) = category(&facts(world, plan));
+    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+    if reasons.is_empty() {
+        return format!("{:?}", plan.category);
+    }
+    format!("{:?}: {}", plan.category, reasons.join("; "))
+}
+
+/// What decided the category, as far as it can be seen now.
+fn facts(world: &World, plan: &Plan) -> Facts {
+    let classes: BTreeSet<&SmolStr> = plan
+        .node_classes()
+        .map(|class| &class.transaction)
+        .collect();
+    let mut facts = Facts {
+        nodes: plan.node_classes().map(|class| class.nodes_max).sum(),
+        workloads: plan.image_classes().map(|class| class.workloads_max).sum(),
+        restart: plan.node_classes().any(|class| !class.restart.is_empty()),
+        reboot: plan.node_classes().any(|class| class.reboot),
+        rollback: rollback(plan),
+        on_blocked: plan.execution.drain.on_blocked,
+        ..Facts::default()
+    };
+    for node in world.nodes.values() {
+        let inventory = node.report.latest();
+        let resolved = inventory
+            .into_iter()
+            .flat_map(|inventory| &inventory.transactions);
+        if let Some(resolved) = resolved
+            .into_iter()
+            .find(|r| classes.contains(&r.transaction))
+        {
+            facts.control_plane |= node.control_plane;
+            facts.download_bytes = facts.download_bytes.saturating_add(resolved.download_bytes);
+        }
+    }
+    facts
+}
+
+fn systems(plan: &Plan) -> u32 {
+    let nodes: u32 = plan.node_classes().map(|class| class.nodes_max).sum();
+    let workloads: u32 = plan.image_classes().map(|class| class.workloads_max).sum();
+    let mitigated = plan.mitigation.as_ref().map_or(0, |steps| steps.nodes_max);
+    nodes.saturating_add(workloads).saturating_add(mitigated)
+}
+
+fn some_of(all: impl Iterator<Item = String>, between: &str) -> String {
+    let all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    let first: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
+    let first = first.join(between);
+    if more == 0 {
+        return first;
+    }
+    format!("{first}{between}and {more} more")
+}
+
+fn plural(count: u32, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
+fn count(systems: usize) -> u32 {
+    u32::try_from(systems).unwrap_or(u32::MAX)
 }

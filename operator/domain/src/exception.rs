@@ -5,11 +5,70 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    plan::{ChangeType, Exception},
+    plan::{ChangeType, Exception, Plan},
+    planner::write,
     request::{ChangeRequest, Phase},
     units::Name,
     world::World,
 };
+
+/// Why no exception can be asked for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExceptionError {
+    /// There is no such baseline.
+    #[error("there is no baseline `{0}`")]
+    Baseline(Name),
+    /// The policy of the baseline does not exist.
+    #[error("there is no approval policy `{0}`, which the baseline names")]
+    Policy(Name),
+    /// It names no notice.
+    #[error("an exception names at least one advisory")]
+    Nothing,
+    /// A notice that nobody knows.
+    #[error("there is no advisory `{0}`")]
+    Notice(Name),
+    /// Its end is no instant, or over.
+    #[error("`{0}` is no instant to come; write it like `2027-01-31T00:00:00Z`")]
+    Until(String),
+    /// It gives no reason.
+    #[error("an exception gives a reason")]
+    Reason,
+}
+
+/// The plan of an exception: notices that a baseline leaves as they are, until when and why.
+pub fn plan(
+    world: &World,
+    baseline: &str,
+    advisories: &BTreeSet<Name>,
+    asked: Exception,
+) -> Result<Plan, ExceptionError> {
+    let found = world.baselines.get(baseline);
+    let baseline = found.ok_or_else(|| ExceptionError::Baseline(baseline.into()))?;
+    let named = &baseline.approval_policy;
+    let policy = world.policies.get(named);
+    let policy = policy.ok_or_else(|| ExceptionError::Policy(named.clone()))?;
+    if advisories.is_empty() {
+        return Err(ExceptionError::Nothing);
+    }
+    let unheard = advisories
+        .iter()
+        .find(|name| !world.notices.contains_key(*name));
+    if let Some(unheard) = unheard {
+        return Err(ExceptionError::Notice(unheard.clone()));
+    }
+    if ends(&asked) <= world.now {
+        return Err(ExceptionError::Until(asked.until.to_string()));
+    }
+    if asked.reason.trim().is_empty() {
+        return Err(ExceptionError::Reason);
+    }
+    let mut plan = write::bare(world, baseline, ChangeType::Exception, false);
+    plan.needs = write::circle(policy, &policy.exception);
+    plan.advisories = advisories.iter().cloned().collect();
+    plan.exception = Some(asked);
+    plan.stages.clear();
+    Ok(plan)
+}
 
 /// When an exception ends. A text that is no instant ends at once: an exception without end is none.
 pub fn ends(exception: &Exception) -> Timestamp {

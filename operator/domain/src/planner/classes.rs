@@ -19,8 +19,8 @@ use super::{
 /// The classes of a draft, and what decides its category.
 #[derive(Debug, Default)]
 pub(super) struct Classes {
-    /// Sorted.
-    pub(super) classes: Vec<Class>,
+    /// The classes, sorted.
+    pub(super) list: Vec<Class>,
     pub(super) facts: Facts,
     /// Systems that were left out, with why.
     pub(super) notes: Vec<Note>,
@@ -51,10 +51,10 @@ pub(super) fn classes(desk: &Desk<'_>, draft: &Draft) -> Classes {
         // Only silent systems: nothing could start now, and there is nothing to approve yet.
         if systems.iter().any(|system| system.fresh()) {
             let class = class(key, &systems, &mut made.facts);
-            made.classes.push(class);
+            made.list.push(class);
         }
     }
-    made.classes.sort();
+    made.list.sort();
     made
 }
 
@@ -106,7 +106,7 @@ fn node_class(transaction: &Digest, systems: &[System<'_>], facts: &mut Facts) -
 }
 
 /// What a node's package manager said of a transaction.
-pub(crate) fn resolved<'n>(node: &'n Node, transaction: &Digest) -> Option<&'n Resolved> {
+fn resolved<'n>(node: &'n Node, transaction: &Digest) -> Option<&'n Resolved> {
     let inventory = node.report.latest()?;
     inventory
         .transactions

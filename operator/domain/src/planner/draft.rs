@@ -64,11 +64,16 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     let purpose = purpose(&group.wants);
     let (mut drafted, mut picks) = (Drafted::default(), BTreeMap::new());
     let mut asks: BTreeMap<Vec<SmolStr>, Vec<Name>> = BTreeMap::new();
+    let mut silent: Vec<(usize, &Kin<'_>)> = Vec::new();
     for (&index, open) in todo {
         let needed: BTreeSet<Want> = open.intersection(&group.wants).cloned().collect();
         let Some(kin) = desk.kins.get(index).filter(|_| !needed.is_empty()) else {
             continue;
         };
+        if !kin.systems.iter().any(|system| system.fresh()) {
+            silent.push((index, kin));
+            continue;
+        }
         match pick(kin, &needed, &group.wants, &purpose, before.prefer) {
             Some(choice) => match follows(choice, group.priority, before.busy.get(&index)) {
                 None => {
@@ -86,6 +91,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
                 .extend(askable(kin)),
         }
     }
+    come_along(&silent, &group.wants, &mut picks);
     let waiting = asks.values().any(|nodes| !nodes.is_empty());
     drafted.asks = asks
         .into_iter()
@@ -112,6 +118,24 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
         });
     }
     drafted
+}
+
+/// Silent systems start nothing and shape nothing. They count where what is done to others was resolved on them too: they may come
+/// back.
+fn come_along(
+    silent: &[(usize, &Kin<'_>)],
+    wants: &BTreeSet<Want>,
+    picks: &mut BTreeMap<usize, Key>,
+) {
+    let keys: BTreeSet<Key> = picks.values().cloned().collect();
+    for (index, kin) in silent {
+        let fitting = kin
+            .assigned(&keys)
+            .filter(|choice| choice.forbidden.is_none() && !choice.fixes.is_disjoint(wants));
+        if let Some(choice) = fitting {
+            picks.insert(*index, choice.key.clone());
+        }
+    }
 }
 
 /// The choice for a kin, or none: then its package managers must be asked.

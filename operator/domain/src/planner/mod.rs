@@ -15,6 +15,7 @@ mod standing;
 mod want;
 pub(crate) mod write;
 
+pub(crate) use classes::worse;
 pub use overdue::overdue;
 
 use std::collections::BTreeSet;

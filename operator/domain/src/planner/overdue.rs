@@ -34,7 +34,7 @@ pub fn overdue(world: &World, assessment: &Assessment, ranking: &Ranking) -> Vec
         });
         let of_updates = view.updates.as_ref().and_then(|_| {
             let due = ranking.updates.get(baseline)?.due?;
-            (due <= world.now).then(|| (due, Vec::new()))
+            (due <= world.now).then_some(due)
         });
         overdue.extend(entry(world, name, baseline, of_set, of_updates));
     }
@@ -79,14 +79,10 @@ fn entry(
     system: &Name,
     baseline: &Name,
     of_set: Late,
-    of_updates: Late,
+    of_updates: Option<Timestamp>,
 ) -> Option<Overdue> {
     let action = world.baselines.get(baseline)?.remediation.on_overdue;
-    let due = of_set
-        .iter()
-        .chain(&of_updates)
-        .map(|(due, _)| *due)
-        .min()?;
+    let due = of_set.iter().map(|(due, _)| *due).chain(of_updates).min()?;
     let notices = of_set.map(|(_, notices)| notices).unwrap_or_default();
     Some(Overdue {
         system: system.clone(),

@@ -179,7 +179,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         let Some(fresh) = fresh else { return };
         let made = classes(self.desk, &fresh);
         self.planned.notes.extend(made.notes.iter().cloned());
-        let keys: BTreeSet<Key> = made.classes.iter().map(Key::of).collect();
+        let keys: BTreeSet<Key> = made.list.iter().map(Key::of).collect();
         if keys.is_empty() {
             return;
         }
@@ -342,7 +342,9 @@ pub(super) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: 
     if !taken(&base) {
         return base;
     }
-    (2_u32..)
+    // One more number than there are requests is always free.
+    let last = world.requests.len() + effects.len() + 2;
+    (2..=last)
         .map(|n| smol_str::format_smolstr!("{base}-{n}"))
         .find(|name| !taken(name))
         .unwrap_or(base)

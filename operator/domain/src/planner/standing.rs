@@ -96,7 +96,7 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     }
     let made = classes(desk, &fresh);
     drafted.notes.extend(made.notes.iter().cloned());
-    if made.classes.is_empty() {
+    if made.list.is_empty() {
         return stands(drafted);
     }
     let plan = write::plan(desk, &fresh, made, asked_people(desk, request));

@@ -96,11 +96,10 @@ pub(super) fn urgencies(
 
 /// The last reason that speaks of the priority itself: what follows it is about deadlines.
 fn last(reasons: &[crate::rank::Reason], priority: Priority) -> String {
-    let ending = format!("{}", priority.name());
     reasons
         .iter()
         .rev()
-        .find(|reason| reason.text.ends_with(&ending))
+        .find(|reason| reason.text.ends_with(priority.name()))
         .map_or_else(String::new, |reason| {
             format_smolstr!("{} ({})", reason.text, reason.source).into()
         })

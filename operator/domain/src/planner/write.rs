@@ -28,7 +28,9 @@ const GATES_MAX: Span = Span::minutes(10);
 pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: bool) -> Plan {
     let baseline = desk.baseline;
     let Classes {
-        classes, mut facts, ..
+        list,
+        mut facts,
+        notes: _,
     } = classes;
     facts.on_blocked = baseline.rollout.drain.on_blocked;
     let (category, _) = category(&facts);
@@ -36,15 +38,15 @@ pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: boo
     let mut plan = bare(desk.world, baseline, ChangeType::Patch, emergency);
     plan.needs = needs(desk.policy, emergency, category, people);
     plan.advisories = answered(desk, draft);
-    plan.disruption = disruption(baseline, &classes);
-    plan.classes = classes;
+    plan.disruption = disruption(baseline, &list);
+    plan.classes = list;
     plan.category = category;
     plan.execution.test = test(baseline, emergency);
     plan
 }
 
 /// A plan that does nothing yet, with everything that the baseline says.
-pub(super) fn bare(
+pub(crate) fn bare(
     world: &World,
     baseline: &Baseline,
     change: ChangeType,
@@ -133,19 +135,17 @@ pub(crate) fn circle(policy: &ApprovalPolicy, circle: &Circle) -> Needs {
 fn answered(desk: &Desk<'_>, draft: &Draft) -> Vec<Name> {
     let mut answered: BTreeSet<&Want> = draft.wants.iter().collect();
     let mut left: BTreeSet<&Want> = BTreeSet::new();
-    for (index, key) in &draft.picks {
-        let Some(kin) = desk.kins.get(*index) else {
-            continue;
-        };
-        let Some(choice) = kin.choices.iter().find(|choice| choice.key == *key) else {
-            continue;
-        };
+    for (index, kin) in desk.kins.iter().enumerate() {
+        let choice = draft.picks.get(&index).and_then(|key| {
+            let mut choices = kin.choices.iter();
+            choices.find(|choice| choice.key == *key)
+        });
         for want in kin.wants.keys() {
             let lesser = desk
                 .urgencies
                 .get(want)
                 .is_some_and(|urgency| urgency.priority >= draft.priority);
-            if choice.fixes.contains(want) && lesser {
+            if choice.is_some_and(|choice| choice.fixes.contains(want)) && lesser {
                 answered.insert(want);
             } else {
                 left.insert(want);

@@ -15,8 +15,10 @@ use priority::{Case, Weakness};
 
 use crate::{
     assess::{Assessment, NodeView},
+    baseline::Baseline,
     mitigation,
     relevance::{self, Relevance},
+    request::Known,
     units::Name,
     world::World,
 };
@@ -220,6 +222,26 @@ pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
         notices,
         updates: updates::rank(world, assessment),
     }
+}
+
+/// How urgent one notice is for a baseline if it affects so many of its systems.
+pub(crate) fn rank_one(
+    world: &World,
+    baseline: &Baseline,
+    known: &Known,
+    systems: u32,
+    of: u32,
+) -> Ranked {
+    let weakness = Weakness::of(&known.notice);
+    let mitigated = mitigation::mitigated(world);
+    let case = Case {
+        baseline,
+        weakness: &weakness,
+        systems,
+        of,
+        mitigated: mitigated.contains(&(&baseline.name, &known.notice.id)),
+    };
+    case.rank(known.fix_first_seen, systems)
 }
 
 /// Systems of one baseline that one notice affects.

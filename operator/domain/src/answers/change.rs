@@ -1,0 +1,147 @@
+//! What changes, in packages and versions.
+
+use std::collections::BTreeMap;
+
+use hozen_advisory::package::{Change, Transaction};
+
+use crate::{
+    plan::{ChangeType, Class, ImageClass, NodeClass, Plan},
+    world::World,
+};
+
+use super::{plural, some_of};
+
+pub(super) fn change(world: &World, plan: &Plan) -> String {
+    if plan.drill {
+        let nodes = plural(plan.disruption.drains, "node");
+        return format!("nothing: an exercise on up to {nodes}, timed");
+    }
+    match plan.change {
+        ChangeType::Patch | ChangeType::Rollback => {
+            let classes = plan.classes.iter().map(|class| match class {
+                Class::Nodes(class) => nodes(world, class),
+                Class::Image(class) => image(world, class),
+            });
+            some_of(classes, "; ")
+        }
+        ChangeType::Mitigation => mitigation(plan),
+        ChangeType::Exception => exception(plan),
+    }
+}
+
+fn nodes(world: &World, class: &NodeClass) -> String {
+    let what = match world.transactions.get(&class.transaction) {
+        Some(transaction) => packages(transaction),
+        None => format!("transaction {:.16}…", class.transaction),
+    };
+    let restarts = if class.restart.is_empty() {
+        "nothing restarts".to_owned()
+    } else {
+        let units = class
+            .restart
+            .iter()
+            .map(|unit| unit.strip_suffix(".service").unwrap_or(unit).to_owned());
+        let verb = if class.restart.len() == 1 {
+            "restarts"
+        } else {
+            "restart"
+        };
+        format!("{} {verb}", some_of(units, ", "))
+    };
+    let reboot = if class.reboot { "reboot" } else { "no reboot" };
+    let nodes = plural(class.nodes_max, "node");
+    let size = size(world, class).map_or_else(String::new, |size| format!("; {size} each"));
+    format!("{what} on up to {nodes}; {restarts}; {reboot}{size}")
+}
+
+/// Packages with the same step are told together: `libssl3, openssl 3.0.20 → 3.0.22`.
+fn packages(transaction: &Transaction) -> String {
+    let mut steps: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for change in transaction.changes.iter() {
+        steps.entry(step(change)).or_default().push(&change.name);
+    }
+    let told = steps.into_iter().map(|(step, names)| {
+        let names = some_of(names.into_iter().map(ToOwned::to_owned), ", ");
+        format!("{names} {step}")
+    });
+    some_of(told, ", ")
+}
+
+fn step(change: &Change) -> String {
+    match (change.from.as_str(), change.to.as_str()) {
+        (_, "-") => "removed".into(),
+        ("-", to) => format!("{to} (new)"),
+        (from, to) => format!("{from} → {to}"),
+    }
+}
+
+/// The largest download of any node of the class.
+fn size(world: &World, class: &NodeClass) -> Option<String> {
+    let resolved = world.nodes.values().filter_map(|node| {
+        let inventory = node.report.latest()?;
+        let mut transactions = inventory.transactions.iter();
+        transactions.find(|resolved| resolved.transaction == class.transaction)
+    });
+    let bytes = resolved.map(|resolved| resolved.download_bytes).max()?;
+    Some(bytes_told(bytes)).filter(|_| bytes > 0)
+}
+
+/// In decimal units, one digit after the point, as package managers say it.
+fn bytes_told(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1_000 => return format!("{bytes} B"),
+        1_000..1_000_000 => (1_000, "kB"),
+        1_000_000..1_000_000_000 => (1_000_000, "MB"),
+        1_000_000_000.. => (1_000_000_000, "GB"),
+    };
+    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
+}
+
+fn image(world: &World, class: &ImageClass) -> String {
+    let told = |digest: &str| {
+        let tag = world
+            .images
+            .get(digest)
+            .and_then(|image| image.tag.as_ref());
+        let short: String = digest.chars().take("sha256:".len() + 12).collect();
+        tag.map_or_else(|| short.clone(), |tag| format!("{tag} ({short})"))
+    };
+    format!(
+        "{} {} → {} in up to {}",
+        class.image,
+        told(&class.from),
+        told(&class.to),
+        plural(class.workloads_max, "workload")
+    )
+}
+
+fn mitigation(plan: &Plan) -> String {
+    let Some(steps) = &plan.mitigation else {
+        return "nothing".into();
+    };
+    let mut said = Vec::new();
+    if !steps.stop.is_empty() {
+        let units = some_of(steps.stop.iter().map(ToString::to_string), ", ");
+        said.push(format!("stop {units}"));
+    }
+    if !steps.block.is_empty() {
+        let ports = some_of(steps.block.iter().map(ToString::to_string), ", ");
+        said.push(format!("block {ports}"));
+    }
+    let nodes = plural(steps.nodes_max, "node");
+    format!(
+        "{} on up to {nodes}, until the patch is proven",
+        said.join(", ")
+    )
+}
+
+fn exception(plan: &Plan) -> String {
+    let what = some_of(plan.advisories.iter().map(ToString::to_string), ", ");
+    match &plan.exception {
+        Some(asked) => format!(
+            "{what} is left as it is until {}: {}",
+            asked.until, asked.reason
+        ),
+        None => format!("{what} is left as it is"),
+    }
+}

@@ -1,0 +1,214 @@
+//! The ten answers of a request for change (PROCESS 2.6), and the plan of an exception.
+
+use hozen_domain::{
+    Plan, World,
+    answers::answers,
+    assess::assess,
+    baseline::{Exposure, Impact, TestStrategy},
+    exception::{self, ExceptionError},
+    node::Ended,
+    plan::{ChangeType, Exception},
+    planner,
+    rank::rank,
+};
+use hozen_testkit::{
+    at, baseline, created, debian, node, notice, request_of, resolved, transaction, world_at,
+};
+
+const NOW: &str = "2026-11-19T09:14Z";
+const OLD: &str = "3.0.20-1~deb12u2";
+const NEW: &str = "3.0.22-1~deb12u2";
+
+fn world() -> World {
+    let fix = transaction(&[("libssl3", OLD, NEW), ("openssl", OLD, NEW)]);
+    let mut how = resolved("DSA-6123-1", &fix);
+    how.restart = ["nginx.service".into()].into();
+    how.download_bytes = 4_612_311;
+    let set = hozen_testkit::sourced(
+        "Debian:12",
+        &[("libssl3", "openssl", OLD), ("openssl", "openssl", OLD)],
+    );
+    let web = baseline("web")
+        .asset(Impact::Medium, Exposure::Internet)
+        .with(|b| {
+            b.rollout.test = Some(TestStrategy {
+                mirror: "web-mirror".into(),
+                emergency: Some("shop-smoke".into()),
+                normal: Some("shop-full".into()),
+            });
+        });
+    ["a", "b"]
+        .iter()
+        .fold(world_at(NOW).baseline(web), |world, name| {
+            world.node(
+                node(name)
+                    .label("tier", "web")
+                    .has(&set)
+                    .would_as(how.clone(), &fix),
+            )
+        })
+        .notice(
+            notice("DSA-6123-1")
+                .critical()
+                .exploited("2026-11-19", None)
+                .fixes("Debian:12", "openssl", NEW)
+                .mitigated_by_blocking("4433/udp")
+                .with(|n| {
+                    n.summary = "openssl: use after free in DTLS".into();
+                    n.aliases = vec!["CVE-2026-31337".into()];
+                }),
+        )
+        .build()
+}
+
+fn plan(world: &World) -> Plan {
+    let assessment = assess(world);
+    let ranking = rank(world, &assessment);
+    let planned = planner::plan(world, &assessment, &ranking);
+    let created = created(&planned.decision);
+    assert_eq!(created.len(), 1);
+    created.into_values().next().unwrap().clone()
+}
+
+#[test]
+fn all_ten_questions_are_answered_in_words_a_board_can_decide_on() {
+    let world = world();
+    let answers = answers(&world, &plan(&world));
+    assert_eq!(
+        answers.change,
+        format!(
+            "libssl3, openssl {OLD} → {NEW} on up to 2 nodes; nginx restarts; no reboot; 4.6 MB each"
+        )
+    );
+    assert_eq!(
+        answers.weakness,
+        "DSA-6123-1: openssl: use after free in DTLS (CVE-2026-31337)"
+    );
+    assert_eq!(
+        answers.services,
+        "nginx.service: restarted on up to 2 nodes; pods of up to 2 nodes move"
+    );
+    assert_eq!(answers.deployed, "nowhere in this cluster yet");
+    assert_eq!(answers.restart, "services, no reboot");
+    assert_eq!(
+        answers.uninstall,
+        "yes: the previous versions are within reach"
+    );
+    assert_eq!(answers.mitigation, "block 4433/udp");
+    assert_eq!(
+        answers.test,
+        "the same proven on web-mirror, then the job shop-smoke"
+    );
+    assert!(answers.priority.starts_with(
+        "Emergency, for DSA-6123-1: CVSS 9.8 gives Emergency or High; known to be exploited"
+    ));
+    assert_eq!(
+        answers.impact,
+        "Minor: nodes are drained: Minor; services restart: Minor"
+    );
+}
+
+#[test]
+fn what_was_proven_elsewhere_is_told() {
+    let mut world = world();
+    let plan = plan(&world);
+    let request = request_of(&world, "mirror", &plan);
+    let uid = request.uid.clone();
+    world.requests.insert(request.name.clone(), request);
+    let proven = Ended::Proven(at(NOW));
+    world.nodes.get_mut("a").unwrap().ended.insert(uid, proven);
+    assert_eq!(answers(&world, &plan).deployed, "proven on 1 node");
+}
+
+#[test]
+fn what_a_publisher_says_cannot_be_uninstalled_is_not_called_reversible() {
+    let mut world = world();
+    let known = world.notices.get_mut("DSA-6123-1").unwrap();
+    std::sync::Arc::make_mut(&mut known.notice)
+        .patch
+        .uninstallable = Some(false);
+    assert_eq!(
+        answers(&world, &plan(&world)).uninstall,
+        "no: DSA-6123-1 says that its fix cannot be uninstalled"
+    );
+}
+
+fn asked(until: &str, reason: &str) -> Exception {
+    Exception {
+        until: until.into(),
+        reason: reason.into(),
+        controls: vec!["port 443 is closed".into()],
+    }
+}
+
+#[test]
+fn an_exception_is_a_change_with_the_exceptions_circle_an_end_a_reason_and_controls() {
+    let world = world();
+    let names = ["DSA-6123-1".into()].into();
+    let plan = exception::plan(
+        &world,
+        "web",
+        &names,
+        asked("2026-12-01T00:00:00Z", "the vendor needs it"),
+    )
+    .unwrap();
+    assert_eq!(plan.change, ChangeType::Exception);
+    assert_eq!(plan.needs.roles[0].name, "security");
+    assert!(plan.classes.is_empty() && plan.stages.is_empty());
+    let answers = answers(&world, &plan);
+    assert_eq!(
+        answers.change,
+        "DSA-6123-1 is left as it is until 2026-12-01T00:00:00Z: the vendor needs it"
+    );
+    assert_eq!(answers.mitigation, "port 443 is closed");
+}
+
+#[test]
+fn an_exception_without_end_reason_or_object_is_refused() {
+    let world = world();
+    let names = |name: &str| [name.into()].into();
+    let ask = |baseline, name, until, reason| {
+        exception::plan(&world, baseline, &names(name), asked(until, reason)).unwrap_err()
+    };
+    let (soon, why) = ("2026-12-01T00:00:00Z", "vendor");
+    assert_eq!(
+        ask("nope", "DSA-6123-1", soon, why),
+        ExceptionError::Baseline("nope".into())
+    );
+    assert_eq!(
+        ask("web", "DSA-1", soon, why),
+        ExceptionError::Notice("DSA-1".into())
+    );
+    assert_eq!(
+        ask("web", "DSA-6123-1", "2026-11-19T09:14:00Z", why),
+        ExceptionError::Until("2026-11-19T09:14:00Z".into())
+    );
+    assert_eq!(
+        ask("web", "DSA-6123-1", "some day", why),
+        ExceptionError::Until("some day".into())
+    );
+    assert_eq!(ask("web", "DSA-6123-1", soon, " "), ExceptionError::Reason);
+    assert_eq!(
+        exception::plan(&world, "web", &[].into(), asked(soon, why)).unwrap_err(),
+        ExceptionError::Nothing
+    );
+}
+
+#[test]
+fn a_set_of_debian_packages_without_weakness_needs_no_request() {
+    let world = world_at(NOW)
+        .baseline(baseline("web"))
+        .node(
+            node("a")
+                .label("tier", "web")
+                .has(&debian(&[("openssl", NEW)])),
+        )
+        .build();
+    let assessment = assess(&world);
+    let ranking = rank(&world, &assessment);
+    assert!(
+        planner::plan(&world, &assessment, &ranking)
+            .decision
+            .is_quiet()
+    );
+}

@@ -1,0 +1,240 @@
+//! Images are half of the mission: baselines over repositories and namespaces, each rule by its name.
+
+use hozen_advisory::package::PackageSet;
+use hozen_domain::{
+    Hold, Plan, World,
+    answers::answers,
+    assess::assess,
+    plan::{Category, ImageClass},
+    planner::{self, Planned},
+    rank::rank,
+    request::Phase,
+};
+use hozen_testkit::{
+    NoticeBuilder, WorldBuilder, admit, baseline, created, debian, image, notice, workload,
+    world_at,
+};
+
+const NOW: &str = "2026-11-19T09:14Z";
+const SHOP: &str = "registry.example.com/shop/web";
+
+fn planned(world: &World) -> Planned {
+    let assessment = assess(world);
+    let ranking = rank(world, &assessment);
+    planner::plan(world, &assessment, &ranking)
+}
+
+fn openssl() -> NoticeBuilder {
+    notice("DSA-6123-1")
+        .critical()
+        .exploited("2026-11-19", None)
+        .fixes("Debian:12", "openssl", "3.0.22-1~deb12u2")
+}
+
+fn old() -> PackageSet {
+    debian(&[("openssl", "3.0.20-1~deb12u2")])
+}
+
+fn new() -> PackageSet {
+    debian(&[("openssl", "3.0.22-1~deb12u2")])
+}
+
+/// Two workloads that run a vulnerable image, under a baseline over their repository and namespace.
+fn shop() -> WorldBuilder {
+    world_at(NOW)
+        .baseline(baseline("shop").images(&["registry.example.com/shop/"], &["shop"]))
+        .notice(openssl())
+        .image(
+            image("sha256:old", SHOP, &old(), "2026-10-01T00:00Z"),
+            &old(),
+        )
+        .workload(
+            workload("Deployment/shop/web")
+                .runs("web", SHOP, "sha256:old")
+                .build(),
+        )
+        .workload(
+            workload("Deployment/shop/api")
+                .runs("api", SHOP, "sha256:old")
+                .runs("side", SHOP, "sha256:old")
+                .build(),
+        )
+}
+
+fn fixed(world: WorldBuilder, digest: &str, created: &str) -> WorldBuilder {
+    world.image(image(digest, SHOP, &new(), created), &new())
+}
+
+fn only(planned: &Planned) -> Plan {
+    let created = created(&planned.decision);
+    assert_eq!(created.len(), 1, "{created:#?}\n{:#?}", planned.notes);
+    created.into_values().next().unwrap().clone()
+}
+
+fn class(plan: &Plan) -> &ImageClass {
+    plan.image_classes().next().unwrap()
+}
+
+#[test]
+fn a_vulnerable_digest_is_replaced_by_the_newest_one_of_its_repository_that_lacks_the_weakness() {
+    let world = fixed(
+        fixed(shop(), "sha256:fixed", "2026-11-18T00:00Z"),
+        "sha256:newest",
+        "2026-11-19T00:00Z",
+    );
+    let worse = debian(&[("openssl", "3.0.21-1~deb12u1")]);
+    let world = world
+        .image(
+            image("sha256:still-bad", SHOP, &worse, "2026-11-19T08:00Z"),
+            &worse,
+        )
+        .image(
+            image(
+                "sha256:other",
+                "registry.example.com/shop/db",
+                &new(),
+                "2026-11-19T09:00Z",
+            ),
+            &new(),
+        )
+        .build();
+    let plan = only(&planned(&world));
+    let class = class(&plan);
+    assert_eq!(
+        (class.image.as_str(), class.from.as_str(), class.to.as_str()),
+        (SHOP, "sha256:old", "sha256:newest")
+    );
+    assert_eq!(
+        class.workloads_max, 2,
+        "two containers of one workload are one workload"
+    );
+    assert!(plan.emergency);
+    assert_eq!(
+        (plan.advisories.len(), plan.category, plan.disruption.drains),
+        (1, Category::Minor, 0)
+    );
+}
+
+#[test]
+fn nothing_goes_back_to_an_older_image_or_to_one_whose_age_is_not_known() {
+    let ageless = || {
+        let mut image = image("sha256:ageless", SHOP, &new(), NOW);
+        image.created = None;
+        image
+    };
+    let world = fixed(shop(), "sha256:ancient", "2026-09-01T00:00Z")
+        .image(ageless(), &new())
+        .build();
+    let planned = planned(&world);
+    assert!(planned.decision.effects.is_empty());
+    assert_eq!(
+        planned.notes[0].why,
+        format!(
+            "no image of {SHOP} newer than sha256:old is known that lacks DSA-6123-1; build one, or have its SBOM taken in"
+        )
+    );
+}
+
+#[test]
+fn where_no_dates_are_known_the_tags_tell_which_image_is_newer() {
+    let mut world = fixed(shop(), "sha256:fixed", NOW).build();
+    for (digest, tag) in [("sha256:old", "v1.9.0"), ("sha256:fixed", "1.10.0")] {
+        let image = world.images.get_mut(digest).unwrap();
+        image.created = None;
+        image.tag = Some(tag.into());
+    }
+    assert_eq!(class(&only(&planned(&world))).to, "sha256:fixed");
+    world.images.get_mut("sha256:fixed").unwrap().tag = Some("1.8.9".into());
+    assert!(planned(&world).decision.effects.is_empty());
+}
+
+#[test]
+fn an_image_that_brings_a_weakness_as_urgent_is_no_cure() {
+    let sick = debian(&[
+        ("curl", "7.88.1-10+deb12u8"),
+        ("openssl", "3.0.22-1~deb12u2"),
+    ]);
+    let curl = || notice("DSA-6200-1").fixes("Debian:12", "curl", "7.88.1-10+deb12u14");
+    let with = |curl| {
+        let world = shop().notice(curl).image(
+            image("sha256:sick", SHOP, &sick, "2026-11-19T00:00Z"),
+            &sick,
+        );
+        // Somebody has it already, so its weakness is ranked here.
+        world
+            .workload(
+                workload("Deployment/shop/early")
+                    .runs("web", SHOP, "sha256:sick")
+                    .build(),
+            )
+            .build()
+    };
+    let bad = planned(&with(curl().critical().exploited("2026-11-19", None)));
+    assert!(
+        created(&bad.decision).is_empty(),
+        "{:#?}",
+        bad.decision.effects
+    );
+    assert_eq!(
+        class(&only(&planned(&with(curl().low())))).to,
+        "sha256:sick"
+    );
+}
+
+#[test]
+fn what_a_gitops_tool_owns_is_not_fought_and_the_line_to_change_is_named() {
+    let owned = workload("Deployment/shop/git")
+        .runs("web", SHOP, "sha256:old")
+        .owned_by("Argo CD", "shop", Some("apps/shop/web.yaml:23"))
+        .build();
+    let world = fixed(shop(), "sha256:fixed", "2026-11-19T00:00Z")
+        .workload(owned)
+        .build();
+    let planned = planned(&world);
+    assert_eq!(class(&only(&planned)).workloads_max, 2);
+    assert_eq!(
+        planned.decision.holds[0].hold,
+        Hold::GitOpsOwned {
+            workload: "Deployment/shop/git".into(),
+            owner: "Argo CD shop".into(),
+            line: format!("apps/shop/web.yaml:23: set the image to {SHOP}@sha256:fixed"),
+        }
+    );
+}
+
+#[test]
+fn a_newer_image_that_appears_later_does_not_disturb_an_open_request() {
+    let mut world = fixed(shop(), "sha256:fixed", "2026-11-18T00:00Z").build();
+    let first = planned(&world);
+    admit(&mut world, &first.decision);
+    let later = fixed(
+        fixed(shop(), "sha256:fixed", "2026-11-18T00:00Z"),
+        "sha256:newest",
+        "2026-11-19T00:00Z",
+    )
+    .build();
+    world.images = later.images;
+    let after = planned(&world);
+    assert!(after.decision.is_quiet(), "{:#?}", after.decision);
+    world
+        .requests
+        .values_mut()
+        .for_each(|request| request.phase = Phase::Expired);
+    assert_eq!(class(&only(&planned(&world))).to, "sha256:newest");
+}
+
+#[test]
+fn the_answers_name_the_image_and_how_it_goes_back() {
+    let world = fixed(shop(), "sha256:fixed", "2026-11-19T00:00Z").build();
+    let answers = answers(&world, &only(&planned(&world)));
+    assert_eq!(
+        answers.change,
+        format!("{SHOP} sha256:old → sha256:fixed in up to 2 workloads")
+    );
+    assert_eq!(
+        answers.uninstall,
+        "yes: the workload goes back to the digest that it came from"
+    );
+    assert_eq!(answers.services, "pods of up to 2 workloads are replaced");
+    assert_eq!(answers.restart, "pods start anew");
+}
