@@ -94,17 +94,13 @@ pub fn parse(purl: &str) -> Result<Package, PurlError> {
         purl: shown(purl),
         source,
     })?;
-    let element = || PurlError::Element { purl: shown(purl) };
     if !has_plain_path(&parsed) {
-        return Err(element());
+        return Err(PurlError::Element { purl: shown(purl) });
     }
     let package = match parsed.ty() {
         kind @ ("deb" | "rpm" | "apk") => system_package(kind, &parsed, purl)?,
         kind => language_package(kind, &parsed),
     };
-    if package.name.is_empty() {
-        return Err(element());
-    }
     let texts = [
         &package.ecosystem,
         &package.name,
@@ -268,14 +264,12 @@ fn language_package(kind: &str, purl: &PackageUrl<'_>) -> Package {
 }
 
 /// The spelling of a package name in which packages and notices are compared: PEP 503 for `PyPI`, lower case where the
-/// registry or purl-spec ignores case, the bare path for Swift; everything else as it is.
+/// registry or purl-spec ignores case (for Go purl-spec alone does: a package URL has lost the case), the bare path for
+/// Swift; everything else as it is.
 pub fn normal_name<'a>(ecosystem: &str, name: &'a str) -> Cow<'a, str> {
-    match ecosystem {
-        "PyPI" => {
-            let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
-            Cow::Owned(words.collect::<Vec<_>>().join("-").to_ascii_lowercase())
-        }
-        "GitHub Actions" | "Go" | "Hex" | "NuGet" | "Packagist" | "npm"
+    match ecosystem.split(':').next().unwrap_or_default() {
+        "PyPI" => python_name(name),
+        "GitHub Actions" | "Go" | "Hex" | "NuGet" | "Packagist" | "VSCode" | "npm"
             if name.bytes().any(|byte| byte.is_ascii_uppercase()) =>
         {
             Cow::Owned(name.to_ascii_lowercase())
@@ -290,6 +284,24 @@ pub fn normal_name<'a>(ecosystem: &str, name: &'a str) -> Cow<'a, str> {
         }
         _ => Cow::Borrowed(name),
     }
+}
+
+fn python_name(name: &str) -> Cow<'_, str> {
+    if name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    {
+        return Cow::Borrowed(name);
+    }
+    let mut normal = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if !matches!(letter, '-' | '_' | '.') {
+            normal.push(letter.to_ascii_lowercase());
+        } else if !normal.ends_with('-') {
+            normal.push('-');
+        }
+    }
+    Cow::Owned(normal)
 }
 
 /// The purl type of a package, by its ecosystem.

@@ -136,6 +136,15 @@ fn binaries_follow_their_source_at_its_version() {
 }
 
 #[test]
+fn a_name_is_found_in_whatever_case_its_notice_writes_it() {
+    let module = "github.com/Masterminds/goutils";
+    let index = Index::build(&[notice("N", "Go", module, vec![fixed("0", "1.1.1")])]);
+    let read = hozen_advisory::purl::parse("pkg:golang/github.com/Masterminds/goutils@v1.1.0");
+    let matches = index.match_set(&set(&[read.expect("a package URL")]));
+    assert_eq!(matches.findings.len(), 1);
+}
+
+#[test]
 fn listed_versions_are_affected_one_by_one() {
     let mut notice = notice("N", "PyPI", "Foo_Bar", Vec::new());
     notice.affected[0].versions = vec!["1.0".into(), "1.2".into()];

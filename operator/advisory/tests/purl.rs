@@ -182,7 +182,6 @@ fn what_has_no_known_ecosystem_says_what_was_read(
 #[case("pkg:deb/debian/a@1%1b[2J", "control character")]
 #[case("pkg:golang/..@1", "in its path")]
 #[case("pkg:maven/a:b@1", "in its path")]
-#[case("pkg:pypi/_@1", "in its path")]
 #[case("pkg:npm/a%2F..%2Fb@1", "in its path")]
 #[case("pkg:rpm/almalinux/a@1-1?epoch=x", "epoch that is no number")]
 fn what_is_no_package_url_is_refused(#[case] text: &str, #[case] message: &str) {
@@ -241,6 +240,7 @@ fn names_are_compared_in_the_spelling_of_their_registry() {
         "github.com/vapor/vapor"
     );
     assert_eq!(normal_name("NuGet", "Newtonsoft.Json"), "newtonsoft.json");
+    assert_eq!(normal_name("Packagist:https://example.com", "A/b"), "a/b");
     assert_eq!(normal_name("Maven", "Org.A:B_c"), "Org.A:B_c");
     assert_eq!(normal_name("Debian:12", "libX"), "libX");
 }
