@@ -19,7 +19,7 @@ use rustix::{
 };
 
 /// User and group that a tool runs as when the scan itself runs as root: `nobody`.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 /// Folders in which tools are looked for.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 

@@ -86,7 +86,10 @@ pub fn of(
 /// Services whose processes run files of the packages that change.
 fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> Vec<String> {
     let changed = steps.iter().filter(|step| step.from.is_some());
-    let files = changed.flat_map(|step| system.files(root, &step.name, &step.arch));
+    let changed = changed
+        .map(|step| (step.name.as_str(), step.arch.as_str()))
+        .collect();
+    let files = system.files(root, &changed).into_values().flatten();
     let services: BTreeSet<String> = files
         .flat_map(|file| {
             // Where `/lib` is a link to `/usr/lib`, the kernel names the latter and dpkg often the former.
@@ -115,8 +118,13 @@ fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
                 .iter()
                 .any(|need| changed.contains(need.as_str()))
     });
-    let services: BTreeSet<String> = concerned
-        .flat_map(|package| system.files(root, &package.name, &package.arch))
+    let concerned = concerned
+        .map(|package| (package.name.as_str(), package.arch.as_str()))
+        .collect();
+    let services: BTreeSet<String> = system
+        .files(root, &concerned)
+        .into_values()
+        .flatten()
         .filter_map(|file| {
             let unit = UNIT_FOLDERS
                 .iter()

@@ -18,7 +18,6 @@ use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, ToSmolStr};
 
 use crate::{
-    apt::resolve::ResolveError,
     consequences,
     live::{
         self, hardware, kernel, network,
@@ -28,6 +27,7 @@ use crate::{
     os_release,
     package::{Goal, Step, Update},
     reboot,
+    resolve::ResolveError,
     root::Root,
     system::System,
     unread::{Unread, line, text, token},

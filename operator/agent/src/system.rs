@@ -6,10 +6,12 @@ use hozen_advisory::version::Scheme;
 use hozen_api::node_inventory::PackageManager;
 
 use crate::{
-    apt::{self, Apt, native_arch, resolve::ResolveError},
+    apt::{self, Apt, native_arch},
     dpkg,
     package::{Archive, Goal, Installed, Step, Update},
+    resolve::ResolveError,
     root::Root,
+    rpm::{self, Rpm},
     unread::Unread,
 };
 
@@ -26,6 +28,8 @@ pub enum System {
         /// What is offered.
         apt: Box<Apt>,
     },
+    /// rpm, with dnf or zypper above it.
+    Rpm(Box<Rpm>),
     /// None that is known here.
     None,
 }
@@ -51,6 +55,7 @@ impl System {
     pub fn manager(&self) -> Option<PackageManager> {
         match self {
             Self::Dpkg { .. } => Some(PackageManager::Dpkg),
+            Self::Rpm(_) => Some(PackageManager::Rpm),
             Self::None => None,
         }
     }
@@ -59,6 +64,7 @@ impl System {
     pub fn kind(&self) -> Option<(&'static str, Scheme)> {
         match self {
             Self::Dpkg { .. } => Some(("deb", Scheme::Dpkg)),
+            Self::Rpm(_) => Some(("rpm", Scheme::Rpm)),
             Self::None => None,
         }
     }
@@ -67,6 +73,7 @@ impl System {
     pub fn architecture(&self) -> Option<String> {
         match self {
             Self::Dpkg { apt, .. } => crate::unread::token(apt.native()),
+            Self::Rpm(rpm) => crate::unread::token(&rpm.native),
             Self::None => None,
         }
     }
@@ -75,6 +82,7 @@ impl System {
     pub fn packages(&self) -> &[Installed] {
         match self {
             Self::Dpkg { database, .. } => &database.packages,
+            Self::Rpm(rpm) => &rpm.packages,
             Self::None => &[],
         }
     }
@@ -85,6 +93,7 @@ impl System {
             Self::Dpkg { database, apt } => {
                 (!apt.indices.is_empty()).then(|| apt.updates(root, database, unread))
             }
+            Self::Rpm(rpm) => rpm.updates(root, unread),
             Self::None => None,
         }
     }
@@ -93,6 +102,7 @@ impl System {
     pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
         match self {
             Self::Dpkg { apt, .. } => apt.refreshed_at(root),
+            Self::Rpm(rpm) => rpm.refreshed_at(root),
             Self::None => None,
         }
     }
@@ -112,6 +122,7 @@ impl System {
                 steps.sort();
                 Ok(steps)
             }
+            Self::Rpm(rpm) => rpm::resolve::resolve(root, rpm, goal),
             Self::None => Ok(Vec::new()),
         }
     }
@@ -144,6 +155,7 @@ impl System {
                     })
                     .collect()
             }
+            Self::Rpm(rpm) => rpm.archives(root, names, unread),
             Self::None => BTreeMap::new(),
         }
     }
@@ -152,7 +164,7 @@ impl System {
     pub fn archive_key(&self, name: &str, arch: &str, version: &str) -> ArchiveKey {
         let arch = match self {
             Self::Dpkg { apt, .. } => native_arch(arch, apt.native()),
-            Self::None => arch,
+            Self::Rpm(_) | Self::None => arch,
         };
         (name.to_owned(), arch.to_owned(), version.to_owned())
     }
@@ -166,15 +178,31 @@ impl System {
                     "var/cache/apt/archives/{name}_{version}_{arch}.deb"
                 ))
             }
+            Self::Rpm(rpm) => rpm.keeps(root, name, arch, version),
             Self::None => false,
         }
     }
 
-    /// Files that a package put on disk; none where they cannot be read.
-    pub fn files(&self, root: &Root, name: &str, arch: &str) -> Vec<String> {
+    /// Files that packages put on disk, by name; those of a package whose list cannot be read are left out.
+    pub fn files(
+        &self,
+        root: &Root,
+        packages: &BTreeSet<(&str, &str)>,
+    ) -> BTreeMap<String, Vec<String>> {
         match self {
-            Self::Dpkg { .. } => dpkg::files(root, name, arch).unwrap_or_default(),
-            Self::None => Vec::new(),
+            Self::Dpkg { .. } => {
+                let mut files = BTreeMap::<String, Vec<String>>::new();
+                for (name, arch) in packages {
+                    let listed = dpkg::files(root, name, arch).unwrap_or_default();
+                    files.entry((*name).to_owned()).or_default().extend(listed);
+                }
+                files
+            }
+            Self::Rpm(rpm) => {
+                let names = packages.iter().map(|(name, _)| *name).collect();
+                rpm::files(root, &rpm.path, rpm.form, &names)
+            }
+            Self::None => BTreeMap::new(),
         }
     }
 }

@@ -4,21 +4,15 @@
 //! write: only values that change the answer are taken over from the root's own, never programs (see [`super::conf`]).
 //! The system is not locked, not written to, and nothing is downloaded.
 
-use std::{
-    fs::{self, File, Permissions},
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    time::Duration,
-};
-
-use tempfile::TempDir;
+use std::{path::Path, time::Duration};
 
 use crate::{
-    command::{self, Call, CallError},
+    command::{self, Call},
     dpkg,
     package::{Goal, Step},
-    root::{ReadError, Root},
+    resolve::ResolveError,
+    root::Root,
+    staging::Staging,
 };
 
 use super::{Apt, release_paths};
@@ -27,8 +21,6 @@ use super::{Apt, release_paths};
 const TIMEOUT: Duration = Duration::from_mins(2);
 /// Most output that is read: some 200 bytes for each of 20,000 changes.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
-/// Largest file that is copied.
-const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Most memory that apt may use for its cache.
 const CACHE_BYTES_MAX: u64 = 1 << 30;
 /// Options whose values change what apt would do; each is one word or one sentence, never a program.
@@ -42,36 +34,10 @@ const OPTIONS: [&str; 7] = [
     "apt::get::never-include-phased-updates",
 ];
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    /// The tool is not on this machine.
-    #[error("could not resolve: {tool} is not installed here")]
-    NoTool {
-        /// The tool.
-        tool: &'static str,
-    },
-    /// The copy could not be made.
-    #[error("could not resolve: {what} could not be copied ({source})")]
-    Copy {
-        /// What.
-        what: String,
-        /// Why.
-        #[source]
-        source: ReadError,
-    },
-    /// The tool gave no answer.
-    #[error("could not resolve: {0}")]
-    Call(#[from] CallError),
-    /// The tool found no way.
-    #[error("could not resolve: {0}")]
-    Refused(String),
-}
-
 /// Asks apt. The steps are sorted; none means that nothing is to be done.
 pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
     let program = command::find("apt-get").ok_or(ResolveError::NoTool { tool: "apt-get" })?;
-    let state = Copy::make(root, apt)?;
+    let state = copy(root, apt)?;
     let mut arguments = vec!["--simulate".into(), "--quiet".into()];
     match goal {
         Goal::All => arguments.push("dist-upgrade".into()),
@@ -105,102 +71,33 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
     Ok(steps)
 }
 
-/// The copy of a root's state, gone when dropped.
-struct Copy(TempDir);
-
-impl Copy {
-    fn make(root: &Root, apt: &Apt) -> Result<Self, ResolveError> {
-        let written = |source: io::Error| ResolveError::Copy {
-            what: "apt's state".to_owned(),
-            source: source.into(),
-        };
-        let copy = Self(
-            tempfile::Builder::new()
-                .prefix("hozen-apt-")
-                .tempdir()
-                .map_err(written)?,
-        );
-        copy.prepare(apt).map_err(written)?;
-        copy.take(root, dpkg::STATUS, "status")?;
-        copy.take_if_there(root, "var/lib/apt/extended_states", "state/extended_states")?;
-        for (from, to) in [
-            ("sources.list", "sources.list.d"),
-            ("preferences", "preferences.d"),
-        ] {
-            copy.take_if_there(root, &format!("etc/apt/{from}"), &format!("etc/{from}"))?;
-            for entry in root
-                .list(&format!("etc/apt/{to}"), 2_000)
-                .unwrap_or_default()
-            {
-                if !entry.folder {
-                    let name = entry.name;
-                    copy.take_if_there(
-                        root,
-                        &format!("etc/apt/{to}/{name}"),
-                        &format!("etc/{to}/{name}"),
-                    )?;
-                }
-            }
-        }
-        for index in &apt.indices {
-            for path in release_paths(&index.target).iter().chain([&index.path]) {
-                let name = path.rsplit('/').next().unwrap_or_default();
-                copy.take_if_there(root, path, &format!("state/lists/{name}"))?;
-            }
-        }
-        Ok(copy)
+fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
+    let copy = Staging::new()?;
+    copy.folders(&[
+        "etc/apt.conf.d",
+        "etc/sources.list.d",
+        "etc/preferences.d",
+        "state/lists/partial",
+        "cache/archives/partial",
+        "tmp",
+    ])?;
+    copy.give("tmp")?;
+    copy.write("apt.conf", &configuration(copy.path(), apt))?;
+    copy.copy(root, dpkg::STATUS, "status")?;
+    copy.copy_if_there(root, "var/lib/apt/extended_states", "state/extended_states")?;
+    for file in ["sources.list", "preferences"] {
+        copy.copy_if_there(root, &format!("etc/apt/{file}"), &format!("etc/{file}"))?;
     }
-
-    fn path(&self) -> &Path {
-        self.0.path()
+    for folder in ["sources.list.d", "preferences.d"] {
+        copy.copy_files(root, &format!("etc/apt/{folder}"), &format!("etc/{folder}"))?;
     }
-
-    /// Folders and configuration. The tool runs as another user and must be able to read, and to write in `tmp` only.
-    fn prepare(&self, apt: &Apt) -> io::Result<()> {
-        let folders = [
-            "etc/apt.conf.d",
-            "etc/sources.list.d",
-            "etc/preferences.d",
-            "state/lists/partial",
-            "cache/archives/partial",
-            "tmp",
-        ];
-        for folder in folders {
-            fs::create_dir_all(self.path().join(folder))?;
-        }
-        fs::set_permissions(self.path(), Permissions::from_mode(0o755))?;
-        fs::set_permissions(self.path().join("tmp"), Permissions::from_mode(0o1777))?;
-        fs::write(
-            self.path().join("apt.conf"),
-            configuration(self.path(), apt),
-        )
-    }
-
-    fn take_if_there(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
-        match self.take(root, from, to) {
-            Err(ResolveError::Copy { source, .. }) if source.is_absent() => Ok(()),
-            outcome => outcome,
+    for index in &apt.indices {
+        for path in release_paths(&index.target).iter().chain([&index.path]) {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            copy.copy_if_there(root, path, &format!("state/lists/{name}"))?;
         }
     }
-
-    fn take(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
-        let copy = || -> Result<(), ReadError> {
-            let source = root.file(from)?;
-            let mut target = File::create_new(self.path().join(to))?;
-            let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
-            if copied > FILE_BYTES_MAX {
-                return Err(ReadError::TooLarge {
-                    limit: FILE_BYTES_MAX,
-                });
-            }
-            target.set_permissions(Permissions::from_mode(0o644))?;
-            Ok(())
-        };
-        copy().map_err(|source| ResolveError::Copy {
-            what: from.to_owned(),
-            source,
-        })
-    }
+    Ok(copy)
 }
 
 /// The configuration that the tool gets, and nothing beside it.

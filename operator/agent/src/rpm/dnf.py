@@ -1,0 +1,54 @@
+# Asks dnf what it would do, on a copy of a system's state: no privilege, no plugin, no network, nothing changed.
+# Reads a plan (JSON) named by the first argument, writes lines `+ name arch version` (comes) and `- name arch version` (goes).
+import json
+import sys
+
+try:
+    import dnf
+    import dnf.exceptions
+    import dnf.repo
+except ImportError:
+    print("the Python module dnf is not installed here", file=sys.stderr)
+    sys.exit(3)
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    plan = json.load(file)
+
+base = dnf.Base()
+conf = base.conf
+conf.installroot = plan["root"]
+conf.cachedir = conf.persistdir = conf.logdir = plan["cache"]
+conf.plugins = False
+conf.reposdir = []
+conf.substitutions["arch"] = plan["arch"]
+conf.substitutions["basearch"] = plan["arch"]
+conf.substitutions["releasever"] = plan["release"]
+conf.excludepkgs = plan["excludes"]
+if plan["platform"]:
+    conf.module_platform_id = plan["platform"]
+for known in plan["repos"]:
+    repo = dnf.repo.Repo(known["id"], conf)
+    repo.baseurl = ["file://" + known["folder"]]
+    repo.priority = known["priority"]
+    repo.excludepkgs = known["excludes"]
+    repo.skip_if_unavailable = False
+    base.repos.add(repo)
+
+try:
+    base.fill_sack()
+    if plan["packages"] is None:
+        base.upgrade_all()
+    else:
+        for name, arch, version in plan["packages"]:
+            offered = base.sack.query().available().filter(name=name, arch=[arch, "noarch"], evr=version)
+            if not offered:
+                raise dnf.exceptions.Error(f"no repository offers {name} {version}")
+            base.package_upgrade(offered[0])
+    base.resolve()
+except dnf.exceptions.Error as error:
+    print(str(error).strip(), file=sys.stderr)
+    sys.exit(1)
+
+for sign, packages in (("+", base.transaction.install_set), ("-", base.transaction.remove_set)):
+    for package in packages:
+        print(sign, package.name, package.arch, package.evr)

@@ -1,0 +1,274 @@
+//! Repositories that dnf or zypper is configured to use, and where their metadata lie on disk.
+
+use std::collections::BTreeMap;
+
+use quick_xml::{Reader, events::Event};
+
+use crate::{
+    root::{ReadError, Root},
+    unread::Unread,
+};
+
+/// Folders of repositories' configuration.
+const CONFIGURED: [&str; 3] = ["etc/yum.repos.d", "etc/distro.repos.d", "etc/zypp/repos.d"];
+/// Folders of dnf's and dnf5's caches: one folder for each repository, its name followed by a hash.
+const CACHES: [&str; 2] = ["var/cache/dnf", "var/cache/libdnf5"];
+/// zypper's cache: one folder for each repository.
+const ZYPPER: &str = "var/cache/zypp/raw";
+const MAIN: [&str; 2] = ["etc/dnf/dnf.conf", "etc/yum.conf"];
+/// Packages that the plugin `versionlock` holds.
+const LOCKS: [&str; 2] = [
+    "etc/dnf/plugins/versionlock.list",
+    "etc/yum/pluginconf.d/versionlock.list",
+];
+
+const FILES_MAX: usize = 1_000;
+const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
+const REPOMD_BYTES_MAX: u64 = 4 << 20;
+/// Most repositories that are looked at.
+const REPOS_MAX: usize = 500;
+/// Priority of a repository that names none.
+const PRIORITY: u32 = 99;
+
+/// A repository whose metadata are on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repo {
+    /// Its name in the configuration.
+    pub id: String,
+    /// Folder that holds `repodata`.
+    pub folder: String,
+    /// Its metadata by type (`primary`, `updateinfo`, `modules`): path below the folder.
+    pub data: BTreeMap<String, String>,
+    /// The lower hides the higher.
+    pub priority: u32,
+    /// Shell patterns of packages that are not taken from it.
+    pub excludes: Vec<String>,
+}
+
+/// Configuration of all repositories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repos {
+    /// Those that are enabled and whose metadata are on disk, by name.
+    pub repos: Vec<Repo>,
+    /// Patterns of packages that are taken from none.
+    pub excludes: Vec<String>,
+    /// Patterns of packages that are held.
+    pub locks: Vec<String>,
+}
+
+type Section = (String, BTreeMap<String, String>);
+
+/// Reads the configuration and finds the metadata.
+pub fn read(root: &Root, unread: &mut Unread) -> Repos {
+    let mut repos = Repos::default();
+    let mut names = Vec::new();
+    for path in MAIN {
+        let sections = sections_of(root, path, unread);
+        let main = sections.into_iter().find(|(name, _)| name == "main");
+        repos
+            .excludes
+            .extend(main.iter().flat_map(|(_, options)| excludes(options)));
+    }
+    for folder in CONFIGURED {
+        for entry in root.list(folder, FILES_MAX).unwrap_or_default() {
+            if entry.name.strip_suffix(".repo").is_some() {
+                names.extend(sections_of(
+                    root,
+                    &format!("{folder}/{}", entry.name),
+                    unread,
+                ));
+            }
+        }
+    }
+    names.retain(|(_, options)| is_enabled(options));
+    names.truncate(REPOS_MAX);
+    for path in LOCKS {
+        let text = root.text(path, CONFIGURATION_BYTES_MAX).unwrap_or_default();
+        let lines = text.lines().map(str::trim);
+        repos.locks.extend(
+            lines
+                .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))
+                .map(str::to_owned),
+        );
+    }
+    for (id, options) in names {
+        match find(root, &id) {
+            Some(folder) => match repomd(root, &folder) {
+                Ok(data) => repos.repos.push(Repo {
+                    data,
+                    folder,
+                    priority: options
+                        .get("priority")
+                        .and_then(|text| text.parse().ok())
+                        .unwrap_or(PRIORITY),
+                    excludes: excludes(&options),
+                    id,
+                }),
+                Err(why) => unread.note(format!("{folder}/repodata/repomd.xml"), why),
+            },
+            None => unread.note(
+                format!("metadata of repository {id}"),
+                "none on disk; run dnf makecache",
+            ),
+        }
+    }
+    repos
+}
+
+fn is_enabled(options: &BTreeMap<String, String>) -> bool {
+    let enabled = options
+        .get("enabled")
+        .map(|value| value.to_ascii_lowercase());
+    !matches!(enabled.as_deref(), Some("0" | "no" | "false" | "off"))
+}
+
+fn excludes(options: &BTreeMap<String, String>) -> Vec<String> {
+    let lists = ["exclude", "excludepkgs"]
+        .into_iter()
+        .filter_map(|name| options.get(name));
+    lists
+        .flat_map(|list| list.split([',', ' ', '\n']))
+        .filter(|pattern| !pattern.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn sections_of(root: &Root, path: &str, unread: &mut Unread) -> Vec<Section> {
+    match root.text(path, CONFIGURATION_BYTES_MAX) {
+        Ok(text) => sections(&text),
+        Err(ReadError::Absent) => Vec::new(),
+        Err(error) => {
+            unread.note(path, error);
+            Vec::new()
+        }
+    }
+}
+
+/// `[section]` and `name = value` lines; an indented line goes on with the value before.
+fn sections(text: &str) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    let mut last = String::new();
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = trimmed
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            sections.push((name.to_owned(), BTreeMap::new()));
+            continue;
+        }
+        let Some((_, options)) = sections.last_mut() else {
+            continue;
+        };
+        if line.starts_with([' ', '\t']) {
+            if let Some(value) = options.get_mut(&last) {
+                value.push('\n');
+                value.push_str(trimmed);
+            }
+        } else if let Some((name, value)) = trimmed.split_once('=') {
+            name.trim().clone_into(&mut last);
+            options.insert(last.clone(), value.trim().to_owned());
+        }
+    }
+    sections
+}
+
+/// Folder of a repository's metadata.
+fn find(root: &Root, id: &str) -> Option<String> {
+    let is_name = |text: &str| !text.is_empty() && !text.contains('/') && !text.starts_with('.');
+    if !is_name(id) {
+        return None;
+    }
+    let is_hash =
+        |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hashed = CACHES.into_iter().find_map(|cache| {
+        let entries = root.list(cache, FILES_MAX).unwrap_or_default();
+        // Where the address changed there are several; the newest is the one in use.
+        let folders = entries.into_iter().filter(|entry| {
+            entry
+                .name
+                .rsplit_once('-')
+                .is_some_and(|(name, hash)| name == id && is_hash(hash))
+        });
+        folders
+            .map(|entry| format!("{cache}/{}", entry.name))
+            .filter_map(|folder| Some((modified(root, &folder)?, folder)))
+            .max()
+            .map(|(_, folder)| folder)
+    });
+    hashed.or_else(|| {
+        Some(format!("{ZYPPER}/{id}")).filter(|folder| modified(root, folder).is_some())
+    })
+}
+
+/// When the metadata were last fetched, in seconds since 1970.
+pub fn modified(root: &Root, folder: &str) -> Option<i64> {
+    root.modified(&format!("{folder}/repodata/repomd.xml")).ok()
+}
+
+/// `repomd.xml`: the files of each type.
+fn repomd(root: &Root, folder: &str) -> Result<BTreeMap<String, String>, String> {
+    let text = root
+        .text(&format!("{folder}/repodata/repomd.xml"), REPOMD_BYTES_MAX)
+        .map_err(|error| error.to_string())?;
+    let mut reader = Reader::from_str(&text);
+    let mut kind = String::new();
+    let mut data = BTreeMap::new();
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(tag) | Event::Empty(tag)) => match tag.local_name().as_ref() {
+                "data" => kind = super::repodata::attribute(&tag, "type").unwrap_or_default(),
+                "location" => {
+                    let href = super::repodata::attribute(&tag, "href");
+                    if let Some(path) = href.filter(|path| path.starts_with("repodata/")) {
+                        data.insert(kind.clone(), path);
+                    }
+                }
+                _ => {}
+            },
+            Ok(Event::Eof) => return Ok(data),
+            Ok(_) => {}
+            Err(error) => return Err(format!("is not well-formed ({error})")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_options_and_continued_values_are_read() {
+        let parsed = sections(
+            "# c\nstray=1\n[baseos]\nname = Base\nenabled=1\nexclude=kernel*\n  nginx, php*\n\n[old]\nenabled = False\n",
+        );
+
+        assert_eq!(excludes(&parsed[0].1), ["kernel*", "nginx", "php*"]);
+        assert!(is_enabled(&parsed[0].1) && !is_enabled(&parsed[1].1));
+    }
+
+    #[test]
+    fn a_repository_is_found_by_its_name_and_hash_and_cannot_name_another_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["baseos-0123456789abcdef", "baseos-debug-0123456789abcdef"] {
+            let repodata = folder
+                .path()
+                .join("var/cache/dnf")
+                .join(name)
+                .join("repodata");
+            std::fs::create_dir_all(&repodata).unwrap();
+            std::fs::write(repodata.join("repomd.xml"), "").unwrap();
+        }
+        let root = Root::open(folder.path()).unwrap();
+
+        assert_eq!(
+            find(&root, "baseos").as_deref(),
+            Some("var/cache/dnf/baseos-0123456789abcdef")
+        );
+        assert_eq!(find(&root, "../dnf/baseos"), None);
+        assert_eq!(find(&root, "appstream"), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! A private copy of a part of a system's state, on which a package manager is asked what it would do; gone when dropped.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Gid, Uid, chown},
+    process::geteuid,
+};
+use tempfile::TempDir;
+
+use crate::{
+    command::NOBODY,
+    resolve::ResolveError,
+    root::{ReadError, Root},
+};
+
+/// Largest file that is copied.
+const FILE_BYTES_MAX: u64 = 2 << 30;
+/// Most files of one folder that are copied.
+const FILES_MAX: usize = 2_000;
+
+/// A folder that the tool may read, with some that it may write in.
+#[derive(Debug)]
+pub struct Staging(TempDir);
+
+impl Staging {
+    /// An empty one.
+    pub fn new() -> Result<Self, ResolveError> {
+        let made = tempfile::Builder::new().prefix("hozen-resolve-").tempdir();
+        let staging = Self(made.map_err(failed)?);
+        fs::set_permissions(staging.path(), Permissions::from_mode(0o755)).map_err(failed)?;
+        Ok(staging)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A path inside.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.path().join(path)
+    }
+
+    /// Makes folders.
+    pub fn folders(&self, paths: &[&str]) -> Result<(), ResolveError> {
+        paths
+            .iter()
+            .try_for_each(|path| fs::create_dir_all(self.at(path)).map_err(failed))
+    }
+
+    /// Gives a folder and the files right in it to the user that tools run as.
+    pub fn give(&self, path: &str) -> Result<(), ResolveError> {
+        if !geteuid().is_root() {
+            return Ok(());
+        }
+        let folder = self.at(path);
+        let files = fs::read_dir(&folder).map_err(failed)?;
+        for file in files {
+            own(&file.map_err(failed)?.path()).map_err(failed)?;
+        }
+        own(&folder).map_err(failed)
+    }
+
+    /// Writes a file.
+    pub fn write(&self, path: &str, text: &str) -> Result<(), ResolveError> {
+        fs::write(self.at(path), text).map_err(failed)
+    }
+
+    /// Copies a file of the root.
+    pub fn copy(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
+        let copy = || -> Result<(), ReadError> {
+            let source = root.file(from)?;
+            let mut target = File::create(self.at(to))?;
+            let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
+            if copied > FILE_BYTES_MAX {
+                return Err(ReadError::TooLarge {
+                    limit: FILE_BYTES_MAX,
+                });
+            }
+            target.set_permissions(Permissions::from_mode(0o644))?;
+            Ok(())
+        };
+        copy().map_err(|source| ResolveError::Copy {
+            what: from.to_owned(),
+            source,
+        })
+    }
+
+    /// Copies a file of the root if it is there.
+    pub fn copy_if_there(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
+        match self.copy(root, from, to) {
+            Err(ResolveError::Copy { source, .. }) if source.is_absent() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Copies the files right in a folder of the root, if it is there.
+    pub fn copy_files(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
+        for entry in root.list(from, FILES_MAX).unwrap_or_default() {
+            if !entry.folder {
+                self.copy_if_there(
+                    root,
+                    &format!("{from}/{}", entry.name),
+                    &format!("{to}/{}", entry.name),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn own(path: &Path) -> io::Result<()> {
+    chown(
+        path,
+        Some(Uid::from_raw(NOBODY)),
+        Some(Gid::from_raw(NOBODY)),
+    )?;
+    Ok(())
+}
+
+fn failed(source: io::Error) -> ResolveError {
+    ResolveError::Copy {
+        what: "the package manager's state".to_owned(),
+        source: source.into(),
+    }
+}
