@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn a_packed_file_is_the_same_file() {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packer.write_all(FILE.as_bytes()).unwrap();
-        let packed = packer.finish().unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(FILE.as_bytes()).unwrap();
+        let packed = encoder.finish().unwrap();
         assert_eq!(
             read(packed.as_slice()).unwrap(),
             read(FILE.as_bytes()).unwrap()

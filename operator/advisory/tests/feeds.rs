@@ -87,7 +87,7 @@ fn said_of_bounds(notice: &Notice) -> Vec<(Package, Says)> {
             distro: SmolStr::default(),
             source: None,
         };
-        let scheme = Scheme::of(&affected.ecosystem).unwrap();
+        let scheme = Scheme::of(&affected.ecosystem).expect("an ordering");
         let readable = |range: &Range| {
             let end = match &range.end {
                 RangeEnd::Fixed(end) | RangeEnd::LastAffected(end) | RangeEnd::Limit(end) => {

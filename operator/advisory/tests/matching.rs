@@ -42,15 +42,16 @@ fn set(packages: &[Package]) -> PackageSet {
     }
 }
 
-/// `Some(fix)` where the notice is found to affect the version, `None` where nothing is found.
-fn fix_for(index: &Index, ecosystem: &str, name: &str, version: &str) -> Option<Option<String>> {
+/// The fix where the notice is found to affect the version (`-` where none is known), the reason where it cannot be told,
+/// `None` where nothing is found.
+fn fix_for(index: &Index, ecosystem: &str, name: &str, version: &str) -> Option<String> {
     let matches = index.match_set(&set(&[package(ecosystem, name, version)]));
     assert!(matches.findings.len() <= 1, "{matches:?}");
     assert!(matches.blind.is_empty(), "{matches:?}");
-    match matches.findings.into_iter().next()?.verdict {
-        Verdict::Affected { fixed } => Some(fixed.map(String::from)),
-        Verdict::Unknown { why } => panic!("{ecosystem} {name} {version}: {why}"),
-    }
+    Some(match matches.findings.into_iter().next()?.verdict {
+        Verdict::Affected { fixed } => fixed.map_or_else(|| "-".to_owned(), String::from),
+        Verdict::Unknown { why } => why.to_string(),
+    })
 }
 
 const OPENSSL: &str = "3.0.22-1~deb12u2";
@@ -65,7 +66,7 @@ fn introduced_is_affected_and_fixed_is_not() {
         ("1.4.2", false),
         ("2.0.0", false),
     ] {
-        let fix = affected.then(|| Some("1.4.2".to_owned()));
+        let fix = affected.then(|| "1.4.2".to_owned());
         assert_eq!(fix_for(&index, "npm", "x", version), fix, "{version}");
     }
 }
@@ -74,7 +75,7 @@ fn introduced_is_affected_and_fixed_is_not() {
 fn last_affected_is_affected_and_names_no_fix() {
     let range = Range::new("1.0.0", RangeEnd::LastAffected("1.4.2".into()));
     let index = Index::build(&[notice("N", "npm", "x", vec![range])]);
-    assert_eq!(fix_for(&index, "npm", "x", "1.4.2"), Some(None));
+    assert_eq!(fix_for(&index, "npm", "x", "1.4.2"), Some("-".to_owned()));
     assert_eq!(fix_for(&index, "npm", "x", "1.4.3"), None);
 }
 
@@ -88,12 +89,12 @@ fn a_fix_that_lies_in_the_next_range_is_no_fix() {
     let index = Index::build(&[notice("N", "npm", "x", ranges)]);
     assert_eq!(
         fix_for(&index, "npm", "x", "1.1.0"),
-        Some(Some("1.3.0".into()))
+        Some("1.3.0".to_owned())
     );
     assert_eq!(fix_for(&index, "npm", "x", "1.3.0"), None);
     assert_eq!(
         fix_for(&index, "npm", "x", "2.0.5"),
-        Some(Some("2.1.0".into()))
+        Some("2.1.0".to_owned())
     );
 }
 
@@ -151,7 +152,7 @@ fn listed_versions_are_affected_one_by_one() {
     let index = Index::build(&[notice]);
     assert_eq!(
         fix_for(&index, "PyPI", "foo-bar", "1.0.0"),
-        Some(None),
+        Some("-".to_owned()),
         "1.0.0 is 1.0 (PEP 440)"
     );
     assert_eq!(fix_for(&index, "PyPI", "foo-bar", "1.1"), None);

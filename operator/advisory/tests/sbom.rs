@@ -151,7 +151,7 @@ fn what_is_no_bill_of_materials_is_refused_with_what_was_expected() {
 }
 
 fn written() -> (PackageSet, String) {
-    let set = read_json(&cyclonedx()).unwrap().set;
+    let set = read_json(&cyclonedx()).expect("readable").set;
     let subject = Subject {
         kind: SubjectKind::Device,
         name: "web-a1".into(),

@@ -122,7 +122,7 @@ impl NodeBuilder {
     #[must_use]
     pub fn listens(self, ports: &[&str]) -> Self {
         self.report(|inventory| {
-            inventory.listening = ports.iter().copied().map(SmolStr::from).collect()
+            inventory.listening = ports.iter().copied().map(SmolStr::from).collect();
         })
     }
 
