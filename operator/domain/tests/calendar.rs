@@ -1,4 +1,8 @@
 //! Windows and freezes against the clock on the wall (invariants 17 and 18).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a wrong fact in a test must fail it at once, and loudly"
+)]
 
 use std::collections::BTreeSet;
 
@@ -61,7 +65,7 @@ fn watched(
         let wall = zone.to_datetime(instant);
         let mut time = shown;
         while time < wall {
-            time = time + minute;
+            time += minute;
             if due(time) {
                 opens.insert(instant);
             }

@@ -101,8 +101,9 @@ fn ask(world: &World) -> Forecast {
     )
 }
 
-fn seconds(from: &str, seconds: i64) -> Option<Timestamp> {
-    Some(at(from) + SignedDuration::from_secs(seconds))
+/// So many seconds after an instant.
+fn after(from: &str, seconds: i64) -> Timestamp {
+    at(from) + SignedDuration::from_secs(seconds)
 }
 
 fn names(count: usize) -> Vec<NodeBuilder> {
@@ -116,7 +117,7 @@ fn equal_nodes_take_as_many_rounds_as_the_budget_makes() {
         assert_eq!(found.start, Some(at(NOW)));
         assert_eq!(
             found.finish,
-            seconds(NOW, rounds * NODE_SECONDS),
+            Some(after(NOW, rounds * NODE_SECONDS)),
             "{nodes} nodes, {max} slots"
         );
         assert!(found.meets_due);
@@ -140,18 +141,23 @@ fn stages_follow_one_another_with_their_soak_between() {
     assert_eq!(
         stages,
         [
-            ("canary", 1, seconds(NOW, 18), seconds(NOW, 18 + 1800)),
+            (
+                "canary",
+                1,
+                Some(after(NOW, 18)),
+                Some(after(NOW, 18 + 1800))
+            ),
             (
                 "rest",
                 4,
-                seconds(NOW, 1818 + 36),
-                seconds(NOW, 1818 + 36 + 3600)
+                Some(after(NOW, 1818 + 36)),
+                Some(after(NOW, 1818 + 36 + 3600))
             ),
         ]
     );
     assert_eq!(
         found.finish,
-        seconds(NOW, 1854),
+        Some(after(NOW, 1854)),
         "the last soak delays nobody"
     );
     assert_eq!(found.limited_by, "soak of canary");
@@ -167,7 +173,7 @@ fn the_budget_is_what_limits_and_who_holds_it_is_named() {
     );
     let found = ask(&world(nodes, &patch(all(2))));
     assert_eq!(found.stages[0].slots, 1);
-    assert_eq!(found.finish, seconds(NOW, 20 * NODE_SECONDS));
+    assert_eq!(found.finish, Some(after(NOW, 20 * NODE_SECONDS)));
     assert_eq!(
         found.limited_by,
         "maxUnavailable 2 in all, of which web-b2 (NotReady since 17 Nov 13:10 UTC) holds one"
@@ -181,7 +187,10 @@ fn nodes_that_cannot_be_reached_are_named_and_left_out() {
     nodes.push(web("web-b2").stale());
     let found = ask(&world(nodes, &patch(all(3))));
     assert_eq!(found.away, ["web-b2"]);
-    assert_eq!((found.nodes, found.finish), (2, seconds(NOW, NODE_SECONDS)));
+    assert_eq!(
+        (found.nodes, found.finish),
+        (2, Some(after(NOW, NODE_SECONDS)))
+    );
 }
 
 #[test]
@@ -215,8 +224,11 @@ fn i17_work_starts_in_windows_only_and_goes_on_in_the_next() {
     night.execution.node_time_max = Span::minutes(1);
     // A start needs a minute: 02:00:00, :18, :36, :54; the next at 02:01:12 would end in time by expectation, not at worst.
     let found = ask(&world(names(6), &night));
-    assert_eq!(found.start, seconds("2026-11-20T02:00Z", 0));
-    assert_eq!(found.finish, seconds("2026-11-21T02:00Z", 2 * NODE_SECONDS));
+    assert_eq!(found.start, Some(after("2026-11-20T02:00Z", 0)));
+    assert_eq!(
+        found.finish,
+        Some(after("2026-11-21T02:00Z", 2 * NODE_SECONDS))
+    );
     assert_eq!(found.limited_by, "window night");
     assert!(!found.meets_due);
     assert_eq!(
@@ -234,7 +246,7 @@ fn an_emergency_does_not_wait_for_windows() {
     night.windows.emergency = true;
     assert_eq!(
         ask(&world(names(6), &night)).finish,
-        seconds(NOW, NODE_SECONDS)
+        Some(after(NOW, NODE_SECONDS))
     );
 }
 
@@ -244,7 +256,7 @@ fn a_freeze_is_named() {
     let until = freeze("year-end", "2026-11-01T00:00", "2026-11-25T00:00", "UTC");
     frozen.windows.freezes = vec![PlanFreeze::from(&until)];
     let found = ask(&world(names(6), &frozen));
-    assert_eq!(found.finish, seconds("2026-11-25T00:00Z", NODE_SECONDS));
+    assert_eq!(found.finish, Some(after("2026-11-25T00:00Z", NODE_SECONDS)));
     assert_eq!(found.limited_by, "freeze year-end");
 }
 
@@ -277,7 +289,7 @@ fn reboots_wait_for_their_own_window_and_keep_to_the_budget() {
         &in_windows(patch(all(2)), &[install, reboots]),
     ));
     // Reboot and its proof: 67.5 s + 8 s, two at a time.
-    assert_eq!(found.finish, seconds("2026-11-22T01:00Z", 151));
+    assert_eq!(found.finish, Some(after("2026-11-22T01:00Z", 151)));
     assert_eq!(found.limited_by, "window sunday");
     assert_eq!(found.reboots, 4);
     // With a window for both they are one piece of work, from drain to proof.
@@ -287,7 +299,7 @@ fn reboots_wait_for_their_own_window_and_keep_to_the_budget() {
     );
     assert_eq!(
         ask(&world(nodes, &both)).finish,
-        seconds(NOW, 2 * NODE_SECONDS + 151)
+        Some(after(NOW, 2 * NODE_SECONDS + 151))
     );
 }
 
@@ -298,7 +310,7 @@ fn i04_the_control_plane_goes_one_by_one_and_keeps_nobody_else_waiting() {
         .collect();
     nodes.extend(names(3));
     let found = ask(&world(nodes, &patch(all(6))));
-    assert_eq!(found.finish, seconds(NOW, 3 * NODE_SECONDS));
+    assert_eq!(found.finish, Some(after(NOW, 3 * NODE_SECONDS)));
     assert_eq!(found.stages[0].slots, 6);
 }
 
@@ -310,7 +322,7 @@ fn zones_go_one_after_the_other() {
     let mut zoned = all(2);
     zoned[0].per_zone = true;
     let found = ask(&world(nodes, &patch(zoned)));
-    assert_eq!(found.finish, seconds(NOW, 3 * NODE_SECONDS));
+    assert_eq!(found.finish, Some(after(NOW, 3 * NODE_SECONDS)));
     assert_eq!(found.limited_by, "one zone after the other in all");
 }
 
@@ -376,7 +388,7 @@ fn a_rollout_under_way_is_forecast_from_where_it_stands() {
         .ended
         .insert(request.uid.clone(), done);
     let found = ask(&world);
-    assert_eq!(found.finish, seconds(NOW, 14 + 2 * NODE_SECONDS));
+    assert_eq!(found.finish, Some(after(NOW, 14 + 2 * NODE_SECONDS)));
     assert_eq!(found.nodes, 3);
     // One that serves until its reboot holds no slot.
     let waits = at_work(&request, Step::AwaitReboot, NOW);
@@ -409,10 +421,10 @@ fn a_soak_under_way_counts_from_its_beginning() {
         .unwrap()
         .ended
         .insert(request.uid.clone(), done);
-    assert_eq!(ask(&world).start, seconds("2026-11-19T12:10Z", 0));
+    assert_eq!(ask(&world).start, Some(after("2026-11-19T12:10Z", 0)));
     rollout.handle.promote_through = Some("canary".into());
     world.rollouts.insert("web-1".into(), rollout);
-    assert_eq!(ask(&world).start, seconds(NOW, 0));
+    assert_eq!(ask(&world).start, Some(after(NOW, 0)));
 }
 
 #[test]
@@ -434,7 +446,10 @@ fn images_take_slots_of_their_own_kind() {
     }
     let found = ask(&world);
     // Three replicas: 45 s and 10 s more, three rounds.
-    assert_eq!((found.workloads, found.finish), (5, seconds(NOW, 3 * 55)));
+    assert_eq!(
+        (found.workloads, found.finish),
+        (5, Some(after(NOW, 3 * 55)))
+    );
 }
 
 #[test]
@@ -475,7 +490,7 @@ proptest! {
         prop_assert_eq!(at_most(max), at_most(max));
         prop_assert!(at_most(max + 1) <= at_most(max));
         let rounds = count.div_ceil(max as usize);
-        prop_assert_eq!(at_most(max), seconds(NOW, NODE_SECONDS * i64::try_from(rounds).unwrap()));
+        prop_assert_eq!(at_most(max), Some(after(NOW, NODE_SECONDS * i64::try_from(rounds).unwrap())));
     }
 }
 

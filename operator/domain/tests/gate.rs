@@ -1,4 +1,9 @@
 //! Phases of requests, tests on mirrors, evidence, and what keeps work from starting (PROCESS 3.3, 3.6; invariants 15, 17, 29).
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a wrong fact in a test must fail it at once, and loudly"
+)]
 
 use std::sync::Arc;
 
@@ -397,7 +402,7 @@ fn a_test_asks_for_the_same_transaction_proven_on_the_mirror_and_then_the_job() 
     );
     let failed = hozen_domain::node::Failure {
         step: hozen_domain::node::Step::Patch,
-        message: "".into(),
+        message: String::new(),
         blocked: false,
     };
     mirrored(

@@ -1,4 +1,8 @@
 //! Exposure, response time, cost, coverage (PROCESS 5).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a wrong fact in a test must fail it at once, and loudly"
+)]
 
 use std::collections::BTreeMap;
 
@@ -173,7 +177,7 @@ fn the_example_of_the_guide_costs_15_833_pounds_a_year() {
         ..Expenses::default()
     };
     let found = cost(&expenses).unwrap();
-    assert_eq!(found.tools, 15_833_33);
+    assert_eq!(found.tools, 1_583_333);
     assert_eq!(found.total / 100, 15_833);
 }
 
@@ -181,23 +185,23 @@ fn the_example_of_the_guide_costs_15_833_pounds_a_year() {
 fn cost_adds_time_tools_and_failures() {
     let expenses = Expenses {
         administrator_minutes: 90,
-        hourly_rate: 40_00,
+        hourly_rate: 4_000,
         tools: vec![Tool {
             maintenance: 100,
             price: 0,
             years_of_life: 1,
         }],
         failures: Failures {
-            incidents: 500_00,
+            incidents: 50_000,
             breakage: 7,
         },
     };
     let found = cost(&expenses).unwrap();
     assert_eq!(
         (found.administration, found.tools, found.failures),
-        (60_00, 100, 500_07)
+        (6_000, 100, 50_007)
     );
-    assert_eq!(found.total, 60_00 + 100 + 500_07);
+    assert_eq!(found.total, 6_000 + 100 + 50_007);
 }
 
 #[test]
@@ -378,7 +382,7 @@ fn a_mitigation_in_place_is_a_response_of_its_own() {
     let mut world = fleet().build();
     seen(&mut world, "2026-11-19T09:00Z");
     asked(&mut world, "web-m", |plan| {
-        plan.change = ChangeType::Mitigation
+        plan.change = ChangeType::Mitigation;
     });
     let request = world.requests.get_mut("web-m").unwrap();
     request.phase = Phase::Done;

@@ -1,4 +1,8 @@
 //! The review of an ended change (PROCESS 4.4).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a wrong fact in a test must fail it at once, and loudly"
+)]
 
 use hozen_domain::{
     World,

@@ -281,7 +281,7 @@ impl Stage<'_, '_, '_> {
         let patched = after(now, job.install);
         match job.reboot {
             Some(reboot) if self.doors.reboot.open(patched) => {
-                self.frees(job, after(patched, reboot))
+                self.frees(job, after(patched, reboot));
             }
             Some(_) => {
                 self.events

@@ -26,7 +26,7 @@ impl Forecaster<'_> {
                 forecast.away.push(place.node.name.clone());
                 continue;
             }
-            let resolved = self.resolved(place);
+            let resolved = resolved(place);
             let reboots = self.reboots(resolved);
             forecast.nodes += 1;
             forecast.reboots += u32::from(reboots);
@@ -35,14 +35,6 @@ impl Forecaster<'_> {
         }
         let workloads = &self.layout.workloads[index];
         forecast.workloads += u32::try_from(workloads.len()).unwrap_or(u32::MAX);
-    }
-
-    fn resolved<'p>(&self, place: &Place<'p>) -> Option<&'p Resolved> {
-        let inventory = place.node.report.latest()?;
-        inventory
-            .transactions
-            .iter()
-            .find(|resolved| resolved.transaction == *place.transaction)
     }
 
     fn reboots(&self, resolved: Option<&Resolved>) -> bool {
@@ -129,7 +121,7 @@ impl Forecaster<'_> {
 
     fn job(&self, place: &Place<'_>) -> Job {
         let took = |step| self.took(place, step);
-        let resolved = self.resolved(place);
+        let resolved = resolved(place);
         let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
         let reboots = self.reboots(resolved);
         let mut install = took(Step::Drain) + took(Step::Patch) + took(Step::Verify);
@@ -181,6 +173,15 @@ impl Forecaster<'_> {
             .sum();
         Some((task.since, before))
     }
+}
+
+/// What the node's package manager said about its transaction.
+fn resolved<'p>(place: &Place<'p>) -> Option<&'p Resolved> {
+    let inventory = place.node.report.latest()?;
+    inventory
+        .transactions
+        .iter()
+        .find(|resolved| resolved.transaction == *place.transaction)
 }
 
 /// Systems that share slots.

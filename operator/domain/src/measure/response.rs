@@ -93,10 +93,11 @@ pub fn responses(world: &World, assessment: &Assessment, ranking: &Ranking) -> R
         .keys()
         .filter_map(|name| response(world, ranking, name, &open, &proven))
         .collect();
-    let times = |critical| times(notices.iter().filter(|notice| notice.critical == critical));
+    let (critical, others): (Vec<&Response>, Vec<&Response>) =
+        notices.iter().partition(|response| response.critical);
     Responses {
-        critical: times(true),
-        others: times(false),
+        critical: times(&critical),
+        others: times(&others),
         notices,
     }
 }
@@ -180,10 +181,10 @@ fn response(
     })
 }
 
-fn times<'r>(responses: impl Iterator<Item = &'r Response> + Clone) -> Times {
-    let closed = responses.clone().filter(|r| r.open == 0).count();
+fn times(responses: &[&Response]) -> Times {
+    let closed = responses.iter().filter(|r| r.open == 0).count();
     let spread = |of: fn(&Response) -> Option<SignedDuration>| {
-        let mut took: Vec<SignedDuration> = responses.clone().filter_map(of).collect();
+        let mut took: Vec<SignedDuration> = responses.iter().copied().filter_map(of).collect();
         took.sort_unstable();
         Some(Spread {
             count: u32::try_from(took.len()).unwrap_or(u32::MAX),
@@ -193,7 +194,7 @@ fn times<'r>(responses: impl Iterator<Item = &'r Response> + Clone) -> Times {
     };
     Times {
         closed: u32::try_from(closed).unwrap_or(u32::MAX),
-        open: u32::try_from(responses.clone().count() - closed).unwrap_or(u32::MAX),
+        open: u32::try_from(responses.len() - closed).unwrap_or(u32::MAX),
         identify: spread(|r| between(r.published, Some(r.known))),
         analyse: spread(|r| between(Some(r.known), r.planned)),
         approve: spread(|r| between(r.planned, r.approved)),
