@@ -134,22 +134,17 @@ pub(super) fn read(
             .chain(&fed),
     );
     world.notices = own;
-    add_relevant(&corpus, fed, documents, world);
+    add_relevant(&corpus, fed, world);
     corpus
 }
 
 /// Feeds bring only what matters here: tens of thousands of notices speak of software that nobody has.
-fn add_relevant(
-    corpus: &Corpus,
-    fed: BTreeMap<Name, Notice>,
-    documents: &[Document],
-    world: &mut World,
-) {
+fn add_relevant(corpus: &Corpus, fed: BTreeMap<Name, Notice>, world: &mut World) {
     if fed.is_empty() {
         return;
     }
     let mut found = BTreeSet::new();
-    for set in super::stock::package_sets(documents).values().flatten() {
+    for set in world.package_sets.values() {
         found.extend(
             corpus
                 .findings(set)

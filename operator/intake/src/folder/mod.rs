@@ -6,6 +6,7 @@
 
 mod feeds;
 mod files;
+mod images;
 mod scenario;
 mod stock;
 
@@ -70,9 +71,19 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     let now = script.as_ref().and_then(scenario::start).unwrap_or(now);
     let manifests = manifests(&files.manifests, &mut refused);
     let mut world = World::empty(cluster(&manifests), now);
-    let ignored = manifests.ignored;
-    let corpus = feeds::read(&files.feeds, &manifests.documents, &mut world, &mut refused);
-    stock::fill(&manifests.documents, &files.sboms, &mut world, &mut refused);
+    let documents = &manifests.documents;
+    let workloads = images::workloads(documents);
+    stock::contents(documents, &mut world, &mut refused);
+    let bills = images::bills(
+        &files.sboms,
+        documents,
+        &workloads,
+        &mut world,
+        &mut refused,
+    );
+    let corpus = feeds::read(&files.feeds, documents, &mut world, &mut refused);
+    stock::fill(documents, &mut world, &mut refused);
+    images::fill(documents, workloads, &bills, &mut world);
     corpus.match_all(&mut world);
     let scenario = script.map(|script| scenario::with_later(script, &files, &mut refused));
     refused.problems.sort();
@@ -86,7 +97,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
         scenario,
         corpus,
         notes: refused.notes,
-        ignored,
+        ignored: manifests.ignored,
     })
 }
 

@@ -9,12 +9,11 @@ use k8s_openapi::api::{
     core::v1::{Node, Pod},
     policy::v1::PodDisruptionBudget,
 };
-use smol_str::SmolStr;
 
-use super::{Refused, files::File};
+use super::Refused;
 use crate::{
     convert::{
-        Refusal, baseline, content, governance, image,
+        Refusal, baseline, content, governance,
         node::{self, Parts},
         report::Content,
         request, workload,
@@ -23,23 +22,14 @@ use crate::{
     manifest::Document,
 };
 
-/// Fills the world with everything but notices.
-pub(super) fn fill(
-    documents: &[Document],
-    _sboms: &[File],
-    world: &mut World,
-    refused: &mut Refused,
-) {
-    contents(documents, world, refused);
+/// Fills the world with what people want and said, and with nodes. Its package sets and transactions must be there.
+pub(super) fn fill(documents: &[Document], world: &mut World, refused: &mut Refused) {
     intents(documents, world, refused);
     nodes(documents, world);
-    workloads(documents, world);
 }
 
 /// Every package set of the manifests by name, those in parts joined; or why it is refused.
-pub(super) fn package_sets(
-    documents: &[Document],
-) -> BTreeMap<&str, Result<PackageSet, Vec<Refusal>>> {
+fn package_sets(documents: &[Document]) -> BTreeMap<&str, Result<PackageSet, Vec<Refusal>>> {
     let objects = || {
         documents
             .iter()
@@ -62,7 +52,7 @@ pub(super) fn package_sets(
 }
 
 /// Content-addressed objects. One that is not what its name says is left out, and who needs it does not have it.
-fn contents(documents: &[Document], world: &mut World, refused: &mut Refused) {
+pub(super) fn contents(documents: &[Document], world: &mut World, refused: &mut Refused) {
     let mut sets = package_sets(documents);
     for document in documents {
         match &document.object {
@@ -179,45 +169,23 @@ fn nodes(documents: &[Document], world: &mut World) {
     }
 }
 
-fn pods(documents: &[Document]) -> Vec<&Pod> {
-    let pod = |document| match document {
-        &Document {
-            object: Object::Pod(ref pod),
-            ..
-        } => Some(&**pod),
-        _ => None,
+/// Objects of one kind, by the pattern that names it.
+macro_rules! of_kind {
+    ($documents:expr, $kind:ident) => {
+        $documents
+            .iter()
+            .filter_map(|document| match &document.object {
+                Object::$kind(object) => Some(&**object),
+                _ => None,
+            })
+            .collect()
     };
-    documents.iter().filter_map(pod).collect()
+}
+
+pub(super) fn pods(documents: &[Document]) -> Vec<&Pod> {
+    of_kind!(documents, Pod)
 }
 
 fn budgets(documents: &[Document]) -> Vec<&PodDisruptionBudget> {
-    let budget = |document| match document {
-        &Document {
-            object: Object::PodDisruptionBudget(ref budget),
-            ..
-        } => Some(&**budget),
-        _ => None,
-    };
-    documents.iter().filter_map(budget).collect()
-}
-
-/// Workloads, and the images that they run or that are told of.
-fn workloads(documents: &[Document], world: &mut World) {
-    let pods = pods(documents);
-    let sboms: BTreeMap<SmolStr, Result<SmolStr, String>> = BTreeMap::new();
-    for document in documents {
-        let workload = match &document.object {
-            Object::Deployment(object) => workload::deployment(object, &pods),
-            Object::StatefulSet(object) => workload::stateful_set(object, &pods),
-            Object::DaemonSet(object) => workload::daemon_set(object, &pods),
-            Object::CronJob(object) => workload::cron_job(object),
-            Object::ManagedImage(object) => {
-                let image = image::image(object, &sboms);
-                world.images.insert(image.digest.clone(), image);
-                continue;
-            }
-            _ => continue,
-        };
-        world.workloads.insert(workload.key.clone(), workload);
-    }
+    of_kind!(documents, PodDisruptionBudget)
 }

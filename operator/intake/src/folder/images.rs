@@ -1,0 +1,198 @@
+//! Images and the workloads that run them; SBOMs say what is in an image.
+
+use std::collections::BTreeMap;
+
+use hozen_advisory::sbom::{self, SBOM_BYTES_MAX};
+use hozen_domain::{
+    World,
+    workload::{Image, ImageUse, Workload},
+};
+use regex::Regex;
+use smol_str::{SmolStr, format_smolstr};
+
+use super::{Refused, files::File, stock};
+use crate::{
+    convert::{image::image, workload},
+    kinds::Object,
+    manifest::Document,
+    problem::told,
+};
+
+/// What is in an image, by its digest: a package set, or why there is none.
+pub(super) type Bills = BTreeMap<SmolStr, Result<SmolStr, String>>;
+
+/// Every workload of the manifests.
+pub(super) fn workloads(documents: &[Document]) -> Vec<Workload> {
+    let pods = stock::pods(documents);
+    let workload = |document: &Document| match &document.object {
+        Object::Deployment(object) => Some(workload::deployment(object, &pods)),
+        Object::StatefulSet(object) => Some(workload::stateful_set(object, &pods)),
+        Object::DaemonSet(object) => Some(workload::daemon_set(object, &pods)),
+        Object::CronJob(object) => Some(workload::cron_job(object)),
+        _ => None,
+    };
+    documents.iter().filter_map(workload).collect()
+}
+
+/// Reads bills of materials; their package sets come into the world. A broken one leaves its image unknown.
+pub(super) fn bills(
+    files: &[File],
+    documents: &[Document],
+    workloads: &[Workload],
+    world: &mut World,
+    refused: &mut Refused,
+) -> Bills {
+    let tags = tags(documents, workloads);
+    let mut bills = Bills::new();
+    for file in files.iter().filter(|file| file.ending() == "json") {
+        let read = file
+            .bytes(SBOM_BYTES_MAX)
+            .and_then(|bytes| sbom::read(&bytes).map_err(|error| told(&error)));
+        let subject = read
+            .as_ref()
+            .ok()
+            .and_then(|sbom| sbom.subject.clone())
+            .unwrap_or_default();
+        let Some(digest) = digest_of(&file.within, &subject, &tags) else {
+            let message = match &read {
+                Ok(_) => "names no image; name the file after its digest, like sha256-….json; it is left out".to_owned(),
+                Err(why) => format!("{why}; it is left out"),
+            };
+            refused.note(&*file.name, message);
+            continue;
+        };
+        let bill = match read {
+            Ok(sbom) => {
+                if let Some(first) = sbom.skipped.named.first() {
+                    let count = sbom.skipped.count;
+                    let message = format!(
+                        "{count} components are left out; the first: {}: {}",
+                        first.place, first.why
+                    );
+                    refused.note(&*file.name, message);
+                }
+                let set = sbom.set.digest.clone();
+                world.package_sets.insert(set.clone(), sbom.set.into());
+                Ok(set)
+            }
+            Err(why) => {
+                refused.note(
+                    &*file.name,
+                    format!("{why}; what is in {digest} is unknown"),
+                );
+                Err(format!("its SBOM cannot be read: {why}"))
+            }
+        };
+        bills.insert(digest, bill);
+    }
+    bills
+}
+
+/// The digest that a file's name or subject names, or that is known under the tag that the subject names.
+fn digest_of(
+    file: &str,
+    subject: &str,
+    tags: &BTreeMap<(SmolStr, SmolStr), SmolStr>,
+) -> Option<SmolStr> {
+    let named = Regex::new("sha256[:_-]([0-9a-f]{64})").ok()?;
+    let written = |text: &str| {
+        Some(format_smolstr!(
+            "sha256:{}",
+            named.captures(text)?.get(1)?.as_str()
+        ))
+    };
+    written(file).or_else(|| written(subject)).or_else(|| {
+        let ImageUse {
+            repository, tag, ..
+        } = workload::reference(subject);
+        tags.get(&(repository, tag?)).cloned()
+    })
+}
+
+/// Digests by repository and tag, as images and workloads tell them.
+fn tags(documents: &[Document], workloads: &[Workload]) -> BTreeMap<(SmolStr, SmolStr), SmolStr> {
+    let mut tags = BTreeMap::new();
+    for document in documents {
+        let Object::ManagedImage(object) = &document.object else {
+            continue;
+        };
+        let Some(tag) = &object.spec.tag else {
+            continue;
+        };
+        for repository in &object.spec.repositories {
+            tags.insert(
+                (repository.into(), tag.into()),
+                SmolStr::from(&object.spec.digest),
+            );
+        }
+    }
+    for container in workloads
+        .iter()
+        .flat_map(|workload| workload.containers.values())
+    {
+        if let (Some(tag), Some(digest)) = (&container.tag, digest_in(container)) {
+            tags.entry((container.repository.clone(), tag.clone()))
+                .or_insert_with(|| digest.clone());
+        }
+    }
+    tags
+}
+
+fn digest_in(container: &ImageUse) -> Option<&SmolStr> {
+    container.running.as_ref().or(container.pinned.as_ref())
+}
+
+/// Fills the world with workloads and with every image that is told of, runs, or has a bill.
+pub(super) fn fill(
+    documents: &[Document],
+    workloads: Vec<Workload>,
+    bills: &Bills,
+    world: &mut World,
+) {
+    for document in documents {
+        if let Object::ManagedImage(object) = &document.object {
+            let image = image(object, bills);
+            world.images.insert(image.digest.clone(), image);
+        }
+    }
+    for container in workloads
+        .iter()
+        .flat_map(|workload| workload.containers.values())
+    {
+        let Some(digest) = digest_in(container) else {
+            continue;
+        };
+        let image = world
+            .images
+            .entry(digest.clone())
+            .or_insert_with(|| untold(digest, bills));
+        image.repositories.insert(container.repository.clone());
+        if image.tag.is_none() {
+            image.tag.clone_from(&container.tag);
+        }
+    }
+    for digest in bills.keys() {
+        world
+            .images
+            .entry(digest.clone())
+            .or_insert_with(|| untold(digest, bills));
+    }
+    world.workloads = workloads
+        .into_iter()
+        .map(|workload| (workload.key.clone(), workload))
+        .collect();
+}
+
+/// An image of which no manifest tells.
+fn untold(digest: &SmolStr, bills: &Bills) -> Image {
+    Image {
+        digest: digest.clone(),
+        repositories: std::collections::BTreeSet::new(),
+        packages: bills
+            .get(digest)
+            .cloned()
+            .unwrap_or_else(|| Err("there is no SBOM of it".to_owned())),
+        tag: None,
+        created: None,
+    }
+}

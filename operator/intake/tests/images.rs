@@ -1,0 +1,174 @@
+//! Images, the workloads that run them, and what their bills of materials say.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::fs;
+
+use hozen_domain::World;
+use hozen_intake::folder;
+use tempfile::TempDir;
+
+const OLD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const NEW: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+fn deployment(image: &str, more: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop{more}}}\nspec:\n  replicas: 3\n  \
+         selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    spec: \
+         {{containers: [{{name: web, image: \"{image}\"}}]}}\n---\n"
+    )
+}
+
+fn pod(node: &str, owner: &str, more: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{generateName: web-, namespace: shop, labels: {{app: web}}, ownerReferences: \
+         [{{apiVersion: apps/v1, kind: {owner}, name: x, uid: y, controller: true}}]}}\nspec: {{nodeName: {node}, containers: []{more}}}\n\
+         status: {{phase: Running, containerStatuses: [{{name: web, imageID: \"registry.example.com/shop/web@{OLD}\"}}]}}\n---\n"
+    )
+}
+
+fn sbom(name: &str) -> String {
+    format!(
+        r#"{{"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {{"component": {{"type": "container", "name": "{name}"}}}},
+ "components": [{{"type": "library", "name": "openssl", "version": "3.0.20-1~deb12u2", "purl": "pkg:deb/debian/openssl@3.0.20-1~deb12u2?arch=amd64&distro=debian-12"}}]}}"#
+    )
+}
+
+fn world(files: &[(&str, String)]) -> (World, Vec<String>) {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let read = folder::read(folder.path(), "2026-11-19T00:14:00Z".parse().unwrap()).unwrap();
+    (
+        read.world,
+        read.notes.iter().map(|note| note.message.clone()).collect(),
+    )
+}
+
+#[test]
+fn an_image_reference_is_taken_apart_with_port_tag_and_digest() {
+    let image = format!("registry.example.com:5000/shop/web:1.2@{OLD}");
+    let (world, _) = world(&[("web.yaml", deployment(&image, ""))]);
+    let used = &world.workloads["Deployment/shop/web"].containers["web"];
+    assert_eq!(used.repository, "registry.example.com:5000/shop/web");
+    assert_eq!(
+        (used.tag.as_deref(), used.pinned.as_deref()),
+        (Some("1.2"), Some(OLD))
+    );
+    assert_eq!(
+        used.running.as_deref(),
+        Some(OLD),
+        "without pods what is written runs"
+    );
+}
+
+#[test]
+fn what_runs_is_what_the_pods_say() {
+    let text = deployment("registry.example.com/shop/web:1.2", "") + &pod("n1", "ReplicaSet", "");
+    let (world, _) = world(&[("web.yaml", text)]);
+    let used = &world.workloads["Deployment/shop/web"].containers["web"];
+    assert_eq!(
+        (used.pinned.as_deref(), used.running.as_deref()),
+        (None, Some(OLD))
+    );
+    assert!(
+        world.images.contains_key(OLD),
+        "every image that runs is known"
+    );
+}
+
+#[test]
+fn a_bill_belongs_to_the_image_that_its_file_or_subject_names() {
+    let text = deployment(&format!("registry.example.com/shop/web:1.2@{OLD}"), "");
+    let by_name = format!("sboms/{}.json", OLD.replace(':', "-"));
+    for (file, subject) in [
+        (by_name.as_str(), "anything".to_owned()),
+        (
+            "sboms/web.json",
+            format!("registry.example.com/shop/web@{OLD}"),
+        ),
+        (
+            "sboms/web.json",
+            "registry.example.com/shop/web:1.2".to_owned(),
+        ),
+    ] {
+        let (world, notes) = world(&[("web.yaml", text.clone()), (file, sbom(&subject))]);
+        let set = world.images[OLD].packages.as_ref().expect("it has a bill");
+        assert_eq!(
+            world.package_sets[set].packages[0].name, "openssl",
+            "{file} {subject} {notes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bill_of_no_image_is_left_out_and_a_broken_one_leaves_its_image_unknown() {
+    let (_, notes) = world(&[("sboms/web.json", sbom("web"))]);
+    assert!(notes[0].starts_with("names no image"), "{notes:?}");
+    let file = format!("sboms/{}.json", NEW.replace(':', "-"));
+    let (world, notes) = world(&[(file.as_str(), "{}".to_owned())]);
+    assert!(
+        world.images[NEW]
+            .packages
+            .as_ref()
+            .unwrap_err()
+            .contains("cannot be read")
+    );
+    assert!(notes[0].ends_with("is unknown"), "{notes:?}");
+}
+
+#[test]
+fn the_tool_that_owns_a_template_is_known_by_its_marks() {
+    for (marks, tool, owner) in [
+        (
+            ", annotations: {argocd.argoproj.io/tracking-id: 'shop:apps/Deployment:shop/web'}",
+            "Argo CD",
+            "shop",
+        ),
+        (
+            ", labels: {kustomize.toolkit.fluxcd.io/name: apps}",
+            "Flux",
+            "apps",
+        ),
+        (
+            ", labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: web}",
+            "Helm",
+            "web",
+        ),
+    ] {
+        let (world, _) = world(&[("web.yaml", deployment("r/web:1", marks))]);
+        let owned = world.workloads["Deployment/shop/web"]
+            .managed_by
+            .clone()
+            .unwrap();
+        assert_eq!((owned.tool.as_str(), owned.owner.as_str()), (tool, owner));
+    }
+    let line = ", annotations: {argocd.argoproj.io/tracking-id: 'a:b', hozen.dev/git-source: 'apps/web.yaml:23'}";
+    let (world, _) = world(&[("web.yaml", deployment("r/web:1", line))]);
+    let owned = world.workloads["Deployment/shop/web"]
+        .managed_by
+        .clone()
+        .unwrap();
+    assert_eq!(owned.line.as_deref(), Some("apps/web.yaml:23"));
+}
+
+#[test]
+fn a_drain_moves_what_daemons_and_the_kubelet_do_not_keep() {
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n---\n";
+    let scratch = ", volumes: [{name: tmp, emptyDir: {}}]";
+    let budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web, namespace: shop}\nspec: \
+         {selector: {matchLabels: {app: web}}}\nstatus: {disruptionsAllowed: 0}\n---\n";
+    let text = node.to_owned()
+        + &pod("n1", "ReplicaSet", "")
+        + &pod("n1", "ReplicaSet", scratch)
+        + &pod("n1", "DaemonSet", "")
+        + &pod("n2", "ReplicaSet", "")
+        + budget;
+    let (world, _) = world(&[("all.yaml", text)]);
+    let pods = &world.nodes["n1"].pods;
+    assert_eq!((pods.movable, pods.unmanaged), (2, 1));
+    assert_eq!(pods.blocked_by.as_deref(), Some("web"));
+}
