@@ -20,6 +20,7 @@ mod not_run;
 mod notice;
 mod packages;
 mod plan;
+mod story;
 mod world;
 
 pub use baseline::{BaselineBuilder, baseline, freeze, policy, stage, window};
@@ -31,4 +32,5 @@ pub use not_run::not_run;
 pub use notice::{NoticeBuilder, notice};
 pub use packages::{debian, packages, resolved, sourced, transaction};
 pub use plan::{node_class, plan, rollout_of};
+pub use story::{Story, Told, story};
 pub use world::{WorldBuilder, at, world_at};
