@@ -23,7 +23,7 @@ use crate::{
 /// Moves the stage cursor, or takes new nodes of the current stage, or says why not.
 pub(super) fn next(view: &View<'_>, safety: &mut Safety<'_>, working: &Working) -> Decision {
     let cursor = &view.rollout.cursor;
-    if view.rollout.handle.abort {
+    if view.rollout.handle.abort || view.request.phase.ended() {
         return aborted(view, working);
     }
     if let Some(stage) = view.plan.stages.get(cursor.stage) {
