@@ -31,7 +31,7 @@ impl Model<'_> {
     pub(super) fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Claim { node, record } => self.claim(&node, record),
-            Effect::Evict { node, force } => self.evict(&node, force),
+            Effect::Evict { node, force: _ } => self.evict(&node),
             Effect::StartJob {
                 node, job, units, ..
             } => self.start_job(&node, job, units),
@@ -76,21 +76,35 @@ impl Model<'_> {
         }
     }
 
-    fn evict(&mut self, node: &Id, force: bool) {
+    /// Effects that are asked for until their end is seen, and change nothing by being asked again.
+    pub(super) fn under_way(&self, effect: &Effect) -> bool {
+        match effect {
+            Effect::Evict { node, force } => {
+                let blocked = self.world.nodes.get(&node.0).is_none_or(|n| n.pods.blocked_by.is_some());
+                (blocked && !force) || self.queue.holds(&Due::Drained { node: node.clone() })
+            }
+            Effect::Taint { node, set } => self.tainted.contains(&node.0) == *set,
+            Effect::Claim { .. }
+            | Effect::StartJob { .. }
+            | Effect::RequestScan { .. }
+            | Effect::Release { .. }
+            | Effect::SetImage { .. }
+            | Effect::CreateRequest { .. }
+            | Effect::CreateRollout { .. } => false,
+        }
+    }
+
+    fn evict(&mut self, node: &Id) {
         let Some(found) = self.world.nodes.get(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
-        let due = Due::Drained { node: node.clone() };
-        if (found.pods.blocked_by.is_some() && !force) || self.queue.holds(&due) {
-            return;
-        }
         if let Some(host) = self.hosts.get_mut(&node.0) {
             host.pods_moved = found.pods.movable;
         }
         let seconds = 10 + 6 * found.pods.movable.min(50);
         let subject = format!("drain {} {}", node.0, self.world.now);
         let at = soon(self.world.now, self.seed, &subject, seconds, seconds + 30);
-        self.queue.push(at, due);
+        self.queue.push(at, Due::Drained { node: node.clone() });
     }
 
     fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>) {
@@ -327,7 +341,7 @@ impl Model<'_> {
         host.boots += 1;
         host.stale_units.clear();
         host.reboot_because.clear();
-        found.boot_id = format_smolstr!("boot-{}-{}", node.0, host.boots);
+        found.boot_id = format_smolstr!("modelled-boot-{}-{}", node.0, host.boots);
         found.ready = Ready::Yes(now);
     }
 

@@ -38,7 +38,7 @@ impl Model<'_> {
             if host.faults.reboot_hangs || !matches!(node.ready, Ready::Yes(_)) {
                 host.boots += 1;
                 host.stale_units.clear();
-                node.boot_id = format_smolstr!("boot-{name}-{}", host.boots);
+                node.boot_id = format_smolstr!("modelled-boot-{name}-{}", host.boots);
                 node.ready = Ready::Yes(now);
             }
             host.online = true;
@@ -57,7 +57,7 @@ impl Model<'_> {
             host.boots += 1;
             host.stale_units.clear();
             host.reboot_because.clear();
-            node.boot_id = format_smolstr!("boot-{name}-{}", host.boots);
+            node.boot_id = format_smolstr!("modelled-boot-{name}-{}", host.boots);
             node.uid = Uid::new(format!("{}-rebuilt-{}", node.uid, host.boots));
             node.cordon = Cordon::None;
             node.ready = Ready::Yes(now);

@@ -60,7 +60,7 @@ impl Model<'_> {
     pub(super) fn settle(&mut self) {
         for _ in 0..PASSES_MAX {
             self.gather_evidence();
-            let turn = Turn::take(&self.world);
+            let mut turn = Turn::take(&self.world);
             self.turns += 1;
             self.violations.extend(check::decision(
                 &self.world,
@@ -69,6 +69,7 @@ impl Model<'_> {
             ));
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
+            turn.decision.effects.retain(|effect| !self.under_way(effect));
             if turn.decision.is_quiet() && !resolved {
                 self.tell_holds(&turn.decision.holds);
                 self.tell_deadlines(&turn);
