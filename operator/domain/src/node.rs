@@ -51,6 +51,8 @@ pub struct Node {
     pub jobs: BTreeMap<JobKey, Job>,
     /// How earlier changes ended here, by uid of the request (invariants 15, 32).
     pub ended: BTreeMap<Uid, Ended>,
+    /// What each request set out to do here: its transaction, by uid of the request. Kept with the task.
+    pub tried: BTreeMap<Uid, Digest>,
     /// Why a person has to look, if so (invariant 33).
     pub needs_attention: Option<String>,
 }

@@ -504,7 +504,7 @@ impl Plan {
     }
 
     /// Its classes of images.
-    pub fn image_classes(&self) -> impl Iterator<Item = &ImageClass> {
+    pub fn image_classes(&self) -> impl Iterator<Item = &ImageClass> + Clone {
         self.classes.iter().filter_map(|class| match class {
             Class::Image(class) => Some(class),
             Class::Nodes(_) => None,

@@ -47,6 +47,8 @@ pub struct Workload {
     pub task: Option<ImageTask>,
     /// How earlier changes ended here.
     pub ended: BTreeMap<Uid, Ended>,
+    /// Which image digest each request set out to replace here, by uid of the request. Kept with the task.
+    pub tried: BTreeMap<Uid, SmolStr>,
 }
 
 /// What a container runs.

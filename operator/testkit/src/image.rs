@@ -38,6 +38,7 @@ pub fn workload(key: &str) -> WorkloadBuilder {
             managed_by: None,
             task: None,
             ended: BTreeMap::new(),
+            tried: BTreeMap::new(),
         },
     }
 }

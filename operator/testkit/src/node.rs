@@ -33,6 +33,7 @@ pub fn node(name: &str) -> NodeBuilder {
             task: None,
             jobs: BTreeMap::new(),
             ended: BTreeMap::new(),
+            tried: BTreeMap::new(),
             needs_attention: None,
         },
         inventory: Some(Inventory {

@@ -80,7 +80,11 @@ impl Model<'_> {
     pub(super) fn under_way(&self, effect: &Effect) -> bool {
         match effect {
             Effect::Evict { node, force } => {
-                let blocked = self.world.nodes.get(&node.0).is_none_or(|n| n.pods.blocked_by.is_some());
+                let blocked = self
+                    .world
+                    .nodes
+                    .get(&node.0)
+                    .is_none_or(|n| n.pods.blocked_by.is_some());
                 (blocked && !force) || self.queue.holds(&Due::Drained { node: node.clone() })
             }
             Effect::Taint { node, set } => self.tainted.contains(&node.0) == *set,

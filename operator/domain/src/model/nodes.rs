@@ -64,6 +64,7 @@ impl Model<'_> {
             node.task = None;
             node.jobs.clear();
             node.ended.clear();
+            node.tried.clear();
             node.needs_attention = None;
             node.report = Report::Missing("rebuilt, not scanned yet".into());
             self.ask_scan(name);

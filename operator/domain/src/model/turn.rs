@@ -69,7 +69,9 @@ impl Model<'_> {
             ));
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
-            turn.decision.effects.retain(|effect| !self.under_way(effect));
+            turn.decision
+                .effects
+                .retain(|effect| !self.under_way(effect));
             if turn.decision.is_quiet() && !resolved {
                 self.tell_holds(&turn.decision.holds);
                 self.tell_deadlines(&turn);
@@ -106,6 +108,9 @@ impl Model<'_> {
                     .get_mut(&workload.0)
                     .filter(|w| w.uid == workload.1)
                 {
+                    if let Some(task) = &task {
+                        found.tried.insert(task.request.clone(), task.from.clone());
+                    }
                     found.task = task;
                 }
             }
@@ -179,6 +184,11 @@ impl Model<'_> {
         else {
             return;
         };
+        if let Some(task) = task {
+            found
+                .tried
+                .insert(task.request.clone(), task.transaction.clone());
+        }
         let before = std::mem::replace(&mut found.task, task.cloned());
         let Some(there) = self.hosts.get_mut(&node.0) else {
             return;

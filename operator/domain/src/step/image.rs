@@ -84,7 +84,11 @@ fn member<'w>(view: &View<'w>, workload: &'w Workload) -> Option<Moving<'w>> {
         })
     };
     if workload.ended.contains_key(&view.request.uid) {
-        return moving(plan.image_classes().next()?, Standing::Ended);
+        let tried = workload.tried.get(&view.request.uid)?;
+        return moving(
+            plan.image_classes().find(|c| c.from == *tried)?,
+            Standing::Ended,
+        );
     }
     if let Some(task) = workload
         .task

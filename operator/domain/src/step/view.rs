@@ -175,11 +175,13 @@ fn members<'w>(
 fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Option<Member<'w>> {
     let classes = || request.plan.node_classes();
     if node.ended.contains_key(&request.uid) {
-        // Which transaction it was no longer matters; the first stands for it.
-        let transaction = &classes().next()?.transaction;
+        let tried = node.tried.get(&request.uid);
+        let class = classes()
+            .find(|class| Some(&class.transaction) == tried)
+            .or_else(|| classes().next())?;
         return Some(Member {
             node,
-            transaction,
+            transaction: &class.transaction,
             standing: Standing::Ended,
         });
     }
