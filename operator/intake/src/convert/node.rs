@@ -93,6 +93,7 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
         ended: record
             .map(|record| ended(&record.ended))
             .unwrap_or_default(),
+        tried: BTreeMap::new(),
         needs_attention: record.and_then(|record| {
             let condition = record
                 .conditions

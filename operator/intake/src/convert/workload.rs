@@ -156,6 +156,7 @@ fn workload(common: &Common<'_>, pods: &[&Pod]) -> Workload {
         managed_by: managed_by(common.metadata),
         task: None,
         ended: BTreeMap::new(),
+        tried: BTreeMap::new(),
     }
 }
 
