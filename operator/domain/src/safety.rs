@@ -176,7 +176,7 @@ fn unavailable_because(world: &World, node: &Node) -> Option<String> {
     if let Ready::No(since) = node.ready {
         return Some(format!(
             "NotReady since {}",
-            since.strftime("%d %b %H:%M UTC")
+            since
         ));
     }
     match &node.cordon {

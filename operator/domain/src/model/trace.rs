@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use crate::{
     assess::Counts,
+    forecast::Forecast,
     hold::Hold,
     node::{Ended, Step},
     plan::RoleCount,
@@ -54,6 +55,8 @@ pub enum What {
         due: Option<Timestamp>,
         /// Who must agree.
         needs: Vec<RoleCount>,
+        /// When it would be done if people agreed at once.
+        forecast: Box<Forecast>,
     },
     /// A request came to another phase.
     Phase {

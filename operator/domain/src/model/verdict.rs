@@ -8,6 +8,7 @@ use super::{Outcome, What};
 use crate::{
     assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView},
     effect::Held,
+    forecast::{Assume, Forecast, forecast},
     node::{Ended, Node, Ready},
     units::Name,
     workload::Workload,
@@ -21,14 +22,16 @@ const LISTED_MAX: usize = 3;
 pub struct Verdict {
     /// Baselines that missed a deadline.
     pub late: BTreeSet<Name>,
+    /// Open requests that would miss their deadline even if everything from here on went well, with the forecast.
+    pub behind: Vec<(Name, Forecast)>,
     /// What nobody but a person can set going again.
     pub stuck: Vec<Held>,
 }
 
 impl Verdict {
-    /// Nothing was late, and nothing is stuck.
+    /// Nothing was late or will be, and nothing is stuck.
     pub fn in_time(&self) -> bool {
-        self.late.is_empty() && self.stuck.is_empty()
+        self.late.is_empty() && self.behind.is_empty() && self.stuck.is_empty()
     }
 }
 
@@ -72,8 +75,22 @@ impl Outcome {
         }
         Verdict {
             late: late.collect(),
+            behind: self.behind(),
             stuck,
         }
+    }
+
+    fn behind(&self) -> Vec<(Name, Forecast)> {
+        let open = self.world.requests.values().filter(|request| {
+            let ahead = request.due.is_some_and(|due| due > self.world.now);
+            ahead && !request.phase.ended() && !request.plan.stages.is_empty()
+        });
+        open.filter_map(|request| {
+            let assessment = &self.after.assessment;
+            let forecast = forecast(&self.world, assessment, request, &Assume::default());
+            (!forecast.meets_due).then(|| (request.name.clone(), forecast))
+        })
+        .collect()
     }
 
     /// Every system that is not as it must be at the end, those of which the same is to be said together.

@@ -88,5 +88,5 @@ fn days(span: Span) -> SmolStr {
 }
 
 fn minute(at: Timestamp) -> SmolStr {
-    format_smolstr!("{}", at.strftime("%Y-%m-%dT%H:%MZ"))
+    format_smolstr!("{}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
 }

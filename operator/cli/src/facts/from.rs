@@ -1,0 +1,149 @@
+//! The domain's values in the shape of the facts.
+
+use hozen_domain::{Hold, assess, forecast, model, plan::RoleCount, rank};
+
+use super::{
+    Counts, Forecast, Held, Missing, Reason, Role, StageForecast, Standing, gather::names,
+};
+
+impl From<assess::Counts> for Counts {
+    fn from(counts: assess::Counts) -> Self {
+        let assess::Counts {
+            total,
+            compliant,
+            below,
+            above,
+            exempt,
+            frozen,
+            unknown,
+        } = counts;
+        Self {
+            total,
+            compliant,
+            below,
+            above,
+            exempt,
+            frozen,
+            unknown,
+        }
+    }
+}
+
+impl From<rank::ByPriority> for Missing {
+    fn from(counts: rank::ByPriority) -> Self {
+        let rank::ByPriority {
+            emergency,
+            high,
+            medium,
+            low,
+        } = counts;
+        Self {
+            emergency,
+            high,
+            medium,
+            low,
+        }
+    }
+}
+
+impl From<model::Standing> for Standing {
+    fn from(standing: model::Standing) -> Self {
+        let model::Standing {
+            counts,
+            missing,
+            services,
+        } = standing;
+        Self {
+            counts: counts.into(),
+            missing: missing.into(),
+            services,
+        }
+    }
+}
+
+impl From<&RoleCount> for Role {
+    fn from(role: &RoleCount) -> Self {
+        Self {
+            role: role.name.to_string(),
+            count: role.count,
+        }
+    }
+}
+
+impl From<&rank::Reason> for Reason {
+    fn from(reason: &rank::Reason) -> Self {
+        Self {
+            text: reason.text.clone(),
+            source: reason.source.to_string(),
+        }
+    }
+}
+
+impl From<&Hold> for Held {
+    fn from(hold: &Hold) -> Self {
+        Self {
+            reason: hold.reason().to_owned(),
+            message: hold.to_string(),
+            until: hold.until(),
+            ended_by: hold.ended_by(),
+            needs_somebody: hold.needs_somebody(),
+        }
+    }
+}
+
+impl From<&forecast::Forecast> for Forecast {
+    fn from(forecast: &forecast::Forecast) -> Self {
+        let forecast::Forecast {
+            start,
+            finish,
+            never,
+            due: _,
+            meets_due,
+            margin,
+            limited_by,
+            stages,
+            nodes,
+            workloads,
+            pods_moved,
+            reboots,
+            download_bytes,
+            away,
+        } = forecast;
+        Self {
+            start: *start,
+            finish: *finish,
+            never: never.clone(),
+            meets_due: *meets_due,
+            margin_seconds: margin.map(|margin| margin.as_secs()),
+            limited_by: limited_by.clone(),
+            nodes: *nodes,
+            workloads: *workloads,
+            pods_moved: *pods_moved,
+            reboots: *reboots,
+            download_bytes: *download_bytes,
+            away: names(away),
+            stages: stages.iter().map(StageForecast::from).collect(),
+        }
+    }
+}
+
+impl From<&forecast::StageForecast> for StageForecast {
+    fn from(stage: &forecast::StageForecast) -> Self {
+        let forecast::StageForecast {
+            name,
+            systems,
+            slots,
+            start,
+            done,
+            through,
+        } = stage;
+        Self {
+            stage: name.to_string(),
+            systems: *systems,
+            slots: *slots,
+            start: *start,
+            done: *done,
+            through: *through,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! How it stands at the end, and what is to be made of it.
+
+use hozen_domain::{
+    baseline,
+    model::{self, Outcome, Undone, What},
+    node::Ended,
+    request::{ChangeRequest, Phase},
+    units::Uid,
+};
+use jiff::Timestamp;
+
+use super::{
+    BaselineResult, Behind, Forecast, Held, NotDone, RequestResult, Sample, Standing, Stuck,
+    Target, Verdict, gather::names, stock::systems,
+};
+
+pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
+    let standing = |sample: Option<&model::Sample>, name: &str| {
+        sample
+            .and_then(|sample| sample.baselines.get(name))
+            .map_or_else(Standing::default, |standing| Standing::from(*standing))
+    };
+    outcome
+        .after
+        .assessment
+        .baselines
+        .iter()
+        .map(|(name, view)| {
+            let target = outcome
+                .world
+                .baselines
+                .get(name)
+                .and_then(|baseline| baseline.target);
+            BaselineResult {
+                baseline: name.to_string(),
+                of: systems(outcome, name),
+                before: standing(outcome.curve.first(), name),
+                after: standing(outcome.curve.last(), name),
+                target: target.map(|target| {
+                    let baseline::Target { compliant, within } = target;
+                    let reached = view.counts.compliance();
+                    Target {
+                        compliant: compliant.to_string(),
+                        within_seconds: within.duration().as_secs(),
+                        reached: reached.to_string(),
+                        met: reached >= compliant,
+                    }
+                }),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn requests(outcome: &Outcome) -> Vec<RequestResult> {
+    let mut requests: Vec<&ChangeRequest> = outcome.world.requests.values().collect();
+    requests.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    requests
+        .into_iter()
+        .map(|request| self::request(outcome, request))
+        .collect()
+}
+
+fn request(outcome: &Outcome, request: &ChangeRequest) -> RequestResult {
+    let proven = proven(outcome, &request.uid);
+    let nodes = request.plan.node_classes().map(|class| class.nodes_max);
+    let workloads = request
+        .plan
+        .image_classes()
+        .map(|class| class.workloads_max);
+    let finished = outcome
+        .world
+        .rollouts
+        .get(&request.name)
+        .filter(|rollout| rollout.request.1 == request.uid)
+        .and_then(|rollout| rollout.cursor.finished)
+        .filter(|_| matches!(request.phase, Phase::Done | Phase::Watching));
+    RequestResult {
+        name: request.name.to_string(),
+        baseline: request.plan.baseline.name.to_string(),
+        digest: request.digest.to_string(),
+        emergency: request.plan.emergency,
+        phase: format!("{:?}", request.phase),
+        first_seen: request.first_seen,
+        created: request.created,
+        approved: approved(outcome, request),
+        finished,
+        due: request.due,
+        proven: super::gather::count(proven.len()),
+        of: nodes.chain(workloads).fold(0, u32::saturating_add),
+        last_proven: proven.into_iter().max(),
+    }
+}
+
+/// When each system was proven under a request.
+fn proven(outcome: &Outcome, request: &Uid) -> Vec<Timestamp> {
+    let nodes = outcome.world.nodes.values().map(|node| &node.ended);
+    let workloads = outcome
+        .world
+        .workloads
+        .values()
+        .map(|workload| &workload.ended);
+    nodes
+        .chain(workloads)
+        .filter_map(|ended| match ended.get(request)? {
+            Ended::Proven(at) => Some(*at),
+            Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..) => None,
+        })
+        .collect()
+}
+
+fn approved(outcome: &Outcome, request: &ChangeRequest) -> Option<Timestamp> {
+    let approved = outcome.trace.iter().find(|entry| {
+        let ours = entry.about.as_ref() == Some(&request.name) && entry.at >= request.created;
+        let to = matches!(
+            entry.what,
+            What::Phase {
+                phase: Phase::Approved,
+                ..
+            }
+        );
+        ours && to
+    });
+    approved.map(|entry| entry.at)
+}
+
+pub(super) fn not_done(outcome: &Outcome) -> Vec<NotDone> {
+    outcome
+        .undone()
+        .into_iter()
+        .map(|undone| {
+            let Undone {
+                systems,
+                baseline,
+                state,
+                since,
+                why,
+                next,
+            } = undone;
+            NotDone {
+                systems: names(&systems),
+                baseline: baseline.map(|name| name.to_string()),
+                state: format!("{state:?}"),
+                since,
+                why,
+                next,
+            }
+        })
+        .collect()
+}
+
+pub(super) fn curve(outcome: &Outcome) -> Vec<Sample> {
+    outcome
+        .curve
+        .iter()
+        .map(|sample| Sample {
+            at: sample.at,
+            baselines: sample
+                .baselines
+                .iter()
+                .map(|(name, standing)| (name.to_string(), Standing::from(*standing)))
+                .collect(),
+        })
+        .collect()
+}
+
+pub(super) fn verdict(outcome: &Outcome) -> Verdict {
+    let verdict = outcome.verdict();
+    let stuck = verdict.stuck.iter().map(|held| Stuck {
+        about: held.about.to_string(),
+        held: Held::from(&held.hold),
+    });
+    Verdict {
+        exit_code: u8::from(!verdict.in_time() || !outcome.violations.is_empty()),
+        late: names(&verdict.late),
+        behind: verdict
+            .behind
+            .iter()
+            .map(|(request, forecast)| Behind {
+                request: request.to_string(),
+                forecast: Forecast::from(forecast),
+            })
+            .collect(),
+        stuck: stuck.collect(),
+        violations: outcome.violations.clone(),
+    }
+}

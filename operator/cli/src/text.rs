@@ -1,0 +1,90 @@
+//! Facts as a page of text.
+
+mod harmless;
+mod head;
+pub mod page;
+mod result;
+mod time_line;
+mod work;
+
+pub use harmless::harmless;
+
+use jiff::Timestamp;
+
+use crate::{facts::Simulation, when::Local};
+use page::Page;
+
+/// How much of a simulation is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// Every node has its own line, however many there are and however alike they went.
+    pub every_system: bool,
+}
+
+/// A simulation as text, with colour.
+pub fn simulation(facts: &Simulation, detail: Detail) -> String {
+    let facts = &harmless(facts);
+    let reader = Reader {
+        local: Local::named(&facts.time_zone),
+        from: facts.from,
+    };
+    let mut page = Page::default();
+    head::title(&mut page, facts, &reader);
+    head::stock(&mut page, facts, &reader);
+    head::notices(&mut page, facts, &reader);
+    time_line::time_line(&mut page, facts, detail, &reader);
+    result::result(&mut page, facts, &reader);
+    result::not_done(&mut page, facts, &reader);
+    result::closing(&mut page, facts, &reader);
+    page.finish()
+}
+
+/// Who reads: in which zone, and from which day on.
+pub struct Reader {
+    /// Their zone.
+    pub local: Local,
+    /// When the simulation begins.
+    pub from: Timestamp,
+}
+
+impl Reader {
+    /// An instant as told at the beginning of the story.
+    pub fn at(&self, at: Timestamp) -> String {
+        self.local.full(at, self.from)
+    }
+
+    /// A sentence of the domain, its instants local.
+    pub fn sentence(&self, text: &str) -> String {
+        self.local.sentence(text, self.from)
+    }
+}
+
+/// "one, two and three".
+pub fn listed<S: AsRef<str>>(items: &[S]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [rest @ .., last] => {
+            let rest: Vec<&str> = rest.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", rest.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// The first so many names, and how many more there are.
+pub fn some_of<S: AsRef<str>>(items: &[S], most: usize) -> String {
+    let first: Vec<&str> = items.iter().take(most).map(AsRef::as_ref).collect();
+    match items.len().saturating_sub(most) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// `1 node`, `2 nodes`.
+pub fn counted(count: u32, one: &str) -> String {
+    if count == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{count} {one}s")
+    }
+}

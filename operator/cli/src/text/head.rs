@@ -1,0 +1,331 @@
+//! What there was, and what came in.
+
+use super::{
+    Reader, counted,
+    page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint},
+    some_of,
+};
+use crate::facts::{BaselineStock, Concern, Counts, Gap, Notice, Simulation, Systems};
+
+/// Gaps told for each baseline.
+const GAPS_SHOWN: usize = 3;
+/// Notices told that concern nobody.
+const IDLE_SHOWN: usize = 6;
+
+/// What is played, over which time.
+pub(super) fn title(page: &mut Page, facts: &Simulation, reader: &Reader) {
+    let size = &facts.size;
+    let mut parts = vec![counted(size.nodes, "node")];
+    if size.workloads > 0 {
+        parts.push(counted(size.workloads, "workload"));
+    }
+    parts.push(counted(size.baselines, "baseline"));
+    parts.push(format!(
+        "{} {}",
+        size.advisories,
+        if size.advisories == 1 {
+            "advisory"
+        } else {
+            "advisories"
+        }
+    ));
+    let head = format!(
+        "{}   ·   {}",
+        paint(STRONG, format!("hozen simulate {}", facts.folder)),
+        parts.join(", ")
+    );
+    page.hang("", &head, 2);
+    let span = format!(
+        "{} to {}, {}   ·   seed {}",
+        reader.at(facts.from),
+        reader.at(facts.until),
+        facts.time_zone,
+        facts.seed
+    );
+    page.hang("  ", &paint(FAINT, span), 2);
+}
+
+/// What there was at the beginning.
+pub(super) fn stock(page: &mut Page, facts: &Simulation, reader: &Reader) {
+    page.gap();
+    let stock = &facts.stock;
+    let mut told = vec![format!(
+        "{} of {} report, {}",
+        stock.reporting,
+        counted(stock.nodes, "node"),
+        counted(stock.package_sets, "package set")
+    )];
+    for silent in stock.silent.iter().take(GAPS_SHOWN) {
+        let since = silent.last_report.or(silent.not_ready_since);
+        let node = paint(WAIT, &silent.node);
+        told.push(since.map_or_else(
+            || format!("{node} is silent: {}", reader.sentence(&silent.why)),
+            |since| format!("{node} is silent since {}", reader.local.day(since)),
+        ));
+    }
+    let more = stock.silent.len().saturating_sub(GAPS_SHOWN);
+    if more > 0 {
+        told.push(format!("{more} more are silent"));
+    }
+    page.line(&lead("STOCK"), &told.join("; "));
+    for text in warnings(facts, reader) {
+        page.line(&" ".repeat(11), &text);
+    }
+    let name = column(stock.baselines.iter().map(|b| b.baseline.as_str()), 12);
+    for baseline in &stock.baselines {
+        baseline_line(page, baseline, name);
+    }
+}
+
+fn warnings(facts: &Simulation, reader: &Reader) -> Vec<String> {
+    let stock = &facts.stock;
+    let mut told = Vec::new();
+    if let Some(change) = &stock.count_changed {
+        told.push(paint(WAIT, format!("the count changed: {change}")));
+    }
+    if !stock.strays.is_empty() {
+        let strays = some_of(&stock.strays, 5);
+        told.push(paint(
+            WAIT,
+            format!("reports of nodes that do not exist: {strays}"),
+        ));
+    }
+    if !stock.unselected.is_empty() {
+        let nodes = some_of(&stock.unselected, 5);
+        told.push(paint(WAIT, format!("no baseline selects {nodes}")));
+    }
+    if !stock.images_unknown.is_empty() {
+        let images: Vec<String> = stock
+            .images_unknown
+            .iter()
+            .map(|image| format!("{} ({})", short_digest(&image.name), image.why))
+            .collect();
+        let text = format!(
+            "of these images it is not known what is in them: {}",
+            some_of(&images, 3)
+        );
+        told.push(paint(WAIT, text));
+    }
+    if !facts.left_out.is_empty() {
+        let text = format!(
+            "{} left out: {}",
+            counted(
+                u32::try_from(facts.left_out.len()).unwrap_or(u32::MAX),
+                "document"
+            ),
+            some_of(&facts.left_out, 3)
+        );
+        told.push(paint(WAIT, reader.sentence(&text)));
+    }
+    told
+}
+
+/// `sha256:ab12cd34ef56…`: enough to tell digests apart.
+pub fn short_digest(digest: &str) -> String {
+    let short: String = digest.chars().take(19).collect();
+    if short.len() < digest.len() {
+        format!("{short}…")
+    } else {
+        short
+    }
+}
+
+fn baseline_line(page: &mut Page, baseline: &BaselineStock, name: usize) {
+    let systems = systems(baseline.of, baseline.counts.total);
+    let lead = format!(
+        "  {}{}",
+        pad(&paint(STRONG, &baseline.baseline), name),
+        pad(&systems, 11)
+    );
+    let text = format!("{}{}", pad(&states(baseline.counts), 25), gaps(baseline));
+    page.hang(&lead, &text, 2 + name + 11 + 25);
+    for tie in &baseline.ties {
+        page.line(&" ".repeat(2 + name), &paint(BAD, tie));
+    }
+}
+
+/// `5 nodes`.
+pub(super) fn systems(of: Systems, count: u32) -> String {
+    counted(
+        count,
+        match of {
+            Systems::Nodes => "node",
+            Systems::Workloads => "workload",
+        },
+    )
+}
+
+/// `4 below, 1 unknown`.
+fn states(counts: Counts) -> String {
+    let Counts {
+        total,
+        compliant,
+        below,
+        above,
+        exempt,
+        frozen,
+        unknown,
+    } = counts;
+    if total > 0 && compliant == total {
+        return paint(GOOD, "all compliant");
+    }
+    let parts: Vec<String> = [
+        (below, "below", BAD),
+        (above, "above", WAIT),
+        (unknown, "unknown", WAIT),
+        (exempt, "exempt", FAINT),
+        (frozen, "frozen", FAINT),
+        (compliant, "compliant", GOOD),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, state, style)| paint(style, format!("{count} {state}")))
+    .collect();
+    parts.join(", ")
+}
+
+/// The most frequent gaps; packages of one version on equally many systems together.
+fn gaps(baseline: &BaselineStock) -> String {
+    let side = if baseline.counts.below > 0 {
+        "Below"
+    } else {
+        "Above"
+    };
+    let shown: Vec<&Gap> = baseline
+        .gaps
+        .iter()
+        .filter(|gap| gap.side == side)
+        .collect();
+    let mut together: Vec<(Vec<&str>, &str, &Gap)> = Vec::new();
+    for gap in shown {
+        let (name, version) = gap.found.split_once(' ').unwrap_or((&gap.found, ""));
+        let alike = |(_, other, first): &&mut (Vec<&str>, &str, &Gap)| {
+            *other == version && first.source == gap.source && first.systems == gap.systems
+        };
+        match together.iter_mut().find(alike) {
+            Some((names, ..)) if !version.contains(' ') => names.push(name),
+            Some(_) | None => together.push((vec![name], version, gap)),
+        }
+    }
+    let mut told: Vec<String> = together
+        .iter()
+        .take(GAPS_SHOWN)
+        .map(|(names, version, gap)| {
+            let found = format!("{} {version}", names.join(", "));
+            if side == "Above" {
+                format!("{}; wanted: {}", found.trim_end(), gap.wanted)
+            } else {
+                format!("{} ({})", found.trim_end(), gap.systems)
+            }
+        })
+        .collect();
+    let more = together.len().saturating_sub(GAPS_SHOWN) + baseline.more_gaps as usize;
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told.join("; ")
+}
+
+/// What came in: to whom it matters, how much, until when, why.
+pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
+    if facts.notices.is_empty() && facts.notices_not_installed == 0 {
+        return;
+    }
+    page.gap();
+    let id = column(facts.notices.iter().map(|n| n.id.as_str()), 13);
+    let package = column(facts.notices.iter().map(|n| package(n)), 13).min(28);
+    let priority = 2 + id + package + 11;
+    let heading = format!(
+        "{}{}{}why",
+        pad(&lead("NOTICES"), priority),
+        pad("priority", 13),
+        pad("due", 17)
+    );
+    page.line("", &paint(STRONG, heading.trim_end()));
+    let mut idle = 0;
+    for notice in &facts.notices {
+        let lead = format!(
+            "  {}{}",
+            pad(&notice.id, id),
+            pad(package_cell(notice, package), package)
+        );
+        for concern in &notice.baselines {
+            let text = concern_cells(concern, facts.stock.baselines.len(), reader);
+            page.hang(&lead, &text, priority + 30);
+        }
+        if notice.baselines.is_empty() {
+            idle += 1;
+            if idle <= IDLE_SHOWN {
+                let why = paint(FAINT, reader.sentence(&notice.why));
+                let text = format!("{}{}{}{why}", pad("none", 11), pad("-", 13), pad("-", 17));
+                page.hang(&lead, &text, priority + 30);
+            }
+        }
+    }
+    let more = u32::try_from(idle.saturating_sub(IDLE_SHOWN)).unwrap_or(u32::MAX)
+        + facts.notices_not_installed;
+    if more > 0 {
+        let text = format!("and {more} more that concern nothing that is installed here");
+        page.line("  ", &paint(FAINT, text));
+    }
+}
+
+fn package(notice: &Notice) -> &str {
+    notice.packages.first().map_or("", String::as_str)
+}
+
+fn package_cell(notice: &Notice, column: usize) -> &str {
+    let package = package(notice);
+    package
+        .char_indices()
+        .nth(column.saturating_sub(2))
+        .map_or(package, |(end, _)| &package[..end])
+}
+
+fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String {
+    let systems = if baselines > 1 {
+        format!("{} ×{}", concern.baseline, concern.systems)
+    } else {
+        counted(concern.systems, "node")
+    };
+    let emergency = concern.priority == "Emergency";
+    let priority = if emergency {
+        paint(BAD, "EMERGENCY")
+    } else {
+        concern.priority.clone()
+    };
+    let due = concern
+        .due
+        .map_or_else(|| "-".to_owned(), |due| reader.at(due));
+    // Rules that changed nothing, and the deadline that stands beside it, are left to `hozen explain`.
+    let deadline = format!("{}: ", concern.priority);
+    let telling = |text: &&str| !text.contains(": stays ") && !text.starts_with(&deadline);
+    let why: Vec<String> = concern
+        .reasons
+        .iter()
+        .map(|reason| reason.text.as_str())
+        .filter(telling)
+        .map(|text| reader.sentence(text))
+        .collect();
+    format!(
+        "{}{}{}{}",
+        pad(&systems, 11),
+        pad(&priority, 13),
+        pad(&due, 17),
+        why.join(" · ")
+    )
+}
+
+/// The width of a column that holds these.
+fn column<'a>(cells: impl Iterator<Item = &'a str>, least: usize) -> usize {
+    cells
+        .map(|cell| super::page::width(cell) + 2)
+        .max()
+        .unwrap_or(0)
+        .max(least)
+}
+
+/// The heading of a section, eleven columns wide.
+fn lead(heading: &str) -> String {
+    pad(&paint(STRONG, heading), 11)
+}

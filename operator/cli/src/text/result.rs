@@ -1,0 +1,282 @@
+//! How it stands at the end: what was reached, what was not and why, what to do next.
+
+use jiff::SignedDuration;
+
+use super::{
+    Reader, listed,
+    page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint, width},
+    some_of,
+};
+use crate::{
+    facts::{BaselineResult, NotDone, RequestResult, Simulation, Standing, Target},
+    when::words,
+};
+
+/// Systems named in a list.
+const NAMES_MAX: usize = 6;
+
+/// Baselines before and after, and how long it took.
+pub(super) fn result(page: &mut Page, facts: &Simulation, reader: &Reader) {
+    page.gap();
+    let label = facts
+        .result
+        .iter()
+        .map(|result| width(&result.baseline) + 12)
+        .max()
+        .unwrap_or(0)
+        .max(24);
+    let heading = format!("{}{}{}", pad("RESULT", label), pad("before", 14), "after");
+    page.line("", &paint(STRONG, heading));
+    for result in &facts.result {
+        baseline(page, result, label);
+    }
+    for request in &facts.requests {
+        page.line("  ", &response(request, reader));
+    }
+}
+
+fn baseline(page: &mut Page, result: &BaselineResult, label: usize) {
+    let (before, after) = (&result.before, &result.after);
+    let share = |standing: &Standing| {
+        let counts = standing.counts;
+        let text = format!("{} of {}", counts.compliant, counts.total);
+        if counts.compliant == counts.total {
+            paint(GOOD, text)
+        } else {
+            text
+        }
+    };
+    let target = result.target.as_ref().map_or_else(String::new, target);
+    row(
+        page,
+        label,
+        &paint(STRONG, format!("{} compliant", result.baseline)),
+        &share(before),
+        &share(after),
+        &target,
+    );
+    let priorities = [
+        (
+            "emergency",
+            before.missing.emergency,
+            after.missing.emergency,
+        ),
+        ("high", before.missing.high, after.missing.high),
+        ("medium", before.missing.medium, after.missing.medium),
+        ("low", before.missing.low, after.missing.low),
+    ];
+    for (name, was, is) in priorities {
+        if was + is > 0 {
+            row(
+                page,
+                label,
+                &format!("  {name}, missing"),
+                &was.to_string(),
+                &left(is),
+                "",
+            );
+        }
+    }
+    for (name, was, is) in [
+        ("above", before.counts.above, after.counts.above),
+        ("unknown", before.counts.unknown, after.counts.unknown),
+        ("exempt", before.counts.exempt, after.counts.exempt),
+    ] {
+        if was + is > 0 {
+            row(
+                page,
+                label,
+                &format!("  {name}"),
+                &was.to_string(),
+                &is.to_string(),
+                "",
+            );
+        }
+    }
+    if before.services + after.services > 0 {
+        row(
+            page,
+            label,
+            "  listening services",
+            &before.services.to_string(),
+            &after.services.to_string(),
+            "",
+        );
+    }
+}
+
+fn left(count: u32) -> String {
+    if count == 0 {
+        paint(GOOD, count)
+    } else {
+        paint(BAD, count)
+    }
+}
+
+fn target(target: &Target) -> String {
+    let within = words(SignedDuration::from_secs(target.within_seconds));
+    let promise = format!("target {} within {within}", target.compliant);
+    if target.met {
+        format!("{promise}: {}", paint(GOOD, "met"))
+    } else {
+        format!(
+            "{promise}: {}",
+            paint(WAIT, format!("at {}", target.reached))
+        )
+    }
+}
+
+fn row(page: &mut Page, label: usize, name: &str, before: &str, after: &str, note: &str) {
+    let text = format!(
+        "{}{}{}{note}",
+        pad(name, label - 2),
+        pad(before, 14),
+        pad(after, 14)
+    );
+    page.hang("  ", text.trim_end(), label + 28);
+}
+
+/// How long it took from knowing to approving to proof (PROCESS 5.2).
+fn response(request: &RequestResult, reader: &Reader) -> String {
+    let between = |from: jiff::Timestamp, to: jiff::Timestamp| words(to.duration_since(from));
+    let name = paint(STRONG, &request.name);
+    let Some(approved) = request.approved else {
+        let phase = match request.phase.as_str() {
+            "AwaitingApproval" => "not approved yet".to_owned(),
+            "AwaitingTest" => "not tested yet".to_owned(),
+            phase => phase.to_lowercase(),
+        };
+        return format!(
+            "{name}   known since {}: {}",
+            reader.at(request.first_seen),
+            paint(WAIT, phase)
+        );
+    };
+    let known = between(request.first_seen, approved);
+    let everywhere = match (request.finished, request.last_proven) {
+        (Some(finished), _) => paint(GOOD, between(approved, finished)),
+        (None, Some(last)) => format!(
+            "{} ({} of {} in {})",
+            paint(WAIT, "not yet"),
+            request.proven,
+            request.of,
+            between(approved, last)
+        ),
+        (None, None) => format!("{} (0 of {})", paint(WAIT, "not yet"), request.of),
+    };
+    format!("{name}   known → approved {known}   ·   approved → proven everywhere {everywhere}")
+}
+
+/// What is left, why, and what has to happen.
+pub(super) fn not_done(page: &mut Page, facts: &Simulation, reader: &Reader) {
+    if facts.not_done.is_empty() {
+        return;
+    }
+    page.gap();
+    page.line("", &paint(STRONG, "NOT DONE, AND WHY"));
+    let name = |undone: &NotDone| some_of(&undone.systems, NAMES_MAX);
+    let column = facts
+        .not_done
+        .iter()
+        .map(|undone| width(&name(undone)) + 3)
+        .filter(|width| *width <= 24)
+        .max()
+        .unwrap_or(11)
+        .max(11);
+    for undone in &facts.not_done {
+        let lead = format!("  {}", pad(&paint(STRONG, name(undone)), column));
+        page.hang(&lead, &why(undone, reader), 2 + column);
+    }
+}
+
+fn why(undone: &NotDone, reader: &Reader) -> String {
+    let since = undone
+        .since
+        .map_or_else(String::new, |since| format!("{} ", reader.at(since)));
+    let state = if undone.why.is_empty() || undone.state != "Below" {
+        format!("{}: ", undone.state.to_lowercase())
+    } else {
+        String::new()
+    };
+    let why: Vec<String> = undone.why.iter().map(|why| reader.sentence(why)).collect();
+    let next = undone.next.as_ref().map_or_else(String::new, |next| {
+        format!(
+            ". {}",
+            paint(FAINT, format!("Next: {}", reader.sentence(next)))
+        )
+    });
+    format!("{state}{since}{}{next}", why.join("; "))
+}
+
+/// What is to be made of it, and what to type next.
+pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
+    page.gap();
+    let verdict = &facts.verdict;
+    for violation in &verdict.violations {
+        page.line(
+            "",
+            &paint(
+                BAD,
+                format!("BROKEN INVARIANT, a bug of Hozen: {violation}"),
+            ),
+        );
+    }
+    for stuck in &verdict.stuck {
+        let text = format!(
+            "{} is {}: {}",
+            stuck.about,
+            paint(BAD, "stuck"),
+            reader.sentence(&stuck.held.message)
+        );
+        page.hang("", &text, 2);
+    }
+    for behind in &verdict.behind {
+        let done = behind.forecast.finish.map_or_else(
+            || reader.sentence(behind.forecast.never.as_deref().unwrap_or("never done")),
+            |finish| format!("done by {} at the earliest", reader.at(finish)),
+        );
+        page.hang(
+            "",
+            &format!("{} {}: {done}", behind.request, paint(BAD, "will be late")),
+            2,
+        );
+    }
+    let text = match verdict.late.as_slice() {
+        [] if verdict.exit_code == 0 => paint(GOOD, "All in time."),
+        [] => String::new(),
+        [one] => format!("{}: {one}.", paint(BAD, "1 baseline is late")),
+        late => format!(
+            "{}: {}.",
+            paint(BAD, format!("{} baselines are late", late.len())),
+            listed(late)
+        ),
+    };
+    let text = format!(
+        "{text} Exit code {}.   Next: {}",
+        verdict.exit_code,
+        next(facts).join("   ·   ")
+    );
+    page.hang("", text.trim_start(), 2);
+}
+
+/// Commands that tell more.
+fn next(facts: &Simulation) -> Vec<String> {
+    let folder = &facts.folder;
+    let mut next = Vec::new();
+    if let Some(system) = facts
+        .not_done
+        .iter()
+        .find_map(|undone| undone.systems.first())
+    {
+        let kind = if system.contains('/') {
+            "workload"
+        } else {
+            "node"
+        };
+        next.push(format!("hozen explain {folder} {kind}/{system}"));
+    } else if let Some(request) = facts.requests.first() {
+        next.push(format!("hozen explain {folder} chg/{}", request.name));
+    }
+    next.push(format!("edit {folder}/scenario.yaml and run again"));
+    next
+}

@@ -1,0 +1,385 @@
+//! What happened, one line each, in order of time.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Detail, Reader,
+    page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint, width},
+    some_of, work,
+};
+use crate::{
+    facts::{Because, Event, Forecast, Happened, Held, Simulation, Work},
+    when::words,
+};
+
+/// Column at which a line begins: after day and time.
+const BODY: usize = 14;
+/// Columns of a line before its "until".
+const LEFT: usize = 59;
+/// Uneventful systems of one stage in a row that are told one by one; more are told together.
+const ALIKE_MAX: usize = 4;
+/// Names in a list.
+const NAMES_MAX: usize = 8;
+
+/// What happened.
+pub(super) fn time_line(page: &mut Page, facts: &Simulation, detail: Detail, reader: &Reader) {
+    page.gap();
+    page.line("", &paint(STRONG, "TIME LINE"));
+    let mut teller = Teller {
+        page,
+        reader,
+        several: facts.requests.len() > 1,
+        replaced: facts.time_line.iter().filter_map(replaces).collect(),
+        said: None,
+        subject: None,
+    };
+    let mut left = facts.time_line.as_slice();
+    while let [event, rest @ ..] = left {
+        let alike = run_of_alike(left);
+        if alike.len() > ALIKE_MAX && !detail.every_system {
+            teller.event(event);
+            teller.alike(event, &alike[1..]);
+            left = &left[alike.len()..];
+        } else {
+            teller.event(event);
+            left = rest;
+        }
+    }
+    if facts.time_line.is_empty() {
+        teller.page.line("  ", "nothing happens");
+    }
+}
+
+/// The uneventful systems of one rollout and stage with which the list begins.
+fn run_of_alike(events: &[Event]) -> &[Event] {
+    let Some((about, stage)) = events.first().and_then(uneventful) else {
+        return &[];
+    };
+    let others = events
+        .iter()
+        .take_while(|event| uneventful(event) == Some((about, stage)))
+        .count();
+    &events[..others]
+}
+
+fn uneventful(event: &Event) -> Option<(Option<&str>, &str)> {
+    match &event.what {
+        Happened::Worked(work) if work::uneventful(work) => {
+            Some((event.about.as_deref(), work.stage.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// The request that this one replaces.
+fn replaces(event: &Event) -> Option<Option<&str>> {
+    match &event.what {
+        Happened::Requested {
+            supersedes: Some(old),
+            ..
+        } => Some(Some(old)),
+        _ => None,
+    }
+}
+
+struct Teller<'a> {
+    page: &'a mut Page,
+    reader: &'a Reader,
+    /// There is more than one request, so that lines have to say which they are about.
+    several: bool,
+    /// Requests of which another says that it replaces them.
+    replaced: BTreeSet<Option<&'a str>>,
+    /// When the last line was said.
+    said: Option<Timestamp>,
+    /// What the last line was about.
+    subject: Option<&'a str>,
+}
+
+impl<'a> Teller<'a> {
+    fn event(&mut self, event: &'a Event) {
+        let about = event.about.as_deref();
+        match &event.what {
+            // The notices stand above; here only when and for whom one came in.
+            Happened::Noticed {
+                notice,
+                summary,
+                concern,
+            } => {
+                let text = format!(
+                    "{} concerns {} of {}: {summary}",
+                    paint(STRONG, notice),
+                    concern.systems,
+                    concern.baseline
+                );
+                let due = concern
+                    .due
+                    .map(|due| format!("due {}", self.short(due, event.at)));
+                self.say(event.at, &text, due);
+            }
+            Happened::Requested { .. } => self.requested(event),
+            Happened::Phase { phase, why } => self.phase(event, phase, why),
+            Happened::Voted { .. } => self.voted(event),
+            Happened::Outside { text } => self.say(event.at, text, None),
+            Happened::Worked(work) => self.worked(event, work),
+            Happened::Held(held) => self.held(event, held),
+            Happened::StageDone { .. } => {}
+            Happened::RolloutEnded { how } => {
+                let text = match how.as_str() {
+                    "Done" => paint(GOOD, "rollout done: every system proven"),
+                    "Partly" => paint(BAD, "ROLLOUT ENDED with systems not done"),
+                    _ => paint(BAD, "ROLLOUT ABORTED"),
+                };
+                self.subject = None;
+                let subject = self.subject(about);
+                self.say(event.at, &format!("{subject}{text}"), None);
+            }
+            Happened::DeadlineMissed {
+                notice,
+                baseline,
+                systems,
+            } => self.missed(event.at, notice, baseline, systems),
+        }
+    }
+
+    fn requested(&mut self, event: &'a Event) {
+        let Happened::Requested {
+            change,
+            supersedes,
+            because,
+            due: _,
+            needs: _,
+            forecast,
+        } = &event.what
+        else {
+            return;
+        };
+        let name = event.about.as_deref().unwrap_or_default();
+        let change = self.reader.sentence(change);
+        self.subject = event.about.as_deref();
+        let text = format!("{} planned: {change}", paint(STRONG, name));
+        self.say(event.at, &text, None);
+        if let Some(old) = supersedes {
+            let why = because.as_deref().unwrap_or_default();
+            self.say(event.at, &format!("it supersedes {old}: {why}"), None);
+        }
+        let forecast = self.forecast(event.at, forecast);
+        self.say(event.at, &forecast, None);
+    }
+
+    /// When it would be done, and what it would disturb.
+    fn forecast(&self, at: Timestamp, forecast: &Forecast) -> String {
+        let margin = forecast
+            .margin_seconds
+            .map(|seconds| words(SignedDuration::from_secs(seconds.abs())));
+        let done = match (&forecast.never, forecast.finish, margin) {
+            (Some(why), ..) => paint(BAD, format!("never done: {}", self.reader.sentence(why))),
+            (None, Some(finish), margin) => {
+                let done = format!("done by {}", self.short(finish, at));
+                match margin {
+                    Some(margin) if forecast.meets_due => format!("{done}, in time by {margin}"),
+                    Some(margin) => format!("{done}, {}", paint(BAD, format!("LATE by {margin}"))),
+                    None => format!("{done}, no deadline"),
+                }
+            }
+            (None, None, _) => "nothing left to do".to_owned(),
+        };
+        let mut told = vec![format!("forecast: {done}")];
+        if forecast.never.is_none() && !forecast.limited_by.is_empty() {
+            told.push(format!(
+                "limited by {}",
+                self.reader.sentence(&forecast.limited_by)
+            ));
+        }
+        let counts = [
+            (u64::from(forecast.nodes), "node", "drained"),
+            (u64::from(forecast.workloads), "workload", "moved"),
+            (forecast.pods_moved, "pod", "moved"),
+            (u64::from(forecast.reboots), "reboot", ""),
+        ];
+        let disturbs: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, what, how)| {
+                let what = if count == 1 {
+                    what.to_owned()
+                } else {
+                    format!("{what}s")
+                };
+                format!("{count} {what} {how}").trim_end().to_owned()
+            })
+            .collect();
+        if !disturbs.is_empty() {
+            told.push(disturbs.join(", "));
+        }
+        if !forecast.away.is_empty() {
+            told.push(format!(
+                "without {}, out of reach",
+                some_of(&forecast.away, NAMES_MAX)
+            ));
+        }
+        told.join("; ")
+    }
+
+    /// Phases that holds, votes and the rollout's end tell already are not told again.
+    fn phase(&mut self, event: &'a Event, phase: &str, why: &str) {
+        let text = match phase {
+            "Approved" if why.contains("standard change") => paint(GOOD, why),
+            "Rejected" | "Expired" | "Failed" => {
+                format!("{}: {why}", paint(BAD, phase.to_uppercase()))
+            }
+            // Where a new request says what it replaces, this says nothing more.
+            "Superseded" if !self.replaced.contains(&event.about.as_deref()) => {
+                format!("{}: {why}", paint(WAIT, "superseded"))
+            }
+            _ => return,
+        };
+        let subject = self.subject(event.about.as_deref());
+        let text = format!("{subject}{}", self.reader.sentence(&text));
+        self.say(event.at, &text, None);
+    }
+
+    fn voted(&mut self, event: &'a Event) {
+        let Happened::Voted {
+            user,
+            role,
+            approve,
+            not_counted,
+            agreed,
+            needed,
+            missing: _,
+        } = &event.what
+        else {
+            return;
+        };
+        let subject = self.subject(event.about.as_deref());
+        let person = user.split('@').next().unwrap_or(user);
+        let verb = if *approve { "approves" } else { "REJECTS" };
+        let text = format!("{subject}{person} {verb} as {role}");
+        let right = match not_counted {
+            Some(why) => format!(
+                "{}: {}",
+                paint(WAIT, "does not count"),
+                self.reader.sentence(why)
+            ),
+            None if *approve && agreed == needed => paint(GOOD, format!("{agreed} of {needed}")),
+            None => format!("{agreed} of {needed}"),
+        };
+        self.say(event.at, &text, Some(right));
+    }
+
+    fn worked(&mut self, event: &'a Event, work: &Work) {
+        let subject = self.subject(event.about.as_deref());
+        let lead = format!(
+            "{subject}{} · {}   ",
+            work.stage,
+            paint(STRONG, &work.system)
+        );
+        let text = self.reader.sentence(&work::sentence(work));
+        self.say(event.at, &format!("{lead}{text}"), None);
+    }
+
+    /// Systems that went like the one just told.
+    fn alike(&mut self, like: &Event, events: &'a [Event]) {
+        let works = || {
+            events.iter().filter_map(|event| match &event.what {
+                Happened::Worked(work) => Some(work),
+                _ => None,
+            })
+        };
+        let names: Vec<&str> = works().map(|work| work.system.as_str()).collect();
+        let last = works().map(|work| work.ended).max().unwrap_or(like.at);
+        let took: i64 = works()
+            .map(|work| work.ended.duration_since(like.at).as_secs())
+            .max()
+            .unwrap_or(0);
+        let text = format!(
+            "and {} more likewise within {}, the last at {}: {}",
+            names.len(),
+            words(SignedDuration::from_secs(took)),
+            self.short(last, like.at),
+            some_of(&names, NAMES_MAX)
+        );
+        self.said = Some(like.at);
+        self.say(like.at, &paint(FAINT, text), None);
+    }
+
+    fn held(&mut self, event: &'a Event, held: &Held) {
+        let subject = self.subject(event.about.as_deref());
+        let message = self.reader.sentence(&held.message);
+        let ended_by = self.reader.sentence(&held.ended_by);
+        if held.needs_somebody {
+            let text = format!("{subject}{}: {message}", paint(BAD, "HOLD"));
+            self.say(event.at, &text, Some(format!("ended by: {ended_by}")));
+            return;
+        }
+        let text = match message.strip_prefix("waits for ") {
+            Some(rest) => format!("{subject}{} {rest}", paint(WAIT, "waits for")),
+            None => format!("{subject}{} {message}", paint(WAIT, "waits:")),
+        };
+        let right = held.until.map_or_else(
+            || format!("ended by: {ended_by}"),
+            |until| format!("until {}", self.short(until, event.at)),
+        );
+        self.say(event.at, &text, Some(right));
+    }
+
+    fn missed(&mut self, at: Timestamp, notice: &str, baseline: &str, systems: &[Because]) {
+        let told: Vec<String> = systems
+            .iter()
+            .map(|system| format!("{} ({})", system.name, self.reader.sentence(&system.why)))
+            .collect();
+        let text = format!(
+            "{} for {notice} by {} of {baseline}: {}",
+            paint(BAD, "DEADLINE MISSED"),
+            systems.len(),
+            some_of(&told, NAMES_MAX)
+        );
+        self.say(at, &text, None);
+    }
+
+    /// Names the request where there are several and the last line was about another.
+    fn subject(&mut self, about: Option<&'a str>) -> String {
+        let changed = self.several && about.is_some() && self.subject != about;
+        if about.is_some() {
+            self.subject = about;
+        }
+        match about {
+            Some(name) if changed => format!("{} ", paint(FAINT, format!("{name}:"))),
+            Some(_) | None => String::new(),
+        }
+    }
+
+    fn short(&self, at: Timestamp, reader: Timestamp) -> String {
+        self.reader.local.short(at, reader)
+    }
+
+    /// A line, with its day and time where they differ from those of the line before.
+    fn say(&mut self, at: Timestamp, text: &str, right: Option<String>) {
+        let local = &self.reader.local;
+        let same_day = self.said.is_some_and(|said| local.same_day(said, at));
+        let same_minute = same_day
+            && self
+                .said
+                .is_some_and(|said| local.time(said) == local.time(at));
+        let day = if same_day {
+            String::new()
+        } else {
+            local.day(at)[..3].to_owned()
+        };
+        let time = if same_minute {
+            String::new()
+        } else {
+            local.time(at)
+        };
+        let lead = format!("  {day:<3} {time:<5}   ");
+        let text = match right {
+            Some(right) if width(text) + 2 <= LEFT => format!("{}{right}", pad(text, LEFT)),
+            Some(right) => format!("{text}   {right}"),
+            None => text.to_owned(),
+        };
+        self.page.hang(&lead, &text, BODY + 2);
+        self.said = Some(at);
+    }
+}
