@@ -9,6 +9,7 @@ use crate::{
     assess::{self, Assessment},
     check,
     effect::{Decision, Held, Record},
+    forecast,
     gate,
     hold::Hold,
     node::{Ended, Step, Task},
@@ -406,7 +407,8 @@ impl Model<'_> {
             .map(|k| k.fix_first_seen.unwrap_or(k.first_seen))
             .min()
             .unwrap_or(self.world.now);
-        let ranking = rank::rank(&self.world, &assess::assess(&self.world));
+        let assessment = assess::assess(&self.world);
+        let ranking = rank::rank(&self.world, &assessment);
         let due = due(&plan, &ranking);
         let request = crate::request::ChangeRequest {
             name: name.clone(),
@@ -426,14 +428,16 @@ impl Model<'_> {
         let change = crate::answers::answers(&self.world, &request.plan).change;
         let needs = request.plan.needs.roles.clone();
         self.queue_approvers(&request);
-        self.world.requests.insert(name.clone(), request);
+        self.world.requests.insert(name.clone(), request.clone());
+        let assume = forecast::Assume::default();
+        let forecast = forecast::forecast(&self.world, &assessment, &request, &assume);
         let supersedes = supersedes.map(|old| (old, because.unwrap_or_default()));
         let what = What::Requested {
             change,
             supersedes,
-
             due,
             needs,
+            forecast: Box::new(forecast),
         };
         self.tell(Some(name), what);
     }
