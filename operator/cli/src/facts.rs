@@ -57,6 +57,8 @@ pub struct Simulation {
     pub time_line: Vec<Event>,
     /// Baselines before and after.
     pub result: Vec<BaselineResult>,
+    /// How long it took to answer each notice that concerned somebody.
+    pub responses: Vec<Response>,
     /// Change requests as they stand at the end, by time of creation.
     pub requests: Vec<RequestResult>,
     /// What is not as it must be at the end, and why.
@@ -291,13 +293,15 @@ pub struct BaselineResult {
 pub struct Standing {
     /// Its systems by state.
     pub counts: Counts,
-    /// Patches missing, summed over its systems.
+    /// Patches missing, summed over its systems: fixes that exist and are not there.
     pub missing: Missing,
+    /// Vulnerabilities, summed over its systems: those without a fix and those excepted too.
+    pub vulnerabilities: Missing,
     /// Listening ports, summed over its nodes.
     pub services: u32,
 }
 
-/// Promised coverage.
+/// Promised coverage: so many systems, so soon after each fix was first seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
@@ -305,10 +309,38 @@ pub struct Target {
     pub compliant: String,
     /// Within so long of first sight.
     pub within_seconds: i64,
-    /// Share at the end.
-    pub reached: String,
-    /// Whether that is enough.
-    pub met: bool,
+    /// Share of systems at the end that have every fix.
+    pub covered: String,
+    /// `Met`, `OnTrack`, `AtRisk` or `Missed`.
+    pub standing: String,
+    /// Why; empty where it is met.
+    pub because: String,
+    /// Deadline of the notice that is worst placed.
+    pub deadline: Option<Timestamp>,
+}
+
+/// How long it took to answer a notice (PROCESS 5.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// The notice.
+    pub notice: String,
+    /// Emergency or High for somebody.
+    pub critical: bool,
+    /// When it was published, as its source claims.
+    pub published: Option<Timestamp>,
+    /// When we first saw it.
+    pub known: Timestamp,
+    /// When a request that answers it was made.
+    pub planned: Option<Timestamp>,
+    /// When that was approved.
+    pub approved: Option<Timestamp>,
+    /// When it was proven everywhere.
+    pub patched: Option<Timestamp>,
+    /// When a mitigation was in place.
+    pub mitigated: Option<Timestamp>,
+    /// Systems on which it is still open.
+    pub open: u32,
 }
 
 /// A change request at the end.

@@ -1,9 +1,10 @@
 //! The domain's values in the shape of the facts.
 
-use hozen_domain::{Hold, assess, forecast, model, plan::RoleCount, rank};
+use hozen_domain::{Hold, assess, forecast, measure, model, plan::RoleCount, rank};
 
 use super::{
-    Counts, Forecast, Held, Missing, Reason, Role, StageForecast, Standing, gather::names,
+    Counts, Forecast, Held, Missing, Reason, Response, Role, StageForecast, Standing, Target,
+    gather::names,
 };
 
 impl From<assess::Counts> for Counts {
@@ -48,15 +49,12 @@ impl From<rank::ByPriority> for Missing {
 
 impl From<model::Standing> for Standing {
     fn from(standing: model::Standing) -> Self {
-        let model::Standing {
-            counts,
-            missing,
-            services,
-        } = standing;
+        let model::Standing { counts, exposure } = standing;
         Self {
             counts: counts.into(),
-            missing: missing.into(),
-            services,
+            missing: exposure.missing.into(),
+            vulnerabilities: exposure.vulnerabilities.into(),
+            services: exposure.services,
         }
     }
 }
@@ -144,6 +142,54 @@ impl From<&forecast::StageForecast> for StageForecast {
             start: *start,
             done: *done,
             through: *through,
+        }
+    }
+}
+
+impl From<&measure::Coverage> for Target {
+    fn from(coverage: &measure::Coverage) -> Self {
+        let measure::Coverage {
+            target,
+            covered,
+            standing,
+            because,
+            deadline,
+        } = coverage;
+        Self {
+            compliant: target.compliant.to_string(),
+            within_seconds: target.within.duration().as_secs(),
+            covered: covered.to_string(),
+            standing: format!("{standing:?}"),
+            because: because.clone(),
+            deadline: *deadline,
+        }
+    }
+}
+
+impl From<&measure::Response> for Response {
+    fn from(response: &measure::Response) -> Self {
+        let measure::Response {
+            notice,
+            critical,
+            published,
+            known,
+            fix_known: _,
+            planned,
+            approved,
+            patched,
+            mitigated,
+            open,
+        } = response;
+        Self {
+            notice: notice.to_string(),
+            critical: *critical,
+            published: *published,
+            known: *known,
+            planned: *planned,
+            approved: *approved,
+            patched: *patched,
+            mitigated: *mitigated,
+            open: *open,
         }
     }
 }

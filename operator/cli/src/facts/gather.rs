@@ -42,6 +42,7 @@ pub fn gather(played: Played, outcome: &Outcome) -> Simulation {
         notices_not_installed,
         time_line: time_line::time_line(outcome),
         result: result::baselines(outcome),
+        responses: result::responses_to_notices(outcome),
         requests: result::requests(outcome),
         not_done: result::not_done(outcome),
         curve: result::curve(outcome),

@@ -1,8 +1,8 @@
 //! How it stands at the end, and what is to be made of it.
 
 use hozen_domain::{
-    baseline,
-    model::{self, Outcome, Undone, What},
+    measure::{coverage, responses},
+    model::{self, Outcome, Turn, Undone, What},
     node::Ended,
     request::{ChangeRequest, Phase},
     units::Uid,
@@ -10,11 +10,12 @@ use hozen_domain::{
 use jiff::Timestamp;
 
 use super::{
-    BaselineResult, Behind, Forecast, Held, NotDone, RequestResult, Sample, Standing, Stuck,
-    Target, Verdict, gather::names, stock::systems,
+    BaselineResult, Behind, Forecast, Held, NotDone, RequestResult, Response, Sample, Standing,
+    Stuck, Target, Verdict, gather::names, stock::systems,
 };
 
 pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
+    let forecasts = outcome.forecasts();
     let standing = |sample: Option<&model::Sample>, name: &str| {
         sample
             .and_then(|sample| sample.baselines.get(name))
@@ -24,30 +25,32 @@ pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
         .after
         .assessment
         .baselines
-        .iter()
-        .map(|(name, view)| {
-            let target = outcome
-                .world
-                .baselines
-                .get(name)
-                .and_then(|baseline| baseline.target);
+        .keys()
+        .map(|name| {
+            let baseline = outcome.world.baselines.get(name);
+            let coverage = baseline
+                .and_then(|b| coverage(&outcome.world, &outcome.after.assessment, b, &forecasts));
             BaselineResult {
                 baseline: name.to_string(),
                 of: systems(outcome, name),
                 before: standing(outcome.curve.first(), name),
                 after: standing(outcome.curve.last(), name),
-                target: target.map(|target| {
-                    let baseline::Target { compliant, within } = target;
-                    let reached = view.counts.compliance();
-                    Target {
-                        compliant: compliant.to_string(),
-                        within_seconds: within.duration().as_secs(),
-                        reached: reached.to_string(),
-                        met: reached >= compliant,
-                    }
-                }),
+                target: coverage.as_ref().map(Target::from),
             }
         })
+        .collect()
+}
+
+pub(super) fn responses_to_notices(outcome: &Outcome) -> Vec<Response> {
+    let Turn {
+        assessment,
+        ranking,
+        ..
+    } = &outcome.after;
+    responses(&outcome.world, assessment, ranking)
+        .notices
+        .iter()
+        .map(Response::from)
         .collect()
 }
 

@@ -28,14 +28,14 @@ pub(super) fn result(page: &mut Page, facts: &Simulation, reader: &Reader) {
     let heading = format!("{}{}{}", pad("RESULT", label), pad("before", 14), "after");
     page.line("", &paint(STRONG, heading));
     for result in &facts.result {
-        baseline(page, result, label);
+        baseline(page, result, label, reader);
     }
     for request in &facts.requests {
         page.line("  ", &response(request, reader));
     }
 }
 
-fn baseline(page: &mut Page, result: &BaselineResult, label: usize) {
+fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Reader) {
     let (before, after) = (&result.before, &result.after);
     let share = |standing: &Standing| {
         let counts = standing.counts;
@@ -46,7 +46,10 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize) {
             text
         }
     };
-    let target = result.target.as_ref().map_or_else(String::new, target);
+    let target = result
+        .target
+        .as_ref()
+        .map_or_else(String::new, |it| target(it, reader));
     row(
         page,
         label,
@@ -113,17 +116,19 @@ fn left(count: u32) -> String {
     }
 }
 
-fn target(target: &Target) -> String {
+fn target(target: &Target, reader: &Reader) -> String {
     let within = words(SignedDuration::from_secs(target.within_seconds));
-    let promise = format!("target {} within {within}", target.compliant);
-    if target.met {
-        format!("{promise}: {}", paint(GOOD, "met"))
-    } else {
-        format!(
-            "{promise}: {}",
-            paint(WAIT, format!("at {}", target.reached))
-        )
+    let standing = match target.standing.as_str() {
+        "Met" => paint(GOOD, "met"),
+        "OnTrack" => paint(GOOD, "on track"),
+        "AtRisk" => paint(WAIT, "at risk"),
+        _ => paint(BAD, "MISSED"),
+    };
+    let mut told = format!("target {} within {within}: {standing}", target.compliant);
+    if !target.because.is_empty() {
+        told = format!("{told}: {}", reader.sentence(&target.because));
     }
+    told
 }
 
 fn row(page: &mut Page, label: usize, name: &str, before: &str, after: &str, note: &str) {

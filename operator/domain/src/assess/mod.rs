@@ -24,7 +24,7 @@ use assessor::Assessor;
 
 use crate::{
     hold::Hold,
-    units::{Digest, Name, Permyriad},
+    units::{Digest, Name},
     world::World,
 };
 
@@ -315,11 +315,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Share of systems that are as they must be; what is excepted, frozen or unknown does not count as compliant.
-    pub fn compliance(&self) -> Permyriad {
-        Permyriad::ratio(self.compliant as usize, self.total as usize)
-    }
-
     /// Counts one system more.
     pub const fn add(&mut self, state: State) {
         self.total += 1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Model, Sample, Standing, Turn};
-use crate::{assess::BaselineView, rank::ByPriority, units::Name, world::World};
+use crate::{assess::BaselineView, measure::exposure, units::Name, world::World};
 
 impl Model<'_> {
     /// Keeps how the fleet stands, if it stands otherwise than before.
@@ -28,24 +28,13 @@ impl Model<'_> {
 }
 
 fn standing(world: &World, turn: &Turn, name: &Name, view: &BaselineView) -> Standing {
-    let mut missing = ByPriority::default();
-    let ranked = turn
-        .ranking
-        .notices
-        .values()
-        .filter_map(|notice| notice.baselines.get(name));
-    for ranked in ranked.chain(turn.ranking.updates.get(name)) {
-        missing.add_many(ranked.priority, ranked.systems);
-    }
-    let services = view
-        .nodes
-        .iter()
-        .filter_map(|node| world.nodes.get(node)?.report.latest())
-        .map(|inventory| u32::try_from(inventory.listening.len()).unwrap_or(u32::MAX))
-        .fold(0, u32::saturating_add);
+    let Turn {
+        assessment,
+        ranking,
+        ..
+    } = turn;
     Standing {
         counts: view.counts,
-        missing,
-        services,
+        exposure: exposure(world, assessment, ranking, Some(name)).everywhere,
     }
 }

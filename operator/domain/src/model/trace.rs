@@ -9,9 +9,10 @@ use crate::{
     assess::Counts,
     forecast::Forecast,
     hold::Hold,
+    measure::Sums,
     node::{Ended, Step},
     plan::RoleCount,
-    rank::{ByPriority, Priority, Reason},
+    rank::{Priority, Reason},
     request::{Phase, RolloutEnd},
     units::{Name, User},
 };
@@ -156,8 +157,6 @@ pub struct Sample {
 pub struct Standing {
     /// Its systems by state.
     pub counts: Counts,
-    /// Patches missing, by priority, summed over its systems.
-    pub missing: ByPriority,
-    /// Listening ports, summed over its nodes, as last reported.
-    pub services: u32,
+    /// What is missing on them, and what listens.
+    pub exposure: Sums,
 }

@@ -1,6 +1,6 @@
 //! What came of a simulation, judged: what was late, what is stuck, which systems are not done, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -80,17 +80,27 @@ impl Outcome {
         }
     }
 
-    fn behind(&self) -> Vec<(Name, Forecast)> {
-        let open = self.world.requests.values().filter(|request| {
-            let ahead = request.due.is_some_and(|due| due > self.world.now);
-            ahead && !request.phase.ended() && !request.plan.stages.is_empty()
-        });
-        open.filter_map(|request| {
+    /// When each request that is open at the end would be done, if people agreed at once and nothing failed.
+    pub fn forecasts(&self) -> BTreeMap<Name, Forecast> {
+        let open = self
+            .world
+            .requests
+            .values()
+            .filter(|request| !request.phase.ended() && !request.plan.stages.is_empty());
+        open.map(|request| {
             let assessment = &self.after.assessment;
             let forecast = forecast(&self.world, assessment, request, &Assume::default());
-            (!forecast.meets_due).then(|| (request.name.clone(), forecast))
+            (request.name.clone(), forecast)
         })
         .collect()
+    }
+
+    fn behind(&self) -> Vec<(Name, Forecast)> {
+        let behind = |(_, forecast): &(Name, Forecast)| {
+            let ahead = forecast.due.is_some_and(|due| due > self.world.now);
+            ahead && !forecast.meets_due
+        };
+        self.forecasts().into_iter().filter(behind).collect()
     }
 
     /// Every system that is not as it must be at the end, those of which the same is to be said together.
