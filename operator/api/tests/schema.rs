@@ -1,6 +1,9 @@
 //! What every definition must be: documented and bounded in every property.
 
-use hozen_api::crds::{all_crds, crds_yaml};
+use hozen_api::{
+    crds::{all_crds, crds_yaml},
+    managed_node::{ManagedNode, State},
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -104,4 +107,75 @@ fn the_files_under_crds_are_current() {
         stale.is_empty(),
         "stale: {stale:?}; write them anew with `hozen crds crds/`"
     );
+}
+
+#[test]
+fn a_value_of_a_newer_version_is_kept_as_it_was_written() {
+    let text = "\"Quarantined\"";
+    let state: State = serde_json::from_str(text).unwrap();
+    assert_eq!(state, State::Unknown("Quarantined".to_owned()));
+    assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    assert_eq!(state.to_string(), "Quarantined");
+    for known in State::KNOWN {
+        assert!(!matches!(State::from(*known), State::Unknown(_)), "{known}");
+    }
+}
+
+#[test]
+fn an_object_of_a_newer_version_is_read() {
+    let text = r#"{"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode", "metadata": {"name": "n"},
+        "spec": {"newField": {"a": 1}}, "status": {"state": "Quarantined"}}"#;
+    let node: ManagedNode = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        node.status.unwrap().state,
+        Some(State::Unknown("Quarantined".to_owned()))
+    );
+}
+
+#[test]
+fn every_kind_can_be_worked_with() {
+    let short = [
+        "bl", "adv", "chg", "ro", "ap", "apv", "feed", "mn", "mi", "ni", "ps", "tx",
+    ];
+    for (crd, short) in all_crds().iter().zip(short) {
+        let names = &crd.spec.names;
+        assert_eq!(
+            names.short_names.as_deref(),
+            Some([short.to_owned()].as_slice()),
+            "{}",
+            names.kind
+        );
+        assert_eq!(
+            names.categories.as_deref(),
+            Some(["hozen".to_owned()].as_slice()),
+            "{}",
+            names.kind
+        );
+        assert_eq!(crd.spec.scope, "Cluster", "{}", names.kind);
+        let version = &crd.spec.versions[0];
+        assert!(
+            version
+                .additional_printer_columns
+                .as_ref()
+                .is_some_and(|c| c.len() > 1),
+            "{}",
+            names.kind
+        );
+        let schema = version
+            .schema
+            .as_ref()
+            .unwrap()
+            .open_api_v3_schema
+            .as_ref()
+            .unwrap();
+        let status = schema
+            .properties
+            .as_ref()
+            .and_then(|fields| fields.get("status"));
+        let conditions = status.and_then(|status| status.properties.as_ref()?.get("conditions"));
+        if status.is_some() {
+            let keys = conditions.and_then(|c| c.x_kubernetes_list_map_keys.as_deref());
+            assert_eq!(keys, Some(["type".to_owned()].as_slice()), "{}", names.kind);
+        }
+    }
 }

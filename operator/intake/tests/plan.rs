@@ -7,8 +7,19 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hozen_api::{
+    change_request::{ChangeRequest, ChangeRequestSpec},
+    crds::all_crds,
+};
 use hozen_domain::plan::Plan;
-use hozen_intake::convert::plan::{plan, to_api};
+use hozen_intake::{
+    convert::{
+        plan::{plan, to_api},
+        request::change_request,
+    },
+    kinds::Object,
+    manifest::Reader,
+};
 use serde_json::{Value, json};
 
 /// A plan that has every field that a plan can have.
@@ -157,4 +168,93 @@ fn anybody_can_recompute_the_digest_with_jq() {
         let said = String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap();
         assert_eq!(format!("sha256-{}", &said[..64]), plan.digest().unwrap());
     }
+}
+
+#[test]
+fn the_definition_lets_every_field_of_a_plan_through_and_fills_in_none() {
+    for value in [full(), mitigation(), exception()] {
+        let plan: Plan = serde_json::from_value(value.clone()).unwrap();
+        let request = json!({
+            "apiVersion": "hozen.dev/v1alpha1",
+            "kind": "ChangeRequest",
+            "metadata": {"name": "web-tier-7f3a9c"},
+            "spec": {"plan": value, "planDigest": plan.digest().unwrap(), "requestedBy": "system:serviceaccount:hozen-system:hozen"},
+        });
+        let mut reader = Reader::new();
+        reader.read("plan.json", &request.to_string());
+        let read = reader.finish();
+        // A field that the schema does not know would be told here, and pruned by a server.
+        assert_eq!(read.problems, []);
+        let Object::ChangeRequest(object) = &read.documents[0].object else {
+            panic!("a change request")
+        };
+        let taken = change_request(object, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(taken.digest, plan.digest().unwrap());
+        assert_eq!(
+            defaults(&read_schema()),
+            Vec::<String>::new(),
+            "a default would change what was approved"
+        );
+    }
+}
+
+#[test]
+fn a_plan_that_was_changed_does_not_have_its_digest() {
+    let plan: Plan = serde_json::from_value(full()).unwrap();
+    let mut spec = to_api(&plan).unwrap();
+    spec.emergency = false;
+    let object = ChangeRequest::new(
+        "web-tier-7f3a9c",
+        ChangeRequestSpec {
+            plan: spec,
+            plan_digest: plan.digest().unwrap().to_string(),
+            requested_by: "hozen".to_owned(),
+            supersedes: None,
+            because: None,
+        },
+    );
+    let refused = change_request(&object, jiff::Timestamp::UNIX_EPOCH).unwrap_err();
+    assert_eq!(refused[0].path, "spec.planDigest");
+}
+
+/// The schema of `spec.plan`.
+fn read_schema() -> Value {
+    let crd = all_crds()
+        .into_iter()
+        .find(|crd| crd.spec.names.kind == "ChangeRequest")
+        .unwrap();
+    let schema = crd.spec.versions[0]
+        .schema
+        .as_ref()
+        .unwrap()
+        .open_api_v3_schema
+        .as_ref()
+        .unwrap();
+    serde_json::to_value(
+        &schema.properties.as_ref().unwrap()["spec"]
+            .properties
+            .as_ref()
+            .unwrap()["plan"],
+    )
+    .unwrap()
+}
+
+/// Every field of a schema that has a default.
+fn defaults(schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let fields = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    for (name, field) in fields {
+        if field.get("default").is_some() {
+            found.push(name.clone());
+        }
+        found.extend(defaults(field));
+    }
+    if let Some(items) = schema.get("items") {
+        found.extend(defaults(items));
+    }
+    found
 }
