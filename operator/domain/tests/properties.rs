@@ -9,6 +9,7 @@ use hozen_domain::{
     plan::Class,
     planner::{self, Planned},
     rank::rank,
+    request::{ChangeRequest, Phase},
     units::Span,
 };
 use hozen_testkit::{
@@ -192,6 +193,38 @@ proptest! {
         if first.resolves.is_empty() {
             prop_assert!(later.decision.is_quiet(), "{:#?}", later.decision);
         }
+    }
+
+    /// Whatever the facts become, whatever was decided meanwhile: planning comes to rest, and never asks for the same twice.
+    #[test]
+    fn planning_comes_to_rest_after_any_change(
+        before in vec(host(), 1..4),
+        after in vec(host(), 1..4),
+        notices in vec(told(), 0..4),
+        later in vec(told(), 0..4),
+        phases in vec(0_u8..6, 4),
+    ) {
+        let mut world = build(&before, &notices, false);
+        let first = planned(&world);
+        admit(&mut world, &first.decision);
+        for (request, phase) in world.requests.values_mut().zip(phases) {
+            request.phase = [Phase::AwaitingApproval, Phase::Approved, Phase::Running, Phase::Rejected, Phase::Expired, Phase::Failed][usize::from(phase)];
+        }
+        let requests = world.requests;
+        let mut world = build(&after, &later, false);
+        world.requests = requests;
+        for _ in 0..6 {
+            let planned = planned(&world);
+            if planned.decision.is_quiet() {
+                break;
+            }
+            admit(&mut world, &planned.decision);
+        }
+        let last = planned(&world);
+        prop_assert!(last.decision.is_quiet(), "{:#?}", last.decision);
+        let open: Vec<&ChangeRequest> = world.requests.values().filter(|request| !request.phase.ended()).collect();
+        let digests: BTreeSet<&str> = open.iter().map(|request| request.digest.as_str()).collect();
+        prop_assert_eq!(digests.len(), open.len(), "two open requests ask for the same");
     }
 
     /// A class never brings less than its request says: every fixable notice of the plan is fixed by the transaction on its nodes.

@@ -10,7 +10,8 @@ use hozen_domain::{
     units::{Name, Uid, User},
 };
 
-/// Stores what a decision creates, and the phases that it records. Requests get uids of their own.
+/// Stores what a decision creates, and the phases that it records; a request that is replaced is superseded. Requests get uids of
+/// their own.
 pub fn admit(world: &mut World, decision: &Decision) {
     for record in &decision.records {
         if let Record::Phase {
@@ -35,6 +36,13 @@ pub fn admit(world: &mut World, decision: &Decision) {
             let mut request = request_of(world, name, plan);
             request.supersedes.clone_from(supersedes);
             request.because.clone_from(because);
+            if let Some(old) = supersedes
+                .as_ref()
+                .and_then(|old| world.requests.get_mut(old))
+            {
+                old.phase = Phase::Superseded;
+                old.phase_since = world.now;
+            }
             world.requests.entry(name.clone()).or_insert(request);
         }
     }

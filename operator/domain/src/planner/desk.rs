@@ -10,7 +10,7 @@ use crate::{
     governance::ApprovalPolicy,
     node::Ended,
     plan::ChangeType,
-    rank::Ranking,
+    rank::{Priority, Ranking},
     request::ChangeRequest,
     units::{Name, Uid},
     world::World,
@@ -119,6 +119,12 @@ impl<'w> Desk<'w> {
             }
         }
         None
+    }
+
+    /// Whether something is an emergency: that is not left to a request which waits for the ordinary circle and its windows.
+    pub(super) fn is_emergency(&self, want: &Want) -> bool {
+        let urgency = self.urgencies.get(want);
+        urgency.is_some_and(|urgency| urgency.priority == Priority::Emergency)
     }
 
     /// The most urgent of several wants.

@@ -57,32 +57,39 @@ pub(super) struct Before<'a> {
     pub(super) prefer: &'a BTreeSet<Key>,
     /// By index of the kin.
     pub(super) busy: &'a BTreeMap<usize, Vec<Busy>>,
+    /// What more urgent groups want that still wait for an answer: a lesser one does not bring it in passing.
+    pub(super) reserved: &'a BTreeSet<Want>,
 }
 
 /// Drafts what brings a group to the kins that still want it.
 pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before<'_>) -> Drafted {
+    // What a more urgent request brings along is no longer this one's.
+    let left = |want: &&Want| todo.values().any(|open| open.contains(*want));
+    let group = &Group {
+        wants: group.wants.iter().filter(left).cloned().collect(),
+        priority: group.priority,
+    };
     let purpose = purpose(&group.wants);
     let (mut drafted, mut picks) = (Drafted::default(), BTreeMap::new());
     let mut asks: BTreeMap<Vec<SmolStr>, Vec<Name>> = BTreeMap::new();
-    let mut silent: Vec<(usize, &Kin<'_>)> = Vec::new();
     for (&index, open) in todo {
         let needed: BTreeSet<Want> = open.intersection(&group.wants).cloned().collect();
         let Some(kin) = desk.kins.get(index).filter(|_| !needed.is_empty()) else {
             continue;
         };
+        // Silent systems start nothing and shape nothing.
         if !kin.systems.iter().any(|system| system.fresh()) {
-            silent.push((index, kin));
             continue;
         }
         match pick(kin, &needed, &group.wants, &purpose, before.prefer) {
-            Some(choice) => match follows(choice, group.priority, before.busy.get(&index)) {
+            Some(choice) => match follows(kin, choice, group.priority, before, index) {
                 None => {
                     picks.insert(index, choice.key.clone());
                 }
-                Some(first) => drafted.notes.push(Note {
+                Some(why) => drafted.notes.push(Note {
                     baseline: desk.baseline.name.clone(),
                     about: purpose.clone(),
-                    why: format!("it changes packages that {first} changes, and follows it"),
+                    why,
                 }),
             },
             None => asks
@@ -91,7 +98,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
                 .extend(askable(kin)),
         }
     }
-    come_along(&silent, &group.wants, &mut picks);
+    come_along(desk, &mut picks);
     let waiting = asks.values().any(|nodes| !nodes.is_empty());
     drafted.asks = asks
         .into_iter()
@@ -111,8 +118,12 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     if let Some(until) = patience {
         drafted.wake_at = Some(until);
     } else if !picks.is_empty() {
+        let brought = |want: &&Want| {
+            let mut kins = picks.keys().filter_map(|index| todo.get(index));
+            kins.any(|open| open.contains(*want))
+        };
         drafted.draft = Some(Draft {
-            wants: group.wants.clone(),
+            wants: group.wants.iter().filter(brought).cloned().collect(),
             priority: group.priority,
             picks,
         });
@@ -120,20 +131,16 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     drafted
 }
 
-/// Silent systems start nothing and shape nothing. They count where what is done to others was resolved on them too: they may come
-/// back.
-fn come_along(
-    silent: &[(usize, &Kin<'_>)],
-    wants: &BTreeSet<Want>,
-    picks: &mut BTreeMap<usize, Key>,
-) {
+/// A class is every system on which exactly this is to be done. So those count too that want something else of what it brings, and
+/// silent ones, which may come back.
+fn come_along(desk: &Desk<'_>, picks: &mut BTreeMap<usize, Key>) {
     let keys: BTreeSet<Key> = picks.values().cloned().collect();
-    for (index, kin) in silent {
+    for (index, kin) in desk.kins.iter().enumerate() {
         let fitting = kin
             .assigned(&keys)
-            .filter(|choice| choice.forbidden.is_none() && !choice.fixes.is_disjoint(wants));
+            .filter(|choice| choice.forbidden.is_none() && !choice.fixes.is_empty());
         if let Some(choice) = fitting {
-            picks.insert(*index, choice.key.clone());
+            picks.entry(index).or_insert_with(|| choice.key.clone());
         }
     }
 }
@@ -153,7 +160,10 @@ fn pick<'k>(
         .choices
         .iter()
         .filter(|choice| choice.forbidden.is_none() && needed.is_subset(&choice.fixes));
-    if let Some(kept) = allowed.clone().find(|choice| prefer.contains(&choice.key)) {
+    let kept = allowed
+        .clone()
+        .filter(|choice| prefer.contains(&choice.key));
+    if let Some(kept) = kept.max_by_key(|choice| choice.fixes.len()) {
         return Some(kept);
     }
     let own: BTreeSet<&SmolStr> = kin
@@ -171,19 +181,37 @@ fn pick<'k>(
     allowed.clone().find(exact).or_else(|| wider.next())
 }
 
-/// What the change has to come after: work on the same packages that is at least as urgent. Done the other way round, the
-/// approved one would no longer be what the package manager resolves.
-fn follows<'b>(
+/// What a change has to come after. Done before work on the same packages that is at least as urgent, it would make what was
+/// approved there something else than what the package manager resolves.
+fn follows(
+    kin: &Kin<'_>,
     choice: &Choice,
     priority: Priority,
-    busy: Option<&'b Vec<Busy>>,
-) -> Option<&'b Name> {
-    let before = busy?.iter().find(|busy| {
+    before: &Before<'_>,
+    index: usize,
+) -> Option<String> {
+    if priority == Priority::Emergency {
+        return None;
+    }
+    let reserved = before
+        .reserved
+        .iter()
+        .find(|want| choice.fixes.contains(*want) && kin.wants.contains_key(*want));
+    if let Some(reserved) = reserved {
+        let name = reserved.name();
+        return Some(format!(
+            "it brings {name} too, and waits for what is being asked for that"
+        ));
+    }
+    let busy = before.busy.get(&index)?.iter().find(|busy| {
         busy.priority <= priority
             && busy.key != choice.key
             && !busy.packages.is_disjoint(&choice.packages)
     })?;
-    (priority != Priority::Emergency).then_some(&before.with)
+    Some(format!(
+        "it changes packages that {} changes, and follows it",
+        busy.with
+    ))
 }
 
 /// What the answer of package managers is for: the notice's name, or that of a rollup.

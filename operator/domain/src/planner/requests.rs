@@ -6,6 +6,7 @@ use crate::{
     effect::{Effect, Record},
     hold::Hold,
     plan::{ChangeType, Plan},
+    rank::Priority,
     request::{ChangeRequest, Phase},
     units::{Digest, Name},
     world::World,
@@ -18,7 +19,7 @@ use super::{
     draft::{Before, Busy, Draft, Drafted, draft},
     group::{Group, Todo, groups},
     kin::Key,
-    standing::{Reviewed, Verdict, begun, cover, refused_before, rejected, review},
+    standing::{Covered, Reviewed, Verdict, begun, covered, refused_before, rejected, review},
     want::Want,
     write,
 };
@@ -30,8 +31,10 @@ pub(super) struct Planner<'d, 'w> {
     busy: BTreeMap<usize, Vec<Busy>>,
     /// Requests that wait for an emergency's request to take their place.
     escalated: Vec<(&'w ChangeRequest, BTreeSet<Want>)>,
-    /// What requests made in this pass bring, by kin.
-    renewed: BTreeMap<(usize, Want), Name>,
+    /// What requests bring, by kin: those that stand, and those made in this pass.
+    brought: BTreeMap<(usize, Want), Name>,
+    /// What more urgent groups want that still wait for an answer.
+    reserved: BTreeSet<Want>,
     /// Requests made in this pass, by digest.
     asked: BTreeMap<Digest, Name>,
     planned: &'d mut Planned,
@@ -44,7 +47,8 @@ impl<'d, 'w> Planner<'d, 'w> {
             todo: Todo::new(),
             busy: BTreeMap::new(),
             escalated: Vec::new(),
-            renewed: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            reserved: BTreeSet::new(),
             asked: BTreeMap::new(),
             planned,
         }
@@ -100,14 +104,18 @@ impl<'d, 'w> Planner<'d, 'w> {
         });
         for request in open {
             if let Some(by) = self.taken_over(request, &all) {
-                let why = format!("{by} answers it now");
-                self.end(request, why);
+                // What people agreed to stays; what they were only asked for need not be asked twice.
+                if request.phase == Phase::Approved {
+                    self.cover(request);
+                } else {
+                    self.end(request, format!("{by} answers it now"));
+                }
                 continue;
             }
-            let Reviewed { verdict, drafted } = review(self.desk, request, &all);
+            let Reviewed { verdict, drafted } = review(self.desk, request, &self.todo);
             self.take_over(drafted);
             match verdict {
-                Verdict::Stands => cover(self.desk, request, &mut self.todo, &mut self.busy),
+                Verdict::Stands => self.cover(request),
                 Verdict::Replaced {
                     draft,
                     plan,
@@ -122,7 +130,27 @@ impl<'d, 'w> Planner<'d, 'w> {
         }
     }
 
-    /// The request made in this pass that brings all that an open one was asked for, if there is one.
+    /// What a standing request does to each kin is planned.
+    fn cover(&mut self, request: &ChangeRequest) {
+        for Covered {
+            index,
+            brought,
+            busy,
+        } in covered(self.desk, request)
+        {
+            for want in brought {
+                if let Some(open) = self.todo.get_mut(&index) {
+                    open.remove(&want);
+                }
+                self.brought
+                    .entry((index, want))
+                    .or_insert_with(|| request.name.clone());
+            }
+            self.busy.entry(index).or_default().push(busy);
+        }
+    }
+
+    /// The request, made before or in this pass, that brings all that an open one was asked for, if there is one.
     fn taken_over(&self, request: &ChangeRequest, all: &Todo) -> Option<Name> {
         if begun(self.desk, request) {
             return None;
@@ -134,7 +162,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         let mut by = None;
         for (index, open) in all {
             for want in open.iter().filter(asked) {
-                by = Some(self.renewed.get(&(*index, want.clone()))?.clone());
+                by = Some(self.brought.get(&(*index, want.clone()))?.clone());
             }
         }
         by
@@ -172,9 +200,13 @@ impl<'d, 'w> Planner<'d, 'w> {
         let before = Before {
             prefer: &prefer,
             busy: &self.busy,
+            reserved: &self.reserved,
         };
         let mut drafted = draft(self.desk, group, &self.todo, &before);
         let fresh = drafted.draft.take();
+        if fresh.is_none() {
+            self.reserved.extend(group.wants.iter().cloned());
+        }
         self.take_over(drafted);
         let Some(fresh) = fresh else { return };
         let made = classes(self.desk, &fresh);
@@ -183,7 +215,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         if keys.is_empty() {
             return;
         }
-        let emergency = group.priority == crate::rank::Priority::Emergency;
+        let emergency = group.priority == Priority::Emergency;
         if let Some(request) = rejected(self.desk, &keys, emergency) {
             let why = format!(
                 "somebody said no to the same in {request}; it is not asked again by itself"
@@ -270,19 +302,14 @@ impl<'d, 'w> Planner<'d, 'w> {
         let Some(choice) = kin.choices.iter().find(|choice| choice.key == *key) else {
             return;
         };
-        let lesser = |want: &Want| {
-            let urgency = self.desk.urgencies.get(want);
-            urgency.is_some_and(|urgency| urgency.priority >= draft.priority)
-        };
-        let brought = kin
-            .wants
-            .keys()
-            .filter(|want| choice.fixes.contains(want) && lesser(want));
+        let emergency = draft.priority == Priority::Emergency;
+        let ours = |want: &&Want| emergency || !self.desk.is_emergency(want);
+        let brought = choice.fixes.iter().filter(ours);
         for want in brought {
             if let Some(open) = self.todo.get_mut(&index) {
                 open.remove(want);
             }
-            self.renewed.insert((index, want.clone()), name.clone());
+            self.brought.insert((index, want.clone()), name.clone());
         }
         self.busy.entry(index).or_default().push(Busy {
             with: name.clone(),

@@ -85,14 +85,18 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     let before = Before {
         prefer: &keys,
         busy: &none,
+        reserved: &BTreeSet::new(),
     };
     let mut drafted = draft(desk, &Group { wants, priority }, todo, &before);
-    let Some(fresh) = drafted.draft.take() else {
+    let Some(mut fresh) = drafted.draft.take() else {
         return stands(drafted);
     };
-    let kept = fresh.picks.values().any(|key| keys.contains(key));
-    if progress == Progress::Begun && kept {
-        return stands(drafted);
+    // Systems that want the same in another way are a request of their own: what is asked for, or agreed to, stands for the rest.
+    if fresh.picks.values().any(|key| keys.contains(key)) {
+        if progress == Progress::Begun {
+            return stands(drafted);
+        }
+        fresh.picks.retain(|_, key| keys.contains(key));
     }
     let made = classes(desk, &fresh);
     drafted.notes.extend(made.notes.iter().cloned());
@@ -160,13 +164,9 @@ fn wants(
         .filter(|want| asked(want))
         .cloned()
         .collect();
-    let urgent = |want: &Want| {
-        let urgency = desk.urgencies.get(want);
-        urgency.is_some_and(|urgency| urgency.priority == Priority::Emergency)
-    };
-    let (escalated, rest): (BTreeSet<Want>, BTreeSet<Want>) = open
-        .into_iter()
-        .partition(|want| !plan.emergency && progress != Progress::Begun && urgent(want));
+    let (escalated, rest): (BTreeSet<Want>, BTreeSet<Want>) = open.into_iter().partition(|want| {
+        !plan.emergency && progress != Progress::Begun && desk.is_emergency(want)
+    });
     (rest, escalated)
 }
 
@@ -239,43 +239,40 @@ fn why_nothing(desk: &Desk<'_>, request: &ChangeRequest, keys: &BTreeSet<Key>) -
     "nothing is left to do: what it answers is fixed, excepted or withdrawn".into()
 }
 
-/// What a standing request does to each kin, and what it brings there.
-pub(super) fn cover(
-    desk: &Desk<'_>,
-    request: &ChangeRequest,
-    todo: &mut Todo,
-    busy: &mut BTreeMap<usize, Vec<Busy>>,
-) {
-    let keys = Key::all(&request.plan);
-    let begun = begun(desk, request);
-    let answered = request
-        .plan
-        .advisories
-        .iter()
-        .map(|name| Want::Notice(name.clone()));
-    let answered: BTreeSet<Want> = answered.collect();
-    let priority = desk
-        .most_urgent(answered.iter())
-        .map_or(Priority::Low, |urgency| urgency.priority);
-    for (index, kin) in desk.kins.iter().enumerate() {
-        let Some(choice) = kin.assigned(&keys) else {
-            continue;
-        };
-        if let Some(open) = todo.get_mut(&index) {
-            // An emergency is not left to a request that waits for the ordinary circle and its windows.
-            open.retain(|want| {
-                let urgent = desk
-                    .urgencies
-                    .get(want)
-                    .is_some_and(|urgency| urgency.priority == Priority::Emergency);
-                !choice.fixes.contains(want) || (urgent && !request.plan.emergency && !begun)
-            });
-        }
-        busy.entry(index).or_default().push(Busy {
-            with: request.name.clone(),
-            priority,
-            key: choice.key.clone(),
-            packages: choice.packages.clone(),
-        });
-    }
+/// What a standing request does to one kin.
+pub(super) struct Covered {
+    pub(super) index: usize,
+    pub(super) brought: BTreeSet<Want>,
+    pub(super) busy: Busy,
+}
+
+/// What a standing request does to each kin. An emergency is not left to a request that waits for the ordinary circle and its
+/// windows.
+pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> {
+    let plan = &request.plan;
+    let keys = Key::all(plan);
+    let hurries = plan.emergency || begun(desk, request);
+    let answered = plan.advisories.iter();
+    let answered: BTreeSet<Want> = answered.map(|name| Want::Notice(name.clone())).collect();
+    let most_urgent = desk.most_urgent(answered.iter());
+    let priority = most_urgent.map_or(Priority::Low, |urgency| urgency.priority);
+    let kins = desk.kins.iter().enumerate();
+    kins.filter_map(|(index, kin)| {
+        let choice = kin.assigned(&keys)?;
+        let brought = choice
+            .fixes
+            .iter()
+            .filter(|want| hurries || !desk.is_emergency(want));
+        Some(Covered {
+            index,
+            brought: brought.cloned().collect(),
+            busy: Busy {
+                with: request.name.clone(),
+                priority,
+                key: choice.key.clone(),
+                packages: choice.packages.clone(),
+            },
+        })
+    })
+    .collect()
 }

@@ -130,9 +130,9 @@ pub(crate) fn circle(policy: &ApprovalPolicy, circle: &Circle) -> Needs {
     }
 }
 
-/// The notices of the draft, and those that it fixes besides wherever they are missing, unless they are more urgent: they have a
-/// request of their own.
+/// The notices of the draft, and those that it fixes besides wherever they are missing. Emergencies have a request of their own.
 fn answered(desk: &Desk<'_>, draft: &Draft) -> Vec<Name> {
+    let emergency = draft.priority == Priority::Emergency;
     let mut answered: BTreeSet<&Want> = draft.wants.iter().collect();
     let mut left: BTreeSet<&Want> = BTreeSet::new();
     for (index, kin) in desk.kins.iter().enumerate() {
@@ -141,11 +141,8 @@ fn answered(desk: &Desk<'_>, draft: &Draft) -> Vec<Name> {
             choices.find(|choice| choice.key == *key)
         });
         for want in kin.wants.keys() {
-            let lesser = desk
-                .urgencies
-                .get(want)
-                .is_some_and(|urgency| urgency.priority >= draft.priority);
-            if choice.is_some_and(|choice| choice.fixes.contains(want)) && lesser {
+            let ours = emergency || !desk.is_emergency(want);
+            if choice.is_some_and(|choice| choice.fixes.contains(want)) && ours {
                 answered.insert(want);
             } else {
                 left.insert(want);
