@@ -8,7 +8,7 @@ use jiff::{
 use smol_str::SmolStr;
 
 use super::{Access, Freeze, Frozen, Opening, Purpose, Window};
-use crate::units::Span;
+use crate::units::{Span, after};
 
 /// How far ahead an opening is looked for: a schedule of leap days or a freeze of a year still fits.
 const HORIZON: Span = Span::hours(2 * 366 * 24);
@@ -210,7 +210,7 @@ fn latest_until(window: &Window, at: Timestamp) -> Option<Timestamp> {
         .and_then(|time| instant(zone, time));
     // In the second pass of a repeated hour, times later on the wall have been in the first pass.
     let mut latest = before.filter(|open| *open <= at);
-    for time in after(window, civil, false) {
+    for time in times_after(window, civil, false) {
         match instant(zone, time) {
             Some(open) if open <= at => latest = latest.max(Some(open)),
             Some(_) | None => break,
@@ -222,7 +222,7 @@ fn latest_until(window: &Window, at: Timestamp) -> Option<Timestamp> {
 /// The first opening after an instant.
 fn first_after(window: &Window, at: Timestamp) -> Option<Timestamp> {
     let zone = &window.zone.1;
-    after(window, zone.to_datetime(at), false)
+    times_after(window, zone.to_datetime(at), false)
         .filter_map(|time| instant(zone, time))
         .find(|open| *open > at)
 }
@@ -232,12 +232,16 @@ fn first_from(window: &Window, zone: &TimeZone, at: Timestamp) -> Option<Timesta
     // Times in a skipped hour open at the instant of the jump, and read earlier on the wall than the clock does there.
     let jumped = zone.to_datetime(at);
     let unjumped = zone.to_datetime(earlier(at, Span::seconds(1)));
-    after(window, jumped.min(unjumped), true)
+    times_after(window, jumped.min(unjumped), true)
         .filter_map(|time| instant(zone, time))
         .find(|open| *open >= at)
 }
 
-fn after(window: &Window, civil: DateTime, inclusive: bool) -> impl Iterator<Item = DateTime> {
+fn times_after(
+    window: &Window,
+    civil: DateTime,
+    inclusive: bool,
+) -> impl Iterator<Item = DateTime> {
     let next = |time: &DateTime, inclusive| window.cron.find_next_occurrence(time, inclusive).ok();
     std::iter::successors(next(&civil, inclusive), move |time| next(time, false))
 }
@@ -258,7 +262,7 @@ fn instant(zone: &TimeZone, time: DateTime) -> Option<Timestamp> {
 }
 
 fn later(at: Timestamp, by: Span) -> Timestamp {
-    at.checked_add(by.duration()).unwrap_or(Timestamp::MAX)
+    after(at, by.duration())
 }
 
 fn earlier(at: Timestamp, by: Span) -> Timestamp {

@@ -12,17 +12,15 @@ use super::{
     trace::Seen,
 };
 use crate::{
+    durations::{Between, Durations, Load},
     effect::Effect,
     node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step},
     planner::Planned,
     request::{Cursor, Handle, Rollout},
-    units::{Name, Uid},
+    units::{Name, Uid, after},
     workload::{ImageStep, Replicas},
     world::{Evidence, EvidenceKey, Said},
 };
-
-/// How often evidence is gathered while a gate is waited for.
-const EVIDENCE_SECONDS: u32 = 30;
 
 type Id = (Name, Uid);
 
@@ -105,9 +103,13 @@ impl Model<'_> {
         if let Some(host) = self.hosts.get_mut(&node.0) {
             host.pods_moved = found.pods.movable;
         }
-        let seconds = 10 + 6 * found.pods.movable.min(50);
+        let load = Load {
+            pods: found.pods.movable,
+            packages: 0,
+        };
+        let Between { least, most } = Durations::GUESSED.of(Step::Drain, load);
         let subject = format!("drain {} {}", node.0, self.world.now);
-        let at = soon(self.world.now, self.seed, &subject, seconds, seconds + 30);
+        let at = soon(self.world.now, self.seed, &subject, least, most);
         self.queue.push(at, Due::Drained { node: node.clone() });
     }
 
@@ -135,7 +137,11 @@ impl Model<'_> {
         {
             host.restarted = units;
         }
-        let (least, most) = job_seconds(job.step, count);
+        let load = Load {
+            pods: 0,
+            packages: count,
+        };
+        let Between { least, most } = Durations::GUESSED.of(job.step, load);
         let subject = format!("{:?} {} {}", job.step, node.0, job.attempt);
         if job.step == Step::Reboot {
             found.ready = Ready::No(now);
@@ -170,7 +176,9 @@ impl Model<'_> {
             return;
         };
         found.scan_asked = found.scan_asked.max(scan);
-        let at = soon(now, self.seed, &format!("scan {} {scan}", node.0), 4, 12);
+        let Between { least, most } = Durations::GUESSED.scan;
+        let subject = format!("scan {} {scan}", node.0);
+        let at = soon(now, self.seed, &subject, least, most);
         self.queue.push(
             at,
             Due::Scanned {
@@ -216,14 +224,9 @@ impl Model<'_> {
         }
         let wanted = found.replicas.wanted;
         found.replicas = Replicas { wanted, ready: 0 };
-        let seconds = 15 * wanted.clamp(1, 40);
-        let at = soon(
-            now,
-            self.seed,
-            &format!("image {} {to}", workload.0),
-            seconds,
-            seconds + 20,
-        );
+        let Between { least, most } = Durations::GUESSED.of_workload(wanted);
+        let subject = format!("image {} {to}", workload.0);
+        let at = soon(now, self.seed, &subject, least, most);
         self.queue.push(
             at,
             Due::Moved {
@@ -526,7 +529,7 @@ impl Model<'_> {
             let mut about: Vec<Option<Name>> = nodes.map(|n| Some(n.name.clone())).collect();
             about.extend(workloads.map(|w| Some(w.key.clone())));
             if !about.is_empty() || rollout.cursor.stage_done.is_some() {
-                waited_for = Some(soon(now, 0, "", EVIDENCE_SECONDS, EVIDENCE_SECONDS));
+                waited_for = Some(after(now, Durations::GUESSED.gate.expected()));
             }
             about.push(None);
             for gate in &request.plan.execution.gates {
@@ -600,21 +603,5 @@ impl Host {
             | Step::Rollback
             | Step::Release => Seen::Nothing,
         }
-    }
-}
-
-/// Least and most seconds of a Job. Stated guesses, to be replaced by what earlier rollouts measured.
-fn job_seconds(step: Step, packages: u32) -> (u32, u32) {
-    match step {
-        Step::Patch | Step::Rollback => (4 + 2 * packages.min(300), 10 + 4 * packages.min(300)),
-        Step::Reboot => (45, 90),
-        Step::Snapshot => (15, 40),
-        Step::Claim
-        | Step::Drain
-        | Step::Restart
-        | Step::AwaitReboot
-        | Step::Verify
-        | Step::Gate
-        | Step::Release => (3, 8),
     }
 }
