@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use view::{Standing, View};
 
 use crate::{
+    approval,
     assess::Assessment,
     effect::{Decision, Effect, Record},
     hold::Hold,
@@ -48,6 +49,9 @@ pub fn step(world: &World, assessment: &Assessment) -> Decision {
 
 fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>) -> Decision {
     let (mut decision, working) = go_on(view);
+    if let Some(until) = approval::count(view.world, view.request).valid_until {
+        decision.wake(until);
+    }
     decision.absorb(image::go_on(view));
     decision.absorb(recovered(view));
     if !decision.records.is_empty() {
