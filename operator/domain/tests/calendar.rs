@@ -485,7 +485,7 @@ const ZONES: [&str; 8] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if std::env::var_os("HOZEN_SOAK").is_some() { 5_000 } else { 100 }, ..ProptestConfig::default() })]
 
     /// Whatever is asked: the answer is an instant at which work fits, and no minute before it is one.
     #[test]
