@@ -174,7 +174,7 @@ fn unavailable_because(world: &World, node: &Node) -> Option<String> {
         return Some("being deleted".into());
     }
     if let Ready::No(since) = node.ready {
-        return Some(format!("NotReady since {}", since));
+        return Some(format!("NotReady since {since}"));
     }
     match &node.cordon {
         Cordon::Ours(_) => return Some("cordoned by us".into()),
