@@ -68,13 +68,22 @@ fn shipped(folder: &str) -> Vec<File> {
     files.into_iter().filter(|file| !file.is_test()).collect()
 }
 
+/// Whether a line holds a word that does not go on as a longer name (`.await` is not in `step.await_reboot`).
+fn holds(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let next = line[at + word.len()..].chars().next();
+        !word.ends_with(|c: char| c.is_alphanumeric())
+            || !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
 /// Places in shipped code that hold one of the words.
 fn mentions(folder: &str, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for file in shipped(folder) {
         for (number, line) in file.shipped_lines() {
             for word in words {
-                if line.contains(word) {
+                if holds(line, word) {
                     found.push(format!("{}:{number}: {word}", file.path));
                 }
             }
@@ -186,17 +195,19 @@ fn no_test_is_ignored() {
 
 #[test]
 fn files_are_short_enough_to_be_read() {
-    let mut long = Vec::new();
+    let (mut too_long, mut long) = (Vec::new(), Vec::new());
     for file in repository::files("", "rs").expect("the sources can be read") {
         let lines = file.text.lines().count();
-        assert!(
-            lines <= LINES_MAX,
-            "{} has {lines} lines, at most {LINES_MAX}: split it by what it decides",
-            file.path
-        );
         if lines > LINES_GOOD {
             long.push(format!("{lines} {}", file.path));
         }
+        if lines > LINES_MAX {
+            too_long.push(format!("{lines} {}", file.path));
+        }
     }
     println!("over {LINES_GOOD} lines: {long:#?}");
+    assert!(
+        too_long.is_empty(),
+        "over {LINES_MAX} lines, so split them by what they decide: {too_long:#?}"
+    );
 }
