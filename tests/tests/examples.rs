@@ -1,99 +1,86 @@
-//! Every example is valid: its manifests as the API server would take them, its scenario, and what is named by its digest.
+//! Every example is read without a mistake and played without breaking an invariant.
 
-use hozen_advisory::package::{PackageSet, Transaction};
-use hozen_domain::model::scenario::Script;
-use hozen_intake::{
-    kinds::Object,
-    manifest::{Manifests, Reader},
-};
-use hozen_tests::repository::{self, File};
+use std::collections::BTreeSet;
+
+use hozen_domain::model::{Options, Outcome, simulate};
+use hozen_intake::folder::{self, Folder};
+use hozen_tests::repository;
+use jiff::Timestamp;
 
 const EXAMPLES: [&str; 1] = ["examples/quickstart"];
 
-fn manifests_of(folder: &str) -> Vec<File> {
-    repository::files(folder, "yaml")
-        .expect("the example can be read")
-        .into_iter()
-        .filter(|file| !file.path.ends_with("/scenario.yaml") && !file.path.contains("/later/"))
-        .collect()
+fn read(example: &str) -> Folder {
+    match folder::read(&repository::root().join(example), Timestamp::UNIX_EPOCH) {
+        Ok(folder) => folder,
+        Err(refused) => {
+            let problems: Vec<String> = refused.problems.iter().map(ToString::to_string).collect();
+            panic!("{example}:\n{}", problems.join("\n"));
+        }
+    }
 }
 
-fn read(folder: &str) -> Manifests {
-    let mut reader = Reader::new();
-    for file in manifests_of(folder) {
-        reader.read(&file.path, &file.text);
-    }
-    reader.finish()
+fn play(example: &str, seed: u64) -> Outcome {
+    let folder = read(example);
+    let scenario = folder.scenario.expect("an example has a scenario");
+    let options = Options { seed, until: None };
+    simulate(
+        folder.world,
+        &scenario,
+        &folder.corpus,
+        options,
+        &mut |_| (),
+    )
+    .expect("the scenario can be played")
 }
 
 #[test]
-fn manifests_have_no_mistake_and_nothing_that_is_not_read() {
+fn everything_in_an_example_is_read_and_used() {
     for example in EXAMPLES {
-        let manifests = read(example);
-        let problems: Vec<String> = manifests.problems.iter().map(ToString::to_string).collect();
-        assert!(problems.is_empty(), "{}", problems.join("\n"));
+        let folder = read(example);
+        let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
+        assert!(notes.is_empty(), "{example}: left out: {notes:#?}");
         assert!(
-            manifests.ignored.is_empty(),
-            "{example}: {:?}",
-            manifests.ignored
+            folder.ignored.is_empty(),
+            "{example}: not read: {:?}",
+            folder.ignored
+        );
+        let unknown: BTreeSet<&str> = folder
+            .world
+            .findings
+            .values()
+            .flat_map(|findings| findings.iter())
+            .filter(|finding| {
+                matches!(
+                    finding.verdict,
+                    hozen_domain::world::Verdict::Unknown { .. }
+                )
+            })
+            .map(|finding| finding.package.as_str())
+            .collect();
+        assert!(
+            unknown.is_empty(),
+            "{example}: nothing can be said of {unknown:?}"
         );
     }
 }
 
 #[test]
-fn a_baseline_that_comes_later_is_valid_too() {
-    for file in repository::files("examples", "yaml").expect("the examples can be read") {
-        if file.path.contains("/later/") {
-            let mut reader = Reader::new();
-            reader.read(&file.path, &file.text);
-            // References lead out of the one file; everything else is its own.
-            let manifests = reader.finish();
-            assert_eq!(manifests.documents.len(), 1, "{}", file.path);
-        }
-    }
-}
-
-#[test]
-fn scenarios_are_read_and_name_what_is_there() {
+fn examples_are_played_without_breaking_an_invariant() {
     for example in EXAMPLES {
-        let path = repository::root().join(example).join("scenario.yaml");
-        let text = std::fs::read_to_string(&path).expect("there is a scenario");
-        let script: Script = serde_saphyr::from_str(&text)
-            .unwrap_or_else(|error| panic!("{example}/scenario.yaml: {error}"));
-        assert!(script.from < script.until, "{example}");
-        for event in &script.events {
-            assert!(
-                event.at < script.until,
-                "{example}: {event:?} is after the end"
+        for seed in 1..=5 {
+            let outcome = play(example, seed);
+            assert_eq!(
+                outcome.violations,
+                Vec::<String>::new(),
+                "{example}, seed {seed}"
             );
         }
     }
 }
 
 #[test]
-fn package_sets_and_transactions_are_what_their_names_say() {
-    let mut seen = 0;
+fn the_same_seed_tells_the_same_story() {
     for example in EXAMPLES {
-        for document in read(example).documents {
-            let lines = |lines: &[String]| {
-                lines
-                    .iter()
-                    .map(|line| format!("{line}\n"))
-                    .collect::<String>()
-            };
-            match &document.object {
-                Object::PackageSet(set) => {
-                    PackageSet::verify(&document.name, &lines(&set.spec.packages))
-                        .unwrap_or_else(|error| panic!("{}: {error}", document.file));
-                }
-                Object::Transaction(transaction) => {
-                    Transaction::verify(&document.name, &lines(&transaction.spec.changes))
-                        .unwrap_or_else(|error| panic!("{}: {error}", document.file));
-                }
-                _ => continue,
-            }
-            seen += 1;
-        }
+        assert_eq!(play(example, 7).trace, play(example, 7).trace, "{example}");
     }
-    assert!(seen >= 4, "the quickstart alone has four");
 }
