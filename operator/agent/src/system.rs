@@ -44,6 +44,9 @@ impl System {
                 return Self::Dpkg { database, apt };
             }
         }
+        if let Some(rpm) = Rpm::read(root, unread) {
+            return Self::Rpm(Box::new(rpm));
+        }
         unread.note(
             "package database",
             "none of dpkg, rpm or apk was found, or it is empty",

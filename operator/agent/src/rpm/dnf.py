@@ -5,6 +5,7 @@ import sys
 
 try:
     import dnf
+    import dnf.conf
     import dnf.exceptions
     import dnf.repo
 except ImportError:
@@ -14,8 +15,7 @@ except ImportError:
 with open(sys.argv[1], encoding="utf-8") as file:
     plan = json.load(file)
 
-base = dnf.Base()
-conf = base.conf
+conf = dnf.conf.Conf()
 conf.installroot = plan["root"]
 conf.cachedir = conf.persistdir = conf.logdir = plan["cache"]
 conf.plugins = False
@@ -26,6 +26,7 @@ conf.substitutions["releasever"] = plan["release"]
 conf.excludepkgs = plan["excludes"]
 if plan["platform"]:
     conf.module_platform_id = plan["platform"]
+base = dnf.Base(conf)
 for known in plan["repos"]:
     repo = dnf.repo.Repo(known["id"], conf)
     repo.baseurl = ["file://" + known["folder"]]
@@ -45,7 +46,7 @@ try:
                 raise dnf.exceptions.Error(f"no repository offers {name} {version}")
             base.package_upgrade(offered[0])
     base.resolve()
-except dnf.exceptions.Error as error:
+except (dnf.exceptions.Error, OSError) as error:
     print(str(error).strip(), file=sys.stderr)
     sys.exit(1)
 

@@ -92,7 +92,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
         );
     }
     for (id, options) in names {
-        match find(root, &id) {
+        match local(root, &options).or_else(|| find(root, &id)) {
             Some(folder) => match repomd(root, &folder) {
                 Ok(data) => repos.repos.push(Repo {
                     data,
@@ -176,7 +176,14 @@ fn sections(text: &str) -> Vec<Section> {
     sections
 }
 
-/// Folder of a repository's metadata.
+/// Folder of a repository on the node itself (`baseurl=file:///srv/repo`), which dnf reads where it is.
+fn local(root: &Root, options: &BTreeMap<String, String>) -> Option<String> {
+    let path = options.get("baseurl")?.strip_prefix("file:")?.trim_start_matches('/');
+    let folder = path.trim_end_matches('/').to_owned();
+    modified(root, &folder).map(|_| folder)
+}
+
+/// Folder of a repository's metadata in a cache.
 fn find(root: &Root, id: &str) -> Option<String> {
     let is_name = |text: &str| !text.is_empty() && !text.contains('/') && !text.starts_with('.');
     if !is_name(id) {

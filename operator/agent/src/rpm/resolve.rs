@@ -65,7 +65,7 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
         "root/var/lib/rpm",
         "root/etc/dnf/modules.d",
         "repos",
-        "cache",
+        "cache/.config/rpm",
     ])?;
     for end in ["", "-wal"] {
         let path = format!("{}{end}", rpm.path);
@@ -113,6 +113,10 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
     });
     copy.write("plan.json", &plan.to_string())?;
     copy.write("dnf.py", PROGRAM)?;
+    // Wherever this machine's own rpm keeps its database (Debian's: in the user's home), the copy's is here.
+    for macros in ["cache/.rpmmacros", "cache/.config/rpm/macros"] {
+        copy.write(macros, "%_dbpath /var/lib/rpm\n")?;
+    }
     copy.give("cache")?;
     copy.give("root/var/lib/rpm")?;
     Ok(copy)
