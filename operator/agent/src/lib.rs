@@ -3,6 +3,7 @@
 //! The scan reads a system that may be hostile and runs nothing that the system names. It goes one way: `root` (the only
 //! door to files) → readers of one format each (`dpkg`, `apt`, `rpm`, `apk`, `live`) → `scan`, which puts them together.
 
+pub mod apk;
 pub mod apt;
 pub mod command;
 pub mod compressed;

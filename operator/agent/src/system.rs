@@ -6,6 +6,7 @@ use hozen_advisory::version::Scheme;
 use hozen_api::node_inventory::PackageManager;
 
 use crate::{
+    apk::Apk,
     apt::{self, Apt, native_arch},
     dpkg,
     package::{Archive, Goal, Installed, Step, Update},
@@ -30,6 +31,8 @@ pub enum System {
     },
     /// rpm, with dnf or zypper above it.
     Rpm(Box<Rpm>),
+    /// apk.
+    Apk(Box<Apk>),
     /// None that is known here.
     None,
 }
@@ -47,6 +50,9 @@ impl System {
         if let Some(rpm) = Rpm::read(root, unread) {
             return Self::Rpm(Box::new(rpm));
         }
+        if let Some(apk) = Apk::read(root, unread) {
+            return Self::Apk(Box::new(apk));
+        }
         unread.note(
             "package database",
             "none of dpkg, rpm or apk was found, or it is empty",
@@ -59,6 +65,7 @@ impl System {
         match self {
             Self::Dpkg { .. } => Some(PackageManager::Dpkg),
             Self::Rpm(_) => Some(PackageManager::Rpm),
+            Self::Apk(_) => Some(PackageManager::Apk),
             Self::None => None,
         }
     }
@@ -68,6 +75,7 @@ impl System {
         match self {
             Self::Dpkg { .. } => Some(("deb", Scheme::Dpkg)),
             Self::Rpm(_) => Some(("rpm", Scheme::Rpm)),
+            Self::Apk(_) => Some(("apk", Scheme::Apk)),
             Self::None => None,
         }
     }
@@ -77,6 +85,7 @@ impl System {
         match self {
             Self::Dpkg { apt, .. } => crate::unread::token(apt.native()),
             Self::Rpm(rpm) => crate::unread::token(&rpm.native),
+            Self::Apk(apk) => crate::unread::token(apk.native()),
             Self::None => None,
         }
     }
@@ -86,6 +95,7 @@ impl System {
         match self {
             Self::Dpkg { database, .. } => &database.packages,
             Self::Rpm(rpm) => &rpm.packages,
+            Self::Apk(apk) => &apk.packages,
             Self::None => &[],
         }
     }
@@ -97,6 +107,7 @@ impl System {
                 (!apt.indices.is_empty()).then(|| apt.updates(root, database, unread))
             }
             Self::Rpm(rpm) => rpm.updates(root, unread),
+            Self::Apk(apk) => apk.updates(root, unread),
             Self::None => None,
         }
     }
@@ -106,6 +117,7 @@ impl System {
         match self {
             Self::Dpkg { apt, .. } => apt.refreshed_at(root),
             Self::Rpm(rpm) => rpm.refreshed_at(root),
+            Self::Apk(apk) => apk.refreshed_at(root),
             Self::None => None,
         }
     }
@@ -126,6 +138,9 @@ impl System {
                 Ok(steps)
             }
             Self::Rpm(rpm) => rpm::resolve::resolve(root, rpm, goal),
+            Self::Apk(_) => Err(ResolveError::NotSupported(
+                "apk's indices name archives by SHA-1, and a transaction names them by SHA-256",
+            )),
             Self::None => Ok(Vec::new()),
         }
     }
@@ -159,7 +174,7 @@ impl System {
                     .collect()
             }
             Self::Rpm(rpm) => rpm.archives(root, names, unread),
-            Self::None => BTreeMap::new(),
+            Self::Apk(_) | Self::None => BTreeMap::new(),
         }
     }
 
@@ -167,7 +182,7 @@ impl System {
     pub fn archive_key(&self, name: &str, arch: &str, version: &str) -> ArchiveKey {
         let arch = match self {
             Self::Dpkg { apt, .. } => native_arch(arch, apt.native()),
-            Self::Rpm(_) | Self::None => arch,
+            Self::Rpm(_) | Self::Apk(_) | Self::None => arch,
         };
         (name.to_owned(), arch.to_owned(), version.to_owned())
     }
@@ -182,7 +197,7 @@ impl System {
                 ))
             }
             Self::Rpm(rpm) => rpm.keeps(root, name, arch, version),
-            Self::None => false,
+            Self::Apk(_) | Self::None => false,
         }
     }
 
@@ -204,6 +219,10 @@ impl System {
             Self::Rpm(rpm) => {
                 let names = packages.iter().map(|(name, _)| *name).collect();
                 rpm::files(root, &rpm.path, rpm.form, &names)
+            }
+            Self::Apk(apk) => {
+                let names = packages.iter().map(|(name, _)| *name).collect();
+                apk.files(root, &names)
             }
             Self::None => BTreeMap::new(),
         }

@@ -178,7 +178,10 @@ fn sections(text: &str) -> Vec<Section> {
 
 /// Folder of a repository on the node itself (`baseurl=file:///srv/repo`), which dnf reads where it is.
 fn local(root: &Root, options: &BTreeMap<String, String>) -> Option<String> {
-    let path = options.get("baseurl")?.strip_prefix("file:")?.trim_start_matches('/');
+    let path = options
+        .get("baseurl")?
+        .strip_prefix("file:")?
+        .trim_start_matches('/');
     let folder = path.trim_end_matches('/').to_owned();
     modified(root, &folder).map(|_| folder)
 }
