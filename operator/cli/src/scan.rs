@@ -1,8 +1,13 @@
 //! `hozen scan`: one system as a node's scanner sees it, written as manifests.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, ValueEnum};
+use hozen_advisory::sbom::{Subject, SubjectKind, write_cyclonedx};
 use hozen_agent::{
     manifests::{Manifests, node_name},
     root::{ReadError, Root},
@@ -37,6 +42,8 @@ enum Format {
     Yaml,
     /// The same as one list.
     Json,
+    /// The installed packages as a bill of materials, CycloneDX 1.6.
+    Cyclonedx,
 }
 
 /// Why a scan could not be written.
@@ -91,36 +98,45 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
     })?;
     let options = Options {
         now,
-        resolve: !args.no_resolve,
+        // A bill of materials has no room for transactions.
+        resolve: !args.no_resolve && args.output != Format::Cyclonedx,
         asks: args.resolve.clone(),
     };
     let found = scan(&root, &options);
     let name = args.name.clone().unwrap_or_else(|| node_name(&root));
-    let mut output = std::io::stdout().lock();
-    write(&name, &found, args.output, &mut output)?;
-    output.flush()?;
+    let text = render(&name, &found, args.output)?;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        outcome => outcome?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(
-    name: &str,
-    scan: &Scan,
-    format: Format,
-    output: &mut impl Write,
-) -> Result<(), ScanError> {
-    let values = Manifests::new(name, scan).values()?;
-    match format {
+fn render(name: &str, scan: &Scan, format: Format) -> Result<String, ScanError> {
+    let values = || Manifests::new(name, scan).values();
+    Ok(match format {
         Format::Yaml => {
-            for value in values {
-                writeln!(output, "---")?;
-                serde_yaml::to_writer(&mut *output, &value)?;
+            let mut text = String::new();
+            for value in values()? {
+                text.push_str("---\n");
+                text.push_str(&serde_yaml::to_string(&value)?);
             }
+            text
         }
         Format::Json => {
-            let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": values });
-            serde_json::to_writer_pretty(&mut *output, &list)?;
-            writeln!(output)?;
+            let list =
+                serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": values()? });
+            serde_json::to_string_pretty(&list)? + "\n"
         }
-    }
-    Ok(())
+        Format::Cyclonedx => {
+            let subject = Subject {
+                kind: SubjectKind::Device,
+                name: name.to_owned(),
+                version: String::new(),
+            };
+            let scanned = Some(scan.report.scanned_at);
+            write_cyclonedx(&scan.packages, &subject, scanned, env!("CARGO_PKG_VERSION"))
+        }
+    })
 }
