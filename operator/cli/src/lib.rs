@@ -2,6 +2,66 @@
 //!
 //! Nothing is decided here. What is shown is in [`facts`], and what is in the facts the domain has said.
 
+mod args;
+mod clock;
+mod crds;
+mod error;
 pub mod facts;
+mod play;
+mod progress;
+mod simulate;
 pub mod text;
 pub mod when;
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser as _};
+
+use args::{Cli, Command};
+use error::Failed;
+
+/// All in time.
+const IN_TIME: u8 = 0;
+/// Something is late, stuck, or not current.
+const LATE: u8 = 1;
+/// The input is not right, or cannot be read.
+const BAD_INPUT: u8 = 2;
+
+/// Does what was typed.
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(failed) => {
+            print_error(&failed);
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<u8, Failed> {
+    match command {
+        Command::Simulate(simulate) => simulate::run(&simulate),
+        Command::Crds(crds) => crds::run(&crds),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "hozen", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+        Command::Version => print(&format!("hozen {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// Prints to stdout, without colour where nobody sees it. A reader who has gone (`| head`) has read enough.
+fn print(text: &str) -> Result<u8, Failed> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failed::Print(error)),
+        Ok(()) | Err(_) => Ok(IN_TIME),
+    }
+}
+
+fn print_error(failed: &Failed) {
+    let text = error::page(failed);
+    // Where even stderr is closed the exit code has to do.
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}

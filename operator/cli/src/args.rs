@@ -1,0 +1,140 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use jiff::{Timestamp, civil::DateTime};
+
+/// Keep a Kubernetes fleet at its security baseline.
+#[derive(Debug, Parser)]
+#[command(name = "hozen", version, disable_version_flag = true, propagate_version = false)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play a folder of manifests, inventories and feeds on a virtual clock: what would be done, when, and what not.
+    ///
+    /// Exit code 0: all in time; 1: something would be late or stuck; 2: the input is not right.
+    Simulate(Simulate),
+    /// Say why: a node is below, a notice is urgent or ignored, a rollout is held; who could approve; what would happen next.
+    Explain(Explain),
+    /// Show what would be requested at once, with the digest that people approve.
+    Plan(Plan),
+    /// Write the custom resource definitions, or check that they are current.
+    Crds(Crds),
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// A folder, and how it is played.
+#[derive(Debug, clap::Args)]
+pub struct Play {
+    /// Folder with manifests; feeds below `feeds/`, SBOMs below `sboms/`, and an optional `scenario.yaml`.
+    pub folder: PathBuf,
+    /// Seed of every duration; the same seed prints the same bytes.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+}
+
+/// `hozen simulate`.
+#[derive(Debug, clap::Args)]
+pub struct Simulate {
+    /// What is played.
+    #[command(flatten)]
+    pub play: Play,
+    /// End earlier: a local time of the scenario (2026-11-20T09:00), or an instant (2026-11-20T00:00Z).
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// How to print the facts.
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    pub output: Output,
+    /// Write a report as well: Markdown (.md) or one HTML page with charts (.html).
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Give every system a line of its own, however alike they went.
+    #[arg(long)]
+    pub every_system: bool,
+}
+
+/// `hozen explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// What is played.
+    #[command(flatten)]
+    pub play: Play,
+    /// What to explain: node/, baseline/, advisory/, changerequest/ (chg/), rollout/, workload/, image/ or approvalpolicy/, and its
+    /// name.
+    #[arg(value_name = "KIND/NAME")]
+    pub subject: String,
+    /// When: a local time of the scenario, or an instant; without it, at the end of the scenario.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Moment>,
+    /// How to print it.
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    pub output: Output,
+}
+
+/// `hozen plan`.
+#[derive(Debug, clap::Args)]
+pub struct Plan {
+    /// What is planned for.
+    #[command(flatten)]
+    pub play: Play,
+    /// How to print it; `json` and `yaml` give the change requests as they would be created.
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    pub output: Output,
+}
+
+/// `hozen crds`.
+#[derive(Debug, clap::Args)]
+pub struct Crds {
+    /// Write one file per definition into this folder; without it they are printed.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Write nothing: exit 1 if a file of this folder is not current, and name it.
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    pub check: Option<PathBuf>,
+}
+
+/// A form of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// A time as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Of the scenario's zone.
+    Local(DateTime),
+    /// Of the whole world.
+    Instant(Timestamp),
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(instant) = text.parse() {
+            return Ok(Self::Instant(instant));
+        }
+        text.parse().map(Self::Local).map_err(|_| {
+            "write a local time like 2026-11-20T09:00, or an instant like 2026-11-20T00:00Z".to_owned()
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads a folder and plays it.
+
+use std::collections::BTreeMap;
+
+use hozen_domain::{
+    World,
+    model::{
+        self, Options, Outcome,
+        scenario::{Scenario, Script},
+    },
+};
+use hozen_intake::folder::{self, Folder};
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+
+use crate::{
+    args::{Moment, Play},
+    clock,
+    error::Failed,
+    facts::Played,
+    progress::Progress,
+};
+
+/// A folder without a scenario is played so long: the shortest deadlines of every profile fall into it.
+const DAYS_WITHOUT_SCENARIO: i64 = 14;
+
+/// What came of a folder.
+pub struct Done {
+    /// What was asked for, and what intake says of it.
+    pub played: Played,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// Reads a folder and plays it, to the end or to a moment.
+pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
+    let folder = read(asked)?;
+    let scenario = folder.scenario.unwrap_or_else(|| nothing_happens(&folder.world));
+    let options = Options {
+        seed: asked.seed,
+        until: until.and_then(|moment| instant(moment, &scenario.script)),
+    };
+    let mut progress = Progress::start(&asked.folder);
+    let outcome = model::simulate(
+        folder.world,
+        &scenario,
+        &folder.corpus,
+        options,
+        &mut |at| progress.reached(at),
+    );
+    progress.done();
+    let outcome = outcome.map_err(|error| Failed::Scenario {
+        folder: asked.folder.clone(),
+        error,
+    })?;
+    Ok(Done {
+        played: Played {
+            folder: asked.folder.display().to_string(),
+            seed: asked.seed,
+            left_out: folder.notes.iter().map(ToString::to_string).collect(),
+        },
+        outcome,
+    })
+}
+
+fn read(asked: &Play) -> Result<Folder, Failed> {
+    folder::read(&asked.folder, clock::now()).map_err(|refused| Failed::Folder {
+        folder: asked.folder.clone(),
+        refused: Box::new(refused),
+    })
+}
+
+/// Time passes, and nobody does anything.
+fn nothing_happens(world: &World) -> Scenario {
+    let from = world.now.to_zoned(TimeZone::UTC).datetime();
+    Scenario {
+        script: Script {
+            time_zone: "UTC".into(),
+            from,
+            until: from.saturating_add(DAYS_WITHOUT_SCENARIO.days()),
+            approvers: Vec::new(),
+            events: Vec::new(),
+        },
+        later: BTreeMap::new(),
+    }
+}
+
+/// A moment as an instant; a zone that does not exist is told by the domain.
+fn instant(moment: Moment, script: &Script) -> Option<Timestamp> {
+    match moment {
+        Moment::Instant(at) => Some(at),
+        Moment::Local(at) => TimeZone::get(&script.time_zone)
+            .ok()?
+            .to_timestamp(at)
+            .ok(),
+    }
+}
