@@ -5,9 +5,16 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::{Timestamp, civil::DateTime};
 
+use crate::scan::ScanArgs;
+
 /// Keep a Kubernetes fleet at its security baseline.
 #[derive(Debug, Parser)]
-#[command(name = "hozen", version, disable_version_flag = true, propagate_version = false)]
+#[command(
+    name = "hozen",
+    version,
+    disable_version_flag = true,
+    propagate_version = false
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -21,10 +28,8 @@ pub enum Command {
     ///
     /// Exit code 0: all in time; 1: something would be late or stuck; 2: the input is not right.
     Simulate(Simulate),
-    /// Say why: a node is below, a notice is urgent or ignored, a rollout is held; who could approve; what would happen next.
-    Explain(Explain),
-    /// Show what would be requested at once, with the digest that people approve.
-    Plan(Plan),
+    /// Report one system as a node's scanner sees it: packages, services, ports, pending updates.
+    Scan(ScanArgs),
     /// Write the custom resource definitions, or check that they are current.
     Crds(Crds),
     /// Print a completion script for a shell.
@@ -66,35 +71,6 @@ pub struct Simulate {
     pub every_system: bool,
 }
 
-/// `hozen explain`.
-#[derive(Debug, clap::Args)]
-pub struct Explain {
-    /// What is played.
-    #[command(flatten)]
-    pub play: Play,
-    /// What to explain: node/, baseline/, advisory/, changerequest/ (chg/), rollout/, workload/, image/ or approvalpolicy/, and its
-    /// name.
-    #[arg(value_name = "KIND/NAME")]
-    pub subject: String,
-    /// When: a local time of the scenario, or an instant; without it, at the end of the scenario.
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<Moment>,
-    /// How to print it.
-    #[arg(short, long, default_value = "text", value_name = "FORM")]
-    pub output: Output,
-}
-
-/// `hozen plan`.
-#[derive(Debug, clap::Args)]
-pub struct Plan {
-    /// What is planned for.
-    #[command(flatten)]
-    pub play: Play,
-    /// How to print it; `json` and `yaml` give the change requests as they would be created.
-    #[arg(short, long, default_value = "text", value_name = "FORM")]
-    pub output: Output,
-}
-
 /// `hozen crds`.
 #[derive(Debug, clap::Args)]
 pub struct Crds {
@@ -134,7 +110,8 @@ impl std::str::FromStr for Moment {
             return Ok(Self::Instant(instant));
         }
         text.parse().map(Self::Local).map_err(|_| {
-            "write a local time like 2026-11-20T09:00, or an instant like 2026-11-20T00:00Z".to_owned()
+            "write a local time like 2026-11-20T09:00, or an instant like 2026-11-20T00:00Z"
+                .to_owned()
         })
     }
 }

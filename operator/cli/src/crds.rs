@@ -1,11 +1,11 @@
 //! `hozen crds`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::ExitCode};
 
-use crate::{IN_TIME, LATE, args::Crds, error::Failed, print};
+use crate::{LATE, args::Crds, error::Failed, print};
 
 /// Prints the definitions, writes them, or says which are not current.
-pub fn run(asked: &Crds) -> Result<u8, Failed> {
+pub fn run(asked: &Crds) -> Result<ExitCode, Failed> {
     let definitions =
         hozen_api::crds::crds_yaml().map_err(|error| Failed::Form(error.to_string()))?;
     if let Some(folder) = &asked.check {
@@ -27,7 +27,7 @@ pub fn run(asked: &Crds) -> Result<u8, Failed> {
     ))
 }
 
-fn check(folder: &Path, definitions: &[(String, String)]) -> Result<u8, Failed> {
+fn check(folder: &Path, definitions: &[(String, String)]) -> Result<ExitCode, Failed> {
     let mut stale = Vec::new();
     for (name, text) in definitions {
         let path = folder.join(name);
@@ -41,15 +41,14 @@ fn check(folder: &Path, definitions: &[(String, String)]) -> Result<u8, Failed> 
         }
     }
     if stale.is_empty() {
-        print(&format!("{} definitions are current\n", definitions.len()))?;
-        return Ok(IN_TIME);
+        return print(&format!("{} definitions are current\n", definitions.len()));
     }
     print(&format!(
         "not current: {}; write them with: hozen crds --dir {}\n",
         stale.join(", "),
         folder.display()
     ))?;
-    Ok(LATE)
+    Ok(ExitCode::from(LATE))
 }
 
 fn failed(path: &Path, what: &'static str, error: std::io::Error) -> Failed {

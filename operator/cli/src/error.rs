@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use hozen_domain::model::ModelError;
 use hozen_intake::folder::Refused;
 
+use crate::scan::ScanError;
 use crate::text::page::{BAD, FAINT, Page, STRONG, paint};
 
 /// Problems that are shown; the rest is a number. Who has more begins with these.
@@ -47,6 +48,9 @@ pub enum Failed {
         #[source]
         error: io::Error,
     },
+    /// A scan failed.
+    #[error("{0}")]
+    Scan(#[from] ScanError),
     /// The output could not be printed.
     #[error("the output could not be printed")]
     Print(#[source] io::Error),
@@ -64,6 +68,7 @@ pub fn page(failed: &Failed) -> String {
         | Failed::Subject(_)
         | Failed::ReportEnding(_)
         | Failed::File { .. }
+        | Failed::Scan(_)
         | Failed::Print(_)
         | Failed::Form(_) => {}
     }
@@ -85,7 +90,10 @@ pub fn page(failed: &Failed) -> String {
 fn problems(page: &mut Page, refused: &Refused) {
     for problem in refused.problems.iter().take(SHOWN) {
         let place = if problem.place.line > 0 {
-            format!("{}:{}:{}", problem.file, problem.place.line, problem.place.column)
+            format!(
+                "{}:{}:{}",
+                problem.file, problem.place.line, problem.place.column
+            )
         } else {
             problem.file.to_string()
         };
@@ -96,7 +104,11 @@ fn problems(page: &mut Page, refused: &Refused) {
         if !problem.path.is_empty() {
             text = format!("{text}{}: ", paint(STRONG, &problem.path));
         }
-        page.hang(&format!("{place}: "), &format!("{text}{}", problem.message), 4);
+        page.hang(
+            &format!("{place}: "),
+            &format!("{text}{}", problem.message),
+            4,
+        );
     }
     let more = refused.problems.len().saturating_sub(SHOWN);
     if more > 0 {

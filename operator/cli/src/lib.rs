@@ -9,6 +9,7 @@ mod error;
 pub mod facts;
 mod play;
 mod progress;
+mod scan;
 mod simulate;
 pub mod text;
 pub mod when;
@@ -20,8 +21,6 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Cli, Command};
 use error::Failed;
 
-/// All in time.
-const IN_TIME: u8 = 0;
 /// Something is late, stuck, or not current.
 const LATE: u8 = 1;
 /// The input is not right, or cannot be read.
@@ -29,19 +28,17 @@ const BAD_INPUT: u8 = 2;
 
 /// Does what was typed.
 pub fn main() -> ExitCode {
-    match run(Cli::parse().command) {
-        Ok(code) => ExitCode::from(code),
-        Err(failed) => {
-            print_error(&failed);
-            ExitCode::from(BAD_INPUT)
-        }
-    }
+    run(Cli::parse().command).unwrap_or_else(|failed| {
+        print_error(&failed);
+        ExitCode::from(BAD_INPUT)
+    })
 }
 
-fn run(command: Command) -> Result<u8, Failed> {
+fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
-        Command::Simulate(simulate) => simulate::run(&simulate),
-        Command::Crds(crds) => crds::run(&crds),
+        Command::Simulate(asked) => simulate::run(&asked),
+        Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
+        Command::Crds(asked) => crds::run(&asked),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hozen", &mut script);
@@ -52,11 +49,11 @@ fn run(command: Command) -> Result<u8, Failed> {
 }
 
 /// Prints to stdout, without colour where nobody sees it. A reader who has gone (`| head`) has read enough.
-fn print(text: &str) -> Result<u8, Failed> {
+fn print(text: &str) -> Result<ExitCode, Failed> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failed::Print(error)),
-        Ok(()) | Err(_) => Ok(IN_TIME),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

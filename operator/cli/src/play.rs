@@ -34,7 +34,9 @@ pub struct Done {
 /// Reads a folder and plays it, to the end or to a moment.
 pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
     let folder = read(asked)?;
-    let scenario = folder.scenario.unwrap_or_else(|| nothing_happens(&folder.world));
+    let scenario = folder
+        .scenario
+        .unwrap_or_else(|| nothing_happens(&folder.world));
     let options = Options {
         seed: asked.seed,
         until: until.and_then(|moment| instant(moment, &scenario.script)),
@@ -88,9 +90,6 @@ fn nothing_happens(world: &World) -> Scenario {
 fn instant(moment: Moment, script: &Script) -> Option<Timestamp> {
     match moment {
         Moment::Instant(at) => Some(at),
-        Moment::Local(at) => TimeZone::get(&script.time_zone)
-            .ok()?
-            .to_timestamp(at)
-            .ok(),
+        Moment::Local(at) => TimeZone::get(&script.time_zone).ok()?.to_timestamp(at).ok(),
     }
 }

@@ -1,5 +1,7 @@
 //! `hozen simulate`.
 
+use std::process::ExitCode;
+
 use serde::Serialize;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// Plays a folder, prints what came of it, and says by the exit code whether all was in time.
-pub fn run(asked: &Simulate) -> Result<u8, Failed> {
+pub fn run(asked: &Simulate) -> Result<ExitCode, Failed> {
     let done = play::play(&asked.play, asked.until)?;
     let facts = facts::gather(done.played, &done.outcome);
     match asked.output {
@@ -24,13 +26,15 @@ pub fn run(asked: &Simulate) -> Result<u8, Failed> {
             print(&formed(&facts, form)?)?;
         }
     }
-    Ok(facts.verdict.exit_code)
+    Ok(ExitCode::from(facts.verdict.exit_code))
 }
 
 /// Facts for programs.
 pub fn formed<T: Serialize>(facts: &T, form: Output) -> Result<String, Failed> {
     match form {
-        Output::Yaml => serde_yaml::to_string(facts).map_err(|error| Failed::Form(error.to_string())),
+        Output::Yaml => {
+            serde_yaml::to_string(facts).map_err(|error| Failed::Form(error.to_string()))
+        }
         Output::Json | Output::Text => serde_json::to_string_pretty(facts)
             .map(|json| json + "\n")
             .map_err(|error| Failed::Form(error.to_string())),
