@@ -226,7 +226,9 @@ impl Missing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// Its id.
+    /// Its name here.
+    pub name: String,
+    /// Its publisher's id.
     pub id: String,
     /// Its other names.
     pub aliases: Vec<String>,

@@ -238,7 +238,10 @@ fn priority(world: &World, plan: &Plan) -> String {
     let systems = systems(plan);
     let ranked = plan.advisories.iter().filter_map(|name| {
         let known = world.notices.get(name)?;
-        Some((name, rank_one(world, baseline, known, systems, systems)))
+        Some((
+            name,
+            rank_one(world, baseline, (name, known), systems, systems),
+        ))
     });
     let most = ranked.min_by_key(|(_, ranked)| (ranked.priority, ranked.due));
     match most {

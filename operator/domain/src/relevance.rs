@@ -39,11 +39,11 @@ pub enum Relevance {
 pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Relevance, String)> {
     let in_use = in_use(world, assessment);
     let mut told = found(world, &in_use);
-    let silent: Vec<&Notice> = world
+    let silent: Vec<Named<'_>> = world
         .notices
-        .values()
-        .map(|known| &*known.notice)
-        .filter(|notice| !told.contains_key(&notice.id))
+        .iter()
+        .filter(|(name, _)| !told.contains_key(*name))
+        .map(|(name, known)| (name, &*known.notice))
         .collect();
     told.extend(not_found(world, &in_use, &silent));
     told
@@ -118,23 +118,26 @@ impl Found<'_> {
     }
 }
 
+/// A notice and its name, by which the world knows it; its id is its publisher's.
+type Named<'w> = (&'w Name, &'w Notice);
+
 /// Ecosystem and source package.
 type Source<'w> = (&'w str, &'w str);
 
 fn not_found<'w>(
     world: &'w World,
     in_use: &BTreeSet<&'w Digest>,
-    notices: &[&'w Notice],
+    notices: &[Named<'w>],
 ) -> Vec<(Name, (Relevance, String))> {
     // Looked up for every installed package; only its entries are ever walked, in the notices' order.
     let mut installed: HashMap<Source<'w>, Option<&'w Package>> = HashMap::new();
-    for affected in notices.iter().flat_map(|notice| &notice.affected) {
+    for affected in notices.iter().flat_map(|(_, notice)| &notice.affected) {
         installed.insert((&affected.ecosystem, &affected.name), None);
     }
     if installed.is_empty() {
         return notices
             .iter()
-            .map(|notice| judge(notice, &installed))
+            .map(|(name, notice)| ((*name).clone(), judge(notice, &installed)))
             .collect();
     }
     let sets = in_use.iter().filter_map(|set| world.package_sets.get(*set));
@@ -146,7 +149,7 @@ fn not_found<'w>(
     }
     notices
         .iter()
-        .map(|notice| judge(notice, &installed))
+        .map(|(name, notice)| ((*name).clone(), judge(notice, &installed)))
         .collect()
 }
 
@@ -162,10 +165,10 @@ fn lower<'w>(one: &'w Package, other: &'w Package) -> &'w Package {
 fn judge(
     notice: &Notice,
     installed: &HashMap<Source<'_>, Option<&Package>>,
-) -> (Name, (Relevance, String)) {
+) -> (Relevance, String) {
     if let Some(at) = notice.withdrawn {
         let why = format!("withdrawn by its publisher on {}", day(at));
-        return (notice.id.clone(), (Relevance::NotAffected, why));
+        return (Relevance::NotAffected, why);
     }
     let mut answer = (Relevance::NotInstalled, not_installed(notice));
     for affected in &notice.affected {
@@ -198,7 +201,7 @@ fn judge(
         };
         answer = answer.min(found);
     }
-    (notice.id.clone(), answer)
+    answer
 }
 
 fn not_installed(notice: &Notice) -> String {

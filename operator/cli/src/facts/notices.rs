@@ -38,7 +38,7 @@ pub(super) fn notices(outcome: &Outcome) -> (Vec<Notice>, u32) {
         }
         told.push(notice(name, known, ranked, at_end, concerns));
     }
-    told.sort_by(|(a, first), (b, second)| (a, &first.id).cmp(&(b, &second.id)));
+    told.sort_by(|(a, first), (b, second)| (a, &first.name).cmp(&(b, &second.name)));
     let notices = told.into_iter().map(|(_, notice)| notice).collect();
     (notices, count(left))
 }
@@ -101,7 +101,8 @@ fn notice(
         known.notice.affected.iter().map(|a| &a.name).collect();
     let relevance = |ranked: &RankedNotice| format!("{:?}", ranked.relevance);
     let notice = Notice {
-        id: name.to_string(),
+        name: name.to_string(),
+        id: known.notice.id.to_string(),
         aliases: names(&known.notice.aliases),
         summary: known.notice.summary.clone(),
         packages: names(packages),

@@ -232,7 +232,7 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
         return;
     }
     page.gap();
-    let id = column(facts.notices.iter().map(|n| n.id.as_str()), 13);
+    let id = column(facts.notices.iter().map(|n| n.name.as_str()), 13);
     let package = column(facts.notices.iter().map(|n| package(n)), 13).min(28);
     let priority = 2 + id + package + 11;
     let heading = format!(
@@ -246,7 +246,7 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     for notice in &facts.notices {
         let lead = format!(
             "  {}{}",
-            pad(&notice.id, id),
+            pad(&notice.name, id),
             pad(package_cell(notice, package), package)
         );
         for concern in &notice.baselines {

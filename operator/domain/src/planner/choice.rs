@@ -294,13 +294,13 @@ fn against_baseline(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbid
 fn conflict(desk: &Desk<'_>, set: &SetView, fixes: &BTreeSet<Want>) -> Option<Forbidden> {
     let packages = desk.world.package_sets.get(&set.digest)?;
     let notices = fixes.iter().filter_map(Want::notice);
-    let known = notices.filter_map(|name| desk.world.notices.get(name));
-    for known in known {
+    let known = notices.filter_map(|name| Some((name, desk.world.notices.get(name)?)));
+    for (name, known) in known {
         for other in &known.notice.patch.conflicts {
             let fixed_too = fixes.contains(&Want::Notice(other.clone()));
             if fixed_too || !installed::named(packages, other).is_empty() {
                 return Some(Forbidden::Conflict {
-                    notice: known.notice.id.clone(),
+                    notice: name.clone(),
                     other: other.clone(),
                 });
             }

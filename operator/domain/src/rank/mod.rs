@@ -228,7 +228,7 @@ pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
 pub(crate) fn rank_one(
     world: &World,
     baseline: &Baseline,
-    known: &Known,
+    (name, known): (&Name, &Known),
     systems: u32,
     of: u32,
 ) -> Ranked {
@@ -239,7 +239,7 @@ pub(crate) fn rank_one(
         weakness: &weakness,
         systems,
         of,
-        mitigated: mitigated.contains(&(&baseline.name, &known.notice.id)),
+        mitigated: mitigated.contains(&(&baseline.name, name)),
     };
     case.rank(known.fix_first_seen, systems)
 }
