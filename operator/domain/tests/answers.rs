@@ -1,4 +1,5 @@
 //! The ten answers of a request for change (PROCESS 2.6), and the plan of an exception.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hozen_domain::{
     Plan, World,

@@ -368,7 +368,7 @@ fn what_a_node_is_and_does_is_held_against_the_baseline() {
         .baseline(strict)
         .node(good())
         .node(named("kernel", |i| {
-            i.kernel_running = "6.1.0-9-amd64".into()
+            i.kernel_running = "6.1.0-9-amd64".into();
         }))
         .node(named("os", |i| i.os_version = "11".into()))
         .node(named("next", |i| i.os_version = "13".into()))

@@ -1,4 +1,5 @@
 //! Images are half of the mission: baselines over repositories and namespaces, each rule by its name.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hozen_advisory::package::PackageSet;
 use hozen_domain::{

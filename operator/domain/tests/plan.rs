@@ -1,4 +1,9 @@
 //! Rules of planning (PROCESS 2.4, 3.2 to 3.5), each by its name.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use hozen_domain::{
     Effect, Hold, Plan, World,
@@ -564,18 +569,15 @@ fn a_bad_patch_is_planned_around_and_holds_what_needs_it() {
 fn a_block_that_has_ended_blocks_nothing_and_one_that_will_wakes_the_planner() {
     let until = |day: &str| {
         let day = day.parse().unwrap();
-        let web = baseline("web")
+        let blocking = baseline("web")
             .blocks("openssl", NEW)
             .with(|b| b.remediation.block[0].until = Some(day));
         world_at(NOW)
-            .baseline(web)
-            .node(web_node())
+            .baseline(blocking)
+            .node(web("a"))
             .notice(openssl().high())
             .build()
     };
-    fn web_node() -> NodeBuilder {
-        web("a")
-    }
     let _ = only(&planned(&until("2026-11-18")));
     let blocked = planned(&until("2026-11-19"));
     nothing(&blocked);

@@ -1,4 +1,5 @@
 //! Rules of ranking (PROCESS 3.1), each by its name.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hozen_domain::{
     World,
@@ -94,7 +95,7 @@ fn a_known_exploited_weakness_is_an_emergency_and_every_step_keeps_its_reason() 
                 "web is exposed to the Internet: stays Emergency",
                 "PROCESS 3.1"
             ),
-            ("Emergency: within 24 hours of 2026-11-19T09:14Z", "NISCC"),
+            ("Emergency: within 24 hours of 2026-11-19T09:14:00Z", "NISCC"),
         ]
     );
 }
@@ -316,7 +317,7 @@ fn irrelevant_notices_are_recorded_with_their_reason() {
                     hozen_advisory::notice::RangeEnd::Open,
                 )],
                 ..hozen_advisory::notice::Affected::default()
-            })
+            });
         }))
         .notice(
             notice("withdrawn")
