@@ -32,4 +32,4 @@ soak: ## the property tests with many more cases (SOAK_CASES=20000); the record 
 	@tests/bin/soak
 
 crds: ## write crds/*.yaml anew from the types
-	$(CARGO) run --quiet --package hozen-cli --bin hozen -- crds --write crds
+	$(CARGO) run --quiet --package hozen-cli --bin hozen -- crds --dir crds
