@@ -1,5 +1,10 @@
 //! Every example is read without a mistake and played without breaking an invariant.
 
+#![expect(
+    clippy::panic,
+    reason = "a broken example must fail its test, and say why"
+)]
+
 use std::collections::BTreeSet;
 
 use hozen_domain::model::{Options, Outcome, simulate};

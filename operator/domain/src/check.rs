@@ -27,7 +27,9 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 task: Some(task),
             } => {
                 let before = world.nodes.get(&node.0).and_then(|n| n.task.as_ref());
-                if before.is_none() {
+                // A node that served until its reboot window is taken anew.
+                let anew = |t: &Task| t.step == Step::AwaitReboot && task.step == Step::Claim;
+                if before.is_none_or(anew) {
                     if !claimed.insert(&node.0) {
                         broken.push(format!("24: {} is taken twice in one pass", node.0));
                     }

@@ -95,7 +95,10 @@ fn a_known_exploited_weakness_is_an_emergency_and_every_step_keeps_its_reason() 
                 "web is exposed to the Internet: stays Emergency",
                 "PROCESS 3.1"
             ),
-            ("Emergency: within 24 hours of 2026-11-19T09:14:00Z", "NISCC"),
+            (
+                "Emergency: within 24 hours of 2026-11-19T09:14:00Z",
+                "NISCC"
+            ),
         ]
     );
 }

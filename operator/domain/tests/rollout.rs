@@ -411,6 +411,31 @@ fn installing_now_and_rebooting_in_its_own_window_serves_in_between() {
     assert_eq!(told.0.before.assessment.nodes.len(), 1);
 }
 
+#[test]
+fn i01_nodes_that_waited_for_a_reboot_window_keep_the_budget_in_it() {
+    let set = debian(&[("libc6", "2.36-9+deb12u10")]);
+    let change = transaction(&[("libc6", "2.36-9+deb12u10", "2.36-9+deb12u13")]);
+    let mut sunday = window("sunday", "0 1 * * 0", Span::hours(5), "UTC");
+    sunday.purposes = vec![Purpose::Reboot];
+    let mut tonight = window("tonight", "0 20 * * *", Span::hours(3), "UTC");
+    tonight.purposes = vec![Purpose::Install];
+    let fixed = notice("DSA-2")
+        .fixes("Debian:12", "libc6", "2.36-9+deb12u13")
+        .high();
+    let world = world_at("2026-11-19T09:00Z")
+        .baseline(baseline("web").window(tonight).window(sunday))
+        .notice(fixed);
+    let world = (1..=4).fold(world, |world, n| {
+        let node = node(&format!("web-{n}")).label("tier", "web").has(&set);
+        world.node(node.would_as(resolved("DSA-2", &change), &change))
+    });
+    let told = story(&world.build(), 96).play();
+    assert_eq!(told.proven().len(), 4, "{:#?}", told.ended());
+    let mut ends: Vec<_> = told.ended().iter().map(|e| e.2).collect();
+    ends.dedup();
+    assert_eq!(ends.len(), 4, "one at a time: {ends:?}");
+}
+
 fn gated() -> BaselineBuilder {
     baseline("web").with(|b: &mut Baseline| {
         b.rollout.gates = vec![Gate {

@@ -19,7 +19,7 @@ use crate::{
     assess::Assessment,
     effect::{Decision, Effect, Record},
     hold::Hold,
-    node::{Cordon, Ended, Node, Ready},
+    node::{Cordon, Ended, Node, Ready, Step},
     request::{Cursor, Rollout, RolloutEnd},
     safety::Safety,
     units::{Name, Uid},
@@ -48,7 +48,7 @@ pub fn step(world: &World, assessment: &Assessment) -> Decision {
 }
 
 fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>) -> Decision {
-    let (mut decision, working) = go_on(view);
+    let (mut decision, working) = go_on(view, safety);
     if let Some(until) = approval::count(view.world, view.request).valid_until {
         decision.wake(until);
     }
@@ -66,7 +66,7 @@ fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>) -> Decision {
 type Working = Vec<(Name, String)>;
 
 /// Goes on with every node that is being worked on.
-fn go_on(view: &View<'_>) -> (Decision, Working) {
+fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
     let mut decision = Decision::default();
     let mut working = Working::new();
     for member in view
@@ -79,6 +79,13 @@ fn go_on(view: &View<'_>) -> (Decision, Working) {
             continue;
         };
         let (of_node, wait) = node::advance(view.world, view, member.node, task);
+        // A node that served until its reboot window is taken anew: by the same rules as at first.
+        if task.step == Step::AwaitReboot && !of_node.records.is_empty() {
+            if let Err(hold) = stage::slot(view, safety, member.node) {
+                decision.hold(&view.rollout.name, hold);
+                continue;
+            }
+        }
         decision.absorb(of_node);
         working.push((
             member.node.name.clone(),

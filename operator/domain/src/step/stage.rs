@@ -57,7 +57,7 @@ fn in_stage(
     let mut decision = Decision::default();
     let mut hold = None;
     for member in candidates(stage, &open) {
-        match take(view, safety, stage, member) {
+        match take(view, safety, member) {
             Ok(record) => decision.records.push(record),
             Err(why) => {
                 // A node that may not be taken for a reason of its own does not keep others from free slots (invariant 35).
@@ -179,12 +179,7 @@ pub(super) fn failures(view: &View<'_>, stage: &Stage) -> Option<Hold> {
     })
 }
 
-fn take(
-    view: &View<'_>,
-    safety: &mut Safety<'_>,
-    stage: &Stage,
-    member: &Member<'_>,
-) -> Result<Record, Hold> {
+fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result<Record, Hold> {
     let node = member.node;
     if let Some(task) = &node.task {
         return Err(Hold::NodeClaimed {
@@ -206,18 +201,30 @@ fn take(
             });
         }
     }
-    safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
-    let same_zone = |other: &&&Node| !stage.per_zone || other.zone == node.zone;
-    safety.budget(
-        &stage.name,
-        stage.max_unavailable,
-        view.pool.iter().filter(same_zone).map(|n| &n.name),
-    )?;
-    safety.promise(&node.name);
+    slot(view, safety, node)?;
     Ok(Record::Task {
         node: (node.name.clone(), node.uid.clone()),
         task: Some(claim(view, member)),
     })
+}
+
+/// Promises the node a slot of the current stage's budget, or says what keeps it from one (invariants 1 to 5, 12).
+pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
+    if let Some(hold) = &view.stop_hold {
+        return Err(hold.clone());
+    }
+    let stages = &view.plan.stages;
+    let Some(stage) = stages.get(view.rollout.cursor.stage).or(stages.last()) else {
+        return Ok(());
+    };
+    safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
+    let pool = view
+        .pool
+        .iter()
+        .filter(|other| !stage.per_zone || other.zone == node.zone);
+    safety.budget(&stage.name, stage.max_unavailable, pool.map(|n| &n.name))?;
+    safety.promise(&node.name);
+    Ok(())
 }
 
 fn claim(view: &View<'_>, member: &Member<'_>) -> Task {
