@@ -324,10 +324,8 @@ impl Hold {
     /// What would end it.
     pub fn ended_by(&self) -> String {
         match self {
-            Self::Halted { .. } => "hozen halt --lift".into(),
-            Self::AdmissionUnproven { .. } => {
-                "the chart's policies applied again (hozen doctor)".into()
-            }
+            Self::Halted { .. } => "the halt being lifted".into(),
+            Self::AdmissionUnproven { .. } => "the chart's policies applied again".into(),
             Self::ClockSkew { .. } => "clocks set right".into(),
             Self::PriorityTie {
                 baseline, other, ..
@@ -337,7 +335,7 @@ impl Hold {
                 )
             }
             Self::PolicyMissing { policy, .. } => format!("an ApprovalPolicy named {policy}"),
-            Self::AwaitingApproval { request, .. } => format!("hozen approve {request}"),
+            Self::AwaitingApproval { request, .. } => format!("approvals of {request}"),
             Self::AwaitingStandardSoak { .. } => "the end of the soak".into(),
             Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
             Self::AwaitingTest { mirror, .. } => format!("the same transaction proven on {mirror}"),

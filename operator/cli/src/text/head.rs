@@ -297,7 +297,7 @@ fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String
     let due = concern
         .due
         .map_or_else(|| "-".to_owned(), |due| reader.at(due));
-    // Rules that changed nothing, and the deadline that stands beside it, are left to `hozen explain`.
+    // Rules that changed nothing, and the deadline that stands beside it, stand in the facts (`-o json`).
     let deadline = format!("{}: ", concern.priority);
     let telling = |text: &&str| !text.contains(": stays ") && !text.starts_with(&deadline);
     let why: Vec<String> = concern

@@ -267,21 +267,8 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
 /// Commands that tell more.
 fn next(facts: &Simulation) -> Vec<String> {
     let folder = &facts.folder;
-    let mut next = Vec::new();
-    if let Some(system) = facts
-        .not_done
-        .iter()
-        .find_map(|undone| undone.systems.first())
-    {
-        let kind = if system.contains('/') {
-            "workload"
-        } else {
-            "node"
-        };
-        next.push(format!("hozen explain {folder} {kind}/{system}"));
-    } else if let Some(request) = facts.requests.first() {
-        next.push(format!("hozen explain {folder} chg/{}", request.name));
-    }
-    next.push(format!("edit {folder}/scenario.yaml and run again"));
-    next
+    vec![
+        format!("hozen simulate {folder} -o json"),
+        format!("edit {folder}/scenario.yaml and run again"),
+    ]
 }

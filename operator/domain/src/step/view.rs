@@ -11,7 +11,7 @@ use crate::{
     gate,
     hold::Hold,
     node::{Node, Ready},
-    plan::{OrderBy, Plan, Reachable, Stage},
+    plan::{NodeClass, OrderBy, Plan, Reachable, Stage},
     request::{ChangeRequest, Rollout},
     units::{Digest, Span, Uid, after},
     workload::Workload,
@@ -194,12 +194,18 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
         });
     }
     let inventory = node.report.latest()?;
-    let class = classes().find(|class| {
-        inventory
+    let inventory = node.report.latest()?;
+    let resolved = |class: &&NodeClass| {
+        let found = inventory
             .transactions
             .iter()
-            .any(|r| r.transaction == class.transaction)
-    })?;
+            .find(|r| r.transaction == class.transaction);
+        found.map(|resolved| resolved.packages)
+    };
+    // Where several fit, the one that changes most leaves nothing of the others undone.
+    let class = classes()
+        .filter(|class| resolved(class).is_some())
+        .max_by_key(resolved)?;
     let reachable =
         matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
     let standing = if reachable {
