@@ -155,35 +155,48 @@ impl Index {
     /// Takes in a new or changed notice. What it said before is forgotten. Costs what its own packages cost, not the
     /// size of the index.
     pub fn upsert(&mut self, notice: &Notice) {
-        self.withdraw(&notice.id);
-        let mut changed: BTreeMap<u32, Parts> = BTreeMap::new();
-        let before = std::mem::take(&mut self.slots);
-        self.add(notice, &mut |slot, number, affected| {
-            let have = || before.get(slot as usize).map(|slot| slot.without(number));
+        let mut changed = self.parts_without(&notice.id);
+        let slots = std::mem::take(&mut self.slots);
+        self.add(notice, &mut |position, number, affected| {
+            let have = || {
+                slots
+                    .get(position as usize)
+                    .map(|slot| slot.without(number))
+            };
             changed
-                .entry(slot)
+                .entry(position)
                 .or_insert_with(|| have().unwrap_or_default())
                 .add(number, affected);
         });
-        self.slots = before;
-        for (slot, parts) in changed {
-            let made = parts.into_slot(&self.ids);
-            match self.slots.get_mut(slot as usize) {
-                Some(slot) => *slot = made,
-                // New slots have consecutive positions, and the map gives them in order.
-                None => self.slots.push(made),
-            }
-        }
+        self.slots = slots;
+        self.replace(changed);
     }
 
     /// Forgets a notice: it was withdrawn, or left its feed.
     pub fn withdraw(&mut self, id: &str) {
+        let changed = self.parts_without(id);
+        self.replace(changed);
+    }
+
+    /// Takes a notice out of the books; what is left of the slots in which it had a part.
+    fn parts_without(&mut self, id: &str) -> BTreeMap<u32, Parts> {
         let Some(&number) = self.numbers.get(id) else {
-            return;
+            return BTreeMap::new();
         };
-        for slot in std::mem::take(&mut self.parts[number as usize]) {
-            let slot = &mut self.slots[slot as usize];
-            *slot = slot.without(number).into_slot(&self.ids);
+        std::mem::take(&mut self.parts[number as usize])
+            .into_iter()
+            .map(|position| (position, self.slots[position as usize].without(number)))
+            .collect()
+    }
+
+    fn replace(&mut self, changed: BTreeMap<u32, Parts>) {
+        for (position, parts) in changed {
+            let made = parts.into_slot(&self.ids);
+            match self.slots.get_mut(position as usize) {
+                Some(slot) => *slot = made,
+                // New slots have consecutive positions, and the map gives them in order.
+                None => self.slots.push(made),
+            }
         }
     }
 
