@@ -80,11 +80,12 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         };
         let (of_node, wait) = node::advance(view.world, view, member.node, task);
         // A node that served until its reboot window is taken anew: by the same rules as at first.
-        if task.step == Step::AwaitReboot && !of_node.records.is_empty() {
-            if let Err(hold) = stage::slot(view, safety, member.node) {
-                decision.hold(&view.rollout.name, hold);
-                continue;
-            }
+        if task.step == Step::AwaitReboot
+            && !of_node.records.is_empty()
+            && let Err(hold) = stage::slot(view, safety, member.node)
+        {
+            decision.hold(&view.rollout.name, hold);
+            continue;
         }
         decision.absorb(of_node);
         working.push((

@@ -194,7 +194,6 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
         });
     }
     let inventory = node.report.latest()?;
-    let inventory = node.report.latest()?;
     let resolved = |class: &&NodeClass| {
         let found = inventory
             .transactions
