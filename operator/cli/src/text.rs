@@ -9,9 +9,14 @@ mod work;
 
 pub use harmless::harmless;
 
+use std::{cmp::Reverse, collections::BTreeSet};
+
 use jiff::Timestamp;
 
-use crate::{facts::Simulation, when::Local};
+use crate::{
+    facts::{Happened, Simulation},
+    when::Local,
+};
 use page::Page;
 
 /// How much of a simulation is told.
@@ -27,6 +32,7 @@ pub fn simulation(facts: &Simulation, detail: Detail) -> String {
     let reader = Reader {
         local: Local::named(&facts.time_zone),
         from: facts.from,
+        people: people(facts),
     };
     let mut page = Page::default();
     head::title(&mut page, facts, &reader);
@@ -45,6 +51,8 @@ pub struct Reader {
     pub local: Local,
     /// When the simulation begins.
     pub from: Timestamp,
+    /// Users, and how they are called where no other is called so.
+    pub people: Vec<(String, String)>,
 }
 
 impl Reader {
@@ -53,10 +61,44 @@ impl Reader {
         self.local.full(at, self.from)
     }
 
-    /// A sentence of the domain, its instants local.
+    /// A sentence of the domain: its instants local, its people by their short names.
     pub fn sentence(&self, text: &str) -> String {
-        self.local.sentence(text, self.from)
+        let text = self.local.sentence(text, self.from);
+        self.people
+            .iter()
+            .fold(text, |text, (user, short)| text.replace(user, short))
     }
+}
+
+/// Who voted, by what stands before the `@`, unless two would be called alike.
+fn people(facts: &Simulation) -> Vec<(String, String)> {
+    let users: BTreeSet<&str> = facts
+        .time_line
+        .iter()
+        .filter_map(|event| match &event.what {
+            Happened::Voted { user, .. } => Some(user.as_str()),
+            _ => None,
+        })
+        .collect();
+    let short = |user: &&str| {
+        user.split_once('@')
+            .map_or(*user, |(name, _)| name)
+            .to_owned()
+    };
+    let mut people: Vec<(String, String)> = users
+        .iter()
+        .filter(|user| {
+            users
+                .iter()
+                .filter(|other| short(other) == short(user))
+                .count()
+                == 1
+        })
+        .map(|user| ((*user).to_owned(), short(user)))
+        .collect();
+    // The longest first: one user's name may be the end of another's.
+    people.sort_by_key(|(user, _)| Reverse(user.len()));
+    people
 }
 
 /// "one, two and three".

@@ -3,8 +3,8 @@
 use hozen_domain::{Hold, assess, forecast, measure, model, plan::RoleCount, rank};
 
 use super::{
-    Counts, Forecast, Held, Missing, Reason, Response, Role, StageForecast, Standing, Target,
-    gather::names,
+    Because, Counts, Forecast, Held, Missing, Reason, Response, Role, StageForecast, Standing,
+    Target, gather::names,
 };
 
 impl From<assess::Counts> for Counts {
@@ -190,6 +190,15 @@ impl From<&measure::Response> for Response {
             patched: *patched,
             mitigated: *mitigated,
             open: *open,
+        }
+    }
+}
+
+impl From<&(smol_str::SmolStr, String)> for Because {
+    fn from((name, why): &(smol_str::SmolStr, String)) -> Self {
+        Self {
+            name: name.to_string(),
+            why: why.clone(),
         }
     }
 }

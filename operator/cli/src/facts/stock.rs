@@ -1,9 +1,12 @@
 //! What there was at the beginning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use hozen_domain::{
-    assess::{BaselineView, Completeness, Departure, Side},
+    assess::{BaselineView, Completeness, ContainerView, Departure, Side},
     baseline::Selector,
     model::Outcome,
     node::Ready,
@@ -44,13 +47,7 @@ pub(super) fn stock(outcome: &Outcome) -> Stock {
         strays: names(strays),
         count_changed: count_changed.clone(),
         unselected: names(unselected),
-        images_unknown: images_unknown
-            .iter()
-            .map(|(name, why)| Because {
-                name: name.to_string(),
-                why: why.clone(),
-            })
-            .collect(),
+        images_unknown: images_unknown.iter().map(Because::from).collect(),
         baselines: assessment
             .baselines
             .iter()
@@ -114,7 +111,7 @@ fn gaps(outcome: &Outcome, name: &str, view: &BaselineView) -> (Vec<Gap>, u32) {
     {
         let containers = workload.containers.values();
         let ours = containers.filter(|c| c.holding.baseline().is_some_and(|b| b == name));
-        add(&mut counted, ours.flat_map(|c| c.departures()));
+        add(&mut counted, ours.flat_map(ContainerView::departures));
     }
     let mut gaps: Vec<Gap> = counted
         .into_iter()
@@ -126,7 +123,7 @@ fn gaps(outcome: &Outcome, name: &str, view: &BaselineView) -> (Vec<Gap>, u32) {
             systems,
         })
         .collect();
-    gaps.sort_by(|a, b| b.systems.cmp(&a.systems));
+    gaps.sort_by_key(|gap| Reverse(gap.systems));
     let more = count(gaps.len().saturating_sub(GAPS_MAX));
     gaps.truncate(GAPS_MAX);
     (gaps, more)

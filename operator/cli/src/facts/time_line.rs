@@ -3,7 +3,7 @@
 use hozen_domain::{
     model::{Entry, Outcome, Seen, StepTaken, What},
     node::{self, Ended},
-    plan::RoleCount,
+    plan::{Plan, RoleCount},
     units::Name,
 };
 use jiff::Timestamp;
@@ -91,19 +91,15 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
             approve,
             counts,
             missing,
-        } => {
-            let needed = needed(outcome, entry.about.as_ref());
-            let short = people(missing);
-            Happened::Voted {
-                user: user.to_string(),
-                role: role.to_string(),
-                approve: *approve,
-                not_counted: counts.as_ref().err().cloned(),
-                agreed: needed.saturating_sub(short),
-                needed,
-                missing: roles(missing),
-            }
-        }
+        } => Happened::Voted {
+            user: user.to_string(),
+            role: role.to_string(),
+            approve: *approve,
+            not_counted: counts.as_ref().err().cloned(),
+            agreed: needed(outcome, entry).saturating_sub(people(missing)),
+            needed: needed(outcome, entry),
+            missing: roles(missing),
+        },
         What::Outside(text) => Happened::Outside { text: text.clone() },
         What::Ended {
             system,
@@ -111,7 +107,7 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
             started: _,
             steps,
             ended,
-        } => Happened::Worked(work(entry.at, system, stage, steps, ended)),
+        } => Happened::Worked(work(outcome, entry, (system, stage), steps, ended)),
         What::Held(hold) => Happened::Held(Held::from(hold)),
         What::StageDone { stage } => Happened::StageDone {
             stage: stage.to_string(),
@@ -126,13 +122,7 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
         } => Happened::DeadlineMissed {
             notice: notice.to_string(),
             baseline: baseline.to_string(),
-            systems: systems
-                .iter()
-                .map(|(name, why)| Because {
-                    name: name.to_string(),
-                    why: why.clone(),
-                })
-                .collect(),
+            systems: systems.iter().map(Because::from).collect(),
         },
     }
 }
@@ -147,13 +137,28 @@ fn people(roles: &[RoleCount]) -> u32 {
         .fold(0, |sum, role| sum.saturating_add(role.count))
 }
 
-fn needed(outcome: &Outcome, request: Option<&Name>) -> u32 {
-    request
-        .and_then(|name| outcome.world.requests.get(name))
-        .map_or(0, |request| people(&request.plan.needs.roles))
+/// The plan of the request that an entry is about.
+fn plan<'o>(outcome: &'o Outcome, entry: &Entry) -> Option<&'o Plan> {
+    let request = outcome.world.requests.get(entry.about.as_ref()?)?;
+    Some(&request.plan)
 }
 
-fn work(at: Timestamp, system: &Name, stage: &str, steps: &[StepTaken], ended: &Ended) -> Work {
+fn needed(outcome: &Outcome, entry: &Entry) -> u32 {
+    plan(outcome, entry).map_or(0, |plan| people(&plan.needs.roles))
+}
+
+fn work(
+    outcome: &Outcome,
+    entry: &Entry,
+    (system, stage): (&Name, &str),
+    steps: &[StepTaken],
+    ended: &Ended,
+) -> Work {
+    // A step that found no gate to read is not worth telling.
+    let gated = plan(outcome, entry).is_some_and(|plan| !plan.execution.gates.is_empty());
+    let steps = steps
+        .iter()
+        .filter(|taken| taken.step != node::Step::Gate || gated);
     let (outcome, failure) = match ended {
         Ended::Proven(_) => (WorkOutcome::Proven, None),
         Ended::Failed(_, failure) => (WorkOutcome::Failed, Some(failure)),
@@ -163,7 +168,7 @@ fn work(at: Timestamp, system: &Name, stage: &str, steps: &[StepTaken], ended: &
     Work {
         system: system.to_string(),
         stage: stage.to_owned(),
-        ended: at,
+        ended: entry.at,
         outcome,
         failure: failure.map(
             |node::Failure {
@@ -176,7 +181,7 @@ fn work(at: Timestamp, system: &Name, stage: &str, steps: &[StepTaken], ended: &
                 blocked: *blocked,
             },
         ),
-        steps: steps.iter().map(step).collect(),
+        steps: steps.map(step).collect(),
     }
 }
 

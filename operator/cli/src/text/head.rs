@@ -233,7 +233,7 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     }
     page.gap();
     let id = column(facts.notices.iter().map(|n| n.name.as_str()), 13);
-    let package = column(facts.notices.iter().map(|n| package(n)), 13).min(28);
+    let package = column(facts.notices.iter().map(package), 13).min(28);
     let priority = 2 + id + package + 11;
     let heading = format!(
         "{}{}{}why",

@@ -32,6 +32,7 @@ pub(super) fn time_line(page: &mut Page, facts: &Simulation, detail: Detail, rea
         reader,
         several: facts.requests.len() > 1,
         replaced: facts.time_line.iter().filter_map(replaces).collect(),
+        ended: BTreeSet::new(),
         said: None,
         subject: None,
     };
@@ -74,14 +75,21 @@ fn uneventful(event: &Event) -> Option<(Option<&str>, &str)> {
 }
 
 /// The request that this one replaces.
-fn replaces(event: &Event) -> Option<Option<&str>> {
+fn replaces(event: &Event) -> Option<&str> {
     match &event.what {
         Happened::Requested {
             supersedes: Some(old),
             ..
-        } => Some(Some(old)),
+        } => Some(old),
         _ => None,
     }
+}
+
+fn known(requests: &BTreeSet<&str>, event: &Event) -> bool {
+    event
+        .about
+        .as_deref()
+        .is_some_and(|about| requests.contains(about))
 }
 
 struct Teller<'a> {
@@ -90,7 +98,9 @@ struct Teller<'a> {
     /// There is more than one request, so that lines have to say which they are about.
     several: bool,
     /// Requests of which another says that it replaces them.
-    replaced: BTreeSet<Option<&'a str>>,
+    replaced: BTreeSet<&'a str>,
+    /// Requests whose rollout has ended, and was told to have.
+    ended: BTreeSet<&'a str>,
     /// When the last line was said.
     said: Option<Timestamp>,
     /// What the last line was about.
@@ -131,6 +141,7 @@ impl<'a> Teller<'a> {
                     "Partly" => paint(BAD, "ROLLOUT ENDED with systems not done"),
                     _ => paint(BAD, "ROLLOUT ABORTED"),
                 };
+                self.ended.extend(about);
                 self.subject = None;
                 let subject = self.subject(about);
                 self.say(event.at, &format!("{subject}{text}"), None);
@@ -226,11 +237,11 @@ impl<'a> Teller<'a> {
     fn phase(&mut self, event: &'a Event, phase: &str, why: &str) {
         let text = match phase {
             "Approved" if why.contains("standard change") => paint(GOOD, why),
-            "Rejected" | "Expired" | "Failed" => {
+            "Rejected" | "Expired" | "Failed" if !known(&self.ended, event) => {
                 format!("{}: {why}", paint(BAD, phase.to_uppercase()))
             }
             // Where a new request says what it replaces, this says nothing more.
-            "Superseded" if !self.replaced.contains(&event.about.as_deref()) => {
+            "Superseded" if !known(&self.replaced, event) => {
                 format!("{}: {why}", paint(WAIT, "superseded"))
             }
             _ => return,
@@ -254,7 +265,7 @@ impl<'a> Teller<'a> {
             return;
         };
         let subject = self.subject(event.about.as_deref());
-        let person = user.split('@').next().unwrap_or(user);
+        let person = self.reader.sentence(user);
         let verb = if *approve { "approves" } else { "REJECTS" };
         let text = format!("{subject}{person} {verb} as {role}");
         let right = match not_counted {

@@ -120,8 +120,7 @@ fn outcome(work: &Work) -> Option<String> {
             Some(paint(GOOD, "moved to the fixed image and ready"))
         }
         WorkOutcome::Proven => None,
-        WorkOutcome::Failed => Some("flagged for a person".to_owned()),
-        WorkOutcome::RolledBack => Some("flagged for a person".to_owned()),
+        WorkOutcome::Failed | WorkOutcome::RolledBack => Some("flagged for a person".to_owned()),
         WorkOutcome::PutBack => Some("put back unchanged, flagged".to_owned()),
     }
 }
