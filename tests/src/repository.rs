@@ -73,8 +73,6 @@ impl File {
         if self.is_test() {
             return &self.text;
         }
-        self.text
-            .find("\n#[cfg(test)]")
-            .map_or("", |at| &self.text[at..])
+        self.text.find("\n#[cfg(test)]").map_or("", |at| &self.text[at..])
     }
 }

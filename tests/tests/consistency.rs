@@ -13,11 +13,7 @@ fn links(markdown: &str) -> Vec<&str> {
             code = !code;
         }
         if !code {
-            found.extend(
-                line.split("](")
-                    .skip(1)
-                    .filter_map(|rest| rest.split(')').next()),
-            );
+            found.extend(line.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
         }
     }
     found
@@ -32,16 +28,12 @@ fn make_targets_named(markdown: &str) -> BTreeSet<&str> {
             code = !code;
             continue;
         }
-        let pieces: Vec<&str> = if code {
-            vec![line]
-        } else {
-            line.split('`').skip(1).step_by(2).collect()
-        };
+        let pieces: Vec<&str> =
+            if code { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         for piece in pieces {
             let command = piece.trim_start().trim_start_matches("$ ");
-            if let Some(target) = command
-                .strip_prefix("make ")
-                .and_then(|rest| rest.split_whitespace().next())
+            if let Some(target) =
+                command.strip_prefix("make ").and_then(|rest| rest.split_whitespace().next())
             {
                 named.insert(target);
             }
@@ -64,11 +56,7 @@ fn links_between_documents_lead_somewhere() {
     let root = repository::root();
     let mut broken = Vec::new();
     for file in repository::files("", "md").expect("the documents can be read") {
-        let folder = root
-            .join(&file.path)
-            .parent()
-            .expect("a file is in a folder")
-            .to_owned();
+        let folder = root.join(&file.path).parent().expect("a file is in a folder").to_owned();
         for link in links(&file.text) {
             let path = link.split('#').next().unwrap_or_default();
             if !path.is_empty()
@@ -92,11 +80,7 @@ fn every_make_target_that_a_document_names_exists() {
     );
     for file in repository::files("", "md").expect("the documents can be read") {
         for named in make_targets_named(&file.text) {
-            assert!(
-                targets.contains(named),
-                "{} names `make {named}`",
-                file.path
-            );
+            assert!(targets.contains(named), "{} names `make {named}`", file.path);
         }
     }
 }
@@ -106,18 +90,8 @@ fn decisions_are_numbered_without_gaps() {
     let names: Vec<String> = repository::files("operator/docs/decisions", "md")
         .expect("there are decisions")
         .into_iter()
-        .map(|file| {
-            file.path
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(4)
-                .collect()
-        })
+        .map(|file| file.path.rsplit('/').next().unwrap_or_default().chars().take(4).collect())
         .collect();
-    let expected: Vec<String> = (1..=names.len())
-        .map(|number| format!("{number:04}"))
-        .collect();
+    let expected: Vec<String> = (1..=names.len()).map(|number| format!("{number:04}")).collect();
     assert_eq!(names, expected);
 }

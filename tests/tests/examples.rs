@@ -1,9 +1,6 @@
 //! Every example is read without a mistake and played without breaking an invariant.
 
-#![expect(
-    clippy::panic,
-    reason = "a broken example must fail its test, and say why"
-)]
+#![expect(clippy::panic, reason = "a broken example must fail its test, and say why")]
 
 use std::collections::BTreeSet;
 
@@ -28,14 +25,8 @@ fn play(example: &str, seed: u64) -> Outcome {
     let folder = read(example);
     let scenario = folder.scenario.expect("an example has a scenario");
     let options = Options { seed, until: None };
-    simulate(
-        folder.world,
-        &scenario,
-        &folder.corpus,
-        options,
-        &mut |_| (),
-    )
-    .expect("the scenario can be played")
+    simulate(folder.world, &scenario, &folder.corpus, options, &mut |_| ())
+        .expect("the scenario can be played")
 }
 
 #[test]
@@ -44,28 +35,18 @@ fn everything_in_an_example_is_read_and_used() {
         let folder = read(example);
         let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
         assert!(notes.is_empty(), "{example}: left out: {notes:#?}");
-        assert!(
-            folder.ignored.is_empty(),
-            "{example}: not read: {:?}",
-            folder.ignored
-        );
+        assert!(folder.ignored.is_empty(), "{example}: not read: {:?}", folder.ignored);
         let unknown: BTreeSet<&str> = folder
             .world
             .findings
             .values()
             .flat_map(|findings| findings.iter())
             .filter(|finding| {
-                matches!(
-                    finding.verdict,
-                    hozen_domain::world::Verdict::Unknown { .. }
-                )
+                matches!(finding.verdict, hozen_domain::world::Verdict::Unknown { .. })
             })
             .map(|finding| finding.package.as_str())
             .collect();
-        assert!(
-            unknown.is_empty(),
-            "{example}: nothing can be said of {unknown:?}"
-        );
+        assert!(unknown.is_empty(), "{example}: nothing can be said of {unknown:?}");
     }
 }
 
@@ -74,11 +55,7 @@ fn examples_are_played_without_breaking_an_invariant() {
     for example in EXAMPLES {
         for seed in 1..=5 {
             let outcome = play(example, seed);
-            assert_eq!(
-                outcome.violations,
-                Vec::<String>::new(),
-                "{example}, seed {seed}"
-            );
+            assert_eq!(outcome.violations, Vec::<String>::new(), "{example}, seed {seed}");
         }
     }
 }

@@ -46,19 +46,12 @@ fn dependencies(package: &str) -> BTreeSet<String> {
         .current_dir(repository::root())
         .output()
         .expect("cargo runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let names: BTreeSet<String> = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| line.split(' ').next().map(str::to_owned))
         .collect();
-    assert!(
-        names.contains(package),
-        "cargo tree does not know {package}"
-    );
+    assert!(names.contains(package), "cargo tree does not know {package}");
     names
 }
 
@@ -96,10 +89,7 @@ fn mentions(folder: &str, words: &[&str]) -> Vec<String> {
 fn domain_and_advisory_link_no_cluster_no_runtime_no_clock() {
     for package in ["hozen-domain", "hozen-advisory"] {
         let linked = dependencies(package);
-        let wrong: Vec<&str> = NOT_PURE
-            .into_iter()
-            .filter(|name| linked.contains(*name))
-            .collect();
+        let wrong: Vec<&str> = NOT_PURE.into_iter().filter(|name| linked.contains(*name)).collect();
         assert!(wrong.is_empty(), "{package} links {wrong:?}");
     }
 }
@@ -116,18 +106,10 @@ fn intake_links_no_client_and_no_runtime() {
 
 #[test]
 fn nothing_that_ships_links_the_testkit() {
-    for package in [
-        "hozen-cli",
-        "hozen-agent",
-        "hozen-intake",
-        "hozen-domain",
-        "hozen-advisory",
-        "hozen-api",
-    ] {
-        assert!(
-            !dependencies(package).contains("hozen-testkit"),
-            "{package} links hozen-testkit"
-        );
+    for package in
+        ["hozen-cli", "hozen-agent", "hozen-intake", "hozen-domain", "hozen-advisory", "hozen-api"]
+    {
+        assert!(!dependencies(package).contains("hozen-testkit"), "{package} links hozen-testkit");
     }
 }
 
@@ -145,36 +127,21 @@ fn domain_asks_nobody() {
         "thread_rng",
         "RandomState",
     ];
-    assert_eq!(
-        mentions("operator/domain/src", &words),
-        Vec::<String>::new()
-    );
+    assert_eq!(mentions("operator/domain/src", &words), Vec::<String>::new());
 }
 
 #[test]
 fn advisory_has_no_clock_no_network_no_async() {
-    let words = [
-        "async ",
-        ".await",
-        "std::env",
-        "std::net",
-        "std::process",
-        "::now()",
-    ];
-    assert_eq!(
-        mentions("operator/advisory/src", &words),
-        Vec::<String>::new()
-    );
+    let words = ["async ", ".await", "std::env", "std::net", "std::process", "::now()"];
+    assert_eq!(mentions("operator/advisory/src", &words), Vec::<String>::new());
 }
 
 #[test]
 fn api_types_decide_nothing() {
     // Behaviour needs another room to act on: the types know none of them.
     let linked = dependencies("hozen-api");
-    let ours: Vec<&String> = linked
-        .iter()
-        .filter(|name| name.starts_with("hozen-") && *name != "hozen-api")
-        .collect();
+    let ours: Vec<&String> =
+        linked.iter().filter(|name| name.starts_with("hozen-") && *name != "hozen-api").collect();
     assert!(ours.is_empty(), "hozen-api links {ours:?}");
 }
 

@@ -19,11 +19,7 @@ const RANGES: usize = 1_000_000;
 const OUTDATED_PERCENT: usize = 15;
 
 fn ranges(notices: &[Notice]) -> usize {
-    notices
-        .iter()
-        .flat_map(|notice| &notice.affected)
-        .map(|affected| affected.ranges.len())
-        .sum()
+    notices.iter().flat_map(|notice| &notice.affected).map(|affected| affected.ranges.len()).sum()
 }
 
 /// The notices over and over under other ids, until there are so many ranges.
@@ -48,11 +44,8 @@ fn hit_percent(sets: &[PackageSet], matches: &[Matches]) -> usize {
     let hit: usize = matches
         .iter()
         .map(|matches| {
-            let mut packages: Vec<u32> = matches
-                .findings
-                .iter()
-                .map(|finding| finding.package)
-                .collect();
+            let mut packages: Vec<u32> =
+                matches.findings.iter().map(|finding| finding.package).collect();
             packages.dedup();
             packages.len()
         })
@@ -112,10 +105,7 @@ fn fleet(criterion: &mut Criterion, notices: &[Notice]) {
     let hit = hit_percent(&sets, &matches);
     assert!(hit >= 10, "only {hit} percent of the packages are hit");
     let tiles = many.len() / notices.len();
-    assert_eq!(
-        found(&matches),
-        tiles * found(&match_all(&Index::build(notices)))
-    );
+    assert_eq!(found(&matches), tiles * found(&match_all(&Index::build(notices))));
     eprintln!(
         ">>> fleet: {CLASSES} classes, {} packages, {} ranges, {} findings, {hit}% of packages hit",
         sets.iter().map(|set| set.packages.len()).sum::<usize>(),

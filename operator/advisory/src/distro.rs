@@ -45,10 +45,7 @@ impl Distro {
             Some((distro, version)) if version_id.is_empty() && distro == id => version,
             Some(_) | None => version_id,
         };
-        Self {
-            id,
-            version: SmolStr::new(version),
-        }
+        Self { id, version: SmolStr::new(version) }
     }
 
     /// From purl's qualifier: `debian-12`, `opensuse-leap-15.5`, `wolfi`, `debian-bookworm`, `bookworm`.
@@ -63,10 +60,7 @@ impl Distro {
         };
         let codename = if version.is_empty() { id } else { version };
         let (id, version) = codename_release(codename).unwrap_or((id, version));
-        Self {
-            id: SmolStr::new(id),
-            version: SmolStr::new(version),
-        }
+        Self { id: SmolStr::new(id), version: SmolStr::new(version) }
     }
 
     /// OSV's ecosystem with its release in the spelling of

@@ -78,9 +78,7 @@ fn read_lines(mut source: std::io::Take<impl BufRead>) -> Result<Scores, EpssErr
     let mut heading_seen = false;
     for number in 1..=LINES_MAX {
         line.clear();
-        (&mut source)
-            .take(LINE_BYTES_MAX + 1)
-            .read_until(b'\n', &mut line)?;
+        (&mut source).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line)?;
         if source.limit() == 0 {
             let bytes_max = FILE_BYTES_MAX;
             return Err(LimitHit::Size { bytes_max }.into());
@@ -89,11 +87,7 @@ fn read_lines(mut source: std::io::Take<impl BufRead>) -> Result<Scores, EpssErr
             return Err(EpssError::Line { line: number });
         }
         if line.is_empty() {
-            return if heading_seen {
-                Ok(scores)
-            } else {
-                Err(EpssError::Heading)
-            };
+            return if heading_seen { Ok(scores) } else { Err(EpssError::Heading) };
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim();
@@ -156,18 +150,10 @@ mod tests {
     #[test]
     fn scores_are_read_and_broken_lines_are_named() {
         let scores = read(FILE.as_bytes()).unwrap();
-        assert_eq!(
-            (scores.model.as_str(), scores.date.as_str()),
-            ("v2025.03.14", "2026-11-19")
-        );
+        assert_eq!((scores.model.as_str(), scores.date.as_str()), ("v2025.03.14", "2026-11-19"));
         assert_eq!(scores.scores.get("CVE-2026-31337"), Some(&0.71));
         assert_eq!(scores.scores.len(), 2);
-        let places: Vec<_> = scores
-            .skipped
-            .named
-            .iter()
-            .map(|skip| skip.place.as_str())
-            .collect();
+        let places: Vec<_> = scores.skipped.named.iter().map(|skip| skip.place.as_str()).collect();
         assert_eq!(places, ["line 4", "line 5"]);
     }
 
@@ -176,10 +162,7 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(FILE.as_bytes()).unwrap();
         let packed = encoder.finish().unwrap();
-        assert_eq!(
-            read(packed.as_slice()).unwrap(),
-            read(FILE.as_bytes()).unwrap()
-        );
+        assert_eq!(read(packed.as_slice()).unwrap(), read(FILE.as_bytes()).unwrap());
         let cut = read(&packed[..packed.len() / 2]);
         assert!(matches!(cut, Err(EpssError::Io(_))), "{cut:?}");
     }

@@ -104,11 +104,7 @@ pub struct Blind {
 
 impl fmt::Display for Blind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "no notice speaks of {} ({} packages)",
-            self.ecosystem, self.packages
-        )
+        write!(out, "no notice speaks of {} ({} packages)", self.ecosystem, self.packages)
     }
 }
 
@@ -145,10 +141,7 @@ impl Index {
                 parts[slot as usize].add(number, affected);
             });
         }
-        index.slots = parts
-            .into_iter()
-            .map(|parts| parts.into_slot(&index.ids))
-            .collect();
+        index.slots = parts.into_iter().map(|parts| parts.into_slot(&index.ids)).collect();
         index
     }
 
@@ -158,11 +151,7 @@ impl Index {
         let mut changed = self.parts_without(&notice.id);
         let slots = std::mem::take(&mut self.slots);
         self.add(notice, &mut |position, number, affected| {
-            let have = || {
-                slots
-                    .get(position as usize)
-                    .map(|slot| slot.without(number))
-            };
+            let have = || slots.get(position as usize).map(|slot| slot.without(number));
             changed
                 .entry(position)
                 .or_insert_with(|| have().unwrap_or_default())
@@ -238,10 +227,7 @@ impl Index {
         }
         matches.blind = blind
             .into_iter()
-            .map(|(ecosystem, packages)| Blind {
-                ecosystem: ecosystem.clone(),
-                packages,
-            })
+            .map(|(ecosystem, packages)| Blind { ecosystem: ecosystem.clone(), packages })
             .collect();
         matches
     }
@@ -264,9 +250,7 @@ impl Index {
                 self.slots[slot as usize].match_version(&lookup.version, |number, said| {
                     let notice = &self.ids[number as usize];
                     let again = slots_met > 1
-                        && findings[first..]
-                            .iter()
-                            .any(|finding| finding.notice == *notice);
+                        && findings[first..].iter().any(|finding| finding.notice == *notice);
                     if let Some(verdict) = said.verdict().filter(|_| !again) {
                         findings.push(Finding {
                             notice: notice.clone(),
@@ -283,11 +267,7 @@ impl Index {
 
     fn tables_of(&self, ecosystem: &str) -> Tables<'_> {
         let all = base(ecosystem);
-        let for_all = if all == ecosystem {
-            None
-        } else {
-            self.tables.get(all)
-        };
+        let for_all = if all == ecosystem { None } else { self.tables.get(all) };
         [self.tables.get(ecosystem), for_all]
     }
 

@@ -85,18 +85,15 @@ struct Entry<'a> {
 /// Reads a catalogue.
 pub fn read(bytes: &[u8]) -> Result<Catalogue, KevError> {
     guard_json(bytes, CATALOGUE_BYTES_MAX)?;
-    let document: Document<'_> = serde_json::from_slice(bytes).map_err(|error| KevError::Form {
-        what: error.to_string(),
-    })?;
+    let document: Document<'_> = serde_json::from_slice(bytes)
+        .map_err(|error| KevError::Form { what: error.to_string() })?;
     let found = document.vulnerabilities.0.len() as u64;
     if let Some(said) = document.count.filter(|&said| said != found) {
         return Err(KevError::Cut { said, found });
     }
     let mut catalogue = Catalogue {
         version: SmolStr::new(document.catalog_version),
-        released: document
-            .date_released
-            .and_then(|released| released.parse().ok()),
+        released: document.date_released.and_then(|released| released.parse().ok()),
         ..Catalogue::default()
     };
     for (position, entry) in document.vulnerabilities.0.iter().enumerate() {
@@ -119,10 +116,7 @@ impl MaybeEntry<'_> {
             return Err("cveID and dateAdded are needed, as texts".to_owned());
         };
         if !is_cve(&entry.cve_id) {
-            return Err(format!(
-                "cveID is `{}`, expected CVE-2025-12345",
-                entry.cve_id
-            ));
+            return Err(format!("cveID is `{}`, expected CVE-2025-12345", entry.cve_id));
         }
         let day = |name: &str, text: &str| {
             text.parse::<Date>()
@@ -141,11 +135,9 @@ impl MaybeEntry<'_> {
 /// Whether a text has the form of a CVE id: a year of four digits, a number of four to nineteen (CVE record format 5).
 pub(crate) fn is_cve(id: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    id.strip_prefix("CVE-")
-        .and_then(|rest| rest.split_once('-'))
-        .is_some_and(|(year, number)| {
-            year.len() == 4 && (4..=19).contains(&number.len()) && digits(year) && digits(number)
-        })
+    id.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')).is_some_and(|(year, number)| {
+        year.len() == 4 && (4..=19).contains(&number.len()) && digits(year) && digits(number)
+    })
 }
 
 #[cfg(test)]
@@ -175,28 +167,17 @@ mod tests {
     #[test]
     fn a_catalogue_that_was_cut_is_refused() {
         let cut = TWO.replace("\"count\": 3", "\"count\": 1404");
-        let error = KevError::Cut {
-            said: 1404,
-            found: 3,
-        };
+        let error = KevError::Cut { said: 1404, found: 3 };
         assert_eq!(read(cut.as_bytes()), Err(error));
-        assert!(matches!(
-            read(&TWO.as_bytes()[..200]),
-            Err(KevError::Form { .. })
-        ));
+        assert!(matches!(read(&TWO.as_bytes()[..200]), Err(KevError::Form { .. })));
         assert!(matches!(read(b"{}"), Err(KevError::Form { .. })));
     }
 
     #[test]
     fn only_cve_ids_are_cve_ids() {
         assert!(is_cve("CVE-2026-31337") && is_cve("CVE-1999-0001"));
-        for wrong in [
-            "CVE-26-31337",
-            "CVE-2026-1",
-            "CVE-2026-3133x",
-            "cve-2026-31337",
-            "CVE-2026",
-        ] {
+        for wrong in ["CVE-26-31337", "CVE-2026-1", "CVE-2026-3133x", "cve-2026-31337", "CVE-2026"]
+        {
             assert!(!is_cve(wrong), "{wrong}");
         }
     }

@@ -52,9 +52,7 @@ pub enum ReadError {
 /// claims to have.
 pub fn read_up_to(source: impl Read, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
-    source
-        .take(bytes_max.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    source.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         return Err(LimitHit::Size { bytes_max }.into());
     }
@@ -73,20 +71,14 @@ pub fn guard_json(bytes: &[u8], bytes_max: u64) -> Result<(), LimitHit> {
             b'"' => {
                 let end = string_end(bytes, at + 1);
                 if end - at > JSON_STRING_BYTES_MAX {
-                    return Err(LimitHit::Text {
-                        bytes_max: JSON_STRING_BYTES_MAX,
-                        at,
-                    });
+                    return Err(LimitHit::Text { bytes_max: JSON_STRING_BYTES_MAX, at });
                 }
                 at = end;
             }
             b'{' | b'[' => {
                 depth += 1;
                 if depth > JSON_DEPTH_MAX {
-                    return Err(LimitHit::Depth {
-                        depth_max: JSON_DEPTH_MAX,
-                        at,
-                    });
+                    return Err(LimitHit::Depth { depth_max: JSON_DEPTH_MAX, at });
                 }
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
@@ -171,10 +163,7 @@ mod tests {
         let deep = "[".repeat(JSON_DEPTH_MAX + 1);
         assert_eq!(
             guard_json(deep.as_bytes(), 1000),
-            Err(LimitHit::Depth {
-                depth_max: JSON_DEPTH_MAX,
-                at: JSON_DEPTH_MAX
-            })
+            Err(LimitHit::Depth { depth_max: JSON_DEPTH_MAX, at: JSON_DEPTH_MAX })
         );
         let flat = format!(r#"["{}\"{}"]"#, "[".repeat(100), "{".repeat(100));
         assert_eq!(guard_json(flat.as_bytes(), 1000), Ok(()));
@@ -183,10 +172,7 @@ mod tests {
     #[test]
     fn a_string_over_the_limit_is_named_by_its_place() {
         let text = format!("[\"{}\"]", "x".repeat(JSON_STRING_BYTES_MAX));
-        assert!(matches!(
-            guard_json(text.as_bytes(), u64::MAX),
-            Err(LimitHit::Text { at: 1, .. })
-        ));
+        assert!(matches!(guard_json(text.as_bytes(), u64::MAX), Err(LimitHit::Text { at: 1, .. })));
         assert_eq!(guard_json(b"[\"open\\", 100), Ok(()));
     }
 

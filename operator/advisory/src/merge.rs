@@ -90,14 +90,11 @@ fn cve_in(id: &str) -> Option<&str> {
 /// no part and stay.
 pub fn merge(notices: Vec<Notice>) -> Merged {
     let mut merged = Merged::default();
-    let (withdrawn, standing): (Vec<_>, Vec<_>) = notices
-        .into_iter()
-        .partition(|notice| notice.withdrawn.is_some());
+    let (withdrawn, standing): (Vec<_>, Vec<_>) =
+        notices.into_iter().partition(|notice| notice.withdrawn.is_some());
     for group in groups(standing) {
         if group.len() > GROUP_MAX {
-            merged
-                .refused
-                .push(group.iter().map(|notice| notice.id.clone()).collect());
+            merged.refused.push(group.iter().map(|notice| notice.id.clone()).collect());
             merged.notices.extend(group);
         } else {
             merged.notices.extend(fold(group, &mut merged.absorbed));
@@ -122,9 +119,8 @@ fn groups(notices: Vec<Notice>) -> Vec<Vec<Notice>> {
             parents[a.max(b)] = a.min(b);
         }
     }
-    let roots: Vec<usize> = (0..notices.len())
-        .map(|position| root(&mut parents, position))
-        .collect();
+    let roots: Vec<usize> =
+        (0..notices.len()).map(|position| root(&mut parents, position)).collect();
     let mut groups: BTreeMap<usize, Vec<Notice>> = BTreeMap::new();
     for (root, notice) in roots.into_iter().zip(notices) {
         groups.entry(root).or_default().push(notice);
@@ -138,9 +134,7 @@ fn names(notice: &Notice) -> impl Iterator<Item = &str> {
     let cves = notice.aliases.iter().filter(|alias| is_cve(alias)).count();
     let bundle = cves > 1;
     let aliases = notice.aliases.iter().map(SmolStr::as_str);
-    std::iter::once(notice.id.as_str())
-        .chain(own)
-        .chain(aliases.filter(move |_| !bundle))
+    std::iter::once(notice.id.as_str()).chain(own).chain(aliases.filter(move |_| !bundle))
 }
 
 fn root(parents: &mut [usize], of: usize) -> usize {
@@ -167,10 +161,7 @@ fn fold(mut group: Vec<Notice>, absorbed: &mut Vec<Absorbed>) -> Option<Notice> 
         }
         add(&mut kept, &other);
         if other.id != kept.id {
-            absorbed.push(Absorbed {
-                id: other.id,
-                into: kept.id.clone(),
-            });
+            absorbed.push(Absorbed { id: other.id, into: kept.id.clone() });
         }
         for affected in other.affected {
             packages.add(affected);
@@ -180,8 +171,7 @@ fn fold(mut group: Vec<Notice>, absorbed: &mut Vec<Absorbed>) -> Option<Notice> 
     let id = kept.id.clone();
     normalise(&mut kept.aliases, &id);
     normalise(&mut kept.related, &id);
-    kept.related
-        .retain(|related| !kept.aliases.contains(related));
+    kept.related.retain(|related| !kept.aliases.contains(related));
     Some(kept)
 }
 
@@ -215,10 +205,7 @@ fn add(kept: &mut Notice, other: &Notice) {
     extend_new(&mut kept.patch.supersedes, &other.patch.supersedes);
     extend_new(&mut kept.patch.conflicts, &other.patch.conflicts);
     extend_new(&mut kept.mitigations, &other.mitigations);
-    kept.published = [kept.published, other.published]
-        .into_iter()
-        .flatten()
-        .min();
+    kept.published = [kept.published, other.published].into_iter().flatten().min();
     kept.modified = kept.modified.max(other.modified);
 }
 
@@ -292,17 +279,13 @@ fn absorb_into_errata(merged: &mut Merged) {
             continue;
         };
         let covers = |affected: &Affected| {
-            errata
-                .get(&package(affected))?
-                .iter()
-                .copied()
-                .find(|&erratum| {
-                    let erratum = &merged.notices[erratum];
-                    erratum.cves().any(|named| named == cve)
-                        && erratum.affected.iter().any(|its| {
-                            package(its) == package(affected) && its.ranges == affected.ranges
-                        })
-                })
+            errata.get(&package(affected))?.iter().copied().find(|&erratum| {
+                let erratum = &merged.notices[erratum];
+                erratum.cves().any(|named| named == cve)
+                    && erratum.affected.iter().any(|its| {
+                        package(its) == package(affected) && its.ranges == affected.ranges
+                    })
+            })
         };
         let covered: Option<Vec<usize>> = notice.affected.iter().map(covers).collect();
         // Only where nothing is left is the document gone: half a document would be a new one, of nobody's making.
@@ -318,10 +301,7 @@ fn absorb_into_errata(merged: &mut Merged) {
         if let Some(known) = &lesser.exploitation.known_exploited {
             join_known(&mut kept.exploitation.known_exploited, known);
         }
-        merged.absorbed.push(Absorbed {
-            id: lesser.id,
-            into: kept.id.clone(),
-        });
+        merged.absorbed.push(Absorbed { id: lesser.id, into: kept.id.clone() });
     }
     let mut taken = taken.into_iter().map(|(position, _)| position).peekable();
     let mut position = 0;

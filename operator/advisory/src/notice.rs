@@ -44,16 +44,13 @@ impl Notice {
     /// Every CVE that it stands for: its own id, its aliases, then what it is related to; each once.
     pub fn cves(&self) -> impl Iterator<Item = &SmolStr> {
         let mut seen = Vec::new();
-        std::iter::once(&self.id)
-            .chain(&self.aliases)
-            .chain(&self.related)
-            .filter(move |id| {
-                let new = id.starts_with("CVE-") && !seen.contains(id);
-                if new {
-                    seen.push(*id);
-                }
-                new
-            })
+        std::iter::once(&self.id).chain(&self.aliases).chain(&self.related).filter(move |id| {
+            let new = id.starts_with("CVE-") && !seen.contains(id);
+            if new {
+                seen.push(*id);
+            }
+            new
+        })
     }
 }
 
@@ -146,11 +143,7 @@ pub struct Range {
 impl Range {
     /// From `introduced` to `end`, in the ecosystem's own ordering.
     pub fn new(introduced: impl Into<SmolStr>, end: RangeEnd) -> Self {
-        Self {
-            order: VersionOrder::Ecosystem,
-            introduced: introduced.into(),
-            end,
-        }
+        Self { order: VersionOrder::Ecosystem, introduced: introduced.into(), end }
     }
 }
 

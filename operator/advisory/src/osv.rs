@@ -90,25 +90,17 @@ pub enum OsvError {
 
 impl OsvError {
     pub(crate) fn field(field: impl Into<String>, value: &str, expected: &'static str) -> Self {
-        Self::Field {
-            field: field.into(),
-            value: value.chars().take(100).collect(),
-            expected,
-        }
+        Self::Field { field: field.into(), value: value.chars().take(100).collect(), expected }
     }
 }
 
 /// Reads one document. `feed` is the name of where it came from.
 pub fn read_document(feed: &str, bytes: &[u8]) -> Result<Notice, OsvError> {
     guard_json(bytes, DOCUMENT_BYTES_MAX)?;
-    let document: Document<'_> = serde_json::from_slice(bytes).map_err(|error| OsvError::Form {
-        what: error.to_string(),
-    })?;
+    let document: Document<'_> = serde_json::from_slice(bytes)
+        .map_err(|error| OsvError::Form { what: error.to_string() })?;
     let mut notice = document.into_notice()?;
-    notice.source = Source {
-        feed: SmolStr::new(feed),
-        document: digest(bytes),
-    };
+    notice.source = Source { feed: SmolStr::new(feed), document: digest(bytes) };
     Ok(notice)
 }
 
@@ -135,11 +127,7 @@ impl Parsed {
 
     /// Joins what came out of another feed.
     pub fn extend(&mut self, other: Self) {
-        let Self {
-            notices,
-            mut rejected,
-            counts,
-        } = other;
+        let Self { notices, mut rejected, counts } = other;
         self.notices.extend(notices);
         rejected.truncate(REJECTED_NAMED_MAX.saturating_sub(self.rejected.len()));
         self.rejected.extend(rejected);
@@ -166,10 +154,7 @@ impl Parsed {
         self.counts.documents += 1;
         self.counts.rejected += 1;
         if self.rejected.len() < REJECTED_NAMED_MAX {
-            self.rejected.push(Rejected {
-                document: document.chars().take(200).collect(),
-                why,
-            });
+            self.rejected.push(Rejected { document: document.chars().take(200).collect(), why });
         }
     }
 }

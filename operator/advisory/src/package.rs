@@ -69,11 +69,7 @@ impl Package {
 
     /// Name and version of the source package, which are the package's own where none is given.
     pub fn source(&self) -> (&str, &str) {
-        self.source
-            .as_ref()
-            .map_or((&self.name, &self.version), |(name, version)| {
-                (name, version)
-            })
+        self.source.as_ref().map_or((&self.name, &self.version), |(name, version)| (name, version))
     }
 }
 
@@ -179,10 +175,7 @@ impl PackageSet {
             packages.push(purl::parse(purl).map_err(|source| TextError::Purl { line, source })?);
         }
         packages.sort_unstable();
-        Ok(Self {
-            digest: digest(text),
-            packages: packages.into(),
-        })
+        Ok(Self { digest: digest(text), packages: packages.into() })
     }
 
     /// Reads a canonical text that claims a digest, and refuses it where the digest is another.
@@ -193,23 +186,14 @@ impl PackageSet {
     /// Joins the parts of a set that claims a digest: that of its parts' digests, one a line, in order.
     pub fn join(named: &str, parts: &[Self]) -> Result<Self, TextError> {
         if parts.len() > PARTS_MAX {
-            return Err(TextError::TooMany {
-                lines: parts.len(),
-                limit: PARTS_MAX,
-            });
+            return Err(TextError::TooMany { lines: parts.len(), limit: PARTS_MAX });
         }
-        let mut packages: Vec<Package> = parts
-            .iter()
-            .flat_map(|part| part.packages.iter().cloned())
-            .collect();
+        let mut packages: Vec<Package> =
+            parts.iter().flat_map(|part| part.packages.iter().cloned()).collect();
         packages.sort_unstable();
         packages.dedup();
         let digest = digest(&manifest(parts.iter().map(|part| part.digest.clone())));
-        Self {
-            digest,
-            packages: packages.into(),
-        }
-        .named(named)
+        Self { digest, packages: packages.into() }.named(named)
     }
 
     fn named(self, named: &str) -> Result<Self, TextError> {
@@ -259,10 +243,7 @@ fn check_name(named: &str, computed: &SmolStr) -> Result<(), TextError> {
     if named == computed {
         return Ok(());
     }
-    Err(TextError::Mismatch {
-        named: named.chars().take(80).collect(),
-        computed: computed.clone(),
-    })
+    Err(TextError::Mismatch { named: named.chars().take(80).collect(), computed: computed.clone() })
 }
 
 /// The lines of a canonical text, numbered from 1.
@@ -275,10 +256,7 @@ fn lines(text: &str, limit: usize) -> Result<impl Iterator<Item = (usize, &str)>
     }
     let count = text.bytes().filter(|&byte| byte == b'\n').count();
     if count > limit {
-        return Err(TextError::TooMany {
-            lines: count,
-            limit,
-        });
+        return Err(TextError::TooMany { lines: count, limit });
     }
     let numbered = || (1..).zip(text.split_terminator('\n'));
     let mut pairs = numbered().zip(numbered().skip(1));

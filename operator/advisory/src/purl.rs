@@ -90,10 +90,8 @@ pub fn parse(purl: &str) -> Result<Package, PurlError> {
     if purl.len() > PURL_BYTES_MAX {
         return Err(PurlError::TooLong { bytes: purl.len() });
     }
-    let parsed = PackageUrl::from_str(purl).map_err(|source| PurlError::Malformed {
-        purl: shown(purl),
-        source,
-    })?;
+    let parsed = PackageUrl::from_str(purl)
+        .map_err(|source| PurlError::Malformed { purl: shown(purl), source })?;
     if !has_plain_path(&parsed) {
         return Err(PurlError::Element { purl: shown(purl) });
     }
@@ -101,22 +99,10 @@ pub fn parse(purl: &str) -> Result<Package, PurlError> {
         kind @ ("deb" | "rpm" | "apk") => system_package(kind, &parsed, purl)?,
         kind => language_package(kind, &parsed),
     };
-    let texts = [
-        &package.ecosystem,
-        &package.name,
-        &package.version,
-        &package.arch,
-        &package.distro,
-    ];
-    let source = package
-        .source
-        .iter()
-        .flat_map(|(name, version)| [name, version]);
-    if texts
-        .into_iter()
-        .chain(source)
-        .any(|text| text.contains(char::is_control))
-    {
+    let texts =
+        [&package.ecosystem, &package.name, &package.version, &package.arch, &package.distro];
+    let source = package.source.iter().flat_map(|(name, version)| [name, version]);
+    if texts.into_iter().chain(source).any(|text| text.contains(char::is_control)) {
         return Err(PurlError::Control { purl: shown(purl) });
     }
     Ok(package)
@@ -148,18 +134,13 @@ fn system_package(kind: &str, purl: &PackageUrl<'_>, text: &str) -> Result<Packa
         _ => SmolStr::new(version),
     };
     let upstream = qualifier(purl, "upstream");
-    let archive = upstream
-        .strip_suffix(".src.rpm")
-        .or_else(|| upstream.strip_suffix(".nosrc.rpm"));
+    let archive = upstream.strip_suffix(".src.rpm").or_else(|| upstream.strip_suffix(".nosrc.rpm"));
     let source = match archive {
         Some(archive) if kind == "rpm" => source_archive(archive, &version),
         Some(_) | None => source_name(upstream, &version),
     };
-    let (ecosystem, distro) = release(
-        kind,
-        qualifier(purl, "distro"),
-        purl.namespace().unwrap_or(""),
-    );
+    let (ecosystem, distro) =
+        release(kind, qualifier(purl, "distro"), purl.namespace().unwrap_or(""));
     Ok(Package {
         ecosystem,
         name: SmolStr::new(purl.name()),
@@ -173,10 +154,7 @@ fn system_package(kind: &str, purl: &PackageUrl<'_>, text: &str) -> Result<Packa
 /// The ecosystem, and the distribution as the qualifier is written back.
 fn release(kind: &str, qualifier: &str, namespace: &str) -> (SmolStr, SmolStr) {
     if qualifier.is_empty() {
-        return (
-            format_smolstr!("{UNKNOWN}{kind}/{namespace}"),
-            SmolStr::default(),
-        );
+        return (format_smolstr!("{UNKNOWN}{kind}/{namespace}"), SmolStr::default());
     }
     let distro = Distro::from_qualifier(qualifier);
     (ecosystem_of(kind, &distro), format_smolstr!("{distro}"))
@@ -185,9 +163,7 @@ fn release(kind: &str, qualifier: &str, namespace: &str) -> (SmolStr, SmolStr) {
 /// The ecosystem that packages of a distribution carry: OSV's, or [`UNKNOWN`] with what is known. `kind` is the purl type
 /// (`deb`, `rpm`, `apk`); one that is not the distribution's own has no notices there.
 pub fn ecosystem_of(kind: &str, distro: &Distro) -> SmolStr {
-    let own = distro
-        .ecosystem()
-        .filter(|ecosystem| self::kind(ecosystem) == kind);
+    let own = distro.ecosystem().filter(|ecosystem| self::kind(ecosystem) == kind);
     own.unwrap_or_else(|| format_smolstr!("{UNKNOWN}{kind}/{distro}"))
 }
 
@@ -198,11 +174,7 @@ fn with_epoch(version: &str, qualifier: &str) -> Option<SmolStr> {
         return None;
     }
     let epoch = epoch.trim_start_matches('0');
-    Some(if epoch.is_empty() {
-        SmolStr::new(bare)
-    } else {
-        format_smolstr!("{epoch}:{bare}")
-    })
+    Some(if epoch.is_empty() { SmolStr::new(bare) } else { format_smolstr!("{epoch}:{bare}") })
 }
 
 /// `openssl-3.0.7-1.el9` of a source archive. Its epoch is not in the name: the package's own is taken where the rest of
@@ -210,41 +182,26 @@ fn with_epoch(version: &str, qualifier: &str) -> Option<SmolStr> {
 fn source_archive(archive: &str, version: &SmolStr) -> Option<(SmolStr, SmolStr)> {
     let (rest, release) = archive.rsplit_once('-')?;
     let (name, upstream) = rest.rsplit_once('-').filter(|(name, _)| !name.is_empty())?;
-    let bare = version
-        .split_once(':')
-        .map_or(version.as_str(), |(_, bare)| bare);
+    let bare = version.split_once(':').map_or(version.as_str(), |(_, bare)| bare);
     if upstream.contains(':') || release.contains(':') {
         return None;
     }
     let source = format_smolstr!("{upstream}-{release}");
-    Some((
-        SmolStr::new(name),
-        if source == bare {
-            version.clone()
-        } else {
-            source
-        },
-    ))
+    Some((SmolStr::new(name), if source == bare { version.clone() } else { source }))
 }
 
 /// `util-linux@2.38.1-5`, or a name alone for the package's own version.
 fn source_name(upstream: &str, version: &SmolStr) -> Option<(SmolStr, SmolStr)> {
     let (name, of) = upstream.split_once('@').unwrap_or((upstream, ""));
-    let of = if of.is_empty() {
-        version.clone()
-    } else {
-        SmolStr::new(of)
-    };
+    let of = if of.is_empty() { version.clone() } else { SmolStr::new(of) };
     (!name.is_empty()).then(|| (SmolStr::new(name), of))
 }
 
 /// A package of a language's package manager, named as OSV names it.
 fn language_package(kind: &str, purl: &PackageUrl<'_>) -> Package {
     let known = LANGUAGES.iter().find(|(language, _)| *language == kind);
-    let ecosystem = known.map_or_else(
-        || format_smolstr!("{UNKNOWN}{kind}"),
-        |(_, osv)| SmolStr::new_static(osv),
-    );
+    let ecosystem = known
+        .map_or_else(|| format_smolstr!("{UNKNOWN}{kind}"), |(_, osv)| SmolStr::new_static(osv));
     let joint = if kind == "maven" { ':' } else { '/' };
     let mut name = match purl.namespace() {
         Some(namespace) => format!("{namespace}{joint}{}", purl.name()),
@@ -276,21 +233,14 @@ pub fn normal_name<'a>(ecosystem: &str, name: &'a str) -> Cow<'a, str> {
         }
         "SwiftURL" => {
             let path = name.strip_prefix("https://").unwrap_or(name);
-            Cow::Owned(
-                path.strip_suffix(".git")
-                    .unwrap_or(path)
-                    .to_ascii_lowercase(),
-            )
+            Cow::Owned(path.strip_suffix(".git").unwrap_or(path).to_ascii_lowercase())
         }
         _ => Cow::Borrowed(name),
     }
 }
 
 fn python_name(name: &str) -> Cow<'_, str> {
-    if name
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    {
+    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
         return Cow::Borrowed(name);
     }
     let mut normal = String::with_capacity(name.len());

@@ -88,24 +88,16 @@ pub fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
     guard_json(bytes, SBOM_BYTES_MAX)?;
     let probe: Probe<'_> = parse("a bill of materials in JSON", bytes)?;
     match probe {
-        Probe {
-            bom_format: Some(format),
-            ..
-        } if format == "CycloneDX" => cyclonedx::read(bytes),
-        Probe {
-            spdx_version: Some(version),
-            ..
-        } => spdx::read_2(&version, bytes),
+        Probe { bom_format: Some(format), .. } if format == "CycloneDX" => cyclonedx::read(bytes),
+        Probe { spdx_version: Some(version), .. } => spdx::read_2(&version, bytes),
         Probe { graph: Some(_), .. } => spdx::read_3(bytes),
         Probe { .. } => Err(SbomError::Other),
     }
 }
 
 fn parse<'a, T: Deserialize<'a>>(format: &'static str, bytes: &'a [u8]) -> Result<T, SbomError> {
-    serde_json::from_slice(bytes).map_err(|error| SbomError::Form {
-        format,
-        what: error.to_string(),
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| SbomError::Form { format, what: error.to_string() })
 }
 
 /// What is read so far.
@@ -158,9 +150,8 @@ impl Reading {
 
     /// Distributions' package URLs need their release; some tools write it once, as a component of its own.
     fn with_distro<'p>(&self, purl: &'p str) -> Cow<'p, str> {
-        let of_system = ["pkg:deb/", "pkg:rpm/", "pkg:apk/"]
-            .iter()
-            .any(|kind| purl.starts_with(kind));
+        let of_system =
+            ["pkg:deb/", "pkg:rpm/", "pkg:apk/"].iter().any(|kind| purl.starts_with(kind));
         let (Some(distro), true, false) = (&self.distro, of_system, purl.contains("distro="))
         else {
             return Cow::Borrowed(purl);

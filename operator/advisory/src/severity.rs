@@ -17,9 +17,7 @@ pub struct Score(u8);
 impl Score {
     /// From the usual form, rounded to a tenth; nothing outside 0.0 to 10.0 is a score.
     pub fn new(score: f64) -> Option<Self> {
-        (0..=100_u8)
-            .find(|&tenths| (f64::from(tenths) - score * 10.0).abs() < 0.5)
-            .map(Self)
+        (0..=100_u8).find(|&tenths| (f64::from(tenths) - score * 10.0).abs() < 0.5).map(Self)
     }
 
     /// In tenths: 98 for 9.8.
@@ -83,14 +81,9 @@ pub enum VectorError {
 /// CVSS 2.0 vectors are read with or without their brackets and with or without `CVSS:2.0/`.
 pub fn score(vector: &str) -> Result<(CvssVersion, Score), VectorError> {
     if vector.len() > VECTOR_BYTES_MAX {
-        return Err(VectorError::Long {
-            bytes: vector.len(),
-        });
+        return Err(VectorError::Long { bytes: vector.len() });
     }
-    let wrong = |why: String| VectorError::Form {
-        vector: vector.to_owned(),
-        why,
-    };
+    let wrong = |why: String| VectorError::Form { vector: vector.to_owned(), why };
     let bare = vector.trim_matches(['(', ')']);
     let bare = bare.strip_prefix("CVSS:2.0/").unwrap_or(bare);
     let (version, value) = if bare.starts_with("CVSS:") {
@@ -116,24 +109,14 @@ const V3_BASE: [&str; 9] = ["CVSS", "AV", "AC", "PR", "UI", "S", "C", "I", "A"];
 /// `Vector::score` of the cvss crate is the base score alone; what else a vector says would be lost. The crate also
 /// scores a vector that lacks base metrics, as 0.0: a truncated vector must not read as harmless.
 fn v3(vector: &cvss::v3::Vector, text: &str) -> Result<f64, String> {
-    let metrics: Vec<_> = text
-        .split('/')
-        .filter_map(|metric| metric.split_once(':'))
-        .collect();
-    if let Some(missing) = V3_BASE
-        .iter()
-        .find(|base| !metrics.iter().any(|(name, _)| name == *base))
+    let metrics: Vec<_> = text.split('/').filter_map(|metric| metric.split_once(':')).collect();
+    if let Some(missing) =
+        V3_BASE.iter().find(|base| !metrics.iter().any(|(name, _)| name == *base))
     {
         return Err(format!("the metric {missing} is missing"));
     }
-    let beyond_base = metrics
-        .iter()
-        .any(|(name, value)| !V3_BASE.contains(name) && *value != "X");
-    Ok(if beyond_base {
-        vector.environmental_score().value()
-    } else {
-        vector.base_score().value()
-    })
+    let beyond_base = metrics.iter().any(|(name, value)| !V3_BASE.contains(name) && *value != "X");
+    Ok(if beyond_base { vector.environmental_score().value() } else { vector.base_score().value() })
 }
 
 /// Environmental where such metrics stand, else temporal (which is the base score without temporal metrics).
@@ -177,10 +160,7 @@ pub enum Basis {
 ///
 /// Newer versions of CVSS judge the same weakness afresh, so a 2.0 vector counts only where there is no later one.
 pub fn of_notice(notice: &Notice) -> Option<Severity> {
-    let packages = notice
-        .affected
-        .iter()
-        .flat_map(|affected| &affected.severity);
+    let packages = notice.affected.iter().flat_map(|affected| &affected.severity);
     worst(notice.severity.iter().chain(packages)).or_else(|| word(notice))
 }
 
@@ -192,10 +172,7 @@ pub fn of_package(notice: &Notice, affected: &Affected) -> Option<Severity> {
 }
 
 fn word(notice: &Notice) -> Option<Severity> {
-    notice.rated.map(|rating| Severity {
-        rating,
-        basis: Basis::Word,
-    })
+    notice.rated.map(|rating| Severity { rating, basis: Basis::Word })
 }
 
 fn worst<'a>(vectors: impl Iterator<Item = &'a String>) -> Option<Severity> {
@@ -206,11 +183,7 @@ fn worst<'a>(vectors: impl Iterator<Item = &'a String>) -> Option<Severity> {
         })
         .map(|((version, score), vector)| Severity {
             rating: score.rating(),
-            basis: Basis::Cvss {
-                version,
-                score,
-                vector: vector.clone(),
-            },
+            basis: Basis::Cvss { version, score, vector: vector.clone() },
         })
 }
 
@@ -269,10 +242,7 @@ mod tests {
         assert_eq!((rating(0.1), rating(3.9)), (Rating::Low, Rating::Low));
         assert_eq!((rating(4.0), rating(6.9)), (Rating::Medium, Rating::Medium));
         assert_eq!((rating(7.0), rating(8.9)), (Rating::High, Rating::High));
-        assert_eq!(
-            (rating(9.0), rating(10.0)),
-            (Rating::Critical, Rating::Critical)
-        );
+        assert_eq!((rating(9.0), rating(10.0)), (Rating::Critical, Rating::Critical));
         assert_eq!(Score::new(10.1), None);
         assert_eq!(Score::new(f64::NAN), None);
     }
@@ -294,32 +264,16 @@ mod tests {
         notice.severity.clear();
         notice.rated = rating_of_word("Moderate");
         let severity = of_notice(&notice).unwrap();
-        assert_eq!(
-            (severity.rating, severity.basis),
-            (Rating::Medium, Basis::Word)
-        );
+        assert_eq!((severity.rating, severity.basis), (Rating::Medium, Basis::Word));
         notice.rated = None;
         assert_eq!(of_notice(&notice), None);
     }
 
     #[test]
     fn what_is_no_vector_is_refused() {
-        assert!(matches!(
-            score(&"A".repeat(600)),
-            Err(VectorError::Long { bytes: 600 })
-        ));
-        for vector in [
-            "",
-            "CVSS:3.1",
-            "CVSS:9.9/AV:N",
-            "AV:N",
-            "high",
-            "CVSS:3.1/AV:N/AC:L",
-        ] {
-            assert!(
-                matches!(score(vector), Err(VectorError::Form { .. })),
-                "{vector}"
-            );
+        assert!(matches!(score(&"A".repeat(600)), Err(VectorError::Long { bytes: 600 })));
+        for vector in ["", "CVSS:3.1", "CVSS:9.9/AV:N", "AV:N", "high", "CVSS:3.1/AV:N/AC:L"] {
+            assert!(matches!(score(vector), Err(VectorError::Form { .. })), "{vector}");
         }
     }
 }

@@ -25,10 +25,7 @@ impl Skipped {
     pub(crate) fn push(&mut self, place: impl FnOnce() -> String, why: impl FnOnce() -> String) {
         self.count += 1;
         if self.named.len() < SKIPPED_NAMED_MAX {
-            self.named.push(Skip {
-                place: place(),
-                why: why(),
-            });
+            self.named.push(Skip { place: place(), why: why() });
         }
     }
 }

@@ -24,27 +24,18 @@ fn parsed() -> &'static Parsed {
 #[test]
 fn generated_data_has_the_shape_and_size_of_the_real() {
     let parsed = Feeds::generated(1).parsed();
-    assert_eq!(
-        (parsed.counts.documents, parsed.counts.rejected),
-        (5_680 + 7_444, 0)
-    );
+    assert_eq!((parsed.counts.documents, parsed.counts.rejected), (5_680 + 7_444, 0));
     let of_alma = |notice: &&Notice| notice.source.feed == "almalinux";
     let errata: Vec<_> = parsed.notices.iter().filter(of_alma).collect();
     let ranges: usize = errata.iter().map(|notice| notice.affected.len()).sum();
-    assert!(
-        (64_000..78_000).contains(&ranges),
-        "{ranges} ranges, the real data has 71,329"
-    );
+    assert!((64_000..78_000).contains(&ranges), "{ranges} ranges, the real data has 71,329");
     let packages: BTreeSet<_> = errata
         .iter()
         .flat_map(|notice| &notice.affected)
         .map(|affected| (&affected.ecosystem, &affected.name))
         .collect();
     let packages = packages.len();
-    assert!(
-        (8_000..13_000).contains(&packages),
-        "{packages}, the real data has 10,543"
-    );
+    assert!((8_000..13_000).contains(&packages), "{packages}, the real data has 10,543");
 }
 
 #[test]
@@ -100,14 +91,7 @@ fn said_of_bounds(notice: &Notice) -> Vec<(Package, Says)> {
         let unreadable = !affected.ranges.iter().all(readable);
         for range in &affected.ranges {
             let first = package(&first_in(affected, &range.introduced, &range.end));
-            said.push((
-                first,
-                if readable(range) {
-                    Says::Affected
-                } else {
-                    Says::Unreadable
-                },
-            ));
+            said.push((first, if readable(range) { Says::Affected } else { Says::Unreadable }));
             match &range.end {
                 RangeEnd::Fixed(fixed) => {
                     let fixed = package(fixed);
@@ -134,23 +118,13 @@ fn in_every_document_introduced_is_affected_and_fixed_is_not() {
     let parsed = parsed();
     assert_eq!(parsed.counts.rejected, 0, "{:?}", parsed.rejected);
     let (mut plain, mut contradictions, mut unreadable) = (0, 0, 0);
-    for notice in parsed
-        .notices
-        .iter()
-        .filter(|notice| notice.withdrawn.is_none())
-    {
+    for notice in parsed.notices.iter().filter(|notice| notice.withdrawn.is_none()) {
         let index = Index::build([notice]);
         let (packages, said): (Vec<_>, Vec<_>) = said_of_bounds(notice).into_iter().unzip();
-        let set = PackageSet {
-            digest: "sha256-x".into(),
-            packages: packages.into(),
-        };
+        let set = PackageSet { digest: "sha256-x".into(), packages: packages.into() };
         let matches = index.match_set(&set);
-        let found: BTreeMap<u32, &Verdict> = matches
-            .findings
-            .iter()
-            .map(|finding| (finding.package, &finding.verdict))
-            .collect();
+        let found: BTreeMap<u32, &Verdict> =
+            matches.findings.iter().map(|finding| (finding.package, &finding.verdict)).collect();
         for (position, says) in (0..).zip(said) {
             match (found.get(&position), &says) {
                 (Some(Verdict::Affected { .. }), Says::Affected) | (None, Says::NotAffected) => {
@@ -199,10 +173,7 @@ fn the_index_finds_what_the_oracle_finds() {
         assert_eq!(found, expected);
         total += found.len();
     }
-    assert!(
-        total > 300,
-        "only {total} findings: the comparison proves little"
-    );
+    assert!(total > 300, "only {total} findings: the comparison proves little");
 }
 
 #[test]
@@ -237,15 +208,10 @@ fn a_fleet_finds_notice_by_notice_what_it_finds_set_by_set() {
 fn errata_with_exploited_cves_are_known_to_be_exploited() {
     let feeds = Feeds::at_hand(1);
     let catalogue = kev::read(&feeds.kev).unwrap();
-    assert_eq!(
-        (catalogue.entries.len(), catalogue.skipped.count),
-        (1_404, 0)
-    );
+    assert_eq!((catalogue.entries.len(), catalogue.skipped.count), (1_404, 0));
     let mut notices = merge(parsed().notices.clone()).notices;
     join_exploitation(&mut notices, &catalogue, &epss::Scores::default());
-    let exploited = notices
-        .iter()
-        .filter(|notice| notice.exploitation.known_exploited.is_some());
+    let exploited = notices.iter().filter(|notice| notice.exploitation.known_exploited.is_some());
     let with_due = exploited
         .filter(|notice| {
             let known = notice.exploitation.known_exploited.as_ref();

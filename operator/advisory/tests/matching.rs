@@ -36,10 +36,7 @@ fn package(ecosystem: &str, name: &str, version: &str) -> Package {
 }
 
 fn set(packages: &[Package]) -> PackageSet {
-    PackageSet {
-        digest: "sha256-test".into(),
-        packages: Arc::from(packages),
-    }
+    PackageSet { digest: "sha256-test".into(), packages: Arc::from(packages) }
 }
 
 /// The fix where the notice is found to affect the version (`-` where none is known), the reason where it cannot be told,
@@ -59,13 +56,9 @@ const OPENSSL: &str = "3.0.22-1~deb12u2";
 #[test]
 fn introduced_is_affected_and_fixed_is_not() {
     let index = Index::build(&[notice("N", "npm", "x", vec![fixed("1.0.0", "1.4.2")])]);
-    for (version, affected) in [
-        ("0.9.9", false),
-        ("1.0.0", true),
-        ("1.4.1", true),
-        ("1.4.2", false),
-        ("2.0.0", false),
-    ] {
+    for (version, affected) in
+        [("0.9.9", false), ("1.0.0", true), ("1.4.1", true), ("1.4.2", false), ("2.0.0", false)]
+    {
         let fix = affected.then(|| "1.4.2".to_owned());
         assert_eq!(fix_for(&index, "npm", "x", version), fix, "{version}");
     }
@@ -81,21 +74,11 @@ fn last_affected_is_affected_and_names_no_fix() {
 
 #[test]
 fn a_fix_that_lies_in_the_next_range_is_no_fix() {
-    let ranges = vec![
-        fixed("1.0.0", "1.2.0"),
-        fixed("1.2.0", "1.3.0"),
-        fixed("2.0.0", "2.1.0"),
-    ];
+    let ranges = vec![fixed("1.0.0", "1.2.0"), fixed("1.2.0", "1.3.0"), fixed("2.0.0", "2.1.0")];
     let index = Index::build(&[notice("N", "npm", "x", ranges)]);
-    assert_eq!(
-        fix_for(&index, "npm", "x", "1.1.0"),
-        Some("1.3.0".to_owned())
-    );
+    assert_eq!(fix_for(&index, "npm", "x", "1.1.0"), Some("1.3.0".to_owned()));
     assert_eq!(fix_for(&index, "npm", "x", "1.3.0"), None);
-    assert_eq!(
-        fix_for(&index, "npm", "x", "2.0.5"),
-        Some("2.1.0".to_owned())
-    );
+    assert_eq!(fix_for(&index, "npm", "x", "2.0.5"), Some("2.1.0".to_owned()));
 }
 
 #[test]
@@ -105,35 +88,20 @@ fn a_release_is_matched_exactly_and_a_notice_without_release_matches_all() {
         notice("DSA-ALL", "Debian", "bash", vec![fixed("0", "5.2.15-3")]),
     ]);
     assert!(fix_for(&index, "Debian:12", "openssl", "3.0.20-1~deb12u2").is_some());
-    assert_eq!(
-        fix_for(&index, "Debian:11", "openssl", "1.1.1n-0+deb11u5"),
-        None
-    );
+    assert_eq!(fix_for(&index, "Debian:11", "openssl", "1.1.1n-0+deb11u5"), None);
     assert!(fix_for(&index, "Debian:11", "bash", "5.1-2").is_some());
 }
 
 #[test]
 fn binaries_follow_their_source_at_its_version() {
-    let index = Index::build(&[notice(
-        "DSA",
-        "Debian:12",
-        "openssl",
-        vec![fixed("0", OPENSSL)],
-    )]);
+    let index = Index::build(&[notice("DSA", "Debian:12", "openssl", vec![fixed("0", OPENSSL)])]);
     let mut libssl = package("Debian:12", "libssl3", "9:9");
     libssl.source = Some(("openssl".into(), "3.0.20-1~deb12u2".into()));
     let matches = index.match_set(&set(&[libssl]));
     assert_eq!(matches.findings.len(), 1);
     let finding = &matches.findings[0];
-    assert_eq!(
-        (finding.name.as_str(), finding.installed.as_str()),
-        ("libssl3", "9:9")
-    );
-    assert_eq!(
-        fix_for(&index, "Debian:12", "libssl3", "1"),
-        None,
-        "no source named: its own"
-    );
+    assert_eq!((finding.name.as_str(), finding.installed.as_str()), ("libssl3", "9:9"));
+    assert_eq!(fix_for(&index, "Debian:12", "libssl3", "1"), None, "no source named: its own");
 }
 
 #[test]
@@ -161,16 +129,8 @@ fn listed_versions_are_affected_one_by_one() {
 #[test]
 fn a_modular_fix_says_nothing_of_a_plain_build() {
     let modular = "1:20.9.0-1.module_el8.9.0+3700+1";
-    let index = Index::build(&[notice(
-        "N",
-        "AlmaLinux:8",
-        "nodejs",
-        vec![fixed("0", modular)],
-    )]);
-    assert_eq!(
-        fix_for(&index, "AlmaLinux:8", "nodejs", "1:10.1.0-1.el8"),
-        None
-    );
+    let index = Index::build(&[notice("N", "AlmaLinux:8", "nodejs", vec![fixed("0", modular)])]);
+    assert_eq!(fix_for(&index, "AlmaLinux:8", "nodejs", "1:10.1.0-1.el8"), None);
     let installed = "1:20.8.0-1.module_el8.8.0+3600+1";
     assert!(fix_for(&index, "AlmaLinux:8", "nodejs", installed).is_some());
 }
@@ -202,10 +162,7 @@ fn what_cannot_be_compared_is_a_finding_never_silence() {
         notice("N", "npm", "x", vec![fixed("0", "1.0.0")]),
         package("npm", "x", "git+https"),
     );
-    assert!(
-        matches!(installed, Unknown::Installed { .. }),
-        "{installed}"
-    );
+    assert!(matches!(installed, Unknown::Installed { .. }), "{installed}");
     let bound = unknown(
         notice("N", "npm", "x", vec![fixed("0", "one point oh")]),
         package("npm", "x", "1.0.0"),
@@ -218,14 +175,8 @@ fn what_cannot_be_compared_is_a_finding_never_silence() {
     assert_eq!(order, Unknown::Order);
     let mut commits = notice("N", "npm", "x", Vec::new());
     commits.affected[0].commit_ranges = 1;
-    assert_eq!(
-        unknown(commits, package("npm", "x", "1.0.0")),
-        Unknown::Commits
-    );
-    let nothing = unknown(
-        notice("N", "npm", "x", Vec::new()),
-        package("npm", "x", "1.0.0"),
-    );
+    assert_eq!(unknown(commits, package("npm", "x", "1.0.0")), Unknown::Commits);
+    let nothing = unknown(notice("N", "npm", "x", Vec::new()), package("npm", "x", "1.0.0"));
     assert_eq!(nothing, Unknown::Nothing);
 }
 
@@ -263,52 +214,31 @@ fn semver_ranges_of_an_unknown_ecosystem_are_ordered_by_semver() {
 #[test]
 fn explain_tells_every_standing() {
     let index = Index::build(&[
-        notice(
-            "N",
-            "npm",
-            "x",
-            vec![fixed("1.0.0", "1.4.2"), fixed("2.0.0", "2.1.0")],
-        ),
+        notice("N", "npm", "x", vec![fixed("1.0.0", "1.4.2"), fixed("2.0.0", "2.1.0")]),
         notice("M", "npm", "y", vec![fixed("0", "bad one")]),
     ]);
     let standing = |notice: &str, name: &str, version: &str| {
-        index
-            .explain(notice, &set(&[package("npm", name, version)]))
-            .standing
+        index.explain(notice, &set(&[package("npm", name, version)])).standing
     };
     let installed = |version: &str| version.into();
     assert_eq!(standing("X", "x", "1.0.0"), Standing::NoSuchNotice);
     assert_eq!(standing("N", "z", "1.0.0"), Standing::NotInstalled);
     assert_eq!(
         standing("N", "x", "0.9.0"),
-        Standing::NotAffected {
-            installed: installed("0.9.0")
-        }
+        Standing::NotAffected { installed: installed("0.9.0") }
     );
     assert_eq!(
         standing("N", "x", "1.5.0"),
-        Standing::FixedAlready {
-            installed: installed("1.5.0"),
-            fixed: "1.4.2".into()
-        }
+        Standing::FixedAlready { installed: installed("1.5.0"), fixed: "1.4.2".into() }
     );
     assert_eq!(
         standing("N", "x", "2.0.0"),
-        Standing::Affected {
-            installed: installed("2.0.0"),
-            fixed: Some("2.1.0".into())
-        }
+        Standing::Affected { installed: installed("2.0.0"), fixed: Some("2.1.0".into()) }
     );
-    assert!(matches!(
-        standing("M", "y", "1.0.0"),
-        Standing::Unknown { .. }
-    ));
+    assert!(matches!(standing("M", "y", "1.0.0"), Standing::Unknown { .. }));
     let two = set(&[package("npm", "x", "1.5.0"), package("npm", "x", "2.0.0")]);
     let explanation = index.explain("N", &two);
-    assert!(
-        matches!(explanation.standing, Standing::Affected { .. }),
-        "the worst decides"
-    );
+    assert!(matches!(explanation.standing, Standing::Affected { .. }), "the worst decides");
     assert_eq!(explanation.packages.len(), 2);
 }
 
@@ -320,11 +250,7 @@ fn a_changed_notice_is_as_if_it_had_always_been_so() {
         notice("C", "npm", "y", vec![fixed("0", "2.0.0")]),
     ];
     let mut changed = notice("A", "npm", "y", vec![fixed("0", "3.0.0")]);
-    changed.affected.push(
-        notice("A", "npm", "z", vec![fixed("0", "9.0.0")])
-            .affected
-            .remove(0),
-    );
+    changed.affected.push(notice("A", "npm", "z", vec![fixed("0", "9.0.0")]).affected.remove(0));
     let everything = set(&[
         package("npm", "x", "0.1.0"),
         package("npm", "y", "0.1.0"),
@@ -347,23 +273,13 @@ fn a_fleet_finds_for_one_notice_what_every_set_finds() {
         notice("A", "Debian:12", "x", vec![fixed("0", "2-1")]),
         notice("B", "Debian", "y", vec![fixed("0", "2-1")]),
     ];
-    let mut one = set(&[
-        package("Debian:12", "x", "1-1"),
-        package("Debian:12", "y", "1-1"),
-    ]);
+    let mut one = set(&[package("Debian:12", "x", "1-1"), package("Debian:12", "y", "1-1")]);
     one.digest = "one".into();
-    let mut two = set(&[
-        package("Debian:12", "x", "2-1"),
-        package("Debian:13", "y", "1-1"),
-    ]);
+    let mut two = set(&[package("Debian:12", "x", "2-1"), package("Debian:13", "y", "1-1")]);
     two.digest = "two".into();
     let mut fleet = Fleet::new([one.clone(), two]);
     let sets = |fleet: &Fleet, notice: &Notice| -> Vec<String> {
-        fleet
-            .match_notice(notice)
-            .iter()
-            .map(|found| found.set.to_string())
-            .collect()
+        fleet.match_notice(notice).iter().map(|found| found.set.to_string()).collect()
     };
     assert_eq!(sets(&fleet, &notices[0]), ["one"]);
     assert_eq!(sets(&fleet, &notices[1]), ["one", "two"]);

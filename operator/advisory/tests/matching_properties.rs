@@ -46,10 +46,8 @@ fn notice() -> impl Strategy<Value = Notice> {
 
 /// The last notice of each id, by id.
 fn standing(notices: &[Notice]) -> Vec<Notice> {
-    let by_id: std::collections::BTreeMap<_, _> = notices
-        .iter()
-        .map(|notice| (notice.id.clone(), notice.clone()))
-        .collect();
+    let by_id: std::collections::BTreeMap<_, _> =
+        notices.iter().map(|notice| (notice.id.clone(), notice.clone())).collect();
     by_id.into_values().collect()
 }
 
@@ -68,18 +66,13 @@ fn everything() -> PackageSet {
             });
         }
     }
-    PackageSet {
-        digest: "sha256-everything".into(),
-        packages: packages.into(),
-    }
+    PackageSet { digest: "sha256-everything".into(), packages: packages.into() }
 }
 
 fn pairs(index: &Index) -> Vec<(u32, SmolStr)> {
     let findings = index.match_set(&everything()).findings;
-    let mut pairs: Vec<_> = findings
-        .into_iter()
-        .map(|finding| (finding.package, finding.notice))
-        .collect();
+    let mut pairs: Vec<_> =
+        findings.into_iter().map(|finding| (finding.package, finding.notice)).collect();
     pairs.sort();
     pairs
 }

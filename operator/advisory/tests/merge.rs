@@ -30,21 +30,9 @@ const CVE: &str = "CVE-2026-31337";
 #[test]
 fn the_distributions_notice_stands_for_its_cve_and_its_ghsa() {
     let merged = merge(vec![
-        notice(
-            CVE,
-            &["GHSA-aaaa"],
-            &[("crates.io", "openssl-src", "300.1.0")],
-        ),
-        notice(
-            "GHSA-aaaa",
-            &[CVE],
-            &[("crates.io", "openssl-src", "300.0.9")],
-        ),
-        notice(
-            "DSA-6123-1",
-            &[CVE],
-            &[("Debian:12", "openssl", "3.0.22-1~deb12u2")],
-        ),
+        notice(CVE, &["GHSA-aaaa"], &[("crates.io", "openssl-src", "300.1.0")]),
+        notice("GHSA-aaaa", &[CVE], &[("crates.io", "openssl-src", "300.0.9")]),
+        notice("DSA-6123-1", &[CVE], &[("Debian:12", "openssl", "3.0.22-1~deb12u2")]),
     ]);
     assert_eq!(ids(&merged.notices), ["DSA-6123-1"]);
     let kept = &merged.notices[0];
@@ -56,10 +44,7 @@ fn the_distributions_notice_stands_for_its_cve_and_its_ghsa() {
         [Range::new("0", RangeEnd::Fixed("300.0.9".into()))],
         "the ecosystem's database decides over the CVE record"
     );
-    let into = |id: &str| Absorbed {
-        id: id.into(),
-        into: "DSA-6123-1".into(),
-    };
+    let into = |id: &str| Absorbed { id: id.into(), into: "DSA-6123-1".into() };
     assert_eq!(merged.absorbed, [into(CVE), into("GHSA-aaaa")]);
 }
 
@@ -77,16 +62,8 @@ fn one_id_in_several_documents_is_one_notice() {
 #[test]
 fn a_bundle_of_several_cves_joins_nothing_together() {
     let merged = merge(vec![
-        notice(
-            "DSA-1-1",
-            &["CVE-2026-1001", "CVE-2026-1002"],
-            &[("Debian:12", "a", "1")],
-        ),
-        notice(
-            "DSA-2-1",
-            &["CVE-2026-1002", "CVE-2026-1003"],
-            &[("Debian:12", "b", "1")],
-        ),
+        notice("DSA-1-1", &["CVE-2026-1001", "CVE-2026-1002"], &[("Debian:12", "a", "1")]),
+        notice("DSA-2-1", &["CVE-2026-1002", "CVE-2026-1003"], &[("Debian:12", "b", "1")]),
         notice("GHSA-bbbb", &["CVE-2026-1002"], &[("npm", "c", "1.0.0")]),
     ]);
     assert_eq!(ids(&merged.notices), ["DSA-1-1", "DSA-2-1", "GHSA-bbbb"]);
@@ -94,11 +71,8 @@ fn a_bundle_of_several_cves_joins_nothing_together() {
 
 #[test]
 fn a_record_that_an_erratum_repeats_word_for_word_goes_into_it() {
-    let mut erratum = notice(
-        "DSA-1-1",
-        &[],
-        &[("Debian:12", "a", "1-2"), ("Debian:12", "b", "1-2")],
-    );
+    let mut erratum =
+        notice("DSA-1-1", &[], &[("Debian:12", "a", "1-2"), ("Debian:12", "b", "1-2")]);
     erratum.related = vec!["CVE-2026-1001".into(), "CVE-2026-1002".into()];
     let same = notice("DEBIAN-CVE-2026-1001", &[], &[("Debian:12", "a", "1-2")]);
     let other = notice("DEBIAN-CVE-2026-1002", &[], &[("Debian:12", "a", "1-3")]);
@@ -134,11 +108,7 @@ fn a_group_without_end_is_refused_and_left_as_it_was() {
 fn the_order_of_the_documents_does_not_matter() {
     let all = vec![
         notice("DSA-6123-1", &[CVE], &[("Debian:12", "openssl", "1")]),
-        notice(
-            "GHSA-aaaa",
-            &[CVE],
-            &[("crates.io", "openssl-src", "300.0.9")],
-        ),
+        notice("GHSA-aaaa", &[CVE], &[("crates.io", "openssl-src", "300.0.9")]),
         notice(CVE, &[], &[("crates.io", "openssl-src", "300.1.0")]),
         notice("DSA-7-1", &[], &[("Debian:12", "x", "1")]),
     ];
@@ -169,8 +139,5 @@ fn attacks_are_joined_by_every_cve_that_an_erratum_fixes() {
     assert_eq!(known.due.unwrap().to_string(), "2026-12-03");
     assert!(known.ransomware);
     assert_eq!(notices[0].exploitation.epss, Some(0.71));
-    assert_eq!(
-        notices[1].exploitation.known_exploited, None,
-        "a neighbour is not the same"
-    );
+    assert_eq!(notices[1].exploitation.known_exploited, None, "a neighbour is not the same");
 }

@@ -30,28 +30,16 @@ fn a_document_is_read_with_everything_that_decides() {
     let notice = read_document("debian", DSA.as_bytes()).unwrap();
     assert_eq!(notice.id, "DSA-6123-1");
     assert!(notice.aliases.is_empty());
-    assert_eq!(
-        notice.related,
-        ["CVE-2026-31337", "CVE-2026-31338", "GHSA-xxxx"]
-    );
+    assert_eq!(notice.related, ["CVE-2026-31337", "CVE-2026-31338", "GHSA-xxxx"]);
     assert_eq!(notice.rated, Some(Rating::Medium));
     assert_eq!(notice.severity.len(), 1);
     assert_eq!(notice.source.feed, "debian");
     assert!(notice.source.document.starts_with("sha256-") && notice.source.document.len() == 71);
     let [affected] = notice.affected.as_slice() else {
-        panic!(
-            "an entry without a package is not kept: {:?}",
-            notice.affected
-        )
+        panic!("an entry without a package is not kept: {:?}", notice.affected)
     };
-    assert_eq!(
-        (affected.ecosystem.as_str(), affected.name.as_str()),
-        ("Debian:12", "openssl")
-    );
-    assert_eq!(
-        affected.ranges,
-        [Range::new("0", RangeEnd::Fixed("3.0.22-1~deb12u2".into()))]
-    );
+    assert_eq!((affected.ecosystem.as_str(), affected.name.as_str()), ("Debian:12", "openssl"));
+    assert_eq!(affected.ranges, [Range::new("0", RangeEnd::Fixed("3.0.22-1~deb12u2".into()))]);
     assert_eq!((affected.versions.len(), affected.commit_ranges), (1, 1));
 }
 
@@ -75,10 +63,7 @@ fn errata_say_in_their_id_and_title_what_they_are() {
         read("ALSA-2025:1", "Important: firefox security update"),
         (NoticeKind::Security, Some(Rating::High))
     );
-    assert_eq!(
-        read("ALBA-2025:1", "tzdata: bug fix update"),
-        (NoticeKind::Bugfix, None)
-    );
+    assert_eq!(read("ALBA-2025:1", "tzdata: bug fix update"), (NoticeKind::Bugfix, None));
 }
 
 #[test]
@@ -115,11 +100,7 @@ fn a_broken_document_is_named_counted_and_skipped() {
         parsed.add("x", name, text.as_bytes());
     }
     parsed.add("x", "good.json", DSA.as_bytes());
-    let named: Vec<_> = parsed
-        .rejected
-        .iter()
-        .map(|rejected| rejected.document.as_str())
-        .collect();
+    let named: Vec<_> = parsed.rejected.iter().map(|rejected| rejected.document.as_str()).collect();
     assert_eq!(named, broken.map(|(name, _)| name));
     assert_eq!((parsed.counts.documents, parsed.counts.rejected), (9, 8));
     assert_eq!(parsed.notices.len(), 1);
@@ -131,28 +112,16 @@ fn a_broken_document_is_named_counted_and_skipped() {
 
 #[test]
 fn deep_nesting_and_long_texts_hit_a_named_limit() {
-    let deep = format!(
-        r#"{{"id": "X-1", "database_specific": {}}}"#,
-        "[".repeat(100_000)
-    );
+    let deep = format!(r#"{{"id": "X-1", "database_specific": {}}}"#, "[".repeat(100_000));
     let error = read_document("x", deep.as_bytes()).unwrap_err().to_string();
-    assert!(
-        error.contains("deeper than the limit of 64 levels"),
-        "{error}"
-    );
+    assert!(error.contains("deeper than the limit of 64 levels"), "{error}");
     let long = format!(r#"{{"id": "X-1", "details": "{}"}}"#, "x".repeat(2 << 20));
     let error = read_document("x", long.as_bytes()).unwrap_err().to_string();
-    assert!(
-        error.contains("longer than the limit of 1048576 bytes"),
-        "{error}"
-    );
+    assert!(error.contains("longer than the limit of 1048576 bytes"), "{error}");
     let entries = vec![r#"{"package":{"ecosystem":"npm","name":"x"}}"#; 20_001].join(",");
     let many = format!(r#"{{"id": "X-1", "affected": [{entries}]}}"#);
     let error = read_document("x", many.as_bytes()).unwrap_err().to_string();
-    assert!(
-        error.contains("more elements than the limit of 20000"),
-        "{error}"
-    );
+    assert!(error.contains("more elements than the limit of 20000"), "{error}");
 }
 
 #[test]
@@ -171,15 +140,9 @@ fn an_archive_is_read_document_by_document() {
 fn a_bomb_is_refused_with_the_limit_that_it_hit() {
     let blanks = vec![b' '; 8 << 20];
     let bomb = archive(&[("bomb.json".into(), blanks)]);
-    let limits = ArchiveLimits {
-        ratio_max: 50,
-        ..ArchiveLimits::default()
-    };
+    let limits = ArchiveLimits { ratio_max: 50, ..ArchiveLimits::default() };
     let error = read_archive("x", Cursor::new(&bomb), limits).unwrap_err();
-    assert!(
-        matches!(error, ArchiveError::Ratio { ratio_max: 50, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ArchiveError::Ratio { ratio_max: 50, .. }), "{error}");
     assert!(error.to_string().contains("bomb.json"));
 
     let limits = ArchiveLimits {
@@ -191,21 +154,9 @@ fn a_bomb_is_refused_with_the_limit_that_it_hit() {
     assert!(matches!(error, ArchiveError::Unpacked { .. }), "{error}");
 
     let many: Vec<_> = (0..50).map(|n| (format!("{n}.json"), Vec::new())).collect();
-    let limits = ArchiveLimits {
-        entries_max: 49,
-        ..ArchiveLimits::default()
-    };
+    let limits = ArchiveLimits { entries_max: 49, ..ArchiveLimits::default() };
     let error = read_archive("x", Cursor::new(archive(&many)), limits).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ArchiveError::Entries {
-                entries: 50,
-                entries_max: 49
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ArchiveError::Entries { entries: 50, entries_max: 49 }), "{error}");
 }
 
 #[test]
@@ -213,10 +164,7 @@ fn a_document_over_its_own_limit_does_not_end_the_archive() {
     let large = vec![b' '; usize::try_from(DOCUMENT_BYTES_MAX).unwrap() + 1];
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    for (name, bytes) in [
-        ("large.json", large.as_slice()),
-        ("good.json", DSA.as_bytes()),
-    ] {
+    for (name, bytes) in [("large.json", large.as_slice()), ("good.json", DSA.as_bytes())] {
         writer.start_file(name, stored).unwrap();
         writer.write_all(bytes).unwrap();
     }

@@ -26,29 +26,18 @@ fn sha256sum(text: &str) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("sha256sum starts: apt-get install coreutils");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(text.as_bytes())
-        .expect("it reads");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
     let printed = child.wait_with_output().expect("it ends").stdout;
     format!(
         "sha256-{}",
-        String::from_utf8(printed)
-            .expect("hexadecimal")
-            .split(' ')
-            .next()
-            .expect("a word")
+        String::from_utf8(printed).expect("hexadecimal").split(' ').next().expect("a word")
     )
 }
 
 fn numbered(count: usize) -> Vec<Package> {
     let purls =
         (0..count).map(|n| format!("pkg:deb/debian/p{n:06}@1.0-{n}?arch=amd64&distro=debian-12"));
-    purls
-        .map(|purl| purl::parse(&purl).expect("a package URL"))
-        .collect()
+    purls.map(|purl| purl::parse(&purl).expect("a package URL")).collect()
 }
 
 #[test]
@@ -57,21 +46,13 @@ fn the_digest_of_a_set_is_what_sha256sum_prints_for_its_text() {
     assert_eq!(set.digest, sha256sum(SET));
     assert_eq!(set.packages.len(), 4);
     assert_eq!(PackageSet::verify(&set.digest, SET), Ok(set));
-    assert_eq!(
-        PackageSet::parse("").expect("an empty image").digest,
-        sha256sum("")
-    );
+    assert_eq!(PackageSet::parse("").expect("an empty image").digest, sha256sum(""));
 }
 
 #[test]
 fn a_set_of_packages_has_the_digest_and_the_text_of_its_lines() {
     let read = PackageSet::parse(SET).expect("canonical");
-    let turned = read
-        .packages
-        .iter()
-        .rev()
-        .chain(read.packages.iter())
-        .cloned();
+    let turned = read.packages.iter().rev().chain(read.packages.iter()).cloned();
     let made = PackageSet::from_packages(turned);
     assert_eq!(made, read, "order and duplicates do not matter");
     assert_eq!(made.texts(), [SET]);
@@ -84,25 +65,11 @@ fn a_set_that_is_not_what_it_is_named_is_refused() {
     let error = PackageSet::verify(&named, &changed).expect_err("changed");
     assert_eq!(
         error,
-        TextError::Mismatch {
-            named: named.clone(),
-            computed: sha256sum(&changed).into()
-        }
+        TextError::Mismatch { named: named.clone(), computed: sha256sum(&changed).into() }
     );
-    assert!(
-        error
-            .to_string()
-            .contains("it was changed, or is another's"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("it was changed, or is another's"), "{error}");
     let long = "x".repeat(10_000);
-    assert!(
-        PackageSet::verify(&long, SET)
-            .expect_err("no name")
-            .to_string()
-            .len()
-            < 400
-    );
+    assert!(PackageSet::verify(&long, SET).expect_err("no name").to_string().len() < 400);
 }
 
 #[rstest]
@@ -126,33 +93,19 @@ fn a_line_that_is_no_package_url_is_named_by_its_number() {
 #[test]
 fn a_text_over_a_limit_is_refused_with_the_limit() {
     let long = "a".repeat(TEXT_BYTES_MAX + 1);
-    assert_eq!(
-        PackageSet::parse(&long),
-        Err(TextError::TooLong {
-            bytes: TEXT_BYTES_MAX + 1
-        })
-    );
-    let purls: Vec<String> = (0..=PACKAGES_MAX)
-        .map(|n| format!("pkg:npm/a{n:06}\n"))
-        .collect();
+    assert_eq!(PackageSet::parse(&long), Err(TextError::TooLong { bytes: TEXT_BYTES_MAX + 1 }));
+    let purls: Vec<String> = (0..=PACKAGES_MAX).map(|n| format!("pkg:npm/a{n:06}\n")).collect();
     let many = purls.concat();
     assert_eq!(
         PackageSet::parse(&many),
-        Err(TextError::TooMany {
-            lines: PACKAGES_MAX + 1,
-            limit: PACKAGES_MAX
-        })
+        Err(TextError::TooMany { lines: PACKAGES_MAX + 1, limit: PACKAGES_MAX })
     );
-    let changes: Vec<String> = (0..=CHANGES_MAX)
-        .map(|n| format!("a{n:06}:amd64 1 - -\n"))
-        .collect();
+    let changes: Vec<String> =
+        (0..=CHANGES_MAX).map(|n| format!("a{n:06}:amd64 1 - -\n")).collect();
     let many = changes.concat();
     assert_eq!(
         Transaction::parse(&many),
-        Err(TextError::TooMany {
-            lines: CHANGES_MAX + 1,
-            limit: CHANGES_MAX
-        })
+        Err(TextError::TooMany { lines: CHANGES_MAX + 1, limit: CHANGES_MAX })
     );
 }
 
@@ -164,38 +117,23 @@ fn a_set_too_large_for_one_object_is_parts_whose_digests_name_it() {
     let manifest: String = texts.iter().map(|text| sha256sum(text) + "\n").collect();
     assert_eq!(set.digest, sha256sum(&manifest));
 
-    let mut parts: Vec<PackageSet> = texts
-        .iter()
-        .map(|text| PackageSet::parse(text).expect("canonical"))
-        .collect();
+    let mut parts: Vec<PackageSet> =
+        texts.iter().map(|text| PackageSet::parse(text).expect("canonical")).collect();
     assert_eq!(PackageSet::join(&set.digest, &parts), Ok(set.clone()));
     parts.swap(0, 1);
-    assert!(matches!(
-        PackageSet::join(&set.digest, &parts),
-        Err(TextError::Mismatch { .. })
-    ));
+    assert!(matches!(PackageSet::join(&set.digest, &parts), Err(TextError::Mismatch { .. })));
     parts.remove(0);
-    assert!(matches!(
-        PackageSet::join(&set.digest, &parts),
-        Err(TextError::Mismatch { .. })
-    ));
+    assert!(matches!(PackageSet::join(&set.digest, &parts), Err(TextError::Mismatch { .. })));
     let many = vec![parts[0].clone(); PARTS_MAX + 1];
     assert!(matches!(
         PackageSet::join(&set.digest, &many),
-        Err(TextError::TooMany {
-            limit: PARTS_MAX,
-            ..
-        })
+        Err(TextError::TooMany { limit: PARTS_MAX, .. })
     ));
 }
 
 #[test]
 fn a_package_is_small_because_140_000_of_them_are_kept() {
-    assert!(
-        size_of::<Package>() <= 168,
-        "{} bytes",
-        size_of::<Package>()
-    );
+    assert!(size_of::<Package>() <= 168, "{} bytes", size_of::<Package>());
 }
 
 fn change(line: &str) -> Change {
@@ -210,16 +148,10 @@ fn the_digest_of_a_transaction_is_what_sha256sum_prints_for_its_lines() {
     let read = Transaction::parse(&text).expect("canonical");
     assert_eq!(read.digest, sha256sum(&text));
     assert_eq!(read.text(), text);
-    assert_eq!(
-        Transaction::from_changes(text.lines().rev().chain(text.lines()).map(change)),
-        read
-    );
+    assert_eq!(Transaction::from_changes(text.lines().rev().chain(text.lines()).map(change)), read);
     assert_eq!(Transaction::verify(&read.digest, &text), Ok(read.clone()));
     let error = Transaction::verify(&read.digest, &text.replace("deb12u1", "deb12u0"));
-    assert!(
-        matches!(error, Err(TextError::Mismatch { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(TextError::Mismatch { .. })), "{error:?}");
 }
 
 #[test]
@@ -247,11 +179,6 @@ fn a_line_that_is_no_change_is_refused_with_what_is_wrong(
     #[case] line: &str,
     #[case] message: &str,
 ) {
-    let error = Transaction::parse(&format!("{line}\n"))
-        .expect_err(line)
-        .to_string();
-    assert!(
-        error.contains(message) && error.starts_with("line 1"),
-        "{error}"
-    );
+    let error = Transaction::parse(&format!("{line}\n")).expect_err(line).to_string();
+    assert!(error.contains(message) && error.starts_with("line 1"), "{error}");
 }

@@ -81,31 +81,16 @@ fn what_syft_writes_is_read_and_written_back_as_it_was(
 ) {
     let package = package(text);
     let (source, source_version) = package.source();
-    let read = [
-        package.ecosystem.as_str(),
-        &package.name,
-        &package.version,
-        source,
-        source_version,
-    ];
+    let read =
+        [package.ecosystem.as_str(), &package.name, &package.version, source, source_version];
     assert_eq!(read, expected);
-    assert!(
-        package
-            .scheme()
-            .is_some_and(|scheme| scheme.key(&package.version).is_ok())
-    );
+    assert!(package.scheme().is_some_and(|scheme| scheme.key(&package.version).is_ok()));
     assert_eq!(package.purl(), text);
 }
 
 #[rstest]
-#[case(
-    "pkg:deb/debian/bash@5.2?distro=bookworm",
-    "pkg:deb/debian/bash@5.2?distro=debian-12"
-)]
-#[case(
-    "pkg:deb/debian/bash@5.2?distro=debian-trixie",
-    "pkg:deb/debian/bash@5.2?distro=debian-13"
-)]
+#[case("pkg:deb/debian/bash@5.2?distro=bookworm", "pkg:deb/debian/bash@5.2?distro=debian-12")]
+#[case("pkg:deb/debian/bash@5.2?distro=debian-trixie", "pkg:deb/debian/bash@5.2?distro=debian-13")]
 #[case(
     "pkg:deb/debian/bash@5.2?distro=debian-12&package-id=ab12",
     "pkg:deb/debian/bash@5.2?distro=debian-12"
@@ -114,10 +99,7 @@ fn what_syft_writes_is_read_and_written_back_as_it_was(
     "pkg:deb/debian/bash@5.2?upstream=bash@5.1&distro=debian-12",
     "pkg:deb/debian/bash@5.2?distro=debian-12&upstream=bash%405.1"
 )]
-#[case(
-    "pkg:rpm/fedora/a@0:1-1?epoch=0&distro=fedora-40",
-    "pkg:rpm/fedora/a@1-1?distro=fedora-40"
-)]
+#[case("pkg:rpm/fedora/a@0:1-1?epoch=0&distro=fedora-40", "pkg:rpm/fedora/a@1-1?distro=fedora-40")]
 #[case("pkg:npm/@Babel/Core@7.24.0", "pkg:npm/%40babel/core@7.24.0")]
 #[case(
     "pkg:golang/github.com/Masterminds/goutils@v1",
@@ -130,32 +112,16 @@ fn other_spellings_become_the_canonical_one(#[case] text: &str, #[case] canonica
 }
 
 #[rstest]
-#[case(
-    "pkg:deb/frobnix/bash@5.2?distro=frobnix-3",
-    "unknown:deb/frobnix-3",
-    Some(Scheme::Dpkg)
-)]
-#[case(
-    "pkg:rpm/fedora/bash@5.2-1?distro=fedora-40",
-    "unknown:rpm/fedora-40",
-    Some(Scheme::Rpm)
-)]
+#[case("pkg:deb/frobnix/bash@5.2?distro=frobnix-3", "unknown:deb/frobnix-3", Some(Scheme::Dpkg))]
+#[case("pkg:rpm/fedora/bash@5.2-1?distro=fedora-40", "unknown:rpm/fedora-40", Some(Scheme::Rpm))]
 #[case(
     "pkg:apk/alpine/bash@5.2-r1?distro=alpine-3.21.0_alpha20240807",
     "unknown:apk/alpine-3.21.0_alpha20240807",
     Some(Scheme::Apk)
 )]
-#[case(
-    "pkg:rpm/debian/bash@5.2?distro=debian-12",
-    "unknown:rpm/debian-12",
-    Some(Scheme::Rpm)
-)]
+#[case("pkg:rpm/debian/bash@5.2?distro=debian-12", "unknown:rpm/debian-12", Some(Scheme::Rpm))]
 #[case("pkg:deb/debian/bash@5.2", "unknown:deb/debian", Some(Scheme::Dpkg))]
-#[case(
-    "pkg:deb/debian/bash@5.2?distro=debian",
-    "unknown:deb/debian",
-    Some(Scheme::Dpkg)
-)]
+#[case("pkg:deb/debian/bash@5.2?distro=debian", "unknown:deb/debian", Some(Scheme::Dpkg))]
 #[case("pkg:conda/numpy@1.26", "unknown:conda", None)]
 #[case("pkg:generic/openssl@3.0", "unknown:generic", None)]
 #[case("pkg:brew/open%2Fssl@1.1", "unknown:brew", None)]
@@ -231,10 +197,7 @@ fn os_release_names_the_ecosystem_or_none(
 #[test]
 fn names_are_compared_in_the_spelling_of_their_registry() {
     assert_eq!(normal_name("PyPI", "Foo_.-Bar"), "foo-bar");
-    assert_eq!(
-        normal_name("Go", "github.com/Masterminds/Semver"),
-        "github.com/masterminds/semver"
-    );
+    assert_eq!(normal_name("Go", "github.com/Masterminds/Semver"), "github.com/masterminds/semver");
     assert_eq!(
         normal_name("SwiftURL", "https://github.com/Vapor/Vapor.git"),
         "github.com/vapor/vapor"

@@ -10,9 +10,7 @@ fn read_json(document: &Value) -> Result<Sbom, SbomError> {
 
 fn names(sbom: &Sbom) -> Vec<String> {
     let packages = sbom.set.packages.iter();
-    packages
-        .map(|package| format!("{} {}", package.ecosystem, package.name))
-        .collect()
+    packages.map(|package| format!("{} {}", package.ecosystem, package.name)).collect()
 }
 
 /// As Syft writes it: the operating system is a component, and the package URLs name it too.
@@ -44,22 +42,12 @@ fn cyclonedx_components_are_packages_nested_ones_too() {
     assert_eq!(sbom.subject.as_deref(), Some("shop:1.2"));
     assert_eq!(
         names(&sbom),
-        [
-            "Debian:12 bash",
-            "Debian:12 libssl3",
-            "npm @angular/core",
-            "unknown:generic shop"
-        ],
+        ["Debian:12 bash", "Debian:12 libssl3", "npm @angular/core", "unknown:generic shop"],
         "a package URL without a release gets that of the operating system"
     );
     assert_eq!((sbom.without_purl, sbom.skipped.count), (1, 1));
     assert_eq!(sbom.skipped.named[0].place, "component 5 (broken)");
-    let libssl = sbom
-        .set
-        .packages
-        .iter()
-        .find(|package| package.name == "libssl3")
-        .unwrap();
+    let libssl = sbom.set.packages.iter().find(|package| package.name == "libssl3").unwrap();
     assert_eq!(libssl.source(), ("openssl", "3.0.17-1~deb12u2"));
 }
 
@@ -72,10 +60,7 @@ fn every_version_from_1_4_to_1_7_is_read_and_no_other() {
     }
     document["specVersion"] = json!("2.0");
     let error = read_json(&document).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "CycloneDX 2.0 is not read, expected 1.4, 1.5, 1.6 or 1.7"
-    );
+    assert_eq!(error, "CycloneDX 2.0 is not read, expected 1.4, 1.5, 1.6 or 1.7");
 }
 
 #[test]
@@ -97,14 +82,8 @@ fn spdx_2_packages_are_read_by_their_reference() {
                            "relatedSpdxElement": "SPDXRef-Root"}],
     }))
     .unwrap();
-    assert_eq!(
-        (sbom.format.as_str(), sbom.subject.as_deref()),
-        ("SPDX 2.3", Some("shop:1.2"))
-    );
-    assert_eq!(
-        names(&sbom),
-        ["AlmaLinux:9 openssl-libs", "unknown:generic vendored thing"]
-    );
+    assert_eq!((sbom.format.as_str(), sbom.subject.as_deref()), ("SPDX 2.3", Some("shop:1.2")));
+    assert_eq!(names(&sbom), ["AlmaLinux:9 openssl-libs", "unknown:generic vendored thing"]);
     assert_eq!(sbom.without_purl, 1);
 }
 
@@ -129,34 +108,23 @@ fn spdx_3_packages_are_read_from_the_graph() {
 #[test]
 fn what_is_no_bill_of_materials_is_refused_with_what_was_expected() {
     assert_eq!(read(b"{}"), Err(SbomError::Other));
-    assert_eq!(
-        read_json(&json!({"bomFormat": "Other"})),
-        Err(SbomError::Other)
-    );
+    assert_eq!(read_json(&json!({"bomFormat": "Other"})), Err(SbomError::Other));
     assert!(matches!(read(b"[1,"), Err(SbomError::Form { .. })));
     let text = cyclonedx().to_string();
-    assert!(matches!(
-        read(&text.as_bytes()[..400]),
-        Err(SbomError::Form { .. })
-    ));
+    assert!(matches!(read(&text.as_bytes()[..400]), Err(SbomError::Form { .. })));
     let nested = format!(
         r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","components":{}"#,
         r#"[{"type":"library","name":"x","components":"#.repeat(100)
     );
     assert!(matches!(read(nested.as_bytes()), Err(SbomError::Limit(_))));
-    let error = read_json(&json!({"spdxVersion": "SPDX-1.2"}))
-        .unwrap_err()
-        .to_string();
+    let error = read_json(&json!({"spdxVersion": "SPDX-1.2"})).unwrap_err().to_string();
     assert!(error.contains("SPDX-2.2 or SPDX-2.3"), "{error}");
 }
 
 fn written() -> (PackageSet, String) {
     let set = read_json(&cyclonedx()).expect("readable").set;
-    let subject = Subject {
-        kind: SubjectKind::Device,
-        name: "web-a1".into(),
-        version: String::new(),
-    };
+    let subject =
+        Subject { kind: SubjectKind::Device, name: "web-a1".into(), version: String::new() };
     let scanned = "2026-11-19T09:00:00Z".parse().ok();
     let text = write_cyclonedx(&set, &subject, scanned, "0.1.0");
     (set, text)
@@ -168,10 +136,7 @@ fn what_is_written_is_read_back_as_the_same_set() {
     let sbom = read(text.as_bytes()).unwrap();
     assert_eq!(sbom.set, set);
     assert_eq!(sbom.set.digest, set.digest);
-    assert_eq!(
-        (sbom.subject.as_deref(), sbom.without_purl),
-        (Some("web-a1"), 0)
-    );
+    assert_eq!((sbom.subject.as_deref(), sbom.without_purl), (Some("web-a1"), 0));
     assert_eq!(written().1, text, "the same facts give the same bytes");
 }
 
@@ -183,18 +148,10 @@ fn what_is_written_has_what_the_schema_requires() {
     assert_eq!(document["bomFormat"], "CycloneDX");
     assert_eq!(document["specVersion"], "1.6");
     assert_eq!(document["version"], 1);
-    let serial = document["serialNumber"]
-        .as_str()
-        .unwrap()
-        .strip_prefix("urn:uuid:")
-        .unwrap();
+    let serial = document["serialNumber"].as_str().unwrap().strip_prefix("urn:uuid:").unwrap();
     let groups: Vec<usize> = serial.split('-').map(str::len).collect();
     assert_eq!(groups, [8, 4, 4, 4, 12]);
-    assert!(
-        serial
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-    );
+    assert!(serial.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')));
     assert_eq!(document["metadata"]["timestamp"], "2026-11-19T09:00:00Z");
     let components = document["components"].as_array().unwrap();
     let mut references = Vec::new();

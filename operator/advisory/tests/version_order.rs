@@ -14,43 +14,18 @@ use rstest::rstest;
 /// Checks every pair and every triple of some versions.
 fn is_total_order(scheme: Scheme, versions: &[String]) -> Result<(), TestCaseError> {
     let all = 0..versions.len();
-    let keys: Vec<VersionKey> = versions
-        .iter()
-        .map(|v| scheme.key(v).expect("filtered"))
-        .collect();
-    let compare = |a: usize, b: usize| {
-        scheme
-            .compare(&versions[a], &versions[b])
-            .expect("filtered")
-    };
-    let orders: Vec<Vec<Ordering>> = all
-        .clone()
-        .map(|a| all.clone().map(|b| compare(a, b)).collect())
-        .collect();
+    let keys: Vec<VersionKey> = versions.iter().map(|v| scheme.key(v).expect("filtered")).collect();
+    let compare =
+        |a: usize, b: usize| scheme.compare(&versions[a], &versions[b]).expect("filtered");
+    let orders: Vec<Vec<Ordering>> =
+        all.clone().map(|a| all.clone().map(|b| compare(a, b)).collect()).collect();
     for a in all.clone() {
         prop_assert!(keys[a] > VersionKey::lowest());
-        prop_assert_eq!(
-            orders[a][a],
-            Ordering::Equal,
-            "{} is not itself",
-            &versions[a]
-        );
+        prop_assert_eq!(orders[a][a], Ordering::Equal, "{} is not itself", &versions[a]);
         for b in all.clone() {
             let (x, y) = (&versions[a], &versions[b]);
-            prop_assert_eq!(
-                orders[a][b],
-                orders[b][a].reverse(),
-                "{} and {} turned",
-                x,
-                y
-            );
-            prop_assert_eq!(
-                keys[a].cmp(&keys[b]),
-                orders[a][b],
-                "keys of {} and {}",
-                x,
-                y
-            );
+            prop_assert_eq!(orders[a][b], orders[b][a].reverse(), "{} and {} turned", x, y);
+            prop_assert_eq!(keys[a].cmp(&keys[b]), orders[a][b], "keys of {} and {}", x, y);
             for c in all.clone() {
                 let chain = orders[a][b].is_le() && orders[b][c].is_le();
                 prop_assert!(
@@ -74,9 +49,8 @@ fn every_scheme_is_a_total_order_and_its_keys_sort_as_its_versions_do() {
             failure_persistence: None,
             ..ProptestConfig::default()
         });
-        let outcome = runner.run(&vec(samples::versions(scheme), 10), |versions| {
-            is_total_order(scheme, &versions)
-        });
+        let outcome = runner
+            .run(&vec(samples::versions(scheme), 10), |versions| is_total_order(scheme, &versions));
         assert!(outcome.is_ok(), "{scheme}: {}", outcome.unwrap_err());
     }
 }
@@ -149,18 +123,9 @@ fn versions_stand_in_their_known_order(#[case] scheme: Scheme, #[case] classes: 
         .collect();
     for (rank, version) in &ranked {
         for (other_rank, other) in &ranked {
-            let order = scheme
-                .compare(version, other)
-                .expect("known versions are read");
-            assert_eq!(
-                order,
-                rank.cmp(other_rank),
-                "{scheme}: {version} and {other}"
-            );
-            let keys = scheme
-                .key(version)
-                .expect("read")
-                .cmp(&scheme.key(other).expect("read"));
+            let order = scheme.compare(version, other).expect("known versions are read");
+            assert_eq!(order, rank.cmp(other_rank), "{scheme}: {version} and {other}");
+            let keys = scheme.key(version).expect("read").cmp(&scheme.key(other).expect("read"));
             assert_eq!(keys, order, "{scheme}: keys of {version} and {other}");
         }
     }
@@ -193,19 +158,9 @@ fn a_version_over_the_limit_is_refused_with_the_limit() {
     for scheme in Scheme::ALL {
         let longest = "1".repeat(VERSION_BYTES_MAX);
         let over = scheme.key(&"1".repeat(VERSION_BYTES_MAX + 1));
-        assert_eq!(
-            over,
-            Err(VersionError::TooLong {
-                scheme,
-                bytes: VERSION_BYTES_MAX + 1
-            })
-        );
+        assert_eq!(over, Err(VersionError::TooLong { scheme, bytes: VERSION_BYTES_MAX + 1 }));
         let refused = [Scheme::Rpm, Scheme::Pep440].contains(&scheme);
-        assert_eq!(
-            scheme.key(&longest).is_err(),
-            refused,
-            "{scheme} and a number of 512 digits"
-        );
+        assert_eq!(scheme.key(&longest).is_err(), refused, "{scheme} and a number of 512 digits");
         assert!(over.unwrap_err().to_string().contains("512"));
     }
 }
@@ -228,14 +183,9 @@ fn blanks_and_foreign_letters_are_refused_with_their_place() {
 
 #[test]
 fn numbers_of_any_length_are_ordered_as_numbers() {
-    for scheme in [
-        Scheme::Dpkg,
-        Scheme::Apk,
-        Scheme::Maven,
-        Scheme::Gem,
-        Scheme::Semver,
-        Scheme::Dotted,
-    ] {
+    for scheme in
+        [Scheme::Dpkg, Scheme::Apk, Scheme::Maven, Scheme::Gem, Scheme::Semver, Scheme::Dotted]
+    {
         let numbers: Vec<String> = (1..=500).map(|length| "9".repeat(length)).collect();
         assert!(
             numbers.is_sorted_by(|a, b| scheme.key(a).unwrap() < scheme.key(b).unwrap()),
@@ -252,10 +202,7 @@ fn introduced_0_is_before_every_version_and_another_introduced_is_itself() {
         (Scheme::Semver, "0.0.0-0"),
         (Scheme::Maven, "alpha"),
     ] {
-        assert!(
-            scheme.introduced_key("0").unwrap() < scheme.key(lowest).unwrap(),
-            "{scheme}"
-        );
+        assert!(scheme.introduced_key("0").unwrap() < scheme.key(lowest).unwrap(), "{scheme}");
     }
     assert_eq!(Scheme::Dpkg.introduced_key("1.0"), Scheme::Dpkg.key("1.0"));
 }

@@ -57,18 +57,15 @@ impl Apk {
         let path = DATABASES.into_iter().find(|path| root.has(path))?;
         let mut packages = Vec::new();
         let mut broken = 0_u64;
-        let outcome = root
-            .file(path)
-            .map_err(|error| error.to_string())
-            .and_then(|file| {
-                let mut stanzas = Stanzas::new(file);
-                let each = |stanza: &[u8]| match package(stanza) {
-                    Some(package) if packages.len() < PACKAGES_MAX => packages.push(package),
-                    Some(_) => {}
-                    None => broken += 1,
-                };
-                stanzas.for_each(each).map_err(|error| error.to_string())
-            });
+        let outcome = root.file(path).map_err(|error| error.to_string()).and_then(|file| {
+            let mut stanzas = Stanzas::new(file);
+            let each = |stanza: &[u8]| match package(stanza) {
+                Some(package) if packages.len() < PACKAGES_MAX => packages.push(package),
+                Some(_) => {}
+                None => broken += 1,
+            };
+            stanzas.for_each(each).map_err(|error| error.to_string())
+        });
         if let Err(why) = outcome {
             unread.note(path, why);
         }
@@ -93,17 +90,12 @@ impl Apk {
             "apk's indices do not say which versions fix a weakness; advisories do",
         );
         let asked = asked_tags(root);
-        let wanted: BTreeSet<&str> = self
-            .packages
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let wanted: BTreeSet<&str> =
+            self.packages.iter().map(|package| package.name.as_str()).collect();
         let mut newest = BTreeMap::<SmolStr, (String, &str)>::new();
         for (path, tag) in &self.indices {
             let mut each = |offer: Installed| {
-                let tagged = tag
-                    .as_ref()
-                    .is_none_or(|tag| asked.get(&offer.name) == Some(tag));
+                let tagged = tag.as_ref().is_none_or(|tag| asked.get(&offer.name) == Some(tag));
                 let known = newest.get(offer.name.as_str());
                 let newer = known.is_none_or(|(version, _)| is_after(&offer.version, version));
                 if wanted.contains(offer.name.as_str()) && tagged && newer {
@@ -136,19 +128,13 @@ impl Apk {
 
     /// Architecture of most packages.
     pub fn native(&self) -> &str {
-        let with_arch = self
-            .packages
-            .iter()
-            .find(|package| package.arch != "noarch");
+        let with_arch = self.packages.iter().find(|package| package.arch != "noarch");
         with_arch.map_or("", |package| &package.arch)
     }
 
     /// When the oldest of the indices was fetched, in seconds since 1970.
     pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
-        self.indices
-            .iter()
-            .filter_map(|(path, _)| root.modified(path).ok())
-            .min()
+        self.indices.iter().filter_map(|(path, _)| root.modified(path).ok()).min()
     }
 
     /// Files of the named packages, by name.
@@ -170,12 +156,10 @@ impl Apk {
 
 /// Lines `X:value` of an entry.
 fn fields(stanza: &[u8]) -> impl Iterator<Item = (u8, &str)> {
-    stanza
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| match line {
-            [letter, b':', value @ ..] => Some((*letter, std::str::from_utf8(value).ok()?)),
-            _ => None,
-        })
+    stanza.split(|byte| *byte == b'\n').filter_map(|line| match line {
+        [letter, b':', value @ ..] => Some((*letter, std::str::from_utf8(value).ok()?)),
+        _ => None,
+    })
 }
 
 /// One package of the database or of an index.
@@ -221,36 +205,23 @@ fn paths(stanza: &[u8]) -> Vec<String> {
 /// Indices of the configured repositories that are on disk. Each is named by the beginning of the SHA-1 of its
 /// repository's address.
 fn indices(root: &Root, unread: &mut Unread) -> Vec<(String, Option<String>)> {
-    let mut text = root
-        .text(REPOSITORIES, CONFIGURATION_BYTES_MAX)
-        .unwrap_or_default();
-    for entry in root
-        .list(REPOSITORIES_D, REPOSITORIES_MAX)
-        .unwrap_or_default()
-    {
+    let mut text = root.text(REPOSITORIES, CONFIGURATION_BYTES_MAX).unwrap_or_default();
+    for entry in root.list(REPOSITORIES_D, REPOSITORIES_MAX).unwrap_or_default() {
         if entry.name.strip_suffix(".list").is_some() {
             let path = format!("{REPOSITORIES_D}/{}", entry.name);
             text.push('\n');
-            text.push_str(
-                &root
-                    .text(&path, CONFIGURATION_BYTES_MAX)
-                    .unwrap_or_default(),
-            );
+            text.push_str(&root.text(&path, CONFIGURATION_BYTES_MAX).unwrap_or_default());
         }
     }
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut indices = Vec::new();
     for line in lines.take(REPOSITORIES_MAX) {
-        let (tag, address) = match line
-            .strip_prefix('@')
-            .and_then(|rest| rest.split_once(char::is_whitespace))
-        {
-            Some((tag, address)) => (Some(tag.to_owned()), address.trim()),
-            None => (None, line),
-        };
+        let (tag, address) =
+            match line.strip_prefix('@').and_then(|rest| rest.split_once(char::is_whitespace)) {
+                Some((tag, address)) => (Some(tag.to_owned()), address.trim()),
+                None => (None, line),
+            };
         let name = index_name(address);
         match CACHES
             .into_iter()
@@ -258,10 +229,7 @@ fn indices(root: &Root, unread: &mut Unread) -> Vec<(String, Option<String>)> {
             .find(|path| root.has(path))
         {
             Some(path) => indices.push((path, tag)),
-            None => unread.note(
-                format!("index of {address}"),
-                "none on disk; run apk update",
-            ),
+            None => unread.note(format!("index of {address}"), "none on disk; run apk update"),
         }
     }
     indices
@@ -279,9 +247,7 @@ fn index_name(address: &str) -> String {
 
 /// Tags that somebody asked for, by package: `nginx@edge`.
 fn asked_tags(root: &Root) -> BTreeMap<String, String> {
-    let world = root
-        .text(WORLD, CONFIGURATION_BYTES_MAX)
-        .unwrap_or_default();
+    let world = root.text(WORLD, CONFIGURATION_BYTES_MAX).unwrap_or_default();
     let words = world.split_whitespace();
     words
         .filter_map(|word| word.split_once('@'))
@@ -305,10 +271,7 @@ pub fn index(stream: impl Read, each: &mut impl FnMut(Installed)) -> io::Result<
             continue;
         }
         let bytes = entry_bytes(&head).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "an entry of the archive has no size",
-            )
+            io::Error::new(io::ErrorKind::InvalidData, "an entry of the archive has no size")
         })?;
         let padding = bytes.next_multiple_of(TAR_BLOCK_BYTES as u64) - bytes;
         if head.starts_with(b"APKINDEX\0") {
@@ -320,10 +283,7 @@ pub fn index(stream: impl Read, each: &mut impl FnMut(Installed)) -> io::Result<
         }
         io::copy(&mut archive.by_ref().take(bytes + padding), &mut io::sink())?;
     }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the archive has no APKINDEX",
-    ))
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the archive has no APKINDEX"))
 }
 
 /// Size of an archive's entry: octal digits.
@@ -360,17 +320,9 @@ mod tests {
             packer.write_all(bytes).unwrap();
             packer.finish().unwrap()
         };
-        let index = [
-            entry("DESCRIPTION", "v3.20"),
-            entry("APKINDEX", packages),
-            vec![0; 1024],
-        ]
-        .concat();
-        [
-            gzip(&entry(".SIGN.RSA.key.rsa.pub", "signature")),
-            gzip(&index),
-        ]
-        .concat()
+        let index =
+            [entry("DESCRIPTION", "v3.20"), entry("APKINDEX", packages), vec![0; 1024]].concat();
+        [gzip(&entry(".SIGN.RSA.key.rsa.pub", "signature")), gzip(&index)].concat()
     }
 
     fn root(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Root) {
@@ -395,10 +347,7 @@ mod tests {
         let apk = Apk::read(&root, &mut unread).unwrap();
 
         let libssl = &apk.packages[0];
-        assert_eq!(
-            (libssl.name.as_str(), libssl.installed_bytes),
-            ("libssl3", 5000)
-        );
+        assert_eq!((libssl.name.as_str(), libssl.installed_bytes), ("libssl3", 5000));
         assert_eq!(libssl.source, Some(("openssl".into(), "3.3.1-r0".into())));
         assert_eq!(libssl.needs, ["busybox"]);
         assert_eq!(
@@ -426,19 +375,14 @@ mod tests {
                 &of(edge),
                 &packed("P:libssl3\nV:3.9.9-r0\nA:x86_64\n\nP:nginx\nV:1.27.0-r0\nA:x86_64\n\n"),
             ),
-            (
-                &of("https://gone.example.com"),
-                &packed("P:libssl3\nV:9-r0\nA:x86_64\n"),
-            ),
+            (&of("https://gone.example.com"), &packed("P:libssl3\nV:9-r0\nA:x86_64\n")),
         ]);
         let mut unread = Unread::default();
         let apk = Apk::read(&root, &mut unread).unwrap();
 
         let updates = apk.updates(&root, &mut unread).unwrap();
-        let found: Vec<_> = updates
-            .iter()
-            .map(|update| (update.name.as_str(), update.to.as_str()))
-            .collect();
+        let found: Vec<_> =
+            updates.iter().map(|update| (update.name.as_str(), update.to.as_str())).collect();
         assert_eq!(found, [("libssl3", "3.3.2-r1"), ("nginx", "1.27.0-r0")]);
     }
 

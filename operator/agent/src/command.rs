@@ -81,19 +81,14 @@ pub enum CallError {
 
 /// Absolute path of a tool of the host.
 pub fn find(tool: &str) -> Option<PathBuf> {
-    let paths = FOLDERS
-        .into_iter()
-        .map(|folder| Path::new(folder).join(tool));
+    let paths = FOLDERS.into_iter().map(|folder| Path::new(folder).join(tool));
     { paths }.find(|path| access(path, Access::EXEC_OK).is_ok())
 }
 
 /// Runs a tool to its end.
 pub fn run(call: &Call) -> Result<Output, CallError> {
     let program = call.program.display().to_string();
-    let failed = |source: io::Error| CallError::Io {
-        program: program.clone(),
-        source,
-    };
+    let failed = |source: io::Error| CallError::Io { program: program.clone(), source };
     let mut child = spawn(call).map_err(failed)?;
     let group = Pid::from_child(&child);
     let outcome = watch(call, &mut child, group);
@@ -102,16 +97,10 @@ pub fn run(call: &Call) -> Result<Output, CallError> {
     let status = child.wait().map_err(failed)?;
     let watched = outcome.map_err(failed)?;
     if watched.too_much {
-        return Err(CallError::TooMuch {
-            program,
-            limit: call.output_bytes_max,
-        });
+        return Err(CallError::TooMuch { program, limit: call.output_bytes_max });
     }
     if watched.timed_out {
-        return Err(CallError::TimedOut {
-            program,
-            timeout: call.timeout,
-        });
+        return Err(CallError::TimedOut { program, timeout: call.timeout });
     }
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output {
@@ -128,11 +117,7 @@ fn spawn(call: &Call) -> io::Result<Child> {
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C")
-        .envs(
-            call.environment
-                .iter()
-                .map(|(name, value)| (*name, OsStr::new(value))),
-        )
+        .envs(call.environment.iter().map(|(name, value)| (*name, OsStr::new(value))))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -176,12 +161,7 @@ fn watch(call: &Call, child: &mut Child, group: Pid) -> io::Result<Watched> {
         let timeout = Timespec::try_from(call.timeout).ok();
         let exited = poll(&mut exits, timeout.as_ref())? > 0;
         let too_much = stdout.len().max(stderr.len()) as u64 > limit;
-        Ok(Watched {
-            too_much,
-            stdout,
-            stderr,
-            timed_out: late || !exited,
-        })
+        Ok(Watched { too_much, stdout, stderr, timed_out: late || !exited })
     })
 }
 
@@ -215,10 +195,7 @@ mod tests {
     fn a_tool_gets_only_the_environment_that_it_is_given() {
         let output = run(&call("echo $WORD $HOME $LC_ALL; echo oops >&2; exit 3")).unwrap();
 
-        assert_eq!(
-            (output.stdout.as_str(), output.stderr.as_str()),
-            ("given C\n", "oops\n")
-        );
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("given C\n", "oops\n"));
         assert!(!output.success);
     }
 
@@ -242,10 +219,7 @@ mod tests {
     fn endless_output_is_cut() {
         let outcome = run(&call("while :; do echo yes; done"));
 
-        assert!(
-            matches!(outcome, Err(CallError::TooMuch { limit: 1_000, .. })),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(CallError::TooMuch { limit: 1_000, .. })), "{outcome:?}");
     }
 
     #[test]

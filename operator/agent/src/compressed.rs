@@ -68,11 +68,7 @@ impl Compression {
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?,
             ),
         };
-        Ok(Limited {
-            stream: unpacked,
-            limit,
-            left: limit,
-        })
+        Ok(Limited { stream: unpacked, limit, left: limit })
     }
 }
 
@@ -110,10 +106,7 @@ mod tests {
         let mut content = Vec::new();
         let unpacked = Compression::Gzip.unpack(&bomb[..], 1000).unwrap();
         let refused = { unpacked }.read_to_end(&mut content).unwrap_err();
-        assert!(
-            refused.to_string().contains("limit of 1000 bytes"),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains("limit of 1000 bytes"), "{refused}");
     }
 
     #[test]

@@ -72,23 +72,15 @@ pub fn of(
             Some(processes) => observed(root, system, steps, processes),
             None => shipped(root, system, steps),
         },
-        reboot: steps
-            .iter()
-            .any(|step| reboot::reason(&step.name).is_some()),
-        rollback: if back {
-            RollbackReach::Possible
-        } else {
-            RollbackReach::Impossible
-        },
+        reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some()),
+        rollback: if back { RollbackReach::Possible } else { RollbackReach::Impossible },
     }
 }
 
 /// Services whose processes run files of the packages that change.
 fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> Vec<String> {
     let changed = steps.iter().filter(|step| step.from.is_some());
-    let changed = changed
-        .map(|step| (step.name.as_str(), step.arch.as_str()))
-        .collect();
+    let changed = changed.map(|step| (step.name.as_str(), step.arch.as_str())).collect();
     let files = system.files(root, &changed).into_values().flatten();
     let services: BTreeSet<String> = files
         .flat_map(|file| {
@@ -113,22 +105,16 @@ fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
     let changed: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
     let concerned = system.packages().iter().filter(|package| {
         changed.contains(package.name.as_str())
-            || package
-                .needs
-                .iter()
-                .any(|need| changed.contains(need.as_str()))
+            || package.needs.iter().any(|need| changed.contains(need.as_str()))
     });
-    let concerned = concerned
-        .map(|package| (package.name.as_str(), package.arch.as_str()))
-        .collect();
+    let concerned =
+        concerned.map(|package| (package.name.as_str(), package.arch.as_str())).collect();
     let services: BTreeSet<String> = system
         .files(root, &concerned)
         .into_values()
         .flatten()
         .filter_map(|file| {
-            let unit = UNIT_FOLDERS
-                .iter()
-                .find_map(|folder| file.strip_prefix(folder))?;
+            let unit = UNIT_FOLDERS.iter().find_map(|folder| file.strip_prefix(folder))?;
             (enabled.contains(unit) && is_service(unit)).then(|| unit.to_owned())
         })
         .collect();
@@ -142,8 +128,7 @@ fn enabled(root: &Root) -> BTreeSet<String> {
         .into_iter()
         .filter(|entry| entry.folder && entry.name.strip_suffix(".wants").is_some())
         .flat_map(|entry| {
-            root.list(&format!("{ENABLED}/{}", entry.name), UNITS_MAX)
-                .unwrap_or_default()
+            root.list(&format!("{ENABLED}/{}", entry.name), UNITS_MAX).unwrap_or_default()
         })
         .map(|entry| entry.name)
         .collect()

@@ -62,9 +62,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
     }
     tally.packages.sort();
     tally.packages.dedup();
-    let listed = root
-        .text(ARCHITECTURES, PARAGRAPH_FILE_BYTES_MAX)
-        .unwrap_or_default();
+    let listed = root.text(ARCHITECTURES, PARAGRAPH_FILE_BYTES_MAX).unwrap_or_default();
     let native = native(&tally.packages);
     let foreign = listed
         .lines()
@@ -73,11 +71,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
         .take(16)
         .map(str::to_owned)
         .collect();
-    Database {
-        packages: tally.packages,
-        native,
-        foreign,
-    }
+    Database { packages: tally.packages, native, foreign }
 }
 
 fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
@@ -136,14 +130,9 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
         name: fields.get("Package")?.to_owned(),
         arch: fields.get("Architecture").unwrap_or_default().to_owned(),
         version: version.to_owned(),
-        source: fields
-            .get("Source")
-            .map(|source| source_of(source, version)),
+        source: fields.get("Source").map(|source| source_of(source, version)),
         held: status.is_some_and(|words| words.starts_with("hold ")),
-        installed_bytes: fields
-            .number("Installed-Size")
-            .unwrap_or(0)
-            .saturating_mul(1024),
+        installed_bytes: fields.number("Installed-Size").unwrap_or(0).saturating_mul(1024),
         needs: needs(fields),
         installed_at: None,
     };
@@ -152,9 +141,7 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
 
 /// Names in `Pre-Depends` and `Depends`: `libc6 (>= 2.34), debconf:any | debconf-2.0`.
 fn needs(fields: &Paragraph<'_>) -> Vec<SmolStr> {
-    let lists = ["Pre-Depends", "Depends"]
-        .into_iter()
-        .filter_map(|name| fields.get(name));
+    let lists = ["Pre-Depends", "Depends"].into_iter().filter_map(|name| fields.get(name));
     lists
         .flat_map(|list| list.split([',', '|']))
         .filter_map(|need| need.trim().split([' ', ':', '(']).next())
@@ -166,10 +153,9 @@ fn needs(fields: &Paragraph<'_>) -> Vec<SmolStr> {
 /// `Source: name` or `Source: name (version)`.
 pub fn source_of(field: &str, version: &str) -> (String, String) {
     match field.split_once('(') {
-        Some((name, rest)) => (
-            name.trim().to_owned(),
-            rest.trim_end().trim_end_matches(')').trim().to_owned(),
-        ),
+        Some((name, rest)) => {
+            (name.trim().to_owned(), rest.trim_end().trim_end_matches(')').trim().to_owned())
+        }
         None => (field.trim().to_owned(), version.to_owned()),
     }
 }
@@ -211,14 +197,7 @@ mod tests {
         }
         let mut unread = Unread::default();
         let database = read(&Root::open(folder.path()).unwrap(), &mut unread);
-        (
-            database,
-            unread
-                .into_entries()
-                .into_iter()
-                .map(|entry| entry.why)
-                .collect(),
-        )
+        (database, unread.into_entries().into_iter().map(|entry| entry.why).collect())
     }
 
     #[test]
@@ -234,16 +213,9 @@ mod tests {
               Source: gcc-defaults (1.203)\nVersion: 4:12.2.0-3\n",
         )]);
 
-        let names: Vec<_> = database
-            .packages
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let names: Vec<_> = database.packages.iter().map(|package| package.name.as_str()).collect();
         assert_eq!(names, ["dpkg", "g++", "libssl3"]);
-        assert_eq!(
-            database.packages[1].source,
-            Some(("gcc-defaults".into(), "1.203".into()))
-        );
+        assert_eq!(database.packages[1].source, Some(("gcc-defaults".into(), "1.203".into())));
         assert_eq!(
             database.packages[2],
             Installed {
@@ -267,10 +239,7 @@ mod tests {
                 "var/lib/dpkg/status.d/base",
                 b"Package: base-files\nVersion: 12.4+deb12u11\nArchitecture: amd64\n",
             ),
-            (
-                "var/lib/dpkg/status.d/base.md5sums",
-                b"0123  etc/debian_version\n",
-            ),
+            ("var/lib/dpkg/status.d/base.md5sums", b"0123  etc/debian_version\n"),
         ]);
 
         assert_eq!((database.packages.len(), unread.len()), (1, 0));

@@ -28,9 +28,7 @@ pub struct Manifests {
 impl Manifests {
     /// Manifests of the scan of the node `name`.
     pub fn new(name: &str, scan: &Scan) -> Self {
-        let content = NodeInventoryContent {
-            report: scan.report.clone(),
-        };
+        let content = NodeInventoryContent { report: scan.report.clone() };
         Self {
             inventory: NodeInventory::new(name, content),
             package_sets: match scan.report.package_set {
@@ -56,10 +54,7 @@ impl Manifests {
 
 fn package_sets(set: &PackageSet) -> Vec<package_set::PackageSet> {
     let texts = set.texts();
-    let distro = set
-        .packages
-        .first()
-        .map(|package| package.distro.to_string());
+    let distro = set.packages.first().map(|package| package.distro.to_string());
     let distro = distro.filter(|distro| !distro.is_empty());
     let of_text = |text: &String| PackageSetSpec {
         packages: text.lines().map(str::to_owned).collect(),
@@ -70,10 +65,7 @@ fn package_sets(set: &PackageSet) -> Vec<package_set::PackageSet> {
     if let [text] = texts.as_slice() {
         return vec![package_set::PackageSet::new(&set.digest, of_text(text))];
     }
-    let digests: Vec<String> = texts
-        .iter()
-        .map(|text| package::digest(text).to_string())
-        .collect();
+    let digests: Vec<String> = texts.iter().map(|text| package::digest(text).to_string()).collect();
     let whole = PackageSetSpec {
         parts: digests.clone(),
         count: u32::try_from(set.packages.len()).ok(),
@@ -82,37 +74,22 @@ fn package_sets(set: &PackageSet) -> Vec<package_set::PackageSet> {
     };
     let parts = texts.iter().zip(&digests);
     let parts = parts.map(|(text, digest)| package_set::PackageSet::new(digest, of_text(text)));
-    [package_set::PackageSet::new(&set.digest, whole)]
-        .into_iter()
-        .chain(parts)
-        .collect()
+    [package_set::PackageSet::new(&set.digest, whole)].into_iter().chain(parts).collect()
 }
 
 fn transaction_manifest(transaction: &Transaction) -> transaction::Transaction {
-    let changes = transaction
-        .changes
-        .iter()
-        .map(package::Change::line)
-        .collect();
+    let changes = transaction.changes.iter().map(package::Change::line).collect();
     transaction::Transaction::new(&transaction.digest, TransactionSpec { changes })
 }
 
 /// The machine's own name in the form of an object's name; `localhost` where it has none.
 pub fn node_name(root: &Root) -> String {
-    let named = NAMES
-        .into_iter()
-        .find_map(|path| root.text(path, 4096).ok());
+    let named = NAMES.into_iter().find_map(|path| root.text(path, 4096).ok());
     let text = named.unwrap_or_default().trim().to_ascii_lowercase();
     let name: String = text
         .chars()
         .take(NAME_BYTES_MAX)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
     match name.trim_matches(['-', '.']) {
         "" => "localhost".to_owned(),

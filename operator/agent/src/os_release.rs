@@ -40,13 +40,7 @@ pub fn parse(text: &str) -> OperatingSystem {
         version_id: get("VERSION_ID"),
         codename: get("VERSION_CODENAME"),
         id_like: get("ID_LIKE")
-            .map(|likes| {
-                likes
-                    .split_whitespace()
-                    .take(16)
-                    .map(str::to_owned)
-                    .collect()
-            })
+            .map(|likes| likes.split_whitespace().take(16).map(str::to_owned).collect())
             .unwrap_or_default(),
         pretty_name: get("PRETTY_NAME"),
         architecture: None,
@@ -88,15 +82,9 @@ mod tests {
              PRETTY_NAME='Alma\\'s'\nVERSION_CODENAME=\n",
         );
 
-        assert_eq!(
-            (os.id.as_str(), os.version_id.as_deref()),
-            ("almalinux", Some("9.4"))
-        );
+        assert_eq!((os.id.as_str(), os.version_id.as_deref()), ("almalinux", Some("9.4")));
         assert_eq!(os.id_like, ["rhel", "centos", "fedora"]);
-        assert_eq!(
-            (os.pretty_name.as_deref(), os.codename),
-            (Some("Alma's"), None)
-        );
+        assert_eq!((os.pretty_name.as_deref(), os.codename), (Some("Alma's"), None));
     }
 
     #[test]

@@ -41,10 +41,7 @@ impl Installed {
             && version(&self.version)
             && self.arch.len() <= 32
             && self.arch.bytes().all(arch)
-            && self
-                .source
-                .as_ref()
-                .is_none_or(|source| name(&source.0) && version(&source.1))
+            && self.source.as_ref().is_none_or(|source| name(&source.0) && version(&source.1))
     }
 }
 

@@ -53,23 +53,14 @@ mod tests {
 
     #[test]
     fn kernel_libc_init_and_bus_ask_for_a_boot_and_a_library_does_not() {
-        for package in [
-            "linux-image-6.1.0-40-amd64",
-            "kernel-core",
-            "libc6",
-            "glibc",
-            "systemd",
-            "dbus",
-        ] {
+        for package in
+            ["linux-image-6.1.0-40-amd64", "kernel-core", "libc6", "glibc", "systemd", "dbus"]
+        {
             assert!(reason(package).is_some(), "{package}");
         }
-        for package in [
-            "libssl3",
-            "openssl-libs",
-            "libc6-dev",
-            "systemd-timesyncd",
-            "kernel-headers",
-        ] {
+        for package in
+            ["libssl3", "openssl-libs", "libc6-dev", "systemd-timesyncd", "kernel-headers"]
+        {
             assert_eq!(reason(package), None, "{package}");
         }
     }

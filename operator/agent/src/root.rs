@@ -89,15 +89,9 @@ pub struct Entry {
 impl Root {
     /// Opens the folder at `path` as the root of a scan.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let folder = fs::open(
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        Ok(Self {
-            folder,
-            path: path.to_owned(),
-        })
+        let folder =
+            fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { folder, path: path.to_owned() })
     }
 
     /// Where the root is, for messages and for tools that are told of it.
@@ -141,9 +135,7 @@ impl Root {
     /// Reads a whole regular file of at most `limit` bytes.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
         let mut content = Vec::new();
-        self.file(path)?
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut content)?;
+        self.file(path)?.take(limit.saturating_add(1)).read_to_end(&mut content)?;
         if content.len() as u64 > limit {
             return Err(ReadError::TooLarge { limit });
         }
@@ -168,9 +160,7 @@ impl Root {
                 continue;
             }
             if entries.len() == limit {
-                return Err(ReadError::TooLarge {
-                    limit: limit as u64,
-                });
+                return Err(ReadError::TooLarge { limit: limit as u64 });
             }
             let folder = entry.file_type() == FileType::Directory;
             entries.push(Entry { name, folder });
@@ -250,16 +240,10 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(etc.join("socket")).unwrap();
 
         for path in ["etc/fifo", "etc/socket", "etc"] {
-            assert!(
-                matches!(root.read(path, 100), Err(ReadError::NotRegular)),
-                "{path}"
-            );
+            assert!(matches!(root.read(path, 100), Err(ReadError::NotRegular)), "{path}");
         }
         let host = Root::open(Path::new("/")).unwrap();
-        assert!(matches!(
-            host.read("dev/zero", 100),
-            Err(ReadError::NotRegular)
-        ));
+        assert!(matches!(host.read("dev/zero", 100), Err(ReadError::NotRegular)));
         assert!(host.read("proc/self/fd/0/x", 100).is_err());
     }
 
@@ -269,10 +253,7 @@ mod tests {
         let sparse = File::create(folder.path().join("root/etc/sparse")).unwrap();
         sparse.set_len(1 << 40).unwrap();
 
-        assert!(matches!(
-            root.read("etc/sparse", 4096),
-            Err(ReadError::TooLarge { limit: 4096 })
-        ));
+        assert!(matches!(root.read("etc/sparse", 4096), Err(ReadError::TooLarge { limit: 4096 })));
     }
 
     #[test]

@@ -83,10 +83,7 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
     let mut unread = Unread::default();
     let mut os = os_release::read(root).unwrap_or_else(|error| {
         unread.note("/etc/os-release", error);
-        OperatingSystem {
-            id: "linux".to_owned(),
-            ..OperatingSystem::default()
-        }
+        OperatingSystem { id: "linux".to_owned(), ..OperatingSystem::default() }
     });
     let system = System::read(root, &mut unread);
     os.architecture = system.architecture();
@@ -106,9 +103,7 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
         scanner_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         package_manager: system.manager(),
         package_set: system.manager().map(|_| packages.digest.to_string()),
-        package_count: system
-            .manager()
-            .and_then(|_| u32::try_from(packages.packages.len()).ok()),
+        package_count: system.manager().and_then(|_| u32::try_from(packages.packages.len()).ok()),
         updates: updates.as_deref().map(updates_of),
         ready: Some(readiness(root, &system, options.now)),
         os,
@@ -117,25 +112,12 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
     live_facts(root, &system, processes.as_ref(), &mut report, &mut unread);
     let updates = updates.unwrap_or_default();
     let transactions = if options.resolve {
-        resolve_all(
-            root,
-            &system,
-            &updates,
-            processes.as_ref(),
-            options,
-            &mut report,
-            &mut unread,
-        )
+        resolve_all(root, &system, &updates, processes.as_ref(), options, &mut report, &mut unread)
     } else {
         Vec::new()
     };
     report.not_read = unread.into_entries();
-    Scan {
-        report,
-        packages,
-        transactions,
-        updates,
-    }
+    Scan { report, packages, transactions, updates }
 }
 
 /// The installed packages as package URLs know them.
@@ -170,30 +152,17 @@ fn updates_of(updates: &[Update]) -> Updates {
     };
     let mut sorted: Vec<&Update> = updates.iter().collect();
     sorted.sort_by_key(|update| {
-        (
-            !update.to_is_security,
-            update.security.is_none(),
-            &update.name,
-            &update.arch,
-        )
+        (!update.to_is_security, update.security.is_none(), &update.name, &update.arch)
     });
-    let packages = sorted
-        .into_iter()
-        .take(UPDATES_MAX)
-        .map(|update| AvailableUpdate {
-            package: format!("{}:{}", update.name, update.arch),
-            from: update.from.clone(),
-            to: update.to.clone(),
-            security_pocket: update.to_is_security,
-            security: update.security.clone(),
-            origins: update
-                .origins
-                .iter()
-                .take(8)
-                .map(|origin| line(origin))
-                .collect(),
-            held: update.held,
-        });
+    let packages = sorted.into_iter().take(UPDATES_MAX).map(|update| AvailableUpdate {
+        package: format!("{}:{}", update.name, update.arch),
+        from: update.from.clone(),
+        to: update.to.clone(),
+        security_pocket: update.to_is_security,
+        security: update.security.clone(),
+        origins: update.origins.iter().take(8).map(|origin| line(origin)).collect(),
+        held: update.held,
+    });
     Updates {
         security: count(&|update| update.to_is_security),
         other: count(&|update| !update.to_is_security),
@@ -203,14 +172,10 @@ fn updates_of(updates: &[Update]) -> Updates {
 }
 
 fn readiness(root: &Root, system: &System, now: Timestamp) -> Readiness {
-    let refreshed = system
-        .refreshed_at(root)
-        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let refreshed =
+        system.refreshed_at(root).and_then(|seconds| Timestamp::from_second(seconds).ok());
     // Packages are unpacked below `/usr` and kept below `/var`; the fuller of the two decides.
-    let free = ["usr", "var", ""]
-        .into_iter()
-        .filter_map(|path| root.free_bytes(path).ok())
-        .min();
+    let free = ["usr", "var", ""].into_iter().filter_map(|path| root.free_bytes(path).ok()).min();
     Readiness {
         repository: refreshed.map(|at| now.duration_since(at) <= INDICES_FRESH),
         indices_refreshed_at: refreshed,
@@ -227,25 +192,16 @@ fn live_facts(
     report: &mut NodeReport,
     unread: &mut Unread,
 ) {
-    let installed = system
-        .kind()
-        .and_then(|(_, scheme)| kernel::newest_installed(root, scheme, unread));
+    let installed =
+        system.kind().and_then(|(_, scheme)| kernel::newest_installed(root, scheme, unread));
     let Some(processes) = processes else {
-        report.kernel = Kernel {
-            running: None,
-            installed,
-        };
-        report.reboot_required = mark(root).map(|because| RebootRequired {
-            value: true,
-            because: vec![because],
-        });
+        report.kernel = Kernel { running: None, installed };
+        report.reboot_required =
+            mark(root).map(|because| RebootRequired { value: true, because: vec![because] });
         return;
     };
     report.boot_id = live::boot_id(root);
-    report.kernel = Kernel {
-        running: kernel::running(root),
-        installed,
-    };
+    report.kernel = Kernel { running: kernel::running(root), installed };
     report.hardware = Some(hardware::read(root));
     report.network = network::read(root);
     report.stale = stale(processes);
@@ -254,10 +210,7 @@ fn live_facts(
     because.extend(newer_kernel(root, system, &report.kernel));
     because.extend(installed_since_boot(root, system));
     because.truncate(REASONS_MAX);
-    report.reboot_required = Some(RebootRequired {
-        value: !because.is_empty(),
-        because,
-    });
+    report.reboot_required = Some(RebootRequired { value: !because.is_empty(), because });
 }
 
 /// Debian's mark, with the packages that set it.
@@ -266,16 +219,10 @@ fn mark(root: &Root) -> Option<String> {
     if !root.has(MARK) {
         return None;
     }
-    let packages = root
-        .text(&format!("{MARK}.pkgs"), 64 << 10)
-        .unwrap_or_default();
+    let packages = root.text(&format!("{MARK}.pkgs"), 64 << 10).unwrap_or_default();
     let names: BTreeSet<&str> = packages.split_whitespace().collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let by = if names.is_empty() {
-        String::new()
-    } else {
-        format!(" (by {})", names.join(", "))
-    };
+    let by = if names.is_empty() { String::new() } else { format!(" (by {})", names.join(", ")) };
     Some(line(&format!("/{MARK} is set{by}")))
 }
 
@@ -287,23 +234,19 @@ fn newer_kernel(root: &Root, system: &System, kernels: &Kernel) -> Option<String
         return None;
     }
     if kernel::order(scheme, installed, running).is_gt() {
-        return Some(line(&format!(
-            "newer kernel installed: {installed}, {running} runs"
-        )));
+        return Some(line(&format!("newer kernel installed: {installed}, {running} runs")));
     }
     let build = kernel::running_build(root)?;
     let package = system
         .packages()
         .iter()
         .find(|package| package.name == format!("linux-image-{running}"))?;
-    kernel::order(scheme, &package.version, &build)
-        .is_gt()
-        .then(|| {
-            line(&format!(
-                "newer build of kernel {running} installed: {}, {build} runs",
-                package.version
-            ))
-        })
+    kernel::order(scheme, &package.version, &build).is_gt().then(|| {
+        line(&format!(
+            "newer build of kernel {running} installed: {}, {build} runs",
+            package.version
+        ))
+    })
 }
 
 /// Packages that ask for a boot and were installed after the last one, where the database says when.
@@ -318,10 +261,7 @@ fn installed_since_boot(root: &Root, system: &System) -> Vec<String> {
     since
         .filter_map(|package| {
             let reason = reboot::reason(&package.name)?;
-            Some(line(&format!(
-                "{} was installed after the boot: {reason}",
-                package.name
-            )))
+            Some(line(&format!("{} was installed after the boot: {reason}", package.name)))
         })
         .collect()
 }
@@ -329,51 +269,35 @@ fn installed_since_boot(root: &Root, system: &System) -> Vec<String> {
 /// Processes that run replaced files, one entry for each unit, or for each program outside of units.
 fn stale(processes: &Processes) -> Vec<StaleProcess> {
     let mut groups = BTreeMap::<(Option<&str>, &str), (Vec<u32>, BTreeSet<&str>)>::new();
-    for process in processes
-        .all
-        .values()
-        .filter(|process| !process.deleted.is_empty())
-    {
-        let (pids, files) = groups
-            .entry((process.unit.as_deref(), &process.program))
-            .or_default();
+    for process in processes.all.values().filter(|process| !process.deleted.is_empty()) {
+        let (pids, files) = groups.entry((process.unit.as_deref(), &process.program)).or_default();
         pids.push(process.pid);
         files.extend(process.deleted.iter().map(String::as_str));
     }
-    let entries = groups
-        .into_iter()
-        .map(|((unit, program), (mut pids, files))| {
-            pids.truncate(PIDS_MAX);
-            StaleProcess {
-                unit: unit.map(str::to_owned),
-                program: Some(program.to_owned()),
-                pids,
-                files: files
-                    .into_iter()
-                    .take(FILES_MAX)
-                    .map(str::to_owned)
-                    .collect(),
-            }
-        });
+    let entries = groups.into_iter().map(|((unit, program), (mut pids, files))| {
+        pids.truncate(PIDS_MAX);
+        StaleProcess {
+            unit: unit.map(str::to_owned),
+            program: Some(program.to_owned()),
+            pids,
+            files: files.into_iter().take(FILES_MAX).map(str::to_owned).collect(),
+        }
+    });
     entries.take(STALE_MAX).collect()
 }
 
 fn listeners(sockets: &[Socket], processes: &Processes) -> Vec<Listener> {
     let mut ports = BTreeMap::<(u16, &str), Listener>::new();
     for socket in sockets {
-        let listener = ports
-            .entry((socket.port, socket.protocol))
-            .or_insert_with(|| Listener {
-                port: format!("{}/{}", socket.port, socket.protocol),
-                ..Listener::default()
-            });
+        let listener = ports.entry((socket.port, socket.protocol)).or_insert_with(|| Listener {
+            port: format!("{}/{}", socket.port, socket.protocol),
+            ..Listener::default()
+        });
         if listener.addresses.len() < ADDRESSES_MAX {
             listener.addresses.push(socket.address.to_string());
         }
         if let Some(process) = socket.pid.and_then(|pid| processes.all.get(&pid)) {
-            listener
-                .program
-                .get_or_insert_with(|| process.program.clone());
+            listener.program.get_or_insert_with(|| process.program.clone());
             if listener.unit.is_none() {
                 listener.unit.clone_from(&process.unit);
             }
@@ -405,10 +329,7 @@ fn resolve_all(
                 transactions.insert(transaction.digest.clone(), transaction);
                 resolved
             }
-            Err(problem) => Resolved {
-                problem: Some(text(&problem, 2048)),
-                ..Resolved::default()
-            },
+            Err(problem) => Resolved { problem: Some(text(&problem, 2048)), ..Resolved::default() },
         };
         report.transactions.push(Resolved { name, ..resolved });
     }
@@ -420,11 +341,7 @@ fn goals(updates: &[Update], asks: &[Ask]) -> Vec<(String, Goal)> {
     let free = || updates.iter().filter(|update| !update.held);
     let security: Vec<_> = free()
         .filter_map(|update| {
-            Some((
-                update.name.clone(),
-                update.arch.clone(),
-                update.security.clone()?,
-            ))
+            Some((update.name.clone(), update.arch.clone(), update.security.clone()?))
         })
         .collect();
     let mut goals = vec![("security".to_owned(), Goal::Packages(security))];
@@ -432,12 +349,10 @@ fn goals(updates: &[Update], asks: &[Ask]) -> Vec<(String, Goal)> {
         goals.push(("all".to_owned(), Goal::All));
     }
     for ask in asks {
-        let wanted = free()
-            .filter(|update| ask.packages.contains(&update.name))
-            .map(|update| {
-                let version = update.security.as_ref().unwrap_or(&update.to);
-                (update.name.clone(), update.arch.clone(), version.clone())
-            });
+        let wanted = free().filter(|update| ask.packages.contains(&update.name)).map(|update| {
+            let version = update.security.as_ref().unwrap_or(&update.to);
+            (update.name.clone(), update.arch.clone(), version.clone())
+        });
         goals.push((ask.name.clone(), Goal::Packages(wanted.collect())));
     }
     goals.retain(|(_, goal)| *goal != Goal::Packages(Vec::new()));
@@ -465,10 +380,7 @@ fn transaction(
                 let archive = archives.get(&system.archive_key(&step.name, &step.arch, to));
                 let sha256 = archive.and_then(|archive| archive.sha256.clone());
                 let missing = || {
-                    format!(
-                        "could not resolve: the index has no SHA-256 for {} {to}",
-                        step.name
-                    )
+                    format!("could not resolve: the index has no SHA-256 for {} {to}", step.name)
                 };
                 Some(sha256.ok_or_else(missing)?)
             }

@@ -49,9 +49,7 @@ impl Staging {
 
     /// Makes folders.
     pub fn folders(&self, paths: &[&str]) -> Result<(), ResolveError> {
-        paths
-            .iter()
-            .try_for_each(|path| fs::create_dir_all(self.at(path)).map_err(failed))
+        paths.iter().try_for_each(|path| fs::create_dir_all(self.at(path)).map_err(failed))
     }
 
     /// Gives a folder and the files right in it to the user that tools run as.
@@ -79,17 +77,12 @@ impl Staging {
             let mut target = File::create(self.at(to))?;
             let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
             if copied > FILE_BYTES_MAX {
-                return Err(ReadError::TooLarge {
-                    limit: FILE_BYTES_MAX,
-                });
+                return Err(ReadError::TooLarge { limit: FILE_BYTES_MAX });
             }
             target.set_permissions(Permissions::from_mode(0o644))?;
             Ok(())
         };
-        copy().map_err(|source| ResolveError::Copy {
-            what: from.to_owned(),
-            source,
-        })
+        copy().map_err(|source| ResolveError::Copy { what: from.to_owned(), source })
     }
 
     /// Copies a file of the root if it is there.
@@ -116,17 +109,10 @@ impl Staging {
 }
 
 fn own(path: &Path) -> io::Result<()> {
-    chown(
-        path,
-        Some(Uid::from_raw(NOBODY)),
-        Some(Gid::from_raw(NOBODY)),
-    )?;
+    chown(path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY)))?;
     Ok(())
 }
 
 fn failed(source: io::Error) -> ResolveError {
-    ResolveError::Copy {
-        what: "the package manager's state".to_owned(),
-        source: source.into(),
-    }
+    ResolveError::Copy { what: "the package manager's state".to_owned(), source: source.into() }
 }

@@ -26,13 +26,7 @@ pub struct Stanzas<R> {
 impl<R: Read> Stanzas<R> {
     /// Begins at the stream's first byte.
     pub fn new(stream: R) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-            start: 0,
-            ended: false,
-            oversized: 0,
-        }
+        Self { stream, buffer: Vec::new(), start: 0, ended: false, oversized: 0 }
     }
 
     /// How many paragraphs were passed over because they were larger than a mebibyte.
@@ -72,9 +66,7 @@ impl<R: Read> Stanzas<R> {
             self.pass_over()?;
         }
         let kept = self.buffer.len();
-        let read = (&mut self.stream)
-            .take(CHUNK_BYTES as u64)
-            .read_to_end(&mut self.buffer)?;
+        let read = (&mut self.stream).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
         self.ended = read == 0;
         debug_assert!(self.buffer.len() >= kept);
         Ok(())
@@ -88,9 +80,7 @@ impl<R: Read> Stanzas<R> {
             let last = self.buffer.last().copied();
             self.buffer.clear();
             self.buffer.extend(last);
-            let read = (&mut self.stream)
-                .take(CHUNK_BYTES as u64)
-                .read_to_end(&mut self.buffer)?;
+            let read = (&mut self.stream).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
             if read == 0 {
                 self.buffer.clear();
                 return Ok(());
@@ -136,10 +126,7 @@ impl<'a> Paragraph<'a> {
 
     /// All lines of a field's value.
     pub fn lines(&self, name: &str) -> Option<impl Iterator<Item = &'a str>> {
-        let field = self
-            .0
-            .iter()
-            .find(|field| field.name().eq_ignore_ascii_case(name))?;
+        let field = self.0.iter().find(|field| field.name().eq_ignore_ascii_case(name))?;
         Some(field.lines().iter().map(|line| line.trim()))
     }
 
@@ -175,10 +162,7 @@ mod tests {
         let (names, oversized) = names(&file);
 
         assert_eq!((names.len(), oversized), (20_001, 0));
-        assert_eq!(
-            (names[9_999].as_str(), names[20_000].as_str()),
-            ("p9999", "last")
-        );
+        assert_eq!((names[9_999].as_str(), names[20_000].as_str()), ("p9999", "last"));
     }
 
     #[test]
@@ -192,18 +176,10 @@ mod tests {
 
     #[test]
     fn fields_are_found_in_any_case_and_a_broken_paragraph_ends_nothing_else() {
-        let paragraph = parse("package: a\nVERSION: 1:2\nDepends: x,\n y\n")
-            .next()
-            .unwrap();
+        let paragraph = parse("package: a\nVERSION: 1:2\nDepends: x,\n y\n").next().unwrap();
 
-        assert_eq!(
-            (paragraph.get("Package"), paragraph.get("Version")),
-            (Some("a"), Some("1:2"))
-        );
-        assert_eq!(
-            paragraph.lines("Depends").unwrap().collect::<Vec<_>>(),
-            ["x,", "y"]
-        );
+        assert_eq!((paragraph.get("Package"), paragraph.get("Version")), (Some("a"), Some("1:2")));
+        assert_eq!(paragraph.lines("Depends").unwrap().collect::<Vec<_>>(), ["x,", "y"]);
         assert!(parse("no colon here\n").next().is_none());
     }
 }

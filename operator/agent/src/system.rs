@@ -53,10 +53,7 @@ impl System {
         if let Some(apk) = Apk::read(root, unread) {
             return Self::Apk(Box::new(apk));
         }
-        unread.note(
-            "package database",
-            "none of dpkg, rpm or apk was found, or it is empty",
-        );
+        unread.note("package database", "none of dpkg, rpm or apk was found, or it is empty");
         Self::None
     }
 
@@ -128,10 +125,8 @@ impl System {
             Self::Dpkg { database, apt } => {
                 let mut steps = apt::resolve::resolve(root, apt, goal)?;
                 for step in steps.iter_mut().filter(|step| step.arch.is_empty()) {
-                    let installed = database
-                        .packages
-                        .iter()
-                        .find(|package| package.name == step.name);
+                    let installed =
+                        database.packages.iter().find(|package| package.name == step.name);
                     step.arch = installed.map_or_else(String::new, |package| package.arch.clone());
                 }
                 steps.sort();
@@ -159,11 +154,7 @@ impl System {
                 offers
                     .iter()
                     .map(|(name, arch, offer)| {
-                        let key = (
-                            name.to_string(),
-                            arch.to_string(),
-                            offer.version.to_string(),
-                        );
+                        let key = (name.to_string(), arch.to_string(), offer.version.to_string());
                         let archive = Archive {
                             sha256: Some(offer.sha256.clone()).filter(|hex| !hex.is_empty()),
                             download_bytes: offer.download_bytes,
@@ -192,9 +183,7 @@ impl System {
         match self {
             Self::Dpkg { .. } => {
                 let version = version.replace(':', "%3a");
-                root.has(&format!(
-                    "var/cache/apt/archives/{name}_{version}_{arch}.deb"
-                ))
+                root.has(&format!("var/cache/apt/archives/{name}_{version}_{arch}.deb"))
             }
             Self::Rpm(rpm) => rpm.keeps(root, name, arch, version),
             Self::Apk(_) | Self::None => false,

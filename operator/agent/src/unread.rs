@@ -19,10 +19,7 @@ pub struct Unread {
 impl Unread {
     /// Notes that `what` (a path, or a fact such as "processes of other users") could not be read.
     pub fn note(&mut self, what: impl Display, why: impl Display) {
-        let entry = NotRead {
-            what: line(&what.to_string()),
-            why: line(&why.to_string()),
-        };
+        let entry = NotRead { what: line(&what.to_string()), why: line(&why.to_string()) };
         if self.entries.contains(&entry) {
             return;
         }
@@ -53,9 +50,7 @@ pub fn line(text: &str) -> String {
 
 /// Text for people, line feeds kept, at most `limit` bytes.
 pub fn text(text: &str, limit: usize) -> String {
-    cut(text, limit, |character| {
-        !character.is_control() || character == '\n'
-    })
+    cut(text, limit, |character| !character.is_control() || character == '\n')
 }
 
 /// One word: what is not visible ASCII is replaced, and no longer than a report takes; `None` where nothing is left.

@@ -24,28 +24,15 @@ use crate::{common::Priority, open_enum::open_enum, shape};
     printcolumn(name = "Summary", type_ = "string", json_path = ".spec.summary"),
     printcolumn(name = "Relevance", type_ = "string", json_path = ".status.relevance"),
     printcolumn(name = "Priority", type_ = "string", json_path = ".status.priority"),
-    printcolumn(
-        name = "Due",
-        type_ = "string",
-        format = "date-time",
-        json_path = ".status.due"
-    ),
-    printcolumn(
-        name = "Nodes",
-        type_ = "string",
-        json_path = ".status.affected[*].nodes"
-    ),
+    printcolumn(name = "Due", type_ = "string", format = "date-time", json_path = ".status.due"),
+    printcolumn(name = "Nodes", type_ = "string", json_path = ".status.affected[*].nodes"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         priority = "1",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     selectable = ".spec.source.feed"
 )]
 #[serde(rename_all = "camelCase")]
@@ -101,10 +88,7 @@ open_enum! {
     }
 }
 
-#[expect(
-    clippy::derivable_impls,
-    reason = "the enum is written by a macro that knows no default"
-)]
+#[expect(clippy::derivable_impls, reason = "the enum is written by a macro that knows no default")]
 impl Default for AdvisoryKind {
     fn default() -> Self {
         Self::Security

@@ -24,22 +24,13 @@ use crate::shape;
     printcolumn(name = "Documents", type_ = "integer", json_path = ".status.documents"),
     printcolumn(name = "Broken", type_ = "integer", json_path = ".status.broken"),
     printcolumn(name = "Fetched", type_ = "date", json_path = ".status.fetchedAt"),
-    printcolumn(
-        name = "Epoch",
-        type_ = "string",
-        priority = "1",
-        json_path = ".status.epoch"
-    ),
+    printcolumn(name = "Epoch", type_ = "string", priority = "1", json_path = ".status.epoch"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

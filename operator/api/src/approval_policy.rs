@@ -20,26 +20,10 @@ use crate::{
     cel,
     derive = "PartialEq",
     doc = "Who must agree to which change, and for how long their word counts. Written by governance only.",
-    printcolumn(
-        name = "Normal",
-        type_ = "string",
-        json_path = ".spec.normal.roles[*].name"
-    ),
-    printcolumn(
-        name = "Emergency",
-        type_ = "string",
-        json_path = ".spec.emergency.roles[*].name"
-    ),
-    printcolumn(
-        name = "Standard After",
-        type_ = "string",
-        json_path = ".spec.standard.after"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Normal", type_ = "string", json_path = ".spec.normal.roles[*].name"),
+    printcolumn(name = "Emergency", type_ = "string", json_path = ".spec.emergency.roles[*].name"),
+    printcolumn(name = "Standard After", type_ = "string", json_path = ".spec.standard.after"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalPolicySpec {

@@ -30,11 +30,7 @@ use crate::{
     derive = "PartialEq",
     doc = "What a class of systems must look like, how fast it is brought there, and who must agree.",
     printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total"),
-    printcolumn(
-        name = "Compliant",
-        type_ = "integer",
-        json_path = ".status.nodes.compliant"
-    ),
+    printcolumn(name = "Compliant", type_ = "integer", json_path = ".status.nodes.compliant"),
     printcolumn(name = "Below", type_ = "integer", json_path = ".status.nodes.below"),
     printcolumn(
         name = "Oldest Due",
@@ -53,11 +49,7 @@ use crate::{
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Policy",
         type_ = "string",

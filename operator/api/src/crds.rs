@@ -30,10 +30,8 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     ];
     for crd in &mut crds {
         for version in &mut crd.spec.versions {
-            if let Some(schema) = version
-                .schema
-                .as_mut()
-                .and_then(|s| s.open_api_v3_schema.as_mut())
+            if let Some(schema) =
+                version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut())
             {
                 tidy(schema);
             }
@@ -61,9 +59,7 @@ pub fn crds_yaml() -> Result<Vec<(String, String)>, serde_yaml::Error> {
 fn whole_numbers(value: &mut serde_yaml::Value) {
     match value {
         serde_yaml::Value::Number(number) => {
-            let exact = number
-                .as_f64()
-                .filter(|f| number.is_f64() && f.fract() == 0.0);
+            let exact = number.as_f64().filter(|f| number.is_f64() && f.fract() == 0.0);
             if let Some(whole) = exact.and_then(|f| format!("{f:.0}").parse::<i64>().ok()) {
                 *number = whole.into();
             }
@@ -89,19 +85,10 @@ fn tidy(schema: &mut JSONSchemaProps) {
     if let Some(values) = &mut schema.enum_ {
         values.retain(|v| !v.0.is_null());
     }
-    if schema
-        .format
-        .as_deref()
-        .is_some_and(|f| f.starts_with("uint"))
-    {
+    if schema.format.as_deref().is_some_and(|f| f.starts_with("uint")) {
         schema.format = Some("int64".to_owned());
     }
-    for child in schema
-        .properties
-        .iter_mut()
-        .flatten()
-        .map(|(_, child)| child)
-    {
+    for child in schema.properties.iter_mut().flatten().map(|(_, child)| child) {
         tidy(child);
     }
     match &mut schema.items {

@@ -28,11 +28,7 @@ use crate::{
     printcolumn(name = "Baseline", type_ = "string", json_path = ".status.baseline"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Activity", type_ = "string", json_path = ".status.activity"),
-    printcolumn(
-        name = "Emergency",
-        type_ = "integer",
-        json_path = ".status.findings.emergency"
-    ),
+    printcolumn(name = "Emergency", type_ = "integer", json_path = ".status.findings.emergency"),
     printcolumn(name = "High", type_ = "integer", json_path = ".status.findings.high"),
     printcolumn(name = "Step", type_ = "string", json_path = ".spec.task.step"),
     printcolumn(
@@ -40,11 +36,7 @@ use crate::{
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     selectable = ".status.state"
 )]
 #[serde(rename_all = "camelCase")]

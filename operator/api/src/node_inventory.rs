@@ -22,33 +22,16 @@ use crate::{open_enum::open_enum, shape};
     doc = "Report of a node's scanner. It has the node's name and is written by that node's scanner alone.",
     printcolumn(name = "OS", type_ = "string", json_path = ".report.os.id"),
     printcolumn(name = "Version", type_ = "string", json_path = ".report.os.versionId"),
-    printcolumn(
-        name = "Kernel",
-        type_ = "string",
-        json_path = ".report.kernel.running"
-    ),
-    printcolumn(
-        name = "Packages",
-        type_ = "integer",
-        json_path = ".report.packageCount"
-    ),
+    printcolumn(name = "Kernel", type_ = "string", json_path = ".report.kernel.running"),
+    printcolumn(name = "Packages", type_ = "integer", json_path = ".report.packageCount"),
     printcolumn(
         name = "Security updates",
         type_ = "integer",
         json_path = ".report.updates.security"
     ),
-    printcolumn(
-        name = "Reboot",
-        type_ = "boolean",
-        json_path = ".report.rebootRequired.value"
-    ),
+    printcolumn(name = "Reboot", type_ = "boolean", json_path = ".report.rebootRequired.value"),
     printcolumn(name = "Scanned", type_ = "date", json_path = ".report.scannedAt"),
-    printcolumn(
-        name = "Set",
-        type_ = "string",
-        json_path = ".report.packageSet",
-        priority = "1"
-    ),
+    printcolumn(name = "Set", type_ = "string", json_path = ".report.packageSet", priority = "1"),
     selectable = ".report.packageSet"
 )]
 pub struct NodeInventoryContent {
@@ -348,10 +331,7 @@ open_enum! {
     }
 }
 
-#[expect(
-    clippy::derivable_impls,
-    reason = "the enum is written by a macro that knows no default"
-)]
+#[expect(clippy::derivable_impls, reason = "the enum is written by a macro that knows no default")]
 impl Default for RollbackReach {
     fn default() -> Self {
         Self::NotKnown

@@ -52,10 +52,7 @@ open_enum! {
     }
 }
 
-#[expect(
-    clippy::derivable_impls,
-    reason = "the enum is written by a macro that knows no default"
-)]
+#[expect(clippy::derivable_impls, reason = "the enum is written by a macro that knows no default")]
 impl Default for Profile {
     fn default() -> Self {
         Self::Niscc
@@ -104,10 +101,7 @@ open_enum! {
     }
 }
 
-#[expect(
-    clippy::derivable_impls,
-    reason = "the enum is written by a macro that knows no default"
-)]
+#[expect(clippy::derivable_impls, reason = "the enum is written by a macro that knows no default")]
 impl Default for Include {
     fn default() -> Self {
         Self::Security
@@ -143,10 +137,7 @@ open_enum! {
     }
 }
 
-#[expect(
-    clippy::derivable_impls,
-    reason = "the enum is written by a macro that knows no default"
-)]
+#[expect(clippy::derivable_impls, reason = "the enum is written by a macro that knows no default")]
 impl Default for OnOverdue {
     fn default() -> Self {
         Self::Alert

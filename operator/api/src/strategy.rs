@@ -84,10 +84,7 @@ fn careful_stages() -> Vec<Stage> {
         order_by: Vec::new(),
         soak: soak.to_owned(),
     };
-    vec![
-        stage("canary", IntOrString::Int(1), "30m"),
-        stage("rest", all(), "0s"),
-    ]
+    vec![stage("canary", IntOrString::Int(1), "30m"), stage("rest", all(), "0s")]
 }
 
 fn week() -> String {
@@ -195,11 +192,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self {
-            timeout: hour(),
-            on_blocked: skip(),
-            allow_last_of_role: false,
-        }
+        Self { timeout: hour(), on_blocked: skip(), allow_last_of_role: false }
     }
 }
 
@@ -232,11 +225,7 @@ pub struct Reboot {
 
 impl Default for Reboot {
     fn default() -> Self {
-        Self {
-            policy: as_needed(),
-            timeout: quarter(),
-            max: once(),
-        }
+        Self { policy: as_needed(), timeout: quarter(), max: once() }
     }
 }
 
@@ -275,10 +264,7 @@ pub struct Failures {
 
 impl Default for Failures {
     fn default() -> Self {
-        Self {
-            max: 0,
-            then: hold(),
-        }
+        Self { max: 0, then: hold() }
     }
 }
 

@@ -66,11 +66,7 @@ fn right(kind: &str) -> Value {
         other => panic!("no object of kind {other} is known"),
     };
     let content = ["PackageSet", "Transaction", "ManagedImage"].contains(&kind);
-    let name = if content {
-        digest('a')
-    } else {
-        "web-1".to_owned()
-    };
+    let name = if content { digest('a') } else { "web-1".to_owned() };
     object["metadata"] = json!({"name": name});
     object
 }
@@ -105,48 +101,18 @@ fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             Value::Null,
             "In and NotIn need values",
         ),
-        (
-            "Baseline",
-            "/spec/require/packages/0/version",
-            json!("1"),
-            "ask one thing of a package",
-        ),
-        (
-            "Baseline",
-            "/spec/require/packages/0/absent",
-            json!(false),
-            "absent can only be true",
-        ),
+        ("Baseline", "/spec/require/packages/0/version", json!("1"), "ask one thing of a package"),
+        ("Baseline", "/spec/require/packages/0/absent", json!(false), "absent can only be true"),
         (
             "Baseline",
             "/spec/remediation/profile",
             json!("Custom"),
             "deadlines belong to profile: Custom",
         ),
-        (
-            "Baseline",
-            "/spec/windows/0/duration",
-            json!("300h"),
-            "at least 1m and at most 168h",
-        ),
-        (
-            "Baseline",
-            "/spec/freezes/0/to",
-            json!("2026-12-01T00:00"),
-            "from must be before to",
-        ),
-        (
-            "Baseline",
-            "/spec/rollout/stages/1/nodes",
-            json!("50%"),
-            "the last stage takes the rest",
-        ),
-        (
-            "Baseline",
-            "/spec/rollout/stages/1/selector",
-            json!({}),
-            "the last stage takes the rest",
-        ),
+        ("Baseline", "/spec/windows/0/duration", json!("300h"), "at least 1m and at most 168h"),
+        ("Baseline", "/spec/freezes/0/to", json!("2026-12-01T00:00"), "from must be before to"),
+        ("Baseline", "/spec/rollout/stages/1/nodes", json!("50%"), "the last stage takes the rest"),
+        ("Baseline", "/spec/rollout/stages/1/selector", json!({}), "the last stage takes the rest"),
         (
             "Baseline",
             "/spec/rollout/stages/0/maxUnavailable",
@@ -159,12 +125,7 @@ fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             json!("0%"),
             "write maxUnavailable: 1 or more",
         ),
-        (
-            "Baseline",
-            "/spec/rollout/drain",
-            json!({"timeout": "1s"}),
-            "a drain takes at least 10s",
-        ),
+        ("Baseline", "/spec/rollout/drain", json!({"timeout": "1s"}), "a drain takes at least 10s"),
         (
             "Baseline",
             "/spec/rollout/reboot",
@@ -177,42 +138,17 @@ fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             json!({"template": "t"}),
             "a gate asks exactly one thing",
         ),
-        (
-            "Baseline",
-            "/spec/rollout/gates/0/prometheus/max",
-            Value::Null,
-            "write min, max or both",
-        ),
-        (
-            "Advisory",
-            "/spec/affected/0/ranges",
-            Value::Null,
-            "say which versions are affected",
-        ),
-        (
-            "Advisory",
-            "/spec/affected/0/ranges/0/lastAffected",
-            json!("3"),
-            "a range ends once",
-        ),
+        ("Baseline", "/spec/rollout/gates/0/prometheus/max", Value::Null, "write min, max or both"),
+        ("Advisory", "/spec/affected/0/ranges", Value::Null, "say which versions are affected"),
+        ("Advisory", "/spec/affected/0/ranges/0/lastAffected", json!("3"), "a range ends once"),
         (
             "Advisory",
             "/spec/mitigations/0/steps",
             json!({}),
             "steps that do nothing mitigate nothing",
         ),
-        (
-            "ApprovalPolicy",
-            "/spec/normal/validFor",
-            json!("1m"),
-            "at least 1h and at most 17520h",
-        ),
-        (
-            "ApprovalPolicy",
-            "/spec/standard/after",
-            json!("5m"),
-            "soaks for at least 1h",
-        ),
+        ("ApprovalPolicy", "/spec/normal/validFor", json!("1m"), "at least 1h and at most 17520h"),
+        ("ApprovalPolicy", "/spec/standard/after", json!("5m"), "soaks for at least 1h"),
         (
             "ApprovalPolicy",
             "/spec/standard/maxCategory",
@@ -231,12 +167,7 @@ fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             json!({"stop": [], "block": [], "nodesMax": 1}),
             "type Mitigation has mitigation",
         ),
-        (
-            "ChangeRequest",
-            "/spec/plan/classes",
-            Value::Null,
-            "type Patch or Rollback has classes",
-        ),
+        ("ChangeRequest", "/spec/plan/classes", Value::Null, "type Patch or Rollback has classes"),
         (
             "ChangeRequest",
             "/spec/plan/classes/0/image",
@@ -249,18 +180,8 @@ fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             json!({"url": "https://x.example.com"}),
             "a feed has exactly one source",
         ),
-        (
-            "AdvisoryFeed",
-            "/spec/refresh",
-            json!("72h"),
-            "maxAge must be at least refresh",
-        ),
-        (
-            "AdvisoryFeed",
-            "/spec/refresh",
-            json!("1s"),
-            "at most once a minute",
-        ),
+        ("AdvisoryFeed", "/spec/refresh", json!("72h"), "maxAge must be at least refresh"),
+        ("AdvisoryFeed", "/spec/refresh", json!("1s"), "at most once a minute"),
         (
             "AdvisoryFeed",
             "/spec/osv/url",
@@ -286,54 +207,19 @@ fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             json!("held"),
             "give transaction, or problem",
         ),
-        (
-            "PackageSet",
-            "/metadata/name",
-            json!("web"),
-            "the name of a PackageSet is sha256-",
-        ),
-        (
-            "PackageSet",
-            "/spec/parts",
-            json!([digest('b')]),
-            "give packages, or parts",
-        ),
-        (
-            "Transaction",
-            "/metadata/name",
-            json!("web"),
-            "the name of a Transaction is sha256-",
-        ),
+        ("PackageSet", "/metadata/name", json!("web"), "the name of a PackageSet is sha256-"),
+        ("PackageSet", "/spec/parts", json!([digest('b')]), "give packages, or parts"),
+        ("Transaction", "/metadata/name", json!("web"), "the name of a Transaction is sha256-"),
     ]
 }
 
 /// A change that must not be made to an object that exists.
 fn immutable() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     vec![
-        (
-            "ChangeRequest",
-            "/spec/plan/emergency",
-            json!(true),
-            "a change request is immutable",
-        ),
-        (
-            "PackageSet",
-            "/spec/packages",
-            json!([]),
-            "a PackageSet is immutable",
-        ),
-        (
-            "Transaction",
-            "/spec/changes/0",
-            json!("x:amd64 1 2 -"),
-            "a Transaction is immutable",
-        ),
-        (
-            "Approval",
-            "/spec/role",
-            json!("platform"),
-            "an approval cannot be changed",
-        ),
+        ("ChangeRequest", "/spec/plan/emergency", json!(true), "a change request is immutable"),
+        ("PackageSet", "/spec/packages", json!([]), "a PackageSet is immutable"),
+        ("Transaction", "/spec/changes/0", json!("x:amd64 1 2 -"), "a Transaction is immutable"),
+        ("Approval", "/spec/role", json!("platform"), "an approval cannot be changed"),
         (
             "Rollout",
             "/spec/changeRequest/uid",
@@ -357,27 +243,19 @@ struct Rules {
 impl Rules {
     fn new() -> Self {
         let schemas = all_crds().into_iter().map(|crd| {
-            let schema = &crd.spec.versions[0]
-                .schema
-                .as_ref()
-                .and_then(|s| s.open_api_v3_schema.as_ref());
+            let schema =
+                &crd.spec.versions[0].schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
             let json = serde_json::to_value(schema).unwrap_or_default();
             let compiled = compile_schema(&json);
             (crd.spec.names.kind, json, compiled)
         });
-        Self {
-            validator: Validator::new(),
-            schemas: schemas.collect(),
-        }
+        Self { validator: Validator::new(), schemas: schemas.collect() }
     }
 
     /// What is said of an object, and of the change from an older one.
     fn said(&self, kind: &str, object: &Value, old: Option<&Value>) -> Vec<String> {
-        let (_, _, schema) = self
-            .schemas
-            .iter()
-            .find(|(name, ..)| name == kind)
-            .expect("a kind of ours");
+        let (_, _, schema) =
+            self.schemas.iter().find(|(name, ..)| name == kind).expect("a kind of ours");
         let errors = self.validator.validate_compiled(schema, object, old).err();
         errors
             .into_iter()
@@ -389,9 +267,7 @@ impl Rules {
 
 fn set(object: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
-    let parent = object
-        .pointer_mut(parent)
-        .unwrap_or_else(|| panic!("{pointer} leads nowhere"));
+    let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} leads nowhere"));
     match (parent, value) {
         (Value::Object(fields), Value::Null) => {
             drop(fields.remove(key).expect("what is taken away was there"));
@@ -407,11 +283,7 @@ fn what_is_right_breaks_no_rule() {
     let rules = Rules::new();
     for (kind, ..) in &rules.schemas {
         let object = right(kind);
-        assert_eq!(
-            rules.said(kind, &object, None),
-            Vec::<String>::new(),
-            "{kind}"
-        );
+        assert_eq!(rules.said(kind, &object, None), Vec::<String>::new(), "{kind}");
         assert_eq!(
             rules.said(kind, &object, Some(&object)),
             Vec::<String>::new(),
@@ -427,10 +299,7 @@ fn each_break_is_heard_with_what_to_write_instead() {
         let mut object = right(kind);
         set(&mut object, pointer, value);
         let said = rules.said(kind, &object, None);
-        assert!(
-            said.iter().any(|message| message.contains(wanted)),
-            "{kind} {pointer}: {said:?}"
-        );
+        assert!(said.iter().any(|message| message.contains(wanted)), "{kind} {pointer}: {said:?}");
     }
 }
 
@@ -442,10 +311,7 @@ fn what_was_decided_or_is_named_by_its_content_is_not_changed() {
         let mut object = old.clone();
         set(&mut object, pointer, value);
         let said = rules.said(kind, &object, Some(&old));
-        assert!(
-            said.iter().any(|message| message.contains(wanted)),
-            "{kind} {pointer}: {said:?}"
-        );
+        assert!(said.iter().any(|message| message.contains(wanted)), "{kind} {pointer}: {said:?}");
     }
 }
 
@@ -459,16 +325,9 @@ fn a_withdrawal_and_an_abort_go_one_way() {
         let before = right(kind);
         let mut after = before.clone();
         set(&mut after, pointer, json!(true));
-        assert_eq!(
-            rules.said(kind, &after, Some(&before)),
-            Vec::<String>::new(),
-            "{kind}: there"
-        );
+        assert_eq!(rules.said(kind, &after, Some(&before)), Vec::<String>::new(), "{kind}: there");
         let said = rules.said(kind, &before, Some(&after));
-        assert!(
-            said.iter().any(|message| message.contains(wanted)),
-            "{kind}: and back: {said:?}"
-        );
+        assert!(said.iter().any(|message| message.contains(wanted)), "{kind}: and back: {said:?}");
     }
 }
 
@@ -482,9 +341,7 @@ fn messages(schema: &Value, found: &mut BTreeSet<String>) {
                 .into_iter()
                 .flatten()
             {
-                let message = rule["message"]
-                    .as_str()
-                    .unwrap_or("a rule without a message");
+                let message = rule["message"].as_str().unwrap_or("a rule without a message");
                 found.insert(message.to_owned());
             }
             fields.values().for_each(|value| messages(value, found));

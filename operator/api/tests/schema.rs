@@ -67,20 +67,9 @@ fn every_property_is_documented_and_bounded() {
     let mut found = Vec::new();
     for crd in all_crds() {
         for version in &crd.spec.versions {
-            let schema = version
-                .schema
-                .as_ref()
-                .unwrap()
-                .open_api_v3_schema
-                .as_ref()
-                .unwrap();
+            let schema = version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
             for (name, child) in schema.properties.iter().flatten() {
-                faults(
-                    &format!("{}.{name}", crd.spec.names.kind),
-                    child,
-                    true,
-                    &mut found,
-                );
+                faults(&format!("{}.{name}", crd.spec.names.kind), child, true, &mut found);
             }
         }
     }
@@ -103,10 +92,7 @@ fn the_files_under_crds_are_current() {
             stale.push(name);
         }
     }
-    assert!(
-        stale.is_empty(),
-        "stale: {stale:?}; write them anew with `hozen crds crds/`"
-    );
+    assert!(stale.is_empty(), "stale: {stale:?}; write them anew with `hozen crds crds/`");
 }
 
 #[test]
@@ -126,17 +112,12 @@ fn an_object_of_a_newer_version_is_read() {
     let text = r#"{"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode", "metadata": {"name": "n"},
         "spec": {"newField": {"a": 1}}, "status": {"state": "Quarantined"}}"#;
     let node: ManagedNode = serde_json::from_str(text).unwrap();
-    assert_eq!(
-        node.status.unwrap().state,
-        Some(State::Unknown("Quarantined".to_owned()))
-    );
+    assert_eq!(node.status.unwrap().state, Some(State::Unknown("Quarantined".to_owned())));
 }
 
 #[test]
 fn every_kind_can_be_worked_with() {
-    let short = [
-        "bl", "adv", "chg", "ro", "ap", "apv", "feed", "mn", "mi", "ni", "ps", "tx",
-    ];
+    let short = ["bl", "adv", "chg", "ro", "ap", "apv", "feed", "mn", "mi", "ni", "ps", "tx"];
     for (crd, short) in all_crds().iter().zip(short) {
         let names = &crd.spec.names;
         assert_eq!(
@@ -154,24 +135,12 @@ fn every_kind_can_be_worked_with() {
         assert_eq!(crd.spec.scope, "Cluster", "{}", names.kind);
         let version = &crd.spec.versions[0];
         assert!(
-            version
-                .additional_printer_columns
-                .as_ref()
-                .is_some_and(|c| c.len() > 1),
+            version.additional_printer_columns.as_ref().is_some_and(|c| c.len() > 1),
             "{}",
             names.kind
         );
-        let schema = version
-            .schema
-            .as_ref()
-            .unwrap()
-            .open_api_v3_schema
-            .as_ref()
-            .unwrap();
-        let status = schema
-            .properties
-            .as_ref()
-            .and_then(|fields| fields.get("status"));
+        let schema = version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+        let status = schema.properties.as_ref().and_then(|fields| fields.get("status"));
         let conditions = status.and_then(|status| status.properties.as_ref()?.get("conditions"));
         if status.is_some() {
             let keys = conditions.and_then(|c| c.x_kubernetes_list_map_keys.as_deref());

@@ -21,9 +21,7 @@ impl Stopwatch {
     /// Starts.
     #[expect(clippy::disallowed_methods, reason = "see `now`")]
     pub fn start() -> Self {
-        Self {
-            started: std::time::Instant::now(),
-        }
+        Self { started: std::time::Instant::now() }
     }
 
     /// Whole seconds since the start.

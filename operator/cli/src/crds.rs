@@ -20,11 +20,7 @@ pub fn run(asked: &Crds) -> Result<ExitCode, Failed> {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| failed(&path, "written", error))?;
     }
-    print(&format!(
-        "{} definitions written to {}\n",
-        definitions.len(),
-        folder.display()
-    ))
+    print(&format!("{} definitions written to {}\n", definitions.len(), folder.display()))
 }
 
 fn check(folder: &Path, definitions: &[(String, String)]) -> Result<ExitCode, Failed> {
@@ -52,9 +48,5 @@ fn check(folder: &Path, definitions: &[(String, String)]) -> Result<ExitCode, Fa
 }
 
 fn failed(path: &Path, what: &'static str, error: std::io::Error) -> Failed {
-    Failed::File {
-        path: path.to_owned(),
-        what,
-        error,
-    }
+    Failed::File { path: path.to_owned(), what, error }
 }

@@ -90,10 +90,7 @@ pub fn page(failed: &Failed) -> String {
 fn problems(page: &mut Page, refused: &Refused) {
     for problem in refused.problems.iter().take(SHOWN) {
         let place = if problem.place.line > 0 {
-            format!(
-                "{}:{}:{}",
-                problem.file, problem.place.line, problem.place.column
-            )
+            format!("{}:{}:{}", problem.file, problem.place.line, problem.place.column)
         } else {
             problem.file.to_string()
         };
@@ -104,11 +101,7 @@ fn problems(page: &mut Page, refused: &Refused) {
         if !problem.path.is_empty() {
             text = format!("{text}{}: ", paint(STRONG, &problem.path));
         }
-        page.hang(
-            &format!("{place}: "),
-            &format!("{text}{}", problem.message),
-            4,
-        );
+        page.hang(&format!("{place}: "), &format!("{text}{}", problem.message), 4);
     }
     let more = refused.problems.len().saturating_sub(SHOWN);
     if more > 0 {

@@ -34,26 +34,18 @@ pub struct Done {
 /// Reads a folder and plays it, to the end or to a moment.
 pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
     let folder = read(asked)?;
-    let scenario = folder
-        .scenario
-        .unwrap_or_else(|| nothing_happens(&folder.world));
+    let scenario = folder.scenario.unwrap_or_else(|| nothing_happens(&folder.world));
     let options = Options {
         seed: asked.seed,
         until: until.and_then(|moment| instant(moment, &scenario.script)),
     };
     let mut progress = Progress::start(&asked.folder);
-    let outcome = model::simulate(
-        folder.world,
-        &scenario,
-        &folder.corpus,
-        options,
-        &mut |at| progress.reached(at),
-    );
+    let outcome = model::simulate(folder.world, &scenario, &folder.corpus, options, &mut |at| {
+        progress.reached(at)
+    });
     progress.done();
-    let outcome = outcome.map_err(|error| Failed::Scenario {
-        folder: asked.folder.clone(),
-        error,
-    })?;
+    let outcome =
+        outcome.map_err(|error| Failed::Scenario { folder: asked.folder.clone(), error })?;
     Ok(Done {
         played: Played {
             folder: asked.folder.display().to_string(),

@@ -44,10 +44,8 @@ impl Progress {
             return;
         }
         self.told_seconds = seconds;
-        let line = format!(
-            "simulating {}: at {at}, {} instants, {seconds} s",
-            self.folder, self.instants
-        );
+        let line =
+            format!("simulating {}: at {at}, {} instants, {seconds} s", self.folder, self.instants);
         // Progress that cannot be shown is no reason to stop.
         let _ = if self.terminal {
             write!(std::io::stderr(), "\r\x1b[2K{line}")

@@ -73,29 +73,19 @@ fn ask(text: &str) -> Result<Ask, String> {
     let (name, packages) = text
         .split_once('=')
         .ok_or("write NAME=PACKAGE,PACKAGE, for example dsa-6123-1=openssl,libssl3")?;
-    let packages: Vec<String> = packages
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let packages: Vec<String> =
+        packages.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if name.is_empty() || packages.is_empty() || ["security", "all"].contains(&name) {
-        return Err(
-            "needs a name (not `security`, not `all`: they are always there) and packages"
-                .to_owned(),
-        );
+        return Err("needs a name (not `security`, not `all`: they are always there) and packages"
+            .to_owned());
     }
-    Ok(Ask {
-        name: name.to_owned(),
-        packages,
-    })
+    Ok(Ask { name: name.to_owned(), packages })
 }
 
 /// Runs the command at the time `now`.
 pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
-    let root = Root::open(&args.root).map_err(|source| ScanError::Root {
-        path: args.root.clone(),
-        source,
-    })?;
+    let root = Root::open(&args.root)
+        .map_err(|source| ScanError::Root { path: args.root.clone(), source })?;
     let options = Options {
         now,
         // A bill of materials has no room for transactions.

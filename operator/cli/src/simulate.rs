@@ -17,9 +17,7 @@ pub fn run(asked: &Simulate) -> Result<ExitCode, Failed> {
     let facts = facts::gather(done.played, &done.outcome);
     match asked.output {
         Output::Text => {
-            let detail = Detail {
-                every_system: asked.every_system,
-            };
+            let detail = Detail { every_system: asked.every_system };
             print(&text::simulation(&facts, detail))?;
         }
         form @ (Output::Json | Output::Yaml) => {

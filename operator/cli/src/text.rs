@@ -29,11 +29,8 @@ pub struct Detail {
 /// A simulation as text, with colour.
 pub fn simulation(facts: &Simulation, detail: Detail) -> String {
     let facts = &harmless(facts);
-    let reader = Reader {
-        local: Local::named(&facts.time_zone),
-        from: facts.from,
-        people: people(facts),
-    };
+    let reader =
+        Reader { local: Local::named(&facts.time_zone), from: facts.from, people: people(facts) };
     let mut page = Page::default();
     head::title(&mut page, facts, &reader);
     head::stock(&mut page, facts, &reader);
@@ -64,9 +61,7 @@ impl Reader {
     /// A sentence of the domain: its instants local, its people by their short names.
     pub fn sentence(&self, text: &str) -> String {
         let text = self.local.sentence(text, self.from);
-        self.people
-            .iter()
-            .fold(text, |text, (user, short)| text.replace(user, short))
+        self.people.iter().fold(text, |text, (user, short)| text.replace(user, short))
     }
 }
 
@@ -80,20 +75,10 @@ fn people(facts: &Simulation) -> Vec<(String, String)> {
             _ => None,
         })
         .collect();
-    let short = |user: &&str| {
-        user.split_once('@')
-            .map_or(*user, |(name, _)| name)
-            .to_owned()
-    };
+    let short = |user: &&str| user.split_once('@').map_or(*user, |(name, _)| name).to_owned();
     let mut people: Vec<(String, String)> = users
         .iter()
-        .filter(|user| {
-            users
-                .iter()
-                .filter(|other| short(other) == short(user))
-                .count()
-                == 1
-        })
+        .filter(|user| users.iter().filter(|other| short(other) == short(user)).count() == 1)
         .map(|user| ((*user).to_owned(), short(user)))
         .collect();
     // The longest first: one user's name may be the end of another's.
@@ -124,9 +109,5 @@ pub fn some_of<S: AsRef<str>>(items: &[S], most: usize) -> String {
 
 /// `1 node`, `2 nodes`.
 pub fn counted(count: u32, one: &str) -> String {
-    if count == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{count} {one}s")
-    }
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

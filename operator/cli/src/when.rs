@@ -11,9 +11,7 @@ pub struct Local {
 impl Local {
     /// By IANA name; UTC where the name is not known (intake has checked it).
     pub fn named(zone: &str) -> Self {
-        Self {
-            zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC),
-        }
+        Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC) }
     }
 
     fn at(&self, at: Timestamp) -> Zoned {
@@ -78,9 +76,7 @@ fn next_instant(text: &str) -> Option<(&str, Timestamp, &str)> {
     while let Some(z) = text[from..].find('Z').map(|z| from + z) {
         let begins = text[..z]
             .rfind(|c: char| !matches!(c, '0'..='9' | '-' | ':' | 'T' | '.'))
-            .map_or(0, |before| {
-                before + text[before..].chars().next().map_or(1, char::len_utf8)
-            });
+            .map_or(0, |before| before + text[before..].chars().next().map_or(1, char::len_utf8));
         if let Ok(instant) = text[begins..=z].parse() {
             return Some((&text[..begins], instant, &text[z + 1..]));
         }
@@ -94,11 +90,7 @@ pub fn words(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     let two = |big: i64, unit: &str, small: i64, lesser: &str| {
-        if small == 0 {
-            format!("{big} {unit}")
-        } else {
-            format!("{big} {unit} {small} {lesser}")
-        }
+        if small == 0 { format!("{big} {unit}") } else { format!("{big} {unit} {small} {lesser}") }
     };
     if minutes == 0 {
         format!("{seconds} s")
@@ -128,18 +120,9 @@ mod tests {
         let reader = at("2026-11-19T00:14:00Z");
         assert_eq!(tokyo.short(at("2026-11-19T01:53:00Z"), reader), "10:53");
         assert_eq!(tokyo.short(at("2026-11-20T00:14:00Z"), reader), "Fri 09:14");
-        assert_eq!(
-            tokyo.short(at("2026-11-26T00:14:00Z"), reader),
-            "Thu 26 Nov 09:14"
-        );
-        assert_eq!(
-            tokyo.short(at("2026-11-17T13:10:00Z"), reader),
-            "Tue 17 Nov 22:10"
-        );
-        assert_eq!(
-            tokyo.short(at("2027-01-18T00:14:00Z"), reader),
-            "Mon 18 Jan 2027 09:14"
-        );
+        assert_eq!(tokyo.short(at("2026-11-26T00:14:00Z"), reader), "Thu 26 Nov 09:14");
+        assert_eq!(tokyo.short(at("2026-11-17T13:10:00Z"), reader), "Tue 17 Nov 22:10");
+        assert_eq!(tokyo.short(at("2027-01-18T00:14:00Z"), reader), "Mon 18 Jan 2027 09:14");
     }
 
     #[test]

@@ -81,11 +81,7 @@ fn world() -> World {
                 .fixes("Debian:12", "openssl", "3.0.22-1~deb12u2")
                 .with(|notice| notice.summary = "openssl: use after free in DTLS".into()),
         )
-        .notice(
-            notice("DSA-6119-2")
-                .low()
-                .fixes("Debian:12", "nginx", "1.22.1-9+deb12u11"),
-        )
+        .notice(notice("DSA-6119-2").low().fixes("Debian:12", "nginx", "1.22.1-9+deb12u11"))
         .with(|world| {
             let web = world.baselines.get_mut("web").unwrap();
             let web = Arc::make_mut(web);
@@ -99,10 +95,7 @@ fn world() -> World {
             web.rollout.stages = vec![canary, rest];
             let production = world.policies.get_mut("production").unwrap();
             production.emergency = Circle {
-                roles: vec![RoleCount {
-                    name: "on-call".into(),
-                    count: 2,
-                }],
+                roles: vec![RoleCount { name: "on-call".into(), count: 2 }],
                 valid_for: Span::hours(24),
             };
             web.target = Some(hozen_domain::baseline::Target {
@@ -119,10 +112,7 @@ fn local(text: &str) -> jiff::civil::DateTime {
 
 fn scenario() -> Scenario {
     let web = || "web".into();
-    let event = |at: &str, happening| Event {
-        at: local(at),
-        happening,
-    };
+    let event = |at: &str, happening| Event { at: local(at), happening };
     let approve = |user: &str| Happening::Approve {
         baseline: web(),
         role: "on-call".into(),
@@ -149,20 +139,10 @@ fn scenario() -> Scenario {
 
 fn played(seed: u64) -> (Outcome, Simulation) {
     let world = world();
-    let matcher = Naive(
-        world
-            .notices
-            .values()
-            .map(|known| Arc::clone(&known.notice))
-            .collect(),
-    );
+    let matcher = Naive(world.notices.values().map(|known| Arc::clone(&known.notice)).collect());
     let options = Options { seed, until: None };
     let outcome = model::simulate(world, &scenario(), &matcher, options, &mut |_| {}).unwrap();
-    let told = Played {
-        folder: "examples/story".into(),
-        seed,
-        left_out: Vec::new(),
-    };
+    let told = Played { folder: "examples/story".into(), seed, left_out: Vec::new() };
     let facts = facts::gather(told, &outcome);
     (outcome, facts)
 }

@@ -21,17 +21,10 @@ const NODES: u32 = 100_000;
 /// Twenty transactions, five zones, four stages, a window every night and one for reboots on Sundays.
 fn fleet() -> (World, Assessment) {
     let transactions: Vec<_> = (0..20)
-        .map(|i| {
-            transaction(&[
-                ("openssl", "3.0.20", "3.0.22"),
-                ("libc6", "1", &format!("2-{i}")),
-            ])
-        })
+        .map(|i| transaction(&[("openssl", "3.0.20", "3.0.22"), ("libc6", "1", &format!("2-{i}"))]))
         .collect();
     let set = debian(&[("openssl", "3.0.20"), ("libc6", "1")]);
-    let mut world = world_at("2026-11-19T12:00Z")
-        .baseline(baseline("web"))
-        .build();
+    let mut world = world_at("2026-11-19T12:00Z").baseline(baseline("web")).build();
     for i in 0..NODES {
         let transaction = &transactions[i as usize % transactions.len()];
         let mut how = resolved("security", transaction);
@@ -46,21 +39,12 @@ fn fleet() -> (World, Assessment) {
         world.nodes.insert(node.name.clone(), node);
     }
     for transaction in &transactions {
-        world
-            .transactions
-            .insert(transaction.digest.clone(), transaction.clone().into());
+        world.transactions.insert(transaction.digest.clone(), transaction.clone().into());
     }
     let mut plan = plan("web", &[]);
-    plan.classes = transactions
-        .iter()
-        .map(|t| node_class(&t.digest, NODES))
-        .collect();
+    plan.classes = transactions.iter().map(|t| node_class(&t.digest, NODES)).collect();
     plan.stages = vec![
-        Stage {
-            per_class: true,
-            soak: Span::minutes(30),
-            ..stage("canary", Share::Count(1))
-        },
+        Stage { per_class: true, soak: Span::minutes(30), ..stage("canary", Share::Count(1)) },
         Stage {
             max_unavailable: Share::Count(20),
             soak: Span::hours(1),
@@ -87,10 +71,8 @@ fn fleet() -> (World, Assessment) {
     world.requests.insert("web-1".into(), request);
     approve_all(&mut world, "web-1");
     let mut assessment = Assessment::default();
-    let view = BaselineView {
-        nodes: world.nodes.keys().cloned().collect(),
-        ..BaselineView::default()
-    };
+    let view =
+        BaselineView { nodes: world.nodes.keys().cloned().collect(), ..BaselineView::default() };
     assessment.baselines.insert("web".into(), view);
     (world, assessment)
 }
@@ -99,11 +81,7 @@ fn rollout_of_100_000_nodes(criterion: &mut Criterion) {
     let (world, assessment) = fleet();
     let request = &world.requests["web-1"];
     let found = forecast(&world, &assessment, request, &Assume::default());
-    assert!(
-        found.never.is_none() && found.nodes == NODES,
-        "{:?}",
-        found.never
-    );
+    assert!(found.never.is_none() && found.nodes == NODES, "{:?}", found.never);
     println!(
         "{} stages, done by {:?}, limited by {}",
         found.stages.len(),
@@ -112,12 +90,9 @@ fn rollout_of_100_000_nodes(criterion: &mut Criterion) {
     );
     let mut group = criterion.benchmark_group("forecast");
     group.sample_size(10);
-    group.bench_function(
-        "100,000 nodes, 20 transactions, 4 stages, 2 windows",
-        |bencher| {
-            bencher.iter(|| forecast(black_box(&world), &assessment, request, &Assume::default()));
-        },
-    );
+    group.bench_function("100,000 nodes, 20 transactions, 4 stages, 2 windows", |bencher| {
+        bencher.iter(|| forecast(black_box(&world), &assessment, request, &Assume::default()));
+    });
     group.finish();
 }
 

@@ -58,11 +58,7 @@ fn weakness(plan: &Plan, notices: &[&Notice]) -> String {
             .take(NAMED_MAX)
             .map(SmolStr::as_str)
             .collect();
-        let names = if cves.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", cves.join(", "))
-        };
+        let names = if cves.is_empty() { String::new() } else { format!(" ({})", cves.join(", ")) };
         format!("{}: {}{names}", notice.id, notice.summary)
     });
     some_of(told, "; ")
@@ -80,20 +76,13 @@ fn services(plan: &Plan) -> String {
         let nodes = plural(plan.disruption.drains, "node");
         said.push(format!("pods of up to {nodes} move"));
     }
-    if let Some(steps) = plan
-        .mitigation
-        .as_ref()
-        .filter(|steps| !steps.stop.is_empty())
-    {
+    if let Some(steps) = plan.mitigation.as_ref().filter(|steps| !steps.stop.is_empty()) {
         let names = some_of(steps.stop.iter().map(ToString::to_string), ", ");
         said.push(format!("{names}: stopped until the patch is proven"));
     }
     let workloads: u32 = plan.image_classes().map(|class| class.workloads_max).sum();
     if workloads > 0 {
-        said.push(format!(
-            "pods of up to {} are replaced",
-            plural(workloads, "workload")
-        ));
+        said.push(format!("pods of up to {} are replaced", plural(workloads, "workload")));
     }
     if said.is_empty() {
         return "none".into();
@@ -102,9 +91,7 @@ fn services(plan: &Plan) -> String {
 }
 
 fn units(plan: &Plan) -> BTreeSet<&SmolStr> {
-    plan.node_classes()
-        .flat_map(|class| &class.restart)
-        .collect()
+    plan.node_classes().flat_map(|class| &class.restart).collect()
 }
 
 /// Where exactly this was proven already: systems with a proof under a request that did the same.
@@ -118,20 +105,10 @@ fn deployed(world: &World, plan: &Plan) -> String {
         .map(|request| &request.uid)
         .collect();
     let proven = |ended: &std::collections::BTreeMap<Uid, Ended>| {
-        ended
-            .iter()
-            .any(|(uid, ended)| same.contains(uid) && matches!(ended, Ended::Proven(_)))
+        ended.iter().any(|(uid, ended)| same.contains(uid) && matches!(ended, Ended::Proven(_)))
     };
-    let nodes = world
-        .nodes
-        .values()
-        .filter(|node| proven(&node.ended))
-        .count();
-    let workloads = world
-        .workloads
-        .values()
-        .filter(|w| proven(&w.ended))
-        .count();
+    let nodes = world.nodes.values().filter(|node| proven(&node.ended)).count();
+    let workloads = world.workloads.values().filter(|w| proven(&w.ended)).count();
     match (nodes, workloads) {
         (0, 0) => "nowhere in this cluster yet".into(),
         (nodes, 0) => format!("proven on {}", plural(count(nodes), "node")),
@@ -171,10 +148,7 @@ fn uninstall(plan: &Plan, notices: &[&Notice]) -> String {
         ChangeType::Exception => return "yes: it can be ended before its time".into(),
         ChangeType::Patch | ChangeType::Rollback => {}
     }
-    if let Some(notice) = notices
-        .iter()
-        .find(|notice| notice.patch.uninstallable == Some(false))
-    {
+    if let Some(notice) = notices.iter().find(|notice| notice.patch.uninstallable == Some(false)) {
         return format!("no: {} says that its fix cannot be uninstalled", notice.id);
     }
     match rollback(plan) {
@@ -188,21 +162,14 @@ fn uninstall(plan: &Plan, notices: &[&Notice]) -> String {
 }
 
 fn rollback(plan: &Plan) -> Reachable {
-    plan.node_classes()
-        .fold(Reachable::Possible, |worst, class| {
-            worse(worst, class.rollback)
-        })
+    plan.node_classes().fold(Reachable::Possible, |worst, class| worse(worst, class.rollback))
 }
 
 fn mitigation(plan: &Plan, notices: &[&Notice]) -> String {
     if plan.change == ChangeType::Mitigation {
         return "this is the mitigation".into();
     }
-    if let Some(exception) = plan
-        .exception
-        .as_ref()
-        .filter(|asked| !asked.controls.is_empty())
-    {
+    if let Some(exception) = plan.exception.as_ref().filter(|asked| !asked.controls.is_empty()) {
         return exception.controls.join("; ");
     }
     let known = notices.iter().flat_map(|notice| &notice.mitigations);
@@ -220,10 +187,9 @@ fn test(plan: &Plan) -> String {
         return format!("the same proven on {}{job}", test.mirror);
     }
     match plan.stages.as_slice() {
-        [first, _, ..] => format!(
-            "on {} first, watched for {}; no mirror is named",
-            first.name, first.soak
-        ),
+        [first, _, ..] => {
+            format!("on {} first, watched for {}; no mirror is named", first.name, first.soak)
+        }
         [_] | [] => "not before: the baseline names no mirror and no first stage".into(),
     }
 }
@@ -238,10 +204,7 @@ fn priority(world: &World, plan: &Plan) -> String {
     let systems = systems(plan);
     let ranked = plan.advisories.iter().filter_map(|name| {
         let known = world.notices.get(name)?;
-        Some((
-            name,
-            rank_one(world, baseline, (name, known), systems, systems),
-        ))
+        Some((name, rank_one(world, baseline, (name, known), systems, systems)))
     });
     let most = ranked.min_by_key(|(_, ranked)| (ranked.priority, ranked.due));
     match most {
@@ -254,11 +217,7 @@ fn priority(world: &World, plan: &Plan) -> String {
 fn told(name: &str, ranked: &Ranked) -> String {
     let reasons = ranked.reasons.iter().map(|reason| reason.text.as_str());
     let reasons: Vec<&str> = reasons.collect();
-    format!(
-        "{}, for {name}: {}",
-        ranked.priority.name(),
-        reasons.join("; ")
-    )
+    format!("{}, for {name}: {}", ranked.priority.name(), reasons.join("; "))
 }
 
 fn impact(world: &World, plan: &Plan) -> String {
@@ -272,10 +231,7 @@ fn impact(world: &World, plan: &Plan) -> String {
 
 /// What decided the category, as far as it can be seen now.
 fn facts(world: &World, plan: &Plan) -> Facts {
-    let classes: BTreeSet<&SmolStr> = plan
-        .node_classes()
-        .map(|class| &class.transaction)
-        .collect();
+    let classes: BTreeSet<&SmolStr> = plan.node_classes().map(|class| &class.transaction).collect();
     let mut facts = Facts {
         nodes: plan.node_classes().map(|class| class.nodes_max).sum(),
         workloads: plan.image_classes().map(|class| class.workloads_max).sum(),
@@ -287,13 +243,8 @@ fn facts(world: &World, plan: &Plan) -> Facts {
     };
     for node in world.nodes.values() {
         let inventory = node.report.latest();
-        let resolved = inventory
-            .into_iter()
-            .flat_map(|inventory| &inventory.transactions);
-        if let Some(resolved) = resolved
-            .into_iter()
-            .find(|r| classes.contains(&r.transaction))
-        {
+        let resolved = inventory.into_iter().flat_map(|inventory| &inventory.transactions);
+        if let Some(resolved) = resolved.into_iter().find(|r| classes.contains(&r.transaction)) {
             facts.control_plane |= node.control_plane;
             facts.download_bytes = facts.download_bytes.saturating_add(resolved.download_bytes);
         }

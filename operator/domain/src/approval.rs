@@ -79,10 +79,7 @@ pub fn approved_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> 
 }
 
 pub(crate) fn count_at(world: &World, request: &ChangeRequest, now: Timestamp) -> Tally {
-    let mut tally = Tally {
-        standard_at: standard_at(world, request),
-        ..Tally::default()
-    };
+    let mut tally = Tally { standard_at: standard_at(world, request), ..Tally::default() };
     let mut live: Vec<(&Approval, Timestamp)> = Vec::new();
     for approval in &world.approvals {
         if !concerns(approval, request) {
@@ -113,9 +110,7 @@ pub(crate) fn count_at(world: &World, request: &ChangeRequest, now: Timestamp) -
             }
         }
     }
-    tally
-        .counted
-        .sort_by(|a, b| (&a.role, &a.user).cmp(&(&b.role, &b.user)));
+    tally.counted.sort_by(|a, b| (&a.role, &a.user).cmp(&(&b.role, &b.user)));
     tally
         .discounted
         .sort_by(|a, b| (a.word.at, &a.word.approval).cmp(&(b.word.at, &b.word.approval)));
@@ -123,20 +118,14 @@ pub(crate) fn count_at(world: &World, request: &ChangeRequest, now: Timestamp) -
     let agreed = !roles.is_empty() && tally.missing.is_empty();
     let standard = tally.standard_at.is_some_and(|at| at <= now);
     tally.approved = tally.rejected.is_none() && (agreed || standard);
-    tally.valid_until = (tally.approved && !standard)
-        .then(|| suffices_until(roles, &live))
-        .flatten();
+    tally.valid_until =
+        (tally.approved && !standard).then(|| suffices_until(roles, &live)).flatten();
     tally
 }
 
 /// Whether a request may be executed now (invariant 12). The hold is what a rollout shows when it no longer may.
 pub fn authority(world: &World, request: &ChangeRequest) -> Result<Tally, Hold> {
-    let lost = |why| {
-        Err(Hold::ApprovalLost {
-            request: request.name.clone(),
-            why,
-        })
-    };
+    let lost = |why| Err(Hold::ApprovalLost { request: request.name.clone(), why });
     if request.phase.ended() {
         return lost(format!("the request is {:?}", request.phase));
     }
@@ -149,10 +138,7 @@ pub fn authority(world: &World, request: &ChangeRequest) -> Result<Tally, Hold> 
 
 impl Tally {
     fn discount(&mut self, approval: &Approval, why: String) {
-        self.discounted.push(Discounted {
-            word: word(approval),
-            why,
-        });
+        self.discounted.push(Discounted { word: word(approval), why });
     }
 
     /// Why it is not approved, in one line.
@@ -160,11 +146,8 @@ impl Tally {
         if let Some(no) = &self.rejected {
             return format!("{} said no as {}", no.user, no.role);
         }
-        let missing: Vec<String> = self
-            .missing
-            .iter()
-            .map(|role| format!("{} ({})", role.name, role.count))
-            .collect();
+        let missing: Vec<String> =
+            self.missing.iter().map(|role| format!("{} ({})", role.name, role.count)).collect();
         // The latest words tell best what changed.
         let lost: Vec<String> = self
             .discounted
@@ -213,10 +196,7 @@ fn judged(
         return Err("withdrawn".into());
     }
     let asked = needs.roles.iter().any(|role| role.name == approval.role);
-    let until = approval
-        .at
-        .checked_add(needs.valid_for.duration())
-        .unwrap_or(Timestamp::MAX);
+    let until = approval.at.checked_add(needs.valid_for.duration()).unwrap_or(Timestamp::MAX);
     if approval.at > now {
         return Err("given in the future: clocks disagree".into());
     }
@@ -241,9 +221,7 @@ fn addressed(request: &ChangeRequest, approval: &Approval) -> Result<(), String>
         return Err(match (&request.supersedes, &request.because) {
             (Some(old), because) if old == name => format!(
                 "given to {old}, which this request replaces{}",
-                because
-                    .as_ref()
-                    .map_or(String::new(), |why| format!(": {why}"))
+                because.as_ref().map_or(String::new(), |why| format!(": {why}"))
             ),
             (Some(_) | None, _) => "given to another request of this name".into(),
         });
@@ -292,11 +270,7 @@ fn standard_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> {
         .iter()
         // Of a notice that is gone nothing is known before the request was made.
         .map(|id| {
-            world
-                .notices
-                .get(id)
-                .and_then(|known| known.fix_first_seen)
-                .unwrap_or(request.created)
+            world.notices.get(id).and_then(|known| known.fix_first_seen).unwrap_or(request.created)
         })
         .fold(request.first_seen, Timestamp::max);
     seen.checked_add(after.duration()).ok()
@@ -306,11 +280,7 @@ fn standard_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> {
 fn suffices_until(roles: &[RoleCount], live: &[(&Approval, Timestamp)]) -> Option<Timestamp> {
     let ends: BTreeSet<Timestamp> = live.iter().map(|(_, until)| *until).collect();
     ends.into_iter().rev().find(|end| {
-        let lasting: Vec<_> = live
-            .iter()
-            .filter(|(_, until)| until >= end)
-            .copied()
-            .collect();
+        let lasting: Vec<_> = live.iter().filter(|(_, until)| until >= end).copied().collect();
         Seats::fill(roles, &lasting).missing(roles).is_empty()
     })
 }
@@ -328,9 +298,7 @@ impl Seats {
         for (approval, _) in live {
             if let Some(role) = roles.iter().position(|role| role.name == approval.role) {
                 // Of several words of one person in one role the last lasts longest.
-                held.entry(&approval.user)
-                    .or_default()
-                    .insert(role, &approval.name);
+                held.entry(&approval.user).or_default().insert(role, &approval.name);
                 if !arrival.contains(&&approval.user) {
                     arrival.push(&approval.user);
                 }
@@ -357,13 +325,8 @@ impl Seats {
             .enumerate()
             .filter_map(|(index, role)| {
                 let filled = self.of.values().filter(|(seat, _)| *seat == index).count();
-                let count = role
-                    .count
-                    .saturating_sub(u32::try_from(filled).unwrap_or(u32::MAX));
-                (count > 0).then(|| RoleCount {
-                    name: role.name.clone(),
-                    count,
-                })
+                let count = role.count.saturating_sub(u32::try_from(filled).unwrap_or(u32::MAX));
+                (count > 0).then(|| RoleCount { name: role.name.clone(), count })
             })
             .collect()
     }

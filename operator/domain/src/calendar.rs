@@ -213,22 +213,8 @@ impl TryFrom<&PlanWindow> for Window {
     type Error = CalendarError;
 
     fn try_from(window: &PlanWindow) -> Result<Self, CalendarError> {
-        let PlanWindow {
-            name,
-            schedule,
-            duration,
-            time_zone,
-            purposes,
-            when,
-        } = window;
-        Self::parse(
-            name,
-            schedule,
-            *duration,
-            time_zone,
-            purposes.clone(),
-            when.clone(),
-        )
+        let PlanWindow { name, schedule, duration, time_zone, purposes, when } = window;
+        Self::parse(name, schedule, *duration, time_zone, purposes.clone(), when.clone())
     }
 }
 
@@ -262,10 +248,7 @@ impl Freeze {
             reason: reason.into(),
         };
         if freeze.to <= freeze.from {
-            return Err(CalendarError::Backwards {
-                from: from.into(),
-                to: to.into(),
-            });
+            return Err(CalendarError::Backwards { from: from.into(), to: to.into() });
         }
         Ok(freeze)
     }
@@ -275,13 +258,7 @@ impl TryFrom<&PlanFreeze> for Freeze {
     type Error = CalendarError;
 
     fn try_from(freeze: &PlanFreeze) -> Result<Self, CalendarError> {
-        let PlanFreeze {
-            name,
-            from,
-            to,
-            time_zone,
-            reason,
-        } = freeze;
+        let PlanFreeze { name, from, to, time_zone, reason } = freeze;
         Self::parse(name, from, to, time_zone, reason)
     }
 }
@@ -303,16 +280,8 @@ impl Calendar {
     pub fn of(windows: &plan::Windows) -> Result<Self, CalendarError> {
         Ok(Self {
             emergency: windows.emergency,
-            windows: windows
-                .windows
-                .iter()
-                .map(Window::try_from)
-                .collect::<Result<_, _>>()?,
-            freezes: windows
-                .freezes
-                .iter()
-                .map(Freeze::try_from)
-                .collect::<Result<_, _>>()?,
+            windows: windows.windows.iter().map(Window::try_from).collect::<Result<_, _>>()?,
+            freezes: windows.freezes.iter().map(Freeze::try_from).collect::<Result<_, _>>()?,
         })
     }
 
@@ -331,44 +300,21 @@ impl Access {
     pub fn admit(self, purpose: Purpose, needed: Span) -> Result<Opening, Hold> {
         let (until, frozen, too_short) = match self {
             Self::Open(opening) => return Ok(opening),
-            Self::Opens {
-                opening,
-                frozen,
-                too_short,
-            } => (Some(opening.open), frozen, too_short),
-            Self::Never {
-                why: _,
-                frozen,
-                too_short,
-            } => (None, frozen, too_short),
+            Self::Opens { opening, frozen, too_short } => (Some(opening.open), frozen, too_short),
+            Self::Never { why: _, frozen, too_short } => (None, frozen, too_short),
         };
         Err(match (frozen, until) {
-            (
-                Some(Frozen {
-                    freeze,
-                    reason,
-                    until,
-                }),
-                Some(_),
-            ) => Hold::Frozen {
-                freeze,
-                reason,
-                until,
-            },
-            (Some(_) | None, _) => Hold::AwaitingWindow {
-                purpose,
-                until,
-                needed: too_short.then_some(needed),
-            },
+            (Some(Frozen { freeze, reason, until }), Some(_)) => {
+                Hold::Frozen { freeze, reason, until }
+            }
+            (Some(_) | None, _) => {
+                Hold::AwaitingWindow { purpose, until, needed: too_short.then_some(needed) }
+            }
         })
     }
 }
 
 fn written(local: DateTime) -> SmolStr {
-    let form = if local.second() == 0 {
-        "%Y-%m-%dT%H:%M"
-    } else {
-        "%Y-%m-%dT%H:%M:%S"
-    };
+    let form = if local.second() == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" };
     smol_str::format_smolstr!("{}", local.strftime(form))
 }

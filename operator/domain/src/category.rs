@@ -63,11 +63,7 @@ pub fn category(facts: &Facts) -> (Category, Vec<Reason>) {
     raise(facts.workloads > 0, Category::Minor, "pods are replaced");
     raise(facts.restart, Category::Minor, "services restart");
     raise(facts.reboot, Category::Minor, "nodes reboot");
-    raise(
-        facts.control_plane,
-        Category::Significant,
-        "the control plane is touched",
-    );
+    raise(facts.control_plane, Category::Significant, "the control plane is touched");
     raise(
         facts.download_bytes > DOWNLOAD_BYTES_LARGE,
         Category::Significant,
@@ -78,11 +74,7 @@ pub fn category(facts: &Facts) -> (Category, Vec<Reason>) {
         Category::Significant,
         "it is not known whether it can be uninstalled",
     );
-    raise(
-        facts.rollback == Reachable::Impossible,
-        Category::Major,
-        "it cannot be uninstalled",
-    );
+    raise(facts.rollback == Reachable::Impossible, Category::Major, "it cannot be uninstalled");
     raise(
         facts.on_blocked == OnBlocked::Force && facts.nodes > 0,
         Category::Major,

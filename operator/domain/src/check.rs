@@ -22,10 +22,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     let mut claimed: BTreeSet<&Name> = BTreeSet::new();
     for record in &decision.records {
         match record {
-            Record::Task {
-                node,
-                task: Some(task),
-            } => {
+            Record::Task { node, task: Some(task) } => {
                 let before = world.nodes.get(&node.0).and_then(|n| n.task.as_ref());
                 // A node that served until its reboot window is taken anew.
                 let anew = |t: &Task| t.step == Step::AwaitReboot && task.step == Step::Claim;
@@ -37,11 +34,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 }
                 broken.extend(reboots(world, &node.0, task));
             }
-            Record::Ended {
-                node,
-                request,
-                ended: Ended::Proven(_),
-            } => {
+            Record::Ended { node, request, ended: Ended::Proven(_) } => {
                 broken.extend(proof(world, &node.0, request));
             }
             Record::Task { task: None, .. }
@@ -64,15 +57,10 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
 fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -> Vec<String> {
     let mut broken = Vec::new();
     let Some((rollout, request)) = authority(world, &task.rollout.0) else {
-        return vec![format!(
-            "12: {node} is taken for {}, which has no request",
-            task.rollout.0
-        )];
+        return vec![format!("12: {node} is taken for {}, which has no request", task.rollout.0)];
     };
     if request.digest != task.plan || rollout.digest != task.plan {
-        broken.push(format!(
-            "14: {node} is taken under another digest than the approved one"
-        ));
+        broken.push(format!("14: {node} is taken under another digest than the approved one"));
     }
     if let Err(hold) = approval::authority(world, request) {
         broken.push(format!("12: {node} is taken without authority: {hold}"));
@@ -81,26 +69,15 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
         request.phase,
         Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed | Phase::Done
     ) {
-        broken.push(format!(
-            "15: {node} is taken for {}, which has ended",
-            request.name
-        ));
+        broken.push(format!("15: {node} is taken for {}, which has ended", request.name));
     }
-    if !request
-        .plan
-        .node_classes()
-        .any(|class| class.transaction == task.transaction)
-    {
-        broken.push(format!(
-            "12: {node} is taken for a transaction that the plan does not name"
-        ));
+    if !request.plan.node_classes().any(|class| class.transaction == task.transaction) {
+        broken.push(format!("12: {node} is taken for a transaction that the plan does not name"));
     }
     let platform = &world.platform;
-    for (number, stop) in [
-        ("16", &platform.admission),
-        ("19", &platform.clock),
-        ("halt", &platform.halt),
-    ] {
+    for (number, stop) in
+        [("16", &platform.admission), ("19", &platform.clock), ("halt", &platform.halt)]
+    {
         if let Some(stop) = stop {
             broken.push(format!("{number}: {node} is taken although {stop}"));
         }
@@ -110,26 +87,17 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
             broken.push(format!("6: {node} is taken although it is cordoned"));
         }
         if found.ended.contains_key(&request.uid) {
-            broken.push(format!(
-                "15, 32: {node} is taken again for {}",
-                request.name
-            ));
+            broken.push(format!("15, 32: {node} is taken again for {}", request.name));
         }
         let allow_last = request.plan.execution.drain.allow_last_of_role;
         if let Err(hold) = Safety::of(world).node(found, allow_last) {
             broken.push(format!("4, 5: {hold}"));
         }
     }
-    if assessment
-        .nodes
-        .get(node)
-        .and_then(|n| n.holding.baseline())
+    if assessment.nodes.get(node).and_then(|n| n.holding.baseline())
         != Some(&request.plan.baseline.name)
     {
-        broken.push(format!(
-            "12: {node} does not belong to {}",
-            request.plan.baseline.name
-        ));
+        broken.push(format!("12: {node} does not belong to {}", request.plan.baseline.name));
     }
     broken
 }
@@ -149,16 +117,8 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) ->
             continue;
         };
         let mut zones: BTreeMap<Option<&str>, (usize, usize, usize)> = BTreeMap::new();
-        for node in baseline
-            .nodes
-            .iter()
-            .filter_map(|name| world.nodes.get(name))
-        {
-            let zone = if stage.per_zone {
-                node.zone.as_deref()
-            } else {
-                None
-            };
+        for node in baseline.nodes.iter().filter_map(|name| world.nodes.get(name)) {
+            let zone = if stage.per_zone { node.zone.as_deref() } else { None };
             let (total, away, new) = zones.entry(zone).or_default();
             *total += 1;
             let taken = claimed.contains(&node.name);
@@ -182,12 +142,8 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) ->
 fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
     let (_, request) = authority(world, &task.rollout.0)?;
     let max = request.plan.execution.reboot.max + u32::from(task.failure.is_some());
-    (task.reboots > max).then(|| {
-        format!(
-            "28: {node} would reboot {} times, {max} may be",
-            task.reboots
-        )
-    })
+    (task.reboots > max)
+        .then(|| format!("28: {node} would reboot {} times, {max} may be", task.reboots))
 }
 
 /// Invariant 31: proven only by a scan that is newer than the work, made in the present boot.
@@ -197,15 +153,9 @@ fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {
         return Some(format!("31: {node} is called proven without a report"));
     };
     if inventory.boot_id != found.boot_id {
-        return Some(format!(
-            "31: {node} is called proven by a scan of an earlier boot"
-        ));
+        return Some(format!("31: {node} is called proven by a scan of an earlier boot"));
     }
-    let asked = found
-        .task
-        .as_ref()
-        .filter(|t| t.request == *request)
-        .map(|t| t.started);
+    let asked = found.task.as_ref().filter(|t| t.request == *request).map(|t| t.started);
     (asked.is_some_and(|since| inventory.scanned_at < since))
         .then(|| format!("31: {node} is called proven by a scan older than the work"))
 }
@@ -234,10 +184,7 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
             let found = world.nodes.get(&node.0)?;
             let ours = matches!(&found.cordon, Cordon::Ours(record) if record.rollout == *rollout);
             (!ours).then(|| {
-                format!(
-                    "6: {} would be uncordoned although the cordon is not ours",
-                    node.0
-                )
+                format!("6: {} would be uncordoned although the cordon is not ours", node.0)
             })
         }
         Effect::RequestScan { .. }
@@ -258,10 +205,7 @@ fn job_allowed(world: &World, node: &Node, step: Step) -> Option<String> {
         ));
     }
     if step == Step::Reboot && task.boot_before.is_none() {
-        return Some(format!(
-            "27: {} would reboot before its boot id was recorded",
-            node.name
-        ));
+        return Some(format!("27: {} would reboot before its boot id was recorded", node.name));
     }
     if task.step != step {
         return Some(format!(
@@ -280,9 +224,6 @@ fn plan_of<'w>(world: &'w World, node: &Node) -> Option<&'w ChangeRequest> {
 
 fn authority<'w>(world: &'w World, rollout: &Name) -> Option<(&'w Rollout, &'w ChangeRequest)> {
     let rollout = world.rollouts.get(rollout)?;
-    let request = world
-        .requests
-        .get(&rollout.request.0)
-        .filter(|r| r.uid == rollout.request.1)?;
+    let request = world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
     Some((rollout, request))
 }

@@ -102,16 +102,9 @@ impl Durations {
 
     /// How long a workload of so many replicas takes to move to another image.
     pub const fn of_workload(&self, replicas: u32) -> Between {
-        let counted = if replicas == 0 {
-            1
-        } else {
-            least(replicas, REPLICAS_COUNTED_MAX)
-        };
+        let counted = if replicas == 0 { 1 } else { least(replicas, REPLICAS_COUNTED_MAX) };
         let replicas = self.replica * counted;
-        Between::new(
-            self.workload.least + replicas,
-            self.workload.most + replicas,
-        )
+        Between::new(self.workload.least + replicas, self.workload.most + replicas)
     }
 }
 

@@ -41,10 +41,7 @@ impl Decision {
         if let Some(at) = hold.until() {
             self.wake(at);
         }
-        self.holds.push(Held {
-            about: about.clone(),
-            hold,
-        });
+        self.holds.push(Held { about: about.clone(), hold });
     }
 
     /// Looks again no later than this.
@@ -54,12 +51,7 @@ impl Decision {
 
     /// Takes over what another decision found.
     pub fn absorb(&mut self, other: Self) {
-        let Self {
-            records,
-            effects,
-            holds,
-            wake_at,
-        } = other;
+        let Self { records, effects, holds, wake_at } = other;
         self.records.extend(records);
         self.effects.extend(effects);
         self.holds.extend(holds);

@@ -86,10 +86,7 @@ pub fn read(ask: &Ask, samples: &[f64]) -> Said {
     if let Some(odd) = samples.iter().find(|sample| !sample.is_finite()) {
         return Said::Nothing(format!("the query gave {odd}"));
     }
-    match samples
-        .iter()
-        .find(|sample| **sample < least || **sample > most)
-    {
+    match samples.iter().find(|sample| **sample < least || **sample > most) {
         Some(outside) if *outside < least => {
             Said::Fail(format!("{outside} is below the least allowed, {least}"))
         }

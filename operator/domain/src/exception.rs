@@ -50,9 +50,7 @@ pub fn plan(
     if advisories.is_empty() {
         return Err(ExceptionError::Nothing);
     }
-    let unheard = advisories
-        .iter()
-        .find(|name| !world.notices.contains_key(*name));
+    let unheard = advisories.iter().find(|name| !world.notices.contains_key(*name));
     if let Some(unheard) = unheard {
         return Err(ExceptionError::Notice(unheard.clone()));
     }
@@ -91,10 +89,7 @@ pub fn in_force(request: &ChangeRequest, now: Timestamp) -> bool {
     agreed
         && plan.change == ChangeType::Exception
         && !plan.drill
-        && plan
-            .exception
-            .as_ref()
-            .is_some_and(|asked| now < ends(asked))
+        && plan.exception.as_ref().is_some_and(|asked| now < ends(asked))
 }
 
 /// Notices that are excepted now, by baseline. An exception of a baseline that was made anew under its name does not count.
@@ -107,10 +102,7 @@ pub fn excepted(world: &World) -> BTreeMap<&Name, BTreeSet<&Name>> {
             .get(&reference.name)
             .is_some_and(|baseline| baseline.uid == reference.uid);
         if same && in_force(request, world.now) {
-            excepted
-                .entry(&reference.name)
-                .or_default()
-                .extend(&request.plan.advisories);
+            excepted.entry(&reference.name).or_default().extend(&request.plan.advisories);
         }
     }
     excepted

@@ -99,11 +99,8 @@ pub fn forecast(
         .filter(|rollout| rollout.request.1 == request.uid)
         .cloned()
         .unwrap_or_else(|| not_begun(world, request));
-    let refused = |never: String| Forecast {
-        never: Some(never),
-        due: request.due,
-        ..Forecast::default()
-    };
+    let refused =
+        |never: String| Forecast { never: Some(never), due: request.due, ..Forecast::default() };
     let Some(layout) = layout(world, assessment, &rollout) else {
         return refused("the request is not there".into());
     };
@@ -151,19 +148,12 @@ fn released(
     assume: &Assume,
 ) -> (Timestamp, SignedDuration) {
     let tally = approval::count(world, request);
-    let begun = matches!(
-        request.phase,
-        Phase::Running | Phase::Verifying | Phase::Watching
-    );
+    let begun = matches!(request.phase, Phase::Running | Phase::Verifying | Phase::Watching);
     let from = if begun || tally.approved {
         world.now
     } else {
-        let assumed = assume
-            .approved
-            .filter(|_| !request.plan.needs.roles.is_empty());
-        assumed
-            .or(tally.standard_at)
-            .map_or(world.now, |at| at.max(world.now))
+        let assumed = assume.approved.filter(|_| !request.plan.needs.roles.is_empty());
+        assumed.or(tally.standard_at).map_or(world.now, |at| at.max(world.now))
     };
     (from, from.duration_since(world.now))
 }
@@ -204,10 +194,7 @@ struct Forecaster<'a> {
 
 impl Forecaster<'_> {
     fn forecast(mut self, from: Timestamp) -> Forecast {
-        let mut forecast = Forecast {
-            due: self.request.due,
-            ..Forecast::default()
-        };
+        let mut forecast = Forecast { due: self.request.due, ..Forecast::default() };
         let execution = &self.plan.execution;
         let mut doors = Doors {
             install: Gatekeeper::new(self.calendar, Purpose::Install, execution.node_time_max),
@@ -222,9 +209,7 @@ impl Forecaster<'_> {
             let found = self.stage(index, stage, now, &mut doors);
             forecast.start = earlier(forecast.start, found.start);
             if let Some(why) = &found.never {
-                forecast
-                    .never
-                    .get_or_insert_with(|| format!("{}: {why}", stage.name));
+                forecast.never.get_or_insert_with(|| format!("{}: {why}", stage.name));
             }
             forecast.finish = forecast.finish.max(found.row.done);
             let through = found.row.through;
@@ -244,9 +229,7 @@ impl Forecaster<'_> {
         } else {
             forecast.finish = forecast.finish.or(Some(from));
         }
-        forecast.margin = forecast
-            .due
-            .and_then(|due| Some(due.duration_since(forecast.finish?)));
+        forecast.margin = forecast.due.and_then(|due| Some(due.duration_since(forecast.finish?)));
         forecast.meets_due =
             forecast.never.is_none() && forecast.margin.is_none_or(|margin| !margin.is_negative());
         forecast.limited_by = match &forecast.never {
@@ -304,10 +287,8 @@ impl Forecaster<'_> {
         };
         let soaked = after(soaks_from, self.soak(stage)).max(at);
         if index + 1 < self.plan.stages.len() {
-            *self
-                .causes
-                .entry(format!("soak of {}", stage.name))
-                .or_default() += soaked.duration_since(at);
+            *self.causes.entry(format!("soak of {}", stage.name)).or_default() +=
+                soaked.duration_since(at);
         }
         found.row.through = Some(soaked);
         found
@@ -338,10 +319,7 @@ impl Forecaster<'_> {
     /// Puts the time in which a stage was at work down to what bounds it.
     fn blame(&mut self, stage: &Stage, lots: &[Lot], systems: usize, busy: SignedDuration) {
         let slots: usize = lots.iter().map(|lot| lot.slots).max().unwrap_or(0);
-        let held = lots
-            .iter()
-            .map(|lot| lot.held.as_str())
-            .find(|held| !held.is_empty());
+        let held = lots.iter().map(|lot| lot.held.as_str()).find(|held| !held.is_empty());
         let cause = if lots.len() > 1 {
             format!("one zone after the other in {}", stage.name)
         } else if systems > slots {
@@ -376,8 +354,5 @@ fn limit(causes: &Causes) -> String {
             most = Some((cause, *time));
         }
     }
-    most.map_or_else(
-        || "nothing is left to do".into(),
-        |(cause, _)| cause.clone(),
-    )
+    most.map_or_else(|| "nothing is left to do".into(), |(cause, _)| cause.clone())
 }

@@ -29,10 +29,7 @@ pub fn requests(world: &World) -> Decision {
     let mut decision = Decision::default();
     let successors = successors(world);
     for request in world.requests.values().filter(|r| !r.phase.ended()) {
-        let next = match (
-            rollout_of(world, request),
-            successors.get(&request.name).copied(),
-        ) {
+        let next = match (rollout_of(world, request), successors.get(&request.name).copied()) {
             (Executed::By(rollout), successor) => followed(request, rollout, successor),
             (Executed::Not, Some(successor)) => superseded(successor),
             (Executed::Not, None) => unexecuted(world, request),
@@ -54,30 +51,14 @@ struct Next {
 
 impl Next {
     fn to(phase: Phase, why: impl Into<String>) -> Self {
-        Self {
-            phase,
-            why: why.into(),
-            hold: None,
-            wake: None,
-            create_rollout: false,
-        }
+        Self { phase, why: why.into(), hold: None, wake: None, create_rollout: false }
     }
 
     fn write(self, world: &World, request: &ChangeRequest, decision: &mut Decision) {
-        let Self {
-            phase,
-            why,
-            hold,
-            wake,
-            create_rollout,
-        } = self;
+        let Self { phase, why, hold, wake, create_rollout } = self;
         let about = (request.name.clone(), request.uid.clone());
         if phase != request.phase {
-            decision.records.push(Record::Phase {
-                request: about.clone(),
-                phase,
-                why,
-            });
+            decision.records.push(Record::Phase { request: about.clone(), phase, why });
         }
         if let Some(hold) = hold {
             decision.hold(&request.name, hold);
@@ -89,10 +70,9 @@ impl Next {
         if create_rollout && request.phase == Phase::Approved {
             match platform(world) {
                 Some(hold) => decision.hold(&request.name, hold),
-                None => decision.effects.push(Effect::CreateRollout {
-                    request: about,
-                    digest: request.digest.clone(),
-                }),
+                None => decision
+                    .effects
+                    .push(Effect::CreateRollout { request: about, digest: request.digest.clone() }),
             }
         }
     }
@@ -101,9 +81,7 @@ impl Next {
 /// What stops everything new in this cluster, if something does (invariants 16, 19).
 pub fn platform(world: &World) -> Option<Hold> {
     let platform = &world.platform;
-    let halted = platform.halt.as_ref().map(|reason| Hold::Halted {
-        reason: reason.clone(),
-    });
+    let halted = platform.halt.as_ref().map(|reason| Hold::Halted { reason: reason.clone() });
     let unproven = || {
         let what = platform.admission.clone()?;
         Some(Hold::AdmissionUnproven { what })
@@ -131,10 +109,7 @@ fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
 fn superseded(successor: &ChangeRequest) -> Next {
     let because = successor.because.as_ref();
     let because = because.map_or(String::new(), |why| format!(": {why}"));
-    Next::to(
-        Phase::Superseded,
-        format!("replaced by {}{because}", successor.name),
-    )
+    Next::to(Phase::Superseded, format!("replaced by {}{because}", successor.name))
 }
 
 enum Executed<'a> {
@@ -176,10 +151,7 @@ fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&Chang
         return superseded(successor);
     }
     if cursor.finished.is_some() {
-        return Next::to(
-            Phase::Watching,
-            "every system is done; gates are still read",
-        );
+        return Next::to(Phase::Watching, "every system is done; gates are still read");
     }
     if cursor.started.is_none() {
         return Next::to(Phase::Approved, "its rollout has not begun");
@@ -241,11 +213,7 @@ fn decided(world: &World, request: &ChangeRequest, tally: Tally) -> Next {
     if exception && was_approved {
         return Next::to(Phase::Expired, tally.why_not());
     }
-    let why = if was_approved {
-        tally.why_not()
-    } else {
-        "people must agree".into()
-    };
+    let why = if was_approved { tally.why_not() } else { "people must agree".into() };
     Next {
         wake: soonest(Some(decide_by(request)), until(request)),
         hold: Some(awaited(world, request, tally)),
@@ -257,28 +225,21 @@ fn agreed(tally: &Tally) -> String {
     if tally.counted.is_empty() {
         return "a standard change, approved beforehand".into();
     }
-    let words: Vec<String> = tally
-        .counted
-        .iter()
-        .map(|word| format!("{} as {}", word.user, word.role))
-        .collect();
+    let words: Vec<String> =
+        tally.counted.iter().map(|word| format!("{} as {}", word.user, word.role)).collect();
     format!("approved by {}", words.join(", "))
 }
 
 fn awaited(world: &World, request: &ChangeRequest, tally: Tally) -> Hold {
     match tally.standard_at {
-        Some(until) if request.plan.needs.roles.is_empty() => Hold::AwaitingStandardSoak {
-            request: request.name.clone(),
-            until,
-        },
+        Some(until) if request.plan.needs.roles.is_empty() => {
+            Hold::AwaitingStandardSoak { request: request.name.clone(), until }
+        }
         Some(_) | None => Hold::AwaitingApproval {
             request: request.name.clone(),
             missing: tally.missing,
             until: Some(
-                request
-                    .due
-                    .filter(|due| *due > world.now)
-                    .unwrap_or_else(|| decide_by(request)),
+                request.due.filter(|due| *due > world.now).unwrap_or_else(|| decide_by(request)),
             ),
         },
     }
@@ -286,9 +247,7 @@ fn awaited(world: &World, request: &ChangeRequest, tally: Tally) -> Hold {
 
 /// A request that nobody decided on for as long as a decision would have counted, after it was made and was due, is asked anew.
 fn decide_by(request: &ChangeRequest) -> Timestamp {
-    let since = request
-        .due
-        .map_or(request.created, |due| due.max(request.created));
+    let since = request.due.map_or(request.created, |due| due.max(request.created));
     let soaked = request.plan.needs.standard_after.unwrap_or(Span::ZERO);
     since
         .checked_add(request.plan.needs.valid_for.duration())
@@ -307,11 +266,7 @@ fn soonest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 fn judged(world: &World, gate: &Gate, asked_by: &Name, newer_than: Timestamp) -> Judgement {
-    let key = EvidenceKey {
-        gate: gate.name.clone(),
-        asked_by: asked_by.clone(),
-        about: None,
-    };
+    let key = EvidenceKey { gate: gate.name.clone(), asked_by: asked_by.clone(), about: None };
     evidence::judge(gate, world.evidence.get(&key), newer_than, world.now)
 }
 
@@ -326,11 +281,7 @@ pub fn may_start(
 ) -> Result<Opening, Hold> {
     let mut shut = None;
     let mut best: Option<Opening> = None;
-    let windows = if calendar.emergency {
-        &[][..]
-    } else {
-        &calendar.windows
-    };
+    let windows = if calendar.emergency { &[][..] } else { &calendar.windows };
     for window in windows.iter().filter(|window| window.serves(purpose)) {
         let alone = std::slice::from_ref(window);
         match next_opening(alone, &calendar.freezes, purpose, world.now, needed) {
@@ -338,10 +289,7 @@ pub fn may_start(
                 Some(hold) => {
                     shut.get_or_insert(hold);
                 }
-                None if best
-                    .as_ref()
-                    .is_none_or(|known| known.close < opening.close) =>
-                {
+                None if best.as_ref().is_none_or(|known| known.close < opening.close) => {
                     best = Some(opening);
                 }
                 None => {}
@@ -352,17 +300,13 @@ pub fn may_start(
     match (best, shut) {
         (Some(opening), _) => Ok(opening),
         (None, Some(hold)) => Err(hold),
-        (None, None) => calendar
-            .access(purpose, world.now, needed)
-            .admit(purpose, needed),
+        (None, None) => calendar.access(purpose, world.now, needed).admit(purpose, needed),
     }
 }
 
 fn kept_shut(world: &World, window: &Window, asked_by: &Name) -> Option<Hold> {
-    let newer_than = world
-        .now
-        .checked_sub(WINDOW_EVIDENCE_AGE_MAX.duration())
-        .unwrap_or(Timestamp::MIN);
+    let newer_than =
+        world.now.checked_sub(WINDOW_EVIDENCE_AGE_MAX.duration()).unwrap_or(Timestamp::MIN);
     window.when.iter().find_map(|gate| {
         let judgement = judged(world, gate, asked_by, newer_than);
         judgement.not_passed().map(|why| Hold::WindowGate {

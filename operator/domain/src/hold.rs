@@ -327,9 +327,7 @@ impl Hold {
             Self::Halted { .. } => "the halt being lifted".into(),
             Self::AdmissionUnproven { .. } => "the chart's policies applied again".into(),
             Self::ClockSkew { .. } => "clocks set right".into(),
-            Self::PriorityTie {
-                baseline, other, ..
-            } => {
+            Self::PriorityTie { baseline, other, .. } => {
                 format!(
                     "another priority on {baseline} or {other}, or selectors that do not overlap"
                 )
@@ -367,10 +365,7 @@ impl Hold {
 }
 
 impl fmt::Display for Hold {
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one sentence per reason: a table, not a procedure"
-    )]
+    #[expect(clippy::too_many_lines, reason = "one sentence per reason: a table, not a procedure")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Halted { reason } => write!(f, "everything is halted: {reason}"),
@@ -378,30 +373,23 @@ impl fmt::Display for Hold {
                 write!(f, "admission policies are not as they must be: {what}")
             }
             Self::ClockSkew { what } => write!(f, "clocks disagree: {what}"),
-            Self::PriorityTie {
-                baseline,
-                other,
-                example,
-            } => {
+            Self::PriorityTie { baseline, other, example } => {
                 write!(
                     f,
                     "{baseline} and {other} both select {example} with the same priority; neither acts"
                 )
             }
             Self::PolicyMissing { baseline, policy } => {
-                write!(
-                    f,
-                    "{baseline} names the approval policy {policy}, which does not exist"
-                )
+                write!(f, "{baseline} names the approval policy {policy}, which does not exist")
             }
             Self::AwaitingApproval { missing, .. } => write!(f, "waits for {}", roles(missing)),
             Self::AwaitingStandardSoak { .. } => {
                 f.write_str("standard change, approves itself after its soak")
             }
             Self::ApprovalLost { why, .. } => write!(f, "no longer approved: {why}"),
-            Self::AwaitingTest {
-                mirror, missing, ..
-            } => write!(f, "waits for the test on {mirror}: {missing}"),
+            Self::AwaitingTest { mirror, missing, .. } => {
+                write!(f, "waits for the test on {mirror}: {missing}")
+            }
             Self::AwaitingBundle { notices, .. } => {
                 write!(
                     f,
@@ -409,11 +397,7 @@ impl fmt::Display for Hold {
                     if *notices == 1 { " waits" } else { "s wait" }
                 )
             }
-            Self::AwaitingWindow {
-                purpose,
-                until,
-                needed,
-            } => {
+            Self::AwaitingWindow { purpose, until, needed } => {
                 let what = match purpose {
                     Purpose::Install => "a window",
                     Purpose::Reboot => "a window for reboots",
@@ -431,16 +415,8 @@ impl fmt::Display for Hold {
             Self::WindowGate { window, gate, why } => {
                 write!(f, "window {window} is kept shut by {gate}: {why}")
             }
-            Self::BudgetSpent {
-                stage,
-                max,
-                holders,
-            } => {
-                write!(
-                    f,
-                    "{stage}: all {max} slots are taken by {}",
-                    listed(holders)
-                )
+            Self::BudgetSpent { stage, max, holders } => {
+                write!(f, "{stage}: all {max} slots are taken by {}", listed(holders))
             }
             Self::ControlPlaneQuorum { node, why } => write!(f, "{node} waits: {why}"),
             Self::LastOfRole { node, role } => {
@@ -450,12 +426,7 @@ impl fmt::Display for Hold {
             Self::Soak { stage, .. } => write!(f, "soak of {stage}"),
             Self::Working { nodes, .. } => write!(f, "at work on {}", listed(nodes)),
             Self::GateNotPassed { gate, why, .. } => write!(f, "gate {gate}: {why}"),
-            Self::FailuresReached {
-                stage,
-                failed,
-                max,
-                first,
-            } => {
+            Self::FailuresReached { stage, failed, max, first } => {
                 write!(
                     f,
                     "{failed} of at most {max} failures in {stage}: {} ({})",
@@ -465,11 +436,9 @@ impl fmt::Display for Hold {
             Self::Paused { .. } => f.write_str("paused"),
             Self::Offline { nodes, .. } => write!(f, "waits for {}", nodes.join(", ")),
             Self::BadPatch { package, reason } => write!(f, "{package} is blocked: {reason}"),
-            Self::GitOpsOwned {
-                workload,
-                owner,
-                line,
-            } => write!(f, "{workload} belongs to {owner}: {line}"),
+            Self::GitOpsOwned { workload, owner, line } => {
+                write!(f, "{workload} belongs to {owner}: {line}")
+            }
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }
@@ -477,18 +446,13 @@ impl fmt::Display for Hold {
 }
 
 fn roles(missing: &[RoleCount]) -> String {
-    let parts: Vec<String> = missing
-        .iter()
-        .map(|role| format!("{} ({})", role.name, role.count))
-        .collect();
+    let parts: Vec<String> =
+        missing.iter().map(|role| format!("{} ({})", role.name, role.count)).collect();
     parts.join(", ")
 }
 
 fn listed(items: &[(Name, String)]) -> String {
-    let parts: Vec<String> = items
-        .iter()
-        .map(|(name, what)| format!("{name} ({what})"))
-        .collect();
+    let parts: Vec<String> = items.iter().map(|(name, what)| format!("{name} ({what})")).collect();
     parts.join(", ")
 }
 

@@ -32,21 +32,14 @@ pub fn newer<'w>(world: &'w World, repository: &str, than: &Image) -> Vec<&'w Im
         .filter(|image| later(image, than) == Some(Ordering::Greater))
         .collect();
     newer.sort_by(|a, b| {
-        later(b, a)
-            .unwrap_or(Ordering::Equal)
-            .then_with(|| a.digest.cmp(&b.digest))
+        later(b, a).unwrap_or(Ordering::Equal).then_with(|| a.digest.cmp(&b.digest))
     });
     newer
 }
 
 /// Notices found in an image, those included of which it cannot be told; none: its packages are not known.
 pub fn notices<'w>(world: &'w World, image: &Image) -> Option<BTreeSet<&'w Name>> {
-    Some(
-        findings(world, image)?
-            .iter()
-            .map(|finding| &finding.notice)
-            .collect(),
-    )
+    Some(findings(world, image)?.iter().map(|finding| &finding.notice).collect())
 }
 
 fn findings<'w>(world: &'w World, image: &Image) -> Option<&'w [Finding]> {

@@ -483,10 +483,7 @@ impl Plan {
 
     /// `sha256-` and the SHA-256 of [`Self::canonical`].
     pub fn digest(&self) -> Result<Digest, serde_json::Error> {
-        Ok(format_smolstr!(
-            "sha256-{:x}",
-            HexBytes(&Sha256::digest(self.canonical()?))
-        ))
+        Ok(format_smolstr!("sha256-{:x}", HexBytes(&Sha256::digest(self.canonical()?))))
     }
 
     /// Name of its request: the baseline's, and the first six digits of the digest.

@@ -51,11 +51,8 @@ pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Rele
 
 /// Package sets of every system, those included that no baseline may act on.
 fn in_use<'w>(world: &'w World, assessment: &'w Assessment) -> BTreeSet<&'w Digest> {
-    let mut sets: BTreeSet<&Digest> = assessment
-        .baselines
-        .values()
-        .flat_map(|baseline| baseline.sets.keys())
-        .collect();
+    let mut sets: BTreeSet<&Digest> =
+        assessment.baselines.values().flat_map(|baseline| baseline.sets.keys()).collect();
     // Where a baseline holds, its sets are there already, unless the node is frozen.
     let others = world.nodes.values().zip(assessment.nodes.values());
     for (node, view) in others {
@@ -97,10 +94,7 @@ fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance
             Verdict::Unknown { why } => found.unknown = found.unknown.or(Some(why)),
         }
     }
-    by_notice
-        .into_iter()
-        .map(|(name, found)| (name.clone(), found.sum()))
-        .collect()
+    by_notice.into_iter().map(|(name, found)| (name.clone(), found.sum())).collect()
 }
 
 impl Found<'_> {
@@ -147,10 +141,7 @@ fn not_found<'w>(
             *slot = Some(slot.map_or(package, |known| lower(known, package)));
         }
     }
-    notices
-        .iter()
-        .map(|(name, notice)| ((*name).clone(), judge(notice, &installed)))
-        .collect()
+    notices.iter().map(|(name, notice)| ((*name).clone(), judge(notice, &installed))).collect()
 }
 
 /// The lower of two versions: if even that one is fixed, all are.
@@ -186,17 +177,11 @@ fn judge(
         let found = match fixed {
             Some(fixed) => (
                 Relevance::FixedEverywhere,
-                format!(
-                    "{} {version} is installed, fixed since {fixed}",
-                    affected.name
-                ),
+                format!("{} {version} is installed, fixed since {fixed}", affected.name),
             ),
             None => (
                 Relevance::NotAffected,
-                format!(
-                    "{} {version} is installed, which is not affected",
-                    affected.name
-                ),
+                format!("{} {version} is installed, which is not affected", affected.name),
             ),
         };
         answer = answer.min(found);

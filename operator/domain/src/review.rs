@@ -126,18 +126,13 @@ pub fn review(
     request: &ChangeRequest,
     forecast: Option<&Forecast>,
 ) -> Option<Review> {
-    let rollout = world
-        .rollouts
-        .get(&request.name)
-        .filter(|rollout| rollout.request.1 == request.uid)?;
+    let rollout =
+        world.rollouts.get(&request.name).filter(|rollout| rollout.request.1 == request.uid)?;
     let (ended, _) = rollout.cursor.ended.filter(|_| request.phase.ended())?;
     let endings = endings(world, request);
     let failed = endings.iter().filter_map(|(name, ended)| {
         let why = why_not(ended)?;
-        Some(Undone {
-            system: (*name).clone(),
-            why,
-        })
+        Some(Undone { system: (*name).clone(), why })
     });
     let baseline = world
         .baselines
@@ -159,9 +154,7 @@ pub fn review(
             .iter()
             .map(|((node, _), user)| (node.clone(), user.clone()))
             .collect(),
-        renew_baseline: baseline
-            .map(|baseline| renewals(baseline, &proposals))
-            .unwrap_or_default(),
+        renew_baseline: baseline.map(|baseline| renewals(baseline, &proposals)).unwrap_or_default(),
         renew_images: images(world, request, &proposals),
     })
 }
@@ -231,9 +224,7 @@ fn against(
         late_by: finished
             .zip(finish_forecast)
             .map(|(real, forecast)| real.duration_since(forecast)),
-        met_due: request
-            .due
-            .map(|due| all && finished.is_none_or(|finished| finished <= due)),
+        met_due: request.due.map(|due| all && finished.is_none_or(|finished| finished <= due)),
         planned_max: nodes.chain(images).fold(0, u32::saturating_add),
         proven: u32::try_from(proofs.len()).unwrap_or(u32::MAX),
     }
@@ -244,11 +235,8 @@ fn not_done(world: &World, assessment: &Assessment, request: &ChangeRequest) -> 
     let Some(view) = assessment.baselines.get(&request.plan.baseline.name) else {
         return Vec::new();
     };
-    let wanted: BTreeSet<&SmolStr> = request
-        .plan
-        .node_classes()
-        .map(|class| &class.transaction)
-        .collect();
+    let wanted: BTreeSet<&SmolStr> =
+        request.plan.node_classes().map(|class| &class.transaction).collect();
     let nodes = view.nodes.iter().filter_map(|name| {
         let node = world.nodes.get(name)?;
         let untried = !node.ended.contains_key(&request.uid);
@@ -258,10 +246,7 @@ fn not_done(world: &World, assessment: &Assessment, request: &ChangeRequest) -> 
             .transactions
             .iter()
             .any(|resolved| wanted.contains(&resolved.transaction));
-        (untried && needs).then(|| Undone {
-            system: name.clone(),
-            why: why_untried(node),
-        })
+        (untried && needs).then(|| Undone { system: name.clone(), why: why_untried(node) })
     });
     let workloads = view.workloads.iter().filter_map(|key| {
         let workload = world.workloads.get(key)?;

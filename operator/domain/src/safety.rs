@@ -38,11 +38,7 @@ impl<'w> Safety<'w> {
             .values()
             .filter_map(|node| Some((node.name.clone(), unavailable_because(world, node)?)))
             .collect();
-        Self {
-            world,
-            promised: BTreeSet::new(),
-            unavailable,
-        }
+        Self { world, promised: BTreeSet::new(), unavailable }
     }
 
     /// Why a node is unavailable, if it is.
@@ -89,10 +85,7 @@ impl<'w> Safety<'w> {
             return Ok(());
         }
         match self.last_of_role(node) {
-            Some(role) => Err(Hold::LastOfRole {
-                node: node.name.clone(),
-                role,
-            }),
+            Some(role) => Err(Hold::LastOfRole { node: node.name.clone(), role }),
             None => Ok(()),
         }
     }
@@ -103,18 +96,8 @@ impl<'w> Safety<'w> {
     }
 
     fn control_plane(&self, node: &Node, allow_last: bool) -> Result<(), Hold> {
-        let wait = |why: String| {
-            Err(Hold::ControlPlaneQuorum {
-                node: node.name.clone(),
-                why,
-            })
-        };
-        let members: Vec<&Node> = self
-            .world
-            .nodes
-            .values()
-            .filter(|n| n.control_plane)
-            .collect();
+        let wait = |why: String| Err(Hold::ControlPlaneQuorum { node: node.name.clone(), why });
+        let members: Vec<&Node> = self.world.nodes.values().filter(|n| n.control_plane).collect();
         let others = || members.iter().filter(|n| n.name != node.name);
         if let Some(other) = others().find(|n| self.ours(n)) {
             return wait(format!(
@@ -125,9 +108,7 @@ impl<'w> Safety<'w> {
         if members.len() == 1 && allow_last {
             return Ok(());
         }
-        let ready = others()
-            .filter(|n| self.why_unavailable(&n.name).is_none())
-            .count();
+        let ready = others().filter(|n| self.why_unavailable(&n.name).is_none()).count();
         let quorum = members.len() / 2 + 1;
         if ready < quorum {
             return wait(format!(
@@ -157,9 +138,7 @@ impl<'w> Safety<'w> {
 }
 
 fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
-    node.labels
-        .keys()
-        .filter_map(|key| key.strip_prefix(ROLE_PREFIX).map(SmolStr::from))
+    node.labels.keys().filter_map(|key| key.strip_prefix(ROLE_PREFIX).map(SmolStr::from))
 }
 
 /// Why a node gives no service now, or must be counted as if it gave none.
@@ -186,22 +165,15 @@ fn unavailable_because(world: &World, node: &Node) -> Option<String> {
 
 /// A failed node keeps its slot until it is healthy or accepted (invariant 3).
 fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
-    world
-        .rollouts
-        .values()
-        .filter(|rollout| rollout.cursor.ended.is_none())
-        .find_map(|rollout| {
-            let failure = open_failure(rollout, node)?;
-            Some(format!("failed: {failure}"))
-        })
+    world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()).find_map(|rollout| {
+        let failure = open_failure(rollout, node)?;
+        Some(format!("failed: {failure}"))
+    })
 }
 
 /// What failed on this node in this rollout, unless somebody accepted it or it has been repaired since.
 pub fn open_failure<'n>(rollout: &Rollout, node: &'n Node) -> Option<&'n str> {
-    let accepted = rollout
-        .handle
-        .accepted
-        .contains_key(&(node.name.clone(), node.uid.clone()));
+    let accepted = rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone()));
     match node.ended.get(&rollout.request.1)? {
         Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
             (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())

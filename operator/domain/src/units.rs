@@ -146,11 +146,7 @@ impl Share {
     /// Reads `2` or `20%`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('%') {
-            Some(percent) => percent
-                .parse()
-                .ok()
-                .filter(|p| *p <= 100)
-                .map(Self::Percent),
+            Some(percent) => percent.parse().ok().filter(|p| *p <= 100).map(Self::Percent),
             None => text.parse().ok().map(Self::Count),
         }
     }
@@ -225,11 +221,7 @@ impl Permyriad {
             return None;
         }
         let hundredths: u16 = format!("{fraction:0<2}").parse().ok()?;
-        let value = whole
-            .parse::<u16>()
-            .ok()?
-            .checked_mul(100)?
-            .checked_add(hundredths)?;
+        let value = whole.parse::<u16>().ok()?.checked_mul(100)?.checked_add(hundredths)?;
         (value <= 10_000).then_some(Self(value))
     }
 
@@ -238,11 +230,7 @@ impl Permyriad {
         if whole == 0 {
             return Self(10_000);
         }
-        Self(
-            u16::try_from(part.saturating_mul(10_000) / whole)
-                .unwrap_or(10_000)
-                .min(10_000),
-        )
+        Self(u16::try_from(part.saturating_mul(10_000) / whole).unwrap_or(10_000).min(10_000))
     }
 }
 

@@ -29,24 +29,17 @@ fn world() -> World {
         "Debian:12",
         &[("libssl3", "openssl", OLD), ("openssl", "openssl", OLD)],
     );
-    let web = baseline("web")
-        .asset(Impact::Medium, Exposure::Internet)
-        .with(|b| {
-            b.rollout.test = Some(TestStrategy {
-                mirror: "web-mirror".into(),
-                emergency: Some("shop-smoke".into()),
-                normal: Some("shop-full".into()),
-            });
+    let web = baseline("web").asset(Impact::Medium, Exposure::Internet).with(|b| {
+        b.rollout.test = Some(TestStrategy {
+            mirror: "web-mirror".into(),
+            emergency: Some("shop-smoke".into()),
+            normal: Some("shop-full".into()),
         });
+    });
     ["a", "b"]
         .iter()
         .fold(world_at(NOW).baseline(web), |world, name| {
-            world.node(
-                node(name)
-                    .label("tier", "web")
-                    .has(&set)
-                    .would_as(how.clone(), &fix),
-            )
+            world.node(node(name).label("tier", "web").has(&set).would_as(how.clone(), &fix))
         })
         .notice(
             notice("DSA-6123-1")
@@ -81,32 +74,20 @@ fn all_ten_questions_are_answered_in_words_a_board_can_decide_on() {
             "libssl3, openssl {OLD} → {NEW} on up to 2 nodes; nginx restarts; no reboot; 4.6 MB each"
         )
     );
-    assert_eq!(
-        answers.weakness,
-        "DSA-6123-1: openssl: use after free in DTLS (CVE-2026-31337)"
-    );
+    assert_eq!(answers.weakness, "DSA-6123-1: openssl: use after free in DTLS (CVE-2026-31337)");
     assert_eq!(
         answers.services,
         "nginx.service: restarted on up to 2 nodes; pods of up to 2 nodes move"
     );
     assert_eq!(answers.deployed, "nowhere in this cluster yet");
     assert_eq!(answers.restart, "services, no reboot");
-    assert_eq!(
-        answers.uninstall,
-        "yes: the previous versions are within reach"
-    );
+    assert_eq!(answers.uninstall, "yes: the previous versions are within reach");
     assert_eq!(answers.mitigation, "block 4433/udp");
-    assert_eq!(
-        answers.test,
-        "the same proven on web-mirror, then the job shop-smoke"
-    );
+    assert_eq!(answers.test, "the same proven on web-mirror, then the job shop-smoke");
     assert!(answers.priority.starts_with(
         "Emergency, for DSA-6123-1: CVSS 9.8 gives Emergency or High; known to be exploited"
     ));
-    assert_eq!(
-        answers.impact,
-        "Minor: nodes are drained: Minor; services restart: Minor"
-    );
+    assert_eq!(answers.impact, "Minor: nodes are drained: Minor; services restart: Minor");
 }
 
 #[test]
@@ -125,9 +106,7 @@ fn what_was_proven_elsewhere_is_told() {
 fn what_a_publisher_says_cannot_be_uninstalled_is_not_called_reversible() {
     let mut world = world();
     let known = world.notices.get_mut("DSA-6123-1").unwrap();
-    std::sync::Arc::make_mut(&mut known.notice)
-        .patch
-        .uninstallable = Some(false);
+    std::sync::Arc::make_mut(&mut known.notice).patch.uninstallable = Some(false);
     assert_eq!(
         answers(&world, &plan(&world)).uninstall,
         "no: DSA-6123-1 says that its fix cannot be uninstalled"
@@ -172,22 +151,13 @@ fn an_exception_without_end_reason_or_object_is_refused() {
         exception::plan(&world, baseline, &names(name), asked(until, reason)).unwrap_err()
     };
     let (soon, why) = ("2026-12-01T00:00:00Z", "vendor");
-    assert_eq!(
-        ask("nope", "DSA-6123-1", soon, why),
-        ExceptionError::Baseline("nope".into())
-    );
-    assert_eq!(
-        ask("web", "DSA-1", soon, why),
-        ExceptionError::Notice("DSA-1".into())
-    );
+    assert_eq!(ask("nope", "DSA-6123-1", soon, why), ExceptionError::Baseline("nope".into()));
+    assert_eq!(ask("web", "DSA-1", soon, why), ExceptionError::Notice("DSA-1".into()));
     assert_eq!(
         ask("web", "DSA-6123-1", "2026-11-19T09:14:00Z", why),
         ExceptionError::Until("2026-11-19T09:14:00Z".into())
     );
-    assert_eq!(
-        ask("web", "DSA-6123-1", "some day", why),
-        ExceptionError::Until("some day".into())
-    );
+    assert_eq!(ask("web", "DSA-6123-1", "some day", why), ExceptionError::Until("some day".into()));
     assert_eq!(ask("web", "DSA-6123-1", soon, " "), ExceptionError::Reason);
     assert_eq!(
         exception::plan(&world, "web", &[].into(), asked(soon, why)).unwrap_err(),
@@ -199,17 +169,9 @@ fn an_exception_without_end_reason_or_object_is_refused() {
 fn a_set_of_debian_packages_without_weakness_needs_no_request() {
     let world = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[("openssl", NEW)])),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[("openssl", NEW)])))
         .build();
     let assessment = assess(&world);
     let ranking = rank(&world, &assessment);
-    assert!(
-        planner::plan(&world, &assessment, &ranking)
-            .decision
-            .is_quiet()
-    );
+    assert!(planner::plan(&world, &assessment, &ranking).decision.is_quiet());
 }

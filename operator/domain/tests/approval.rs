@@ -19,23 +19,15 @@ const NOW: &str = "2026-11-19T12:00Z";
 /// A plan that needs these roles, for a day.
 fn needing(roles: &[(&str, u32)]) -> Plan {
     let mut plan = plan("web", &["DSA-1"]);
-    plan.needs.roles = roles
-        .iter()
-        .map(|&(name, count)| RoleCount {
-            name: name.into(),
-            count,
-        })
-        .collect();
+    plan.needs.roles =
+        roles.iter().map(|&(name, count)| RoleCount { name: name.into(), count }).collect();
     plan.needs.valid_for = Span::hours(24);
     plan
 }
 
 /// A world in which this request stands alone.
 fn asking(plan: &Plan) -> (World, ChangeRequest) {
-    let world = world_at(NOW)
-        .baseline(baseline("web"))
-        .notice(notice("DSA-1"))
-        .build();
+    let world = world_at(NOW).baseline(baseline("web")).notice(notice("DSA-1")).build();
     let mut request = request_of(&world, "web-1", plan);
     request.created = at("2026-11-18T00:00Z");
     (world, request)
@@ -57,11 +49,7 @@ fn yes(request: &ChangeRequest, user: &str, role: &str, when: &str) -> Approval 
 }
 
 fn why(tally: &Tally) -> Vec<&str> {
-    tally
-        .discounted
-        .iter()
-        .map(|word| word.why.as_str())
-        .collect()
+    tally.discounted.iter().map(|word| word.why.as_str()).collect()
 }
 
 #[test]
@@ -76,18 +64,9 @@ fn i12_all_roles_filled_is_approved_until_the_first_word_ends() {
     assert_eq!(tally.valid_until, Some(at("2026-11-20T09:00Z")));
     world.now = at("2026-11-20T09:00Z");
     let tally = count(&world, &request);
-    assert!(
-        !tally.approved,
-        "half open: at its end a word counts no more"
-    );
+    assert!(!tally.approved, "half open: at its end a word counts no more");
     assert_eq!(why(&tally), ["older than 24h: ended 2026-11-20T09:00:00Z"]);
-    assert_eq!(
-        tally.missing,
-        [RoleCount {
-            name: "platform".into(),
-            count: 1
-        }]
-    );
+    assert_eq!(tally.missing, [RoleCount { name: "platform".into(), count: 1 }]);
 }
 
 #[test]
@@ -95,13 +74,7 @@ fn i12_a_role_that_nobody_filled_is_missing_by_count() {
     let (mut world, request) = asking(&needing(&[("on-call", 3)]));
     world.approvals = vec![yes(&request, "alice", "on-call", "2026-11-19T09:00Z")];
     let tally = count(&world, &request);
-    assert_eq!(
-        tally.missing,
-        [RoleCount {
-            name: "on-call".into(),
-            count: 2
-        }]
-    );
+    assert_eq!(tally.missing, [RoleCount { name: "on-call".into(), count: 2 }]);
     assert!(!tally.approved);
     assert_eq!(tally.valid_until, None);
 }
@@ -110,9 +83,7 @@ fn i12_a_role_that_nobody_filled_is_missing_by_count() {
 fn i13_requester_operator_and_authors_cannot_approve() {
     let (mut world, mut request) = asking(&needing(&[("on-call", 1)]));
     request.requested_by = "carol".into();
-    request
-        .excluded
-        .insert("bob".into(), "bob changed the policy".into());
+    request.excluded.insert("bob".into(), "bob changed the policy".into());
     Arc::make_mut(world.baselines.get_mut("web").unwrap()).edited_by = Some("dave".into());
     let operator = world.operator.clone();
     world.approvals = ["carol", &operator, "bob", "dave"]
@@ -133,10 +104,7 @@ fn i13_requester_operator_and_authors_cannot_approve() {
     let tally = count(&world, &request);
     assert!(tally.approved);
     whys = why(&tally).join("; ");
-    assert!(
-        whys.contains("carol asked") && whys.contains("own account"),
-        "{whys}"
-    );
+    assert!(whys.contains("carol asked") && whys.contains("own account"), "{whys}");
 }
 
 #[test]
@@ -164,11 +132,7 @@ fn people_of_several_roles_move_so_that_all_places_fill() {
     ];
     let tally = count(&world, &request);
     assert!(tally.approved);
-    let seated: Vec<_> = tally
-        .counted
-        .iter()
-        .map(|w| (w.role.as_str(), w.user.as_str()))
-        .collect();
+    let seated: Vec<_> = tally.counted.iter().map(|w| (w.role.as_str(), w.user.as_str())).collect();
     assert_eq!(seated, [("platform", "bob"), ("security", "alice")]);
 }
 
@@ -193,10 +157,7 @@ fn i14_words_on_another_plan_count_for_nothing() {
     let mut other = yes(&request, "alice", "on-call", "2026-11-19T09:00Z");
     other.plan = "sha256-other".into();
     world.approvals = vec![other];
-    assert_eq!(
-        why(&count(&world, &request)),
-        ["given to another plan: the digest differs"]
-    );
+    assert_eq!(why(&count(&world, &request)), ["given to another plan: the digest differs"]);
 }
 
 #[test]
@@ -209,10 +170,7 @@ fn i15_words_on_another_request_of_the_name_count_for_nothing() {
     world.approvals = vec![restored, renamed];
     assert_eq!(
         why(&count(&world, &request)),
-        [
-            "given to another request of this name",
-            "names web-0, with the uid of this request"
-        ]
+        ["given to another request of this name", "names web-0, with the uid of this request"]
     );
 }
 
@@ -253,10 +211,7 @@ fn a_no_of_a_needed_role_ends_it_and_another_does_not() {
 fn i19_words_of_the_future_do_not_count_yet() {
     let (mut world, request) = asking(&needing(&[("on-call", 1)]));
     world.approvals = vec![yes(&request, "alice", "on-call", "2026-11-19T12:00:01Z")];
-    assert_eq!(
-        why(&count(&world, &request)),
-        ["given in the future: clocks disagree"]
-    );
+    assert_eq!(why(&count(&world, &request)), ["given in the future: clocks disagree"]);
 }
 
 #[test]
@@ -279,10 +234,7 @@ fn a_standard_change_approves_itself_after_the_soak_of_its_newest_fix() {
     plan.advisories = vec!["DSA-1".into(), "DSA-2".into()];
     let (mut world, mut request) = asking(&plan);
     request.first_seen = at("2026-11-01T00:00Z");
-    for (id, seen) in [
-        ("DSA-1", "2026-11-01T00:00Z"),
-        ("DSA-2", "2026-11-17T00:00Z"),
-    ] {
+    for (id, seen) in [("DSA-1", "2026-11-01T00:00Z"), ("DSA-2", "2026-11-17T00:00Z")] {
         let known = notice(id).build(world.now);
         world.notices.insert(id.into(), known);
         world.notices.get_mut(id).unwrap().fix_first_seen = Some(at(seen));
@@ -306,10 +258,7 @@ fn a_standard_change_whose_notice_is_gone_soaks_from_its_request() {
     let (mut world, mut request) = asking(&plan);
     request.first_seen = at("2026-11-01T00:00Z");
     world.notices.clear();
-    assert_eq!(
-        count(&world, &request).standard_at,
-        Some(at("2026-11-21T00:00Z"))
-    );
+    assert_eq!(count(&world, &request).standard_at, Some(at("2026-11-21T00:00Z")));
 }
 
 #[test]
@@ -317,10 +266,7 @@ fn a_plan_that_names_nobody_is_never_approved() {
     let (world, request) = asking(&needing(&[]));
     let tally = count(&world, &request);
     assert!(!tally.approved);
-    assert_eq!(
-        tally.why_not(),
-        "the plan names nobody who could approve it"
-    );
+    assert_eq!(tally.why_not(), "the plan names nobody who could approve it");
 }
 
 #[test]
@@ -328,10 +274,7 @@ fn an_ended_request_has_no_authority_whatever_people_say() {
     let (mut world, mut request) = asking(&needing(&[("on-call", 1)]));
     world.approvals = vec![yes(&request, "alice", "on-call", "2026-11-19T09:00Z")];
     request.phase = Phase::Superseded;
-    assert!(matches!(
-        authority(&world, &request),
-        Err(Hold::ApprovalLost { .. })
-    ));
+    assert!(matches!(authority(&world, &request), Err(Hold::ApprovalLost { .. })));
 }
 
 /// How many of the places these words can fill, by trying every assignment.

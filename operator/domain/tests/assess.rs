@@ -27,29 +27,20 @@ fn rules(assessment: &Assessment, name: &str) -> Vec<(Rule, Side)> {
 }
 
 fn openssl() -> hozen_testkit::NoticeBuilder {
-    notice("DSA-6123-1")
-        .critical()
-        .fixes("Debian:12", "openssl", "3.0.22-1~deb12u2")
+    notice("DSA-6123-1").critical().fixes("Debian:12", "openssl", "3.0.22-1~deb12u2")
 }
 
 #[test]
 fn a_node_with_nothing_to_say_against_it_is_compliant_and_active() {
     let world = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[("openssl", "3.0.22-1~deb12u2")])),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[("openssl", "3.0.22-1~deb12u2")])))
         .notice(openssl())
         .build();
     let assessment = assess(&world);
     let view = &assessment.nodes["a"];
     assert_eq!(view.holding, Holding::By("web".into()));
-    assert_eq!(
-        (view.state, view.activity),
-        (State::Compliant, Some(Activity::PatchedActive))
-    );
+    assert_eq!((view.state, view.activity), (State::Compliant, Some(Activity::PatchedActive)));
     assert_eq!(assessment.baselines["web"].counts.compliant, 1);
 }
 
@@ -78,10 +69,7 @@ fn a_missing_notice_puts_a_node_below_by_every_binary_of_the_source() {
         ]
     );
     let view = &assessment.nodes["a"];
-    assert_eq!(
-        (view.state, view.activity),
-        (State::Below, Some(Activity::Vulnerable))
-    );
+    assert_eq!((view.state, view.activity), (State::Below, Some(Activity::Vulnerable)));
     let departure = view.departures().next().unwrap();
     assert_eq!(departure.found, "libssl3 3.0.20-1~deb12u2");
     assert_eq!(departure.wanted, "3.0.22-1~deb12u2 or newer");
@@ -92,26 +80,13 @@ fn a_missing_notice_puts_a_node_below_by_every_binary_of_the_source() {
 fn patched_but_still_running_old_code_is_not_compliant() {
     let world = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[]))
-                .stale_unit("nginx.service"),
-        )
-        .node(
-            node("b")
-                .label("tier", "web")
-                .has(&debian(&[]))
-                .reboot_due("newer kernel installed"),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[])).stale_unit("nginx.service"))
+        .node(node("b").label("tier", "web").has(&debian(&[])).reboot_due("newer kernel installed"))
         .build();
     let assessment = assess(&world);
     for name in ["a", "b"] {
         let view = &assessment.nodes[name];
-        assert_eq!(
-            (view.state, view.activity),
-            (State::Below, Some(Activity::PatchedInactive))
-        );
+        assert_eq!((view.state, view.activity), (State::Below, Some(Activity::PatchedInactive)));
     }
 }
 
@@ -122,19 +97,12 @@ fn the_highest_priority_holds_and_a_lower_tie_does_not_matter() {
         .baseline(baseline("all").nodes("fleet", "yes").priority(1))
         .baseline(baseline("special").nodes("name", "a").priority(9))
         .node(
-            node("a")
-                .labels(&[("tier", "web"), ("fleet", "yes"), ("name", "a")])
-                .has(&debian(&[])),
+            node("a").labels(&[("tier", "web"), ("fleet", "yes"), ("name", "a")]).has(&debian(&[])),
         )
         .build();
     let assessment = assess(&world);
     assert_eq!(assessment.nodes["a"].holding, Holding::By("special".into()));
-    assert!(
-        assessment
-            .baselines
-            .values()
-            .all(hozen_domain::assess::BaselineView::acting)
-    );
+    assert!(assessment.baselines.values().all(hozen_domain::assess::BaselineView::acting));
 }
 
 #[test]
@@ -142,11 +110,7 @@ fn two_baselines_of_one_priority_both_say_so_and_neither_acts() {
     let world = world_at(NOW)
         .baseline(baseline("web"))
         .baseline(baseline("all").nodes("fleet", "yes"))
-        .node(
-            node("a")
-                .labels(&[("tier", "web"), ("fleet", "yes")])
-                .has(&debian(&[])),
-        )
+        .node(node("a").labels(&[("tier", "web"), ("fleet", "yes")]).has(&debian(&[])))
         .node(node("b").label("fleet", "yes").has(&debian(&[])))
         .build();
     let assessment = assess(&world);
@@ -166,34 +130,14 @@ fn two_baselines_of_one_priority_both_say_so_and_neither_acts() {
 
 #[test]
 fn a_pin_is_missed_on_both_sides_and_a_forbidden_package_is_above() {
-    let pinned = || {
-        baseline("db")
-            .pin("postgresql-15", "15.14-0+deb12u1")
-            .without("telnetd")
-    };
+    let pinned = || baseline("db").pin("postgresql-15", "15.14-0+deb12u1").without("telnetd");
     let with = |version| debian(&[("postgresql-15", version)]);
     let world = world_at(NOW)
         .baseline(pinned())
-        .node(
-            node("low")
-                .label("tier", "db")
-                .has(&with("15.13-0+deb12u1")),
-        )
-        .node(
-            node("right")
-                .label("tier", "db")
-                .has(&with("15.14-0+deb12u1")),
-        )
-        .node(
-            node("high")
-                .label("tier", "db")
-                .has(&with("15.15-0+deb12u1")),
-        )
-        .node(
-            node("telnet")
-                .label("tier", "db")
-                .has(&debian(&[("telnetd", "0.17+2.4-2")])),
-        )
+        .node(node("low").label("tier", "db").has(&with("15.13-0+deb12u1")))
+        .node(node("right").label("tier", "db").has(&with("15.14-0+deb12u1")))
+        .node(node("high").label("tier", "db").has(&with("15.15-0+deb12u1")))
+        .node(node("telnet").label("tier", "db").has(&debian(&[("telnetd", "0.17+2.4-2")])))
         .build();
     assert_eq!(state(&world, "low"), State::Below);
     assert_eq!(state(&world, "right"), State::Compliant);
@@ -224,22 +168,12 @@ fn newer_than_the_pocket_the_notices_and_the_baseline_is_above() {
                     .has(&with("1.22.1-9+deb12u9"))
                     .would("all", &offer),
             )
-            .node(
-                node("beyond")
-                    .label("tier", "web")
-                    .has(&with("1.22.1-9+deb12u12")),
-            );
-        extra
-            .into_iter()
-            .fold(world, hozen_testkit::WorldBuilder::notice)
-            .build()
+            .node(node("beyond").label("tier", "web").has(&with("1.22.1-9+deb12u12")));
+        extra.into_iter().fold(world, hozen_testkit::WorldBuilder::notice).build()
     };
     assert_eq!(state(&world(None, baseline("web")), "beyond"), State::Above);
     let accounted = notice("DSA-1").fixes("Debian:12", "nginx", "1.22.1-9+deb12u12");
-    assert_eq!(
-        state(&world(Some(accounted), baseline("web")), "beyond"),
-        State::Compliant
-    );
+    assert_eq!(state(&world(Some(accounted), baseline("web")), "beyond"), State::Compliant);
     let least = baseline("web").min("nginx", "1.22.1-9+deb12u12");
     assert_eq!(state(&world(None, least), "beyond"), State::Compliant);
 }
@@ -266,10 +200,7 @@ fn one_distributions_pocket_says_nothing_of_another() {
 
 #[test]
 fn security_updates_that_no_notice_accounts_for_are_missing_patches() {
-    let set = debian(&[
-        ("openssl", "3.0.20-1~deb12u2"),
-        ("curl", "7.88.1-10+deb12u8"),
-    ]);
+    let set = debian(&[("openssl", "3.0.20-1~deb12u2"), ("curl", "7.88.1-10+deb12u8")]);
     let offer = transaction(&[
         ("openssl", "3.0.20-1~deb12u2", "3.0.22-1~deb12u2"),
         ("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"),
@@ -277,23 +208,14 @@ fn security_updates_that_no_notice_accounts_for_are_missing_patches() {
     ]);
     let world = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&set)
-                .would("security", &offer),
-        )
+        .node(node("a").label("tier", "web").has(&set).would("security", &offer))
         .notice(openssl())
         .build();
     let assessment = assess(&world);
     let updates = assessment.nodes["a"].updates.as_ref().unwrap();
     assert_eq!(
         updates.packages,
-        [(
-            "curl".into(),
-            "7.88.1-10+deb12u8".into(),
-            "7.88.1-10+deb12u14".into()
-        )]
+        [("curl".into(), "7.88.1-10+deb12u8".into(), "7.88.1-10+deb12u14".into())]
     );
     assert!(rules(&assessment, "a").contains(&(Rule::SecurityUpdate("curl".into()), Side::Below)));
 }
@@ -304,20 +226,13 @@ fn silence_is_unknown_whatever_the_last_report_said() {
     let world = world_at(NOW)
         .baseline(baseline("web"))
         .node(node("stale").label("tier", "web").has(&set).stale())
-        .node(
-            node("missing")
-                .label("tier", "web")
-                .silent("it never reported"),
-        )
+        .node(node("missing").label("tier", "web").silent("it never reported"))
         .build();
     assert_eq!(state(&world, "stale"), State::Unknown);
     assert_eq!(state(&world, "missing"), State::Unknown);
     let silent = assess(&world).completeness.silent;
     assert_eq!(
-        silent
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect::<Vec<_>>(),
+        silent.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         ["missing", "stale"]
     );
 }
@@ -346,21 +261,13 @@ fn frozen_systems_are_out_of_the_regime_and_counted_as_such() {
 #[test]
 fn what_a_node_is_and_does_is_held_against_the_baseline() {
     let strict = baseline("web").with(|b| {
-        b.require.os = Some(Os {
-            id: "debian".into(),
-            version_id: Some("12".into()),
-        });
+        b.require.os = Some(Os { id: "debian".into(), version_id: Some("12".into()) });
         b.require.kernel_min = Some("6.1.0-38-amd64".into());
         b.require.kubelet_min = Some("v1.36.0".into());
         b.require.runtime_min = Some("2.1.0".into());
         b.require.listening_allow = Some(vec!["22/tcp".into(), "443/tcp".into()]);
     });
-    let good = || {
-        node("good")
-            .label("tier", "web")
-            .has(&debian(&[]))
-            .listens(&["22/tcp"])
-    };
+    let good = || node("good").label("tier", "web").has(&debian(&[])).listens(&["22/tcp"]);
     let named = |name: &'static str, change: fn(&mut hozen_domain::node::Inventory)| {
         good().with(|n| n.name = name.into()).report(change)
     };
@@ -390,10 +297,7 @@ fn what_a_node_is_and_does_is_held_against_the_baseline() {
     assert_eq!(told("kernel"), [(Rule::Kernel, Side::Below)]);
     assert_eq!(told("os"), [(Rule::Os, Side::Below)]);
     assert_eq!(told("next"), [(Rule::Os, Side::Above)]);
-    assert_eq!(
-        told("port"),
-        [(Rule::Listening("8080/tcp".into()), Side::Above)]
-    );
+    assert_eq!(told("port"), [(Rule::Listening("8080/tcp".into()), Side::Above)]);
     assert_eq!(told("kubelet"), [(Rule::Kubelet, Side::Below)]);
     assert_eq!(told("runtime"), [(Rule::Runtime, Side::Below)]);
 }
@@ -410,40 +314,22 @@ fn a_workload_is_judged_by_the_package_set_of_the_image_that_runs() {
         )
         .notice(openssl())
         .image(image("sha256:old", shop, &old, "2026-10-01T00:00Z"), &old)
+        .workload(workload("Deployment/shop/web").runs("web", shop, "sha256:old").build())
         .workload(
-            workload("Deployment/shop/web")
-                .runs("web", shop, "sha256:old")
-                .build(),
+            workload("Deployment/shop/tag").runs_tag("web", shop, "1.4", "sha256:old").build(),
         )
-        .workload(
-            workload("Deployment/shop/tag")
-                .runs_tag("web", shop, "1.4", "sha256:old")
-                .build(),
-        )
-        .workload(
-            workload("Deployment/other/web")
-                .runs("web", shop, "sha256:old")
-                .build(),
-        )
+        .workload(workload("Deployment/other/web").runs("web", shop, "sha256:old").build())
         .workload(
             workload("Deployment/shop/alien")
                 .runs("web", "registry.example.com/shopping/web", "sha256:old")
                 .build(),
         )
-        .workload(
-            workload("Deployment/shop/new")
-                .runs("web", shop, "sha256:unheard")
-                .build(),
-        )
+        .workload(workload("Deployment/shop/new").runs("web", shop, "sha256:unheard").build())
         .build();
     let assessment = assess(&world);
     let of = |key: &str| &assessment.workloads[key].containers["web"];
     assert_eq!(of("Deployment/shop/web").state, State::Below);
-    assert!(
-        of("Deployment/shop/tag")
-            .departures()
-            .any(|d| d.rule == Rule::DigestPinned)
-    );
+    assert!(of("Deployment/shop/tag").departures().any(|d| d.rule == Rule::DigestPinned));
     assert_eq!(of("Deployment/other/web").holding, Holding::Nobody);
     assert_eq!(of("Deployment/shop/alien").holding, Holding::Nobody);
     assert_eq!(of("Deployment/shop/new").state, State::Unknown);
@@ -468,10 +354,7 @@ fn a_count_that_nobody_announced_is_told() {
     assert_eq!(fleet(&["a", "b", "c"], &[]), None);
     assert_eq!(fleet(&["a", "b", "c", "d"], &[]), None);
     let told = fleet(&["a", "d", "e"], &["e"]).unwrap();
-    assert_eq!(
-        told,
-        "3 nodes now, 3 before; new: d; gone: b, c; nobody announced them"
-    );
+    assert_eq!(told, "3 nodes now, 3 before; new: d; gone: b, c; nobody announced them");
 }
 
 #[test]

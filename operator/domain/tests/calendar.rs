@@ -1,8 +1,5 @@
 //! Windows and freezes against the clock on the wall (invariants 17 and 18).
-#![expect(
-    clippy::unwrap_used,
-    reason = "a wrong fact in a test must fail it at once, and loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a wrong fact in a test must fail it at once, and loudly")]
 
 use std::collections::BTreeSet;
 
@@ -114,19 +111,15 @@ fn i18_a_window_of_every_hour_opens_once_in_the_repeated_hour() {
 
 #[test]
 fn i18_a_window_stays_open_for_elapsed_time_over_a_jump() {
-    for (from, open) in [
-        ("2026-03-28T12:00Z", "2026-03-28T23:00Z"),
-        ("2026-10-24T12:00Z", "2026-10-24T22:00Z"),
-    ] {
+    for (from, open) in
+        [("2026-03-28T12:00Z", "2026-03-28T23:00Z"), ("2026-10-24T12:00Z", "2026-10-24T22:00Z")]
+    {
         let found = openings(
             &window("0 0 * * *", 240, "Europe/Berlin"),
             at(from),
             at(from) + SignedDuration::from_hours(24),
         );
-        assert_eq!(
-            found,
-            [(at(open), at(open) + SignedDuration::from_hours(4))]
-        );
+        assert_eq!(found, [(at(open), at(open) + SignedDuration::from_hours(4))]);
     }
 }
 
@@ -135,9 +128,7 @@ fn sample() -> (usize, usize) {
     if std::env::var_os("HOZEN_SOAK").is_some() {
         return (1, 0);
     }
-    let seed = std::env::var("HOZEN_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("HOZEN_SEED").ok().and_then(|seed| seed.parse().ok());
     (12, seed.unwrap_or(7_usize) % 12)
 }
 
@@ -163,10 +154,7 @@ fn i18_windows_agree_with_the_clock_on_the_wall_at_every_transition_of_every_zon
     println!(
         "tried {tried} of {seen} transitions: every {every}th from {offset}; HOZEN_SOAK=1 tries all"
     );
-    assert!(
-        seen > 5_000,
-        "only {seen} transitions: are the zones bundled?"
-    );
+    assert!(seen > 5_000, "only {seen} transitions: are the zones bundled?");
     assert!(tried >= seen / every);
 }
 
@@ -200,11 +188,7 @@ fn check(
     let wall = watched(zone, due, jump - hours(3), jump + hours(3));
     let opens: BTreeSet<Timestamp> = found.iter().map(|(open, _)| *open).collect();
     assert_eq!(opens, wall, "{name} at {jump}");
-    assert_eq!(
-        opens.len(),
-        found.len(),
-        "{name} at {jump}: an opening came twice"
-    );
+    assert_eq!(opens.len(), found.len(), "{name} at {jump}: an opening came twice");
     for (open, close) in found {
         assert_eq!(
             close.duration_since(*open),
@@ -219,10 +203,7 @@ fn i17_an_open_window_that_ends_too_soon_is_passed_over() {
     let windows = [window("0 2 * * *", 60, "UTC")];
     let needed = Span::minutes(20);
     let ask = |from: &str| next_opening(&windows, &[], Purpose::Install, at(from), needed);
-    assert!(
-        matches!(ask("2026-11-19T02:40Z"), Access::Open(_)),
-        "exactly enough is enough"
-    );
+    assert!(matches!(ask("2026-11-19T02:40Z"), Access::Open(_)), "exactly enough is enough");
     let late = ask("2026-11-19T02:41Z");
     assert!(
         matches!(&late, Access::Opens { opening, too_short: true, .. } if opening.open == at("2026-11-20T02:00Z"))
@@ -249,13 +230,8 @@ fn i17_a_window_is_half_open() {
 #[test]
 fn a_window_shorter_than_what_a_node_may_take_never_opens_and_says_so() {
     let windows = [window("0 2 * * *", 60, "UTC")];
-    let access = next_opening(
-        &windows,
-        &[],
-        Purpose::Install,
-        at("2026-11-19T00:00Z"),
-        Span::minutes(61),
-    );
+    let access =
+        next_opening(&windows, &[], Purpose::Install, at("2026-11-19T00:00Z"), Span::minutes(61));
     let Access::Never { why, .. } = access else {
         panic!("{access:?}");
     };
@@ -267,15 +243,8 @@ fn windows_for_other_purposes_do_not_count() {
     let mut sunday = window("0 1 * * 0", 300, "Asia/Tokyo");
     sunday.purposes = vec![Purpose::Reboot];
     let windows = [sunday];
-    let ask = |purpose| {
-        next_opening(
-            &windows,
-            &[],
-            purpose,
-            at("2026-11-19T00:00Z"),
-            Span::minutes(30),
-        )
-    };
+    let ask =
+        |purpose| next_opening(&windows, &[], purpose, at("2026-11-19T00:00Z"), Span::minutes(30));
     assert!(
         matches!(ask(Purpose::Install), Access::Never { why, .. } if why == "no window is for Install")
     );
@@ -307,13 +276,7 @@ fn a_freeze_takes_its_part_of_a_window_away() {
     let windows = [window("0 2 * * *", 240, "UTC")];
     let freezes = [freeze("2026-11-19T03:00", "2026-11-19T05:00", "UTC")];
     let ask = |from: &str, minutes| {
-        next_opening(
-            &windows,
-            &freezes,
-            Purpose::Install,
-            at(from),
-            Span::minutes(minutes),
-        )
+        next_opening(&windows, &freezes, Purpose::Install, at(from), Span::minutes(minutes))
     };
     assert!(
         matches!(ask("2026-11-19T02:00Z", 60), Access::Open(opening) if opening.close == at("2026-11-19T03:00Z"))
@@ -330,23 +293,9 @@ fn a_freeze_takes_its_part_of_a_window_away() {
 fn a_freeze_of_more_than_two_years_is_told_at_once_even_for_a_window_of_every_minute() {
     let windows = [window("* * * * *", 7 * 24 * 60, "Europe/Berlin")];
     let freezes = [freeze("2026-01-01T00:00", "2030-01-01T00:00", "UTC")];
-    let access = next_opening(
-        &windows,
-        &freezes,
-        Purpose::Install,
-        at("2026-11-19T00:00Z"),
-        Span::hours(1),
-    );
-    assert!(
-        matches!(
-            &access,
-            Access::Never {
-                frozen: Some(_),
-                ..
-            }
-        ),
-        "{access:?}"
-    );
+    let access =
+        next_opening(&windows, &freezes, Purpose::Install, at("2026-11-19T00:00Z"), Span::hours(1));
+    assert!(matches!(&access, Access::Never { frozen: Some(_), .. }), "{access:?}");
     assert!(matches!(
         access.admit(Purpose::Install, Span::hours(1)),
         Err(Hold::AwaitingWindow { until: None, .. })
@@ -358,11 +307,7 @@ fn an_emergency_passes_windows_and_freezes_over() {
     let plan = |emergency| Windows {
         emergency,
         windows: vec![PlanWindow::from(&window("0 2 * * 2", 60, "UTC"))],
-        freezes: vec![PlanFreeze::from(&freeze(
-            "2026-01-01T00:00",
-            "2027-01-01T00:00",
-            "UTC",
-        ))],
+        freezes: vec![PlanFreeze::from(&freeze("2026-01-01T00:00", "2027-01-01T00:00", "UTC"))],
     };
     let ask = |emergency| {
         Calendar::of(&plan(emergency)).unwrap().access(
@@ -385,10 +330,7 @@ fn windows_and_freezes_keep_their_text_in_a_plan() {
         purposes: vec![Purpose::Reboot],
         when: vec![],
     };
-    assert_eq!(
-        PlanWindow::from(&Window::try_from(&written).unwrap()),
-        written
-    );
+    assert_eq!(PlanWindow::from(&Window::try_from(&written).unwrap()), written);
     let frozen = PlanFreeze {
         name: "year-end".into(),
         from: "2026-12-20T00:00".into(),
@@ -396,25 +338,17 @@ fn windows_and_freezes_keep_their_text_in_a_plan() {
         time_zone: "Asia/Tokyo".into(),
         reason: "closing of the books".into(),
     };
-    assert_eq!(
-        PlanFreeze::from(&Freeze::try_from(&frozen).unwrap()),
-        frozen
-    );
+    assert_eq!(PlanFreeze::from(&Freeze::try_from(&frozen).unwrap()), frozen);
 }
 
 #[test]
 fn bad_windows_say_what_to_write_instead() {
     let parse = |schedule: &str, duration, zone: &str| {
-        Window::parse("w", schedule, duration, zone, vec![], vec![])
-            .unwrap_err()
-            .to_string()
+        Window::parse("w", schedule, duration, zone, vec![], vec![]).unwrap_err().to_string()
     };
     let hour = Span::hours(1);
     assert!(parse("0 2 * *", hour, "UTC").contains("write five fields"));
-    assert!(
-        parse("0 0 2 * * 2", hour, "UTC").contains("write five fields"),
-        "no seconds"
-    );
+    assert!(parse("0 0 2 * * 2", hour, "UTC").contains("write five fields"), "no seconds");
     assert!(parse("0 25 * * *", hour, "UTC").contains("write five fields"));
     assert!(parse("0 0 30 2 *", hour, "UTC").contains("never comes"));
     assert!(parse(&"1,".repeat(1_000), hour, "UTC").contains("at most 400"));
@@ -438,13 +372,8 @@ fn bad_windows_say_what_to_write_instead() {
 #[test]
 fn bad_freezes_say_what_to_write_instead() {
     let parse = |from: &str, to: &str| Freeze::parse("f", from, to, "UTC", "").unwrap_err();
-    for text in [
-        "2026-12-20T00:00Z",
-        "2026-12-20T00:00+09:00",
-        "yesterday",
-        "2026-13-01T00:00",
-        "",
-    ] {
+    for text in ["2026-12-20T00:00Z", "2026-12-20T00:00+09:00", "yesterday", "2026-13-01T00:00", ""]
+    {
         assert_eq!(
             parse(text, "2027-01-01T00:00"),
             CalendarError::LocalTime(text.into()),

@@ -36,14 +36,8 @@ fn web(name: &str) -> NodeBuilder {
 }
 
 fn rebooting(name: &str) -> NodeBuilder {
-    let how = Resolved {
-        reboot: true,
-        ..resolved("security", &openssl())
-    };
-    node(name)
-        .label("tier", "web")
-        .has(&debian(&[("openssl", "3.0.20")]))
-        .would_as(how, &openssl())
+    let how = Resolved { reboot: true, ..resolved("security", &openssl()) };
+    node(name).label("tier", "web").has(&debian(&[("openssl", "3.0.20")])).would_as(how, &openssl())
 }
 
 fn patch(stages: Vec<Stage>) -> Plan {
@@ -54,10 +48,7 @@ fn patch(stages: Vec<Stage>) -> Plan {
 }
 
 fn slots(name: &str, nodes: Share, max: u32) -> Stage {
-    Stage {
-        max_unavailable: Share::Count(max),
-        ..stage(name, nodes)
-    }
+    Stage { max_unavailable: Share::Count(max), ..stage(name, nodes) }
 }
 
 fn all(max: u32) -> Vec<Stage> {
@@ -68,10 +59,7 @@ fn all(max: u32) -> Vec<Stage> {
 fn world(nodes: Vec<NodeBuilder>, plan: &Plan) -> World {
     let mut world = nodes
         .into_iter()
-        .fold(
-            world_at(NOW).baseline(baseline("web")),
-            hozen_testkit::WorldBuilder::node,
-        )
+        .fold(world_at(NOW).baseline(baseline("web")), hozen_testkit::WorldBuilder::node)
         .build();
     let mut request = request_of(&world, "web-1", plan);
     request.due = Some(at(NOW) + SignedDuration::from_hours(24));
@@ -93,12 +81,7 @@ fn assessed(world: &World) -> Assessment {
 }
 
 fn ask(world: &World) -> Forecast {
-    forecast(
-        world,
-        &assessed(world),
-        &world.requests["web-1"],
-        &Assume::default(),
-    )
+    forecast(world, &assessed(world), &world.requests["web-1"], &Assume::default())
 }
 
 /// So many seconds after an instant.
@@ -133,33 +116,16 @@ fn stages_follow_one_another_with_their_soak_between() {
     let mut rest = slots("rest", Share::Percent(100), 2);
     rest.soak = Span::hours(1);
     let found = ask(&world(names(5), &patch(vec![canary, rest])));
-    let stages: Vec<_> = found
-        .stages
-        .iter()
-        .map(|s| (s.name.as_str(), s.systems, s.done, s.through))
-        .collect();
+    let stages: Vec<_> =
+        found.stages.iter().map(|s| (s.name.as_str(), s.systems, s.done, s.through)).collect();
     assert_eq!(
         stages,
         [
-            (
-                "canary",
-                1,
-                Some(after(NOW, 18)),
-                Some(after(NOW, 18 + 1800))
-            ),
-            (
-                "rest",
-                4,
-                Some(after(NOW, 1818 + 36)),
-                Some(after(NOW, 1818 + 36 + 3600))
-            ),
+            ("canary", 1, Some(after(NOW, 18)), Some(after(NOW, 18 + 1800))),
+            ("rest", 4, Some(after(NOW, 1818 + 36)), Some(after(NOW, 1818 + 36 + 3600))),
         ]
     );
-    assert_eq!(
-        found.finish,
-        Some(after(NOW, 1854)),
-        "the last soak delays nobody"
-    );
+    assert_eq!(found.finish, Some(after(NOW, 1854)), "the last soak delays nobody");
     assert_eq!(found.limited_by, "soak of canary");
 }
 
@@ -187,20 +153,13 @@ fn nodes_that_cannot_be_reached_are_named_and_left_out() {
     nodes.push(web("web-b2").stale());
     let found = ask(&world(nodes, &patch(all(3))));
     assert_eq!(found.away, ["web-b2"]);
-    assert_eq!(
-        (found.nodes, found.finish),
-        (2, Some(after(NOW, NODE_SECONDS)))
-    );
+    assert_eq!((found.nodes, found.finish), (2, Some(after(NOW, NODE_SECONDS))));
 }
 
 #[test]
 fn a_budget_that_others_hold_never_ends_and_says_who() {
     let mut nodes = names(2);
-    nodes.push(
-        web("web-x")
-            .with(|node| node.cordon = Cordon::Foreign)
-            .stale(),
-    );
+    nodes.push(web("web-x").with(|node| node.cordon = Cordon::Foreign).stale());
     let found = ask(&world(nodes, &patch(all(1))));
     assert_eq!(found.finish, None);
     assert!(!found.meets_due);
@@ -217,37 +176,24 @@ fn in_windows(mut plan: Plan, windows: &[hozen_domain::calendar::Window]) -> Pla
 
 #[test]
 fn i17_work_starts_in_windows_only_and_goes_on_in_the_next() {
-    let mut night = in_windows(
-        patch(all(1)),
-        &[window("night", "0 2 * * *", Span::minutes(2), "UTC")],
-    );
+    let mut night =
+        in_windows(patch(all(1)), &[window("night", "0 2 * * *", Span::minutes(2), "UTC")]);
     night.execution.node_time_max = Span::minutes(1);
     // A start needs a minute: 02:00:00, :18, :36, :54; the next at 02:01:12 would end in time by expectation, not at worst.
     let found = ask(&world(names(6), &night));
     assert_eq!(found.start, Some(after("2026-11-20T02:00Z", 0)));
-    assert_eq!(
-        found.finish,
-        Some(after("2026-11-21T02:00Z", 2 * NODE_SECONDS))
-    );
+    assert_eq!(found.finish, Some(after("2026-11-21T02:00Z", 2 * NODE_SECONDS)));
     assert_eq!(found.limited_by, "window night");
     assert!(!found.meets_due);
-    assert_eq!(
-        found.margin,
-        Some(SignedDuration::from_secs(-(14 * 3600 + 36)))
-    );
+    assert_eq!(found.margin, Some(SignedDuration::from_secs(-(14 * 3600 + 36))));
 }
 
 #[test]
 fn an_emergency_does_not_wait_for_windows() {
-    let mut night = in_windows(
-        patch(all(6)),
-        &[window("night", "0 2 * * *", Span::hours(1), "UTC")],
-    );
+    let mut night =
+        in_windows(patch(all(6)), &[window("night", "0 2 * * *", Span::hours(1), "UTC")]);
     night.windows.emergency = true;
-    assert_eq!(
-        ask(&world(names(6), &night)).finish,
-        Some(after(NOW, NODE_SECONDS))
-    );
+    assert_eq!(ask(&world(names(6), &night)).finish, Some(after(NOW, NODE_SECONDS)));
 }
 
 #[test]
@@ -262,16 +208,11 @@ fn a_freeze_is_named() {
 
 #[test]
 fn a_window_too_short_for_a_node_never_opens() {
-    let night = in_windows(
-        patch(all(6)),
-        &[window("night", "0 2 * * *", Span::minutes(20), "UTC")],
-    );
+    let night =
+        in_windows(patch(all(6)), &[window("night", "0 2 * * *", Span::minutes(20), "UTC")]);
     let found = ask(&world(names(6), &night));
     assert!(
-        found
-            .never
-            .unwrap()
-            .contains("the longest window is open for 20m"),
+        found.never.unwrap().contains("the longest window is open for 20m"),
         "{}",
         found.limited_by
     );
@@ -284,30 +225,19 @@ fn reboots_wait_for_their_own_window_and_keep_to_the_budget() {
     let mut reboots = window("sunday", "0 1 * * 0", Span::hours(5), "UTC");
     reboots.purposes = vec![hozen_domain::calendar::Purpose::Reboot];
     let nodes: Vec<_> = (0..4).map(|i| rebooting(&format!("web-{i}"))).collect();
-    let found = ask(&world(
-        nodes.clone(),
-        &in_windows(patch(all(2)), &[install, reboots]),
-    ));
+    let found = ask(&world(nodes.clone(), &in_windows(patch(all(2)), &[install, reboots])));
     // Reboot and its proof: 67.5 s + 8 s, two at a time.
     assert_eq!(found.finish, Some(after("2026-11-22T01:00Z", 151)));
     assert_eq!(found.limited_by, "window sunday");
     assert_eq!(found.reboots, 4);
     // With a window for both they are one piece of work, from drain to proof.
-    let both = in_windows(
-        patch(all(2)),
-        &[window("day", "0 0 * * *", Span::hours(24), "UTC")],
-    );
-    assert_eq!(
-        ask(&world(nodes, &both)).finish,
-        Some(after(NOW, 2 * NODE_SECONDS + 151))
-    );
+    let both = in_windows(patch(all(2)), &[window("day", "0 0 * * *", Span::hours(24), "UTC")]);
+    assert_eq!(ask(&world(nodes, &both)).finish, Some(after(NOW, 2 * NODE_SECONDS + 151)));
 }
 
 #[test]
 fn i04_the_control_plane_goes_one_by_one_and_keeps_nobody_else_waiting() {
-    let mut nodes: Vec<_> = (0..3)
-        .map(|i| web(&format!("a-{i}")).control_plane())
-        .collect();
+    let mut nodes: Vec<_> = (0..3).map(|i| web(&format!("a-{i}")).control_plane()).collect();
     nodes.extend(names(3));
     let found = ask(&world(nodes, &patch(all(6))));
     assert_eq!(found.finish, Some(after(NOW, 3 * NODE_SECONDS)));
@@ -316,9 +246,8 @@ fn i04_the_control_plane_goes_one_by_one_and_keeps_nobody_else_waiting() {
 
 #[test]
 fn zones_go_one_after_the_other() {
-    let nodes = (0..6)
-        .map(|i| web(&format!("web-{i}")).zone(if i < 4 { "a" } else { "b" }))
-        .collect();
+    let nodes =
+        (0..6).map(|i| web(&format!("web-{i}")).zone(if i < 4 { "a" } else { "b" })).collect();
     let mut zoned = all(2);
     zoned[0].per_zone = true;
     let found = ask(&world(nodes, &patch(zoned)));
@@ -341,10 +270,7 @@ fn a_standard_change_waits_for_its_soak_and_that_is_called_approval() {
 fn what_people_have_not_approved_is_forecast_from_when_they_are_thought_to() {
     let mut world = world(names(3), &patch(all(3)));
     world.approvals.clear();
-    let assume = Assume {
-        approved: Some(at("2026-11-19T15:00Z")),
-        ..Assume::default()
-    };
+    let assume = Assume { approved: Some(at("2026-11-19T15:00Z")), ..Assume::default() };
     let found = forecast(&world, &assessed(&world), &world.requests["web-1"], &assume);
     assert_eq!(found.start, Some(at("2026-11-19T15:00Z")));
     assert_eq!(found.limited_by, "approval");
@@ -374,19 +300,12 @@ fn at_work(request: &ChangeRequest, step: Step, since: &str) -> Task {
 fn a_rollout_under_way_is_forecast_from_where_it_stands() {
     let mut world = world(names(4), &patch(all(1)));
     let request = world.requests["web-1"].clone();
-    world
-        .rollouts
-        .insert("web-1".into(), rollout_of(&request, at(NOW)));
+    world.rollouts.insert("web-1".into(), rollout_of(&request, at(NOW)));
     // web-001 began to patch 4 s ago, and web-000 is done: 14 s are left of one, and two more follow.
     let busy = at_work(&request, Step::Patch, "2026-11-19T11:59:56Z");
     world.nodes.get_mut("web-001").unwrap().task = Some(busy);
     let done = hozen_domain::node::Ended::Proven(at(NOW));
-    world
-        .nodes
-        .get_mut("web-000")
-        .unwrap()
-        .ended
-        .insert(request.uid.clone(), done);
+    world.nodes.get_mut("web-000").unwrap().ended.insert(request.uid.clone(), done);
     let found = ask(&world);
     assert_eq!(found.finish, Some(after(NOW, 14 + 2 * NODE_SECONDS)));
     assert_eq!(found.nodes, 3);
@@ -415,12 +334,7 @@ fn a_soak_under_way_counts_from_its_beginning() {
     rollout.cursor.stage_done = Some(at("2026-11-19T11:40Z"));
     world.rollouts.insert("web-1".into(), rollout.clone());
     let done = hozen_domain::node::Ended::Proven(at("2026-11-19T11:40Z"));
-    world
-        .nodes
-        .get_mut("web-000")
-        .unwrap()
-        .ended
-        .insert(request.uid.clone(), done);
+    world.nodes.get_mut("web-000").unwrap().ended.insert(request.uid.clone(), done);
     assert_eq!(ask(&world).start, Some(after("2026-11-19T12:10Z", 0)));
     rollout.handle.promote_through = Some("canary".into());
     world.rollouts.insert("web-1".into(), rollout);
@@ -446,10 +360,7 @@ fn images_take_slots_of_their_own_kind() {
     }
     let found = ask(&world);
     // Three replicas: 45 s and 10 s more, three rounds.
-    assert_eq!(
-        (found.workloads, found.finish),
-        (5, Some(after(NOW, 3 * 55)))
-    );
+    assert_eq!((found.workloads, found.finish), (5, Some(after(NOW, 3 * 55))));
 }
 
 #[test]

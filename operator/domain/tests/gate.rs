@@ -30,10 +30,7 @@ const NOW: &str = "2026-11-19T12:00Z";
 
 /// A world with one request of this plan, in this phase.
 fn asked(plan: &Plan, phase: Phase) -> World {
-    let mut world = world_at(NOW)
-        .baseline(baseline("web"))
-        .baseline(baseline("mirror"))
-        .build();
+    let mut world = world_at(NOW).baseline(baseline("web")).baseline(baseline("mirror")).build();
     add(&mut world, "web-1", plan, phase);
     world
 }
@@ -50,28 +47,19 @@ fn request(world: &mut World) -> &mut ChangeRequest {
 
 fn phase(decision: &Decision) -> Option<(Phase, &str)> {
     decision.records.iter().find_map(|record| match record {
-        Record::Phase {
-            request,
-            phase,
-            why,
-        } if request.0 == "web-1" => Some((*phase, why.as_str())),
+        Record::Phase { request, phase, why } if request.0 == "web-1" => {
+            Some((*phase, why.as_str()))
+        }
         _ => None,
     })
 }
 
 fn hold(decision: &Decision) -> Option<&Hold> {
-    decision
-        .holds
-        .iter()
-        .find(|held| held.about == "web-1")
-        .map(|held: &Held| &held.hold)
+    decision.holds.iter().find(|held| held.about == "web-1").map(|held: &Held| &held.hold)
 }
 
 fn creates(decision: &Decision) -> bool {
-    decision
-        .effects
-        .iter()
-        .any(|effect| matches!(effect, Effect::CreateRollout { .. }))
+    decision.effects.iter().any(|effect| matches!(effect, Effect::CreateRollout { .. }))
 }
 
 #[test]
@@ -79,18 +67,12 @@ fn a_new_request_waits_for_people_until_it_is_due() {
     let mut world = asked(&plan("web", &[]), Phase::Planned);
     request(&mut world).due = Some(at("2026-11-20T09:14Z"));
     let decision = requests(&world);
-    assert_eq!(
-        phase(&decision),
-        Some((Phase::AwaitingApproval, "people must agree"))
-    );
+    assert_eq!(phase(&decision), Some((Phase::AwaitingApproval, "people must agree")));
     assert_eq!(
         hold(&decision),
         Some(&Hold::AwaitingApproval {
             request: "web-1".into(),
-            missing: vec![RoleCount {
-                name: "platform".into(),
-                count: 1
-            }],
+            missing: vec![RoleCount { name: "platform".into(), count: 1 }],
             until: Some(at("2026-11-20T09:14Z")),
         })
     );
@@ -104,19 +86,13 @@ fn an_approved_request_is_written_so_before_its_rollout_is_created() {
     let first = requests(&world);
     assert_eq!(
         phase(&first),
-        Some((
-            Phase::Approved,
-            "approved by platform-0@example.com as platform"
-        ))
+        Some((Phase::Approved, "approved by platform-0@example.com as platform"))
     );
     assert!(!creates(&first));
     request(&mut world).phase = Phase::Approved;
     let second = requests(&world);
     assert!(creates(&second) && second.records.is_empty());
-    assert_eq!(
-        second.wake_at,
-        Some(at(NOW) + SignedDuration::from_hours(336))
-    );
+    assert_eq!(second.wake_at, Some(at(NOW) + SignedDuration::from_hours(336)));
 }
 
 #[test]
@@ -133,15 +109,9 @@ fn i16_nothing_is_created_while_the_platform_is_not_as_it_must_be() {
     let mut world = asked(&plan("web", &[]), Phase::Approved);
     approve_all(&mut world, "web-1");
     world.platform.clock = Some("node-1 is 7 s ahead".into());
-    assert!(matches!(
-        hold(&requests(&world)),
-        Some(Hold::ClockSkew { .. })
-    ));
+    assert!(matches!(hold(&requests(&world)), Some(Hold::ClockSkew { .. })));
     world.platform.admission = Some("a policy is missing".into());
-    assert!(matches!(
-        hold(&requests(&world)),
-        Some(Hold::AdmissionUnproven { .. })
-    ));
+    assert!(matches!(hold(&requests(&world)), Some(Hold::AdmissionUnproven { .. })));
     world.platform.halt = Some("incident 12".into());
     let decision = requests(&world);
     assert!(matches!(hold(&decision), Some(Hold::Halted { .. })) && !creates(&decision));
@@ -151,18 +121,12 @@ fn i16_nothing_is_created_while_the_platform_is_not_as_it_must_be() {
 fn a_request_that_lost_its_approvals_before_it_began_waits_again() {
     let mut world = asked(&plan("web", &[]), Phase::Approved);
     let decision = requests(&world);
-    assert_eq!(
-        phase(&decision),
-        Some((Phase::AwaitingApproval, "platform (1) missing"))
-    );
+    assert_eq!(phase(&decision), Some((Phase::AwaitingApproval, "platform (1) missing")));
     approve_all(&mut world, "web-1");
     world.approvals[0].decision = Vote::Reject;
     assert_eq!(
         phase(&requests(&world)),
-        Some((
-            Phase::Rejected,
-            "platform-0@example.com said no as platform"
-        ))
+        Some((Phase::Rejected, "platform-0@example.com said no as platform"))
     );
 }
 
@@ -176,10 +140,7 @@ fn i38_a_request_that_nobody_decides_on_expires() {
     assert_eq!(phase(&late), None, "late, and still open");
     assert_eq!(late.wake_at, Some(world.now + SignedDuration::from_secs(1)));
     world.now += SignedDuration::from_secs(1);
-    assert_eq!(
-        phase(&requests(&world)),
-        Some((Phase::Expired, "nobody decided in time"))
-    );
+    assert_eq!(phase(&requests(&world)), Some((Phase::Expired, "nobody decided in time")));
 }
 
 #[test]
@@ -191,10 +152,7 @@ fn a_standard_change_waits_for_its_soak_and_approves_itself() {
     let until = at(NOW) + SignedDuration::from_hours(72);
     assert_eq!(
         hold(&requests(&world)),
-        Some(&Hold::AwaitingStandardSoak {
-            request: "web-1".into(),
-            until
-        })
+        Some(&Hold::AwaitingStandardSoak { request: "web-1".into(), until })
     );
     world.now = until;
     assert_eq!(
@@ -206,12 +164,7 @@ fn a_standard_change_waits_for_its_soak_and_approves_itself() {
 #[test]
 fn i14_a_replaced_request_is_superseded_even_while_it_runs() {
     let mut world = asked(&plan("web", &[]), Phase::AwaitingApproval);
-    add(
-        &mut world,
-        "web-2",
-        &plan("web", &["DSA-2"]),
-        Phase::Planned,
-    );
+    add(&mut world, "web-2", &plan("web", &["DSA-2"]), Phase::Planned);
     let successor = world.requests.get_mut("web-2").unwrap();
     successor.supersedes = Some("web-1".into());
     successor.because = Some("DSA-2 was published".into());
@@ -238,10 +191,7 @@ fn an_exception_holds_until_its_end_and_runs_nothing() {
     assert!(!creates(&decision) && phase(&decision).is_none());
     assert_eq!(decision.wake_at, Some(at("2026-11-25T00:00Z")));
     world.now = at("2026-11-25T00:00Z");
-    assert_eq!(
-        phase(&requests(&world)),
-        Some((Phase::Expired, "the exception ended"))
-    );
+    assert_eq!(phase(&requests(&world)), Some((Phase::Expired, "the exception ended")));
     world.now = at(NOW);
     world.approvals[0].withdrawn = true;
     assert!(
@@ -253,17 +203,11 @@ fn an_exception_holds_until_its_end_and_runs_nothing() {
 fn an_exception_whose_end_cannot_be_read_has_ended() {
     let mut exception = plan("web", &[]);
     exception.change = ChangeType::Exception;
-    exception.exception = Some(Exception {
-        until: "next spring".into(),
-        reason: "".into(),
-        controls: vec![],
-    });
+    exception.exception =
+        Some(Exception { until: "next spring".into(), reason: "".into(), controls: vec![] });
     let mut world = asked(&exception, Phase::AwaitingApproval);
     approve_all(&mut world, "web-1");
-    assert!(matches!(
-        phase(&requests(&world)),
-        Some((Phase::Expired, _))
-    ));
+    assert!(matches!(phase(&requests(&world)), Some((Phase::Expired, _))));
 }
 
 /// A cursor, and the phase that it means.
@@ -281,31 +225,16 @@ fn phases_follow_the_rollout() {
         phase(&requests(&world)).unwrap().0
     };
     assert_eq!(seen(&|_| {}), Phase::Approved);
-    assert_eq!(
-        seen(&|cursor| cursor.started = Some(at(NOW))),
-        Phase::Running
-    );
-    assert_eq!(
-        seen(&|cursor| cursor.stage_done = Some(at(NOW))),
-        Phase::Running
-    );
+    assert_eq!(seen(&|cursor| cursor.started = Some(at(NOW))), Phase::Running);
+    assert_eq!(seen(&|cursor| cursor.stage_done = Some(at(NOW))), Phase::Running);
     assert_eq!(seen(&|cursor| cursor.stage = 2), Phase::Verifying);
     assert_eq!(
         seen(&|cursor| (cursor.stage, cursor.finished) = (3, Some(at(NOW)))),
         Phase::Watching
     );
-    assert_eq!(
-        seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Done))),
-        Phase::Done
-    );
-    assert_eq!(
-        seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Partly))),
-        Phase::Failed
-    );
-    assert_eq!(
-        seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Aborted))),
-        Phase::Failed
-    );
+    assert_eq!(seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Done))), Phase::Done);
+    assert_eq!(seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Partly))), Phase::Failed);
+    assert_eq!(seen(&|cursor| cursor.ended = Some((at(NOW), RolloutEnd::Aborted))), Phase::Failed);
 }
 
 #[test]
@@ -314,10 +243,7 @@ fn i15_a_request_whose_rollout_was_deleted_is_not_executed_again() {
         let mut world = asked(&plan("web", &[]), ran);
         approve_all(&mut world, "web-1");
         let decision = requests(&world);
-        assert_eq!(
-            phase(&decision),
-            Some((Phase::Failed, "its rollout was deleted"))
-        );
+        assert_eq!(phase(&decision), Some((Phase::Failed, "its rollout was deleted")));
         assert!(!creates(&decision));
     }
 }
@@ -344,10 +270,8 @@ fn i15_a_rollout_of_another_request_or_plan_is_not_taken_for_ours() {
 /// A plan that the mirror must prove, with a Job.
 fn tested() -> Plan {
     let mut tested = plan("web", &[]);
-    tested.execution.test = Some(TestPlan {
-        mirror: "mirror".into(),
-        job_template: Some("smoke".into()),
-    });
+    tested.execution.test =
+        Some(TestPlan { mirror: "mirror".into(), job_template: Some("smoke".into()) });
     tested
 }
 
@@ -363,19 +287,13 @@ fn mirrored(world: &mut World, transaction: &str, phase: Phase, ended: Ended) {
 }
 
 fn evidence(world: &mut World, when: &str, said: Said) {
-    let key = EvidenceKey {
-        gate: "smoke".into(),
-        asked_by: "web-1".into(),
-        about: None,
-    };
+    let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about: None };
     world.evidence.insert(key, Evidence { at: at(when), said });
 }
 
 fn missing(world: &World) -> String {
     match hold(&requests(world)) {
-        Some(Hold::AwaitingTest {
-            mirror, missing, ..
-        }) if mirror == "mirror" => missing.clone(),
+        Some(Hold::AwaitingTest { mirror, missing, .. }) if mirror == "mirror" => missing.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -391,15 +309,9 @@ fn a_test_asks_for_the_same_transaction_proven_on_the_mirror_and_then_the_job() 
     assert!(missing(&world).contains("is not proven there"));
     let proven = Ended::Proven(at("2026-11-19T10:00Z"));
     mirrored(&mut world, "sha256-another", Phase::Done, proven.clone());
-    assert!(
-        missing(&world).contains("is not proven there"),
-        "another transaction proves nothing"
-    );
+    assert!(missing(&world).contains("is not proven there"), "another transaction proves nothing");
     mirrored(&mut world, "sha256-tx", Phase::Running, proven.clone());
-    assert!(
-        missing(&world).contains("is not proven there"),
-        "the mirror is not through"
-    );
+    assert!(missing(&world).contains("is not proven there"), "the mirror is not through");
     let failed = hozen_domain::node::Failure {
         step: hozen_domain::node::Step::Patch,
         message: String::new(),
@@ -411,44 +323,21 @@ fn a_test_asks_for_the_same_transaction_proven_on_the_mirror_and_then_the_job() 
         Phase::Done,
         Ended::RolledBack(at("2026-11-19T10:00Z"), failed),
     );
-    assert!(
-        missing(&world).contains("is not proven there"),
-        "it was taken back there"
-    );
+    assert!(missing(&world).contains("is not proven there"), "it was taken back there");
     mirrored(&mut world, "sha256-tx", Phase::Done, proven);
     assert_eq!(missing(&world), "smoke: no evidence yet from the Job smoke");
-    evidence(
-        &mut world,
-        "2026-11-19T09:59Z",
-        Said::Pass("12 of 12".into()),
-    );
+    evidence(&mut world, "2026-11-19T09:59Z", Said::Pass("12 of 12".into()));
     assert!(missing(&world).contains("must be newer than 2026-11-19T10:00:00Z"));
-    evidence(
-        &mut world,
-        "2026-11-19T11:00Z",
-        Said::Fail("checkout: 500".into()),
-    );
+    evidence(&mut world, "2026-11-19T11:00Z", Said::Fail("checkout: 500".into()));
     assert_eq!(missing(&world), "smoke: checkout: 500");
-    evidence(
-        &mut world,
-        "2026-11-19T11:30Z",
-        Said::Pass("12 of 12".into()),
-    );
-    assert_eq!(
-        phase(&requests(&world)),
-        Some((Phase::AwaitingApproval, "people must agree"))
-    );
+    evidence(&mut world, "2026-11-19T11:30Z", Said::Pass("12 of 12".into()));
+    assert_eq!(phase(&requests(&world)), Some((Phase::AwaitingApproval, "people must agree")));
 }
 
 #[test]
 fn a_drill_on_the_mirror_proves_nothing() {
     let mut world = asked(&tested(), Phase::Planned);
-    mirrored(
-        &mut world,
-        "sha256-tx",
-        Phase::Done,
-        Ended::Proven(at("2026-11-19T10:00Z")),
-    );
+    mirrored(&mut world, "sha256-tx", Phase::Done, Ended::Proven(at("2026-11-19T10:00Z")));
     let request = world.requests.get_mut("mirror-1").unwrap();
     Arc::make_mut(&mut request.plan).drill = true;
     assert!(missing(&world).contains("is not proven there"));
@@ -467,10 +356,7 @@ fn i38_a_test_that_never_comes_ends_the_request() {
     let wake = requests(&world).wake_at.unwrap();
     assert_eq!(wake, at(NOW) + SignedDuration::from_hours(336));
     world.now = wake;
-    assert_eq!(
-        phase(&requests(&world)),
-        Some((Phase::Expired, "nobody decided in time"))
-    );
+    assert_eq!(phase(&requests(&world)), Some((Phase::Expired, "nobody decided in time")));
 }
 
 fn prometheus(min: Option<&str>, max: Option<&str>) -> Gate {
@@ -493,30 +379,15 @@ fn i29_only_positive_evidence_newer_than_the_step_passes() {
         judge(&gate, Some(&Evidence { at: at(when), said }), step_end, now)
     };
     let pass = || Said::Pass("0.1".into());
-    assert!(matches!(
-        seen("2026-11-19T11:00:01Z", pass()),
-        Judgement::Passed(_)
-    ));
-    assert!(
-        matches!(judge(&gate, None, step_end, now), Judgement::Waiting(_)),
-        "absent"
-    );
-    assert!(
-        matches!(seen("2026-11-19T11:00Z", pass()), Judgement::Waiting(_)),
-        "not newer"
-    );
-    assert!(
-        matches!(seen("2026-11-19T12:00:01Z", pass()), Judgement::Waiting(_)),
-        "of the future"
-    );
+    assert!(matches!(seen("2026-11-19T11:00:01Z", pass()), Judgement::Passed(_)));
+    assert!(matches!(judge(&gate, None, step_end, now), Judgement::Waiting(_)), "absent");
+    assert!(matches!(seen("2026-11-19T11:00Z", pass()), Judgement::Waiting(_)), "not newer");
+    assert!(matches!(seen("2026-11-19T12:00:01Z", pass()), Judgement::Waiting(_)), "of the future");
     assert!(matches!(
         seen("2026-11-19T11:30Z", Said::Nothing("timed out".into())),
         Judgement::Waiting(_)
     ));
-    assert!(matches!(
-        seen("2026-11-19T11:30Z", Said::Fail("0.9".into())),
-        Judgement::Failed(_)
-    ));
+    assert!(matches!(seen("2026-11-19T11:30Z", Said::Fail("0.9".into())), Judgement::Failed(_)));
 }
 
 #[test]
@@ -528,61 +399,26 @@ fn i29_numbers_pass_only_if_there_are_some_and_all_are_within_limits() {
         said(most(), &[0.1, 0.51]),
         Said::Fail("0.51 is above the most allowed, 0.5".into())
     );
-    assert!(matches!(
-        said(prometheus(Some("2"), None), &[1.0]),
-        Said::Fail(_)
-    ));
-    assert_eq!(
-        said(most(), &[]),
-        Said::Nothing("the query gave no number".into())
-    );
+    assert!(matches!(said(prometheus(Some("2"), None), &[1.0]), Said::Fail(_)));
+    assert_eq!(said(most(), &[]), Said::Nothing("the query gave no number".into()));
     for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert!(
-            matches!(said(most(), &[0.1, odd]), Said::Nothing(_)),
-            "{odd}"
-        );
+        assert!(matches!(said(most(), &[0.1, odd]), Said::Nothing(_)), "{odd}");
     }
-    assert!(matches!(
-        said(prometheus(None, None), &[0.1]),
-        Said::Nothing(_)
-    ));
-    assert!(matches!(
-        said(prometheus(None, Some("half")), &[0.1]),
-        Said::Nothing(_)
-    ));
-    assert!(matches!(
-        said(prometheus(None, Some("NaN")), &[0.1]),
-        Said::Nothing(_)
-    ));
+    assert!(matches!(said(prometheus(None, None), &[0.1]), Said::Nothing(_)));
+    assert!(matches!(said(prometheus(None, Some("half")), &[0.1]), Said::Nothing(_)));
+    assert!(matches!(said(prometheus(None, Some("NaN")), &[0.1]), Said::Nothing(_)));
 }
 
 fn gated(name: &str, schedule: &str, gate: Option<Gate>) -> Window {
-    Window::parse(
-        name,
-        schedule,
-        Span::hours(2),
-        "UTC",
-        vec![],
-        gate.into_iter().collect(),
-    )
-    .unwrap()
+    Window::parse(name, schedule, Span::hours(2), "UTC", vec![], gate.into_iter().collect())
+        .unwrap()
 }
 
 fn start(world: &World, windows: Vec<Window>, emergency: bool) -> Result<Timestamp, Hold> {
-    let calendar = Calendar {
-        emergency,
-        windows,
-        freezes: vec![],
-    };
+    let calendar = Calendar { emergency, windows, freezes: vec![] };
     let asked_by: Name = "web-1".into();
-    may_start(
-        world,
-        &calendar,
-        &asked_by,
-        Purpose::Install,
-        Span::minutes(30),
-    )
-    .map(|opening| opening.close)
+    may_start(world, &calendar, &asked_by, Purpose::Install, Span::minutes(30))
+        .map(|opening| opening.close)
 }
 
 #[test]
@@ -594,29 +430,17 @@ fn a_window_opens_only_while_its_own_gates_pass() {
     assert!(
         matches!(&shut, Err(Hold::WindowGate { window, gate, .. }) if window == "noon" && gate == "error-rate")
     );
-    let key = EvidenceKey {
-        gate: "error-rate".into(),
-        asked_by: "web-1".into(),
-        about: None,
-    };
+    let key = EvidenceKey { gate: "error-rate".into(), asked_by: "web-1".into(), about: None };
     for (when, opens) in [("2026-11-19T11:49Z", false), ("2026-11-19T11:51Z", true)] {
         let said = Said::Pass("0.1".into());
-        world
-            .evidence
-            .insert(key.clone(), Evidence { at: at(when), said });
+        world.evidence.insert(key.clone(), Evidence { at: at(when), said });
         assert_eq!(start(&world, vec![noon()], false).is_ok(), opens, "{when}");
     }
     world.evidence.clear();
-    assert!(
-        start(&world, vec![noon()], true).is_ok(),
-        "an emergency does not ask"
-    );
+    assert!(start(&world, vec![noon()], true).is_ok(), "an emergency does not ask");
     // Another window, whose gates pass, is open as well.
     let other = gated("day", "30 11 * * *", None);
-    assert_eq!(
-        start(&world, vec![noon(), other], false),
-        Ok(at("2026-11-19T13:30Z"))
-    );
+    assert_eq!(start(&world, vec![noon(), other], false), Ok(at("2026-11-19T13:30Z")));
 }
 
 #[test]

@@ -28,26 +28,11 @@ fn shop(baseline: BaselineBuilder) -> World {
     let fixed = debian(&[("libssl3", "3.0.22-1~deb12u2")]);
     world_at("2026-11-19T09:00Z")
         .baseline(baseline)
-        .notice(
-            notice("DSA-1")
-                .fixes("Debian:12", "libssl3", "3.0.22-1~deb12u2")
-                .critical(),
-        )
-        .image(
-            image(OLD, WEB, &vulnerable, "2026-10-01T00:00Z"),
-            &vulnerable,
-        )
+        .notice(notice("DSA-1").fixes("Debian:12", "libssl3", "3.0.22-1~deb12u2").critical())
+        .image(image(OLD, WEB, &vulnerable, "2026-10-01T00:00Z"), &vulnerable)
         .image(image(NEW, WEB, &fixed, "2026-11-18T00:00Z"), &fixed)
-        .workload(
-            workload("Deployment/shop/web")
-                .runs("web", WEB, OLD)
-                .build(),
-        )
-        .workload(
-            workload("Deployment/shop/admin")
-                .runs("web", WEB, OLD)
-                .build(),
-        )
+        .workload(workload("Deployment/shop/web").runs("web", WEB, OLD).build())
+        .workload(workload("Deployment/shop/admin").runs("web", WEB, OLD).build())
         .workload(
             workload("Deployment/shop/blog")
                 .runs("web", WEB, OLD)
@@ -80,10 +65,7 @@ fn a_vulnerable_digest_is_replaced_stage_by_stage() {
         ended[0].2.duration_until(ended[1].1) >= Span::minutes(30).duration(),
         "the canary soaked"
     );
-    assert_eq!(
-        told.0.after.assessment.workloads["Deployment/shop/web"].state,
-        State::Compliant
-    );
+    assert_eq!(told.0.after.assessment.workloads["Deployment/shop/web"].state, State::Compliant);
 }
 
 #[test]
@@ -114,15 +96,10 @@ fn i29_an_image_whose_gate_fails_goes_no_further() {
     let gated = staged().with(|b| {
         b.rollout.gates = vec![hozen_domain::plan::Gate {
             name: "errors".into(),
-            ask: hozen_domain::plan::Ask::Job {
-                template: "smoke".into(),
-            },
+            ask: hozen_domain::plan::Ask::Job { template: "smoke".into() },
         }];
     });
-    let bad = Happening::GateFails {
-        gate: "errors".into(),
-        says: "the shop answers 500".into(),
-    };
+    let bad = Happening::GateFails { gate: "errors".into(), says: "the shop answers 500".into() };
     let told = story(&shop(gated), 24).after(Span::minutes(1), bad).play();
     assert_eq!(told.ended().len(), 1, "{:#?}", told.ended());
     assert!(

@@ -26,10 +26,11 @@ fn planned(world: &World) -> Planned {
 }
 
 fn openssl() -> NoticeBuilder {
-    notice("DSA-6123-1")
-        .critical()
-        .exploited("2026-11-19", None)
-        .fixes("Debian:12", "openssl", "3.0.22-1~deb12u2")
+    notice("DSA-6123-1").critical().exploited("2026-11-19", None).fixes(
+        "Debian:12",
+        "openssl",
+        "3.0.22-1~deb12u2",
+    )
 }
 
 fn old() -> PackageSet {
@@ -45,15 +46,8 @@ fn shop() -> WorldBuilder {
     world_at(NOW)
         .baseline(baseline("shop").images(&["registry.example.com/shop/"], &["shop"]))
         .notice(openssl())
-        .image(
-            image("sha256:old", SHOP, &old(), "2026-10-01T00:00Z"),
-            &old(),
-        )
-        .workload(
-            workload("Deployment/shop/web")
-                .runs("web", SHOP, "sha256:old")
-                .build(),
-        )
+        .image(image("sha256:old", SHOP, &old(), "2026-10-01T00:00Z"), &old())
+        .workload(workload("Deployment/shop/web").runs("web", SHOP, "sha256:old").build())
         .workload(
             workload("Deployment/shop/api")
                 .runs("api", SHOP, "sha256:old")
@@ -85,17 +79,9 @@ fn a_vulnerable_digest_is_replaced_by_the_newest_one_of_its_repository_that_lack
     );
     let worse = debian(&[("openssl", "3.0.21-1~deb12u1")]);
     let world = world
+        .image(image("sha256:still-bad", SHOP, &worse, "2026-11-19T08:00Z"), &worse)
         .image(
-            image("sha256:still-bad", SHOP, &worse, "2026-11-19T08:00Z"),
-            &worse,
-        )
-        .image(
-            image(
-                "sha256:other",
-                "registry.example.com/shop/db",
-                &new(),
-                "2026-11-19T09:00Z",
-            ),
+            image("sha256:other", "registry.example.com/shop/db", &new(), "2026-11-19T09:00Z"),
             &new(),
         )
         .build();
@@ -105,10 +91,7 @@ fn a_vulnerable_digest_is_replaced_by_the_newest_one_of_its_repository_that_lack
         (class.image.as_str(), class.from.as_str(), class.to.as_str()),
         (SHOP, "sha256:old", "sha256:newest")
     );
-    assert_eq!(
-        class.workloads_max, 2,
-        "two containers of one workload are one workload"
-    );
+    assert_eq!(class.workloads_max, 2, "two containers of one workload are one workload");
     assert!(plan.emergency);
     assert_eq!(
         (plan.advisories.len(), plan.category, plan.disruption.drains),
@@ -123,9 +106,8 @@ fn nothing_goes_back_to_an_older_image_or_to_one_whose_age_is_not_known() {
         image.created = None;
         image
     };
-    let world = fixed(shop(), "sha256:ancient", "2026-09-01T00:00Z")
-        .image(ageless(), &new())
-        .build();
+    let world =
+        fixed(shop(), "sha256:ancient", "2026-09-01T00:00Z").image(ageless(), &new()).build();
     let planned = planned(&world);
     assert!(planned.decision.effects.is_empty());
     assert_eq!(
@@ -151,35 +133,20 @@ fn where_no_dates_are_known_the_tags_tell_which_image_is_newer() {
 
 #[test]
 fn an_image_that_brings_a_weakness_as_urgent_is_no_cure() {
-    let sick = debian(&[
-        ("curl", "7.88.1-10+deb12u8"),
-        ("openssl", "3.0.22-1~deb12u2"),
-    ]);
+    let sick = debian(&[("curl", "7.88.1-10+deb12u8"), ("openssl", "3.0.22-1~deb12u2")]);
     let curl = || notice("DSA-6200-1").fixes("Debian:12", "curl", "7.88.1-10+deb12u14");
     let with = |curl| {
-        let world = shop().notice(curl).image(
-            image("sha256:sick", SHOP, &sick, "2026-11-19T00:00Z"),
-            &sick,
-        );
+        let world = shop()
+            .notice(curl)
+            .image(image("sha256:sick", SHOP, &sick, "2026-11-19T00:00Z"), &sick);
         // Somebody has it already, so its weakness is ranked here.
         world
-            .workload(
-                workload("Deployment/shop/early")
-                    .runs("web", SHOP, "sha256:sick")
-                    .build(),
-            )
+            .workload(workload("Deployment/shop/early").runs("web", SHOP, "sha256:sick").build())
             .build()
     };
     let bad = planned(&with(curl().critical().exploited("2026-11-19", None)));
-    assert!(
-        created(&bad.decision).is_empty(),
-        "{:#?}",
-        bad.decision.effects
-    );
-    assert_eq!(
-        class(&only(&planned(&with(curl().low())))).to,
-        "sha256:sick"
-    );
+    assert!(created(&bad.decision).is_empty(), "{:#?}", bad.decision.effects);
+    assert_eq!(class(&only(&planned(&with(curl().low())))).to, "sha256:sick");
 }
 
 #[test]
@@ -188,9 +155,7 @@ fn what_a_gitops_tool_owns_is_not_fought_and_the_line_to_change_is_named() {
         .runs("web", SHOP, "sha256:old")
         .owned_by("Argo CD", "shop", Some("apps/shop/web.yaml:23"))
         .build();
-    let world = fixed(shop(), "sha256:fixed", "2026-11-19T00:00Z")
-        .workload(owned)
-        .build();
+    let world = fixed(shop(), "sha256:fixed", "2026-11-19T00:00Z").workload(owned).build();
     let planned = planned(&world);
     assert_eq!(class(&only(&planned)).workloads_max, 2);
     assert_eq!(
@@ -217,10 +182,7 @@ fn a_newer_image_that_appears_later_does_not_disturb_an_open_request() {
     world.images = later.images;
     let after = planned(&world);
     assert!(after.decision.is_quiet(), "{:#?}", after.decision);
-    world
-        .requests
-        .values_mut()
-        .for_each(|request| request.phase = Phase::Expired);
+    world.requests.values_mut().for_each(|request| request.phase = Phase::Expired);
     assert_eq!(class(&only(&planned(&world))).to, "sha256:newest");
 }
 
@@ -228,14 +190,8 @@ fn a_newer_image_that_appears_later_does_not_disturb_an_open_request() {
 fn the_answers_name_the_image_and_how_it_goes_back() {
     let world = fixed(shop(), "sha256:fixed", "2026-11-19T00:00Z").build();
     let answers = answers(&world, &only(&planned(&world)));
-    assert_eq!(
-        answers.change,
-        format!("{SHOP} sha256:old → sha256:fixed in up to 2 workloads")
-    );
-    assert_eq!(
-        answers.uninstall,
-        "yes: the workload goes back to the digest that it came from"
-    );
+    assert_eq!(answers.change, format!("{SHOP} sha256:old → sha256:fixed in up to 2 workloads"));
+    assert_eq!(answers.uninstall, "yes: the workload goes back to the digest that it came from");
     assert_eq!(answers.services, "pods of up to 2 workloads are replaced");
     assert_eq!(answers.restart, "pods start anew");
 }

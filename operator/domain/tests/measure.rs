@@ -1,8 +1,5 @@
 //! Exposure, response time, cost, coverage (PROCESS 5).
-#![expect(
-    clippy::unwrap_used,
-    reason = "a wrong fact in a test must fail it at once, and loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a wrong fact in a test must fail it at once, and loudly")]
 
 use std::collections::BTreeMap;
 
@@ -38,16 +35,9 @@ fn fleet() -> WorldBuilder {
         .fixes("Debian:12", "openssl", "3.0.22")
         .cvss("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H");
     world_at(NOW)
-        .baseline(
-            baseline("web")
-                .asset(Impact::High, Reach::Internet)
-                .with(|baseline| {
-                    baseline.target = Some(Target {
-                        compliant: Permyriad(9_980),
-                        within: Span::hours(72),
-                    });
-                }),
-        )
+        .baseline(baseline("web").asset(Impact::High, Reach::Internet).with(|baseline| {
+            baseline.target = Some(Target { compliant: Permyriad(9_980), within: Span::hours(72) });
+        }))
         .baseline(baseline("db").asset(Impact::High, Reach::Internal))
         .notice(critical)
         .node(
@@ -56,19 +46,9 @@ fn fleet() -> WorldBuilder {
                 .has(&openssl("3.0.20"))
                 .listens(&["22/tcp", "443/tcp"]),
         )
-        .node(
-            node("web-2")
-                .label("tier", "web")
-                .has(&openssl("3.0.20"))
-                .listens(&["22/tcp"]),
-        )
+        .node(node("web-2").label("tier", "web").has(&openssl("3.0.20")).listens(&["22/tcp"]))
         .node(node("web-3").label("tier", "web").has(&openssl("3.0.22")))
-        .node(
-            node("db-1")
-                .label("tier", "db")
-                .has(&openssl("3.0.20"))
-                .listens(&["5432/tcp"]),
-        )
+        .node(node("db-1").label("tier", "db").has(&openssl("3.0.20")).listens(&["5432/tcp"]))
 }
 
 fn seen(world: &mut World, when: &str) {
@@ -89,39 +69,17 @@ fn exposure_counts_every_system_first_and_then_what_the_perimeter_lets_through()
     let (assessment, ranking) = ranked(&world);
     let found = exposure(&world, &assessment, &ranking, None);
     assert_eq!((found.everywhere.systems, found.reachable.systems), (4, 3));
-    assert_eq!(
-        (
-            found.everywhere.missing.total(),
-            found.reachable.missing.total()
-        ),
-        (3, 2)
-    );
-    assert_eq!(
-        (found.everywhere.services, found.reachable.services),
-        (4, 3)
-    );
-    assert_eq!(
-        found
-            .everywhere
-            .per_system(found.everywhere.missing.total()),
-        Some(75)
-    );
+    assert_eq!((found.everywhere.missing.total(), found.reachable.missing.total()), (3, 2));
+    assert_eq!((found.everywhere.services, found.reachable.services), (4, 3));
+    assert_eq!(found.everywhere.per_system(found.everywhere.missing.total()), Some(75));
     let database = exposure(&world, &assessment, &ranking, Some(&Name::new("db")));
-    assert_eq!(
-        (
-            database.everywhere.systems,
-            database.everywhere.missing.total()
-        ),
-        (1, 1)
-    );
+    assert_eq!((database.everywhere.systems, database.everywhere.missing.total()), (1, 1));
     assert_eq!(database.reachable.systems, 0);
 }
 
 #[test]
 fn a_weakness_without_a_fix_is_exposure_and_no_missing_patch() {
-    let world = fleet()
-        .notice(notice("DSA-2").unfixed("Debian:12", "openssl"))
-        .build();
+    let world = fleet().notice(notice("DSA-2").unfixed("Debian:12", "openssl")).build();
     let (assessment, ranking) = ranked(&world);
     let found = exposure(&world, &assessment, &ranking, None).everywhere;
     assert_eq!(found.missing.total(), 3);
@@ -136,13 +94,7 @@ fn a_notice_counts_once_for_each_weakness_that_it_names() {
     notice.aliases = vec!["CVE-2026-1".into(), "CVE-2026-2".into()];
     known.notice = notice.into();
     let (assessment, ranking) = ranked(&world);
-    assert_eq!(
-        exposure(&world, &assessment, &ranking, None)
-            .everywhere
-            .vulnerabilities
-            .total(),
-        6
-    );
+    assert_eq!(exposure(&world, &assessment, &ranking, None).everywhere.vulnerabilities.total(), 6);
 }
 
 #[test]
@@ -157,12 +109,7 @@ fn a_node_that_nobody_holds_is_counted_and_unknown() {
 fn nothing_per_system_where_there_is_none() {
     let world = world_at(NOW).build();
     let (assessment, ranking) = ranked(&world);
-    assert_eq!(
-        exposure(&world, &assessment, &ranking, None)
-            .everywhere
-            .per_system(0),
-        None
-    );
+    assert_eq!(exposure(&world, &assessment, &ranking, None).everywhere.per_system(0), None);
 }
 
 #[test]
@@ -186,37 +133,18 @@ fn cost_adds_time_tools_and_failures() {
     let expenses = Expenses {
         administrator_minutes: 90,
         hourly_rate: 4_000,
-        tools: vec![Tool {
-            maintenance: 100,
-            price: 0,
-            years_of_life: 1,
-        }],
-        failures: Failures {
-            incidents: 50_000,
-            breakage: 7,
-        },
+        tools: vec![Tool { maintenance: 100, price: 0, years_of_life: 1 }],
+        failures: Failures { incidents: 50_000, breakage: 7 },
     };
     let found = cost(&expenses).unwrap();
-    assert_eq!(
-        (found.administration, found.tools, found.failures),
-        (6_000, 100, 50_007)
-    );
+    assert_eq!((found.administration, found.tools, found.failures), (6_000, 100, 50_007));
     assert_eq!(found.total, 6_000 + 100 + 50_007);
 }
 
 #[test]
 fn impossible_figures_are_refused() {
-    let tool = |price, years_of_life| Tool {
-        maintenance: 0,
-        price,
-        years_of_life,
-    };
-    let of = |tools| {
-        cost(&Expenses {
-            tools,
-            ..Expenses::default()
-        })
-    };
+    let tool = |price, years_of_life| Tool { maintenance: 0, price, years_of_life };
+    let of = |tools| cost(&Expenses { tools, ..Expenses::default() });
     assert_eq!(of(vec![tool(1, 1), tool(1, 0)]), Err(CostError::NoLife(2)));
     assert_eq!(of(vec![tool(u64::MAX, 1); 2]), Err(CostError::TooMuch));
 }
@@ -240,10 +168,7 @@ fn a_target_is_missed_when_time_is_over_and_at_risk_before() {
     let found = of_web(&world, &BTreeMap::new());
     assert_eq!(found.standing, Standing::AtRisk);
     assert_eq!(found.covered, Permyriad(3_333));
-    assert_eq!(
-        found.because,
-        "DSA-1: 33.33 % of 99.8 %, and no request is open"
-    );
+    assert_eq!(found.because, "DSA-1: 33.33 % of 99.8 %, and no request is open");
     assert_eq!(found.deadline, Some(at("2026-11-22T09:14Z")));
     world.now = at("2026-11-22T09:14Z");
     assert_eq!(of_web(&world, &BTreeMap::new()).standing, Standing::Missed);
@@ -256,26 +181,13 @@ fn a_target_is_on_track_only_if_a_forecast_reaches_every_system_in_time() {
     asked(&mut world, "web-1", |_| {});
     let forecast = |finish: &str, away: &[&str]| {
         let away = away.iter().map(|&name| name.into()).collect();
-        let forecast = Forecast {
-            finish: Some(at(finish)),
-            away,
-            ..Forecast::default()
-        };
+        let forecast = Forecast { finish: Some(at(finish)), away, ..Forecast::default() };
         BTreeMap::from([("web-1".into(), forecast)])
     };
     let standing = |forecasts| of_web(&world, &forecasts).standing;
-    assert_eq!(
-        standing(forecast("2026-11-22T09:14Z", &[])),
-        Standing::OnTrack
-    );
-    assert_eq!(
-        standing(forecast("2026-11-22T09:15Z", &[])),
-        Standing::AtRisk
-    );
-    assert_eq!(
-        standing(forecast("2026-11-21T09:14Z", &["web-2"])),
-        Standing::AtRisk
-    );
+    assert_eq!(standing(forecast("2026-11-22T09:14Z", &[])), Standing::OnTrack);
+    assert_eq!(standing(forecast("2026-11-22T09:15Z", &[])), Standing::AtRisk);
+    assert_eq!(standing(forecast("2026-11-21T09:14Z", &["web-2"])), Standing::AtRisk);
     assert_eq!(standing(BTreeMap::new()), Standing::AtRisk);
 }
 
@@ -284,10 +196,7 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
     let patched = |name: &str| node(name).label("tier", "web").has(&openssl("3.0.22"));
     let with = |extra| {
         let mut world = world_at(NOW).baseline(baseline("web").with(|baseline| {
-            baseline.target = Some(Target {
-                compliant: Permyriad(9_980),
-                within: Span::hours(72),
-            });
+            baseline.target = Some(Target { compliant: Permyriad(9_980), within: Span::hours(72) });
         }));
         world = world.notice(notice("DSA-1").fixes("Debian:12", "openssl", "3.0.22"));
         world = world.node(patched("web-1")).node(extra);
@@ -295,35 +204,16 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
     };
     assert_eq!(with(patched("web-2")).standing, Standing::Met);
     let silent = with(patched("web-2").silent("it never reported"));
-    assert_eq!(
-        (silent.standing, silent.covered),
-        (Standing::AtRisk, Permyriad(5_000))
-    );
-    assert!(
-        silent.because.contains("1 are unknown"),
-        "{}",
-        silent.because
-    );
+    assert_eq!((silent.standing, silent.covered), (Standing::AtRisk, Permyriad(5_000)));
+    assert!(silent.because.contains("1 are unknown"), "{}", silent.because);
     let inactive = with(patched("web-2").stale_unit("nginx.service"));
-    assert!(
-        inactive.because.contains("1 patched but inactive"),
-        "{}",
-        inactive.because
-    );
+    assert!(inactive.because.contains("1 patched but inactive"), "{}", inactive.because);
 }
 
 #[test]
 fn a_baseline_without_target_has_no_coverage_to_keep() {
     let world = fleet().build();
-    assert!(
-        coverage(
-            &world,
-            &assess(&world),
-            &world.baselines["db"],
-            &BTreeMap::new()
-        )
-        .is_none()
-    );
+    assert!(coverage(&world, &assess(&world), &world.baselines["db"], &BTreeMap::new()).is_none());
 }
 
 #[test]
@@ -339,10 +229,7 @@ fn response_times_go_from_published_to_patched_everywhere() {
     approve_all(&mut world, "web-1");
     world.approvals[0].at = at("2026-11-19T10:20Z");
     let uid = world.requests["web-1"].uid.clone();
-    for (node, when) in [
-        ("web-1", "2026-11-19T11:00Z"),
-        ("web-2", "2026-11-19T12:00Z"),
-    ] {
+    for (node, when) in [("web-1", "2026-11-19T11:00Z"), ("web-2", "2026-11-19T12:00Z")] {
         let node = world.nodes.get_mut(node).unwrap();
         node.ended.insert(uid.clone(), Ended::Proven(at(when)));
     }
@@ -390,34 +277,22 @@ fn a_mitigation_in_place_is_a_response_of_its_own() {
     let (assessment, ranking) = ranked(&world);
     let found = responses(&world, &assessment, &ranking);
     assert_eq!(found.notices[0].mitigated, Some(at("2026-11-19T09:45Z")));
-    assert_eq!(
-        found.notices[0].patched, None,
-        "a mitigation never replaces the patch"
-    );
+    assert_eq!(found.notices[0].patched, None, "a mitigation never replaces the patch");
 }
 
 #[test]
 fn notices_that_never_mattered_here_are_left_out() {
-    let world = fleet()
-        .notice(notice("DSA-9").fixes("Debian:12", "nginx", "1"))
-        .build();
+    let world = fleet().notice(notice("DSA-9").fixes("Debian:12", "nginx", "1")).build();
     let (assessment, ranking) = ranked(&world);
     let found = responses(&world, &assessment, &ranking);
-    assert!(
-        found
-            .notices
-            .iter()
-            .all(|response| response.notice != "DSA-9")
-    );
+    assert!(found.notices.iter().all(|response| response.notice != "DSA-9"));
 }
 
 #[test]
 fn a_spread_names_the_middle_and_the_worst() {
     let mut world = fleet().build();
     for (id, hours) in [("DSA-3", 1), ("DSA-4", 2), ("DSA-5", 30), ("DSA-6", 4)] {
-        let mut known = notice(id)
-            .fixes("Debian:12", "openssl", "3.0.21")
-            .build(world.now);
+        let mut known = notice(id).fixes("Debian:12", "openssl", "3.0.21").build(world.now);
         let mut published = (*known.notice).clone();
         published.published = Some(world.now - SignedDuration::from_hours(hours));
         known.notice = published.into();
@@ -435,10 +310,6 @@ fn a_spread_names_the_middle_and_the_worst() {
     let identify = found.others.identify.or(found.critical.identify).unwrap();
     assert_eq!(
         (identify.count, identify.median, identify.longest),
-        (
-            4,
-            SignedDuration::from_hours(2),
-            SignedDuration::from_hours(30)
-        )
+        (4, SignedDuration::from_hours(2), SignedDuration::from_hours(30))
     );
 }

@@ -1,9 +1,5 @@
 //! Rules of planning (PROCESS 2.4, 3.2 to 3.5), each by its name.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use hozen_domain::{
     Effect, Hold, Plan, World,
@@ -60,9 +56,7 @@ fn web(name: &str) -> NodeBuilder {
 
 fn fleet(names: &[&str]) -> WorldBuilder {
     let world = world_at(NOW).baseline(baseline("web"));
-    names
-        .iter()
-        .fold(world, |world, name| world.node(web(name)))
+    names.iter().fold(world, |world, name| world.node(web(name)))
 }
 
 fn only(planned: &Planned) -> (String, Plan) {
@@ -73,30 +67,15 @@ fn only(planned: &Planned) -> (String, Plan) {
 }
 
 fn nothing(planned: &Planned) {
-    assert!(
-        planned.decision.effects.is_empty(),
-        "{:#?}",
-        planned.decision.effects
-    );
-    assert!(
-        planned.decision.records.is_empty(),
-        "{:#?}",
-        planned.decision.records
-    );
+    assert!(planned.decision.effects.is_empty(), "{:#?}", planned.decision.effects);
+    assert!(planned.decision.records.is_empty(), "{:#?}", planned.decision.records);
 }
 
 fn because(planned: &Planned) -> (Option<String>, Option<String>) {
     match &planned.decision.effects[..] {
-        [
-            Effect::CreateRequest {
-                supersedes,
-                because,
-                ..
-            },
-        ] => (
-            supersedes.as_ref().map(ToString::to_string),
-            because.clone(),
-        ),
+        [Effect::CreateRequest { supersedes, because, .. }] => {
+            (supersedes.as_ref().map(ToString::to_string), because.clone())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -112,9 +91,8 @@ fn notes(planned: &Planned, about: &str) -> Vec<String> {
 
 #[test]
 fn an_emergency_is_asked_for_at_once_with_everything_that_decides() {
-    let world = fleet(&["a", "b", "c"])
-        .notice(openssl().critical().exploited("2026-11-19", None))
-        .build();
+    let world =
+        fleet(&["a", "b", "c"]).notice(openssl().critical().exploited("2026-11-19", None)).build();
     let (name, plan) = only(&planned(&world));
     assert_eq!(name, Plan::request_name("web", &plan.digest().unwrap()));
     assert_eq!(plan.change, ChangeType::Patch);
@@ -140,11 +118,7 @@ fn planning_twice_from_the_same_facts_gives_the_same_digest_and_an_open_request_
 
 #[test]
 fn what_is_not_resolved_is_asked_of_the_nodes_and_not_invented() {
-    let bare = |name| {
-        node(name)
-            .label("tier", "web")
-            .has(&debian(&[("openssl", OLD)]))
-    };
+    let bare = |name| node(name).label("tier", "web").has(&debian(&[("openssl", OLD)]));
     let world = world_at(NOW)
         .baseline(baseline("web"))
         .node(bare("b"))
@@ -157,11 +131,7 @@ fn what_is_not_resolved_is_asked_of_the_nodes_and_not_invented() {
     let ask = &planned.resolves[0];
     assert_eq!(
         (ask.purpose.as_str(), &ask.nodes[..], &ask.packages[..]),
-        (
-            "DSA-6123-1",
-            &["a".into(), "b".into()][..],
-            &["openssl".into()][..]
-        )
+        ("DSA-6123-1", &["a".into(), "b".into()][..], &["openssl".into()][..])
     );
     assert!(notes(&planned, "DSA-6123-1")[0].contains("2 package managers are asked"));
 }
@@ -171,15 +141,8 @@ fn a_wider_transaction_is_not_taken_for_an_emergency_before_the_narrow_one_is_as
     let wide = transaction(&[("openssl", OLD, NEW), ("curl", "1", "2")]);
     let set = debian(&[("curl", "1"), ("openssl", OLD)]);
     let build = |answered: bool| {
-        let node = node("a")
-            .label("tier", "web")
-            .has(&set)
-            .would("security", &wide);
-        let node = if answered {
-            node.would("DSA-6123-1", &wide)
-        } else {
-            node
-        };
+        let node = node("a").label("tier", "web").has(&set).would("security", &wide);
+        let node = if answered { node.would("DSA-6123-1", &wide) } else { node };
         world_at(NOW)
             .baseline(baseline("web"))
             .node(node)
@@ -187,27 +150,15 @@ fn a_wider_transaction_is_not_taken_for_an_emergency_before_the_narrow_one_is_as
             .build()
     };
     let asked = planned(&build(false));
-    assert!(
-        created(&asked.decision)
-            .values()
-            .all(|plan| !plan.emergency)
-    );
+    assert!(created(&asked.decision).values().all(|plan| !plan.emergency));
     assert!(asked.resolves.iter().any(|ask| ask.purpose == "DSA-6123-1"));
     let answered = planned(&build(true));
-    assert!(
-        created(&answered.decision)
-            .values()
-            .any(|plan| plan.emergency)
-    );
+    assert!(created(&answered.decision).values().any(|plan| plan.emergency));
 }
 
 #[test]
 fn emergencies_travel_alone_and_lesser_fixes_together() {
-    let set = debian(&[
-        ("curl", "7.88.1-10+deb12u8"),
-        ("nginx", "1.22.1-9"),
-        ("openssl", OLD),
-    ]);
+    let set = debian(&[("curl", "7.88.1-10+deb12u8"), ("nginx", "1.22.1-9"), ("openssl", OLD)]);
     let fix = |name, from, to| transaction(&[(name, from, to)]);
     let curl_fix = fix("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14");
     let nginx_fix = fix("nginx", "1.22.1-9", "1.22.1-9+deb12u4");
@@ -227,11 +178,7 @@ fn emergencies_travel_alone_and_lesser_fixes_together() {
         )
         .notice(openssl().critical().exploited("2026-11-19", None))
         .notice(curl().medium())
-        .notice(
-            notice("DSA-6300-1")
-                .medium()
-                .fixes("Debian:12", "nginx", "1.22.1-9+deb12u4"),
-        )
+        .notice(notice("DSA-6300-1").medium().fixes("Debian:12", "nginx", "1.22.1-9+deb12u4"))
         .build();
     let planned = settle(&mut world);
     let (_, emergency) = only(&planned);
@@ -259,32 +206,21 @@ fn answer(
     use std::sync::Arc;
     let node = world.nodes.get_mut(name).unwrap();
     let mut inventory = (**node.report.known().unwrap()).clone();
-    inventory
-        .transactions
-        .retain(|resolved| resolved.purpose != purpose);
+    inventory.transactions.retain(|resolved| resolved.purpose != purpose);
     inventory.transactions.push(resolved(purpose, with));
     node.report = hozen_domain::node::Report::Known(Arc::new(inventory));
-    world
-        .transactions
-        .insert(with.digest.clone(), Arc::new(with.clone()));
+    world.transactions.insert(with.digest.clone(), Arc::new(with.clone()));
 }
 
 #[test]
 fn lesser_fixes_wait_for_their_rollup_and_leave_together_when_its_time_has_come() {
     let set = debian(&[("curl", "7.88.1-10+deb12u8"), ("openssl", OLD)]);
-    let both = transaction(&[
-        ("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"),
-        ("openssl", OLD, NEW),
-    ]);
+    let both =
+        transaction(&[("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"), ("openssl", OLD, NEW)]);
     let build = |now| {
         world_at(now)
             .baseline(baseline("web").bundles(Span::hours(720), Span::hours(2160)))
-            .node(
-                node("a")
-                    .label("tier", "web")
-                    .has(&set)
-                    .would("security", &both),
-            )
+            .node(node("a").label("tier", "web").has(&set).would("security", &both))
             .notice(openssl().medium().fix_seen("2026-11-01T00:00Z"))
             .notice(curl().low().fix_seen("2026-11-10T00:00Z"))
             .build()
@@ -292,12 +228,7 @@ fn lesser_fixes_wait_for_their_rollup_and_leave_together_when_its_time_has_come(
     let waiting = planned(&build(NOW));
     nothing(&waiting);
     assert_eq!(
-        waiting
-            .decision
-            .holds
-            .iter()
-            .map(|held| held.hold.clone())
-            .collect::<Vec<_>>(),
+        waiting.decision.holds.iter().map(|held| held.hold.clone()).collect::<Vec<_>>(),
         [Hold::AwaitingBundle {
             baseline: "web".into(),
             until: at("2026-12-01T00:00Z"),
@@ -318,10 +249,7 @@ fn growth_beyond_what_is_asked_for_asks_anew_and_says_so() {
     let planned = planned(&world);
     let (_, plan) = only(&planned);
     assert_eq!(class(&plan).nodes_max, 3);
-    assert_eq!(
-        because(&planned),
-        (Some(first), Some("3 nodes instead of at most 2".into()))
-    );
+    assert_eq!(because(&planned), (Some(first), Some("3 nodes instead of at most 2".into())));
 }
 
 #[test]
@@ -342,10 +270,7 @@ fn another_version_to_be_installed_is_another_change_told_in_versions() {
     let planned = planned(&world);
     assert_eq!(
         because(&planned),
-        (
-            Some(first),
-            Some(format!("openssl 3.0.23-1~deb12u1 instead of {NEW}"))
-        )
+        (Some(first), Some(format!("openssl 3.0.23-1~deb12u1 instead of {NEW}")))
     );
 }
 
@@ -365,10 +290,7 @@ fn an_edit_that_resolves_to_the_same_plan_changes_nothing_and_one_that_does_not_
     edit(&mut world, |b| b.rollout.watch = Span::hours(24));
     assert_eq!(
         because(&planned(&world)),
-        (
-            Some(first),
-            Some("the baseline changed how systems are handled".into())
-        )
+        (Some(first), Some("the baseline changed how systems are handled".into()))
     );
 }
 
@@ -377,9 +299,8 @@ fn what_was_begun_is_not_disturbed_by_edits_or_growth() {
     let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
     let (first, _) = only(&settle(&mut world));
     world.requests.get_mut(first.as_str()).unwrap().phase = Phase::Running;
-    std::sync::Arc::make_mut(world.baselines.get_mut("web").unwrap())
-        .rollout
-        .watch = Span::hours(24);
+    std::sync::Arc::make_mut(world.baselines.get_mut("web").unwrap()).rollout.watch =
+        Span::hours(24);
     world.nodes = fleet(&["a", "b", "c"]).build().nodes;
     nothing(&planned(&world));
 }
@@ -392,28 +313,21 @@ fn what_was_begun_and_can_no_longer_be_done_is_replaced() {
     let newer = transaction(&[("openssl", OLD, "3.0.23-1~deb12u1")]);
     answer(&mut world, "a", "DSA-6123-1", &newer);
     let (rest, plan) = only(&settle(&mut world));
-    assert_eq!(
-        (class(&plan).nodes_max, &class(&plan).transaction),
-        (1, &newer.digest)
-    );
+    assert_eq!((class(&plan).nodes_max, &class(&plan).transaction), (1, &newer.digest));
     answer(&mut world, "b", "DSA-6123-1", &newer);
     let planned = settle(&mut world);
     assert_eq!(because(&planned).0, Some(first));
     let (both, plan) = only(&planned);
     assert_eq!(class(&plan).nodes_max, 2);
-    assert!(
-        matches!(&planned.decision.records[..], [Record::Phase { request, why, .. }]
-        if request.0 == rest.as_str() && *why == format!("{both} answers it now"))
-    );
+    assert!(matches!(&planned.decision.records[..], [Record::Phase { request, why, .. }]
+        if request.0 == rest.as_str() && *why == format!("{both} answers it now")));
 }
 
 #[test]
 fn an_emergency_takes_the_place_of_the_ordinary_request_for_the_same_notice() {
     let mut world = fleet(&["a"]).notice(openssl().high()).build();
     let (first, _) = only(&settle(&mut world));
-    let listed = fleet(&["a"])
-        .notice(openssl().high().exploited("2026-11-19", None))
-        .build();
+    let listed = fleet(&["a"]).notice(openssl().high().exploited("2026-11-19", None)).build();
     world.notices = listed.notices;
     let planned = planned(&world);
     let (_, plan) = only(&planned);
@@ -426,28 +340,14 @@ fn when_nothing_is_left_to_do_the_request_ends_and_says_so() {
     let mut world = fleet(&["a"]).notice(openssl().high()).build();
     let (first, _) = only(&settle(&mut world));
     world.nodes = world_at(NOW)
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[("openssl", NEW)])),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[("openssl", NEW)])))
         .build()
         .nodes;
     let fixed = debian(&[("openssl", NEW)]);
-    world
-        .package_sets
-        .insert(fixed.digest.clone(), std::sync::Arc::new(fixed.clone()));
-    world
-        .findings
-        .insert(fixed.digest.clone(), std::sync::Arc::from([]));
+    world.package_sets.insert(fixed.digest.clone(), std::sync::Arc::new(fixed.clone()));
+    world.findings.insert(fixed.digest.clone(), std::sync::Arc::from([]));
     match &planned(&world).decision.records[..] {
-        [
-            Record::Phase {
-                request,
-                phase: Phase::Superseded,
-                why,
-            },
-        ] => {
+        [Record::Phase { request, phase: Phase::Superseded, why }] => {
             assert_eq!(request.0, first.as_str());
             assert!(why.starts_with("nothing is left to do"));
         }
@@ -462,11 +362,7 @@ fn after_an_ended_request_of_the_same_digest_the_name_counts_on() {
     world.requests.get_mut(first.as_str()).unwrap().phase = Phase::Expired;
     let (second, same) = only(&settle(&mut world));
     assert_eq!((second, same), (format!("{first}-2"), plan.clone()));
-    world
-        .requests
-        .get_mut(format!("{first}-2").as_str())
-        .unwrap()
-        .phase = Phase::Expired;
+    world.requests.get_mut(format!("{first}-2").as_str()).unwrap().phase = Phase::Expired;
     assert_eq!(only(&planned(&world)).0, format!("{first}-3"));
 }
 
@@ -479,18 +375,12 @@ fn what_somebody_refused_is_not_asked_again_by_itself() {
     nothing(&planned);
     assert_eq!(
         notes(&planned, "DSA-6123-1"),
-        [format!(
-            "somebody said no to the same in {first}; it is not asked again by itself"
-        )]
+        [format!("somebody said no to the same in {first}; it is not asked again by itself")]
     );
 }
 
 fn failed(step: Step, message: &str) -> Failure {
-    Failure {
-        step,
-        message: message.into(),
-        blocked: false,
-    }
+    Failure { step, message: message.into(), blocked: false }
 }
 
 #[test]
@@ -535,10 +425,8 @@ fn a_drain_that_was_refused_is_tried_once_more_and_not_twice() {
 fn a_bad_patch_is_planned_around_and_holds_what_needs_it() {
     let set = debian(&[("curl", "7.88.1-10+deb12u8"), ("openssl", OLD)]);
     let curl_fix = transaction(&[("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14")]);
-    let both = transaction(&[
-        ("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"),
-        ("openssl", OLD, NEW),
-    ]);
+    let both =
+        transaction(&[("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"), ("openssl", OLD, NEW)]);
     let world = world_at(NOW)
         .baseline(baseline("web").blocks("openssl", NEW))
         .node(
@@ -572,11 +460,7 @@ fn a_block_that_has_ended_blocks_nothing_and_one_that_will_wakes_the_planner() {
         let blocking = baseline("web")
             .blocks("openssl", NEW)
             .with(|b| b.remediation.block[0].until = Some(day));
-        world_at(NOW)
-            .baseline(blocking)
-            .node(web("a"))
-            .notice(openssl().high())
-            .build()
+        world_at(NOW).baseline(blocking).node(web("a")).notice(openssl().high()).build()
     };
     let _ = only(&planned(&until("2026-11-18")));
     let blocked = planned(&until("2026-11-19"));
@@ -589,9 +473,7 @@ fn a_patch_declared_bad_ends_the_request_that_asks_for_it() {
     let mut world = fleet(&["a"]).notice(openssl().high()).build();
     let _ = settle(&mut world);
     let blocked = baseline("web").blocks("openssl", NEW).build();
-    world
-        .baselines
-        .insert("web".into(), std::sync::Arc::new(blocked));
+    world.baselines.insert("web".into(), std::sync::Arc::new(blocked));
     let planned = planned(&world);
     assert!(
         matches!(&planned.decision.records[..], [Record::Phase { phase: Phase::Superseded, why, .. }]
@@ -636,32 +518,20 @@ fn baselines_that_tie_or_miss_their_policy_plan_nothing_and_say_so() {
         .collect();
     assert_eq!(reasons, [("all", "PriorityTie"), ("web", "PriorityTie")]);
 
-    let lost = fleet(&["a"])
-        .notice(openssl().high())
-        .with(|world| world.policies.clear())
-        .build();
+    let lost = fleet(&["a"]).notice(openssl().high()).with(|world| world.policies.clear()).build();
     let planned = crate::planned(&lost);
     nothing(&planned);
     assert_eq!(
         planned.decision.holds[0].hold,
-        Hold::PolicyMissing {
-            baseline: "web".into(),
-            policy: "production".into()
-        }
+        Hold::PolicyMissing { baseline: "web".into(), policy: "production".into() }
     );
 }
 
 #[test]
 fn a_small_change_may_be_approved_beforehand_until_somebody_stops_it() {
     let mut lenient = policy("production");
-    lenient.standard = Some(Standard {
-        after: Span::hours(72),
-        category_max: Category::Minor,
-    });
-    let mut world = fleet(&["a"])
-        .policy(lenient)
-        .notice(openssl().high())
-        .build();
+    lenient.standard = Some(Standard { after: Span::hours(72), category_max: Category::Minor });
+    let mut world = fleet(&["a"]).policy(lenient).notice(openssl().high()).build();
     let (name, plan) = only(&settle(&mut world));
     assert!(plan.needs.roles.is_empty());
     assert_eq!(plan.needs.standard_after, Some(Span::hours(72)));
@@ -679,12 +549,7 @@ fn what_cannot_be_undone_is_major_and_the_class_has_the_bounds_of_all_its_nodes(
     hard.reboot = true;
     hard.restart = ["nginx.service".into()].into();
     let world = fleet(&["a"])
-        .node(
-            node("b")
-                .label("tier", "web")
-                .has(&debian(&[("openssl", OLD)]))
-                .would_as(hard, &fix),
-        )
+        .node(node("b").label("tier", "web").has(&debian(&[("openssl", OLD)])).would_as(hard, &fix))
         .notice(openssl().high())
         .build();
     let (_, plan) = only(&planned(&world));
@@ -697,10 +562,7 @@ fn what_cannot_be_undone_is_major_and_the_class_has_the_bounds_of_all_its_nodes(
 
 #[test]
 fn a_silent_node_counts_in_the_bound_and_starts_nothing_alone() {
-    let world = fleet(&["a", "b"])
-        .node(web("c").stale())
-        .notice(openssl().high())
-        .build();
+    let world = fleet(&["a", "b"]).node(web("c").stale()).notice(openssl().high()).build();
     assert_eq!(class(&only(&planned(&world)).1).nodes_max, 3);
     let alone = world_at(NOW)
         .baseline(baseline("web"))
@@ -735,10 +597,7 @@ fn what_a_fix_requires_comes_first_and_is_as_urgent() {
     let (_, plan) = only(&planned);
     assert_eq!(plan.advisories, ["DSA-6200-1"]);
     assert!(plan.emergency);
-    assert_eq!(
-        notes(&planned, "DSA-6123-1"),
-        ["it requires DSA-6200-1, and follows it"]
-    );
+    assert_eq!(notes(&planned, "DSA-6123-1"), ["it requires DSA-6200-1, and follows it"]);
 }
 
 #[test]
@@ -773,24 +632,12 @@ fn a_fix_that_conflicts_with_what_is_installed_is_not_planned_and_told() {
     let set = debian(&[("openssl", OLD), ("stunnel4", "3:5.68-2")]);
     let world = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&set)
-                .would("DSA-6123-1", &openssl_fix()),
-        )
-        .notice(
-            openssl()
-                .high()
-                .with(|n| n.patch.conflicts.push("stunnel4".into())),
-        )
+        .node(node("a").label("tier", "web").has(&set).would("DSA-6123-1", &openssl_fix()))
+        .notice(openssl().high().with(|n| n.patch.conflicts.push("stunnel4".into())))
         .build();
     let planned = planned(&world);
     nothing(&planned);
-    assert_eq!(
-        notes(&planned, "DSA-6123-1"),
-        ["DSA-6123-1 cannot stand beside stunnel4"]
-    );
+    assert_eq!(notes(&planned, "DSA-6123-1"), ["DSA-6123-1 cannot stand beside stunnel4"]);
 }
 
 #[test]
@@ -846,10 +693,7 @@ fn exempt_notices_are_left_out_until_the_exception_ends() {
     let quiet = planned(&world);
     nothing(&quiet);
     assert_eq!(quiet.decision.wake_at, Some(at("2026-12-01T00:00Z")));
-    assert_eq!(
-        assess(&world).nodes["a"].state,
-        hozen_domain::assess::State::Exempt
-    );
+    assert_eq!(assess(&world).nodes["a"].state, hozen_domain::assess::State::Exempt);
     world.now = at("2026-12-01T00:00Z");
     let _ = only(&planned(&world));
 }
@@ -861,11 +705,7 @@ fn without_a_fix_a_mitigation_is_asked_for_once_and_lifted_when_the_patch_is_pro
         .exploited("2026-11-19", None)
         .unfixed("Debian:12", "openssl")
         .mitigated_by_blocking("4433/udp");
-    let mut world = world_at(NOW)
-        .baseline(baseline("web"))
-        .node(web("a"))
-        .notice(unfixed)
-        .build();
+    let mut world = world_at(NOW).baseline(baseline("web")).node(web("a")).notice(unfixed).build();
     let (name, plan) = only(&settle(&mut world));
     assert_eq!(plan.change, ChangeType::Mitigation);
     assert!(plan.mitigation.as_ref().unwrap().block.contains("4433/udp"));
@@ -875,11 +715,7 @@ fn without_a_fix_a_mitigation_is_asked_for_once_and_lifted_when_the_patch_is_pro
     nothing(&planned(&world));
     let fixed = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[("openssl", NEW)])),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[("openssl", NEW)])))
         .notice(openssl().critical())
         .build();
     world.nodes = fixed.nodes;

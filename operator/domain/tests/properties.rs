@@ -43,24 +43,14 @@ fn host() -> impl Strategy<Value = Host> {
     let versions = proptest::array::uniform4(1_u8..5);
     let resolved = proptest::array::uniform4(any::<bool>());
     (versions, resolved, any::<bool>(), prop::bool::weighted(0.1)).prop_map(
-        |(versions, resolved, pocket, silent)| Host {
-            versions,
-            resolved,
-            pocket,
-            silent,
-        },
+        |(versions, resolved, pocket, silent)| Host { versions, resolved, pocket, silent },
     )
 }
 
 fn told() -> impl Strategy<Value = Told> {
     let fixed = prop::option::weighted(0.9, 2_u8..6);
     (0_usize..4, fixed, 0_u8..4, prop::bool::weighted(0.2)).prop_map(
-        |(package, fixed, severity, exploited)| Told {
-            package,
-            fixed,
-            severity,
-            exploited,
-        },
+        |(package, fixed, severity, exploited)| Told { package, fixed, severity, exploited },
     )
 }
 
@@ -77,26 +67,17 @@ fn build(hosts: &[Host], notices: &[Told], bundled: bool) -> World {
     let world = hosts
         .iter()
         .enumerate()
-        .fold(world_at(NOW).baseline(web), |world, (i, host)| {
-            with_host(world, i, host, notices)
-        });
-    let world = notices
-        .iter()
-        .enumerate()
-        .fold(world, |world, (i, told)| world.notice(known(i, told)));
+        .fold(world_at(NOW).baseline(web), |world, (i, host)| with_host(world, i, host, notices));
+    let world =
+        notices.iter().enumerate().fold(world, |world, (i, told)| world.notice(known(i, told)));
     world.build()
 }
 
 fn with_host(world: WorldBuilder, i: usize, host: &Host, notices: &[Told]) -> WorldBuilder {
     let versions: Vec<String> = host.versions.iter().map(|v| format!("{v}.0-1")).collect();
-    let installed: Vec<(&str, &str)> = PACKAGES
-        .iter()
-        .copied()
-        .zip(versions.iter().map(String::as_str))
-        .collect();
-    let mut built = node(&format!("n{i}"))
-        .label("tier", "web")
-        .has(&debian(&installed));
+    let installed: Vec<(&str, &str)> =
+        PACKAGES.iter().copied().zip(versions.iter().map(String::as_str)).collect();
+    let mut built = node(&format!("n{i}")).label("tier", "web").has(&debian(&installed));
     for (n, told) in notices.iter().enumerate() {
         if host.resolved[told.package] {
             let tx = fix(PACKAGES[told.package], host.versions[told.package]);
@@ -104,10 +85,8 @@ fn with_host(world: WorldBuilder, i: usize, host: &Host, notices: &[Told]) -> Wo
         }
     }
     if host.pocket {
-        let all: Vec<(&str, &str, &str)> = installed
-            .iter()
-            .map(|(name, from)| (*name, *from, "5.0-1"))
-            .collect();
+        let all: Vec<(&str, &str, &str)> =
+            installed.iter().map(|(name, from)| (*name, *from, "5.0-1")).collect();
         built = built.would("security", &transaction(&all));
     }
     if host.silent {
@@ -147,10 +126,7 @@ fn below(world: &World, name: &str) -> BTreeSet<Rule> {
     let below = |departure: &&Departure| {
         departure.side == Side::Below && matches!(departure.rule, Rule::Notice(..))
     };
-    departures
-        .filter(below)
-        .map(|departure| departure.rule.clone())
-        .collect()
+    departures.filter(below).map(|departure| departure.rule.clone()).collect()
 }
 
 proptest! {

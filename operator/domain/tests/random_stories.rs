@@ -36,26 +36,9 @@ struct Fleet {
 }
 
 fn fleets() -> impl Strategy<Value = Fleet> {
-    let budget = prop_oneof![
-        (1u32..4).prop_map(Share::Count),
-        (10u8..60).prop_map(Share::Percent)
-    ];
-    let shape = (
-        2usize..9,
-        0usize..4,
-        budget,
-        any::<bool>(),
-        0usize..3,
-        0u32..120,
-    );
-    let rules = (
-        any::<bool>(),
-        0u32..3,
-        any::<bool>(),
-        0u32..12,
-        any::<bool>(),
-        any::<bool>(),
-    );
+    let budget = prop_oneof![(1u32..4).prop_map(Share::Count), (10u8..60).prop_map(Share::Percent)];
+    let shape = (2usize..9, 0usize..4, budget, any::<bool>(), 0usize..3, 0u32..120);
+    let rules = (any::<bool>(), 0u32..3, any::<bool>(), 0u32..12, any::<bool>(), any::<bool>());
     (shape, rules).prop_map(
         |((nodes, control_plane, max_unavailable, per_zone, canary, soak), rules)| {
             let (emergency, failures, rollback, pods, reboots, windowed) = rules;
@@ -82,10 +65,7 @@ fn name(index: usize) -> SmolStr {
 }
 
 fn world(fleet: &Fleet) -> World {
-    let mut canary = stage(
-        "canary",
-        Share::Count(u32::try_from(fleet.canary).unwrap_or(1)),
-    );
+    let mut canary = stage("canary", Share::Count(u32::try_from(fleet.canary).unwrap_or(1)));
     canary.per_class = true;
     canary.soak = Span::minutes(fleet.soak);
     canary.max_unavailable = fleet.max_unavailable;
@@ -95,51 +75,28 @@ fn world(fleet: &Fleet) -> World {
     rest.order_by = vec![OrderBy::Zone];
     let mut rules = baseline("web").stages(vec![canary, rest]).with(|b| {
         b.rollout.failures.max = fleet.failures;
-        b.rollout.failures.then = if fleet.rollback {
-            OnFailure::Rollback
-        } else {
-            OnFailure::Hold
-        };
+        b.rollout.failures.then =
+            if fleet.rollback { OnFailure::Rollback } else { OnFailure::Hold };
     });
     if fleet.windowed {
-        rules = rules.window(window(
-            "night",
-            "0 22 * * *",
-            Span::hours(4),
-            "Europe/Berlin",
-        ));
+        rules = rules.window(window("night", "0 22 * * *", Span::hours(4), "Europe/Berlin"));
     }
     let mut published = notice("DSA-1").fixes("Debian:12", "openssl", NEW);
-    published = if fleet.emergency {
-        published.critical()
-    } else {
-        published.high()
-    };
-    let mut world = world_at("2026-10-24T09:00Z")
-        .baseline(rules)
-        .notice(published);
+    published = if fleet.emergency { published.critical() } else { published.high() };
+    let mut world = world_at("2026-10-24T09:00Z").baseline(rules).notice(published);
     for index in 0..fleet.nodes {
-        let package = if fleet.reboots {
-            "libc6"
-        } else {
-            "openssl-tools"
-        };
+        let package = if fleet.reboots { "libc6" } else { "openssl-tools" };
         let set = debian(&[("openssl", OLD), (package, OLD)]);
         let change = transaction(&[("openssl", OLD, NEW), (package, OLD, NEW)]);
         let mut how = resolved("DSA-1", &change);
         how.restart = ["nginx.service".into()].into();
-        let mut built = node(&name(index))
-            .label("tier", "web")
-            .zone(if index % 2 == 0 { "a" } else { "b" });
+        let mut built =
+            node(&name(index)).label("tier", "web").zone(if index % 2 == 0 { "a" } else { "b" });
         if index < fleet.control_plane {
             built = built.control_plane();
         }
-        world = world.node(
-            built
-                .has(&set)
-                .would_as(how, &change)
-                .with(|n| n.pods.movable = fleet.pods),
-        );
+        world = world
+            .node(built.has(&set).would_as(how, &change).with(|n| n.pods.movable = fleet.pods));
     }
     world.build()
 }
@@ -148,59 +105,33 @@ fn misfortunes(nodes: usize) -> impl Strategy<Value = Happening> {
     let node = (0..nodes).prop_map(name);
     let web = || SmolStr::new_static("web");
     prop_oneof![
-        node.clone().prop_map(|node| Happening::PatchFails {
-            node,
-            message: "postinst exit 1".into()
-        }),
+        node.clone()
+            .prop_map(|node| Happening::PatchFails { node, message: "postinst exit 1".into() }),
         node.clone().prop_map(|node| Happening::PatchLies { node }),
         (node.clone(), 0u32..4).prop_map(|(node, restarts)| Happening::StaysInactive {
             node,
             unit: "nginx.service".into(),
             restarts
         }),
-        node.clone()
-            .prop_map(|node| Happening::RebootHangs { node }),
+        node.clone().prop_map(|node| Happening::RebootHangs { node }),
         node.clone().prop_map(|node| Happening::DiskFull { node }),
         node.clone().prop_map(|node| Happening::Repaired { node }),
-        node.clone()
-            .prop_map(|node| Happening::NodeOffline { node }),
-        node.clone()
-            .prop_map(|node| Happening::NodeReturns { node }),
-        node.clone()
-            .prop_map(|node| Happening::NodeRebuilt { node }),
-        node.clone().prop_map(|node| Happening::DrainBlocked {
-            node,
-            budget: "shop/web".into()
-        }),
-        node.clone()
-            .prop_map(|node| Happening::DrainUnblocked { node }),
+        node.clone().prop_map(|node| Happening::NodeOffline { node }),
+        node.clone().prop_map(|node| Happening::NodeReturns { node }),
+        node.clone().prop_map(|node| Happening::NodeRebuilt { node }),
+        node.clone().prop_map(|node| Happening::DrainBlocked { node, budget: "shop/web".into() }),
+        node.clone().prop_map(|node| Happening::DrainUnblocked { node }),
         node.clone().prop_map(|node| Happening::Cordon { node }),
         node.clone().prop_map(|node| Happening::Uncordon { node }),
-        node.prop_map(|node| Happening::AcceptFailure {
-            node,
-            user: "carol@example.com".into()
-        }),
+        node.prop_map(|node| Happening::AcceptFailure { node, user: "carol@example.com".into() }),
         Just(Happening::Pause { baseline: web() }),
         Just(Happening::Resume { baseline: web() }),
         Just(Happening::Abort { baseline: web() }),
-        Just(Happening::Promote {
-            baseline: web(),
-            stage: "canary".into()
-        }),
-        Just(Happening::Withdraw {
-            baseline: web(),
-            user: "alice@example.com".into()
-        }),
-        Just(Happening::Release {
-            package: "openssl".into(),
-            version: "3.0.23-1~deb12u1".into()
-        }),
-        Just(Happening::AdvisoryWithdrawn {
-            name: "DSA-1".into()
-        }),
-        Just(Happening::Halt {
-            reason: "incident".into()
-        }),
+        Just(Happening::Promote { baseline: web(), stage: "canary".into() }),
+        Just(Happening::Withdraw { baseline: web(), user: "alice@example.com".into() }),
+        Just(Happening::Release { package: "openssl".into(), version: "3.0.23-1~deb12u1".into() }),
+        Just(Happening::AdvisoryWithdrawn { name: "DSA-1".into() }),
+        Just(Happening::Halt { reason: "incident".into() }),
         Just(Happening::Lift {}),
         Just(Happening::Block {
             baseline: web(),

@@ -29,28 +29,17 @@ fn openssl() -> NoticeBuilder {
 fn world(baseline: BaselineBuilder, notice: NoticeBuilder) -> World {
     world_at(NOW)
         .baseline(baseline)
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[("openssl", "3.0.20-1~deb12u2")])),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[("openssl", "3.0.20-1~deb12u2")])))
         .notice(notice)
         .build()
 }
 
 fn ranked(baseline: BaselineBuilder, notice: NoticeBuilder) -> Ranked {
-    ranking(&world(baseline, notice))
-        .of("DSA-6123-1", "web")
-        .unwrap()
-        .clone()
+    ranking(&world(baseline, notice)).of("DSA-6123-1", "web").unwrap().clone()
 }
 
 fn told(ranked: &Ranked) -> Vec<(&str, &str)> {
-    ranked
-        .reasons
-        .iter()
-        .map(|r| (r.text.as_str(), r.source.as_str()))
-        .collect()
+    ranked.reasons.iter().map(|r| (r.text.as_str(), r.source.as_str())).collect()
 }
 
 #[test]
@@ -60,26 +49,14 @@ fn severity_alone_gives_at_most_high() {
     assert_eq!(of(openssl().medium()), Priority::Medium);
     assert_eq!(of(openssl().low()), Priority::Low);
     assert_eq!(of(openssl().critical()), Priority::High);
-    assert_eq!(
-        of(openssl()),
-        Priority::High,
-        "no severity is not the same as harmless"
-    );
-    assert_eq!(
-        of(openssl().rated(hozen_advisory::notice::Rating::Medium)),
-        Priority::Medium
-    );
+    assert_eq!(of(openssl()), Priority::High, "no severity is not the same as harmless");
+    assert_eq!(of(openssl().rated(hozen_advisory::notice::Rating::Medium)), Priority::Medium);
 }
 
 #[test]
 fn a_known_exploited_weakness_is_an_emergency_and_every_step_keeps_its_reason() {
     let web = baseline("web").asset(Impact::Medium, Exposure::Internet);
-    let ranked = ranked(
-        web,
-        openssl()
-            .critical()
-            .exploited("2026-11-19", Some("2026-12-03")),
-    );
+    let ranked = ranked(web, openssl().critical().exploited("2026-11-19", Some("2026-12-03")));
     assert_eq!(ranked.priority, Priority::Emergency);
     assert_eq!(ranked.due, Some(at("2026-11-20T09:14Z")));
     assert_eq!(
@@ -87,18 +64,9 @@ fn a_known_exploited_weakness_is_an_emergency_and_every_step_keeps_its_reason() 
         [
             ("CVSS 9.8 gives Emergency or High", "CVSS"),
             ("known to be exploited since 2026-11-19: Emergency", "KEV"),
-            (
-                "anybody on the network can take the system over: stays Emergency",
-                "PROCESS 3.1"
-            ),
-            (
-                "web is exposed to the Internet: stays Emergency",
-                "PROCESS 3.1"
-            ),
-            (
-                "Emergency: within 24 hours of 2026-11-19T09:14:00Z",
-                "NISCC"
-            ),
+            ("anybody on the network can take the system over: stays Emergency", "PROCESS 3.1"),
+            ("web is exposed to the Internet: stays Emergency", "PROCESS 3.1"),
+            ("Emergency: within 24 hours of 2026-11-19T09:14:00Z", "NISCC"),
         ]
     );
 }
@@ -109,16 +77,10 @@ fn what_is_at_stake_raises_and_only_a_takeover_becomes_an_emergency_by_it() {
     let valuable = || baseline("web").asset(Impact::High, Exposure::Internal);
     let attacked = || baseline("web").with(|b| b.asset.attacked_before = true);
     for stake in [internet, valuable, attacked] {
-        assert_eq!(
-            ranked(stake(), openssl().critical()).priority,
-            Priority::Emergency
-        );
+        assert_eq!(ranked(stake(), openssl().critical()).priority, Priority::Emergency);
         assert_eq!(ranked(stake(), openssl().high()).priority, Priority::High);
     }
-    assert_eq!(
-        ranked(valuable(), openssl().medium()).priority,
-        Priority::High
-    );
+    assert_eq!(ranked(valuable(), openssl().medium()).priority, Priority::High);
     assert_eq!(
         ranked(internet(), openssl().medium()).priority,
         Priority::Medium,
@@ -137,10 +99,7 @@ fn likely_exploitation_raises_and_even_odds_are_an_emergency() {
 
 #[test]
 fn a_mitigation_lowers_and_never_removes() {
-    let mut world = world(
-        baseline("web"),
-        openssl().critical().exploited("2026-11-19", None),
-    );
+    let mut world = world(baseline("web"), openssl().critical().exploited("2026-11-19", None));
     let assessment = assess(&world);
     let planned = hozen_domain::planner::mitigation_plan(
         &world,
@@ -162,10 +121,12 @@ fn a_mitigation_lowers_and_never_removes() {
     let ranked = ranking.of("DSA-6123-1", "web").unwrap();
     assert!(ranked.mitigated);
     assert_eq!(ranked.priority, Priority::High);
-    assert!(told(ranked).contains(&(
-        "a mitigation is in place; the patch is still needed: High",
-        "PROCESS 3.4"
-    )));
+    assert!(
+        told(ranked).contains(&(
+            "a mitigation is in place; the patch is still needed: High",
+            "PROCESS 3.4"
+        ))
+    );
 }
 
 #[test]
@@ -181,25 +142,17 @@ fn few_affected_lowers_and_our_own_progress_does_not_make_them_few() {
     let fix = transaction(&[("openssl", "3.0.20-1~deb12u2", "3.0.22-1~deb12u2")]);
     let fleet = |old_nodes: usize| {
         (0..40).fold(
-            world_at(NOW)
-                .baseline(baseline("web"))
-                .notice(openssl().high()),
+            world_at(NOW).baseline(baseline("web")).notice(openssl().high()),
             |world, i| {
                 let set = if i < old_nodes { &old } else { &new };
                 world.node(
-                    node(&format!("n{i}"))
-                        .label("tier", "web")
-                        .has(set)
-                        .would("DSA-6123-1", &fix),
+                    node(&format!("n{i}")).label("tier", "web").has(set).would("DSA-6123-1", &fix),
                 )
             },
         )
     };
     assert_eq!(
-        ranking(&fleet(1).build())
-            .of("DSA-6123-1", "web")
-            .unwrap()
-            .priority,
+        ranking(&fleet(1).build()).of("DSA-6123-1", "web").unwrap().priority,
         Priority::Medium
     );
     let mut before = fleet(40).build();
@@ -207,10 +160,7 @@ fn few_affected_lowers_and_our_own_progress_does_not_make_them_few() {
     hozen_testkit::admit(&mut before, &planned.decision);
     let mut after = fleet(1).build();
     after.requests = before.requests;
-    assert_eq!(
-        ranking(&after).of("DSA-6123-1", "web").unwrap().priority,
-        Priority::High
-    );
+    assert_eq!(ranking(&after).of("DSA-6123-1", "web").unwrap().priority, Priority::High);
 }
 
 #[test]
@@ -224,32 +174,17 @@ fn every_profile_has_its_own_clock_which_starts_when_we_first_saw_the_fix() {
     let table = [
         (
             Profile::Niscc,
-            [
-                "2026-11-02T00:00Z",
-                "2026-11-08T00:00Z",
-                "2026-12-31T00:00Z",
-                "2027-04-30T00:00Z",
-            ]
-            .map(Some),
+            ["2026-11-02T00:00Z", "2026-11-08T00:00Z", "2026-12-31T00:00Z", "2027-04-30T00:00Z"]
+                .map(Some),
         ),
         (
             Profile::Bod2604,
-            [
-                Some("2026-11-04T00:00Z"),
-                Some("2026-11-15T00:00Z"),
-                Some("2026-12-31T00:00Z"),
-                None,
-            ],
+            [Some("2026-11-04T00:00Z"), Some("2026-11-15T00:00Z"), Some("2026-12-31T00:00Z"), None],
         ),
         (
             Profile::PciDss,
-            [
-                "2026-12-01T00:00Z",
-                "2026-12-01T00:00Z",
-                "2027-01-30T00:00Z",
-                "2027-01-30T00:00Z",
-            ]
-            .map(Some),
+            ["2026-12-01T00:00Z", "2026-12-01T00:00Z", "2027-01-30T00:00Z", "2027-01-30T00:00Z"]
+                .map(Some),
         ),
         (custom, [Some("2026-11-01T12:00Z"), None, None, None]),
     ];
@@ -272,26 +207,17 @@ fn every_profile_has_its_own_clock_which_starts_when_we_first_saw_the_fix() {
 fn the_date_in_kev_is_an_upper_bound() {
     let listed = || openssl().high().exploited("2026-11-19", Some("2026-12-03"));
     let slow = ranked(baseline("web").profile(Profile::PciDss), listed());
-    assert_eq!(
-        slow.due,
-        Some(at("2026-12-04T00:00Z")),
-        "the end of the day"
-    );
+    assert_eq!(slow.due, Some(at("2026-12-04T00:00Z")), "the end of the day");
     assert_eq!(
         told(&slow).last(),
         Some(&("CISA wants it done by 2026-12-03, which is earlier", "KEV"))
     );
-    assert_eq!(
-        ranked(baseline("web"), listed()).due,
-        Some(at("2026-11-20T09:14Z"))
-    );
+    assert_eq!(ranked(baseline("web"), listed()).due, Some(at("2026-11-20T09:14Z")));
 }
 
 #[test]
 fn without_a_fix_there_is_exposure_and_no_deadline() {
-    let unfixed = notice("DSA-6123-1")
-        .critical()
-        .unfixed("Debian:12", "openssl");
+    let unfixed = notice("DSA-6123-1").critical().unfixed("Debian:12", "openssl");
     let world = world(baseline("web"), unfixed);
     let ranking = ranking(&world);
     assert_eq!(ranking.notices["DSA-6123-1"].relevance, Relevance::NoFixYet);
@@ -303,11 +229,7 @@ fn without_a_fix_there_is_exposure_and_no_deadline() {
 fn irrelevant_notices_are_recorded_with_their_reason() {
     let world = world_at(NOW)
         .baseline(baseline("web"))
-        .node(
-            node("a")
-                .label("tier", "web")
-                .has(&debian(&[("nginx", "1.22.1-9+deb12u11")])),
-        )
+        .node(node("a").label("tier", "web").has(&debian(&[("nginx", "1.22.1-9+deb12u11")])))
         .notice(notice("fixed").fixes("Debian:12", "nginx", "1.22.1-9+deb12u10"))
         .notice(notice("absent").fixes("Debian:12", "exim4", "4.96-15+deb12u7"))
         .notice(notice("other").fixes("Debian:13", "nginx", "1.26.3-3"))
@@ -329,12 +251,7 @@ fn irrelevant_notices_are_recorded_with_their_reason() {
         )
         .build();
     let ranking = ranking(&world);
-    let of = |name: &str| {
-        (
-            ranking.notices[name].relevance,
-            ranking.notices[name].why.as_str(),
-        )
-    };
+    let of = |name: &str| (ranking.notices[name].relevance, ranking.notices[name].why.as_str());
     assert_eq!(
         of("fixed"),
         (
@@ -342,17 +259,11 @@ fn irrelevant_notices_are_recorded_with_their_reason() {
             "nginx 1.22.1-9+deb12u11 is installed, fixed since 1.22.1-9+deb12u10"
         )
     );
-    assert_eq!(
-        of("absent"),
-        (Relevance::NotInstalled, "exim4 is installed nowhere")
-    );
+    assert_eq!(of("absent"), (Relevance::NotInstalled, "exim4 is installed nowhere"));
     assert_eq!(of("other").0, Relevance::NotInstalled);
     assert_eq!(
         of("later"),
-        (
-            Relevance::NotAffected,
-            "nginx 1.22.1-9+deb12u11 is installed, which is not affected"
-        )
+        (Relevance::NotAffected, "nginx 1.22.1-9+deb12u11 is installed, which is not affected")
     );
     assert_eq!(of("withdrawn").0, Relevance::NotAffected);
 }

@@ -1,8 +1,5 @@
 //! The review of an ended change (PROCESS 4.4).
-#![expect(
-    clippy::unwrap_used,
-    reason = "a wrong fact in a test must fail it at once, and loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a wrong fact in a test must fail it at once, and loudly")]
 
 use hozen_domain::{
     World,
@@ -33,11 +30,7 @@ fn ended(
         .notice(notice("DSA-1").fixes("Debian:12", "openssl", "3.0.22"))
         .node(web("web-1").has(&new))
         .node(needs("web-2"))
-        .node(
-            needs("web-3")
-                .stale()
-                .with(|node| node.ready = Ready::No(at("2026-11-17T22:10Z"))),
-        )
+        .node(needs("web-3").stale().with(|node| node.ready = Ready::No(at("2026-11-17T22:10Z"))))
         .node(needs("web-4"))
         .transaction(&change)
         .build();
@@ -53,32 +46,17 @@ fn ended(
     rollout.cursor.ended = Some((at("2026-11-20T12:00Z"), RolloutEnd::Partly));
     let accepted = ("web-2".into(), world.nodes["web-2"].uid.clone());
     rollout.handle.accepted.insert(accepted, "carol".into());
-    let failure = |step, message: &str, blocked| Failure {
-        step,
-        message: message.into(),
-        blocked,
-    };
+    let failure = |step, message: &str, blocked| Failure { step, message: message.into(), blocked };
     let when = at("2026-11-19T11:33Z");
     for (name, ended) in [
         ("web-1", Ended::Proven(when)),
-        (
-            "web-2",
-            Ended::Failed(when, failure(Step::Patch, "no space left on /var", false)),
-        ),
+        ("web-2", Ended::Failed(when, failure(Step::Patch, "no space left on /var", false))),
         (
             "web-4",
-            Ended::PutBack(
-                when,
-                failure(Step::Drain, "budget shop allowed no eviction", true),
-            ),
+            Ended::PutBack(when, failure(Step::Drain, "budget shop allowed no eviction", true)),
         ),
     ] {
-        world
-            .nodes
-            .get_mut(name)
-            .unwrap()
-            .ended
-            .insert(request.uid.clone(), ended);
+        world.nodes.get_mut(name).unwrap().ended.insert(request.uid.clone(), ended);
     }
     world.rollouts.insert("web-1".into(), rollout);
     world.requests.insert("web-1".into(), request);
@@ -93,20 +71,11 @@ fn reviewed(world: &World) -> Review {
         finish: Some(at("2026-11-19T11:00Z")),
         ..Forecast::default()
     };
-    review(
-        world,
-        &assess(world),
-        &world.requests["web-1"],
-        Some(&forecast),
-    )
-    .unwrap()
+    review(world, &assess(world), &world.requests["web-1"], Some(&forecast)).unwrap()
 }
 
 fn undone(system: &str, why: &str) -> Undone {
-    Undone {
-        system: system.into(),
-        why: why.into(),
-    }
+    Undone { system: system.into(), why: why.into() }
 }
 
 #[test]
@@ -116,11 +85,7 @@ fn a_review_sets_the_plan_against_the_outcome() {
     assert_eq!(found.against.late_by, Some(SignedDuration::from_mins(33)));
     assert_eq!(found.against.started, Some(at("2026-11-19T10:20Z")));
     assert_eq!((found.against.planned_max, found.against.proven), (4, 1));
-    assert_eq!(
-        found.against.met_due,
-        Some(false),
-        "three systems are not done"
-    );
+    assert_eq!(found.against.met_due, Some(false), "three systems are not done");
     assert_eq!(
         found.agreed,
         [Agreed {
@@ -134,10 +99,7 @@ fn a_review_sets_the_plan_against_the_outcome() {
 #[test]
 fn a_review_is_held_one_to_four_weeks_after_the_end() {
     let (from, until) = reviewed(&ended(|baseline| baseline)).hold_between;
-    assert_eq!(
-        (from, until),
-        (at("2026-11-27T12:00Z"), at("2026-12-18T12:00Z"))
-    );
+    assert_eq!((from, until), (at("2026-11-27T12:00Z"), at("2026-12-18T12:00Z")));
 }
 
 #[test]
@@ -147,49 +109,28 @@ fn a_review_names_every_system_that_is_not_done_and_why() {
         found.failed,
         [
             undone("web-2", "failed, patching: no space left on /var"),
-            undone(
-                "web-4",
-                "put back unchanged, draining: budget shop allowed no eviction"
-            ),
+            undone("web-4", "put back unchanged, draining: budget shop allowed no eviction"),
         ]
     );
     assert_eq!(found.not_done.len(), 1);
     assert_eq!(found.not_done[0].system, "web-3");
-    assert!(
-        found.not_done[0].why.starts_with("silent since"),
-        "{}",
-        found.not_done[0].why
-    );
+    assert!(found.not_done[0].why.starts_with("silent since"), "{}", found.not_done[0].why);
     assert_eq!(found.accepted, [("web-2".into(), "carol".into())]);
 }
 
 #[test]
 fn a_review_proposes_what_was_proven_for_what_the_notices_name_and_nothing_else() {
     let min = |version: &str| PackageRuleText::MinVersion(version.into());
-    let proposed = |present, proposed| Renewal {
-        package: "openssl".into(),
-        present,
-        proposed,
-    };
+    let proposed = |present, proposed| Renewal { package: "openssl".into(), present, proposed };
     let none = reviewed(&ended(|baseline| baseline));
-    assert_eq!(
-        none.renew_baseline,
-        [proposed(None, min("3.0.22"))],
-        "tzdata only came along"
-    );
+    assert_eq!(none.renew_baseline, [proposed(None, min("3.0.22"))], "tzdata only came along");
     let older = reviewed(&ended(|baseline| baseline.min("openssl", "3.0.9")));
-    assert_eq!(
-        older.renew_baseline,
-        [proposed(Some(min("3.0.9")), min("3.0.22"))]
-    );
+    assert_eq!(older.renew_baseline, [proposed(Some(min("3.0.9")), min("3.0.22"))]);
     let same = reviewed(&ended(|baseline| baseline.min("openssl", "3.0.22")));
     assert_eq!(same.renew_baseline, []);
     let pinned = reviewed(&ended(|baseline| baseline.pin("openssl", "3.0.20")));
     let version = |version: &str| PackageRuleText::Version(version.into());
-    assert_eq!(
-        pinned.renew_baseline,
-        [proposed(Some(version("3.0.20")), version("3.0.22"))]
-    );
+    assert_eq!(pinned.renew_baseline, [proposed(Some(version("3.0.20")), version("3.0.22"))]);
 }
 
 #[test]
@@ -211,10 +152,7 @@ fn a_review_names_the_build_images_that_hold_the_weakness_still() {
     request.plan = plan.into();
     let found = reviewed(&world);
     assert_eq!(
-        (
-            found.renew_images[0].of.as_str(),
-            found.renew_images[0].holds[0].as_str()
-        ),
+        (found.renew_images[0].of.as_str(), found.renew_images[0].holds[0].as_str()),
         ("registry.example.com/shop", "sha256:new")
     );
 }
@@ -238,10 +176,7 @@ fn a_workload_that_still_runs_the_old_image_is_not_done() {
     request.plan = plan.into();
     assert_eq!(
         reviewed(&world).not_done,
-        [undone(
-            "Deployment/shop/web",
-            "its template belongs to Flux shop"
-        )]
+        [undone("Deployment/shop/web", "its template belongs to Flux shop")]
     );
 }
 

@@ -68,10 +68,8 @@ fn walk(schema: &Schema, node: &Node, path: &str, faults: &mut Vec<Fault>) {
             | Form::Map(..)
             | Form::Object(_),
             _,
-        ) => faults.push(Fault {
-            form: true,
-            ..fault(node.place, path, mismatch(schema, &node.value))
-        }),
+        ) => faults
+            .push(Fault { form: true, ..fault(node.place, path, mismatch(schema, &node.value)) }),
     }
 }
 
@@ -110,11 +108,7 @@ fn mismatch(schema: &Schema, found: &Value) -> String {
 
 fn within(bounds: Bounds, number: i64, node: &Node, path: &str, faults: &mut Vec<Fault>) {
     if let Some(min) = bounds.min.filter(|min| number < *min) {
-        faults.push(fault(
-            node.place,
-            path,
-            format!("{number} is too small; the least is {min}"),
-        ));
+        faults.push(fault(node.place, path, format!("{number} is too small; the least is {min}")));
     }
     if let Some(max) = bounds.max.filter(|max| number > *max) {
         faults.push(fault(
@@ -136,14 +130,8 @@ fn text_faults(
     let mut tell = |message: String| faults.push(fault(node.place, path, message));
     if !allowed.is_empty() && !allowed.iter().any(|value| value == text) {
         let meant = nearest(text, allowed.iter().map(String::as_str));
-        let hint = meant
-            .map(|word| format!("; did you mean {word}?"))
-            .unwrap_or_default();
-        return tell(format!(
-            "expected {}, found \"{}\"{hint}",
-            one_of(allowed),
-            short(text)
-        ));
+        let hint = meant.map(|word| format!("; did you mean {word}?")).unwrap_or_default();
+        return tell(format!("expected {}, found \"{}\"{hint}", one_of(allowed), short(text)));
     }
     let length = text.chars().count() as u64;
     let like = form
@@ -161,33 +149,16 @@ fn text_faults(
         return tell(if length == 0 {
             format!("is empty{like}")
         } else {
-            format!(
-                "has {length} characters; at least {} are needed{like}",
-                form.min
-            )
+            format!("has {length} characters; at least {} are needed{like}", form.min)
         });
     }
-    if let Some(pattern) = form
-        .pattern
-        .as_ref()
-        .filter(|pattern| !pattern.is_match(text))
-    {
-        let rule = if like.is_empty() {
-            format!(" {pattern}")
-        } else {
-            like
-        };
-        return tell(format!(
-            "\"{}\" does not have the right form{rule}",
-            short(text)
-        ));
+    if let Some(pattern) = form.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        let rule = if like.is_empty() { format!(" {pattern}") } else { like };
+        return tell(format!("\"{}\" does not have the right form{rule}", short(text)));
     }
     match form.format {
         Some(TimeFormat::Day) if text.parse::<Date>().is_err() => {
-            tell(format!(
-                "\"{}\" is not a day; write it like 2026-11-19",
-                short(text)
-            ));
+            tell(format!("\"{}\" is not a day; write it like 2026-11-19", short(text)));
         }
         Some(TimeFormat::Instant) if text.parse::<Timestamp>().is_err() => {
             tell(format!(
@@ -202,10 +173,7 @@ fn text_faults(
 fn list(form: &ListForm, items: &[Node], node: &Node, path: &str, faults: &mut Vec<Fault>) {
     let count = items.len() as u64;
     if form.max.is_some_and(|max| count > max) {
-        let message = format!(
-            "has {count} items; at most {} are allowed",
-            form.max.unwrap_or(0)
-        );
+        let message = format!("has {count} items; at most {} are allowed", form.max.unwrap_or(0));
         faults.push(fault(node.place, path, message));
     }
     if count < form.min {
@@ -225,24 +193,17 @@ fn list(form: &ListForm, items: &[Node], node: &Node, path: &str, faults: &mut V
         if form.keys.is_empty() {
             return None;
         }
-        let parts = form
-            .keys
-            .iter()
-            .map(|key| item.get(key).map(|value| value.to_json().to_string()));
-        parts
-            .collect::<Option<Vec<_>>>()
-            .map(|parts| parts.join(", "))
+        let parts =
+            form.keys.iter().map(|key| item.get(key).map(|value| value.to_json().to_string()));
+        parts.collect::<Option<Vec<_>>>().map(|parts| parts.join(", "))
     };
     let mut seen = std::collections::BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
         if let Some(name) = identity(item)
             && !seen.insert(name.clone())
         {
-            let what = if form.distinct {
-                name
-            } else {
-                format!("{} {name}", form.keys.join(", "))
-            };
+            let what =
+                if form.distinct { name } else { format!("{} {name}", form.keys.join(", ")) };
             faults.push(fault(
                 item.place,
                 &format!("{path}[{index}]"),
@@ -260,20 +221,13 @@ fn object(form: &ObjectForm, entries: &[Entry], node: &Node, path: &str, faults:
             Some(schema) => walk(schema, &entry.node, &path, faults),
             None if form.open => {}
             None => {
-                let free = || {
-                    form.fields
-                        .keys()
-                        .map(String::as_str)
-                        .filter(|name| !has(entries, name))
-                };
+                let free =
+                    || form.fields.keys().map(String::as_str).filter(|name| !has(entries, name));
                 let meant = nearest(&entry.key, free());
                 misspelt.extend(meant);
                 let form = misspelt.iter().any(|name| form.required.contains(*name));
                 let message = unknown_field(meant, free());
-                faults.push(Fault {
-                    form,
-                    ..fault(entry.place, &path, message)
-                });
+                faults.push(Fault { form, ..fault(entry.place, &path, message) });
             }
         }
     }
@@ -282,18 +236,14 @@ fn object(form: &ObjectForm, entries: &[Entry], node: &Node, path: &str, faults:
         if misspelt.contains(&name.as_str()) {
             continue; // Told already, where it was written.
         }
-        let written = entries
-            .iter()
-            .any(|entry| entry.key == *name && entry.node.value != Value::Null);
+        let written =
+            entries.iter().any(|entry| entry.key == *name && entry.node.value != Value::Null);
         if !written {
             let place = entries
                 .iter()
                 .find(|entry| entry.key == *name)
                 .map_or(node.place, |entry| entry.place);
-            let meaning = form
-                .fields
-                .get(name)
-                .map(|schema| first_sentence(&schema.description));
+            let meaning = form.fields.get(name).map(|schema| first_sentence(&schema.description));
             let hint = meaning
                 .filter(|text| !text.is_empty())
                 .map(|text| format!(" ({text})"))
@@ -340,18 +290,9 @@ fn first_sentence(text: &str) -> String {
 }
 
 fn fault(place: Place, path: &str, message: String) -> Fault {
-    Fault {
-        place,
-        path: path.to_owned(),
-        message,
-        form: false,
-    }
+    Fault { place, path: path.to_owned(), message, form: false }
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

@@ -134,11 +134,7 @@ impl Kinds {
     pub fn get(&mut self, api_version: &str, kind: &str) -> Option<&Kind> {
         let &(api_version, kind) = READ.iter().find(|read| **read == (api_version, kind))?;
         let ours = self.ours.get_or_insert_with(definitions);
-        Some(
-            self.made
-                .entry(kind)
-                .or_insert_with(|| Kind::make(api_version, kind, ours)),
-        )
+        Some(self.made.entry(kind).or_insert_with(|| Kind::make(api_version, kind, ours)))
     }
 
     /// Whether the kind of this `apiVersion` and name is read.
@@ -148,9 +144,7 @@ impl Kinds {
 
     /// The names of the kinds of one `apiVersion`.
     pub fn of(api_version: &str) -> impl Iterator<Item = &'static str> {
-        READ.iter()
-            .filter(move |(version, _)| *version == api_version)
-            .map(|(_, kind)| *kind)
+        READ.iter().filter(move |(version, _)| *version == api_version).map(|(_, kind)| *kind)
     }
 }
 
@@ -163,25 +157,14 @@ impl Kind {
             }
             None => (Schema::from_json(&kubernetes(kind)).cut(), None),
         };
-        Self {
-            api_version,
-            kind,
-            schema,
-            rules,
-        }
+        Self { api_version, kind, schema, rules }
     }
 }
 
 /// Our definitions' schemas, by kind.
 fn definitions() -> BTreeMap<String, Value> {
     let schema = |crd: CustomResourceDefinition| {
-        let schema = crd
-            .spec
-            .versions
-            .into_iter()
-            .next()?
-            .schema?
-            .open_api_v3_schema?;
+        let schema = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
         Some((crd.spec.names.kind, serde_json::to_value(schema).ok()?))
     };
     all_crds().into_iter().filter_map(schema).collect()

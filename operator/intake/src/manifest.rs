@@ -96,9 +96,7 @@ impl Reader {
     /// What was read. Objects that stand twice and references to what is not there are told now.
     pub fn finish(self) -> Manifests {
         let mut manifests = self.manifests;
-        manifests
-            .problems
-            .extend(crate::reference::problems(&manifests.documents));
+        manifests.problems.extend(crate::reference::problems(&manifests.documents));
         manifests.problems.sort();
         manifests
     }
@@ -113,9 +111,8 @@ impl Reader {
             self.without_head(file, &node);
             return;
         };
-        let of_one_kind = kind
-            .strip_suffix("List")
-            .is_some_and(|item| Kinds::read(&api_version, item));
+        let of_one_kind =
+            kind.strip_suffix("List").is_some_and(|item| Kinds::read(&api_version, item));
         if kind == "List" || of_one_kind {
             if let Some(Value::List(items)) = node.get("items").map(|items| items.value.clone()) {
                 for item in items {
@@ -147,11 +144,8 @@ impl Reader {
         let mut problems = Vec::new();
         let faults = check(&definition.schema, &node, "");
         let formed = !faults.iter().any(|fault| fault.form);
-        problems.extend(
-            faults
-                .into_iter()
-                .map(|fault| tell(fault.place, &fault.path, fault.message)),
-        );
+        problems
+            .extend(faults.into_iter().map(|fault| tell(fault.place, &fault.path, fault.message)));
         let Some(name) = name else {
             problems.push(tell(
                 node.place_of("metadata"),
@@ -162,9 +156,7 @@ impl Reader {
             return;
         };
         let mut json = node.to_json();
-        if let Some(metadata) = json
-            .get_mut("metadata")
-            .and_then(serde_json::Value::as_object_mut)
+        if let Some(metadata) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut)
         {
             metadata.insert("name".to_owned(), name.clone().into());
         }
@@ -177,12 +169,7 @@ impl Reader {
             match Object::from_json(kind, json) {
                 Ok(object) => {
                     let (file, tree) = (Arc::clone(file), Arc::new(node));
-                    self.manifests.documents.push(Document {
-                        object,
-                        name,
-                        file,
-                        tree,
-                    });
+                    self.manifests.documents.push(Document { object, name, file, tree });
                 }
                 Err(message) => problems.push(tell(node.place, "", message)),
             }
@@ -193,26 +180,16 @@ impl Reader {
     fn unknown(&mut self, file: &Arc<str>, node: &Node, api_version: &str, kind: &str) {
         let ours = api_version.split('/').next() == Some(names::GROUP);
         if !ours {
-            *self
-                .manifests
-                .ignored
-                .entry(format!("{api_version} {kind}"))
-                .or_default() += 1;
+            *self.manifests.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
             return;
         }
         let (path, message) = if api_version == names::API_VERSION {
             let hint = nearest(kind, Kinds::of(names::API_VERSION))
                 .map(|name| format!("; did you mean {name}?"))
                 .unwrap_or_default();
-            (
-                "kind",
-                format!("{kind} is no kind of {}{hint}", names::API_VERSION),
-            )
+            ("kind", format!("{kind} is no kind of {}{hint}", names::API_VERSION))
         } else {
-            (
-                "apiVersion",
-                format!("{api_version} is not known; write {}", names::API_VERSION),
-            )
+            ("apiVersion", format!("{api_version} is not known; write {}", names::API_VERSION))
         };
         self.manifests.problems.push(Problem {
             file: Arc::clone(file),
@@ -226,11 +203,7 @@ impl Reader {
     /// A document without `apiVersion` or kind: somebody else's file, unless it looks like a manifest.
     fn without_head(&mut self, file: &Arc<str>, node: &Node) {
         let Value::Map(entries) = &node.value else {
-            *self
-                .manifests
-                .ignored
-                .entry("no manifest".to_owned())
-                .or_default() += 1;
+            *self.manifests.ignored.entry("no manifest".to_owned()).or_default() += 1;
             return;
         };
         let looks_like_one = ["kind", "metadata", "spec", "apiVersion"]
@@ -239,11 +212,7 @@ impl Reader {
             .count()
             >= 2;
         if !looks_like_one {
-            *self
-                .manifests
-                .ignored
-                .entry("no manifest".to_owned())
-                .or_default() += 1;
+            *self.manifests.ignored.entry("no manifest".to_owned()).or_default() += 1;
             return;
         }
         let missing = if node.get("apiVersion").and_then(Node::text).is_none() {
@@ -277,12 +246,7 @@ fn head(node: &Node) -> Option<(String, String)> {
 /// The object's name; for one with `generateName`, that and a number, as the server would make one.
 fn name_of(node: &Node, number: usize) -> Option<String> {
     let metadata = node.get("metadata")?;
-    let text = |key: &str| {
-        metadata
-            .get(key)
-            .and_then(Node::text)
-            .filter(|text| !text.is_empty())
-    };
+    let text = |key: &str| metadata.get(key).and_then(Node::text).filter(|text| !text.is_empty());
     text("name")
         .map(str::to_owned)
         .or_else(|| text("generateName").map(|prefix| format!("{prefix}{number:05}")))
@@ -307,10 +271,7 @@ fn broken_rules(
             if error.kind == ErrorKind::ValidationFailure {
                 return (error.field_path, error.message);
             }
-            let message = format!(
-                "a rule could not be judged: {} ({})",
-                error.message, error.rule
-            );
+            let message = format!("a rule could not be judged: {} ({})", error.message, error.rule);
             (error.field_path, message)
         })
         .collect()

@@ -15,11 +15,7 @@ use crate::{
 pub fn problems(documents: &[Document]) -> Vec<Problem> {
     let mut problems = twice(documents);
     let names = |wanted: &str| -> BTreeSet<&str> {
-        documents
-            .iter()
-            .filter(|d| d.object.kind() == wanted)
-            .map(|d| d.name.as_str())
-            .collect()
+        documents.iter().filter(|d| d.object.kind() == wanted).map(|d| d.name.as_str()).collect()
     };
     let (policies, baselines) = (names("ApprovalPolicy"), names("Baseline"));
     for document in documents {
@@ -59,10 +55,7 @@ fn missing(
     known: &BTreeSet<&str>,
 ) -> Problem {
     let hint = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
-    document.problem(
-        path,
-        format!("there is no {kind} {name}{}", hint.unwrap_or_default()),
-    )
+    document.problem(path, format!("there is no {kind} {name}{}", hint.unwrap_or_default()))
 }
 
 /// Objects of one kind and name: which of them counts would depend on the order of files. Workloads are told apart by
@@ -79,10 +72,10 @@ fn twice(documents: &[Document]) -> Vec<Problem> {
                     && other.tree.to_json() == document.tree.to_json() => {}
             Some(other) => {
                 let (file, line) = (Arc::clone(&other.file), other.tree.place.line);
-                problems.push(document.problem(
-                    "metadata.name",
-                    format!("stands twice, first in {file}:{line}"),
-                ));
+                problems.push(
+                    document
+                        .problem("metadata.name", format!("stands twice, first in {file}:{line}")),
+                );
             }
             None => {
                 first.insert(key, document);

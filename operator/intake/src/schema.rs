@@ -174,10 +174,9 @@ impl Schema {
 fn type_of(json: &Value) -> Option<&str> {
     match json.get("type")? {
         Value::String(one) => Some(one),
-        Value::Array(several) => several
-            .iter()
-            .filter_map(Value::as_str)
-            .find(|name| *name != "null"),
+        Value::Array(several) => {
+            several.iter().filter_map(Value::as_str).find(|name| *name != "null")
+        }
         _ => None,
     }
 }
@@ -196,33 +195,17 @@ fn object_form(json: &Value, open: bool) -> ObjectForm {
 }
 
 fn bounds(json: &Value) -> Bounds {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "bounds are whole numbers within 2^53"
-    )]
-    let bound = |key: &str| {
-        json.get(key)
-            .and_then(Value::as_f64)
-            .map(|bound| bound as i64)
-    };
-    Bounds {
-        min: bound("minimum"),
-        max: bound("maximum"),
-    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounds are whole numbers within 2^53")]
+    let bound = |key: &str| json.get(key).and_then(Value::as_f64).map(|bound| bound as i64);
+    Bounds { min: bound("minimum"), max: bound("maximum") }
 }
 
 fn text_form(json: &Value) -> TextForm {
     TextForm {
         min: json.get("minLength").and_then(Value::as_u64).unwrap_or(0),
         max: json.get("maxLength").and_then(Value::as_u64),
-        pattern: json
-            .get("pattern")
-            .and_then(Value::as_str)
-            .and_then(|text| Regex::new(text).ok()),
-        example: json
-            .get("example")
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        pattern: json.get("pattern").and_then(Value::as_str).and_then(|text| Regex::new(text).ok()),
+        example: json.get("example").and_then(Value::as_str).map(str::to_owned),
         format: match json.get("format").and_then(Value::as_str) {
             Some("date") => Some(TimeFormat::Day),
             Some("date-time") => Some(TimeFormat::Instant),

@@ -37,10 +37,7 @@ pub struct Place {
 
 impl From<Location> for Place {
     fn from(location: Location) -> Self {
-        Self {
-            line: location.line(),
-            column: location.column(),
-        }
+        Self { line: location.line(), column: location.column() }
     }
 }
 
@@ -127,10 +124,7 @@ impl Node {
                 };
                 (node, place) = (&entry.node, entry.place);
             }
-            for index in indices
-                .split(['[', ']'])
-                .filter_map(|text| text.parse::<usize>().ok())
-            {
+            for index in indices.split(['[', ']']).filter_map(|text| text.parse::<usize>().ok()) {
                 let Value::List(items) = &node.value else {
                     return place;
                 };
@@ -190,10 +184,7 @@ pub fn short(text: &str) -> String {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self {
-            place: spanned.referenced.into(),
-            value: spanned.value,
-        })
+        Ok(Self { place: spanned.referenced.into(), value: spanned.value })
     }
 }
 
@@ -264,11 +255,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
             let node = map.next_value()?;
-            entries.push(Entry {
-                key: key.value,
-                place: key.referenced.into(),
-                node,
-            });
+            entries.push(Entry { key: key.value, place: key.referenced.into(), node });
         }
         Ok(Value::Map(entries))
     }
@@ -286,17 +273,8 @@ pub struct Unreadable {
 /// The documents of a file, and what could not be read of it. After a mistake in the syntax the rest of the file is not read.
 pub fn read(text: &str) -> (Vec<Node>, Vec<Unreadable>) {
     if text.len() > BYTES_MAX {
-        let message = format!(
-            "the file has {} bytes; the limit is {BYTES_MAX}",
-            text.len()
-        );
-        return (
-            Vec::new(),
-            vec![Unreadable {
-                place: Place::default(),
-                message,
-            }],
-        );
+        let message = format!("the file has {} bytes; the limit is {BYTES_MAX}", text.len());
+        return (Vec::new(), vec![Unreadable { place: Place::default(), message }]);
     }
     let (mut documents, mut unreadable) = (Vec::new(), Vec::new());
     let mut bytes = text.as_bytes();
@@ -365,14 +343,8 @@ mod tests {
     fn a_key_and_its_value_know_their_places() {
         let (documents, unreadable) = read("a: 1\nb:\n  - x: one\n---\n{\"c\": [1.5]}\n");
         assert_eq!(unreadable, []);
-        assert_eq!(
-            documents[0].place_of("b[0].x"),
-            Place { line: 3, column: 5 }
-        );
-        assert_eq!(
-            documents[0].get("b").unwrap().place,
-            Place { line: 3, column: 3 }
-        );
+        assert_eq!(documents[0].place_of("b[0].x"), Place { line: 3, column: 5 });
+        assert_eq!(documents[0].get("b").unwrap().place, Place { line: 3, column: 3 });
         assert_eq!(documents[1].place_of("c[0]"), Place { line: 5, column: 8 });
         assert_eq!(
             documents[1].place_of("c[7].d"),

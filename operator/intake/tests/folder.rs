@@ -27,11 +27,7 @@ fn copy() -> TempDir {
         for entry in fs::read_dir(quickstart().join(below)).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
-                fs::copy(
-                    entry.path(),
-                    folder.path().join(below).join(entry.file_name()),
-                )
-                .unwrap();
+                fs::copy(entry.path(), folder.path().join(below).join(entry.file_name())).unwrap();
             }
         }
     }
@@ -54,20 +50,13 @@ fn change(folder: &TempDir, file: &str, from: &str, to: &str) {
 fn notes(folder: &TempDir) -> Vec<String> {
     let prefix = format!("{}/", folder.path().display());
     let read = read(folder.path()).unwrap();
-    read.notes
-        .iter()
-        .map(|note| note.to_string().replace(&prefix, ""))
-        .collect()
+    read.notes.iter().map(|note| note.to_string().replace(&prefix, "")).collect()
 }
 
 fn problems(folder: &TempDir) -> Vec<String> {
     let prefix = format!("{}/", folder.path().display());
     let refused = read(folder.path()).expect_err("something must be wrong");
-    refused
-        .problems
-        .iter()
-        .map(|problem| problem.to_string().replace(&prefix, ""))
-        .collect()
+    refused.problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect()
 }
 
 const OSV: &str = r#"{"id": "DSA-6200-1", "modified": "2026-11-18T00:00:00Z", "summary": "zlib: overflow", "upstream": ["CVE-2026-40000"],
@@ -105,27 +94,14 @@ fn reading_twice_gives_the_same() {
 #[test]
 fn mistakes_of_people_refuse_the_folder_all_at_once() {
     let folder = copy();
-    change(
-        &folder,
-        "baselines.yaml",
-        "schedule: \"0 2 * * 2\"",
-        "schedule: \"0 2 31 2 *\"",
-    );
-    change(
-        &folder,
-        "baselines.yaml",
-        "timeZone: Asia/Tokyo",
-        "timeZone: Asia/Tokio",
-    );
+    change(&folder, "baselines.yaml", "schedule: \"0 2 * * 2\"", "schedule: \"0 2 31 2 *\"");
+    change(&folder, "baselines.yaml", "timeZone: Asia/Tokyo", "timeZone: Asia/Tokio");
     change(&folder, "advisories.yaml", "/AV:N/AC:L", "/AV:X/AC:L");
     change(&folder, "scenario.yaml", "approve:", "aprove:");
     let said = problems(&folder);
     assert_eq!(said.len(), 3, "{said:#?}");
     assert!(said[0].starts_with("advisories.yaml:10:"), "{said:#?}");
-    assert!(
-        said[1].contains("never comes") || said[1].contains("Asia/Tokyo"),
-        "{said:#?}"
-    );
+    assert!(said[1].contains("never comes") || said[1].contains("Asia/Tokyo"), "{said:#?}");
     assert!(said[2].contains("did you mean approve?"), "{said:#?}");
 }
 
@@ -138,18 +114,12 @@ fn a_broken_document_degrades_its_feed_and_the_rest_is_used() {
     let read = read(folder.path()).unwrap();
     assert!(read.world.notices.contains_key("dsa-6200-1"));
     assert_eq!(
-        (
-            read.world.feeds["debian"].notices,
-            read.world.feeds["debian"].rejected_total
-        ),
+        (read.world.feeds["debian"].notices, read.world.feeds["debian"].rejected_total),
         (1, 1)
     );
     assert!(read.world.feeds["debian"].rejected[0].contains("broken.json"));
     assert_eq!(
-        (
-            read.world.feeds["broken"].notices,
-            read.world.feeds["broken"].rejected_total
-        ),
+        (read.world.feeds["broken"].notices, read.world.feeds["broken"].rejected_total),
         (0, 1)
     );
 }
@@ -157,11 +127,7 @@ fn a_broken_document_degrades_its_feed_and_the_rest_is_used() {
 #[test]
 fn feeds_bring_only_what_matters_here() {
     let folder = copy();
-    put(
-        &folder,
-        "feeds/debian/a.json",
-        &OSV.replace("\"zlib\"", "\"gimp\""),
-    );
+    put(&folder, "feeds/debian/a.json", &OSV.replace("\"zlib\"", "\"gimp\""));
     let read = read(folder.path()).unwrap();
     assert!(!read.world.notices.contains_key("dsa-6200-1"));
     assert_eq!(read.world.feeds["debian"].notices, 1);
@@ -190,36 +156,19 @@ fn known_exploitation_is_joined_to_notices_of_feeds_and_of_people() {
     let world = read(folder.path()).unwrap().world;
     for name in ["dsa-6200-1", "dsa-6119-2"] {
         let known = &world.notices[name].notice.exploitation.known_exploited;
-        assert!(
-            known.as_ref().is_some_and(|known| known.ransomware),
-            "{name}"
-        );
+        assert!(known.as_ref().is_some_and(|known| known.ransomware), "{name}");
     }
-    assert_eq!(
-        world.notices["dsa-6119-2"].notice.exploitation.epss,
-        Some(0.5)
-    );
+    assert_eq!(world.notices["dsa-6119-2"].notice.exploitation.epss, Some(0.5));
 }
 
 #[test]
 fn a_package_set_that_is_not_what_its_name_says_is_left_out_and_its_nodes_are_unknown() {
     let folder = copy();
-    change(
-        &folder,
-        "inventories/package-sets.yaml",
-        "bash@5.2.15-2%2Bb13",
-        "bash@5.2.15-2%2Bb14",
-    );
+    change(&folder, "inventories/package-sets.yaml", "bash@5.2.15-2%2Bb13", "bash@5.2.15-2%2Bb14");
     let said = notes(&folder);
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(
-        said[0].starts_with("inventories/package-sets.yaml:"),
-        "{said:?}"
-    );
-    assert!(
-        said[0].contains("was changed, or is another's; it is left out"),
-        "{said:?}"
-    );
+    assert!(said[0].starts_with("inventories/package-sets.yaml:"), "{said:?}");
+    assert!(said[0].contains("was changed, or is another's; it is left out"), "{said:?}");
     let world = read(folder.path()).unwrap().world;
     assert!(
         matches!(&world.nodes["web-a1"].report, Report::Missing(why) if why.contains("package set"))
@@ -260,12 +209,7 @@ fn a_report_of_another_machine_of_the_same_name_does_not_count() {
 #[test]
 fn a_report_from_before_the_last_boot_is_stale() {
     let folder = copy();
-    change(
-        &folder,
-        "nodes.yaml",
-        "bootID: ca2c67de",
-        "bootID: 00000000",
-    );
+    change(&folder, "nodes.yaml", "bootID: ca2c67de", "bootID: 00000000");
     let world = read(folder.path()).unwrap().world;
     assert!(matches!(world.nodes["web-a1"].report, Report::Stale(_)));
 }
@@ -273,12 +217,7 @@ fn a_report_from_before_the_last_boot_is_stale() {
 #[test]
 fn a_report_older_than_a_day_and_a_half_is_stale() {
     let folder = copy();
-    change(
-        &folder,
-        "inventories/web-a1.yaml",
-        "2026-11-19T00:02:11Z",
-        "2026-11-17T12:13:59Z",
-    );
+    change(&folder, "inventories/web-a1.yaml", "2026-11-19T00:02:11Z", "2026-11-17T12:13:59Z");
     let world = read(folder.path()).unwrap().world;
     assert!(matches!(world.nodes["web-a1"].report, Report::Stale(_)));
 }
@@ -291,35 +230,18 @@ fn links_out_of_the_folder_are_not_followed_and_pipes_are_not_read() {
     symlink("nowhere", folder.path().join("dangling.yaml")).unwrap();
     symlink(".", folder.path().join("loop")).unwrap();
     assert!(
-        Command::new("mkfifo")
-            .arg(folder.path().join("pipe.yaml"))
-            .status()
-            .unwrap()
-            .success()
+        Command::new("mkfifo").arg(folder.path().join("pipe.yaml")).status().unwrap().success()
     );
     let said = notes(&folder);
-    let about = |name: &str| {
-        said.iter()
-            .find(|note| note.starts_with(name))
-            .cloned()
-            .unwrap_or_default()
-    };
+    let about =
+        |name: &str| said.iter().find(|note| note.starts_with(name)).cloned().unwrap_or_default();
     assert!(
         about("secret.yaml").ends_with("points out of the folder; it is not followed"),
         "{said:#?}"
     );
-    assert!(
-        about("etc").ends_with("points out of the folder; it is not followed"),
-        "{said:#?}"
-    );
-    assert!(
-        about("pipe.yaml").ends_with("is no plain file; it is not read"),
-        "{said:#?}"
-    );
-    assert!(
-        about("dangling.yaml").contains("could not be followed"),
-        "{said:#?}"
-    );
+    assert!(about("etc").ends_with("points out of the folder; it is not followed"), "{said:#?}");
+    assert!(about("pipe.yaml").ends_with("is no plain file; it is not read"), "{said:#?}");
+    assert!(about("dangling.yaml").contains("could not be followed"), "{said:#?}");
     assert_eq!(said.len(), 4, "{said:#?}");
 }
 
@@ -327,11 +249,7 @@ fn links_out_of_the_folder_are_not_followed_and_pipes_are_not_read() {
 fn a_baseline_that_comes_later_is_read_now_and_applied_then() {
     let folder = copy();
     let text = fs::read_to_string(folder.path().join("baselines.yaml")).unwrap();
-    put(
-        &folder,
-        "later/web-tier.yaml",
-        text.split("\n---\n").next().unwrap(),
-    );
+    put(&folder, "later/web-tier.yaml", text.split("\n---\n").next().unwrap());
     change(
         &folder,
         "scenario.yaml",
@@ -348,20 +266,13 @@ fn a_baseline_that_comes_later_is_read_now_and_applied_then() {
     );
     let said = problems(&folder);
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(
-        said[0].contains("did you mean later/web-tier.yaml?"),
-        "{said:?}"
-    );
+    assert!(said[0].contains("did you mean later/web-tier.yaml?"), "{said:?}");
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_told() {
     let refused = read(Path::new("/nowhere/at/all")).unwrap_err();
-    assert!(
-        refused.problems[0]
-            .to_string()
-            .starts_with("/nowhere/at/all: could not be opened")
-    );
+    assert!(refused.problems[0].to_string().starts_with("/nowhere/at/all: could not be opened"));
 }
 
 #[test]

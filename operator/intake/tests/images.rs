@@ -42,10 +42,7 @@ fn world(files: &[(&str, String)]) -> (World, Vec<String>) {
         fs::write(path, text).unwrap();
     }
     let read = folder::read(folder.path(), "2026-11-19T00:14:00Z".parse().unwrap()).unwrap();
-    (
-        read.world,
-        read.notes.iter().map(|note| note.message.clone()).collect(),
-    )
+    (read.world, read.notes.iter().map(|note| note.message.clone()).collect())
 }
 
 #[test]
@@ -54,15 +51,8 @@ fn an_image_reference_is_taken_apart_with_port_tag_and_digest() {
     let (world, _) = world(&[("web.yaml", deployment(&image, ""))]);
     let used = &world.workloads["Deployment/shop/web"].containers["web"];
     assert_eq!(used.repository, "registry.example.com:5000/shop/web");
-    assert_eq!(
-        (used.tag.as_deref(), used.pinned.as_deref()),
-        (Some("1.2"), Some(OLD))
-    );
-    assert_eq!(
-        used.running.as_deref(),
-        Some(OLD),
-        "without pods what is written runs"
-    );
+    assert_eq!((used.tag.as_deref(), used.pinned.as_deref()), (Some("1.2"), Some(OLD)));
+    assert_eq!(used.running.as_deref(), Some(OLD), "without pods what is written runs");
 }
 
 #[test]
@@ -70,14 +60,8 @@ fn what_runs_is_what_the_pods_say() {
     let text = deployment("registry.example.com/shop/web:1.2", "") + &pod("n1", "ReplicaSet", "");
     let (world, _) = world(&[("web.yaml", text)]);
     let used = &world.workloads["Deployment/shop/web"].containers["web"];
-    assert_eq!(
-        (used.pinned.as_deref(), used.running.as_deref()),
-        (None, Some(OLD))
-    );
-    assert!(
-        world.images.contains_key(OLD),
-        "every image that runs is known"
-    );
+    assert_eq!((used.pinned.as_deref(), used.running.as_deref()), (None, Some(OLD)));
+    assert!(world.images.contains_key(OLD), "every image that runs is known");
 }
 
 #[test]
@@ -86,14 +70,8 @@ fn a_bill_belongs_to_the_image_that_its_file_or_subject_names() {
     let by_name = format!("sboms/{}.json", OLD.replace(':', "-"));
     for (file, subject) in [
         (by_name.as_str(), "anything".to_owned()),
-        (
-            "sboms/web.json",
-            format!("registry.example.com/shop/web@{OLD}"),
-        ),
-        (
-            "sboms/web.json",
-            "registry.example.com/shop/web:1.2".to_owned(),
-        ),
+        ("sboms/web.json", format!("registry.example.com/shop/web@{OLD}")),
+        ("sboms/web.json", "registry.example.com/shop/web:1.2".to_owned()),
     ] {
         let (world, notes) = world(&[("web.yaml", text.clone()), (file, sbom(&subject))]);
         let set = world.images[OLD].packages.as_ref().expect("it has a bill");
@@ -110,13 +88,7 @@ fn a_bill_of_no_image_is_left_out_and_a_broken_one_leaves_its_image_unknown() {
     assert!(notes[0].starts_with("names no image"), "{notes:?}");
     let file = format!("sboms/{}.json", NEW.replace(':', "-"));
     let (world, notes) = world(&[(file.as_str(), "{}".to_owned())]);
-    assert!(
-        world.images[NEW]
-            .packages
-            .as_ref()
-            .unwrap_err()
-            .contains("cannot be read")
-    );
+    assert!(world.images[NEW].packages.as_ref().unwrap_err().contains("cannot be read"));
     assert!(notes[0].ends_with("is unknown"), "{notes:?}");
 }
 
@@ -128,11 +100,7 @@ fn the_tool_that_owns_a_template_is_known_by_its_marks() {
             "Argo CD",
             "shop",
         ),
-        (
-            ", labels: {kustomize.toolkit.fluxcd.io/name: apps}",
-            "Flux",
-            "apps",
-        ),
+        (", labels: {kustomize.toolkit.fluxcd.io/name: apps}", "Flux", "apps"),
         (
             ", labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: web}",
             "Helm",
@@ -140,18 +108,12 @@ fn the_tool_that_owns_a_template_is_known_by_its_marks() {
         ),
     ] {
         let (world, _) = world(&[("web.yaml", deployment("r/web:1", marks))]);
-        let owned = world.workloads["Deployment/shop/web"]
-            .managed_by
-            .clone()
-            .unwrap();
+        let owned = world.workloads["Deployment/shop/web"].managed_by.clone().unwrap();
         assert_eq!((owned.tool.as_str(), owned.owner.as_str()), (tool, owner));
     }
     let line = ", annotations: {argocd.argoproj.io/tracking-id: 'a:b', hozen.dev/git-source: 'apps/web.yaml:23'}";
     let (world, _) = world(&[("web.yaml", deployment("r/web:1", line))]);
-    let owned = world.workloads["Deployment/shop/web"]
-        .managed_by
-        .clone()
-        .unwrap();
+    let owned = world.workloads["Deployment/shop/web"].managed_by.clone().unwrap();
     assert_eq!(owned.line.as_deref(), Some("apps/web.yaml:23"));
 }
 

@@ -36,71 +36,35 @@ fn find(kind: &str, name: &str) -> Object {
 
 #[test]
 fn every_kind_that_people_write_is_read() {
-    let kinds: BTreeSet<&str> = documents()
-        .iter()
-        .map(|document| document.object.kind())
-        .collect();
-    assert_eq!(
-        kinds.len(),
-        11,
-        "all but ChangeRequest, which a test of its own has: {kinds:?}"
-    );
+    let kinds: BTreeSet<&str> = documents().iter().map(|document| document.object.kind()).collect();
+    assert_eq!(kinds.len(), 11, "all but ChangeRequest, which a test of its own has: {kinds:?}");
 }
 
 #[test]
 fn a_baseline_arrives_whole() {
-    let Object::Baseline(object) = find("Baseline", "web-tier") else {
-        unreachable!()
-    };
+    let Object::Baseline(object) = find("Baseline", "web-tier") else { unreachable!() };
     let baseline = baseline(&object).unwrap();
-    assert_eq!(
-        (baseline.priority, baseline.edited_by.as_deref()),
-        (100, Some("bob@example.com"))
-    );
+    assert_eq!((baseline.priority, baseline.edited_by.as_deref()), (100, Some("bob@example.com")));
     assert!(
         matches!(&baseline.selector, Selector::Nodes(nodes) if nodes.match_labels["tier"] == "web")
     );
     assert!(baseline.frozen.is_some());
-    let wants: Vec<&PackageWant> = baseline
-        .require
-        .packages
-        .iter()
-        .map(|rule| &rule.want)
-        .collect();
-    assert!(matches!(
-        wants[..],
-        [
-            PackageWant::Min(_),
-            PackageWant::Pin(_),
-            PackageWant::Absent
-        ]
-    ));
-    assert_eq!(
-        baseline.require.listening_allow.as_ref().map(Vec::len),
-        Some(4)
-    );
+    let wants: Vec<&PackageWant> =
+        baseline.require.packages.iter().map(|rule| &rule.want).collect();
+    assert!(matches!(wants[..], [PackageWant::Min(_), PackageWant::Pin(_), PackageWant::Absent]));
+    assert_eq!(baseline.require.listening_allow.as_ref().map(Vec::len), Some(4));
     assert_eq!(baseline.remediation.profile, Profile::Niscc);
     assert_eq!(baseline.remediation.bundle_low, Some(Span::hours(2160)));
     assert_eq!(baseline.remediation.on_overdue, OnOverdue::Alert);
     assert_eq!(baseline.target.unwrap().compliant, Permyriad(9980));
     assert_eq!(
-        (
-            baseline.windows.len(),
-            baseline.windows[1].when.len(),
-            baseline.freezes.len()
-        ),
+        (baseline.windows.len(), baseline.windows[1].when.len(), baseline.freezes.len()),
         (2, 1, 1)
     );
     let rollout = &baseline.rollout;
-    assert_eq!(
-        rollout.test.as_ref().unwrap().emergency.as_deref(),
-        Some("shop-smoke")
-    );
-    let stages: Vec<_> = rollout
-        .stages
-        .iter()
-        .map(|s| (s.nodes, s.max_unavailable, s.soak))
-        .collect();
+    assert_eq!(rollout.test.as_ref().unwrap().emergency.as_deref(), Some("shop-smoke"));
+    let stages: Vec<_> =
+        rollout.stages.iter().map(|s| (s.nodes, s.max_unavailable, s.soak)).collect();
     assert_eq!(
         stages,
         [
@@ -115,57 +79,31 @@ fn a_baseline_arrives_whole() {
         (rollout.drain.timeout, rollout.drain.on_blocked),
         (Span::minutes(10), OnBlocked::Skip)
     );
-    assert_eq!(
-        (rollout.failures.max, rollout.failures.then),
-        (0, OnFailure::Rollback)
-    );
-    assert_eq!(
-        (rollout.gates.len(), rollout.snapshot.as_deref()),
-        (2, Some("lvm-snapshot"))
-    );
-    assert_eq!(
-        rollout.prefetch.as_ref().unwrap().bytes_per_second,
-        Some(2 << 20)
-    );
+    assert_eq!((rollout.failures.max, rollout.failures.then), (0, OnFailure::Rollback));
+    assert_eq!((rollout.gates.len(), rollout.snapshot.as_deref()), (2, Some("lvm-snapshot")));
+    assert_eq!(rollout.prefetch.as_ref().unwrap().bytes_per_second, Some(2 << 20));
 }
 
 #[test]
 fn what_a_baseline_leaves_out_is_the_careful_choice() {
-    let Object::Baseline(object) = find("Baseline", "web-mirror") else {
-        unreachable!()
-    };
+    let Object::Baseline(object) = find("Baseline", "web-mirror") else { unreachable!() };
     let baseline = baseline(&object).unwrap();
-    let Profile::Custom(deadlines) = &baseline.remediation.profile else {
-        unreachable!()
-    };
-    assert_eq!(
-        (deadlines.emergency, deadlines.low),
-        (Some(Span::hours(12)), None)
-    );
+    let Profile::Custom(deadlines) = &baseline.remediation.profile else { unreachable!() };
+    assert_eq!((deadlines.emergency, deadlines.low), (Some(Span::hours(12)), None));
     assert!(
         matches!(&baseline.selector, Selector::Images { repositories, .. } if repositories.len() == 1)
     );
     assert!(baseline.require.images.digest_pinned);
     let rollout = &baseline.rollout;
-    let names: Vec<&str> = rollout
-        .stages
-        .iter()
-        .map(|stage| stage.name.as_str())
-        .collect();
+    let names: Vec<&str> = rollout.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names, ["canary", "rest"]);
-    assert_eq!(
-        (rollout.failures.max, rollout.failures.then),
-        (0, OnFailure::Hold)
-    );
+    assert_eq!((rollout.failures.max, rollout.failures.then), (0, OnFailure::Hold));
     assert_eq!(
         (rollout.drain.timeout, rollout.drain.on_blocked),
         (Span::hours(1), OnBlocked::Skip)
     );
     assert!(!rollout.drain.allow_last_of_role);
-    assert_eq!(
-        (rollout.max_pause, rollout.watch),
-        (Span::hours(168), Span::hours(24))
-    );
+    assert_eq!((rollout.max_pause, rollout.watch), (Span::hours(168), Span::hours(24)));
 }
 
 #[test]
@@ -174,54 +112,31 @@ fn a_policy_and_an_approval_arrive_whole() {
         unreachable!()
     };
     let policy = governance::policy(&object).unwrap();
-    assert_eq!(
-        (policy.emergency.roles[0].count, policy.emergency.valid_for),
-        (2, Span::hours(24))
-    );
+    assert_eq!((policy.emergency.roles[0].count, policy.emergency.valid_for), (2, Span::hours(24)));
     assert_eq!(policy.standard.unwrap().category_max, Category::Minor);
     assert!(policy.exclude_authors);
-    let Object::Approval(object) = find("Approval", "web-tier") else {
-        unreachable!()
-    };
+    let Object::Approval(object) = find("Approval", "web-tier") else { unreachable!() };
     let approval = governance::approval(&object, Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(
-        (approval.user.as_str(), approval.role.as_str()),
-        ("alice@example.com", "on-call")
-    );
+    assert_eq!((approval.user.as_str(), approval.role.as_str()), ("alice@example.com", "on-call"));
 }
 
 #[test]
 fn an_advisory_arrives_as_a_notice_of_its_distribution() {
-    let Object::Advisory(object) = find("Advisory", "dsa-6123-1") else {
-        unreachable!()
-    };
+    let Object::Advisory(object) = find("Advisory", "dsa-6123-1") else { unreachable!() };
     let known = advisory(&object, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(known.notice.id, "DSA-6123-1");
     assert_eq!(
-        (
-            known.notice.affected[0].ecosystem.as_str(),
-            known.notice.affected[0].name.as_str()
-        ),
+        (known.notice.affected[0].ecosystem.as_str(), known.notice.affected[0].name.as_str()),
         ("Debian:12", "openssl")
     );
-    assert_eq!(
-        known.fix_first_seen,
-        Some(Timestamp::UNIX_EPOCH),
-        "we see it now"
-    );
+    assert_eq!(known.fix_first_seen, Some(Timestamp::UNIX_EPOCH), "we see it now");
 }
 
 #[test]
 fn what_a_newer_version_wrote_is_refused_and_named() {
-    let Object::Baseline(mut object) = find("Baseline", "web-tier") else {
-        unreachable!()
-    };
+    let Object::Baseline(mut object) = find("Baseline", "web-tier") else { unreachable!() };
     object.spec.asset.exposure = hozen_api::baseline::Exposure::Unknown("Partner".to_owned());
     let refused = baseline(&object).unwrap_err();
     assert_eq!(refused[0].path, "spec.asset.exposure");
-    assert!(
-        refused[0]
-            .message
-            .contains("`Partner` is not known to this version")
-    );
+    assert!(refused[0].message.contains("`Partner` is not known to this version"));
 }

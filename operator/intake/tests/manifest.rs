@@ -17,11 +17,7 @@ fn read(text: &str) -> Manifests {
 }
 
 fn problems(text: &str) -> Vec<String> {
-    read(text)
-        .problems
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    read(text).problems.iter().map(ToString::to_string).collect()
 }
 
 /// What is said of a baseline whose spec has this beside what it needs.
@@ -128,11 +124,7 @@ fn lists_as_kubectl_prints_them_are_taken_apart() {
         "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: a}}\n- {apiVersion: v1, kind: Node, metadata: {name: b}}\n",
     );
     assert_eq!(read.problems, []);
-    let names: Vec<_> = read
-        .documents
-        .iter()
-        .map(|d| (d.object.kind(), d.name.as_str()))
-        .collect();
+    let names: Vec<_> = read.documents.iter().map(|d| (d.object.kind(), d.name.as_str())).collect();
     assert_eq!(names, [("Node", "a"), ("Node", "b")]);
 }
 
@@ -162,10 +154,7 @@ fn a_policy_that_is_not_there_is_told_with_the_nearest() {
 #[test]
 fn a_field_that_stands_twice_is_told() {
     let said = of_spec("priority: 1\n  priority: 2");
-    assert_eq!(
-        said,
-        ["f.yaml:9:3: Baseline/web: spec.priority: stands twice, first in line 8"]
-    );
+    assert_eq!(said, ["f.yaml:9:3: Baseline/web: spec.priority: stands twice, first in line 8"]);
 }
 
 #[test]
@@ -191,8 +180,5 @@ fn json_is_read_like_yaml() {
 
 #[test]
 fn defaults_are_filled_in_before_rules_are_judged() {
-    assert_eq!(
-        of_spec("rollout: {drain: {timeout: 5m}}"),
-        Vec::<String>::new()
-    );
+    assert_eq!(of_spec("rollout: {drain: {timeout: 5m}}"), Vec::<String>::new());
 }

@@ -95,17 +95,9 @@ fn exception() -> Value {
 fn the_api_and_the_domain_have_one_json_for_a_plan() {
     for value in [full(), mitigation(), exception()] {
         let domain: Plan = serde_json::from_value(value.clone()).unwrap();
-        assert_eq!(
-            serde_json::to_value(&domain).unwrap(),
-            value,
-            "the domain keeps every field"
-        );
+        assert_eq!(serde_json::to_value(&domain).unwrap(), value, "the domain keeps every field");
         let api = to_api(&domain).unwrap();
-        assert_eq!(
-            serde_json::to_value(&api).unwrap(),
-            value,
-            "the API keeps every field"
-        );
+        assert_eq!(serde_json::to_value(&api).unwrap(), value, "the API keeps every field");
         let back = plan(&api).unwrap();
         assert_eq!(back, domain);
         assert_eq!(back.digest().unwrap(), domain.digest().unwrap());
@@ -117,15 +109,10 @@ fn the_digest_does_not_depend_on_the_order_of_keys() {
     fn turned(value: &Value) -> Value {
         match value {
             Value::Object(fields) => {
-                let mut entries: Vec<_> = fields
-                    .iter()
-                    .map(|(key, value)| (key.clone(), turned(value)))
-                    .collect();
+                let mut entries: Vec<_> =
+                    fields.iter().map(|(key, value)| (key.clone(), turned(value))).collect();
                 entries.reverse();
-                entries
-                    .into_iter()
-                    .collect::<serde_json::Map<_, _>>()
-                    .into()
+                entries.into_iter().collect::<serde_json::Map<_, _>>().into()
             }
             Value::Array(items) => items.iter().map(turned).collect(),
             other => other.clone(),
@@ -141,9 +128,8 @@ fn the_digest_does_not_depend_on_the_order_of_keys() {
 #[test]
 fn anybody_can_recompute_the_digest_with_jq() {
     let tools = ["jq", "sha256sum"];
-    if let Some(missing) = tools
-        .iter()
-        .find(|tool| Command::new(tool).arg("--version").output().is_err())
+    if let Some(missing) =
+        tools.iter().find(|tool| Command::new(tool).arg("--version").output().is_err())
     {
         return hozen_testkit::not_run(
             "anybody_can_recompute_the_digest_with_jq",
@@ -159,12 +145,7 @@ fn anybody_can_recompute_the_digest_with_jq() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        shell
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(request.to_string().as_bytes())
-            .unwrap();
+        shell.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
         let said = String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap();
         assert_eq!(format!("sha256-{}", &said[..64]), plan.digest().unwrap());
     }
@@ -219,22 +200,10 @@ fn a_plan_that_was_changed_does_not_have_its_digest() {
 
 /// The schema of `spec.plan`.
 fn read_schema() -> Value {
-    let crd = all_crds()
-        .into_iter()
-        .find(|crd| crd.spec.names.kind == "ChangeRequest")
-        .unwrap();
-    let schema = crd.spec.versions[0]
-        .schema
-        .as_ref()
-        .unwrap()
-        .open_api_v3_schema
-        .as_ref()
-        .unwrap();
+    let crd = all_crds().into_iter().find(|crd| crd.spec.names.kind == "ChangeRequest").unwrap();
+    let schema = crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
     serde_json::to_value(
-        &schema.properties.as_ref().unwrap()["spec"]
-            .properties
-            .as_ref()
-            .unwrap()["plan"],
+        &schema.properties.as_ref().unwrap()["spec"].properties.as_ref().unwrap()["plan"],
     )
     .unwrap()
 }
@@ -242,11 +211,7 @@ fn read_schema() -> Value {
 /// Every field of a schema that has a default.
 fn defaults(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    let fields = schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten();
+    let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     for (name, field) in fields {
         if field.get("default").is_some() {
             found.push(name.clone());

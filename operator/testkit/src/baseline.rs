@@ -61,17 +61,10 @@ fn strategy() -> Strategy {
             on_blocked: OnBlocked::Skip,
             allow_last_of_role: false,
         },
-        reboot: Reboot {
-            policy: RebootPolicy::AsNeeded,
-            timeout: Span::minutes(10),
-            max: 1,
-        },
+        reboot: Reboot { policy: RebootPolicy::AsNeeded, timeout: Span::minutes(10), max: 1 },
         gates: Vec::new(),
         snapshot: None,
-        failures: Failures {
-            max: 0,
-            then: OnFailure::Hold,
-        },
+        failures: Failures { max: 0, then: OnFailure::Hold },
         max_pause: Span::hours(168),
         watch: Span::ZERO,
         prefetch: None,
@@ -106,10 +99,7 @@ pub fn freeze(name: &str, from: &str, to: &str, zone: &str) -> Freeze {
 /// A policy that asks one `platform` of normal changes, two `on-call` of emergencies, one `security` of exceptions.
 pub fn policy(name: &str) -> ApprovalPolicy {
     let circle = |role: &str, count, hours| Circle {
-        roles: vec![RoleCount {
-            name: role.into(),
-            count,
-        }],
+        roles: vec![RoleCount { name: role.into(), count }],
         valid_for: Span::hours(hours),
     };
     ApprovalPolicy {
@@ -193,11 +183,7 @@ impl BaselineBuilder {
 
     fn package(self, name: &str, want: PackageWant) -> Self {
         self.with(|baseline| {
-            baseline.require.packages.push(PackageRule {
-                name: name.into(),
-                want,
-                reason: None,
-            });
+            baseline.require.packages.push(PackageRule { name: name.into(), want, reason: None });
         })
     }
 

@@ -14,11 +14,7 @@ use hozen_domain::{
 /// their own.
 pub fn admit(world: &mut World, decision: &Decision) {
     for record in &decision.records {
-        if let Record::Phase {
-            request: (name, _),
-            phase,
-            ..
-        } = record
+        if let Record::Phase { request: (name, _), phase, .. } = record
             && let Some(request) = world.requests.get_mut(name)
         {
             request.phase = *phase;
@@ -26,20 +22,11 @@ pub fn admit(world: &mut World, decision: &Decision) {
         }
     }
     for effect in &decision.effects {
-        if let Effect::CreateRequest {
-            name,
-            plan,
-            supersedes,
-            because,
-        } = effect
-        {
+        if let Effect::CreateRequest { name, plan, supersedes, because } = effect {
             let mut request = request_of(world, name, plan);
             request.supersedes.clone_from(supersedes);
             request.because.clone_from(because);
-            if let Some(old) = supersedes
-                .as_ref()
-                .and_then(|old| world.requests.get_mut(old))
-            {
+            if let Some(old) = supersedes.as_ref().and_then(|old| world.requests.get_mut(old)) {
                 old.phase = Phase::Superseded;
                 old.phase_since = world.now;
             }

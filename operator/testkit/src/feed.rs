@@ -32,10 +32,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Real(_) => out.write_str("REAL advisory data (../shared/data)"),
-            Self::Generated { seed } => write!(
-                out,
-                "GENERATED advisory data (seed {seed}; ../shared/data is not at hand)"
-            ),
+            Self::Generated { seed } => {
+                write!(out, "GENERATED advisory data (seed {seed}; ../shared/data is not at hand)")
+            }
         }
     }
 }
@@ -116,9 +115,7 @@ pub fn archive(documents: &[(String, Vec<u8>)]) -> Vec<u8> {
         .last_modified_time(zip::DateTime::default())
         .compression_level(Some(1));
     for (name, bytes) in documents {
-        writer
-            .start_file(name.as_str(), options)
-            .expect("in memory");
+        writer.start_file(name.as_str(), options).expect("in memory");
         writer.write_all(bytes).expect("in memory");
     }
     writer.finish().expect("in memory").into_inner()

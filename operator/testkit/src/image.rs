@@ -31,10 +31,7 @@ pub fn workload(key: &str) -> WorkloadBuilder {
             namespace: namespace.into(),
             labels: BTreeMap::new(),
             containers: BTreeMap::new(),
-            replicas: Replicas {
-                wanted: 3,
-                ready: 3,
-            },
+            replicas: Replicas { wanted: 3, ready: 3 },
             managed_by: None,
             task: None,
             ended: BTreeMap::new(),
@@ -83,11 +80,8 @@ impl WorkloadBuilder {
     /// Its template belongs to a GitOps tool.
     #[must_use]
     pub fn owned_by(mut self, tool: &str, owner: &str, line: Option<&str>) -> Self {
-        self.workload.managed_by = Some(GitOps {
-            tool: tool.into(),
-            owner: owner.into(),
-            line: line.map(Into::into),
-        });
+        self.workload.managed_by =
+            Some(GitOps { tool: tool.into(), owner: owner.into(), line: line.map(Into::into) });
         self
     }
 

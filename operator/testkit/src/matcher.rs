@@ -39,18 +39,12 @@ pub fn findings<'a>(
 }
 
 fn concerns(affected: &Affected, package: &Package) -> bool {
-    let name = package
-        .source
-        .as_ref()
-        .map_or(&package.name, |(source, _)| source);
+    let name = package.source.as_ref().map_or(&package.name, |(source, _)| source);
     affected.ecosystem == package.ecosystem && affected.name == *name
 }
 
 fn verdict(affected: &Affected, package: &Package) -> Option<Verdict> {
-    let version = package
-        .source
-        .as_ref()
-        .map_or(&package.version, |(_, version)| version);
+    let version = package.source.as_ref().map_or(&package.version, |(_, version)| version);
     let Some(scheme) = Scheme::of(&package.ecosystem) else {
         return Some(Verdict::Unknown {
             why: format!("no ordering is known for {}", package.ecosystem),
@@ -74,9 +68,7 @@ fn verdict(affected: &Affected, package: &Package) -> Option<Verdict> {
             }
             Ok(_) => {}
             Err(error) => {
-                return Some(Verdict::Unknown {
-                    why: error.to_string(),
-                });
+                return Some(Verdict::Unknown { why: error.to_string() });
             }
         }
     }

@@ -28,9 +28,7 @@ pub fn match_set(notices: &[Notice], set: &PackageSet) -> Vec<NaiveFinding> {
 
 /// Whether a notice affects a package, and what fixes it.
 pub fn affects(notice: &Notice, package: &Package) -> Option<Option<SmolStr>> {
-    let by_source = ["Debian:", "Ubuntu:"]
-        .iter()
-        .any(|its| package.ecosystem.starts_with(its));
+    let by_source = ["Debian:", "Ubuntu:"].iter().any(|its| package.ecosystem.starts_with(its));
     let (name, version) = match &package.source {
         Some((name, version)) if by_source => (name, version),
         _ => (&package.name, &package.version),
@@ -51,9 +49,7 @@ pub fn affects(notice: &Notice, package: &Package) -> Option<Option<SmolStr>> {
     };
     let mut end = inside(version);
     if end.is_none() {
-        let listed = of_package
-            .iter()
-            .any(|affected| affected.versions.contains(version));
+        let listed = of_package.iter().any(|affected| affected.versions.contains(version));
         return listed.then_some(None);
     }
     // The end of one range may lie in the next: go on until a version is outside of all.

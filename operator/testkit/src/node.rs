@@ -73,9 +73,7 @@ impl NodeBuilder {
     /// Labels more.
     #[must_use]
     pub fn labels(self, labels: &[(&str, &str)]) -> Self {
-        labels
-            .iter()
-            .fold(self, |node, (key, value)| node.label(key, value))
+        labels.iter().fold(self, |node, (key, value)| node.label(key, value))
     }
 
     /// In this zone.
@@ -172,20 +170,10 @@ impl NodeBuilder {
 
     /// The node, with what is installed on it and what its package manager resolved.
     pub fn build(self) -> (Node, Option<PackageSet>, Vec<Transaction>) {
-        let Self {
-            mut node,
-            inventory,
-            set,
-            transactions,
-            stale,
-        } = self;
+        let Self { mut node, inventory, set, transactions, stale } = self;
         if let Some(inventory) = inventory {
             let inventory = Arc::new(inventory);
-            node.report = if stale {
-                Report::Stale(inventory)
-            } else {
-                Report::Known(inventory)
-            };
+            node.report = if stale { Report::Stale(inventory) } else { Report::Known(inventory) };
         }
         (node, set, transactions)
     }

@@ -13,11 +13,7 @@ use crate::world::at;
 /// A security notice without severity that affects nothing yet.
 pub fn notice(id: &str) -> NoticeBuilder {
     NoticeBuilder {
-        notice: Notice {
-            id: id.into(),
-            summary: format!("{id} in a test"),
-            ..Notice::default()
-        },
+        notice: Notice { id: id.into(), summary: format!("{id} in a test"), ..Notice::default() },
         fix_seen: None,
         seen: None,
     }
@@ -96,23 +92,16 @@ impl NoticeBuilder {
     #[must_use]
     pub fn exploited(mut self, since: &str, due: Option<&str>) -> Self {
         let day = |text: &str| text.parse().expect("a date like 2026-11-19");
-        self.notice.exploitation.known_exploited = Some(KnownExploited {
-            since: day(since),
-            due: due.map(day),
-            ransomware: false,
-        });
+        self.notice.exploitation.known_exploited =
+            Some(KnownExploited { since: day(since), due: due.map(day), ransomware: false });
         self
     }
 
     /// Known use in ransomware campaigns; call after [`Self::exploited`].
     #[must_use]
     pub fn ransomware(mut self) -> Self {
-        self.notice
-            .exploitation
-            .known_exploited
-            .as_mut()
-            .expect("exploited first")
-            .ransomware = true;
+        self.notice.exploitation.known_exploited.as_mut().expect("exploited first").ransomware =
+            true;
         self
     }
 
@@ -158,10 +147,7 @@ impl NoticeBuilder {
     /// The notice; seen at `now` unless said otherwise, its fix too where a range names one.
     pub fn build(self, now: Timestamp) -> Known {
         let fixed = self.notice.affected.iter().any(|affected| {
-            affected
-                .ranges
-                .iter()
-                .any(|range| matches!(range.end, RangeEnd::Fixed(_)))
+            affected.ranges.iter().any(|range| matches!(range.end, RangeEnd::Fixed(_)))
         });
         let fix_first_seen = self.fix_seen.or(fixed.then_some(now));
         Known {

@@ -8,9 +8,7 @@ use hozen_domain::{node::Resolved, plan::Reachable};
 /// A package set of one ecosystem from names and versions.
 pub fn packages(ecosystem: &str, installed: &[(&str, &str)]) -> PackageSet {
     PackageSet::from_packages(
-        installed
-            .iter()
-            .map(|(name, version)| package(ecosystem, name, version, None)),
+        installed.iter().map(|(name, version)| package(ecosystem, name, version, None)),
     )
 }
 
@@ -49,9 +47,7 @@ pub fn transaction(changes: &[(&str, &str, &str)]) -> Transaction {
         archive: if *to == "-" {
             "-".into()
         } else {
-            digest(&format!("{name} {to}"))
-                .trim_start_matches("sha256-")
-                .into()
+            digest(&format!("{name} {to}")).trim_start_matches("sha256-").into()
         },
     }))
 }

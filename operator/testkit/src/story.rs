@@ -42,12 +42,7 @@ pub fn story(world: &World, hours: u32) -> Story {
         ],
         events: Vec::new(),
     };
-    Story {
-        world: world.clone(),
-        script,
-        later: BTreeMap::new(),
-        seed: 1,
-    }
+    Story { world: world.clone(), script, later: BTreeMap::new(), seed: 1 }
 }
 
 /// See [`story`].
@@ -63,11 +58,7 @@ impl Story {
     /// Something happens so long after the beginning.
     #[must_use]
     pub fn after(mut self, span: Span, happening: Happening) -> Self {
-        let at = self
-            .script
-            .from
-            .checked_add(span.duration())
-            .expect("within the story");
+        let at = self.script.from.checked_add(span.duration()).expect("within the story");
         self.script.events.push(Event { at, happening });
         self
     }
@@ -96,22 +87,11 @@ impl Story {
     /// Plays it. Every broken invariant fails the test, with the seed.
     pub fn play(self) -> Told {
         let matcher = Naive(self.world.clone());
-        let scenario = Scenario {
-            script: self.script,
-            later: self.later,
-        };
-        let options = Options {
-            seed: self.seed,
-            until: None,
-        };
+        let scenario = Scenario { script: self.script, later: self.later };
+        let options = Options { seed: self.seed, until: None };
         let outcome = model::simulate(self.world, &scenario, &matcher, options, &mut |_| {})
             .unwrap_or_else(|error| panic!("{error}"));
-        assert!(
-            outcome.violations.is_empty(),
-            "seed {}: {:#?}",
-            self.seed,
-            outcome.violations
-        );
+        assert!(outcome.violations.is_empty(), "seed {}: {:#?}", self.seed, outcome.violations);
         Told(outcome)
     }
 }
@@ -135,12 +115,9 @@ impl Told {
             .trace
             .iter()
             .filter_map(|Entry { at, what, .. }| match what {
-                What::Ended {
-                    system,
-                    started,
-                    ended,
-                    ..
-                } => Some((system.as_str(), *started, *at, ended)),
+                What::Ended { system, started, ended, .. } => {
+                    Some((system.as_str(), *started, *at, ended))
+                }
                 _ => None,
             })
             .collect()
@@ -148,11 +125,7 @@ impl Told {
 
     /// Systems that were proven, in order.
     pub fn proven(&self) -> Vec<&str> {
-        self.ended()
-            .into_iter()
-            .filter(|e| matches!(e.3, Ended::Proven(_)))
-            .map(|e| e.0)
-            .collect()
+        self.ended().into_iter().filter(|e| matches!(e.3, Ended::Proven(_))).map(|e| e.0).collect()
     }
 
     /// Every hold that was told.
@@ -174,20 +147,11 @@ impl Told {
 
     /// The greatest number of these systems that were being worked on at one instant.
     pub fn busiest(&self, of: impl Fn(&str) -> bool) -> usize {
-        let spans: Vec<(Timestamp, Timestamp)> = self
-            .ended()
-            .into_iter()
-            .filter(|e| of(e.0))
-            .map(|e| (e.1, e.2))
-            .collect();
+        let spans: Vec<(Timestamp, Timestamp)> =
+            self.ended().into_iter().filter(|e| of(e.0)).map(|e| (e.1, e.2)).collect();
         spans
             .iter()
-            .map(|(start, _)| {
-                spans
-                    .iter()
-                    .filter(|(from, to)| from <= start && start < to)
-                    .count()
-            })
+            .map(|(start, _)| spans.iter().filter(|(from, to)| from <= start && start < to).count())
             .max()
             .unwrap_or(0)
     }

@@ -20,8 +20,7 @@ use crate::{
 
 /// An instant: `2026-11-19T09:00Z`.
 pub fn at(text: &str) -> Timestamp {
-    text.parse()
-        .unwrap_or_else(|error| panic!("`{text}` is no instant: {error}"))
+    text.parse().unwrap_or_else(|error| panic!("`{text}` is no instant: {error}"))
 }
 
 /// A world at an instant, with the policy `production` and nothing else.
@@ -41,9 +40,7 @@ impl WorldBuilder {
     #[must_use]
     pub fn baseline(mut self, baseline: BaselineBuilder) -> Self {
         let baseline = baseline.build();
-        self.world
-            .baselines
-            .insert(baseline.name.clone(), Arc::new(baseline));
+        self.world.baselines.insert(baseline.name.clone(), Arc::new(baseline));
         self
     }
 
@@ -71,18 +68,14 @@ impl WorldBuilder {
     /// One package set more.
     #[must_use]
     pub fn set(mut self, set: &PackageSet) -> Self {
-        self.world
-            .package_sets
-            .insert(set.digest.clone(), Arc::new(set.clone()));
+        self.world.package_sets.insert(set.digest.clone(), Arc::new(set.clone()));
         self
     }
 
     /// One transaction more.
     #[must_use]
     pub fn transaction(mut self, transaction: &Transaction) -> Self {
-        self.world
-            .transactions
-            .insert(transaction.digest.clone(), Arc::new(transaction.clone()));
+        self.world.transactions.insert(transaction.digest.clone(), Arc::new(transaction.clone()));
         self
     }
 

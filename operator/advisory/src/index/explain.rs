@@ -56,10 +56,7 @@ impl Index {
     pub fn explain(&self, notice: &str, set: &PackageSet) -> Explanation {
         let number = self.numbers.get(notice).copied();
         let Some(number) = number.filter(|&number| !self.parts[number as usize].is_empty()) else {
-            return Explanation {
-                standing: Standing::NoSuchNotice,
-                packages: Vec::new(),
-            };
+            return Explanation { standing: Standing::NoSuchNotice, packages: Vec::new() };
         };
         let slots = &self.parts[number as usize];
         let mut packages = Vec::new();
@@ -78,10 +75,7 @@ impl Index {
             packages.extend(standing.map(|standing| (position, standing)));
         }
         let worst = packages.iter().map(|(_, standing)| standing).max();
-        Explanation {
-            standing: worst.cloned().unwrap_or(Standing::NotInstalled),
-            packages,
-        }
+        Explanation { standing: worst.cloned().unwrap_or(Standing::NotInstalled), packages }
     }
 }
 

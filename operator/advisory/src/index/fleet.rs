@@ -61,10 +61,7 @@ impl Fleet {
             for Lookup { name, version } in lookups(package) {
                 let names = self.names.entry(package.ecosystem.clone()).or_default();
                 let postings = names.entry(SmolStr::new(&name)).or_default();
-                match postings
-                    .iter_mut()
-                    .find(|posting| *posting.version == *version)
-                {
+                match postings.iter_mut().find(|posting| *posting.version == *version) {
                     Some(posting) => posting.at.push((number, position)),
                     None => postings.push(Posting {
                         version: SmolStr::new(&version),
@@ -91,10 +88,7 @@ impl Fleet {
                 let Some(postings) = names.and_then(|names| names.get_mut(name.as_ref())) else {
                     continue;
                 };
-                for posting in postings
-                    .iter_mut()
-                    .filter(|posting| *posting.version == *version)
-                {
+                for posting in postings.iter_mut().filter(|posting| *posting.version == *version) {
                     posting.at.retain(|(of, _)| *of != number);
                 }
                 postings.retain(|posting| !posting.at.is_empty());
@@ -125,10 +119,7 @@ impl Fleet {
         }
         found
             .into_iter()
-            .map(|((set, _), finding)| FleetFinding {
-                set: set.clone(),
-                finding,
-            })
+            .map(|((set, _), finding)| FleetFinding { set: set.clone(), finding })
             .collect()
     }
 
@@ -161,15 +152,13 @@ impl Fleet {
                     continue;
                 };
                 let package = &set.packages[position as usize];
-                found
-                    .entry((&set.digest, position))
-                    .or_insert_with(|| Finding {
-                        notice: id.clone(),
-                        package: position,
-                        name: package.name.clone(),
-                        installed: package.version.clone(),
-                        verdict: verdict.clone(),
-                    });
+                found.entry((&set.digest, position)).or_insert_with(|| Finding {
+                    notice: id.clone(),
+                    package: position,
+                    name: package.name.clone(),
+                    installed: package.version.clone(),
+                    verdict: verdict.clone(),
+                });
             }
         });
     }
@@ -181,10 +170,7 @@ fn parts_by_package(notice: &Notice) -> BTreeMap<(SmolStr, SmolStr), Parts> {
     for affected in &notice.affected {
         let ecosystem = normal_ecosystem(&affected.ecosystem);
         let name = SmolStr::new(normal_name(&ecosystem, &affected.name));
-        packages
-            .entry((ecosystem, name))
-            .or_default()
-            .add(0, affected);
+        packages.entry((ecosystem, name)).or_default().add(0, affected);
     }
     packages
 }

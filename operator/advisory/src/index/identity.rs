@@ -75,10 +75,7 @@ fn from_source<'a>(package: &'a Package, source: &'a (SmolStr, SmolStr)) -> Look
     } else {
         version
     };
-    Lookup {
-        name: Cow::Borrowed(name.as_str()),
-        version: Cow::Borrowed(version.as_str()),
-    }
+    Lookup { name: Cow::Borrowed(name.as_str()), version: Cow::Borrowed(version.as_str()) }
 }
 
 /// Kernel and boot loader are built once and signed in a second source package, whose version is made from the first's;
@@ -121,26 +118,16 @@ mod tests {
             distro: SmolStr::default(),
             source: source.map(|(name, version)| (name.into(), version.into())),
         };
-        lookups(&package)
-            .map(|lookup| format!("{} {}", lookup.name, lookup.version))
-            .collect()
+        lookups(&package).map(|lookup| format!("{} {}", lookup.name, lookup.version)).collect()
     }
 
     #[test]
     fn a_debian_package_is_looked_up_by_its_source_at_the_sources_version() {
         assert_eq!(
-            looked_up(
-                "Debian:12",
-                "libgcc-s1",
-                "12.2.0-14",
-                Some(("gcc-12", "12.2.0-14+x"))
-            ),
+            looked_up("Debian:12", "libgcc-s1", "12.2.0-14", Some(("gcc-12", "12.2.0-14+x"))),
             ["gcc-12 12.2.0-14+x"]
         );
-        assert_eq!(
-            looked_up("Debian:12", "bash", "5.2.15-2", None),
-            ["bash 5.2.15-2"]
-        );
+        assert_eq!(looked_up("Debian:12", "bash", "5.2.15-2", None), ["bash 5.2.15-2"]);
     }
 
     #[test]
@@ -162,20 +149,13 @@ mod tests {
         let signed = |ecosystem: &str, name: &str, version: &str| {
             looked_up(ecosystem, "x", "1", Some((name, version))).remove(0)
         };
-        assert_eq!(
-            signed("Debian:12", "linux-signed-amd64", "6.1.128+1"),
-            "linux 6.1.128-1"
-        );
+        assert_eq!(signed("Debian:12", "linux-signed-amd64", "6.1.128+1"), "linux 6.1.128-1");
         assert_eq!(
             signed("Debian:12", "grub-efi-amd64-signed", "1+2.06+13+deb12u1"),
             "grub2 2.06-13+deb12u1"
         );
         assert_eq!(
-            signed(
-                "Ubuntu:22.04",
-                "linux-signed-hwe-6.8",
-                "6.8.0-40.40~22.04.3"
-            ),
+            signed("Ubuntu:22.04", "linux-signed-hwe-6.8", "6.8.0-40.40~22.04.3"),
             "linux-hwe-6.8 6.8.0-40.40~22.04.3"
         );
     }

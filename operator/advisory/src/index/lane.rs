@@ -120,10 +120,7 @@ impl Lane {
                 until: interval.until.as_ref().map_or(NO_END, code),
                 from: code(&interval.from),
                 notice: interval.notice,
-                fix: interval
-                    .fixed
-                    .as_ref()
-                    .map_or(NO_FIX, |_| number(fixes.len())),
+                fix: interval.fixed.as_ref().map_or(NO_FIX, |_| number(fixes.len())),
                 builds: interval.builds,
             });
             fixes.extend(interval.fixed.clone());
@@ -171,17 +168,11 @@ impl Lane {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => {
-                    return Place {
-                        code: at(middle),
-                        builds: Builds::of(self.scheme, version),
-                    };
+                    return Place { code: at(middle), builds: Builds::of(self.scheme, version) };
                 }
             }
         }
-        Place {
-            code: at(low) - 1,
-            builds: Builds::of(self.scheme, version),
-        }
+        Place { code: at(low) - 1, builds: Builds::of(self.scheme, version) }
     }
 
     /// The notices that affect a version there, each once, with the version that fixes it where one is known.
@@ -216,9 +207,7 @@ impl Lane {
     }
 
     fn key(&self, position: usize) -> &[u8] {
-        let from = position
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before]);
+        let from = position.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.keys[from as usize..self.ends[position] as usize]
     }
 
@@ -239,12 +228,7 @@ fn number(count: usize) -> u32 {
 
 /// Intervals of one notice that overlap or touch, as one; empty ones are gone.
 fn joined(mut intervals: Vec<Interval>) -> Vec<Interval> {
-    intervals.retain(|interval| {
-        interval
-            .until
-            .as_ref()
-            .is_none_or(|until| interval.from < *until)
-    });
+    intervals.retain(|interval| interval.until.as_ref().is_none_or(|until| interval.from < *until));
     intervals.sort_by(|a, b| {
         (a.notice, a.builds, &a.from, &a.until).cmp(&(b.notice, b.builds, &b.from, &b.until))
     });

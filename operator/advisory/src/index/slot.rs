@@ -56,10 +56,7 @@ impl Parts {
             let key = scheme.and_then(|scheme| Some((scheme, scheme.key(version).ok()?)));
             match key {
                 Some((scheme, key)) => {
-                    let edge = |after| Edge {
-                        key: key.as_bytes().into(),
-                        after,
-                    };
+                    let edge = |after| Edge { key: key.as_bytes().into(), after };
                     let point = Interval {
                         notice,
                         from: edge(false),
@@ -73,11 +70,7 @@ impl Parts {
             }
         }
         if affected.ranges.is_empty() && affected.versions.is_empty() {
-            let why = if affected.commit_ranges > 0 {
-                Unknown::Commits
-            } else {
-                Unknown::Nothing
-            };
+            let why = if affected.commit_ranges > 0 { Unknown::Commits } else { Unknown::Nothing };
             self.unclear.push((notice, why));
         }
     }
@@ -86,8 +79,7 @@ impl Parts {
     pub fn into_slot(mut self, ids: &[SmolStr]) -> Slot {
         self.listed.sort();
         self.listed.dedup();
-        self.unclear
-            .sort_by(|a, b| (&ids[a.0 as usize], &a.1).cmp(&(&ids[b.0 as usize], &b.1)));
+        self.unclear.sort_by(|a, b| (&ids[a.0 as usize], &a.1).cmp(&(&ids[b.0 as usize], &b.1)));
         self.unclear.dedup_by_key(|(notice, _)| *notice);
         let mut by_scheme: BTreeMap<Scheme, Vec<Interval>> = BTreeMap::new();
         for (scheme, interval) in self.intervals {
@@ -97,42 +89,26 @@ impl Parts {
             .into_iter()
             .map(|(scheme, intervals)| Lane::new(scheme, intervals, ids))
             .collect();
-        Slot {
-            lanes,
-            listed: self.listed,
-            unclear: self.unclear,
-        }
+        Slot { lanes, listed: self.listed, unclear: self.unclear }
     }
 }
 
 fn interval(scheme: Scheme, notice: u32, range: &Range) -> Result<Interval, Unknown> {
-    let unreadable = |error: crate::version::VersionError| Unknown::Bound {
-        why: error.to_string(),
-    };
+    let unreadable =
+        |error: crate::version::VersionError| Unknown::Bound { why: error.to_string() };
     let from = Edge {
-        key: scheme
-            .introduced_key(&range.introduced)
-            .map_err(unreadable)?
-            .as_bytes()
-            .into(),
+        key: scheme.introduced_key(&range.introduced).map_err(unreadable)?.as_bytes().into(),
         after: false,
     };
     let edge = |version: &SmolStr, after| {
         let key = scheme.key(version).map_err(unreadable)?;
-        Ok(Some(Edge {
-            key: key.as_bytes().into(),
-            after,
-        }))
+        Ok(Some(Edge { key: key.as_bytes().into(), after }))
     };
     let (until, fixed, bound) = match &range.end {
         RangeEnd::Fixed(version) => (edge(version, false)?, Some(version.clone()), Some(version)),
         RangeEnd::LastAffected(version) => (edge(version, true)?, None, Some(version)),
         RangeEnd::Limit(version) => (edge(version, false)?, None, Some(version)),
-        RangeEnd::Open => (
-            None,
-            None,
-            Some(&range.introduced).filter(|version| *version != "0"),
-        ),
+        RangeEnd::Open => (None, None, Some(&range.introduced).filter(|version| *version != "0")),
     };
     Ok(Interval {
         notice,
@@ -162,9 +138,7 @@ impl Slot {
                     }
                 }
                 Err(error) => {
-                    let why = Unknown::Installed {
-                        why: error.to_string(),
-                    };
+                    let why = Unknown::Installed { why: error.to_string() };
                     unsure.extend(lane.notices().map(|notice| (notice, why.clone())));
                 }
             }
@@ -209,26 +183,14 @@ impl Slot {
     pub fn without(&self, notice: u32) -> Parts {
         let of_others = |lane: &Lane| {
             let scheme = lane.scheme;
-            let others: Vec<_> = lane
-                .intervals()
-                .filter(|interval| interval.notice != notice)
-                .collect();
+            let others: Vec<_> =
+                lane.intervals().filter(|interval| interval.notice != notice).collect();
             others.into_iter().map(move |interval| (scheme, interval))
         };
         Parts {
             intervals: self.lanes.iter().flat_map(of_others).collect(),
-            listed: self
-                .listed
-                .iter()
-                .filter(|(_, of)| *of != notice)
-                .cloned()
-                .collect(),
-            unclear: self
-                .unclear
-                .iter()
-                .filter(|(of, _)| *of != notice)
-                .cloned()
-                .collect(),
+            listed: self.listed.iter().filter(|(_, of)| *of != notice).cloned().collect(),
+            unclear: self.unclear.iter().filter(|(of, _)| *of != notice).cloned().collect(),
         }
     }
 }

@@ -28,11 +28,7 @@ impl Default for ArchiveLimits {
     /// A million entries, 4 GiB, 200 to 1. The largest public archive (npm, 2026) has some 230,000 documents and
     /// unpacks to about 700 MB; JSON of advisories packs about 10 to 1.
     fn default() -> Self {
-        Self {
-            entries_max: 1_000_000,
-            unpacked_bytes_max: 4 << 30,
-            ratio_max: 200,
-        }
+        Self { entries_max: 1_000_000, unpacked_bytes_max: 4 << 30, ratio_max: 200 }
     }
 }
 
@@ -76,10 +72,7 @@ pub fn read_archive(
     let mut archive = ZipIterable::try_new(source, Config::default())?;
     let entries = archive.len() as u64;
     if entries > limits.entries_max {
-        return Err(ArchiveError::Entries {
-            entries,
-            entries_max: limits.entries_max,
-        });
+        return Err(ArchiveError::Entries { entries, entries_max: limits.entries_max });
     }
     let mut parsed = Parsed::default();
     let mut budget = limits.unpacked_bytes_max;
@@ -132,9 +125,7 @@ enum AllowedBy {
 
 impl Allowed {
     fn for_entry(packed_bytes: u64, budget: u64, limits: ArchiveLimits) -> Self {
-        let ratio = packed_bytes
-            .saturating_mul(limits.ratio_max)
-            .max(RATIO_FREE_BYTES);
+        let ratio = packed_bytes.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES);
         let bytes_max = DOCUMENT_BYTES_MAX.min(ratio).min(budget);
         let by = if bytes_max == budget {
             AllowedBy::Archive
@@ -159,9 +150,9 @@ impl Allowed {
                 entry: entry.chars().take(200).collect(),
                 ratio_max: limits.ratio_max,
             }),
-            AllowedBy::Archive => Err(ArchiveError::Unpacked {
-                unpacked_bytes_max: limits.unpacked_bytes_max,
-            }),
+            AllowedBy::Archive => {
+                Err(ArchiveError::Unpacked { unpacked_bytes_max: limits.unpacked_bytes_max })
+            }
         }
     }
 }

@@ -110,11 +110,8 @@ impl Document<'_> {
         let mut aliases = names("aliases", &self.aliases.0)?;
         aliases.retain(|alias| *alias != id);
         cves_first(&mut aliases);
-        let rated = rated(
-            self.database_specific.as_ref(),
-            &self.severity.0,
-            self.summary.as_deref(),
-        );
+        let rated =
+            rated(self.database_specific.as_ref(), &self.severity.0, self.summary.as_deref());
         let mut affected = Vec::with_capacity(self.affected.0.len());
         for (position, entry) in self.affected.0.into_iter().enumerate() {
             affected.extend(entry.into_affected(position)?);
@@ -191,9 +188,8 @@ fn names(field: &str, texts: &[Text<'_>]) -> Result<Vec<SmolStr>, OsvError> {
 
 /// Errata of the Red Hat family carry their kind in their id: `…SA` security, `…BA` bugfix, `…EA` enhancement.
 fn kind(id: &str) -> NoticeKind {
-    const BUGFIX: [&str; 8] = [
-        "ALBA-", "ALEA-", "ELBA-", "ELEA-", "RHBA-", "RHEA-", "RLBA-", "RLEA-",
-    ];
+    const BUGFIX: [&str; 8] =
+        ["ALBA-", "ALEA-", "ELBA-", "ELEA-", "RHBA-", "RHEA-", "RLBA-", "RLEA-"];
     if BUGFIX.iter().any(|prefix| id.starts_with(prefix)) {
         NoticeKind::Bugfix
     } else {
@@ -207,22 +203,12 @@ fn cves_first(ids: &mut Vec<SmolStr>) {
 }
 
 fn summary(summary: Option<&str>, details: Option<&str>) -> String {
-    let text = summary
-        .filter(|text| !text.trim().is_empty())
-        .or(details)
-        .unwrap_or_default();
-    let line = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default()
-        .trim();
+    let text = summary.filter(|text| !text.trim().is_empty()).or(details).unwrap_or_default();
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     if line.chars().count() <= SUMMARY_CHARS_MAX {
         return line.to_owned();
     }
-    line.chars()
-        .take(SUMMARY_CHARS_MAX - 1)
-        .chain(['…'])
-        .collect()
+    line.chars().take(SUMMARY_CHARS_MAX - 1).chain(['…']).collect()
 }
 
 fn vectors(severities: &[DocSeverity<'_>]) -> Vec<String> {
@@ -244,22 +230,15 @@ fn rated(
         DatabaseSpecific::Rated { severity } => rating_of_word(severity),
         DatabaseSpecific::Other(_) => None,
     });
-    let words = severities
-        .iter()
-        .filter(|severity| !severity.kind.starts_with("CVSS_V"));
+    let words = severities.iter().filter(|severity| !severity.kind.starts_with("CVSS_V"));
     specific
-        .or_else(|| {
-            words
-                .filter_map(|severity| rating_of_word(&severity.score))
-                .max()
-        })
+        .or_else(|| words.filter_map(|severity| rating_of_word(&severity.score)).max())
         .or_else(|| rating_of_word(summary?.split_once(':')?.0))
 }
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, OsvError> {
     text.map(|text| {
-        text.parse()
-            .map_err(|_| OsvError::field(field, text, "a time as 2026-11-19T08:00:00Z"))
+        text.parse().map_err(|_| OsvError::field(field, text, "a time as 2026-11-19T08:00:00Z"))
     })
     .transpose()
 }

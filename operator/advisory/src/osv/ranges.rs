@@ -112,21 +112,13 @@ pub(super) fn intervals(
             Kind::Limit => RangeEnd::Limit(version),
         };
         if let Some(introduced) = open.take() {
-            intervals.push(Range {
-                order,
-                introduced,
-                end,
-            });
+            intervals.push(Range { order, introduced, end });
         }
     }
     if !introduced {
         return Err(EventsError::NothingIntroduced);
     }
-    intervals.extend(open.map(|introduced| Range {
-        order,
-        introduced,
-        end: RangeEnd::Open,
-    }));
+    intervals.extend(open.map(|introduced| Range { order, introduced, end: RangeEnd::Open }));
     Ok(intervals)
 }
 
@@ -182,10 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_never_fixed_stays_open() {
-        assert_eq!(
-            read(r#"[{"introduced":"1.0.0"}]"#),
-            [("1.0.0".to_owned(), RangeEnd::Open)]
-        );
+        assert_eq!(read(r#"[{"introduced":"1.0.0"}]"#), [("1.0.0".to_owned(), RangeEnd::Open)]);
         assert_eq!(
             read(r#"[{"introduced":"0"},{"limit":"*"}]"#),
             [("0".to_owned(), RangeEnd::Open)]

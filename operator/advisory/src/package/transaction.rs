@@ -26,34 +26,24 @@ impl Change {
     /// Reads `name:arch from to sha256-of-the-archive`; the error says what is wrong.
     pub fn parse(line: &str) -> Result<Self, &'static str> {
         let mut words = line.split(' ');
-        let (Some(package), Some(from), Some(to), Some(archive), None) = (
-            words.next(),
-            words.next(),
-            words.next(),
-            words.next(),
-            words.next(),
-        ) else {
+        let (Some(package), Some(from), Some(to), Some(archive), None) =
+            (words.next(), words.next(), words.next(), words.next(), words.next())
+        else {
             return Err("it has not four words parted by single blanks");
         };
-        if !line
-            .bytes()
-            .all(|byte| byte == b' ' || byte.is_ascii_graphic())
-        {
+        if !line.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             return Err("it holds something other than printable ASCII");
         }
-        let (name, arch) = package
-            .rsplit_once(':')
-            .ok_or("the first word names no architecture")?;
+        let (name, arch) =
+            package.rsplit_once(':').ok_or("the first word names no architecture")?;
         if name.is_empty() || from.is_empty() || to.is_empty() {
             return Err("a word is empty");
         }
         if from == "-" && to == "-" {
             return Err("it goes from nothing to nothing");
         }
-        let hexadecimal = archive.len() == 64
-            && archive
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let hexadecimal =
+            archive.len() == 64 && archive.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if (to == "-") != (archive == "-") || !(hexadecimal || archive == "-") {
             return Err(
                 "the last word is not 64 lower-case hexadecimal digits, or `-` for a removal",
@@ -70,13 +60,7 @@ impl Change {
 
     /// The line of the canonical text, without its line feed.
     pub fn line(&self) -> String {
-        let Self {
-            name,
-            arch,
-            from,
-            to,
-            archive,
-        } = self;
+        let Self { name, arch, from, to, archive } = self;
         let mut line = String::with_capacity(96 + name.len() + from.len() + to.len());
         // Writing to a String cannot fail.
         let _ = write!(line, "{name}:{arch} {from} {to} {archive}");
@@ -99,10 +83,7 @@ impl Transaction {
         let mut changes: Vec<Change> = changes.into_iter().collect();
         changes.sort_by_cached_key(Change::line);
         changes.dedup();
-        let mut transaction = Self {
-            digest: SmolStr::default(),
-            changes: changes.into(),
-        };
+        let mut transaction = Self { digest: SmolStr::default(), changes: changes.into() };
         transaction.digest = digest(&transaction.text());
         transaction
     }
@@ -118,10 +99,7 @@ impl Transaction {
         if changes.is_empty() {
             return Err(TextError::Empty);
         }
-        Ok(Self {
-            digest: digest(text),
-            changes: changes.into(),
-        })
+        Ok(Self { digest: digest(text), changes: changes.into() })
     }
 
     /// Reads a canonical text that claims a digest, and refuses it where the digest is another.
@@ -133,10 +111,6 @@ impl Transaction {
 
     /// The canonical text.
     pub fn text(&self) -> String {
-        manifest(
-            self.changes
-                .iter()
-                .map(|change| SmolStr::from(change.line())),
-        )
+        manifest(self.changes.iter().map(|change| SmolStr::from(change.line())))
     }
 }

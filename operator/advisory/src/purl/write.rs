@@ -20,10 +20,7 @@ pub fn write(package: &Package) -> String {
 fn write_system(kind: &str, package: &Package, out: &mut String) {
     let distro = Distro::from_qualifier(&package.distro);
     let namespace = if package.distro.is_empty() {
-        package
-            .ecosystem
-            .split_once('/')
-            .map_or("", |(_, namespace)| namespace)
+        package.ecosystem.split_once('/').map_or("", |(_, namespace)| namespace)
     } else {
         distro.namespace()
     };
@@ -34,19 +31,14 @@ fn write_system(kind: &str, package: &Package, out: &mut String) {
         Some(_) | None => ("", package.version.as_str()),
     };
     write_version(version, out);
-    let upstream = package
-        .source
-        .as_ref()
-        .map(|source| upstream(kind, source, &package.version));
+    let upstream = package.source.as_ref().map(|source| upstream(kind, source, &package.version));
     let qualifiers = [
         ("arch", package.arch.as_str()),
         ("distro", package.distro.as_str()),
         ("epoch", epoch),
         ("upstream", upstream.as_deref().unwrap_or("")),
     ];
-    let given = qualifiers
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty());
+    let given = qualifiers.into_iter().filter(|(_, value)| !value.is_empty());
     for (index, (key, value)) in given.enumerate() {
         out.push(if index == 0 { '?' } else { '&' });
         out.push_str(key);
@@ -84,11 +76,7 @@ fn write_language(kind: &str, package: &Package, out: &mut String) {
     write_path(namespace, out);
     encode(name, out);
     write_version(&package.version, out);
-    for (index, segment) in subpath
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .enumerate()
-    {
+    for (index, segment) in subpath.split('/').filter(|segment| !segment.is_empty()).enumerate() {
         out.push(if index == 0 { '#' } else { '/' });
         encode(segment, out);
     }
@@ -101,11 +89,9 @@ fn split_module(module: &str) -> (&str, &str, &str) {
         (None, ..) => ("", module, ""),
         (Some(first), None, _) => (&module[..first], &module[first + 1..], ""),
         (_, Some(second), None) => (&module[..second], &module[second + 1..], ""),
-        (_, Some(second), Some(third)) => (
-            &module[..second],
-            &module[second + 1..third],
-            &module[third + 1..],
-        ),
+        (_, Some(second), Some(third)) => {
+            (&module[..second], &module[second + 1..third], &module[third + 1..])
+        }
     }
 }
 
@@ -124,9 +110,8 @@ fn write_version(version: &str, out: &mut String) {
 }
 
 fn encode(text: &str, out: &mut String) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-    ];
+    const HEX: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':') {
             out.push(char::from(byte));

@@ -47,10 +47,7 @@ const SOFTWARE: [&str; 4] = ["application", "framework", "library", "platform"];
 
 pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
     let document: Document<'_> = parse("CycloneDX", bytes)?;
-    if !matches!(
-        document.spec_version.as_ref(),
-        "1.4" | "1.5" | "1.6" | "1.7"
-    ) {
+    if !matches!(document.spec_version.as_ref(), "1.4" | "1.5" | "1.6" | "1.7") {
         return Err(SbomError::Version {
             format: "CycloneDX",
             version: document.spec_version.chars().take(20).collect(),
@@ -58,10 +55,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
         });
     }
     let all = flattened(document.components)?;
-    let mut reading = Reading {
-        distro: operating_system(&all),
-        ..Reading::default()
-    };
+    let mut reading = Reading { distro: operating_system(&all), ..Reading::default() };
     for (position, component) in all.iter().enumerate() {
         if component.purl.is_none() && !SOFTWARE.contains(&component.kind.as_ref()) {
             continue;
@@ -76,10 +70,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
     }
     let subject = document.metadata.and_then(|metadata| metadata.component);
     let format = format_smolstr!("CycloneDX {}", document.spec_version);
-    Ok(reading.finish(
-        format,
-        subject.as_ref().map(|subject| subject.name.as_ref()),
-    ))
+    Ok(reading.finish(format, subject.as_ref().map(|subject| subject.name.as_ref())))
 }
 
 /// Components within components, one after the other.
@@ -99,12 +90,7 @@ fn flattened(components: Components<'_>) -> Result<Vec<Component<'_>>, SbomError
 
 /// The operating system, as the qualifier `distro` has it; Syft and Trivy write it as a component.
 fn operating_system(components: &[Component<'_>]) -> Option<String> {
-    let system = components
-        .iter()
-        .find(|component| component.kind == "operating-system")?;
-    let version = system
-        .version
-        .as_deref()
-        .filter(|version| !version.is_empty())?;
+    let system = components.iter().find(|component| component.kind == "operating-system")?;
+    let version = system.version.as_deref().filter(|version| !version.is_empty())?;
     Some(format!("{}-{version}", system.name.to_lowercase()))
 }

@@ -56,14 +56,8 @@ struct Relationship<'a> {
 }
 
 /// Purposes of packages that are no software of a version.
-const NOT_SOFTWARE: [&str; 6] = [
-    "ARCHIVE",
-    "CONTAINER",
-    "DEVICE",
-    "FILE",
-    "OPERATING-SYSTEM",
-    "SOURCE",
-];
+const NOT_SOFTWARE: [&str; 6] =
+    ["ARCHIVE", "CONTAINER", "DEVICE", "FILE", "OPERATING-SYSTEM", "SOURCE"];
 
 pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
     if !matches!(version, "SPDX-2.2" | "SPDX-2.3") {
@@ -100,11 +94,7 @@ pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
         ..Reading::default()
     };
     for package in packages {
-        let purl = package
-            .references
-            .0
-            .iter()
-            .find(|reference| reference.kind == "purl");
+        let purl = package.references.0.iter().find(|reference| reference.kind == "purl");
         let purpose = package.purpose.as_deref().unwrap_or_default();
         let root = roots.contains(package.id.as_ref());
         if purl.is_none() && (root || NOT_SOFTWARE.contains(&purpose)) {
@@ -112,19 +102,10 @@ pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
         }
         let version = package.version.as_deref().unwrap_or_default();
         let place = || format!("package {} ({})", package.id, package.name);
-        reading.add(
-            place,
-            &package.name,
-            version,
-            purl.map(|purl| purl.locator.as_ref()),
-        );
+        reading.add(place, &package.name, version, purl.map(|purl| purl.locator.as_ref()));
     }
-    let subject = packages
-        .iter()
-        .find(|package| roots.contains(package.id.as_ref()));
-    let subject = subject
-        .map(|package| package.name.as_ref())
-        .or(document.name.as_deref());
+    let subject = packages.iter().find(|package| roots.contains(package.id.as_ref()));
+    let subject = subject.map(|package| package.name.as_ref()).or(document.name.as_deref());
     Ok(reading.finish(SmolStr::new(version.replace('-', " ")), subject))
 }
 
@@ -174,31 +155,17 @@ pub(super) fn read_3(bytes: &[u8]) -> Result<Sbom, SbomError> {
             Element::Package(package) => package,
             Element::Other => continue,
         };
-        let identified = package
-            .identifiers
-            .0
-            .iter()
-            .find(|identifier| identifier.kind == "packageUrl");
-        let purl = package
-            .purl
-            .as_deref()
-            .or(identified.map(|identifier| identifier.identifier.as_ref()));
+        let identified =
+            package.identifiers.0.iter().find(|identifier| identifier.kind == "packageUrl");
+        let purl =
+            package.purl.as_deref().or(identified.map(|identifier| identifier.identifier.as_ref()));
         let name = package.name.as_deref().unwrap_or_default();
-        let purpose = package
-            .purpose
-            .as_deref()
-            .unwrap_or_default()
-            .to_uppercase();
+        let purpose = package.purpose.as_deref().unwrap_or_default().to_uppercase();
         if purl.is_none() && NOT_SOFTWARE.contains(&purpose.replace("SYSTEM", "-SYSTEM").as_str()) {
             continue;
         }
         let place = || format!("@graph[{position}] ({name})");
-        reading.add(
-            place,
-            name,
-            package.version.as_deref().unwrap_or_default(),
-            purl,
-        );
+        reading.add(place, name, package.version.as_deref().unwrap_or_default(), purl);
     }
     if reading.packages.len() > COMPONENTS_MAX {
         return Err(SbomError::Components);

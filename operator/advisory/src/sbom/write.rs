@@ -76,11 +76,8 @@ pub fn write_cyclonedx(
     scanned: Option<Timestamp>,
     tool_version: &str,
 ) -> String {
-    let by_purl: BTreeMap<String, &Package> = set
-        .packages
-        .iter()
-        .map(|package| (package.purl(), package))
-        .collect();
+    let by_purl: BTreeMap<String, &Package> =
+        set.packages.iter().map(|package| (package.purl(), package)).collect();
     let systems: BTreeMap<&str, Distro> = set
         .packages
         .iter()
@@ -151,10 +148,7 @@ fn metadata<'a>(
 
 /// A UUID of version 8 (RFC 9562: made by whoever makes it) from what the bill says.
 fn serial_number(set: &PackageSet, subject: &Subject) -> String {
-    let digest = digest(&format!(
-        "{}\n{}\n{}",
-        set.digest, subject.name, subject.version
-    ));
+    let digest = digest(&format!("{}\n{}\n{}", set.digest, subject.name, subject.version));
     let hex = digest.trim_start_matches("sha256-");
     format!(
         "urn:uuid:{}-{}-8{}-a{}-{}",

@@ -77,11 +77,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(text: &'a str) -> Self {
-        Self {
-            text,
-            rest: text.as_bytes(),
-            last: None,
-        }
+        Self { text, rest: text.as_bytes(), last: None }
     }
 
     /// The next part and its text; [`Part::End`] at the end.
@@ -114,9 +110,7 @@ impl<'a> Parts<'a> {
             b'0'..=b'9' if last.is_suffix() => number(self.rest, Part::SuffixNumber),
             b'_' if last.before_hash() => {
                 let (name, rest) = take_while(rest, |byte| byte.is_ascii_lowercase());
-                let suffix = SUFFIXES
-                    .iter()
-                    .find(|(suffix, _)| suffix.as_bytes() == name)?;
+                let suffix = SUFFIXES.iter().find(|(suffix, _)| suffix.as_bytes() == name)?;
                 Some((suffix.1, &[], rest))
             }
             b'~' if last.before_hash() => {
@@ -137,16 +131,8 @@ pub(super) fn compare(a: &str, b: &str) -> Result<Ordering, VersionError> {
     let mut ends = (false, false);
     // Both are read to their ends, so that a version that cannot be read is refused whatever it is compared with.
     while !(ends.0 && ends.1) {
-        let x = if ends.0 {
-            (Part::End, [].as_slice())
-        } else {
-            left.next()?
-        };
-        let y = if ends.1 {
-            (Part::End, [].as_slice())
-        } else {
-            right.next()?
-        };
+        let x = if ends.0 { (Part::End, [].as_slice()) } else { left.next()? };
+        let y = if ends.1 { (Part::End, [].as_slice()) } else { right.next()? };
         ends = (x.0 == Part::End, y.0 == Part::End);
         order = order.then_with(|| x.0.cmp(&y.0).then_with(|| compare_values(x.0, x.1, y.1)));
     }
@@ -154,11 +140,7 @@ pub(super) fn compare(a: &str, b: &str) -> Result<Ordering, VersionError> {
 }
 
 fn compare_values(part: Part, a: &[u8], b: &[u8]) -> Ordering {
-    if holds_digits(part) {
-        compare_digits(a, b)
-    } else {
-        a.cmp(b)
-    }
+    if holds_digits(part) { compare_digits(a, b) } else { a.cmp(b) }
 }
 
 const fn holds_digits(part: Part) -> bool {

@@ -13,11 +13,7 @@ fn numbers(text: &str) -> Result<impl Iterator<Item = &[u8]>, VersionError> {
     {
         Ok(numbers().map(str::as_bytes))
     } else {
-        Err(VersionError::form(
-            Scheme::Dotted,
-            text,
-            "numbers parted by `.` or `-` are expected",
-        ))
+        Err(VersionError::form(Scheme::Dotted, text, "numbers parted by `.` or `-` are expected"))
     }
 }
 

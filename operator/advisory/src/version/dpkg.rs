@@ -26,10 +26,7 @@ fn parse(text: &str) -> Result<Version<'_>, VersionError> {
         None => (0, text),
         Some((epoch, rest)) if epoch.bytes().all(|byte| byte.is_ascii_digit()) => {
             let epoch = epoch.parse().ok().filter(|&epoch| epoch <= EPOCH_MAX);
-            (
-                epoch.ok_or_else(|| wrong("its epoch is not in 0 to 2147483647"))?,
-                rest,
-            )
+            (epoch.ok_or_else(|| wrong("its epoch is not in 0 to 2147483647"))?, rest)
         }
         Some(_) => return Err(wrong("what stands before `:` (the epoch) must be a number")),
     };
@@ -40,11 +37,7 @@ fn parse(text: &str) -> Result<Version<'_>, VersionError> {
     if revision.is_empty() {
         return Err(wrong("nothing stands after the last `-` (the revision)"));
     }
-    Ok(Version {
-        epoch,
-        upstream: upstream.as_bytes(),
-        revision: revision.as_bytes(),
-    })
+    Ok(Version { epoch, upstream: upstream.as_bytes(), revision: revision.as_bytes() })
 }
 
 /// Orders two versions as `dpkg --compare-versions` does.

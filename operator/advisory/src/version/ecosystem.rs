@@ -47,19 +47,17 @@ pub(super) fn scheme(ecosystem: &str) -> Option<Scheme> {
 pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
     let (name, release) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
     let normal = match name {
-        "Ubuntu" => release
-            .strip_suffix(":LTS")
-            .map(|release| format_smolstr!("Ubuntu:{release}")),
+        "Ubuntu" => release.strip_suffix(":LTS").map(|release| format_smolstr!("Ubuntu:{release}")),
         "Red Hat" => red_hat(release),
         "SUSE" if !release.contains("Micro") => {
             service_pack(release).map(|r| format_smolstr!("SUSE:{r}"))
         }
-        "openSUSE" => release
-            .strip_prefix("Leap ")
-            .map(|release| format_smolstr!("openSUSE:{release}")),
-        "AlmaLinux" | "Rocky Linux" => release
-            .split_once('.')
-            .map(|(major, _)| format_smolstr!("{name}:{major}")),
+        "openSUSE" => {
+            release.strip_prefix("Leap ").map(|release| format_smolstr!("openSUSE:{release}"))
+        }
+        "AlmaLinux" | "Rocky Linux" => {
+            release.split_once('.').map(|(major, _)| format_smolstr!("{name}:{major}"))
+        }
         _ => None,
     };
     normal.unwrap_or_else(|| SmolStr::new(ecosystem))
@@ -67,10 +65,7 @@ pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
 
 /// `enterprise_linux:9::appstream`: a CPE's product and version; the version may name a minor release.
 fn red_hat(release: &str) -> Option<SmolStr> {
-    let version = release
-        .strip_prefix("enterprise_linux:")?
-        .split(':')
-        .next()?;
+    let version = release.strip_prefix("enterprise_linux:")?.split(':').next()?;
     let major = version.split('.').next()?;
     (!major.is_empty() && major.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| format_smolstr!("Red Hat:{major}"))
@@ -79,9 +74,7 @@ fn red_hat(release: &str) -> Option<SmolStr> {
 /// `… 15 SP5`, `… 15 SP5-LTSS`, `… 15`: the first word that is a number, and the service pack behind it.
 fn service_pack(product: &str) -> Option<SmolStr> {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-    let mut words = product
-        .split([' ', '-'])
-        .skip_while(|word| !is_number(word));
+    let mut words = product.split([' ', '-']).skip_while(|word| !is_number(word));
     let major = words.next()?;
     let pack = words.find_map(|word| word.strip_prefix("SP").filter(|pack| is_number(pack)));
     Some(match pack {

@@ -53,10 +53,6 @@ pub enum VersionError {
 impl VersionError {
     /// A version that is not of its scheme's form, with what would be right.
     pub(super) fn form(scheme: Scheme, version: &str, expected: &'static str) -> Self {
-        Self::Form {
-            scheme,
-            version: version.into(),
-            expected,
-        }
+        Self::Form { scheme, version: version.into(), expected }
     }
 }

@@ -47,9 +47,6 @@ pub(super) fn compare_digits(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
 
 /// Splits what satisfies `belongs` off the front.
 pub(super) fn take_while(text: &[u8], belongs: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
-    let end = text
-        .iter()
-        .position(|&byte| !belongs(byte))
-        .unwrap_or(text.len());
+    let end = text.iter().position(|&byte| !belongs(byte)).unwrap_or(text.len());
     text.split_at(end)
 }

@@ -14,14 +14,8 @@ use std::cmp::Ordering;
 use super::key::{compare_digits, digits, strip_zeros, take_while};
 
 /// Known qualifiers in their order. What is not among them comes after all of them, by alphabet.
-const EARLY: [(&[u8], u8); 6] = [
-    (b"alpha", 1),
-    (b"beta", 2),
-    (b"milestone", 3),
-    (b"rc", 4),
-    (b"cr", 4),
-    (b"snapshot", 5),
-];
+const EARLY: [(&[u8], u8); 6] =
+    [(b"alpha", 1), (b"beta", 2), (b"milestone", 3), (b"rc", 4), (b"cr", 4), (b"snapshot", 5)];
 const RELEASE: u8 = 6;
 const SERVICE_PACK: u8 = 7;
 const UNKNOWN: u8 = 8;
@@ -31,11 +25,7 @@ const DOT: u8 = 10;
 #[derive(Clone, PartialEq, Eq)]
 enum Token<'a> {
     /// A qualifier, with its number where one is joined to it (`rc1`, `rc-1`).
-    Qualifier {
-        rank: u8,
-        word: &'a [u8],
-        number: Option<&'a [u8]>,
-    },
+    Qualifier { rank: u8, word: &'a [u8], number: Option<&'a [u8]> },
     /// A number that starts the version or follows a dash or a letter.
     Dash(&'a [u8]),
     /// A number after a dot.
@@ -101,25 +91,17 @@ fn tokens(text: &[u8]) -> Vec<Token<'_>> {
 }
 
 fn number_token(dotted: bool, number: &[u8]) -> Token<'_> {
-    if dotted {
-        Token::Dot(strip_zeros(number))
-    } else {
-        Token::Dash(strip_zeros(number))
-    }
+    if dotted { Token::Dot(strip_zeros(number)) } else { Token::Dash(strip_zeros(number)) }
 }
 
 /// Reads a word and the number joined to it, directly or by one dash.
 fn qualifier(text: &[u8]) -> (Token<'_>, &[u8]) {
-    let (word, rest) = take_while(text, |byte| {
-        !byte.is_ascii_digit() && !matches!(byte, b'.' | b'-')
-    });
+    let (word, rest) =
+        take_while(text, |byte| !byte.is_ascii_digit() && !matches!(byte, b'.' | b'-'));
     let joined = rest.strip_prefix(b"-").unwrap_or(rest);
     let (number, after) = take_while(joined, |byte| byte.is_ascii_digit());
-    let (number, rest) = if number.is_empty() {
-        (None, rest)
-    } else {
-        (Some(strip_zeros(number)), after)
-    };
+    let (number, rest) =
+        if number.is_empty() { (None, rest) } else { (Some(strip_zeros(number)), after) };
     // One letter stands for its word only with a number behind it.
     let spelt: &[u8] = match (word, number) {
         (b"a", Some(_)) => b"alpha",
@@ -156,12 +138,8 @@ fn compare_tokens(a: &Token<'_>, b: &Token<'_>) -> Ordering {
     let values = || match (a, b) {
         (Token::Dash(a) | Token::Dot(a), Token::Dash(b) | Token::Dot(b)) => compare_digits(a, b),
         (
-            Token::Qualifier {
-                word: a, number: x, ..
-            },
-            Token::Qualifier {
-                word: b, number: y, ..
-            },
+            Token::Qualifier { word: a, number: x, .. },
+            Token::Qualifier { word: b, number: y, .. },
         ) => a
             .cmp(b)
             .then_with(|| x.is_some().cmp(&y.is_some()))
@@ -174,11 +152,7 @@ fn compare_tokens(a: &Token<'_>, b: &Token<'_>) -> Ordering {
 
 /// The end is where a release qualifier would stand; one that was kept has a number behind it, and is later.
 fn against_end(token: &Token<'_>) -> Ordering {
-    if token.rank() < RELEASE {
-        Ordering::Less
-    } else {
-        Ordering::Greater
-    }
+    if token.rank() < RELEASE { Ordering::Less } else { Ordering::Greater }
 }
 
 /// Appends the key: each token's rank and value, then the rank of a release as the end.

@@ -143,11 +143,7 @@ impl Scheme {
 
     /// The key of the first affected version of an OSV range, where `0` means "before every version".
     pub fn introduced_key(self, version: &str) -> Result<VersionKey, VersionError> {
-        if version == "0" {
-            Ok(VersionKey::lowest())
-        } else {
-            self.key(version)
-        }
+        if version == "0" { Ok(VersionKey::lowest()) } else { self.key(version) }
     }
 
     /// The name used in messages.
@@ -193,21 +189,15 @@ impl Scheme {
     /// What every scheme asks of a version before it looks closer: not empty, not too long, printable ASCII.
     fn admit(self, version: &str) -> Result<&str, VersionError> {
         if version.len() > VERSION_BYTES_MAX {
-            return Err(VersionError::TooLong {
-                scheme: self,
-                bytes: version.len(),
-            });
+            return Err(VersionError::TooLong { scheme: self, bytes: version.len() });
         }
         if version.is_empty() {
             return Err(VersionError::Empty { scheme: self });
         }
         match version.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
-            Some((at, found)) => Err(VersionError::Character {
-                scheme: self,
-                version: version.into(),
-                at,
-                found,
-            }),
+            Some((at, found)) => {
+                Err(VersionError::Character { scheme: self, version: version.into(), at, found })
+            }
             None => Ok(version),
         }
     }

@@ -49,11 +49,7 @@ fn read(text: &str) -> Option<Version> {
     let mut rest = text.strip_prefix('v').unwrap_or(text).as_bytes();
     let mut numbers = [const { Vec::new() }; 4];
     for (index, slot) in numbers.iter_mut().enumerate() {
-        let after_dot = if index == 0 {
-            Some(rest)
-        } else {
-            rest.strip_prefix(b".")
-        };
+        let after_dot = if index == 0 { Some(rest) } else { rest.strip_prefix(b".") };
         let Some((number, after)) = after_dot.and_then(split_number) else {
             break;
         };
@@ -63,19 +59,12 @@ fn read(text: &str) -> Option<Version> {
     if rest.len() == text.len() || !text.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let mut version = Version {
-        numbers,
-        stability: Stability::Stable,
-        counts: Vec::new(),
-        dev: false,
-    };
+    let mut version =
+        Version { numbers, stability: Stability::Stable, counts: Vec::new(), dev: false };
     if !rest.is_empty() {
         rest = read_stability(rest, &mut version);
     }
-    let last = rest
-        .strip_prefix(b"-")
-        .or_else(|| rest.strip_prefix(b"."))
-        .unwrap_or(rest);
+    let last = rest.strip_prefix(b"-").or_else(|| rest.strip_prefix(b".")).unwrap_or(rest);
     if last == b"dev" {
         version.dev = true;
     } else if !rest.is_empty() {
@@ -99,10 +88,7 @@ fn read_stability<'a>(text: &'a [u8], version: &mut Version) -> &'a [u8] {
     };
     version.stability = stability;
     loop {
-        let number = rest
-            .strip_prefix(b".")
-            .or_else(|| rest.strip_prefix(b"-"))
-            .unwrap_or(rest);
+        let number = rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
         let Some((number, after)) = split_number(number) else {
             break;
         };
@@ -123,31 +109,16 @@ fn split_number(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Orders two versions as Composer does.
 pub(super) fn compare(a: &str, b: &str) -> Result<Ordering, VersionError> {
     let (a, b) = (parse(a)?, parse(b)?);
-    let numbers = a
-        .numbers
-        .iter()
-        .zip(&b.numbers)
-        .map(|(a, b)| compare_digits(a, b));
+    let numbers = a.numbers.iter().zip(&b.numbers).map(|(a, b)| compare_digits(a, b));
     let numbers = numbers.fold(Ordering::Equal, Ordering::then);
-    Ok(numbers
-        .then_with(|| a.stability.cmp(&b.stability))
-        .then_with(|| compare_counts(&a, &b)))
+    Ok(numbers.then_with(|| a.stability.cmp(&b.stability)).then_with(|| compare_counts(&a, &b)))
 }
 
 /// `alpha1-dev < alpha1 < alpha1.2`.
 fn compare_counts(a: &Version, b: &Version) -> Ordering {
-    let shared = a
-        .counts
-        .iter()
-        .zip(&b.counts)
-        .map(|(a, b)| compare_digits(a, b));
+    let shared = a.counts.iter().zip(&b.counts).map(|(a, b)| compare_digits(a, b));
     let shared = shared.fold(Ordering::Equal, Ordering::then);
-    shared.then_with(|| {
-        a.counts
-            .len()
-            .cmp(&b.counts.len())
-            .then_with(|| b.dev.cmp(&a.dev))
-    })
+    shared.then_with(|| a.counts.len().cmp(&b.counts.len()).then_with(|| b.dev.cmp(&a.dev)))
 }
 
 /// Appends the key: numbers, stability, its numbers each after a 2, and 1 for the end or 0 for `-dev`.

@@ -10,11 +10,7 @@ use super::{Scheme, VersionError};
 
 fn parse(text: &str) -> Result<Version, VersionError> {
     Version::from_str(text).map_err(|_| {
-        VersionError::form(
-            Scheme::Pep440,
-            text,
-            "PEP 440 allows `1!2.3rc4.post5.dev6+local`",
-        )
+        VersionError::form(Scheme::Pep440, text, "PEP 440 allows `1!2.3rc4.post5.dev6+local`")
     })
 }
 
@@ -48,10 +44,7 @@ pub(super) fn key(text: &str, out: &mut Vec<u8>) -> Result<(), VersionError> {
 }
 
 fn key_release(release: &[u64], out: &mut Vec<u8>) {
-    let significant = release
-        .iter()
-        .rposition(|&part| part != 0)
-        .map_or(0, |last| last + 1);
+    let significant = release.iter().rposition(|&part| part != 0).map_or(0, |last| last + 1);
     for &part in &release[..significant] {
         out.push(1);
         number(part, out);

@@ -23,12 +23,7 @@ fn parse(text: &str) -> Result<Parts<'_>, VersionError> {
         // rpm reads an epoch only where nothing but digits stands before the colon.
         Some((epoch, rest)) if epoch.bytes().all(|byte| byte.is_ascii_digit()) => {
             let epoch = if epoch.is_empty() { "0" } else { epoch };
-            (
-                epoch
-                    .parse()
-                    .map_err(|_| wrong("its epoch is over 4294967295"))?,
-                rest,
-            )
+            (epoch.parse().map_err(|_| wrong("its epoch is over 4294967295"))?, rest)
         }
         Some(_) => return Err(wrong("what stands before `:` (the epoch) must be a number")),
         None => (0, text),
@@ -40,30 +35,22 @@ fn parse(text: &str) -> Result<Parts<'_>, VersionError> {
     if upstream.is_empty() {
         return Err(wrong("nothing stands between epoch and release"));
     }
-    if rest
-        .split(|c: char| !c.is_ascii_digit())
-        .any(|run| run.len() > DIGITS_MAX)
-    {
+    if rest.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() > DIGITS_MAX) {
         return Err(wrong("it holds a number of more than 255 digits"));
     }
-    Ok(Parts {
-        epoch,
-        upstream,
-        release,
-    })
+    Ok(Parts { epoch, upstream, release })
 }
 
 /// Orders two versions as `rpm.vercmp` does.
 pub(super) fn compare(a: &str, b: &str) -> Result<Ordering, VersionError> {
     let (a, b) = (parse(a)?, parse(b)?);
     let part = |a, b| Evr::new("", a, "").cmp(&Evr::new("", b, ""));
-    Ok(a.epoch
-        .cmp(&b.epoch)
-        .then_with(|| part(a.upstream, b.upstream))
-        .then_with(|| match (a.release, b.release) {
+    Ok(a.epoch.cmp(&b.epoch).then_with(|| part(a.upstream, b.upstream)).then_with(|| {
+        match (a.release, b.release) {
             (Some(a), Some(b)) => part(a, b),
             (a, b) => a.is_some().cmp(&b.is_some()),
-        }))
+        }
+    }))
 }
 
 /// Appends the key: epoch, version, whether there is a release, release.

@@ -52,20 +52,11 @@ fn parse(scheme: Scheme, text: &str) -> Result<Version<'_>, VersionError> {
     }
     let (stage, identifiers) = stage(scheme, suffix);
     let build = build.filter(|_| scheme == Scheme::Pub);
-    Ok(Version {
-        numbers: numbers(scheme, core).map_err(wrong)?,
-        stage,
-        identifiers,
-        build,
-    })
+    Ok(Version { numbers: numbers(scheme, core).map_err(wrong)?, stage, identifiers, build })
 }
 
 fn without_prefix(scheme: Scheme, text: &str) -> &str {
-    let text = if scheme == Scheme::Npm {
-        text.trim_start_matches('=')
-    } else {
-        text
-    };
+    let text = if scheme == Scheme::Npm { text.trim_start_matches('=') } else { text };
     match (text.strip_prefix("go"), text.strip_prefix(['v', 'V'])) {
         (Some(rest), _) if scheme == Scheme::Go => rest,
         (_, Some(rest)) => rest,
@@ -79,11 +70,8 @@ fn split_go(rest: &str) -> (&str, Cow<'_, str>) {
         return (rest, Cow::Borrowed(""));
     };
     let (core, suffix) = rest.split_at(at);
-    let (word, number) = suffix.split_at(
-        suffix
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(suffix.len()),
-    );
+    let (word, number) =
+        suffix.split_at(suffix.find(|c: char| c.is_ascii_digit()).unwrap_or(suffix.len()));
     let suffix = if number.is_empty() {
         Cow::Borrowed(suffix)
     } else {
@@ -94,15 +82,9 @@ fn split_go(rest: &str) -> (&str, Cow<'_, str>) {
 
 fn numbers(scheme: Scheme, core: &str) -> Result<[&[u8]; 4], &'static str> {
     let (limit, expected) = if scheme == Scheme::NuGet {
-        (
-            4,
-            "up to four numbers parted by dots are expected: `1.2.3.4-rc.1`",
-        )
+        (4, "up to four numbers parted by dots are expected: `1.2.3.4-rc.1`")
     } else {
-        (
-            3,
-            "up to three numbers parted by dots are expected: `1.2.3-rc.1`",
-        )
+        (3, "up to three numbers parted by dots are expected: `1.2.3-rc.1`")
     };
     let mut numbers = [[].as_slice(); 4];
     for (index, number) in core.split('.').enumerate() {
@@ -116,10 +98,7 @@ fn numbers(scheme: Scheme, core: &str) -> Result<[&[u8]; 4], &'static str> {
 }
 
 fn is_identifier(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Bitnami's own library orders what follows the dash as a revision, later than the bare version; its advisories use
@@ -129,10 +108,7 @@ fn stage(scheme: Scheme, suffix: Cow<'_, str>) -> (Stage, Cow<'_, str>) {
     if suffix.is_empty() {
         (Stage::Release, suffix)
     } else if scheme == Scheme::Bitnami && is_number(suffix.split('.').next().unwrap_or_default()) {
-        if suffix
-            .split('.')
-            .all(|id| is_number(id) && id.bytes().all(|byte| byte == b'0'))
-        {
+        if suffix.split('.').all(|id| is_number(id) && id.bytes().all(|byte| byte == b'0')) {
             (Stage::Release, Cow::Borrowed(""))
         } else {
             (Stage::Revision, suffix)
@@ -145,19 +121,13 @@ fn stage(scheme: Scheme, suffix: Cow<'_, str>) -> (Stage, Cow<'_, str>) {
 }
 
 fn is_number(identifier: &str) -> bool {
-    take_while(identifier.as_bytes(), |byte| byte.is_ascii_digit())
-        .1
-        .is_empty()
+    take_while(identifier.as_bytes(), |byte| byte.is_ascii_digit()).1.is_empty()
 }
 
 /// Orders two versions by the scheme's rule.
 pub(super) fn compare(scheme: Scheme, a: &str, b: &str) -> Result<Ordering, VersionError> {
     let (a, b) = (parse(scheme, a)?, parse(scheme, b)?);
-    let numbers = a
-        .numbers
-        .iter()
-        .zip(b.numbers)
-        .map(|(a, b)| compare_digits(a, b));
+    let numbers = a.numbers.iter().zip(b.numbers).map(|(a, b)| compare_digits(a, b));
     let numbers = numbers.fold(Ordering::Equal, Ordering::then);
     Ok(numbers
         .then_with(|| a.stage.cmp(&b.stage))

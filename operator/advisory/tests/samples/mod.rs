@@ -38,7 +38,5 @@ fn expression(scheme: Scheme) -> &'static str {
 pub fn versions(scheme: Scheme) -> impl Strategy<Value = String> {
     string_regex(expression(scheme))
         .expect("the expression is one")
-        .prop_filter("the scheme reads it", move |version| {
-            scheme.key(version).is_ok()
-        })
+        .prop_filter("the scheme reads it", move |version| scheme.key(version).is_ok())
 }

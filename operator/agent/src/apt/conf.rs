@@ -45,25 +45,15 @@ impl Conf {
                 Err(error) => unread.note(path, error),
             }
         }
-        for option in FOLDERS
-            .into_iter()
-            .filter(|option| conf.last(option).is_some())
-        {
-            unread.note(
-                option,
-                "apt is configured to another folder; the default one was read",
-            );
+        for option in FOLDERS.into_iter().filter(|option| conf.last(option).is_some()) {
+            unread.note(option, "apt is configured to another folder; the default one was read");
         }
         conf
     }
 
     /// Last value of an option (lower case), which is the one that counts.
     pub fn last(&self, option: &str) -> Option<&str> {
-        self.values
-            .get(option)?
-            .last()
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.values.get(option)?.last().map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// All values of a list (lower case).
@@ -87,11 +77,7 @@ impl Conf {
         for word in Words::new(text) {
             match word {
                 Word::Open if scopes.len() < DEPTH_MAX => {
-                    let name = words
-                        .drain(..)
-                        .next()
-                        .map(Word::into_text)
-                        .unwrap_or_default();
+                    let name = words.drain(..).next().map(Word::into_text).unwrap_or_default();
                     let scope = join(scopes.last(), &name);
                     scopes.push(scope);
                 }
@@ -200,9 +186,7 @@ impl Iterator for Words<'_> {
             self.0 = after;
             return Some(Word::Quoted(text.to_owned()));
         }
-        let end = self
-            .0
-            .find(|c: char| c.is_whitespace() || "{};\"".contains(c));
+        let end = self.0.find(|c: char| c.is_whitespace() || "{};\"".contains(c));
         let (text, after) = self.0.split_at(end.unwrap_or(self.0.len()));
         self.0 = after;
         Some(Word::Bare(text.to_owned()))
@@ -222,10 +206,7 @@ mod tests {
              /* APT::Default-Release \"no\"; */ Acquire::GzipIndexes true;\nAPT::NeverAutoRemove:: \"^linux\";\n",
         );
 
-        assert_eq!(
-            conf.last("apt::default-release"),
-            Some("/^bookworm(|-security|-updates)$/")
-        );
+        assert_eq!(conf.last("apt::default-release"), Some("/^bookworm(|-security|-updates)$/"));
         assert_eq!(conf.list("apt::architectures"), ["amd64", "i386"]);
         assert_eq!(conf.last("acquire::gzipindexes"), Some("true"));
         assert_eq!(conf.list("apt::neverautoremove"), ["^linux"]);

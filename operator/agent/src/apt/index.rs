@@ -92,30 +92,20 @@ impl Offers {
 
     /// The offer of one version.
     pub fn version(&self, name: &str, arch: &str, version: &str) -> Option<&Offer> {
-        self.of(name, arch)
-            .iter()
-            .find(|offer| offer.version == version)
+        self.of(name, arch).iter().find(|offer| offer.version == version)
     }
 
     /// Every offer with its package's name and architecture.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Offer)> {
         let packages = self.by_package.iter();
         packages.flat_map(|((name, arch), offers)| {
-            offers
-                .iter()
-                .map(move |offer| (name.as_str(), arch.as_str(), offer))
+            offers.iter().map(move |offer| (name.as_str(), arch.as_str(), offer))
         })
     }
 
     fn add(&mut self, name: &str, arch: &str, offer: Offer) {
-        let offers = self
-            .by_package
-            .entry((name.into(), arch.into()))
-            .or_default();
-        match offers
-            .iter_mut()
-            .find(|known| known.version == offer.version)
-        {
+        let offers = self.by_package.entry((name.into(), arch.into())).or_default();
+        match offers.iter_mut().find(|known| known.version == offer.version) {
             Some(known) => known.indices.extend(offer.indices),
             None if self.count < OFFERS_MAX => {
                 self.count += 1;
@@ -143,22 +133,13 @@ pub fn find(root: &Root, targets: &[Target], unread: &mut Unread) -> Vec<Index> 
             .or_insert_with(|| release::read(root, target, unread))
             .clone();
         let for_all = target.arch == "all";
-        if for_all
-            && !release
-                .as_ref()
-                .is_some_and(|release| release.has_index_for_all)
-        {
+        if for_all && !release.as_ref().is_some_and(|release| release.has_index_for_all) {
             continue;
         }
         if indices.iter().any(|index: &Index| index.path == path) {
             continue;
         }
-        indices.push(Index {
-            target: target.clone(),
-            path,
-            compression,
-            release,
-        });
+        indices.push(Index { target: target.clone(), path, compression, release });
     }
     indices
 }
@@ -179,10 +160,7 @@ pub fn offers(
         }
     }
     if offers.count == OFFERS_MAX {
-        unread.note(
-            "package indices",
-            format!("offer more than {OFFERS_MAX} versions"),
-        );
+        unread.note("package indices", format!("offer more than {OFFERS_MAX} versions"));
     }
     offers
 }
@@ -195,9 +173,7 @@ fn read(
     native: &str,
     offers: &mut Offers,
 ) -> Result<(), ReadError> {
-    let stream = index
-        .compression
-        .unpack(root.file(&index.path)?, INDEX_BYTES_MAX)?;
+    let stream = index.compression.unpack(root.file(&index.path)?, INDEX_BYTES_MAX)?;
     Stanzas::new(stream).for_each(|paragraph| {
         let is_wanted = match first_field(paragraph, b"Package") {
             Some(name) => std::str::from_utf8(name).is_ok_and(|name| wanted.contains(name)),
@@ -207,9 +183,7 @@ fn read(
             return;
         }
         let text = String::from_utf8_lossy(paragraph);
-        let Some((package, offer)) = parse(&text)
-            .next()
-            .and_then(|fields| offer(&fields, number))
+        let Some((package, offer)) = parse(&text).next().and_then(|fields| offer(&fields, number))
         else {
             return;
         };
@@ -227,19 +201,13 @@ fn offer(fields: &Paragraph<'_>, number: usize) -> Option<(Installed, Offer)> {
         Some(source) => source_of(source, version),
         None => (name.to_owned(), version.to_owned()),
     };
-    let sha256 = fields
-        .get("SHA256")
-        .filter(|hex| is_sha256(hex))
-        .unwrap_or_default();
+    let sha256 = fields.get("SHA256").filter(|hex| is_sha256(hex)).unwrap_or_default();
     let offer = Offer {
         version: version.into(),
         source: (source.0.as_str().into(), source.1.as_str().into()),
         sha256: sha256.to_ascii_lowercase().into(),
         download_bytes: fields.number("Size").unwrap_or(0),
-        installed_bytes: fields
-            .number("Installed-Size")
-            .unwrap_or(0)
-            .saturating_mul(1024),
+        installed_bytes: fields.number("Installed-Size").unwrap_or(0).saturating_mul(1024),
         indices: vec![number],
     };
     let package = Installed {

@@ -58,22 +58,13 @@ impl Apt {
         }
         let pins = preferences::read(root, unread);
         let policy = Policy::new(&indices, pins, conf.last("apt::default-release"));
-        Self {
-            conf,
-            architectures,
-            indices,
-            policy,
-        }
+        Self { conf, architectures, indices, policy }
     }
 
     /// Newer versions that apt would choose for what is installed, sorted: what `apt list --upgradable` lists.
     pub fn updates(&self, root: &Root, database: &Database, unread: &mut Unread) -> Vec<Update> {
         let native = self.native();
-        let wanted = database
-            .packages
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let wanted = database.packages.iter().map(|package| package.name.as_str()).collect();
         let offers = index::offers(root, &self.indices, &wanted, native, unread);
         let mut updates: Vec<Update> = database
             .packages
@@ -81,8 +72,7 @@ impl Apt {
             .filter_map(|package| {
                 let key = (package.name.as_str(), native_arch(&package.arch, native));
                 let offers = offers.of(key.0, key.1);
-                self.policy
-                    .update(package, native, offers, &self.indices, unread)
+                self.policy.update(package, native, offers, &self.indices, unread)
             })
             .collect();
         updates.sort();
@@ -115,15 +105,8 @@ pub(crate) fn native_arch<'a>(arch: &'a str, native: &'a str) -> &'a str {
 
 fn architectures(conf: &Conf, database: &Database) -> Vec<String> {
     let listed = conf.list("apt::architectures");
-    let native = conf
-        .last("apt::architecture")
-        .unwrap_or(&database.native)
-        .to_owned();
-    let others = if listed.is_empty() {
-        &database.foreign
-    } else {
-        listed
-    };
+    let native = conf.last("apt::architecture").unwrap_or(&database.native).to_owned();
+    let others = if listed.is_empty() { &database.foreign } else { listed };
     let mut architectures = vec![native];
     for arch in others {
         if !architectures.contains(arch) {
@@ -149,10 +132,7 @@ fn parts(root: &Root, folder: &str, extensions: &[&str], unread: &mut Unread) ->
         .filter(|entry| !entry.folder && !entry.name.starts_with('.'))
         .map(|entry| entry.name)
         .filter(|name| extensions.contains(&name.rsplit_once('.').map_or("", |(_, end)| end)))
-        .filter(|name| {
-            name.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
-        })
+        .filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)))
         .map(|name| format!("{folder}/{name}"))
         .collect()
 }

@@ -55,18 +55,11 @@ impl Policy {
             let fits = |pin: &&Pin| pin.versions.fits_place(place);
             let never = general.iter().filter(fits).any(|pin| pin.priority == NEVER);
             let first = general.iter().find(fits).map(|pin| pin.priority);
-            if never {
-                NEVER
-            } else {
-                first.unwrap_or(otherwise)
-            }
+            if never { NEVER } else { first.unwrap_or(otherwise) }
         };
         Self {
             installed: priority(Place::Installed, INSTALLED),
-            indices: indices
-                .iter()
-                .map(|index| priority(index.place(), inborn(index)))
-                .collect(),
+            indices: indices.iter().map(|index| priority(index.place(), inborn(index))).collect(),
             pins: particular,
         }
     }
@@ -88,21 +81,15 @@ impl Policy {
             }
         };
         let newer = |offer: &&Offer| {
-            let from_pocket = offer
-                .indices
-                .iter()
-                .any(|number| indices[*number].is_security());
+            let from_pocket = offer.indices.iter().any(|number| indices[*number].is_security());
             from_pocket
                 && is_after(&offer.version, &package.version)
                 && !is_after(&offer.version, &chosen.version)
         };
         let mut security: Vec<&Offer> = offers.iter().filter(newer).collect();
         security.sort_by(|a, b| order(&a.version, &b.version));
-        let mut origins: Vec<String> = chosen
-            .indices
-            .iter()
-            .map(|number| title(&indices[*number]))
-            .collect();
+        let mut origins: Vec<String> =
+            chosen.indices.iter().map(|number| title(&indices[*number])).collect();
         origins.sort();
         origins.dedup();
         Some(Update {
@@ -112,10 +99,7 @@ impl Policy {
             to: chosen.version.to_string(),
             security: security.last().map(|offer| offer.version.to_string()),
             origins,
-            to_is_security: chosen
-                .indices
-                .iter()
-                .any(|number| indices[*number].is_security()),
+            to_is_security: chosen.indices.iter().any(|number| indices[*number].is_security()),
             held: package.held,
         })
     }
@@ -130,15 +114,10 @@ impl Policy {
     ) -> Result<Option<&'a Offer>, hozen_advisory::version::VersionError> {
         let mut sorted = Vec::with_capacity(offers.len());
         for offer in offers {
-            sorted.push((
-                Scheme::Dpkg.compare(&offer.version, &package.version)?,
-                offer,
-            ));
+            sorted.push((Scheme::Dpkg.compare(&offer.version, &package.version)?, offer));
         }
         sorted.sort_by(|(_, a), (_, b)| order(&b.version, &a.version));
-        let same = sorted
-            .iter()
-            .find(|(ordering, _)| *ordering == Ordering::Equal);
+        let same = sorted.iter().find(|(ordering, _)| *ordering == Ordering::Equal);
         let installed = Version {
             text: &package.version,
             source: package
@@ -193,9 +172,7 @@ impl Policy {
     ) -> i32 {
         let places = || {
             let installed = version.is_installed.then_some(self.installed);
-            installed
-                .into_iter()
-                .chain(version.indices.iter().map(|number| self.indices[*number]))
+            installed.into_iter().chain(version.indices.iter().map(|number| self.indices[*number]))
         };
         let pin = self.pins.iter().find(|pin| {
             let packages = pin.packages.as_ref();
@@ -204,10 +181,7 @@ impl Policy {
         });
         match pin {
             Some(pin) if places().any(|priority| priority != NEVER) => pin.priority,
-            _ => places()
-                .max()
-                .filter(|priority| *priority != NEVER)
-                .unwrap_or(0),
+            _ => places().max().filter(|priority| *priority != NEVER).unwrap_or(0),
         }
     }
 }
@@ -227,11 +201,8 @@ fn fits_package(
     native: &str,
     version: &Version<'_>,
 ) -> bool {
-    let name = if pattern.by_source {
-        version.source.map_or(name, |(source, _)| source)
-    } else {
-        name
-    };
+    let name =
+        if pattern.by_source { version.source.map_or(name, |(source, _)| source) } else { name };
     let of_native = arch == native || arch == "all";
     let fits_arch = match pattern.arch.as_deref() {
         None | Some("native") => of_native,
@@ -249,14 +220,8 @@ fn fits_version(pattern: &VersionPattern, version: &Version<'_>, indices: &[Inde
         }
         VersionPattern::Site(_) | VersionPattern::Release(_) => {
             let installed = version.is_installed.then_some(Place::Installed);
-            let offered = version
-                .indices
-                .iter()
-                .map(|number| indices[*number].place());
-            installed
-                .into_iter()
-                .chain(offered)
-                .any(|place| pattern.fits_place(place))
+            let offered = version.indices.iter().map(|number| indices[*number].place());
+            installed.into_iter().chain(offered).any(|place| pattern.fits_place(place))
         }
     }
 }

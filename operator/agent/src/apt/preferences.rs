@@ -109,10 +109,7 @@ impl Expression {
         if pattern.len() > PATTERN_BYTES_MAX {
             return Self::Nothing;
         }
-        if let Some(regex) = pattern
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix('/'))
-        {
+        if let Some(regex) = pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
             let compiled = RegexBuilder::new(regex).case_insensitive(true).build();
             return compiled.map_or(Self::Nothing, Self::Regex);
         }
@@ -127,10 +124,7 @@ impl Expression {
         match self {
             Self::Plain(plain) => plain.eq_ignore_ascii_case(text),
             Self::Glob(glob) => {
-                let options = glob::MatchOptions {
-                    case_sensitive: false,
-                    ..Default::default()
-                };
+                let options = glob::MatchOptions { case_sensitive: false, ..Default::default() };
                 glob.matches_with(text, options)
             }
             Self::Regex(regex) => regex.is_match(text),
@@ -149,10 +143,7 @@ impl VersionPattern {
                 Place::Index { site: host, .. } => site.fits(host),
             },
             Self::Release(words) => {
-                !words.is_empty()
-                    && words
-                        .iter()
-                        .all(|(word, pattern)| word.fits(pattern, place))
+                !words.is_empty() && words.iter().all(|(word, pattern)| word.fits(pattern, place))
             }
         }
     }
@@ -184,12 +175,7 @@ impl Word {
                 | Self::Label
                 | Self::Architecture => false,
             },
-            Place::Index {
-                release,
-                component,
-                arch,
-                ..
-            } => match self {
+            Place::Index { release, component, arch, .. } => match self {
                 Self::Version => fits(release.and_then(|release| release.version.as_deref())),
                 Self::Origin => fits(release.and_then(|release| release.origin.as_deref())),
                 Self::Archive => fits(release.and_then(|release| release.suite.as_deref())),
@@ -219,10 +205,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Vec<Pin> {
         }
     }
     if pins.len() > PINS_MAX {
-        unread.note(
-            "etc/apt/preferences.d",
-            format!("has more than {PINS_MAX} pins"),
-        );
+        unread.note("etc/apt/preferences.d", format!("has more than {PINS_MAX} pins"));
         pins.truncate(PINS_MAX);
     }
     pins
@@ -243,23 +226,14 @@ pub fn pins_of(text: &str) -> Vec<Pin> {
         let Some(versions) = version_pattern(pin).filter(|_| priority != 0) else {
             continue;
         };
-        let is_version = matches!(
-            versions,
-            VersionPattern::Version(_) | VersionPattern::SourceVersion(_)
-        );
+        let is_version =
+            matches!(versions, VersionPattern::Version(_) | VersionPattern::SourceVersion(_));
         if packages == "*" && !is_version {
-            pins.push(Pin {
-                packages: None,
-                versions,
-                priority,
-            });
+            pins.push(Pin { packages: None, versions, priority });
             continue;
         }
-        let packages = record
-            .lines("Package")
-            .into_iter()
-            .flatten()
-            .flat_map(str::split_whitespace);
+        let packages =
+            record.lines("Package").into_iter().flatten().flat_map(str::split_whitespace);
         pins.extend(packages.take(PINS_MAX).map(|package| Pin {
             packages: Some(package_pattern(package)),
             versions: versions.clone(),
@@ -278,11 +252,7 @@ fn package_pattern(text: &str) -> PackagePattern {
         Some((name, arch)) => (name, Some(arch.to_owned())),
         None => (rest, None),
     };
-    PackagePattern {
-        by_source,
-        name: Expression::new(name),
-        arch,
-    }
+    PackagePattern { by_source, name: Expression::new(name), arch }
 }
 
 fn version_pattern(pin: &str) -> Option<VersionPattern> {
@@ -308,11 +278,7 @@ pub fn release_words(data: &str) -> Vec<(Word, Expression)> {
         } else {
             Word::Either
         };
-        return if data.is_empty() {
-            Vec::new()
-        } else {
-            vec![(word, Expression::new(data))]
-        };
+        return if data.is_empty() { Vec::new() } else { vec![(word, Expression::new(data))] };
     }
     data.split(',')
         .filter_map(|fragment| fragment.trim().split_once('='))
@@ -362,12 +328,7 @@ mod tests {
         ] {
             assert!(fits(pin), "{pin}");
         }
-        for pin in [
-            "release a=stable",
-            "release",
-            "release l=Debian",
-            "origin example.com",
-        ] {
+        for pin in ["release a=stable", "release", "release l=Debian", "origin example.com"] {
             assert!(!fits(pin), "{pin}");
         }
     }

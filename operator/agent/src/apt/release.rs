@@ -36,10 +36,8 @@ impl Release {
     /// Whether it is a security pocket: Debian's label, or the name that Debian, Ubuntu and their derivatives give to it
     /// (`bookworm-security`, `jammy-security`, `jammy-infra-security`; `buster/updates` has the label).
     pub fn is_security(&self) -> bool {
-        let named = |name: &Option<String>| {
-            name.as_deref()
-                .is_some_and(|name| name.ends_with("-security"))
-        };
+        let named =
+            |name: &Option<String>| name.as_deref().is_some_and(|name| name.ends_with("-security"));
         self.label.as_deref() == Some("Debian-Security")
             || named(&self.suite)
             || named(&self.codename)
@@ -47,16 +45,8 @@ impl Release {
 
     /// `Label/Suite`, for people.
     pub fn title(&self) -> String {
-        let label = self
-            .label
-            .as_deref()
-            .or(self.origin.as_deref())
-            .unwrap_or("?");
-        let suite = self
-            .suite
-            .as_deref()
-            .or(self.codename.as_deref())
-            .unwrap_or("?");
+        let label = self.label.as_deref().or(self.origin.as_deref()).unwrap_or("?");
+        let suite = self.suite.as_deref().or(self.codename.as_deref()).unwrap_or("?");
         format!("{label}/{suite}")
     }
 }
@@ -76,11 +66,7 @@ pub fn read(root: &Root, target: &Target, unread: &mut Unread) -> Option<Release
 /// Parses the fields before the long lists of hashes, signed or not.
 pub fn parse(text: &str) -> Release {
     let signed = text.starts_with("-----BEGIN PGP SIGNED MESSAGE-----");
-    let body = if signed {
-        text.split_once("\n\n").map_or("", |(_, body)| body)
-    } else {
-        text
-    };
+    let body = if signed { text.split_once("\n\n").map_or("", |(_, body)| body) } else { text };
     let mut release = Release::default();
     let mut with_all = false;
     let mut without_support = false;

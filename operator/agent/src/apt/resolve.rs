@@ -43,9 +43,8 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
         Goal::All => arguments.push("dist-upgrade".into()),
         Goal::Packages(packages) => {
             arguments.extend(["--only-upgrade".into(), "install".into(), "--".into()]);
-            let words = packages
-                .iter()
-                .map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+            let words =
+                packages.iter().map(|(name, arch, version)| format!("{name}:{arch}={version}"));
             arguments.extend(words.map(Into::into));
         }
     }
@@ -60,10 +59,7 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
         timeout: TIMEOUT,
     })?;
     if !output.success {
-        return Err(ResolveError::Refused(complaint(
-            &output.stdout,
-            &output.stderr,
-        )));
+        return Err(ResolveError::Refused(complaint(&output.stdout, &output.stderr)));
     }
     let mut steps: Vec<Step> = output.stdout.lines().filter_map(step).collect();
     steps.sort();
@@ -103,11 +99,7 @@ fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
 /// The configuration that the tool gets, and nothing beside it.
 fn configuration(folder: &Path, apt: &Apt) -> String {
     let folder = folder.display();
-    let quoted: Vec<String> = apt
-        .architectures
-        .iter()
-        .map(|arch| format!("\"{arch}\";"))
-        .collect();
+    let quoted: Vec<String> = apt.architectures.iter().map(|arch| format!("\"{arch}\";")).collect();
     let architectures = quoted.join(" ");
     let native = apt.architectures.first().map_or("", String::as_str);
     let mut text = format!(
@@ -126,9 +118,7 @@ fn configuration(folder: &Path, apt: &Apt) -> String {
 
 /// Whether a value can stand between quotes in a configuration file.
 fn is_plain(value: &str) -> bool {
-    value
-        .chars()
-        .all(|character| !character.is_control() && character != '"')
+    value.chars().all(|character| !character.is_control() && character != '"')
 }
 
 /// `Inst name [from] (to Label:1/suite [arch])`, `Remv name [from]`.
@@ -149,22 +139,12 @@ fn step(line: &str) -> Option<Step> {
         word = words.next();
     }
     if is_removal {
-        return Some(Step {
-            name: name.into(),
-            arch: of_name.into(),
-            from,
-            to: None,
-        });
+        return Some(Step { name: name.into(), arch: of_name.into(), from, to: None });
     }
     let to = word?.strip_prefix('(')?.to_owned();
     let inner = line.split_once('(')?.1.split_once(')')?.0;
     let arch = inner.rsplit_once('[')?.1.trim_end_matches(']');
-    Some(Step {
-        name: name.into(),
-        arch: arch.into(),
-        from,
-        to: Some(to),
-    })
+    Some(Step { name: name.into(), arch: arch.into(), from, to: Some(to) })
 }
 
 /// What apt complains of: its errors and what it says about unmet dependencies, in one text of a few sentences.
@@ -206,13 +186,7 @@ mod tests {
             .iter()
             .map(|step| {
                 let version = |version: &Option<String>| version.clone().unwrap_or("-".into());
-                format!(
-                    "{}:{} {} {}",
-                    step.name,
-                    step.arch,
-                    version(&step.from),
-                    version(&step.to)
-                )
+                format!("{}:{} {} {}", step.name, step.arch, version(&step.from), version(&step.to))
             })
             .collect();
         assert_eq!(

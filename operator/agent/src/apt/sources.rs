@@ -36,12 +36,7 @@ pub struct Target {
 /// Reads `sources.list` and `sources.list.d`; the targets are in apt's order.
 pub fn read(root: &Root, architectures: &[String], unread: &mut Unread) -> Vec<Target> {
     let mut paths = vec!["etc/apt/sources.list".to_owned()];
-    paths.extend(parts(
-        root,
-        "etc/apt/sources.list.d",
-        &["list", "sources"],
-        unread,
-    ));
+    paths.extend(parts(root, "etc/apt/sources.list.d", &["list", "sources"], unread));
     let mut targets = Vec::new();
     for path in paths {
         let text = match root.text(&path, BYTES_MAX) {
@@ -55,15 +50,11 @@ pub fn read(root: &Root, architectures: &[String], unread: &mut Unread) -> Vec<T
         if path.ends_with(".sources") {
             parse(&text).for_each(|paragraph| deb822(&paragraph, architectures, &mut targets));
         } else {
-            text.lines()
-                .for_each(|line| one_line(line, architectures, &mut targets));
+            text.lines().for_each(|line| one_line(line, architectures, &mut targets));
         }
     }
     if targets.len() > TARGETS_MAX {
-        unread.note(
-            "etc/apt/sources.list.d",
-            format!("names more than {TARGETS_MAX} indices"),
-        );
+        unread.note("etc/apt/sources.list.d", format!("names more than {TARGETS_MAX} indices"));
         targets.truncate(TARGETS_MAX);
     }
     targets
@@ -72,9 +63,7 @@ pub fn read(root: &Root, architectures: &[String], unread: &mut Unread) -> Vec<T
 /// `deb [option=value …] uri suite component …`
 fn one_line(line: &str, architectures: &[String], targets: &mut Vec<Target>) {
     let line = line.split('#').next().unwrap_or_default().trim();
-    let Some(rest) = line
-        .strip_prefix("deb")
-        .filter(|rest| rest.starts_with([' ', '\t', '[']))
+    let Some(rest) = line.strip_prefix("deb").filter(|rest| rest.starts_with([' ', '\t', '[']))
     else {
         return;
     };
@@ -114,10 +103,7 @@ fn choose<'a>(options: impl Iterator<Item = &'a str>, configured: &[String]) -> 
 fn deb822(paragraph: &Paragraph<'_>, architectures: &[String], targets: &mut Vec<Target>) {
     let words = |name: &str| -> Vec<&str> {
         let lines = paragraph.lines(name).into_iter().flatten();
-        lines
-            .filter(|line| !line.starts_with('#'))
-            .flat_map(str::split_whitespace)
-            .collect()
+        lines.filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect()
     };
     let disabled = paragraph
         .get("Enabled")
@@ -169,9 +155,8 @@ fn add(
     for component in components {
         let architectures = architectures.iter().map(String::as_str).chain(["all"]);
         for arch in architectures {
-            let index = file_name(&format!(
-                "{uri}{slash}dists/{suite}/{component}/binary-{arch}/Packages"
-            ));
+            let index =
+                file_name(&format!("{uri}{slash}dists/{suite}/{component}/binary-{arch}/Packages"));
             targets.push(Target {
                 release: format!("{LISTS}/{base}"),
                 index: format!("{LISTS}/{index}"),
@@ -187,9 +172,7 @@ fn add(
 fn host_of(uri: &str) -> String {
     let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     match host.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
         Some((address, _)) => address.to_owned(),
         None => host.split(':').next().unwrap_or_default().to_owned(),
@@ -204,9 +187,7 @@ fn file_name(uri: &str) -> String {
         None => uri,
     };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let mut name = String::new();
     for byte in host.bytes().chain(path.bytes()) {
         match byte {
@@ -237,13 +218,9 @@ mod tests {
     fn from_lines(text: &str) -> Vec<String> {
         let mut targets = Vec::new();
         let architectures = ["amd64".to_owned()];
-        text.lines()
-            .for_each(|line| one_line(line, &architectures, &mut targets));
+        text.lines().for_each(|line| one_line(line, &architectures, &mut targets));
         targets.retain(|target| target.arch != "all");
-        targets
-            .into_iter()
-            .map(|target| target.index[LISTS.len() + 1..].to_owned())
-            .collect()
+        targets.into_iter().map(|target| target.index[LISTS.len() + 1..].to_owned()).collect()
     }
 
     #[test]

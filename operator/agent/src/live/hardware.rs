@@ -38,10 +38,7 @@ pub fn read(root: &Root) -> Hardware {
     let hypervisor = cpuinfo.lines().any(|line| {
         line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor")
     });
-    let cpus = cpuinfo
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
+    let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     Hardware {
         class: class(is_container, hypervisor, &model, chassis),
         model: Some(crate::unread::line(model.trim())).filter(|model| !model.is_empty()),
@@ -72,9 +69,7 @@ fn class(is_container: bool, hypervisor: bool, model: &str, chassis: Option<u8>)
 
 fn memory_bytes(root: &Root) -> Option<u64> {
     let meminfo = small(root, "proc/meminfo").ok()?;
-    let total = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = total.split_whitespace().next()?.parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -85,30 +80,12 @@ mod tests {
 
     #[test]
     fn the_class_follows_marks_then_hypervisor_then_chassis() {
-        assert_eq!(
-            class(true, true, "QEMU Standard PC", Some(1)),
-            HardwareClass::Container
-        );
-        assert_eq!(
-            class(false, false, "QEMU Standard PC", Some(1)),
-            HardwareClass::Virtual
-        );
+        assert_eq!(class(true, true, "QEMU Standard PC", Some(1)), HardwareClass::Container);
+        assert_eq!(class(false, false, "QEMU Standard PC", Some(1)), HardwareClass::Virtual);
         assert_eq!(class(false, true, "", None), HardwareClass::Virtual);
-        assert_eq!(
-            class(false, false, "Amazon EC2 c5.metal", Some(23)),
-            HardwareClass::Server
-        );
-        assert_eq!(
-            class(false, false, "LENOVO 20X", Some(10)),
-            HardwareClass::Portable
-        );
-        assert_eq!(
-            class(false, false, "Dell Inc. OptiPlex", Some(3)),
-            HardwareClass::Desktop
-        );
-        assert_eq!(
-            class(false, false, "Dell Inc. PowerEdge", Some(23)),
-            HardwareClass::Server
-        );
+        assert_eq!(class(false, false, "Amazon EC2 c5.metal", Some(23)), HardwareClass::Server);
+        assert_eq!(class(false, false, "LENOVO 20X", Some(10)), HardwareClass::Portable);
+        assert_eq!(class(false, false, "Dell Inc. OptiPlex", Some(3)), HardwareClass::Desktop);
+        assert_eq!(class(false, false, "Dell Inc. PowerEdge", Some(23)), HardwareClass::Server);
     }
 }

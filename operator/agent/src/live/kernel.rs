@@ -56,11 +56,9 @@ mod tests {
     #[test]
     fn the_newest_kernel_is_the_distributions_newest_and_has_its_modules() {
         let folder = tempfile::tempdir().unwrap();
-        for (release, whole) in [
-            ("6.1.0-9-amd64", true),
-            ("6.1.0-40-amd64", true),
-            ("6.1.0-41-amd64", false),
-        ] {
+        for (release, whole) in
+            [("6.1.0-9-amd64", true), ("6.1.0-40-amd64", true), ("6.1.0-41-amd64", false)]
+        {
             let path = folder.path().join(MODULES).join(release);
             std::fs::create_dir_all(&path).unwrap();
             if whole {

@@ -25,17 +25,11 @@ fn small(root: &Root, path: &str) -> Result<String, ReadError> {
 
 /// Id that the kernel makes anew at each boot.
 pub fn boot_id(root: &Root) -> Option<String> {
-    small(root, "proc/sys/kernel/random/boot_id")
-        .ok()
-        .and_then(|id| crate::unread::token(&id))
+    small(root, "proc/sys/kernel/random/boot_id").ok().and_then(|id| crate::unread::token(&id))
 }
 
 /// When the system booted, in seconds since 1970.
 pub fn booted_at(root: &Root) -> Option<i64> {
     let stat = root.text("proc/stat", 4 << 20).ok()?;
-    stat.lines()
-        .find_map(|line| line.strip_prefix("btime "))?
-        .trim()
-        .parse()
-        .ok()
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }

@@ -20,12 +20,8 @@ pub fn read(root: &Root) -> Option<Network> {
 
 fn default_interface(root: &Root) -> Option<String> {
     let v4 = small(root, &format!("{PROC}/1/net/route")).unwrap_or_default();
-    let v6 = root
-        .text(&format!("{PROC}/1/net/ipv6_route"), 4 << 20)
-        .unwrap_or_default();
-    default_v4(&v4)
-        .or_else(|| default_v6(&v6))
-        .filter(|name| !name.contains('/'))
+    let v6 = root.text(&format!("{PROC}/1/net/ipv6_route"), 4 << 20).unwrap_or_default();
+    default_v4(&v4).or_else(|| default_v6(&v6)).filter(|name| !name.contains('/'))
 }
 
 /// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`
@@ -33,10 +29,7 @@ fn default_v4(table: &str) -> Option<String> {
     table.lines().skip(1).find_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().take(8).collect();
         let is_default = columns.get(1) == Some(&"00000000") && columns.get(7) == Some(&"00000000");
-        columns
-            .first()
-            .filter(|_| is_default)
-            .and_then(|name| crate::unread::token(name))
+        columns.first().filter(|_| is_default).and_then(|name| crate::unread::token(name))
     })
 }
 
@@ -47,10 +40,7 @@ fn default_v6(table: &str) -> Option<String> {
         let zeros =
             |column: Option<&&str>| column.is_some_and(|text| text.bytes().all(|b| b == b'0'));
         let is_default = zeros(columns.first()) && zeros(columns.get(1)) && !zeros(columns.get(4));
-        columns
-            .get(9)
-            .filter(|_| is_default)
-            .and_then(|name| crate::unread::token(name))
+        columns.get(9).filter(|_| is_default).and_then(|name| crate::unread::token(name))
     })
 }
 

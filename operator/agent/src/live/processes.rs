@@ -17,21 +17,12 @@ const PROCESSES_MAX: usize = 100_000;
 const MAPS_BYTES_MAX: u64 = 16 << 20;
 /// Folders of software that packages or administrators install. What is deleted elsewhere (`/tmp`, `/dev/shm`, `/run`,
 /// `/memfd:`) is scratch data of the process itself.
-const SOFTWARE: [&str; 8] = [
-    "/usr/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/bin/", "/sbin/", "/opt/",
-];
+const SOFTWARE: [&str; 8] =
+    ["/usr/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/bin/", "/sbin/", "/opt/"];
 /// Parts of control group names under which container runtimes keep their processes: these run files of images, not of
 /// the node.
-const CONTAINERS: [&str; 8] = [
-    "kubepods",
-    "docker",
-    "libpod",
-    "cri-containerd",
-    "crio-",
-    "containerd-",
-    "lxc.",
-    "lxc/",
-];
+const CONTAINERS: [&str; 8] =
+    ["kubepods", "docker", "libpod", "cri-containerd", "crio-", "containerd-", "lxc.", "lxc/"];
 
 /// One process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,10 +57,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Processes {
         }
     };
     let mut hidden = 0_u64;
-    for pid in entries
-        .into_iter()
-        .filter_map(|entry| entry.name.parse::<u32>().ok())
-    {
+    for pid in entries.into_iter().filter_map(|entry| entry.name.parse::<u32>().ok()) {
         match process(root, pid, &mut processes.by_file) {
             Ok(Some(process)) => {
                 processes.all.insert(pid, process);
@@ -128,35 +116,24 @@ fn mapped(maps: &str) -> impl Iterator<Item = &str> {
             return None;
         }
         let path = &line[line.find('/')?..];
-        SOFTWARE
-            .iter()
-            .any(|folder| path.starts_with(folder))
-            .then_some(path)
+        SOFTWARE.iter().any(|folder| path.starts_with(folder)).then_some(path)
     })
 }
 
 fn is_container(cgroup: &str) -> bool {
-    cgroup
-        .lines()
-        .any(|line| CONTAINERS.iter().any(|name| line.contains(name)))
+    cgroup.lines().any(|line| CONTAINERS.iter().any(|name| line.contains(name)))
 }
 
 /// Unit from the control groups: of the unified hierarchy, or of systemd's own in the old one. It is the outermost part
 /// of the path that is no slice.
 fn unit_of(cgroup: &str) -> Option<String> {
     let path = |mark: &str| {
-        let line = cgroup
-            .lines()
-            .find(|line| line.split(':').nth(1) == Some(mark))?;
+        let line = cgroup.lines().find(|line| line.split(':').nth(1) == Some(mark))?;
         line.splitn(3, ':').nth(2)
     };
-    let unit = [path(""), path("name=systemd")]
-        .into_iter()
-        .flatten()
-        .find_map(|path| {
-            path.split('/')
-                .find(|part| matches!(part.rsplit_once('.'), Some((_, "service" | "scope"))))
-        })?;
+    let unit = [path(""), path("name=systemd")].into_iter().flatten().find_map(|path| {
+        path.split('/').find(|part| matches!(part.rsplit_once('.'), Some((_, "service" | "scope"))))
+    })?;
     crate::unread::token(unit)
 }
 
@@ -174,23 +151,14 @@ mod tests {
              7f08-7f09 r-xp 00000000 fe:00 4 /tmp/x (deleted)\nnonsense\n";
 
         let files: Vec<_> = mapped(maps).collect();
-        assert_eq!(
-            files,
-            [
-                "/usr/sbin/nginx",
-                "/usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)"
-            ]
-        );
+        assert_eq!(files, ["/usr/sbin/nginx", "/usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)"]);
     }
 
     #[test]
     fn the_unit_is_the_outermost_part_that_is_no_slice() {
         let unit = |cgroup| unit_of(cgroup);
 
-        assert_eq!(
-            unit("0::/system.slice/nginx.service").as_deref(),
-            Some("nginx.service")
-        );
+        assert_eq!(unit("0::/system.slice/nginx.service").as_deref(), Some("nginx.service"));
         assert_eq!(
             unit("0::/system.slice/system-getty.slice/getty@tty1.service").as_deref(),
             Some("getty@tty1.service")
@@ -201,9 +169,7 @@ mod tests {
         );
         assert_eq!(unit("0::/init.scope").as_deref(), Some("init.scope"));
         assert_eq!(unit("0::/"), None);
-        assert!(is_container(
-            "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope"
-        ));
+        assert!(is_container("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope"));
     }
 
     #[test]
@@ -215,10 +181,7 @@ mod tests {
         let ours = |pids: &BTreeSet<u32>| pids.contains(&std::process::id());
         assert!(
             us.is_none()
-                || processes
-                    .by_file
-                    .iter()
-                    .any(|(file, pids)| file.contains("libc") && ours(pids))
+                || processes.by_file.iter().any(|(file, pids)| file.contains("libc") && ours(pids))
         );
     }
 }

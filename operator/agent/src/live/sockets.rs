@@ -35,19 +35,11 @@ pub struct Socket {
 /// Reads every listening socket of the host's network, sorted.
 pub fn read(root: &Root, processes: &Processes, unread: &mut Unread) -> Vec<Socket> {
     let mut found = BTreeMap::<u64, (u16, &'static str, IpAddr)>::new();
-    for (table, protocol) in [
-        ("tcp", "tcp"),
-        ("tcp6", "tcp"),
-        ("udp", "udp"),
-        ("udp6", "udp"),
-    ] {
+    for (table, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
         // Process 1 is in the host's network; `self` would be in the scanner's own.
         match root.text(&format!("{PROC}/1/net/{table}"), TABLE_BYTES_MAX) {
             Ok(text) => {
-                let rows = text
-                    .lines()
-                    .skip(1)
-                    .filter_map(|row| listening(row, protocol));
+                let rows = text.lines().skip(1).filter_map(|row| listening(row, protocol));
                 found.extend(rows.take(LISTENING_MAX));
             }
             Err(ReadError::Absent) => {}
@@ -59,12 +51,7 @@ pub fn read(root: &Root, processes: &Processes, unread: &mut Unread) -> Vec<Sock
         .into_iter()
         .map(|(inode, (port, protocol, address))| {
             let pid = holders.get(&inode).copied();
-            Socket {
-                port,
-                protocol,
-                address,
-                pid,
-            }
+            Socket { port, protocol, address, pid }
         })
         .collect();
     sockets.sort();
@@ -133,9 +120,7 @@ fn holders(
             let Ok(target) = root.link(&format!("{folder}/{}", entry.name)) else {
                 continue;
             };
-            let inode = target
-                .strip_prefix("socket:[")
-                .and_then(|rest| rest.strip_suffix(']'));
+            let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
             if let Some(inode) = inode.and_then(|inode| inode.parse().ok())
                 && inodes.contains(&inode)
             {
@@ -173,12 +158,9 @@ mod tests {
         let (_, (port, _, address)) = listening(resolver, "udp").unwrap();
         assert!(port == 53 && is_loopback(address));
 
-        for nonsense in [
-            "",
-            "a b c",
-            "0: 0:0 0:0 0A",
-            "0: 00000000:FFFFF 00000000:0000 0A x x x x x 1",
-        ] {
+        for nonsense in
+            ["", "a b c", "0: 0:0 0:0 0A", "0: 00000000:FFFFF 00000000:0000 0A x x x x x 1"]
+        {
             assert_eq!(listening(nonsense, "tcp"), None, "{nonsense}");
         }
     }
@@ -188,10 +170,7 @@ mod tests {
         let v6 = "00000000000000000000000001000000:01BB";
         assert_eq!(endpoint(v6), Some((IpAddr::V6(Ipv6Addr::LOCALHOST), 443)));
         let mapped = "0000000000000000FFFF00000100007F:01BB";
-        assert_eq!(
-            endpoint(mapped),
-            Some((IpAddr::V4(Ipv4Addr::LOCALHOST), 443))
-        );
+        assert_eq!(endpoint(mapped), Some((IpAddr::V4(Ipv4Addr::LOCALHOST), 443)));
     }
 
     #[test]
@@ -200,19 +179,13 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let root = Root::open(std::path::Path::new("/")).unwrap();
         let mut processes = Processes::default();
-        processes.all.insert(
-            std::process::id(),
-            super::super::processes::Process::default(),
-        );
+        processes.all.insert(std::process::id(), super::super::processes::Process::default());
 
         let sockets = read(&root, &processes, &mut Unread::default());
         let ours = sockets.iter().find(|socket| socket.port == port);
         // In another network namespace than process 1, the test's socket is rightly not seen.
         if let Some(ours) = ours {
-            assert_eq!(
-                (ours.pid, is_loopback(ours.address)),
-                (Some(std::process::id()), true)
-            );
+            assert_eq!((ours.pid, is_loopback(ours.address)), (Some(std::process::id()), true));
         }
     }
 }

@@ -104,9 +104,7 @@ impl Bdb<'_> {
             let used = self.number(&page, 22, 2)?;
             let data = page.get(PAGE_HEADER_BYTES..PAGE_HEADER_BYTES + used);
             if page[25] != OVERFLOW || used == 0 {
-                return Err(DatabaseError::Damaged(
-                    "a chain leads to a page of another kind",
-                ));
+                return Err(DatabaseError::Damaged("a chain leads to a page of another kind"));
             }
             value.extend(data.ok_or(DatabaseError::Damaged("a page is fuller than it is large"))?);
             next = self.number(&page, 16, 4)?;

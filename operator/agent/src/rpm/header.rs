@@ -60,10 +60,8 @@ impl<'a> Header<'a> {
     }
 
     fn find(&self, tag: u32) -> Option<Value<'a>> {
-        let entry = self
-            .table
-            .chunks_exact(ENTRY_BYTES)
-            .find(|entry| big32(entry, 0) == Some(tag))?;
+        let entry =
+            self.table.chunks_exact(ENTRY_BYTES).find(|entry| big32(entry, 0) == Some(tag))?;
         let offset = usize::try_from(big32(entry, 8)?).ok()?;
         Some(Value {
             kind: big32(entry, 4)?,
@@ -74,28 +72,16 @@ impl<'a> Header<'a> {
 
     /// First string of a tag.
     fn text(&self, tag: u32) -> Option<String> {
-        self.texts(tag)
-            .next()
-            .map(|text| String::from_utf8_lossy(text).into_owned())
+        self.texts(tag).next().map(|text| String::from_utf8_lossy(text).into_owned())
     }
 
     /// Strings of a tag.
     fn texts(&self, tag: u32) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let value = self.find(tag).filter(|value| {
-            matches!(
-                value.kind,
-                TYPE_STRING | TYPE_STRING_ARRAY | TYPE_I18N_STRING
-            )
+            matches!(value.kind, TYPE_STRING | TYPE_STRING_ARRAY | TYPE_I18N_STRING)
         });
         let (mut rest, mut left) = value.map_or((&[][..], 0), |value| {
-            (
-                value.bytes,
-                if value.kind == TYPE_STRING {
-                    1
-                } else {
-                    value.count
-                },
-            )
+            (value.bytes, if value.kind == TYPE_STRING { 1 } else { value.count })
         });
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
@@ -114,11 +100,10 @@ impl<'a> Header<'a> {
             Some(value) if value.kind == TYPE_INT64 => (value.bytes, 8, value.count),
             Some(_) | None => (&[][..], 4, 0),
         };
-        bytes.chunks_exact(width).take(count).map(|number| {
-            number
-                .iter()
-                .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-        })
+        bytes
+            .chunks_exact(width)
+            .take(count)
+            .map(|number| number.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
     }
 
     fn number(&self, tag: u32) -> Option<u64> {
@@ -132,9 +117,7 @@ impl<'a> Header<'a> {
         let epoch = self.number(EPOCH).unwrap_or(0);
         let release = self.text(RELEASE)?;
         let version = with_epoch(epoch, &format!("{}-{release}", self.text(VERSION)?));
-        let source = self
-            .text(SOURCE_RPM)
-            .and_then(|archive| source_of(&archive, epoch));
+        let source = self.text(SOURCE_RPM).and_then(|archive| source_of(&archive, epoch));
         let needs = self.texts(REQUIRE_NAME).filter_map(|name| {
             let name = std::str::from_utf8(name).ok()?;
             // Libraries and files are needed by what they provide, not by name.
@@ -146,14 +129,9 @@ impl<'a> Header<'a> {
             version,
             source,
             held: false,
-            installed_bytes: self
-                .number(LONG_SIZE)
-                .or_else(|| self.number(SIZE))
-                .unwrap_or(0),
+            installed_bytes: self.number(LONG_SIZE).or_else(|| self.number(SIZE)).unwrap_or(0),
             needs: needs.take(NEEDS_MAX).collect(),
-            installed_at: self
-                .number(INSTALL_TIME)
-                .and_then(|at| i64::try_from(at).ok()),
+            installed_at: self.number(INSTALL_TIME).and_then(|at| i64::try_from(at).ok()),
         };
         (package.name != "gpg-pubkey" && package.is_plausible()).then_some(package)
     }
@@ -180,26 +158,17 @@ fn big32(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// `1:3.0.7-24.el9`; an epoch of 0 is not written.
 pub fn with_epoch(epoch: u64, version: &str) -> String {
-    if epoch == 0 {
-        version.to_owned()
-    } else {
-        format!("{epoch}:{version}")
-    }
+    if epoch == 0 { version.to_owned() } else { format!("{epoch}:{version}") }
 }
 
 /// `openssl-3.0.7-24.el9.src.rpm`: name and version of the source package. The source's epoch is the binary's, as far as
 /// anybody says.
 pub fn source_of(archive: &str, epoch: u64) -> Option<(String, String)> {
     let stem = archive.strip_suffix(".rpm")?;
-    let stem = stem
-        .strip_suffix(".src")
-        .or_else(|| stem.strip_suffix(".nosrc"))?;
+    let stem = stem.strip_suffix(".src").or_else(|| stem.strip_suffix(".nosrc"))?;
     let (rest, release) = stem.rsplit_once('-')?;
     let (name, version) = rest.rsplit_once('-')?;
-    Some((
-        name.to_owned(),
-        with_epoch(epoch, &format!("{version}-{release}")),
-    ))
+    Some((name.to_owned(), with_epoch(epoch, &format!("{version}-{release}"))))
 }
 
 #[cfg(test)]
@@ -224,11 +193,7 @@ pub(super) mod tests {
             store.extend(number.to_be_bytes());
         }
         let mut bytes = Vec::new();
-        bytes.extend(
-            u32::try_from(table.len() / ENTRY_BYTES)
-                .unwrap()
-                .to_be_bytes(),
-        );
+        bytes.extend(u32::try_from(table.len() / ENTRY_BYTES).unwrap().to_be_bytes());
         bytes.extend(u32::try_from(store.len()).unwrap().to_be_bytes());
         [bytes, table, store].concat()
     }
@@ -251,14 +216,8 @@ pub(super) mod tests {
         let package = Header::parse(&openssl()).unwrap().package().unwrap();
 
         assert_eq!(package.version, "1:3.0.7-24.el9");
-        assert_eq!(
-            package.source,
-            Some(("openssl".into(), "1:3.0.7-24.el9".into()))
-        );
-        assert_eq!(
-            (package.installed_bytes, package.installed_at),
-            (7_000, Some(1_700_000_000))
-        );
+        assert_eq!(package.source, Some(("openssl".into(), "1:3.0.7-24.el9".into())));
+        assert_eq!((package.installed_bytes, package.installed_at), (7_000, Some(1_700_000_000)));
     }
 
     #[test]
@@ -280,10 +239,7 @@ pub(super) mod tests {
     #[test]
     fn source_archives_are_split_from_the_right() {
         let source = source_of("python3.11-pip-epel-22.3.1-5.el9.nosrc.rpm", 0);
-        assert_eq!(
-            source,
-            Some(("python3.11-pip-epel".into(), "22.3.1-5.el9".into()))
-        );
+        assert_eq!(source, Some(("python3.11-pip-epel".into(), "22.3.1-5.el9".into())));
         assert_eq!(source_of("(none)", 0), None);
     }
 }

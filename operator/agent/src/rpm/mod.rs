@@ -80,9 +80,7 @@ impl Rpm {
         }
         let release = |name: &str| {
             let text = root.text("etc/os-release", 64 << 10).unwrap_or_default();
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_default().trim_matches('"').to_owned()
         };
         Some(Self {
@@ -101,11 +99,7 @@ impl Rpm {
         if self.repos.repos.is_empty() {
             return None;
         }
-        let wanted = self
-            .packages
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let wanted = self.packages.iter().map(|package| package.name.as_str()).collect();
         let offers = Offers::read(root, &self.repos, &wanted, unread);
         let newest = updates::newest(&self.packages).into_iter();
         let mut updates: Vec<Update> = newest
@@ -130,25 +124,18 @@ impl Rpm {
 
     /// When the oldest of the metadata were fetched, in seconds since 1970.
     pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
-        let fetched = self
-            .repos
-            .repos
-            .iter()
-            .filter_map(|repo| repos::modified(root, &repo.folder));
+        let fetched =
+            self.repos.repos.iter().filter_map(|repo| repos::modified(root, &repo.folder));
         fetched.min()
     }
 
     /// Whether an archive of an earlier installation is kept (`keepcache`).
     pub fn keeps(&self, root: &Root, name: &str, arch: &str, version: &str) -> bool {
-        let version = version
-            .split_once(':')
-            .map_or(version, |(_, version)| version);
-        self.repos.repos.iter().any(|repo| {
-            root.has(&format!(
-                "{}/packages/{name}-{version}.{arch}.rpm",
-                repo.folder
-            ))
-        })
+        let version = version.split_once(':').map_or(version, |(_, version)| version);
+        self.repos
+            .repos
+            .iter()
+            .any(|repo| root.has(&format!("{}/packages/{name}-{version}.{arch}.rpm", repo.folder)))
     }
 }
 
@@ -176,16 +163,11 @@ pub fn find(root: &Root) -> Option<(String, Form)> {
 pub fn read(root: &Root, path: &str, form: Form, unread: &mut Unread) -> Vec<Installed> {
     let mut packages = Vec::new();
     let mut broken = 0_u64;
-    let outcome = for_each(
-        root,
-        path,
-        form,
-        &mut |bytes: &[u8]| match Header::parse(bytes) {
-            Some(header) if packages.len() < PACKAGES_MAX => packages.extend(header.package()),
-            Some(_) => {}
-            None => broken += 1,
-        },
-    );
+    let outcome = for_each(root, path, form, &mut |bytes: &[u8]| match Header::parse(bytes) {
+        Some(header) if packages.len() < PACKAGES_MAX => packages.extend(header.package()),
+        Some(_) => {}
+        None => broken += 1,
+    });
     if let Err(error) = outcome {
         unread.note(path, error);
     }
@@ -209,14 +191,10 @@ pub fn files(
         let Some(header) = Header::parse(bytes) else {
             return;
         };
-        if let Some(package) = header
-            .package()
-            .filter(|package| names.contains(package.name.as_str()))
+        if let Some(package) =
+            header.package().filter(|package| names.contains(package.name.as_str()))
         {
-            files
-                .entry(package.name)
-                .or_default()
-                .extend(header.files());
+            files.entry(package.name).or_default().extend(header.files());
         }
     });
     files

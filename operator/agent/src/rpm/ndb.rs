@@ -48,9 +48,7 @@ fn blob(file: &File, package: u64, offset: u64) -> Result<Vec<u8>, DatabaseError
     let head = bytes_at(file, offset, 16)?;
     let little = |at| number(&head, at, 4, false).unwrap_or(0);
     if little(0) != BLOB_MAGIC || little(4) != package {
-        return Err(DatabaseError::Damaged(
-            "a slot names a place without its package",
-        ));
+        return Err(DatabaseError::Damaged("a slot names a place without its package"));
     }
     let length = usize::try_from(little(12)).unwrap_or(usize::MAX);
     if length > HEADER_BYTES_MAX {
@@ -70,12 +68,7 @@ mod tests {
             bytes.extend(word.to_le_bytes());
         }
         for slot in 0..254_u32 {
-            for word in [
-                0x746f_6c53,
-                u32::from(slot == 0),
-                if slot == 0 { 256 } else { 0 },
-                0,
-            ] {
+            for word in [0x746f_6c53, u32::from(slot == 0), if slot == 0 { 256 } else { 0 }, 0] {
                 bytes.extend(word.to_le_bytes());
             }
         }

@@ -29,9 +29,5 @@ pub fn bytes_at(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Data
 pub fn number(bytes: &[u8], at: usize, width: usize, big_endian: bool) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(width)?)?;
     let fold = |sum, byte: &u8| (sum << 8) | u64::from(*byte);
-    Some(if big_endian {
-        bytes.iter().fold(0, fold)
-    } else {
-        bytes.iter().rev().fold(0, fold)
-    })
+    Some(if big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) })
 }

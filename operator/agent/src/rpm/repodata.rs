@@ -75,11 +75,8 @@ pub fn offers(root: &Root, repo: &Repo, wanted: &BTreeSet<&str>) -> Result<Vec<O
                     sum_is_sha256 = attribute(tag, "type").as_deref() == Some("sha256");
                 }
                 "size" => {
-                    let bytes = |name| {
-                        attribute(tag, name)
-                            .and_then(|text| text.parse().ok())
-                            .unwrap_or(0)
-                    };
+                    let bytes =
+                        |name| attribute(tag, name).and_then(|text| text.parse().ok()).unwrap_or(0);
                     offer.download_bytes = bytes("package");
                     offer.installed_bytes = bytes("installed");
                 }
@@ -168,23 +165,14 @@ fn each_event(
     kind: &str,
     each: &mut dyn FnMut(&Event<'_>),
 ) -> Result<(), String> {
-    let path = repo
-        .data
-        .get(kind)
-        .ok_or_else(|| format!("repomd.xml names no {kind}"))?;
+    let path = repo.data.get(kind).ok_or_else(|| format!("repomd.xml names no {kind}"))?;
     let path = format!("{}/{path}", repo.folder);
-    let file = root
-        .file(&path)
-        .map_err(|error| format!("{path} {error}"))?;
+    let file = root.file(&path).map_err(|error| format!("{path} {error}"))?;
     let failed = |error: &dyn std::fmt::Display| format!("{path} could not be read ({error})");
-    let stream = Compression::of(&path)
-        .unpack(file, METADATA_BYTES_MAX)
-        .map_err(|error| failed(&error))?;
+    let stream =
+        Compression::of(&path).unpack(file, METADATA_BYTES_MAX).map_err(|error| failed(&error))?;
     let ration = Rc::new(Cell::new(EVENT_BYTES_MAX));
-    let stream = Rationed {
-        stream,
-        ration: Rc::clone(&ration),
-    };
+    let stream = Rationed { stream, ration: Rc::clone(&ration) };
     let mut reader = Reader::from_reader(BufReader::with_capacity(64 << 10, stream));
     let mut buffer = Vec::new();
     loop {
@@ -208,10 +196,7 @@ pub fn visible(offers: Vec<(u32, Offer)>) -> BTreeMap<(SmolStr, SmolStr), Vec<Of
     let mut visible = BTreeMap::<_, Vec<Offer>>::new();
     for (priority, offer) in offers {
         if best.get(&offer.name) == Some(&priority) {
-            visible
-                .entry((offer.name.clone(), offer.arch.clone()))
-                .or_default()
-                .push(offer);
+            visible.entry((offer.name.clone(), offer.arch.clone())).or_default().push(offer);
         }
     }
     visible

@@ -17,10 +17,8 @@ const CACHES: [&str; 2] = ["var/cache/dnf", "var/cache/libdnf5"];
 const ZYPPER: &str = "var/cache/zypp/raw";
 const MAIN: [&str; 2] = ["etc/dnf/dnf.conf", "etc/yum.conf"];
 /// Packages that the plugin `versionlock` holds.
-const LOCKS: [&str; 2] = [
-    "etc/dnf/plugins/versionlock.list",
-    "etc/yum/pluginconf.d/versionlock.list",
-];
+const LOCKS: [&str; 2] =
+    ["etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list"];
 
 const FILES_MAX: usize = 1_000;
 const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
@@ -65,18 +63,12 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
     for path in MAIN {
         let sections = sections_of(root, path, unread);
         let main = sections.into_iter().find(|(name, _)| name == "main");
-        repos
-            .excludes
-            .extend(main.iter().flat_map(|(_, options)| excludes(options)));
+        repos.excludes.extend(main.iter().flat_map(|(_, options)| excludes(options)));
     }
     for folder in CONFIGURED {
         for entry in root.list(folder, FILES_MAX).unwrap_or_default() {
             if entry.name.strip_suffix(".repo").is_some() {
-                names.extend(sections_of(
-                    root,
-                    &format!("{folder}/{}", entry.name),
-                    unread,
-                ));
+                names.extend(sections_of(root, &format!("{folder}/{}", entry.name), unread));
             }
         }
     }
@@ -106,26 +98,20 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
                 }),
                 Err(why) => unread.note(format!("{folder}/repodata/repomd.xml"), why),
             },
-            None => unread.note(
-                format!("metadata of repository {id}"),
-                "none on disk; run dnf makecache",
-            ),
+            None => unread
+                .note(format!("metadata of repository {id}"), "none on disk; run dnf makecache"),
         }
     }
     repos
 }
 
 fn is_enabled(options: &BTreeMap<String, String>) -> bool {
-    let enabled = options
-        .get("enabled")
-        .map(|value| value.to_ascii_lowercase());
+    let enabled = options.get("enabled").map(|value| value.to_ascii_lowercase());
     !matches!(enabled.as_deref(), Some("0" | "no" | "false" | "off"))
 }
 
 fn excludes(options: &BTreeMap<String, String>) -> Vec<String> {
-    let lists = ["exclude", "excludepkgs"]
-        .into_iter()
-        .filter_map(|name| options.get(name));
+    let lists = ["exclude", "excludepkgs"].into_iter().filter_map(|name| options.get(name));
     lists
         .flat_map(|list| list.split([',', ' ', '\n']))
         .filter(|pattern| !pattern.is_empty())
@@ -153,10 +139,7 @@ fn sections(text: &str) -> Vec<Section> {
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(name) = trimmed
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             sections.push((name.to_owned(), BTreeMap::new()));
             continue;
         }
@@ -178,10 +161,7 @@ fn sections(text: &str) -> Vec<Section> {
 
 /// Folder of a repository on the node itself (`baseurl=file:///srv/repo`), which dnf reads where it is.
 fn local(root: &Root, options: &BTreeMap<String, String>) -> Option<String> {
-    let path = options
-        .get("baseurl")?
-        .strip_prefix("file:")?
-        .trim_start_matches('/');
+    let path = options.get("baseurl")?.strip_prefix("file:")?.trim_start_matches('/');
     let folder = path.trim_end_matches('/').to_owned();
     modified(root, &folder).map(|_| folder)
 }
@@ -198,10 +178,7 @@ fn find(root: &Root, id: &str) -> Option<String> {
         let entries = root.list(cache, FILES_MAX).unwrap_or_default();
         // Where the address changed there are several; the newest is the one in use.
         let folders = entries.into_iter().filter(|entry| {
-            entry
-                .name
-                .rsplit_once('-')
-                .is_some_and(|(name, hash)| name == id && is_hash(hash))
+            entry.name.rsplit_once('-').is_some_and(|(name, hash)| name == id && is_hash(hash))
         });
         folders
             .map(|entry| format!("{cache}/{}", entry.name))
@@ -264,20 +241,13 @@ mod tests {
     fn a_repository_is_found_by_its_name_and_hash_and_cannot_name_another_folder() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["baseos-0123456789abcdef", "baseos-debug-0123456789abcdef"] {
-            let repodata = folder
-                .path()
-                .join("var/cache/dnf")
-                .join(name)
-                .join("repodata");
+            let repodata = folder.path().join("var/cache/dnf").join(name).join("repodata");
             std::fs::create_dir_all(&repodata).unwrap();
             std::fs::write(repodata.join("repomd.xml"), "").unwrap();
         }
         let root = Root::open(folder.path()).unwrap();
 
-        assert_eq!(
-            find(&root, "baseos").as_deref(),
-            Some("var/cache/dnf/baseos-0123456789abcdef")
-        );
+        assert_eq!(find(&root, "baseos").as_deref(), Some("var/cache/dnf/baseos-0123456789abcdef"));
         assert_eq!(find(&root, "../dnf/baseos"), None);
         assert_eq!(find(&root, "appstream"), None);
     }

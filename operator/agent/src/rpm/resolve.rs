@@ -31,15 +31,8 @@ pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, Resolve
     let output = command::run(&Call {
         program,
         // Isolated: neither the user's nor the working folder's modules are looked at.
-        arguments: vec![
-            "-I".into(),
-            copy.at("dnf.py").into(),
-            copy.at("plan.json").into(),
-        ],
-        environment: vec![
-            ("HOME", copy.at("cache").into()),
-            ("TMPDIR", copy.at("cache").into()),
-        ],
+        arguments: vec!["-I".into(), copy.at("dnf.py").into(), copy.at("plan.json").into()],
+        environment: vec![("HOME", copy.at("cache").into()), ("TMPDIR", copy.at("cache").into())],
         output_bytes_max: OUTPUT_BYTES_MAX,
         timeout: TIMEOUT,
     })?;
@@ -47,12 +40,8 @@ pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, Resolve
         if output.stderr.contains(NO_LIBRARY) {
             return Err(ResolveError::NoTool { tool: "dnf" });
         }
-        let lines: Vec<&str> = output
-            .stderr
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
+        let lines: Vec<&str> =
+            output.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let text = lines[lines.len().saturating_sub(20)..].join("; ");
         return Err(ResolveError::Refused(crate::unread::text(&text, 1_800)));
     }
@@ -61,12 +50,7 @@ pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, Resolve
 
 fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
     let copy = Staging::new()?;
-    copy.folders(&[
-        "root/var/lib/rpm",
-        "root/etc/dnf/modules.d",
-        "repos",
-        "cache/.config/rpm",
-    ])?;
+    copy.folders(&["root/var/lib/rpm", "root/etc/dnf/modules.d", "repos", "cache/.config/rpm"])?;
     for end in ["", "-wal"] {
         let path = format!("{}{end}", rpm.path);
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -77,11 +61,7 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
     for (number, repo) in rpm.repos.repos.iter().enumerate() {
         let folder = format!("repos/{number}");
         copy.folders(&[&format!("{folder}/repodata")])?;
-        let files = repo
-            .data
-            .values()
-            .map(String::as_str)
-            .chain(["repodata/repomd.xml"]);
+        let files = repo.data.values().map(String::as_str).chain(["repodata/repomd.xml"]);
         for file in files.filter(|file| !file.contains("..")) {
             // What dnf did not fetch (lists of files, other's changes), it does not need.
             copy.copy_if_there(
@@ -146,12 +126,7 @@ fn steps(output: &str) -> Vec<Step> {
             goes.keys().find(|(gone, _)| gone == name).cloned()
         };
         let from = key.and_then(|key| goes.get_mut(&key)?.pop());
-        steps.push(Step {
-            name: name.into(),
-            arch: arch.into(),
-            from,
-            to: Some(version.into()),
-        });
+        steps.push(Step { name: name.into(), arch: arch.into(), from, to: Some(version.into()) });
     }
     for ((name, arch), versions) in goes {
         let removed = versions.into_iter().map(|version| Step {
@@ -187,11 +162,7 @@ mod tests {
                 ("changed", Some("1-1"), Some("2-1")),
                 ("new", None, Some("1-1")),
                 ("old", Some("1-1"), None),
-                (
-                    "openssl-libs",
-                    Some("1:3.0.7-24.el9"),
-                    Some("1:3.0.7-27.el9")
-                ),
+                ("openssl-libs", Some("1:3.0.7-24.el9"), Some("1:3.0.7-27.el9")),
             ]
         );
     }

@@ -56,14 +56,7 @@ impl Sqlite {
             Some(log) => pages_of(log, page_bytes),
             None => BTreeMap::new(),
         };
-        Ok(Self {
-            file,
-            log,
-            page_bytes,
-            usable_bytes,
-            logged,
-            visits: 0,
-        })
+        Ok(Self { file, log, page_bytes, usable_bytes, logged, visits: 0 })
     }
 
     /// Calls `each` with the blob of every row of `Packages`.
@@ -90,11 +83,7 @@ impl Sqlite {
         }
         match (self.logged.get(&page), &self.log) {
             (Some(offset), Some(log)) => bytes_at(log, *offset, self.page_bytes),
-            _ => bytes_at(
-                &self.file,
-                (page - 1) * self.page_bytes as u64,
-                self.page_bytes,
-            ),
+            _ => bytes_at(&self.file, (page - 1) * self.page_bytes as u64, self.page_bytes),
         }
     }
 
@@ -116,9 +105,7 @@ impl Sqlite {
         let pointers = start + if kind == INTERIOR { 12 } else { 8 };
         for cell in 0..cells {
             let at = number(&bytes, pointers + 2 * cell, 2, true).ok_or(CELL)?;
-            let cell = bytes
-                .get(usize::try_from(at).unwrap_or(usize::MAX)..)
-                .ok_or(CELL)?;
+            let cell = bytes.get(usize::try_from(at).unwrap_or(usize::MAX)..).ok_or(CELL)?;
             match kind {
                 INTERIOR => self.walk(number(cell, 0, 4, true).ok_or(CELL)?, depth + 1, each)?,
                 LEAF => each(&self.record(cell)?),
@@ -126,11 +113,7 @@ impl Sqlite {
             }
         }
         if kind == INTERIOR {
-            self.walk(
-                number(&bytes, start + 8, 4, true).ok_or(CELL)?,
-                depth + 1,
-                each,
-            )?;
+            self.walk(number(&bytes, start + 8, 4, true).ok_or(CELL)?, depth + 1, each)?;
         }
         Ok(())
     }
@@ -140,17 +123,11 @@ impl Sqlite {
         const SHORT: DatabaseError = DatabaseError::Damaged("a row ends too early");
         let (length, rest) = varint(cell).ok_or(SHORT)?;
         let (_, rest) = varint(rest).ok_or(SHORT)?;
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|length| *length <= HEADER_BYTES_MAX);
+        let length = usize::try_from(length).ok().filter(|length| *length <= HEADER_BYTES_MAX);
         let length = length.ok_or(DatabaseError::Damaged("a row is larger than any package's"))?;
         let local = local_bytes(length, self.usable_bytes);
         let mut record = rest.get(..local).ok_or(SHORT)?.to_vec();
-        let mut next = if local < length {
-            number(rest, local, 4, true).ok_or(SHORT)?
-        } else {
-            0
-        };
+        let mut next = if local < length { number(rest, local, 4, true).ok_or(SHORT)? } else { 0 };
         while record.len() < length {
             let page = self.page(next)?;
             let wanted = (length - record.len()).min(self.usable_bytes - 4);
@@ -239,10 +216,7 @@ fn pages_of(log: &File, page_bytes: usize) -> BTreeMap<u64, u64> {
         if frame[8..16] != head[16..24] || !right {
             break;
         }
-        pending.insert(
-            number(&frame, 0, 4, true).unwrap_or(0),
-            offset + FRAME_HEADER_BYTES,
-        );
+        pending.insert(number(&frame, 0, 4, true).unwrap_or(0), offset + FRAME_HEADER_BYTES);
         if number(&frame, 4, 4, true).is_some_and(|size| size != 0) {
             committed.append(&mut pending);
         }

@@ -39,15 +39,9 @@ impl Offers {
         for repo in &repos.repos {
             match repodata::offers(root, repo, wanted) {
                 Ok(found) => {
-                    let taken = found
-                        .into_iter()
-                        .filter(|offer| !is_excluded(repos, repo, offer));
+                    let taken = found.into_iter().filter(|offer| !is_excluded(repos, repo, offer));
                     for offer in taken {
-                        let key = (
-                            offer.name.clone(),
-                            offer.arch.clone(),
-                            offer.version.clone(),
-                        );
+                        let key = (offer.name.clone(), offer.arch.clone(), offer.version.clone());
                         offers.origins.entry(key).or_default().push(repo.id.clone());
                         all.push((repo.priority, offer));
                     }
@@ -73,11 +67,8 @@ impl Offers {
         let offers = self.by_package.values().flatten();
         offers
             .map(|offer| {
-                let key = (
-                    offer.name.to_string(),
-                    offer.arch.to_string(),
-                    offer.version.to_string(),
-                );
+                let key =
+                    (offer.name.to_string(), offer.arch.to_string(), offer.version.to_string());
                 let archive = Archive {
                     sha256: Some(offer.sha256.clone()).filter(|hex| !hex.is_empty()),
                     download_bytes: offer.download_bytes,
@@ -99,42 +90,24 @@ impl Offers {
             .filter(|offer| is_after(&offer.version, &package.version))
             .max_by(|a, b| order(&a.version, &b.version))?;
         let is_fix = |offer: &Offer| {
-            self.fixes.contains(&(
-                offer.name.clone(),
-                offer.arch.clone(),
-                offer.version.clone(),
-            ))
+            self.fixes.contains(&(offer.name.clone(), offer.arch.clone(), offer.version.clone()))
         };
-        let missed = self.fixes.range(
-            (
-                package.name.as_str().into(),
-                SmolStr::default(),
-                SmolStr::default(),
-            )..,
-        );
+        let missed = self
+            .fixes
+            .range((package.name.as_str().into(), SmolStr::default(), SmolStr::default())..);
         let misses_fix =
-            missed
-                .take_while(|(name, ..)| *name == package.name)
-                .any(|(_, arch, version)| {
-                    arches.contains(&arch.as_str())
-                        && is_after(version, &package.version)
-                        && !is_after(version, &newest.version)
-                });
+            missed.take_while(|(name, ..)| *name == package.name).any(|(_, arch, version)| {
+                arches.contains(&arch.as_str())
+                    && is_after(version, &package.version)
+                    && !is_after(version, &newest.version)
+            });
         // The newest fix that can still be had; where none can, the newest version holds the fix.
         let security = misses_fix.then(|| {
             let fixes = offers()
                 .filter(|offer| is_fix(offer) && is_after(&offer.version, &package.version));
-            fixes
-                .max_by(|a, b| order(&a.version, &b.version))
-                .unwrap_or(newest)
-                .version
-                .to_string()
+            fixes.max_by(|a, b| order(&a.version, &b.version)).unwrap_or(newest).version.to_string()
         });
-        let origin = (
-            newest.name.clone(),
-            newest.arch.clone(),
-            newest.version.clone(),
-        );
+        let origin = (newest.name.clone(), newest.arch.clone(), newest.version.clone());
         Some(Update {
             name: package.name.clone(),
             arch: package.arch.clone(),
@@ -152,9 +125,7 @@ impl Offers {
 pub fn newest(packages: &[Installed]) -> Vec<&Installed> {
     let mut newest = BTreeMap::<(&str, &str), &Installed>::new();
     for package in packages {
-        let known = newest
-            .entry((&package.name, &package.arch))
-            .or_insert(package);
+        let known = newest.entry((&package.name, &package.arch)).or_insert(package);
         if is_after(&package.version, &known.version) {
             *known = package;
         }
@@ -178,10 +149,7 @@ fn is_excluded(repos: &Repos, repo: &Repo, offer: &Offer) -> bool {
 
 /// Whether a lock of the plugin `versionlock` is for a package: `name-epoch:version-release.*`.
 pub fn is_locked(repos: &Repos, name: &str) -> bool {
-    repos
-        .locks
-        .iter()
-        .any(|lock| lock.rsplitn(3, '-').nth(2).unwrap_or(lock) == name)
+    repos.locks.iter().any(|lock| lock.rsplitn(3, '-').nth(2).unwrap_or(lock) == name)
 }
 
 fn order(a: &str, b: &str) -> Ordering {
@@ -225,16 +193,11 @@ mod tests {
 
     #[test]
     fn the_newest_version_is_chosen_and_the_fix_named_apart() {
-        let found = update(
-            &["1:1.20.1-9.el9", "1:1.20.1-16.el9", "1:1.20.1-20.el9"],
-            &["1:1.20.1-16.el9"],
-        )
-        .unwrap();
+        let found =
+            update(&["1:1.20.1-9.el9", "1:1.20.1-16.el9", "1:1.20.1-20.el9"], &["1:1.20.1-16.el9"])
+                .unwrap();
 
-        assert_eq!(
-            (found.to.as_str(), found.to_is_security),
-            ("1:1.20.1-20.el9", false)
-        );
+        assert_eq!((found.to.as_str(), found.to_is_security), ("1:1.20.1-20.el9", false));
         assert_eq!(found.security.as_deref(), Some("1:1.20.1-16.el9"));
         assert_eq!(update(&["1:1.20.1-14.el9", "2.0-1.el9"], &[]), None);
     }
@@ -243,12 +206,7 @@ mod tests {
     fn a_fix_that_is_no_longer_offered_is_in_the_newest_version() {
         let found = update(&["1:1.20.1-20.el9"], &["1:1.20.1-16.el9"]).unwrap();
         assert_eq!(found.security.as_deref(), Some("1:1.20.1-20.el9"));
-        assert_eq!(
-            update(&["1:1.20.1-20.el9"], &["1:1.20.1-13.el9"])
-                .unwrap()
-                .security,
-            None
-        );
+        assert_eq!(update(&["1:1.20.1-20.el9"], &["1:1.20.1-13.el9"]).unwrap().security, None);
     }
 
     #[test]
@@ -261,11 +219,7 @@ mod tests {
             locks: vec!["php-0:8.1-1.el9.*".into()],
             ..Repos::default()
         };
-        assert!(is_excluded(
-            &repos,
-            &Repo::default(),
-            &offer("1:1.20.1-16.el9")
-        ));
+        assert!(is_excluded(&repos, &Repo::default(), &offer("1:1.20.1-16.el9")));
         assert!(is_locked(&repos, "php") && !is_locked(&repos, "php-fpm"));
     }
 }

@@ -9,41 +9,15 @@ use super::{
 
 impl From<assess::Counts> for Counts {
     fn from(counts: assess::Counts) -> Self {
-        let assess::Counts {
-            total,
-            compliant,
-            below,
-            above,
-            exempt,
-            frozen,
-            unknown,
-        } = counts;
-        Self {
-            total,
-            compliant,
-            below,
-            above,
-            exempt,
-            frozen,
-            unknown,
-        }
+        let assess::Counts { total, compliant, below, above, exempt, frozen, unknown } = counts;
+        Self { total, compliant, below, above, exempt, frozen, unknown }
     }
 }
 
 impl From<rank::ByPriority> for Missing {
     fn from(counts: rank::ByPriority) -> Self {
-        let rank::ByPriority {
-            emergency,
-            high,
-            medium,
-            low,
-        } = counts;
-        Self {
-            emergency,
-            high,
-            medium,
-            low,
-        }
+        let rank::ByPriority { emergency, high, medium, low } = counts;
+        Self { emergency, high, medium, low }
     }
 }
 
@@ -61,19 +35,13 @@ impl From<model::Standing> for Standing {
 
 impl From<&RoleCount> for Role {
     fn from(role: &RoleCount) -> Self {
-        Self {
-            role: role.name.to_string(),
-            count: role.count,
-        }
+        Self { role: role.name.to_string(), count: role.count }
     }
 }
 
 impl From<&rank::Reason> for Reason {
     fn from(reason: &rank::Reason) -> Self {
-        Self {
-            text: reason.text.clone(),
-            source: reason.source.to_string(),
-        }
+        Self { text: reason.text.clone(), source: reason.source.to_string() }
     }
 }
 
@@ -127,14 +95,7 @@ impl From<&forecast::Forecast> for Forecast {
 
 impl From<&forecast::StageForecast> for StageForecast {
     fn from(stage: &forecast::StageForecast) -> Self {
-        let forecast::StageForecast {
-            name,
-            systems,
-            slots,
-            start,
-            done,
-            through,
-        } = stage;
+        let forecast::StageForecast { name, systems, slots, start, done, through } = stage;
         Self {
             stage: name.to_string(),
             systems: *systems,
@@ -148,13 +109,7 @@ impl From<&forecast::StageForecast> for StageForecast {
 
 impl From<&measure::Coverage> for Target {
     fn from(coverage: &measure::Coverage) -> Self {
-        let measure::Coverage {
-            target,
-            covered,
-            standing,
-            because,
-            deadline,
-        } = coverage;
+        let measure::Coverage { target, covered, standing, because, deadline } = coverage;
         Self {
             compliant: target.compliant.to_string(),
             within_seconds: target.within.duration().as_secs(),
@@ -196,9 +151,6 @@ impl From<&measure::Response> for Response {
 
 impl From<&(smol_str::SmolStr, String)> for Because {
     fn from((name, why): &(smol_str::SmolStr, String)) -> Self {
-        Self {
-            name: name.to_string(),
-            why: why.clone(),
-        }
+        Self { name: name.to_string(), why: why.clone() }
     }
 }

@@ -52,14 +52,7 @@ type Concerns<'o> = BTreeMap<&'o Name, (Priority, Concern)>;
 fn concerned(outcome: &Outcome) -> BTreeMap<&Name, Concerns<'_>> {
     let mut concerned: BTreeMap<&Name, Concerns<'_>> = BTreeMap::new();
     for entry in &outcome.trace {
-        let What::Noticed {
-            notice,
-            baseline,
-            priority,
-            due,
-            systems,
-            reasons,
-        } = &entry.what
+        let What::Noticed { notice, baseline, priority, due, systems, reasons } = &entry.what
         else {
             continue;
         };
@@ -70,11 +63,7 @@ fn concerned(outcome: &Outcome) -> BTreeMap<&Name, Concerns<'_>> {
             due: *due,
             reasons: reasons.iter().map(Reason::from).collect(),
         };
-        concerned
-            .entry(notice)
-            .or_default()
-            .entry(baseline)
-            .or_insert((*priority, concern));
+        concerned.entry(notice).or_default().entry(baseline).or_insert((*priority, concern));
     }
     concerned
 }
@@ -92,11 +81,8 @@ fn notice(
         (most, due)
     };
     let (most, due) = concerns.map_or((None, None), of);
-    let urgency = (
-        concerns.is_none(),
-        most.unwrap_or(Priority::Low),
-        due.unwrap_or(Timestamp::MAX),
-    );
+    let urgency =
+        (concerns.is_none(), most.unwrap_or(Priority::Low), due.unwrap_or(Timestamp::MAX));
     let packages: std::collections::BTreeSet<_> =
         known.notice.affected.iter().map(|a| &a.name).collect();
     let relevance = |ranked: &RankedNotice| format!("{:?}", ranked.relevance);

@@ -42,34 +42,20 @@ pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
 }
 
 pub(super) fn responses_to_notices(outcome: &Outcome) -> Vec<Response> {
-    let Turn {
-        assessment,
-        ranking,
-        ..
-    } = &outcome.after;
-    responses(&outcome.world, assessment, ranking)
-        .notices
-        .iter()
-        .map(Response::from)
-        .collect()
+    let Turn { assessment, ranking, .. } = &outcome.after;
+    responses(&outcome.world, assessment, ranking).notices.iter().map(Response::from).collect()
 }
 
 pub(super) fn requests(outcome: &Outcome) -> Vec<RequestResult> {
     let mut requests: Vec<&ChangeRequest> = outcome.world.requests.values().collect();
     requests.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
-    requests
-        .into_iter()
-        .map(|request| self::request(outcome, request))
-        .collect()
+    requests.into_iter().map(|request| self::request(outcome, request)).collect()
 }
 
 fn request(outcome: &Outcome, request: &ChangeRequest) -> RequestResult {
     let proven = proven(outcome, &request.uid);
     let nodes = request.plan.node_classes().map(|class| class.nodes_max);
-    let workloads = request
-        .plan
-        .image_classes()
-        .map(|class| class.workloads_max);
+    let workloads = request.plan.image_classes().map(|class| class.workloads_max);
     let finished = outcome
         .world
         .rollouts
@@ -97,11 +83,7 @@ fn request(outcome: &Outcome, request: &ChangeRequest) -> RequestResult {
 /// When each system was proven under a request.
 fn proven(outcome: &Outcome, request: &Uid) -> Vec<Timestamp> {
     let nodes = outcome.world.nodes.values().map(|node| &node.ended);
-    let workloads = outcome
-        .world
-        .workloads
-        .values()
-        .map(|workload| &workload.ended);
+    let workloads = outcome.world.workloads.values().map(|workload| &workload.ended);
     nodes
         .chain(workloads)
         .filter_map(|ended| match ended.get(request)? {
@@ -114,13 +96,7 @@ fn proven(outcome: &Outcome, request: &Uid) -> Vec<Timestamp> {
 fn approved(outcome: &Outcome, request: &ChangeRequest) -> Option<Timestamp> {
     let approved = outcome.trace.iter().find(|entry| {
         let ours = entry.about.as_ref() == Some(&request.name) && entry.at >= request.created;
-        let to = matches!(
-            entry.what,
-            What::Phase {
-                phase: Phase::Approved,
-                ..
-            }
-        );
+        let to = matches!(entry.what, What::Phase { phase: Phase::Approved, .. });
         ours && to
     });
     approved.map(|entry| entry.at)
@@ -131,14 +107,7 @@ pub(super) fn not_done(outcome: &Outcome) -> Vec<NotDone> {
         .undone()
         .into_iter()
         .map(|undone| {
-            let Undone {
-                systems,
-                baseline,
-                state,
-                since,
-                why,
-                next,
-            } = undone;
+            let Undone { systems, baseline, state, since, why, next } = undone;
             NotDone {
                 systems: names(&systems),
                 baseline: baseline.map(|name| name.to_string()),
@@ -168,10 +137,10 @@ pub(super) fn curve(outcome: &Outcome) -> Vec<Sample> {
 
 pub(super) fn verdict(outcome: &Outcome) -> Verdict {
     let verdict = outcome.verdict();
-    let stuck = verdict.stuck.iter().map(|held| Stuck {
-        about: held.about.to_string(),
-        held: Held::from(&held.hold),
-    });
+    let stuck = verdict
+        .stuck
+        .iter()
+        .map(|held| Stuck { about: held.about.to_string(), held: Held::from(&held.hold) });
     Verdict {
         exit_code: u8::from(!verdict.in_time() || !outcome.violations.is_empty()),
         late: names(&verdict.late),

@@ -23,27 +23,15 @@ const GAPS_MAX: usize = 50;
 pub(super) fn stock(outcome: &Outcome) -> Stock {
     let world = &outcome.world_before;
     let assessment = &outcome.before.assessment;
-    let Completeness {
-        reporting,
-        silent,
-        strays,
-        count_changed,
-        unselected,
-        images_unknown,
-    } = &assessment.completeness;
-    let sets: BTreeSet<_> = world
-        .nodes
-        .values()
-        .filter_map(|node| Some(&node.report.latest()?.package_set))
-        .collect();
+    let Completeness { reporting, silent, strays, count_changed, unselected, images_unknown } =
+        &assessment.completeness;
+    let sets: BTreeSet<_> =
+        world.nodes.values().filter_map(|node| Some(&node.report.latest()?.package_set)).collect();
     Stock {
         nodes: count(world.nodes.len()),
         reporting: *reporting,
         package_sets: count(sets.len()),
-        silent: silent
-            .iter()
-            .map(|(node, why)| silence(outcome, node, why))
-            .collect(),
+        silent: silent.iter().map(|(node, why)| silence(outcome, node, why)).collect(),
         strays: names(strays),
         count_changed: count_changed.clone(),
         unselected: names(unselected),
@@ -104,11 +92,7 @@ fn gaps(outcome: &Outcome, name: &str, view: &BaselineView) -> (Vec<Gap>, u32) {
     for node in nodes.filter(|node| node.usable) {
         add(&mut counted, node.departures());
     }
-    for workload in view
-        .workloads
-        .iter()
-        .filter_map(|key| assessment.workloads.get(key))
-    {
+    for workload in view.workloads.iter().filter_map(|key| assessment.workloads.get(key)) {
         let containers = workload.containers.values();
         let ours = containers.filter(|c| c.holding.baseline().is_some_and(|b| b == name));
         add(&mut counted, ours.flat_map(ContainerView::departures));
@@ -132,14 +116,7 @@ fn gaps(outcome: &Outcome, name: &str, view: &BaselineView) -> (Vec<Gap>, u32) {
 /// Counts each gap of one system once.
 fn add<'a>(counted: &mut BTreeMap<Key<'a>, u32>, departures: impl Iterator<Item = &'a Departure>) {
     let keys: BTreeSet<Key<'a>> = departures
-        .map(|d| {
-            (
-                side(d.side),
-                d.found.as_str(),
-                d.wanted.as_str(),
-                d.source.as_str(),
-            )
-        })
+        .map(|d| (side(d.side), d.found.as_str(), d.wanted.as_str(), d.source.as_str()))
         .collect();
     for key in keys {
         *counted.entry(key).or_default() += 1;

@@ -46,14 +46,7 @@ fn began(entry: &Entry) -> Timestamp {
 
 fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
     match &entry.what {
-        What::Noticed {
-            notice,
-            baseline,
-            priority,
-            due,
-            systems,
-            reasons,
-        } => {
+        What::Noticed { notice, baseline, priority, due, systems, reasons } => {
             let known = outcome.world.notices.get(notice);
             Happened::Noticed {
                 notice: notice.to_string(),
@@ -67,13 +60,7 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
                 },
             }
         }
-        What::Requested {
-            change,
-            supersedes,
-            due,
-            needs,
-            forecast,
-        } => Happened::Requested {
+        What::Requested { change, supersedes, due, needs, forecast } => Happened::Requested {
             change: change.clone(),
             supersedes: supersedes.as_ref().map(|(old, _)| old.to_string()),
             because: supersedes.as_ref().map(|(_, why)| why.clone()),
@@ -81,17 +68,10 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
             needs: roles(needs),
             forecast: Forecast::from(&**forecast),
         },
-        What::Phase { phase, why } => Happened::Phase {
-            phase: format!("{phase:?}"),
-            why: why.clone(),
-        },
-        What::Voted {
-            user,
-            role,
-            approve,
-            counts,
-            missing,
-        } => Happened::Voted {
+        What::Phase { phase, why } => {
+            Happened::Phase { phase: format!("{phase:?}"), why: why.clone() }
+        }
+        What::Voted { user, role, approve, counts, missing } => Happened::Voted {
             user: user.to_string(),
             role: role.to_string(),
             approve: *approve,
@@ -101,25 +81,13 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
             missing: roles(missing),
         },
         What::Outside(text) => Happened::Outside { text: text.clone() },
-        What::Ended {
-            system,
-            stage,
-            started: _,
-            steps,
-            ended,
-        } => Happened::Worked(work(outcome, entry, (system, stage), steps, ended)),
+        What::Ended { system, stage, started: _, steps, ended } => {
+            Happened::Worked(work(outcome, entry, (system, stage), steps, ended))
+        }
         What::Held(hold) => Happened::Held(Held::from(hold)),
-        What::StageDone { stage } => Happened::StageDone {
-            stage: stage.to_string(),
-        },
-        What::RolloutEnded(how) => Happened::RolloutEnded {
-            how: format!("{how:?}"),
-        },
-        What::DeadlineMissed {
-            notice,
-            baseline,
-            systems,
-        } => Happened::DeadlineMissed {
+        What::StageDone { stage } => Happened::StageDone { stage: stage.to_string() },
+        What::RolloutEnded(how) => Happened::RolloutEnded { how: format!("{how:?}") },
+        What::DeadlineMissed { notice, baseline, systems } => Happened::DeadlineMissed {
             notice: notice.to_string(),
             baseline: baseline.to_string(),
             systems: systems.iter().map(Because::from).collect(),
@@ -132,9 +100,7 @@ fn roles(roles: &[RoleCount]) -> Vec<Role> {
 }
 
 fn people(roles: &[RoleCount]) -> u32 {
-    roles
-        .iter()
-        .fold(0, |sum, role| sum.saturating_add(role.count))
+    roles.iter().fold(0, |sum, role| sum.saturating_add(role.count))
 }
 
 /// The plan of the request that an entry is about.
@@ -156,9 +122,7 @@ fn work(
 ) -> Work {
     // A step that found no gate to read is not worth telling.
     let gated = plan(outcome, entry).is_some_and(|plan| !plan.execution.gates.is_empty());
-    let steps = steps
-        .iter()
-        .filter(|taken| taken.step != node::Step::Gate || gated);
+    let steps = steps.iter().filter(|taken| taken.step != node::Step::Gate || gated);
     let (outcome, failure) = match ended {
         Ended::Proven(_) => (WorkOutcome::Proven, None),
         Ended::Failed(_, failure) => (WorkOutcome::Failed, Some(failure)),
@@ -170,17 +134,11 @@ fn work(
         stage: stage.to_owned(),
         ended: entry.at,
         outcome,
-        failure: failure.map(
-            |node::Failure {
-                 step,
-                 message,
-                 blocked,
-             }| Failure {
-                step: format!("{step:?}"),
-                message: message.clone(),
-                blocked: *blocked,
-            },
-        ),
+        failure: failure.map(|node::Failure { step, message, blocked }| Failure {
+            step: format!("{step:?}"),
+            message: message.clone(),
+            blocked: *blocked,
+        }),
         steps: steps.map(step).collect(),
     }
 }

@@ -23,11 +23,7 @@ pub(super) fn title(page: &mut Page, facts: &Simulation, reader: &Reader) {
     parts.push(format!(
         "{} {}",
         size.advisories,
-        if size.advisories == 1 {
-            "advisory"
-        } else {
-            "advisories"
-        }
+        if size.advisories == 1 { "advisory" } else { "advisories" }
     ));
     let head = format!(
         "{}   ·   {}",
@@ -85,10 +81,7 @@ fn warnings(facts: &Simulation, reader: &Reader) -> Vec<String> {
     }
     if !stock.strays.is_empty() {
         let strays = some_of(&stock.strays, 5);
-        told.push(paint(
-            WAIT,
-            format!("reports of nodes that do not exist: {strays}"),
-        ));
+        told.push(paint(WAIT, format!("reports of nodes that do not exist: {strays}")));
     }
     if !stock.unselected.is_empty() {
         let nodes = some_of(&stock.unselected, 5);
@@ -100,19 +93,14 @@ fn warnings(facts: &Simulation, reader: &Reader) -> Vec<String> {
             .iter()
             .map(|image| format!("{} ({})", short_digest(&image.name), image.why))
             .collect();
-        let text = format!(
-            "of these images it is not known what is in them: {}",
-            some_of(&images, 3)
-        );
+        let text =
+            format!("of these images it is not known what is in them: {}", some_of(&images, 3));
         told.push(paint(WAIT, text));
     }
     if !facts.left_out.is_empty() {
         let text = format!(
             "{} left out: {}",
-            counted(
-                u32::try_from(facts.left_out.len()).unwrap_or(u32::MAX),
-                "document"
-            ),
+            counted(u32::try_from(facts.left_out.len()).unwrap_or(u32::MAX), "document"),
             some_of(&facts.left_out, 3)
         );
         told.push(paint(WAIT, reader.sentence(&text)));
@@ -123,20 +111,12 @@ fn warnings(facts: &Simulation, reader: &Reader) -> Vec<String> {
 /// `sha256:ab12cd34ef56…`: enough to tell digests apart.
 pub fn short_digest(digest: &str) -> String {
     let short: String = digest.chars().take(19).collect();
-    if short.len() < digest.len() {
-        format!("{short}…")
-    } else {
-        short
-    }
+    if short.len() < digest.len() { format!("{short}…") } else { short }
 }
 
 fn baseline_line(page: &mut Page, baseline: &BaselineStock, name: usize) {
     let systems = systems(baseline.of, baseline.counts.total);
-    let lead = format!(
-        "  {}{}",
-        pad(&paint(STRONG, &baseline.baseline), name),
-        pad(&systems, 11)
-    );
+    let lead = format!("  {}{}", pad(&paint(STRONG, &baseline.baseline), name), pad(&systems, 11));
     let text = format!("{}{}", pad(&states(baseline.counts), 25), gaps(baseline));
     page.hang(&lead, &text, 2 + name + 11 + 25);
     for tie in &baseline.ties {
@@ -157,15 +137,7 @@ pub(super) fn systems(of: Systems, count: u32) -> String {
 
 /// `4 below, 1 unknown`.
 fn states(counts: Counts) -> String {
-    let Counts {
-        total,
-        compliant,
-        below,
-        above,
-        exempt,
-        frozen,
-        unknown,
-    } = counts;
+    let Counts { total, compliant, below, above, exempt, frozen, unknown } = counts;
     if total > 0 && compliant == total {
         return paint(GOOD, "all compliant");
     }
@@ -186,16 +158,8 @@ fn states(counts: Counts) -> String {
 
 /// The most frequent gaps; packages of one version on equally many systems together.
 fn gaps(baseline: &BaselineStock) -> String {
-    let side = if baseline.counts.below > 0 {
-        "Below"
-    } else {
-        "Above"
-    };
-    let shown: Vec<&Gap> = baseline
-        .gaps
-        .iter()
-        .filter(|gap| gap.side == side)
-        .collect();
+    let side = if baseline.counts.below > 0 { "Below" } else { "Above" };
+    let shown: Vec<&Gap> = baseline.gaps.iter().filter(|gap| gap.side == side).collect();
     let mut together: Vec<(Vec<&str>, &str, &Gap)> = Vec::new();
     for gap in shown {
         let (name, version) = gap.found.split_once(' ').unwrap_or((&gap.found, ""));
@@ -235,20 +199,13 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     let id = column(facts.notices.iter().map(|n| n.name.as_str()), 13);
     let package = column(facts.notices.iter().map(package), 13).min(28);
     let priority = 2 + id + package + 11;
-    let heading = format!(
-        "{}{}{}why",
-        pad(&lead("NOTICES"), priority),
-        pad("priority", 13),
-        pad("due", 17)
-    );
+    let heading =
+        format!("{}{}{}why", pad(&lead("NOTICES"), priority), pad("priority", 13), pad("due", 17));
     page.line("", &paint(STRONG, heading.trim_end()));
     let mut idle = 0;
     for notice in &facts.notices {
-        let lead = format!(
-            "  {}{}",
-            pad(&notice.name, id),
-            pad(package_cell(notice, package), package)
-        );
+        let lead =
+            format!("  {}{}", pad(&notice.name, id), pad(package_cell(notice, package), package));
         for concern in &notice.baselines {
             let text = concern_cells(concern, facts.stock.baselines.len(), reader);
             page.hang(&lead, &text, priority + 30);
@@ -276,10 +233,7 @@ fn package(notice: &Notice) -> &str {
 
 fn package_cell(notice: &Notice, column: usize) -> &str {
     let package = package(notice);
-    package
-        .char_indices()
-        .nth(column.saturating_sub(2))
-        .map_or(package, |(end, _)| &package[..end])
+    package.char_indices().nth(column.saturating_sub(2)).map_or(package, |(end, _)| &package[..end])
 }
 
 fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String {
@@ -289,14 +243,8 @@ fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String
         counted(concern.systems, "node")
     };
     let emergency = concern.priority == "Emergency";
-    let priority = if emergency {
-        paint(BAD, "EMERGENCY")
-    } else {
-        concern.priority.clone()
-    };
-    let due = concern
-        .due
-        .map_or_else(|| "-".to_owned(), |due| reader.at(due));
+    let priority = if emergency { paint(BAD, "EMERGENCY") } else { concern.priority.clone() };
+    let due = concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due));
     // Rules that changed nothing, and the deadline that stands beside it, stand in the facts (`-o json`).
     let deadline = format!("{}: ", concern.priority);
     let telling = |text: &&str| !text.contains(": stays ") && !text.starts_with(&deadline);
@@ -307,22 +255,12 @@ fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String
         .filter(telling)
         .map(|text| reader.sentence(text))
         .collect();
-    format!(
-        "{}{}{}{}",
-        pad(&systems, 11),
-        pad(&priority, 13),
-        pad(&due, 17),
-        why.join(" · ")
-    )
+    format!("{}{}{}{}", pad(&systems, 11), pad(&priority, 13), pad(&due, 17), why.join(" · "))
 }
 
 /// The width of a column that holds these.
 fn column<'a>(cells: impl Iterator<Item = &'a str>, least: usize) -> usize {
-    cells
-        .map(|cell| super::page::width(cell) + 2)
-        .max()
-        .unwrap_or(0)
-        .max(least)
+    cells.map(|cell| super::page::width(cell) + 2).max().unwrap_or(0).max(least)
 }
 
 /// The heading of a section, eleven columns wide.

@@ -10,9 +10,7 @@ pub const WIDTH: usize = 110;
 /// Headings, names that matter.
 pub const STRONG: Style = Style::new().bold();
 /// Failed, late, broken.
-pub const BAD: Style = Style::new()
-    .bold()
-    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+pub const BAD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 /// Waiting, unknown.
 pub const WAIT: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
 /// Done, proven, in time.

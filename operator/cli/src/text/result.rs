@@ -18,13 +18,8 @@ const NAMES_MAX: usize = 6;
 /// Baselines before and after, and how long it took.
 pub(super) fn result(page: &mut Page, facts: &Simulation, reader: &Reader) {
     page.gap();
-    let label = facts
-        .result
-        .iter()
-        .map(|result| width(&result.baseline) + 12)
-        .max()
-        .unwrap_or(0)
-        .max(24);
+    let label =
+        facts.result.iter().map(|result| width(&result.baseline) + 12).max().unwrap_or(0).max(24);
     let heading = format!("{}{}{}", pad("RESULT", label), pad("before", 14), "after");
     page.line("", &paint(STRONG, heading));
     for result in &facts.result {
@@ -40,16 +35,9 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
     let share = |standing: &Standing| {
         let counts = standing.counts;
         let text = format!("{} of {}", counts.compliant, counts.total);
-        if counts.compliant == counts.total {
-            paint(GOOD, text)
-        } else {
-            text
-        }
+        if counts.compliant == counts.total { paint(GOOD, text) } else { text }
     };
-    let target = result
-        .target
-        .as_ref()
-        .map_or_else(String::new, |it| target(it, reader));
+    let target = result.target.as_ref().map_or_else(String::new, |it| target(it, reader));
     row(
         page,
         label,
@@ -59,25 +47,14 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
         &target,
     );
     let priorities = [
-        (
-            "emergency",
-            before.missing.emergency,
-            after.missing.emergency,
-        ),
+        ("emergency", before.missing.emergency, after.missing.emergency),
         ("high", before.missing.high, after.missing.high),
         ("medium", before.missing.medium, after.missing.medium),
         ("low", before.missing.low, after.missing.low),
     ];
     for (name, was, is) in priorities {
         if was + is > 0 {
-            row(
-                page,
-                label,
-                &format!("  {name}, missing"),
-                &was.to_string(),
-                &left(is),
-                "",
-            );
+            row(page, label, &format!("  {name}, missing"), &was.to_string(), &left(is), "");
         }
     }
     for (name, was, is) in [
@@ -86,14 +63,7 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
         ("exempt", before.counts.exempt, after.counts.exempt),
     ] {
         if was + is > 0 {
-            row(
-                page,
-                label,
-                &format!("  {name}"),
-                &was.to_string(),
-                &is.to_string(),
-                "",
-            );
+            row(page, label, &format!("  {name}"), &was.to_string(), &is.to_string(), "");
         }
     }
     if before.services + after.services > 0 {
@@ -109,11 +79,7 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
 }
 
 fn left(count: u32) -> String {
-    if count == 0 {
-        paint(GOOD, count)
-    } else {
-        paint(BAD, count)
-    }
+    if count == 0 { paint(GOOD, count) } else { paint(BAD, count) }
 }
 
 fn target(target: &Target, reader: &Reader) -> String {
@@ -132,12 +98,7 @@ fn target(target: &Target, reader: &Reader) -> String {
 }
 
 fn row(page: &mut Page, label: usize, name: &str, before: &str, after: &str, note: &str) {
-    let text = format!(
-        "{}{}{}{note}",
-        pad(name, label - 2),
-        pad(before, 14),
-        pad(after, 14)
-    );
+    let text = format!("{}{}{}{note}", pad(name, label - 2), pad(before, 14), pad(after, 14));
     page.hang("  ", text.trim_end(), label + 28);
 }
 
@@ -195,9 +156,7 @@ pub(super) fn not_done(page: &mut Page, facts: &Simulation, reader: &Reader) {
 }
 
 fn why(undone: &NotDone, reader: &Reader) -> String {
-    let since = undone
-        .since
-        .map_or_else(String::new, |since| format!("{} ", reader.at(since)));
+    let since = undone.since.map_or_else(String::new, |since| format!("{} ", reader.at(since)));
     let state = if undone.why.is_empty() || undone.state != "Below" {
         format!("{}: ", undone.state.to_lowercase())
     } else {
@@ -205,10 +164,7 @@ fn why(undone: &NotDone, reader: &Reader) -> String {
     };
     let why: Vec<String> = undone.why.iter().map(|why| reader.sentence(why)).collect();
     let next = undone.next.as_ref().map_or_else(String::new, |next| {
-        format!(
-            ". {}",
-            paint(FAINT, format!("Next: {}", reader.sentence(next)))
-        )
+        format!(". {}", paint(FAINT, format!("Next: {}", reader.sentence(next))))
     });
     format!("{state}{since}{}{next}", why.join("; "))
 }
@@ -218,13 +174,7 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
     page.gap();
     let verdict = &facts.verdict;
     for violation in &verdict.violations {
-        page.line(
-            "",
-            &paint(
-                BAD,
-                format!("BROKEN INVARIANT, a bug of Hozen: {violation}"),
-            ),
-        );
+        page.line("", &paint(BAD, format!("BROKEN INVARIANT, a bug of Hozen: {violation}")));
     }
     for stuck in &verdict.stuck {
         let text = format!(
@@ -240,11 +190,7 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
             || reader.sentence(behind.forecast.never.as_deref().unwrap_or("never done")),
             |finish| format!("done by {} at the earliest", reader.at(finish)),
         );
-        page.hang(
-            "",
-            &format!("{} {}: {done}", behind.request, paint(BAD, "will be late")),
-            2,
-        );
+        page.hang("", &format!("{} {}: {done}", behind.request, paint(BAD, "will be late")), 2);
     }
     let text = match verdict.late.as_slice() {
         [] if verdict.exit_code == 0 => paint(GOOD, "All in time."),
@@ -256,11 +202,8 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
             listed(late)
         ),
     };
-    let text = format!(
-        "{text} Exit code {}.   Next: {}",
-        verdict.exit_code,
-        next(facts).join("   ·   ")
-    );
+    let text =
+        format!("{text} Exit code {}.   Next: {}", verdict.exit_code, next(facts).join("   ·   "));
     page.hang("", text.trim_start(), 2);
 }
 

@@ -58,10 +58,8 @@ fn run_of_alike(events: &[Event]) -> &[Event] {
     let Some((about, stage)) = events.first().and_then(uneventful) else {
         return &[];
     };
-    let others = events
-        .iter()
-        .take_while(|event| uneventful(event) == Some((about, stage)))
-        .count();
+    let others =
+        events.iter().take_while(|event| uneventful(event) == Some((about, stage))).count();
     &events[..others]
 }
 
@@ -77,19 +75,13 @@ fn uneventful(event: &Event) -> Option<(Option<&str>, &str)> {
 /// The request that this one replaces.
 fn replaces(event: &Event) -> Option<&str> {
     match &event.what {
-        Happened::Requested {
-            supersedes: Some(old),
-            ..
-        } => Some(old),
+        Happened::Requested { supersedes: Some(old), .. } => Some(old),
         _ => None,
     }
 }
 
 fn known(requests: &BTreeSet<&str>, event: &Event) -> bool {
-    event
-        .about
-        .as_deref()
-        .is_some_and(|about| requests.contains(about))
+    event.about.as_deref().is_some_and(|about| requests.contains(about))
 }
 
 struct Teller<'a> {
@@ -112,20 +104,14 @@ impl<'a> Teller<'a> {
         let about = event.about.as_deref();
         match &event.what {
             // The notices stand above; here only when and for whom one came in.
-            Happened::Noticed {
-                notice,
-                summary,
-                concern,
-            } => {
+            Happened::Noticed { notice, summary, concern } => {
                 let text = format!(
                     "{} concerns {} of {}: {summary}",
                     paint(STRONG, notice),
                     concern.systems,
                     concern.baseline
                 );
-                let due = concern
-                    .due
-                    .map(|due| format!("due {}", self.short(due, event.at)));
+                let due = concern.due.map(|due| format!("due {}", self.short(due, event.at)));
                 self.say(event.at, &text, due);
             }
             Happened::Requested { .. } => self.requested(event),
@@ -146,23 +132,15 @@ impl<'a> Teller<'a> {
                 let subject = self.subject(about);
                 self.say(event.at, &format!("{subject}{text}"), None);
             }
-            Happened::DeadlineMissed {
-                notice,
-                baseline,
-                systems,
-            } => self.missed(event.at, notice, baseline, systems),
+            Happened::DeadlineMissed { notice, baseline, systems } => {
+                self.missed(event.at, notice, baseline, systems)
+            }
         }
     }
 
     fn requested(&mut self, event: &'a Event) {
-        let Happened::Requested {
-            change,
-            supersedes,
-            because,
-            due: _,
-            needs: _,
-            forecast,
-        } = &event.what
+        let Happened::Requested { change, supersedes, because, due: _, needs: _, forecast } =
+            &event.what
         else {
             return;
         };
@@ -181,9 +159,8 @@ impl<'a> Teller<'a> {
 
     /// When it would be done, and what it would disturb.
     fn forecast(&self, at: Timestamp, forecast: &Forecast) -> String {
-        let margin = forecast
-            .margin_seconds
-            .map(|seconds| words(SignedDuration::from_secs(seconds.abs())));
+        let margin =
+            forecast.margin_seconds.map(|seconds| words(SignedDuration::from_secs(seconds.abs())));
         let done = match (&forecast.never, forecast.finish, margin) {
             (Some(why), ..) => paint(BAD, format!("never done: {}", self.reader.sentence(why))),
             (None, Some(finish), margin) => {
@@ -198,10 +175,7 @@ impl<'a> Teller<'a> {
         };
         let mut told = vec![format!("forecast: {done}")];
         if forecast.never.is_none() && !forecast.limited_by.is_empty() {
-            told.push(format!(
-                "limited by {}",
-                self.reader.sentence(&forecast.limited_by)
-            ));
+            told.push(format!("limited by {}", self.reader.sentence(&forecast.limited_by)));
         }
         let counts = [
             (u64::from(forecast.nodes), "node", "drained"),
@@ -213,11 +187,7 @@ impl<'a> Teller<'a> {
             .into_iter()
             .filter(|(count, ..)| *count > 0)
             .map(|(count, what, how)| {
-                let what = if count == 1 {
-                    what.to_owned()
-                } else {
-                    format!("{what}s")
-                };
+                let what = if count == 1 { what.to_owned() } else { format!("{what}s") };
                 format!("{count} {what} {how}").trim_end().to_owned()
             })
             .collect();
@@ -225,10 +195,7 @@ impl<'a> Teller<'a> {
             told.push(disturbs.join(", "));
         }
         if !forecast.away.is_empty() {
-            told.push(format!(
-                "without {}, out of reach",
-                some_of(&forecast.away, NAMES_MAX)
-            ));
+            told.push(format!("without {}, out of reach", some_of(&forecast.away, NAMES_MAX)));
         }
         told.join("; ")
     }
@@ -252,15 +219,8 @@ impl<'a> Teller<'a> {
     }
 
     fn voted(&mut self, event: &'a Event) {
-        let Happened::Voted {
-            user,
-            role,
-            approve,
-            not_counted,
-            agreed,
-            needed,
-            missing: _,
-        } = &event.what
+        let Happened::Voted { user, role, approve, not_counted, agreed, needed, missing: _ } =
+            &event.what
         else {
             return;
         };
@@ -269,11 +229,9 @@ impl<'a> Teller<'a> {
         let verb = if *approve { "approves" } else { "REJECTS" };
         let text = format!("{subject}{person} {verb} as {role}");
         let right = match not_counted {
-            Some(why) => format!(
-                "{}: {}",
-                paint(WAIT, "does not count"),
-                self.reader.sentence(why)
-            ),
+            Some(why) => {
+                format!("{}: {}", paint(WAIT, "does not count"), self.reader.sentence(why))
+            }
             None if *approve && agreed == needed => paint(GOOD, format!("{agreed} of {needed}")),
             None => format!("{agreed} of {needed}"),
         };
@@ -282,11 +240,7 @@ impl<'a> Teller<'a> {
 
     fn worked(&mut self, event: &'a Event, work: &Work) {
         let subject = self.subject(event.about.as_deref());
-        let lead = format!(
-            "{subject}{} · {}   ",
-            work.stage,
-            paint(STRONG, &work.system)
-        );
+        let lead = format!("{subject}{} · {}   ", work.stage, paint(STRONG, &work.system));
         let text = self.reader.sentence(&work::sentence(work));
         self.say(event.at, &format!("{lead}{text}"), None);
     }
@@ -301,10 +255,8 @@ impl<'a> Teller<'a> {
         };
         let names: Vec<&str> = works().map(|work| work.system.as_str()).collect();
         let last = works().map(|work| work.ended).max().unwrap_or(like.at);
-        let took: i64 = works()
-            .map(|work| work.ended.duration_since(like.at).as_secs())
-            .max()
-            .unwrap_or(0);
+        let took: i64 =
+            works().map(|work| work.ended.duration_since(like.at).as_secs()).max().unwrap_or(0);
         let text = format!(
             "and {} more likewise within {}, the last at {}: {}",
             names.len(),
@@ -370,20 +322,10 @@ impl<'a> Teller<'a> {
     fn say(&mut self, at: Timestamp, text: &str, right: Option<String>) {
         let local = &self.reader.local;
         let same_day = self.said.is_some_and(|said| local.same_day(said, at));
-        let same_minute = same_day
-            && self
-                .said
-                .is_some_and(|said| local.time(said) == local.time(at));
-        let day = if same_day {
-            String::new()
-        } else {
-            local.day(at)[..3].to_owned()
-        };
-        let time = if same_minute {
-            String::new()
-        } else {
-            local.time(at)
-        };
+        let same_minute =
+            same_day && self.said.is_some_and(|said| local.time(said) == local.time(at));
+        let day = if same_day { String::new() } else { local.day(at)[..3].to_owned() };
+        let time = if same_minute { String::new() } else { local.time(at) };
         let lead = format!("  {day:<3} {time:<5}   ");
         let text = match right {
             Some(right) if width(text) + 2 <= LEFT => format!("{}{right}", pad(text, LEFT)),

@@ -22,12 +22,7 @@ pub(super) fn sentence(work: &Work) -> String {
             failed_at == Some(step.step.as_str()) && !later(&work.steps[index + 1..], step);
         if step.step == "Verify" {
             scans += 1;
-            told.extend(scan(
-                work,
-                step,
-                scans,
-                last || all_quiet(&work.steps[index + 1..]),
-            ));
+            told.extend(scan(work, step, scans, last || all_quiet(&work.steps[index + 1..])));
         } else if !failed {
             told.extend(done(step, &work.steps[..index]));
         }
@@ -50,17 +45,12 @@ fn later(rest: &[Step], step: &Step) -> bool {
 }
 
 fn all_quiet(rest: &[Step]) -> bool {
-    rest.iter()
-        .all(|step| matches!(step.step.as_str(), "Gate" | "Release"))
+    rest.iter().all(|step| matches!(step.step.as_str(), "Gate" | "Release"))
 }
 
 fn done(step: &Step, before: &[Step]) -> Option<String> {
     let took = words(SignedDuration::from_secs(step.seconds));
-    let again = if before.iter().any(|other| other.step == step.step) {
-        " again"
-    } else {
-        ""
-    };
+    let again = if before.iter().any(|other| other.step == step.step) { " again" } else { "" };
     Some(match step.step.as_str() {
         "Claim" => format!("cordoned{again}"),
         "Drain" => match step.pods_moved {
@@ -127,10 +117,6 @@ fn outcome(work: &Work) -> Option<String> {
 
 /// Proven without incident, so that a hundred of them can be told as one.
 pub(super) fn uneventful(work: &Work) -> bool {
-    let stale = work
-        .steps
-        .iter()
-        .filter(|step| !step.stale_units.is_empty())
-        .count();
+    let stale = work.steps.iter().filter(|step| !step.stale_units.is_empty()).count();
     work.outcome == WorkOutcome::Proven && stale <= 1
 }

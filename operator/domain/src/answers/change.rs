@@ -41,11 +41,7 @@ fn nodes(world: &World, class: &NodeClass) -> String {
             .restart
             .iter()
             .map(|unit| unit.strip_suffix(".service").unwrap_or(unit).to_owned());
-        let verb = if class.restart.len() == 1 {
-            "restarts"
-        } else {
-            "restart"
-        };
+        let verb = if class.restart.len() == 1 { "restarts" } else { "restart" };
         format!("{} {verb}", some_of(units, ", "))
     };
     let reboot = if class.reboot { "reboot" } else { "no reboot" };
@@ -99,10 +95,7 @@ fn bytes_told(bytes: u64) -> String {
 
 fn image(world: &World, class: &ImageClass) -> String {
     let told = |digest: &str| {
-        let tag = world
-            .images
-            .get(digest)
-            .and_then(|image| image.tag.as_ref());
+        let tag = world.images.get(digest).and_then(|image| image.tag.as_ref());
         let short: String = digest.chars().take("sha256:".len() + 12).collect();
         tag.map_or_else(|| short.clone(), |tag| format!("{tag} ({short})"))
     };
@@ -129,19 +122,13 @@ fn mitigation(plan: &Plan) -> String {
         said.push(format!("block {ports}"));
     }
     let nodes = plural(steps.nodes_max, "node");
-    format!(
-        "{} on up to {nodes}, until the patch is proven",
-        said.join(", ")
-    )
+    format!("{} on up to {nodes}, until the patch is proven", said.join(", "))
 }
 
 fn exception(plan: &Plan) -> String {
     let what = some_of(plan.advisories.iter().map(ToString::to_string), ", ");
     match &plan.exception {
-        Some(asked) => format!(
-            "{what} is left as it is until {}: {}",
-            asked.until, asked.reason
-        ),
+        Some(asked) => format!("{what} is left as it is until {}: {}", asked.until, asked.reason),
         None => format!("{what} is left as it is"),
     }
 }

@@ -50,39 +50,26 @@ impl<'w> Assessor<'w> {
             sets: BTreeMap::new(),
             updates: BTreeMap::new(),
             ties: Ties::default(),
-            baselines: views
-                .map(|name| (name.as_str(), BaselineView::default()))
-                .collect(),
+            baselines: views.map(|name| (name.as_str(), BaselineView::default())).collect(),
         }
     }
 
     pub(super) fn run(mut self) -> Assessment {
         let world = self.world;
-        let nodes: BTreeMap<Name, NodeView> = world
-            .nodes
-            .iter()
-            .map(|(name, node)| (name.clone(), self.node(node)))
-            .collect();
+        let nodes: BTreeMap<Name, NodeView> =
+            world.nodes.iter().map(|(name, node)| (name.clone(), self.node(node))).collect();
         let workloads = world
             .workloads
             .iter()
             .map(|(key, workload)| (key.clone(), self.workload(workload)))
             .collect();
         let completeness = completeness::completeness(world, &nodes);
-        let mut baselines: BTreeMap<Name, BaselineView> = self
-            .baselines
-            .into_iter()
-            .map(|(name, view)| (name.into(), view))
-            .collect();
+        let mut baselines: BTreeMap<Name, BaselineView> =
+            self.baselines.into_iter().map(|(name, view)| (name.into(), view)).collect();
         for (name, hold) in self.ties.holds() {
             baselines.entry(name).or_default().ties.push(hold);
         }
-        Assessment {
-            nodes,
-            workloads,
-            baselines,
-            completeness,
-        }
+        Assessment { nodes, workloads, baselines, completeness }
     }
 
     fn node(&mut self, node: &'w Node) -> NodeView {
@@ -115,18 +102,14 @@ impl<'w> Assessor<'w> {
         let mut states: BTreeMap<&'w str, State> = BTreeMap::new();
         let mut containers = BTreeMap::new();
         for (container, used) in &workload.containers {
-            let held = self
-                .candidates
-                .of_image(&used.repository, &workload.namespace);
+            let held = self.candidates.of_image(&used.repository, &workload.namespace);
             self.ties.note(&held, &workload.key);
             let one = held.first().copied().filter(|_| held.len() == 1);
             let digest = used.running.as_ref().or(used.pinned.as_ref());
             let packages = digest
                 .and_then(|digest| self.world.images.get(digest))
                 .and_then(|image| image.packages.as_ref().ok());
-            let set = one
-                .zip(packages)
-                .map(|(baseline, packages)| self.set(baseline, packages));
+            let set = one.zip(packages).map(|(baseline, packages)| self.set(baseline, packages));
             let view = image::view(self.world, &held, workload, used, set);
             if let Some(baseline) = one {
                 self.count_container(baseline, &view);
@@ -142,10 +125,7 @@ impl<'w> Assessor<'w> {
                 counted.workloads.push(workload.key.clone());
             }
         }
-        WorkloadView {
-            state: image::worst_of(&containers),
-            containers,
-        }
+        WorkloadView { state: image::worst_of(&containers), containers }
     }
 
     fn count_container(&mut self, baseline: &'w Baseline, view: &ContainerView) {
@@ -172,15 +152,9 @@ impl<'w> Assessor<'w> {
         inventory: &'w Inventory,
         set: &SetView,
     ) -> Option<Arc<UpdateView>> {
-        let resolved = inventory
-            .transactions
-            .iter()
-            .find(|resolved| resolved.purpose == updates::SECURITY)?;
-        let key = (
-            baseline.name.as_str(),
-            &inventory.package_set,
-            &resolved.transaction,
-        );
+        let resolved =
+            inventory.transactions.iter().find(|resolved| resolved.purpose == updates::SECURITY)?;
+        let key = (baseline.name.as_str(), &inventory.package_set, &resolved.transaction);
         let world = self.world;
         let view = self
             .updates

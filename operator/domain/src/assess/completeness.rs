@@ -46,17 +46,10 @@ pub(super) fn completeness(
 fn count_changed(world: &World) -> Option<String> {
     let before = world.stock.before.as_ref()?;
     let unannounced = |name: &&Name| !world.stock.announced.contains(*name);
-    let added: BTreeSet<&Name> = world
-        .nodes
-        .keys()
-        .filter(|name| !before.contains(*name))
-        .filter(unannounced)
-        .collect();
-    let gone: BTreeSet<&Name> = before
-        .iter()
-        .filter(|name| !world.nodes.contains_key(*name))
-        .filter(unannounced)
-        .collect();
+    let added: BTreeSet<&Name> =
+        world.nodes.keys().filter(|name| !before.contains(*name)).filter(unannounced).collect();
+    let gone: BTreeSet<&Name> =
+        before.iter().filter(|name| !world.nodes.contains_key(*name)).filter(unannounced).collect();
     let changed = added.len() + gone.len();
     if changed < CHANGE_MIN || changed * 100 < before.len() * CHANGE_PERCENT {
         return None;
@@ -74,11 +67,7 @@ fn some_of(names: &BTreeSet<&Name>) -> String {
     if names.is_empty() {
         return "none".into();
     }
-    let first: Vec<&str> = names
-        .iter()
-        .take(NAMED_MAX)
-        .map(|name| name.as_str())
-        .collect();
+    let first: Vec<&str> = names.iter().take(NAMED_MAX).map(|name| name.as_str()).collect();
     let more = names.len().saturating_sub(NAMED_MAX);
     match more {
         0 => first.join(", "),

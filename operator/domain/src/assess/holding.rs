@@ -26,19 +26,14 @@ pub(super) type Held<'w> = Vec<&'w Baseline>;
 impl<'w> Candidates<'w> {
     pub(super) fn of(world: &'w World) -> Self {
         let mut ordered: Vec<&Baseline> = world.baselines.values().map(|b| &**b).collect();
-        ordered.sort_by(|a, b| {
-            b.priority
-                .cmp(&a.priority)
-                .then_with(|| a.name.cmp(&b.name))
-        });
+        ordered.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
         let (mut nodes, mut images) = (Vec::new(), Vec::new());
         for baseline in ordered {
             match &baseline.selector {
                 Selector::Nodes(selector) => nodes.push((baseline, selector)),
-                Selector::Images {
-                    repositories,
-                    namespaces,
-                } => images.push((baseline, repositories.as_slice(), namespaces.as_slice())),
+                Selector::Images { repositories, namespaces } => {
+                    images.push((baseline, repositories.as_slice(), namespaces.as_slice()))
+                }
             }
         }
         Self { nodes, images }
@@ -95,11 +90,7 @@ impl Ties {
 
     pub(super) fn holds(self) -> impl Iterator<Item = (Name, Hold)> {
         self.0.into_iter().map(|((baseline, other), example)| {
-            let hold = Hold::PriorityTie {
-                baseline: baseline.clone(),
-                other,
-                example,
-            };
+            let hold = Hold::PriorityTie { baseline: baseline.clone(), other, example };
             (baseline, hold)
         })
     }

@@ -31,16 +31,10 @@ pub(super) fn view(
         [baseline] => {
             own.extend(packages_departure(world, digest));
             rule_departures(baseline, used, &mut own);
-            let frozen = baseline
-                .frozen
-                .as_ref()
-                .is_some_and(|selector| selector.matches(&workload.labels));
+            let frozen =
+                baseline.frozen.as_ref().is_some_and(|selector| selector.matches(&workload.labels));
             let set = set.iter().flat_map(|set| set.departures.iter());
-            if frozen {
-                State::Frozen
-            } else {
-                worst(set.chain(&own))
-            }
+            if frozen { State::Frozen } else { worst(set.chain(&own)) }
         }
         [] | [_, _, ..] => State::Unknown,
     };

@@ -47,20 +47,14 @@ pub(crate) fn compare(ecosystem: &str, a: &str, b: &str) -> Result<Ordering, Str
 /// release is read as one version.
 pub(crate) fn compare_kernels(a: &str, b: &str) -> Result<Ordering, String> {
     let flat = |release: &str| release.replace('-', ".");
-    Scheme::Rpm
-        .compare(&flat(a), &flat(b))
-        .map_err(|error| error.to_string())
+    Scheme::Rpm.compare(&flat(a), &flat(b)).map_err(|error| error.to_string())
 }
 
 /// Orders two versions of Kubernetes or of a container runtime: `v1.36.1`, `containerd://2.1.4`.
 pub(crate) fn compare_components(a: &str, b: &str) -> Result<Ordering, String> {
     let bare = |version: &str| {
-        let number = version
-            .rsplit_once("//")
-            .map_or(version, |(_, number)| number);
+        let number = version.rsplit_once("//").map_or(version, |(_, number)| number);
         number.trim_start_matches('v').to_owned()
     };
-    Scheme::Semver
-        .compare(&bare(a), &bare(b))
-        .map_err(|error| error.to_string())
+    Scheme::Semver.compare(&bare(a), &bare(b)).map_err(|error| error.to_string())
 }

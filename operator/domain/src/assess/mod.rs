@@ -173,17 +173,12 @@ pub struct SetView {
 impl SetView {
     /// Notices that are missing for certain and not excepted.
     pub fn missing(&self) -> impl Iterator<Item = &Missing> {
-        self.notices
-            .iter()
-            .filter(|missing| !missing.exempt && !missing.affected.is_empty())
+        self.notices.iter().filter(|missing| !missing.exempt && !missing.affected.is_empty())
     }
 
     /// What was found of one notice.
     pub fn notice(&self, name: &str) -> Option<&Missing> {
-        let at = self
-            .notices
-            .binary_search_by(|missing| missing.notice.as_str().cmp(name))
-            .ok()?;
+        let at = self.notices.binary_search_by(|missing| missing.notice.as_str().cmp(name)).ok()?;
         self.notices.get(at)
     }
 }

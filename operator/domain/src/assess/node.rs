@@ -38,10 +38,7 @@ pub(super) fn view(
         updates,
         own,
     };
-    let frozen = baseline
-        .frozen
-        .as_ref()
-        .is_some_and(|selector| selector.matches(&node.labels));
+    let frozen = baseline.frozen.as_ref().is_some_and(|selector| selector.matches(&node.labels));
     view.state = if frozen {
         State::Frozen
     } else if usable {
@@ -96,23 +93,14 @@ pub(super) fn worst<'d>(departures: impl Iterator<Item = &'d Departure>) -> Stat
 
 fn activity(inventory: &Inventory, set: Option<&SetView>, updates: bool) -> Option<Activity> {
     let set = set?;
-    if updates
-        || set
-            .notices
-            .iter()
-            .any(|missing| !missing.affected.is_empty())
-    {
+    if updates || set.notices.iter().any(|missing| !missing.affected.is_empty()) {
         return Some(Activity::Vulnerable);
     }
     if !set.notices.is_empty() {
         return None;
     }
     let inactive = !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty();
-    Some(if inactive {
-        Activity::PatchedInactive
-    } else {
-        Activity::PatchedActive
-    })
+    Some(if inactive { Activity::PatchedInactive } else { Activity::PatchedActive })
 }
 
 fn report_departure(report: &Report, own: &mut Vec<Departure>) {
@@ -121,12 +109,7 @@ fn report_departure(report: &Report, own: &mut Vec<Departure>) {
         Report::Stale(inventory) => format!("the last report is of {}", inventory.scanned_at),
         Report::Missing(why) => why.clone(),
     };
-    own.push(unknown(
-        Rule::Report,
-        found,
-        "a fresh report".into(),
-        "PROCESS 1.2",
-    ));
+    own.push(unknown(Rule::Report, found, "a fresh report".into(), "PROCESS 1.2"));
 }
 
 fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Vec<Departure>) {
@@ -145,10 +128,7 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
         ));
     }
     if let Some(allowed) = &require.listening_allow {
-        let extra = inventory
-            .listening
-            .iter()
-            .filter(|port| !allowed.contains(port));
+        let extra = inventory.listening.iter().filter(|port| !allowed.contains(port));
         own.extend(extra.map(|port| Departure {
             rule: Rule::Listening(port.clone()),
             side: Side::Above,
@@ -177,16 +157,8 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
 
 fn component_departures(baseline: &Baseline, node: &Node, own: &mut Vec<Departure>) {
     let rules = [
-        (
-            (Rule::Kubelet, "kubelet"),
-            &baseline.require.kubelet_min,
-            &node.kubelet_version,
-        ),
-        (
-            (Rule::Runtime, "containerRuntime"),
-            &baseline.require.runtime_min,
-            &node.runtime_version,
-        ),
+        ((Rule::Kubelet, "kubelet"), &baseline.require.kubelet_min, &node.kubelet_version),
+        ((Rule::Runtime, "containerRuntime"), &baseline.require.runtime_min, &node.runtime_version),
     ];
     for (rule, least, found) in rules {
         if let Some(least) = least {
@@ -242,11 +214,5 @@ fn required(baseline: &Baseline, field: &str) -> String {
 }
 
 fn unknown(rule: Rule, found: String, wanted: String, source: &str) -> Departure {
-    Departure {
-        rule,
-        side: Side::Unknown,
-        found,
-        wanted,
-        source: source.into(),
-    }
+    Departure { rule, side: Side::Unknown, found, wanted, source: source.into() }
 }

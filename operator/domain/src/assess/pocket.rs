@@ -35,29 +35,18 @@ impl<'w> Pocket<'w> {
         for inventory in reports(world) {
             for resolved in &inventory.transactions {
                 if seen.insert((&inventory.package_set, &resolved.transaction)) {
-                    offer(
-                        world,
-                        &mut offered,
-                        &inventory.package_set,
-                        &resolved.transaction,
-                    );
+                    offer(world, &mut offered, &inventory.package_set, &resolved.transaction);
                 }
             }
         }
-        Self {
-            world,
-            offered,
-            fixed: OnceCell::new(),
-        }
+        Self { world, offered, fixed: OnceCell::new() }
     }
 
     /// Packages of a set that are newer than the newest version known, with that version.
     pub(super) fn beyond<'s>(&self, set: &'s PackageSet) -> Vec<(&'s Package, SmolStr)> {
         let mut beyond = Vec::new();
         for slice in installed::slices(set) {
-            let Some(offered) = slice
-                .first()
-                .and_then(|p| self.offered.get(p.ecosystem.as_str()))
+            let Some(offered) = slice.first().and_then(|p| self.offered.get(p.ecosystem.as_str()))
             else {
                 continue;
             };
@@ -85,17 +74,13 @@ impl<'w> Pocket<'w> {
 }
 
 fn reports(world: &World) -> impl Iterator<Item = &Inventory> {
-    world
-        .nodes
-        .values()
-        .filter_map(|node| node.report.known().map(|inventory| &**inventory))
+    world.nodes.values().filter_map(|node| node.report.known().map(|inventory| &**inventory))
 }
 
 fn offer<'w>(world: &'w World, offered: &mut Newest<'w>, set: &Digest, transaction: &Digest) {
-    let (Some(set), Some(transaction)) = (
-        world.package_sets.get(set),
-        world.transactions.get(transaction),
-    ) else {
+    let (Some(set), Some(transaction)) =
+        (world.package_sets.get(set), world.transactions.get(transaction))
+    else {
         return;
     };
     for change in transaction.changes.iter().filter(|c| c.to != "-") {

@@ -24,10 +24,7 @@ pub(super) fn view(
     baseline: &Baseline,
     digest: &Digest,
 ) -> SetView {
-    let mut view = SetView {
-        digest: digest.clone(),
-        ..SetView::default()
-    };
+    let mut view = SetView { digest: digest.clone(), ..SetView::default() };
     let (Some(set), Some(findings)) = (world.package_sets.get(digest), world.findings.get(digest))
     else {
         view.departures.push(Departure {
@@ -187,18 +184,15 @@ fn rule_departures(
 /// A package that the baseline pins or forbids is judged by that rule alone, and one at or below its least version is accounted
 /// for by it.
 fn named_by(baseline: &Baseline, package: &Package) -> bool {
-    baseline
-        .require
-        .packages
-        .iter()
-        .filter(|rule| rule.name == package.name)
-        .any(|rule| match &rule.want {
+    baseline.require.packages.iter().filter(|rule| rule.name == package.name).any(
+        |rule| match &rule.want {
             PackageWant::Pin(_) | PackageWant::Absent => true,
             PackageWant::Min(version) => {
                 installed::compare(&package.ecosystem, &package.version, version)
                     .is_ok_and(std::cmp::Ordering::is_le)
             }
-        })
+        },
+    )
 }
 
 fn beyond(package: &Package, newest: &SmolStr) -> Departure {

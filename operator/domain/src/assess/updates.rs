@@ -24,10 +24,7 @@ pub(super) fn view(
     inventory: &Inventory,
     set: &SetView,
 ) -> Option<UpdateView> {
-    let resolved = inventory
-        .transactions
-        .iter()
-        .find(|resolved| resolved.purpose == SECURITY)?;
+    let resolved = inventory.transactions.iter().find(|resolved| resolved.purpose == SECURITY)?;
     let transaction = world.transactions.get(&resolved.transaction)?;
     let told: BTreeSet<&str> = set
         .notices
@@ -59,11 +56,7 @@ pub(super) fn view(
             source: "the node's package manager".into(),
         })
         .collect();
-    Some(UpdateView {
-        transaction: resolved.transaction.clone(),
-        packages,
-        departures,
-    })
+    Some(UpdateView { transaction: resolved.transaction.clone(), packages, departures })
 }
 
 /// A pin is its owner's word on the version: an offer of another one is no missing patch until a notice says so.

@@ -23,12 +23,8 @@ pub fn next_opening(
     from: Timestamp,
     needed: Span,
 ) -> Access {
-    let search = Search {
-        frozen: frozen_intervals(freezes),
-        from,
-        needed,
-        end: later(from, HORIZON),
-    };
+    let search =
+        Search { frozen: frozen_intervals(freezes), from, needed, end: later(from, HORIZON) };
     let mut best: Option<Opening> = None;
     let mut too_short = false;
     let mut longest: Option<Span> = None;
@@ -55,16 +51,10 @@ pub fn next_opening(
     let frozen = frozen_at(freezes, from);
     match best {
         Some(opening) if opening.open <= from => Access::Open(opening),
-        Some(opening) => Access::Opens {
-            opening,
-            frozen,
-            too_short,
-        },
-        None => Access::Never {
-            why: why_never(windows, purpose, longest, needed),
-            frozen,
-            too_short,
-        },
+        Some(opening) => Access::Opens { opening, frozen, too_short },
+        None => {
+            Access::Never { why: why_never(windows, purpose, longest, needed), frozen, too_short }
+        }
     }
 }
 
@@ -132,11 +122,8 @@ impl Search {
             .filter(|open| later(*open, window.duration) > self.from)
             .or_else(|| first_after(window, self.from))?;
         while open <= self.end {
-            let opening = Opening {
-                window: window.name.clone(),
-                open,
-                close: later(open, window.duration),
-            };
+            let opening =
+                Opening { window: window.name.clone(), open, close: later(open, window.duration) };
             if let Some(fitting) = self.fitting(&opening) {
                 return Some(fitting);
             }
@@ -172,19 +159,12 @@ impl Search {
             .find(|(open, close)| {
                 later((*open).max(self.from), self.needed) <= *close && open < close
             })
-            .map(|(open, close)| Opening {
-                window: opening.window.clone(),
-                open,
-                close,
-            })
+            .map(|(open, close)| Opening { window: opening.window.clone(), open, close })
     }
 
     /// Whether the window is open at `from`, outside freezes, but not for as long as is needed.
     fn open_but_too_short(&self, window: &Window) -> bool {
-        let frozen = self
-            .frozen
-            .iter()
-            .any(|(from, to)| *from <= self.from && self.from < *to);
+        let frozen = self.frozen.iter().any(|(from, to)| *from <= self.from && self.from < *to);
         let Some(open) = latest_until(window, self.from) else {
             return false;
         };
@@ -254,9 +234,7 @@ fn instant(zone: &TimeZone, time: DateTime) -> Option<Timestamp> {
         AmbiguousOffset::Fold { before, after: _ } => before.to_timestamp(time).ok(),
         AmbiguousOffset::Gap { before, after: _ } => {
             let beyond = before.to_timestamp(time).ok()?;
-            zone.preceding(later(beyond, Span::seconds(1)))
-                .next()
-                .map(|jump| jump.timestamp())
+            zone.preceding(later(beyond, Span::seconds(1))).next().map(|jump| jump.timestamp())
         }
     }
 }

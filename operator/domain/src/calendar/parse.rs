@@ -78,16 +78,13 @@ fn nearest_zone(name: &str) -> Option<String> {
             best = Some((likeness, zone.as_str().to_owned()));
         }
     }
-    best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .map(|(_, name)| name)
+    best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).map(|(_, name)| name)
 }
 
 pub(super) fn local(text: &str) -> Result<DateTime, CalendarError> {
     let error = || CalendarError::LocalTime(text.chars().take(40).collect());
     // An offset would be read and silently dropped.
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b"-:T".contains(&b));
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b"-:T".contains(&b));
     if !plain || text.len() > "2026-12-20T00:00:00".len() {
         return Err(error());
     }

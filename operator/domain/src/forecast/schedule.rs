@@ -58,12 +58,7 @@ pub(super) struct Gatekeeper<'c> {
 
 impl<'c> Gatekeeper<'c> {
     pub(super) fn new(calendar: &'c Calendar, purpose: Purpose, needed: Span) -> Self {
-        Self {
-            calendar,
-            purpose,
-            needed,
-            holds: None,
-        }
+        Self { calendar, purpose, needed, holds: None }
     }
 
     fn ask(&mut self, at: Timestamp) -> &Access {
@@ -95,9 +90,7 @@ impl<'c> Gatekeeper<'c> {
     fn next(&mut self, at: Timestamp) -> Result<(Timestamp, String), String> {
         match self.ask(at) {
             Access::Open(_) => Ok((at, String::new())),
-            Access::Opens {
-                opening, frozen, ..
-            } => {
+            Access::Opens { opening, frozen, .. } => {
                 let what = match frozen {
                     Some(frozen) => format!("freeze {}", frozen.freeze),
                     None => format!("window {}", opening.window),
@@ -110,11 +103,7 @@ impl<'c> Gatekeeper<'c> {
 }
 
 /// Stands where nothing was asked yet; `ask` fills it first.
-static NEVER_ASKED: Access = Access::Never {
-    why: String::new(),
-    frozen: None,
-    too_short: false,
-};
+static NEVER_ASKED: Access = Access::Never { why: String::new(), frozen: None, too_short: false };
 
 /// What happens at an instant. Slots are freed before the same instant's reboots are queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,11 +146,7 @@ pub(super) fn run(
     let mut installs = [VecDeque::new(), VecDeque::new()];
     let mut reboots = [VecDeque::new(), VecDeque::new()];
     for (index, job) in jobs.iter().enumerate() {
-        let queues = if job.installed {
-            &mut reboots
-        } else {
-            &mut installs
-        };
+        let queues = if job.installed { &mut reboots } else { &mut installs };
         queues[usize::from(job.control_plane)].push_back(index);
     }
     let events = busy.iter().map(|busy| {
@@ -284,8 +269,7 @@ impl Stage<'_, '_, '_> {
                 self.frees(job, after(patched, reboot));
             }
             Some(_) => {
-                self.events
-                    .push(Reverse((patched, Event::AwaitReboot(index))));
+                self.events.push(Reverse((patched, Event::AwaitReboot(index))));
                 self.frees(job, patched);
             }
             None => self.frees(job, patched),
@@ -301,8 +285,7 @@ impl Stage<'_, '_, '_> {
 
     fn frees(&mut self, job: Job, at: Timestamp) {
         let control_plane = job.control_plane;
-        self.events
-            .push(Reverse((at, Event::Free { control_plane })));
+        self.events.push(Reverse((at, Event::Free { control_plane })));
     }
 }
 
@@ -310,10 +293,5 @@ impl Stage<'_, '_, '_> {
 fn earliest(queues: &[VecDeque<usize>; 2], control_plane_busy: bool) -> Option<usize> {
     let [others, control_plane] = queues;
     let control_plane = control_plane.front().filter(|_| !control_plane_busy);
-    others
-        .front()
-        .into_iter()
-        .chain(control_plane)
-        .min()
-        .copied()
+    others.front().into_iter().chain(control_plane).min().copied()
 }

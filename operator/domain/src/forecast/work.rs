@@ -47,35 +47,27 @@ impl Forecaster<'_> {
 
     /// What is scheduled together: the stage, or its zones one after the other.
     pub(super) fn lots(&self, index: usize, stage: &Stage) -> Vec<Lot> {
-        let earlier_stages = if index == self.rollout.cursor.stage {
-            0..=index
-        } else {
-            index..=index
-        };
+        let earlier_stages =
+            if index == self.rollout.cursor.stage { 0..=index } else { index..=index };
         let mut zones: BTreeMap<Option<&SmolStr>, Lot> = BTreeMap::new();
         let places = self.layout.nodes[earlier_stages.clone()].iter().flatten();
         for place in places.filter(|place| place.reach != Reach::Away) {
             let zone = stage.per_zone.then_some(place.node.zone.as_ref()).flatten();
-            zones
-                .entry(zone)
-                .or_insert_with(|| self.lot(stage, zone))
-                .add(self.job(place), place.reach, self.elapsed(place));
+            zones.entry(zone).or_insert_with(|| self.lot(stage, zone)).add(
+                self.job(place),
+                place.reach,
+                self.elapsed(place),
+            );
         }
         let mut lots: Vec<Lot> = zones.into_values().collect();
         let workloads = self.layout.workloads[earlier_stages].iter().flatten();
         let mut images = Lot {
-            slots: stage
-                .max_unavailable
-                .of_as_budget(self.layout.workloads_total),
+            slots: stage.max_unavailable.of_as_budget(self.layout.workloads_total),
             ..Lot::default()
         };
         for (workload, reach) in workloads {
             let since = workload.task.as_ref().map(|task| task.since);
-            images.add(
-                self.image(workload),
-                *reach,
-                since.map(|at| (at, SignedDuration::ZERO)),
-            );
+            images.add(self.image(workload), *reach, since.map(|at| (at, SignedDuration::ZERO)));
         }
         if !images.is_empty() {
             lots.push(images);
@@ -92,31 +84,16 @@ impl Forecaster<'_> {
             None => String::new(),
             Some((first, why)) => match holders.count() {
                 0 => format!(", of which {first} ({why}) holds one"),
-                more => format!(
-                    ", of which {first} ({why}) and {more} more hold {}",
-                    more + 1
-                ),
+                more => format!(", of which {first} ({why}) and {more} more hold {}", more + 1),
             },
         };
-        let taken = pool()
-            .filter(|node| self.unavailable.contains_key(&node.name))
-            .count();
-        Lot {
-            slots: budget.saturating_sub(taken),
-            held,
-            ..Lot::default()
-        }
+        let taken = pool().filter(|node| self.unavailable.contains_key(&node.name)).count();
+        Lot { slots: budget.saturating_sub(taken), held, ..Lot::default() }
     }
 
     fn image(&self, workload: &Workload) -> Job {
-        let moves = self
-            .durations
-            .of_workload(workload.replicas.wanted)
-            .expected();
-        Job {
-            install: moves + self.gate(),
-            ..Job::default()
-        }
+        let moves = self.durations.of_workload(workload.replicas.wanted).expected();
+        Job { install: moves + self.gate(), ..Job::default() }
     }
 
     fn job(&self, place: &Place<'_>) -> Job {
@@ -141,11 +118,7 @@ impl Forecaster<'_> {
             reboot_alone: took(Step::Drain) + reboot,
             control_plane: place.node.control_plane,
             // It serves again until its reboot, and holds no slot.
-            installed: place
-                .node
-                .task
-                .as_ref()
-                .is_some_and(|task| task.step == Step::AwaitReboot),
+            installed: place.node.task.as_ref().is_some_and(|task| task.step == Step::AwaitReboot),
         }
     }
 
@@ -178,10 +151,7 @@ impl Forecaster<'_> {
 /// What the node's package manager said about its transaction.
 fn resolved<'p>(place: &Place<'p>) -> Option<&'p Resolved> {
     let inventory = place.node.report.latest()?;
-    inventory
-        .transactions
-        .iter()
-        .find(|resolved| resolved.transaction == *place.transaction)
+    inventory.transactions.iter().find(|resolved| resolved.transaction == *place.transaction)
 }
 
 /// Systems that share slots.
@@ -200,10 +170,8 @@ impl Lot {
             (Reach::Active, Some((since, before))) if !job.installed => {
                 let whole = job.install + job.reboot.unwrap_or_default();
                 let left = (whole - before).max(SignedDuration::ZERO);
-                self.busy.push(Busy {
-                    until: after(since, left),
-                    control_plane: job.control_plane,
-                });
+                self.busy
+                    .push(Busy { until: after(since, left), control_plane: job.control_plane });
             }
             (Reach::Active | Reach::Waiting, _) => self.jobs.push(job),
             (Reach::Away, _) => {}

@@ -18,11 +18,7 @@ use crate::{
 pub(super) fn untested(world: &World, request: &ChangeRequest) -> Option<Hold> {
     let test = request.plan.execution.test.as_ref()?;
     let missing = test_missing(world, request, test)?;
-    Some(Hold::AwaitingTest {
-        request: request.name.clone(),
-        mirror: test.mirror.clone(),
-        missing,
-    })
+    Some(Hold::AwaitingTest { request: request.name.clone(), mirror: test.mirror.clone(), missing })
 }
 
 fn test_missing(world: &World, request: &ChangeRequest, test: &TestPlan) -> Option<String> {
@@ -37,15 +33,8 @@ fn test_missing(world: &World, request: &ChangeRequest, test: &TestPlan) -> Opti
         }
     }
     let template = test.job_template.as_ref()?;
-    let job = Gate {
-        name: template.clone(),
-        ask: Ask::Job {
-            template: template.clone(),
-        },
-    };
-    judged(world, &job, &request.name, newest)
-        .not_passed()
-        .map(|why| format!("{template}: {why}"))
+    let job = Gate { name: template.clone(), ask: Ask::Job { template: template.clone() } };
+    judged(world, &job, &request.name, newest).not_passed().map(|why| format!("{template}: {why}"))
 }
 
 fn named(class: &Class) -> String {

@@ -59,10 +59,7 @@ pub fn coverage(
     };
     for (&notice, systems) in &stock.open {
         let covered = stock.share(*systems);
-        let seen = world
-            .notices
-            .get(notice)
-            .and_then(|known| known.fix_first_seen);
+        let seen = world.notices.get(notice).and_then(|known| known.fix_first_seen);
         let Some(seen) = seen.filter(|_| covered < target.compliant) else {
             continue;
         };
@@ -108,11 +105,7 @@ impl<'a> Stock<'a> {
         };
         // Nodes with equal sets miss the same: a hundred thousand nodes are a few hundred sets.
         let mut known: BTreeMap<&Digest, (&SetView, u32)> = BTreeMap::new();
-        for node in view
-            .nodes
-            .iter()
-            .filter_map(|name| assessment.nodes.get(name))
-        {
+        for node in view.nodes.iter().filter_map(|name| assessment.nodes.get(name)) {
             stock.counted += 1;
             match (node.state, node.activity, node.set.as_deref()) {
                 (State::Unknown, _, _) | (_, _, None) => stock.unknown += 1,
@@ -123,18 +116,11 @@ impl<'a> Stock<'a> {
         for (set, systems) in known.into_values() {
             stock.miss([set], systems);
         }
-        for workload in view
-            .workloads
-            .iter()
-            .filter_map(|key| assessment.workloads.get(key))
-        {
+        for workload in view.workloads.iter().filter_map(|key| assessment.workloads.get(key)) {
             stock.counted += 1;
             let containers = workload.containers.values();
             let held = containers.filter(|c| c.holding.baseline() == Some(baseline));
-            if held
-                .clone()
-                .any(|container| container.state == State::Unknown)
-            {
+            if held.clone().any(|container| container.state == State::Unknown) {
                 stock.unknown += 1;
             } else {
                 stock.miss(held.filter_map(|container| container.set.as_deref()), 1);
@@ -146,10 +132,8 @@ impl<'a> Stock<'a> {
     /// So many systems with these package sets.
     fn miss(&mut self, sets: impl IntoIterator<Item = &'a SetView>, systems: u32) {
         let missing = sets.into_iter().flat_map(SetView::missing);
-        let notices: BTreeSet<&Name> = missing
-            .filter(|missing| missing.fixable())
-            .map(|missing| &missing.notice)
-            .collect();
+        let notices: BTreeSet<&Name> =
+            missing.filter(|missing| missing.fixable()).map(|missing| &missing.notice).collect();
         if !notices.is_empty() {
             self.missing_any += systems;
         }
@@ -181,12 +165,8 @@ fn judged(
             && !request.phase.ended()
             && request.plan.advisories.contains(notice)
     };
-    let open: BTreeSet<&Name> = world
-        .requests
-        .values()
-        .filter(answers)
-        .map(|request| &request.name)
-        .collect();
+    let open: BTreeSet<&Name> =
+        world.requests.values().filter(answers).map(|request| &request.name).collect();
     if open.is_empty() {
         return (Standing::AtRisk, "and no request is open".into());
     }
@@ -198,14 +178,8 @@ fn judged(
     match open.iter().map(in_time).collect::<Option<Vec<_>>>() {
         Some(finishes) => {
             let finish = finishes.into_iter().max().unwrap_or(deadline);
-            (
-                Standing::OnTrack,
-                format!("forecast to be done by {finish}"),
-            )
+            (Standing::OnTrack, format!("forecast to be done by {finish}"))
         }
-        None => (
-            Standing::AtRisk,
-            "and no forecast ends in time on every system".into(),
-        ),
+        None => (Standing::AtRisk, "and no forecast ends in time on every system".into()),
     }
 }

@@ -52,16 +52,9 @@ pub fn exposure(
     let mut exposure = Exposure::default();
     let frozen = frozen(assessment);
     let counted = |name: &Name| baseline.is_none_or(|only| only == name);
-    for (name, view) in assessment
-        .baselines
-        .iter()
-        .filter(|(name, _)| counted(name))
-    {
-        let mut sums = Sums {
-            systems: view.counts.total,
-            unknown: view.counts.unknown,
-            ..Sums::default()
-        };
+    for (name, view) in assessment.baselines.iter().filter(|(name, _)| counted(name)) {
+        let mut sums =
+            Sums { systems: view.counts.total, unknown: view.counts.unknown, ..Sums::default() };
         for (set, systems) in view.sets.values() {
             for missing in &set.notices {
                 add(world, ranking, name, missing, *systems, &mut sums);
@@ -77,10 +70,7 @@ pub fn exposure(
             }
         }
         exposure.everywhere.absorb(&sums);
-        let exposed = world
-            .baselines
-            .get(name)
-            .map(|baseline| baseline.asset.exposure);
+        let exposed = world.baselines.get(name).map(|baseline| baseline.asset.exposure);
         if exposed == Some(baseline::Exposure::Internet) {
             exposure.reachable.absorb(&sums);
         }
@@ -108,27 +98,18 @@ fn listening(world: &World, node: &Name) -> u32 {
         .nodes
         .get(node)
         .and_then(|node| node.report.latest())
-        .map_or(0, |inventory| {
-            u32::try_from(inventory.listening.len()).unwrap_or(u32::MAX)
-        })
+        .map_or(0, |inventory| u32::try_from(inventory.listening.len()).unwrap_or(u32::MAX))
 }
 
 impl Sums {
     fn absorb(&mut self, other: &Self) {
-        let Self {
-            systems,
-            unknown,
-            missing,
-            vulnerabilities,
-            services,
-        } = other;
+        let Self { systems, unknown, missing, vulnerabilities, services } = other;
         self.systems = self.systems.saturating_add(*systems);
         self.unknown = self.unknown.saturating_add(*unknown);
         self.services = self.services.saturating_add(*services);
-        for (sum, more) in [
-            (&mut self.missing, missing),
-            (&mut self.vulnerabilities, vulnerabilities),
-        ] {
+        for (sum, more) in
+            [(&mut self.missing, missing), (&mut self.vulnerabilities, vulnerabilities)]
+        {
             sum.add_many(Priority::Emergency, more.emergency);
             sum.add_many(Priority::High, more.high);
             sum.add_many(Priority::Medium, more.medium);
@@ -149,16 +130,12 @@ fn add(
         return;
     }
     // What is excepted everywhere may not be ranked; it is counted in the middle rather than not at all.
-    let priority = ranking
-        .of(&missing.notice, baseline)
-        .map_or(Priority::Medium, |ranked| ranked.priority);
-    let cves = world
-        .notices
-        .get(&missing.notice)
-        .map_or(1, |known| known.notice.cves().count().max(1));
+    let priority =
+        ranking.of(&missing.notice, baseline).map_or(Priority::Medium, |ranked| ranked.priority);
+    let cves =
+        world.notices.get(&missing.notice).map_or(1, |known| known.notice.cves().count().max(1));
     let cves = u32::try_from(cves).unwrap_or(u32::MAX);
-    sums.vulnerabilities
-        .add_many(priority, cves.saturating_mul(systems));
+    sums.vulnerabilities.add_many(priority, cves.saturating_mul(systems));
     if missing.fixable() && !missing.exempt {
         sums.missing.add_many(priority, systems);
     }

@@ -95,20 +95,13 @@ pub fn responses(world: &World, assessment: &Assessment, ranking: &Ranking) -> R
         .collect();
     let (critical, others): (Vec<&Response>, Vec<&Response>) =
         notices.iter().partition(|response| response.critical);
-    Responses {
-        critical: times(&critical),
-        others: times(&others),
-        notices,
-    }
+    Responses { critical: times(&critical), others: times(&others), notices }
 }
 
 /// By notice: systems that miss it, excepted ones aside, or of which it cannot be told.
 fn open(assessment: &Assessment) -> BTreeMap<&Name, u32> {
     let mut open: BTreeMap<&Name, u32> = BTreeMap::new();
-    let sets = assessment
-        .baselines
-        .values()
-        .flat_map(|view| view.sets.values());
+    let sets = assessment.baselines.values().flat_map(|view| view.sets.values());
     for (set, systems) in sets {
         for missing in set.notices.iter().filter(|missing| !missing.exempt) {
             *open.entry(&missing.notice).or_default() += systems;
@@ -152,11 +145,10 @@ fn response(
     if open == 0 && of(ChangeType::Patch).next().is_none() {
         return None;
     }
-    let ranked_critical = ranking.notices.get(name).is_some_and(|r| {
-        r.baselines
-            .values()
-            .any(|b| b.priority == Priority::Emergency)
-    });
+    let ranked_critical = ranking
+        .notices
+        .get(name)
+        .is_some_and(|r| r.baselines.values().any(|b| b.priority == Priority::Emergency));
     let executed = |request: &&ChangeRequest| request.phase != Phase::Superseded;
     let done = |request: &ChangeRequest| proven.get(&request.uid).copied();
     let mitigated = of(ChangeType::Mitigation).filter(|request| mitigation::in_place(request));
@@ -172,10 +164,7 @@ fn response(
             .map(|request| approval::approved_at(world, request))
             .collect::<Option<Vec<Timestamp>>>()
             .and_then(|all| all.into_iter().max()),
-        patched: of(ChangeType::Patch)
-            .filter_map(done)
-            .max()
-            .filter(|_| open == 0),
+        patched: of(ChangeType::Patch).filter_map(done).max().filter(|_| open == 0),
         mitigated: mitigated.map(|request| request.phase_since).min(),
         open,
     })

@@ -30,23 +30,13 @@ impl Model<'_> {
         match effect {
             Effect::Claim { node, record } => self.claim(&node, record),
             Effect::Evict { node, force: _ } => self.evict(&node),
-            Effect::StartJob {
-                node, job, units, ..
-            } => self.start_job(&node, job, units),
+            Effect::StartJob { node, job, units, .. } => self.start_job(&node, job, units),
             Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
             Effect::Release { node, rollout } => self.release(&node, &rollout),
-            Effect::SetImage {
-                workload,
-                image,
-                from,
-                to,
-            } => self.set_image(&workload, &image, &from, to),
-            Effect::CreateRequest {
-                name,
-                plan,
-                supersedes,
-                because,
-            } => {
+            Effect::SetImage { workload, image, from, to } => {
+                self.set_image(&workload, &image, &from, to)
+            }
+            Effect::CreateRequest { name, plan, supersedes, because } => {
                 if !self.world.requests.contains_key(&name) {
                     self.create_request(name, *plan, supersedes, because);
                 }
@@ -63,11 +53,7 @@ impl Model<'_> {
     }
 
     fn claim(&mut self, node: &Name, record: Ownership) {
-        if let Some(found) = self
-            .world
-            .nodes
-            .get_mut(node)
-            .filter(|n| n.uid == record.node)
+        if let Some(found) = self.world.nodes.get_mut(node).filter(|n| n.uid == record.node)
             && matches!(found.cordon, Cordon::None | Cordon::Lifted(_))
         {
             found.cordon = Cordon::Ours(record);
@@ -78,11 +64,8 @@ impl Model<'_> {
     pub(super) fn under_way(&self, effect: &Effect) -> bool {
         match effect {
             Effect::Evict { node, force } => {
-                let blocked = self
-                    .world
-                    .nodes
-                    .get(&node.0)
-                    .is_none_or(|n| n.pods.blocked_by.is_some());
+                let blocked =
+                    self.world.nodes.get(&node.0).is_none_or(|n| n.pods.blocked_by.is_some());
                 (blocked && !force) || self.queue.holds(&Due::Drained { node: node.clone() })
             }
             Effect::Taint { node, set } => self.tainted.contains(&node.0) == *set,
@@ -103,10 +86,7 @@ impl Model<'_> {
         if let Some(host) = self.hosts.get_mut(&node.0) {
             host.pods_moved = found.pods.movable;
         }
-        let load = Load {
-            pods: found.pods.movable,
-            packages: 0,
-        };
+        let load = Load { pods: found.pods.movable, packages: 0 };
         let Between { least, most } = Durations::GUESSED.of(Step::Drain, load);
         let subject = format!("drain {} {}", node.0, self.world.now);
         let at = soon(self.world.now, self.seed, &subject, least, most);
@@ -115,21 +95,14 @@ impl Model<'_> {
 
     fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         if found.jobs.contains_key(&job) {
             return;
         }
-        let packages = found
-            .task
-            .as_ref()
-            .and_then(|task| self.world.transactions.get(&task.transaction));
+        let packages =
+            found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction));
         let count = u32::try_from(packages.map_or(0, |t| t.changes.len())).unwrap_or(u32::MAX);
         found.jobs.insert(job.clone(), Job::Running(now));
         if job.step == Step::Restart
@@ -137,18 +110,12 @@ impl Model<'_> {
         {
             host.restarted = units;
         }
-        let load = Load {
-            pods: 0,
-            packages: count,
-        };
+        let load = Load { pods: 0, packages: count };
         let Between { least, most } = Durations::GUESSED.of(job.step, load);
         let subject = format!("{:?} {} {}", job.step, node.0, job.attempt);
         if job.step == Step::Reboot {
             found.ready = Ready::No(now);
-            let hangs = self
-                .hosts
-                .get(&node.0)
-                .is_some_and(|host| host.faults.reboot_hangs);
+            let hangs = self.hosts.get(&node.0).is_some_and(|host| host.faults.reboot_hangs);
             if !hangs {
                 let at = soon(now, self.seed, &subject, least, most);
                 self.queue.push(at, Due::Booted { node: node.clone() });
@@ -156,69 +123,38 @@ impl Model<'_> {
             return;
         }
         let at = soon(now, self.seed, &subject, least, most);
-        self.queue.push(
-            at,
-            Due::Job {
-                node: node.clone(),
-                job,
-            },
-        );
+        self.queue.push(at, Due::Job { node: node.clone(), job });
     }
 
     fn request_scan(&mut self, node: &Id, scan: u64) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         found.scan_asked = found.scan_asked.max(scan);
         let Between { least, most } = Durations::GUESSED.scan;
         let subject = format!("scan {} {scan}", node.0);
         let at = soon(now, self.seed, &subject, least, most);
-        self.queue.push(
-            at,
-            Due::Scanned {
-                node: node.clone(),
-                scan,
-            },
-        );
+        self.queue.push(at, Due::Scanned { node: node.clone(), scan });
     }
 
     fn release(&mut self, node: &Id, rollout: &Uid) {
-        if let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
+        if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
             && let Cordon::Ours(record) = &found.cordon
             && record.rollout == *rollout
         {
-            found.cordon = if record.previously_unschedulable {
-                Cordon::Foreign
-            } else {
-                Cordon::None
-            };
+            found.cordon =
+                if record.previously_unschedulable { Cordon::Foreign } else { Cordon::None };
         }
     }
 
     fn set_image(&mut self, workload: &Id, image: &SmolStr, from: &SmolStr, to: SmolStr) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .workloads
-            .get_mut(&workload.0)
-            .filter(|w| w.uid == workload.1)
+        let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1)
         else {
             return;
         };
-        let uses = found
-            .containers
-            .values_mut()
-            .filter(|c| c.repository == *image);
+        let uses = found.containers.values_mut().filter(|c| c.repository == *image);
         for container in uses.filter(|c| c.pinned.as_ref().or(c.running.as_ref()) == Some(from)) {
             container.pinned = Some(to.clone());
         }
@@ -227,14 +163,7 @@ impl Model<'_> {
         let Between { least, most } = Durations::GUESSED.of_workload(wanted);
         let subject = format!("image {} {to}", workload.0);
         let at = soon(now, self.seed, &subject, least, most);
-        self.queue.push(
-            at,
-            Due::Moved {
-                workload: workload.clone(),
-                image: image.clone(),
-                to,
-            },
-        );
+        self.queue.push(at, Due::Moved { workload: workload.clone(), image: image.clone(), to });
     }
 
     fn create_rollout(&mut self, request: Id, digest: SmolStr) {
@@ -252,17 +181,9 @@ impl Model<'_> {
             ended: None,
         };
         let handle = Handle::default();
-        self.world.rollouts.insert(
-            name.clone(),
-            Rollout {
-                name,
-                uid,
-                request,
-                digest,
-                handle,
-                cursor,
-            },
-        );
+        self.world
+            .rollouts
+            .insert(name.clone(), Rollout { name, uid, request, digest, handle, cursor });
     }
 
     /// Everything that is due now happens.
@@ -272,11 +193,8 @@ impl Model<'_> {
                 Due::Script(index) => self.script_event(index),
                 Due::Approver { index, request } => self.approver(index, &request),
                 Due::Drained { node } => {
-                    if let Some(found) = self
-                        .world
-                        .nodes
-                        .get_mut(&node.0)
-                        .filter(|n| n.uid == node.1)
+                    if let Some(found) =
+                        self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
                     {
                         found.pods.movable = 0;
                     }
@@ -284,11 +202,7 @@ impl Model<'_> {
                 Due::Job { node, job } => self.end_job(&node, job),
                 Due::Booted { node } => self.booted(&node),
                 Due::Scanned { node, scan } => self.scanned(&node, scan),
-                Due::Moved {
-                    workload,
-                    image,
-                    to,
-                } => self.moved(&workload, &image, &to),
+                Due::Moved { workload, image, to } => self.moved(&workload, &image, &to),
                 Due::Evidence => {}
             }
         }
@@ -296,12 +210,7 @@ impl Model<'_> {
 
     fn end_job(&mut self, node: &Id, key: JobKey) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else {
@@ -334,12 +243,7 @@ impl Model<'_> {
 
     fn booted(&mut self, node: &Id) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else {
@@ -355,12 +259,7 @@ impl Model<'_> {
     /// The scanner reports what really is on the node.
     pub(super) fn scanned(&mut self, node: &Id, scan: u64) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         let Some(host) = self.hosts.get(&node.0).filter(|host| host.online) else {
@@ -369,11 +268,7 @@ impl Model<'_> {
         let (Some(set), Ready::Yes(_)) = (host.packages.clone(), found.ready) else {
             return;
         };
-        let mut inventory = found
-            .report
-            .latest()
-            .map(|i| Inventory::clone(i))
-            .unwrap_or_default();
+        let mut inventory = found.report.latest().map(|i| Inventory::clone(i)).unwrap_or_default();
         inventory.scan = scan;
         inventory.scanned_at = now;
         inventory.boot_id.clone_from(&found.boot_id);
@@ -386,12 +281,7 @@ impl Model<'_> {
             inventory.transactions.clear();
         }
         found.report = Report::Known(Arc::new(inventory));
-        if self
-            .world
-            .package_sets
-            .insert(set.digest.clone(), Arc::clone(&set))
-            .is_none()
-        {
+        if self.world.package_sets.insert(set.digest.clone(), Arc::clone(&set)).is_none() {
             self.find(&set);
         }
         if changed {
@@ -432,19 +322,11 @@ impl Model<'_> {
             return;
         };
         let mut inventory = Inventory::clone(latest);
-        inventory
-            .transactions
-            .retain(|resolved| resolved.purpose != purpose);
-        inventory
-            .transactions
-            .push(host::figures(purpose, &transaction, host));
-        inventory
-            .transactions
-            .sort_by(|a, b| a.purpose.cmp(&b.purpose));
+        inventory.transactions.retain(|resolved| resolved.purpose != purpose);
+        inventory.transactions.push(host::figures(purpose, &transaction, host));
+        inventory.transactions.sort_by(|a, b| a.purpose.cmp(&b.purpose));
         found.report = Report::Known(Arc::new(inventory));
-        self.world
-            .transactions
-            .insert(transaction.digest.clone(), Arc::new(transaction));
+        self.world.transactions.insert(transaction.digest.clone(), Arc::new(transaction));
     }
 
     /// Package managers answer what the planner asked; true if there was anything new.
@@ -459,16 +341,13 @@ impl Model<'_> {
                 let Some(transaction) = self.repository.resolve(&set, &packages) else {
                     continue;
                 };
-                let known = self
-                    .world
-                    .nodes
-                    .get(node)
-                    .and_then(|n| n.report.known())
-                    .is_none_or(|inventory| {
+                let known = self.world.nodes.get(node).and_then(|n| n.report.known()).is_none_or(
+                    |inventory| {
                         inventory.transactions.iter().any(|r| {
                             r.purpose == ask.purpose && r.transaction == transaction.digest
                         })
-                    });
+                    },
+                );
                 if !known {
                     self.report_transaction(node, &ask.purpose, transaction);
                     news = true;
@@ -479,19 +358,11 @@ impl Model<'_> {
     }
 
     fn moved(&mut self, workload: &Id, image: &SmolStr, to: &SmolStr) {
-        let Some(found) = self
-            .world
-            .workloads
-            .get_mut(&workload.0)
-            .filter(|w| w.uid == workload.1)
+        let Some(found) = self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1)
         else {
             return;
         };
-        for container in found
-            .containers
-            .values_mut()
-            .filter(|c| c.repository == *image)
-        {
+        for container in found.containers.values_mut().filter(|c| c.repository == *image) {
             if container.pinned.as_ref() == Some(to) {
                 container.running = Some(to.clone());
             }
@@ -504,12 +375,7 @@ impl Model<'_> {
         let now = self.world.now;
         let mut keys = Vec::new();
         let mut waited_for: Option<Timestamp> = None;
-        for rollout in self
-            .world
-            .rollouts
-            .values()
-            .filter(|r| r.cursor.ended.is_none())
-        {
+        for rollout in self.world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
             let Some(request) = self.world.requests.get(&rollout.request.0) else {
                 continue;
             };
@@ -517,9 +383,7 @@ impl Model<'_> {
                 continue;
             }
             let nodes = self.world.nodes.values().filter(|n| {
-                n.task
-                    .as_ref()
-                    .is_some_and(|t| t.rollout.1 == rollout.uid && t.step == Step::Gate)
+                n.task.as_ref().is_some_and(|t| t.rollout.1 == rollout.uid && t.step == Step::Gate)
             });
             let workloads = self.world.workloads.values().filter(|w| {
                 w.task

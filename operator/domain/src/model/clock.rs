@@ -26,11 +26,7 @@ pub(super) enum Due {
     /// A scan is answered.
     Scanned { node: (Name, Uid), scan: u64 },
     /// A workload's own rollout is done.
-    Moved {
-        workload: (Name, Uid),
-        image: SmolStr,
-        to: SmolStr,
-    },
+    Moved { workload: (Name, Uid), image: SmolStr, to: SmolStr },
     /// Evidence is gathered.
     Evidence,
 }
@@ -55,9 +51,7 @@ impl Queue {
     /// Everything that is due by now.
     pub(super) fn take(&mut self, now: Timestamp) -> Vec<Due> {
         let later = self.due.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut self.due, later)
-            .into_values()
-            .collect()
+        std::mem::replace(&mut self.due, later).into_values().collect()
     }
 
     pub(super) fn holds(&self, due: &Due) -> bool {

@@ -14,25 +14,14 @@ impl Model<'_> {
             .iter()
             .map(|(name, view)| (name.clone(), standing(&self.world, turn, name, view)))
             .collect();
-        if self
-            .curve
-            .last()
-            .is_none_or(|last| last.baselines != baselines)
-        {
-            self.curve.push(Sample {
-                at: self.world.now,
-                baselines,
-            });
+        if self.curve.last().is_none_or(|last| last.baselines != baselines) {
+            self.curve.push(Sample { at: self.world.now, baselines });
         }
     }
 }
 
 fn standing(world: &World, turn: &Turn, name: &Name, view: &BaselineView) -> Standing {
-    let Turn {
-        assessment,
-        ranking,
-        ..
-    } = turn;
+    let Turn { assessment, ranking, .. } = turn;
     Standing {
         counts: view.counts,
         exposure: exposure(world, assessment, ranking, Some(name)).everywhere,

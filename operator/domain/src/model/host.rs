@@ -23,14 +23,7 @@ use crate::{
 
 /// Packages whose change needs a new boot: the kernel, and what every process maps and PID 1 cannot drop.
 /// Debian's `needrestart` and `/run/reboot-required` hooks name the same.
-const REBOOT_FOR: [&str; 6] = [
-    "linux-image",
-    "kernel-core",
-    "libc6",
-    "glibc",
-    "systemd",
-    "dbus",
-];
+const REBOOT_FOR: [&str; 6] = ["linux-image", "kernel-core", "libc6", "glibc", "systemd", "dbus"];
 
 /// A modelled node.
 #[derive(Clone, Debug)]
@@ -72,12 +65,8 @@ pub(super) struct Faults {
 impl Host {
     pub(super) fn of(world: &World, node: &Node) -> Self {
         let inventory = node.report.latest();
-        let packages = inventory
-            .and_then(|i| world.package_sets.get(&i.package_set))
-            .cloned();
-        let units = inventory
-            .map(|i| units_by_package(world, &i.transactions))
-            .unwrap_or_default();
+        let packages = inventory.and_then(|i| world.package_sets.get(&i.package_set)).cloned();
+        let units = inventory.map(|i| units_by_package(world, &i.transactions)).unwrap_or_default();
         Self {
             image: packages.clone(),
             packages,
@@ -87,9 +76,7 @@ impl Host {
             boots: 0,
             faults: Faults::default(),
             stale_units: inventory.map(|i| i.stale_units.clone()).unwrap_or_default(),
-            reboot_because: inventory
-                .map(|i| i.reboot_because.clone())
-                .unwrap_or_default(),
+            reboot_because: inventory.map(|i| i.reboot_because.clone()).unwrap_or_default(),
             units,
             steps: Vec::new(),
             pods_moved: 0,
@@ -102,11 +89,8 @@ impl Host {
         let Some(set) = self.packages.clone() else {
             return;
         };
-        let changed: BTreeMap<(&str, &str), &Change> = transaction
-            .changes
-            .iter()
-            .map(|c| ((c.name.as_str(), c.arch.as_str()), c))
-            .collect();
+        let changed: BTreeMap<(&str, &str), &Change> =
+            transaction.changes.iter().map(|c| ((c.name.as_str(), c.arch.as_str()), c)).collect();
         let packages = set.packages.iter().filter_map(|package| {
             match changed.get(&(package.name.as_str(), package.arch.as_str())) {
                 Some(change) if change.from == package.version => {
@@ -117,19 +101,11 @@ impl Host {
         });
         let mut packages: Vec<Package> = packages.collect();
         packages.extend(
-            transaction
-                .changes
-                .iter()
-                .filter(|c| c.from == "-")
-                .filter_map(|c| added(&set, c)),
+            transaction.changes.iter().filter(|c| c.from == "-").filter_map(|c| added(&set, c)),
         );
         for change in transaction.changes.iter() {
-            self.stale_units
-                .extend(self.units.get(&change.name).into_iter().flatten().cloned());
-            if REBOOT_FOR
-                .iter()
-                .any(|prefix| change.name.starts_with(prefix))
-            {
+            self.stale_units.extend(self.units.get(&change.name).into_iter().flatten().cloned());
+            if REBOOT_FOR.iter().any(|prefix| change.name.starts_with(prefix)) {
                 self.reboot_because.push(format_smolstr!(
                     "{} {} installed",
                     change.name,
@@ -182,10 +158,7 @@ fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, B
             continue;
         };
         for change in transaction.changes.iter() {
-            units
-                .entry(change.name.clone())
-                .or_default()
-                .extend(resolved.restart.iter().cloned());
+            units.entry(change.name.clone()).or_default().extend(resolved.restart.iter().cloned());
         }
     }
     units
@@ -271,18 +244,10 @@ impl Repository {
         archive: Option<SmolStr>,
     ) {
         let key = (ecosystem.clone(), name.clone());
-        let newer = self
-            .newest
-            .get(&key)
-            .is_none_or(|offer| is_newer(ecosystem, version, &offer.version));
+        let newer =
+            self.newest.get(&key).is_none_or(|offer| is_newer(ecosystem, version, &offer.version));
         if newer {
-            self.newest.insert(
-                key,
-                Offer {
-                    version: version.clone(),
-                    archive,
-                },
-            );
+            self.newest.insert(key, Offer { version: version.clone(), archive });
         }
     }
 
@@ -309,9 +274,7 @@ impl Repository {
     }
 
     fn upgrade(&self, package: &Package) -> Option<Change> {
-        let offer = self
-            .newest
-            .get(&(package.ecosystem.clone(), package.name.clone()))?;
+        let offer = self.newest.get(&(package.ecosystem.clone(), package.name.clone()))?;
         is_newer(&package.ecosystem, &offer.version, &package.version).then(|| Change {
             name: package.name.clone(),
             arch: package.arch.clone(),
@@ -335,20 +298,13 @@ fn is_newer(ecosystem: &str, version: &str, than: &str) -> bool {
 
 /// Versions that cannot be compared are taken for equal: nothing moves because of them.
 fn order(ecosystem: &str, a: &str, b: &str) -> Ordering {
-    Scheme::of(ecosystem)
-        .and_then(|scheme| scheme.compare(a, b).ok())
-        .unwrap_or(Ordering::Equal)
+    Scheme::of(ecosystem).and_then(|scheme| scheme.compare(a, b).ok()).unwrap_or(Ordering::Equal)
 }
 
 /// Stands for the hash of an archive that exists only in the model.
 fn modelled_archive(package: &Package, version: &str) -> SmolStr {
-    let text = format!(
-        "modelled archive {}:{} {version}",
-        package.name, package.arch
-    );
-    hozen_advisory::package::digest(&text)
-        .trim_start_matches("sha256-")
-        .into()
+    let text = format!("modelled archive {}:{} {version}", package.name, package.arch);
+    hozen_advisory::package::digest(&text).trim_start_matches("sha256-").into()
 }
 
 /// The scanner's figures for a modelled transaction. Sizes are a stated guess: 1.5 MB an archive, 5 MB unpacked.

@@ -233,11 +233,7 @@ impl<'a> Model<'a> {
     }
 
     fn tell(&mut self, about: Option<Name>, what: What) {
-        self.trace.push(Entry {
-            at: self.world.now,
-            about,
-            what,
-        });
+        self.trace.push(Entry { at: self.world.now, about, what });
     }
 
     /// Matches every package set of the world, leaving out what is not published yet.
@@ -251,12 +247,8 @@ impl<'a> Model<'a> {
 
     fn find(&mut self, set: &PackageSet) {
         let published = |finding: &Finding| self.world.notices.contains_key(&finding.notice);
-        let findings: Arc<[Finding]> = self
-            .matcher
-            .findings(set)
-            .into_iter()
-            .filter(published)
-            .collect();
+        let findings: Arc<[Finding]> =
+            self.matcher.findings(set).into_iter().filter(published).collect();
         self.world.findings.insert(set.digest.clone(), findings);
     }
 }
@@ -264,10 +256,8 @@ impl<'a> Model<'a> {
 fn span(script: &Script, options: Options) -> Result<(TimeZone, Timestamp, Timestamp), ModelError> {
     let zone =
         TimeZone::get(&script.time_zone).map_err(|_| ModelError::Zone(script.time_zone.clone()))?;
-    let empty = || ModelError::Empty {
-        from: script.from.to_string(),
-        until: script.until.to_string(),
-    };
+    let empty =
+        || ModelError::Empty { from: script.from.to_string(), until: script.until.to_string() };
     let from = zone.to_timestamp(script.from).map_err(|_| empty())?;
     let until = zone.to_timestamp(script.until).map_err(|_| empty())?;
     let until = options.until.map_or(until, |earlier| earlier.min(until));

@@ -112,10 +112,8 @@ impl Model<'_> {
             return;
         };
         node.scan_asked += 1;
-        let due = Due::Scanned {
-            node: (node.name.clone(), node.uid.clone()),
-            scan: node.scan_asked,
-        };
+        let due =
+            Due::Scanned { node: (node.name.clone(), node.uid.clone()), scan: node.scan_asked };
         self.queue.push(after(self.world.now, FIRST_SCAN), due);
     }
 }

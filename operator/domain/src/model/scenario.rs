@@ -57,11 +57,7 @@ pub struct Event {
 
 /// What can happen. Requests are named by their baseline: the newest open request of it is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Happening {
     /// Somebody approves.
     Approve {

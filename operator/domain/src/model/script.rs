@@ -53,21 +53,14 @@ pub(super) fn check(world: &World, scenario: &Scenario) -> Result<(), ModelError
             Happening::GateFails { gate, .. }
             | Happening::GateSilent { gate }
             | Happening::GateRecovers { gate } => ("gate", gate, gates(world)),
-            Happening::Apply { manifest, .. } => (
-                "manifest",
-                manifest,
-                scenario.later.keys().map(String::as_str).collect(),
-            ),
+            Happening::Apply { manifest, .. } => {
+                ("manifest", manifest, scenario.later.keys().map(String::as_str).collect())
+            }
             Happening::Release { .. } | Happening::Halt { .. } | Happening::Lift {} => continue,
         };
         if !known.contains(&name) {
             let nearest = nearest(name, &known).map(str::to_owned);
-            return Err(ModelError::Unknown {
-                index,
-                kind,
-                name: name.to_owned(),
-                nearest,
-            });
+            return Err(ModelError::Unknown { index, kind, name: name.to_owned(), nearest });
         }
     }
     Ok(())
@@ -78,20 +71,12 @@ fn keys<'w>(names: impl Iterator<Item = &'w Name>) -> Vec<&'w str> {
 }
 
 fn gates(world: &World) -> Vec<&str> {
-    world
-        .baselines
-        .values()
-        .flat_map(|b| &b.rollout.gates)
-        .map(|g| g.name.as_str())
-        .collect()
+    world.baselines.values().flat_map(|b| &b.rollout.gates).map(|g| g.name.as_str()).collect()
 }
 
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let scored = known.iter().map(|k| (strsim::jaro_winkler(name, k), *k));
-    scored
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, k)| k)
+    scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
 }
 
 impl Model<'_> {
@@ -119,12 +104,7 @@ impl Model<'_> {
     /// People of the script who approve whatever is asked of their role.
     pub(super) fn queue_approvers(&mut self, request: &ChangeRequest) {
         for (index, approver) in self.script.script.approvers.iter().enumerate() {
-            let asked = request
-                .plan
-                .needs
-                .roles
-                .iter()
-                .any(|role| role.name == approver.role);
+            let asked = request.plan.needs.roles.iter().any(|role| role.name == approver.role);
             let theirs = approver.baselines.is_empty()
                 || approver.baselines.contains(&request.plan.baseline.name);
             if asked && theirs {
@@ -145,34 +125,22 @@ impl Model<'_> {
             .get(&request.0)
             .is_some_and(|r| r.uid == request.1 && !r.phase.ended());
         if open {
-            self.vote(
-                &request.0.clone(),
-                &approver.user,
-                &approver.role,
-                Vote::Approve,
-            );
+            self.vote(&request.0.clone(), &approver.user, &approver.role, Vote::Approve);
         }
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one line per event: a table, not a procedure"
-    )]
+    #[expect(clippy::too_many_lines, reason = "one line per event: a table, not a procedure")]
     pub(super) fn script_event(&mut self, index: usize) {
         let Some(event) = self.script.script.events.get(index) else {
             return;
         };
         match &event.happening {
-            Happening::Approve {
-                baseline,
-                role,
-                user,
-            } => self.vote_on(baseline, user, role, Vote::Approve),
-            Happening::Reject {
-                baseline,
-                role,
-                user,
-            } => self.vote_on(baseline, user, role, Vote::Reject),
+            Happening::Approve { baseline, role, user } => {
+                self.vote_on(baseline, user, role, Vote::Approve)
+            }
+            Happening::Reject { baseline, role, user } => {
+                self.vote_on(baseline, user, role, Vote::Reject)
+            }
             Happening::Withdraw { baseline, user } => self.withdraw(baseline, user),
             Happening::Pause { baseline } => self.pause(baseline, true),
             Happening::Resume { baseline } => self.pause(baseline, false),
@@ -189,35 +157,17 @@ impl Model<'_> {
             Happening::AdvisoryAppears { name } => self.publish(name),
             Happening::AdvisoryWithdrawn { name } => self.withdraw_notice(name),
             Happening::Release { package, version } => self.release_version(package, version),
-            Happening::Freeze {
-                baseline,
-                name,
-                duration,
-                reason,
-            } => {
+            Happening::Freeze { baseline, name, duration, reason } => {
                 let from = self.world.now.to_zoned(self.zone.clone()).datetime();
                 let to = after(self.world.now, duration.duration())
                     .to_zoned(self.zone.clone())
                     .datetime();
                 let zone = (self.script.script.time_zone.clone(), self.zone.clone());
-                let freeze = Freeze {
-                    name: name.clone(),
-                    from,
-                    to,
-                    zone,
-                    reason: reason.clone(),
-                };
-                self.outside(format!(
-                    "freeze {name} is declared for {baseline}: {reason}"
-                ));
+                let freeze = Freeze { name: name.clone(), from, to, zone, reason: reason.clone() };
+                self.outside(format!("freeze {name} is declared for {baseline}: {reason}"));
                 self.edit(baseline, |b| b.freezes.push(freeze));
             }
-            Happening::Block {
-                baseline,
-                package,
-                version,
-                reason,
-            } => {
+            Happening::Block { baseline, package, version, reason } => {
                 let block = crate::baseline::Block {
                     package: package.clone(),
                     version: version.clone(),
@@ -258,11 +208,7 @@ impl Model<'_> {
                 self.break_node(node, |f| f.patch_fails.push(message.clone()));
             }
             Happening::PatchLies { node } => self.break_node(node, |f| f.patch_lies += 1),
-            Happening::StaysInactive {
-                node,
-                unit,
-                restarts,
-            } => {
+            Happening::StaysInactive { node, unit, restarts } => {
                 self.break_node(node, |f| f.inactive = Some((unit.clone(), *restarts)));
             }
             Happening::RebootHangs { node } => self.break_node(node, |f| f.reboot_hangs = true),
@@ -287,8 +233,7 @@ impl Model<'_> {
             .requests
             .values()
             .filter(|r| r.plan.baseline.name == *baseline && !r.phase.ended());
-        open.max_by_key(|r| (r.created, r.uid.clone()))
-            .map(|r| r.name.clone())
+        open.max_by_key(|r| (r.created, r.uid.clone())).map(|r| r.name.clone())
     }
 
     fn vote_on(&mut self, baseline: &Name, user: &SmolStr, role: &SmolStr, decision: Vote) {
@@ -319,16 +264,7 @@ impl Model<'_> {
         let counts = discounted.map_or(Ok(()), |d| Err(d.why.clone()));
         let approve = decision == Vote::Approve;
         let (user, role, missing) = (user.clone(), role.clone(), tally.missing);
-        self.tell(
-            Some(request.clone()),
-            What::Voted {
-                user,
-                role,
-                approve,
-                counts,
-                missing,
-            },
-        );
+        self.tell(Some(request.clone()), What::Voted { user, role, approve, counts, missing });
     }
 
     fn withdraw(&mut self, baseline: &Name, user: &SmolStr) {
@@ -336,20 +272,13 @@ impl Model<'_> {
             return;
         };
         let mut found = false;
-        for approval in self
-            .world
-            .approvals
-            .iter_mut()
-            .filter(|a| a.request.0 == request && a.user == *user)
+        for approval in
+            self.world.approvals.iter_mut().filter(|a| a.request.0 == request && a.user == *user)
         {
             approval.withdrawn = true;
             found = true;
         }
-        let what = if found {
-            "takes the approval back"
-        } else {
-            "has no approval to take back"
-        };
+        let what = if found { "takes the approval back" } else { "has no approval to take back" };
         self.tell(Some(request), What::Outside(format!("{user} {what}")));
     }
 
@@ -367,9 +296,8 @@ impl Model<'_> {
         what: &str,
         change: impl FnOnce(&mut crate::request::Handle),
     ) {
-        let rollout = self
-            .newest_open(baseline)
-            .filter(|name| self.world.rollouts.contains_key(name));
+        let rollout =
+            self.newest_open(baseline).filter(|name| self.world.rollouts.contains_key(name));
         match rollout {
             Some(name) => {
                 if let Some(rollout) = self.world.rollouts.get_mut(&name) {
@@ -385,16 +313,8 @@ impl Model<'_> {
         let Some(uid) = self.world.nodes.get(node).map(|n| n.uid.clone()) else {
             return;
         };
-        for rollout in self
-            .world
-            .rollouts
-            .values_mut()
-            .filter(|r| r.cursor.ended.is_none())
-        {
-            rollout
-                .handle
-                .accepted
-                .insert((node.clone(), uid.clone()), user.clone());
+        for rollout in self.world.rollouts.values_mut().filter(|r| r.cursor.ended.is_none()) {
+            rollout.handle.accepted.insert((node.clone(), uid.clone()), user.clone());
         }
         self.outside(format!("{user} accepts {node}"));
     }
@@ -419,11 +339,7 @@ impl Model<'_> {
         }
         self.outside(format!("{name} is withdrawn by its publisher"));
         for findings in self.world.findings.values_mut() {
-            *findings = findings
-                .iter()
-                .filter(|f| f.notice != *name)
-                .cloned()
-                .collect();
+            *findings = findings.iter().filter(|f| f.notice != *name).cloned().collect();
         }
     }
 
@@ -458,19 +374,12 @@ impl Model<'_> {
             return;
         };
         let present = self.world.baselines.get(&baseline.name);
-        baseline.uid = present.map_or_else(
-            || Uid::new(format!("baseline-{}", baseline.name)),
-            |b| b.uid.clone(),
-        );
+        baseline.uid = present
+            .map_or_else(|| Uid::new(format!("baseline-{}", baseline.name)), |b| b.uid.clone());
         baseline.generation = present.map_or(1, |b| b.generation + 1);
         baseline.edited_by = Some(user.clone());
         baseline.changed_at = Some(self.world.now);
-        self.outside(format!(
-            "{user} applies {manifest}: baseline {} changes",
-            baseline.name
-        ));
-        self.world
-            .baselines
-            .insert(baseline.name.clone(), Arc::new(baseline));
+        self.outside(format!("{user} applies {manifest}: baseline {} changes", baseline.name));
+        self.world.baselines.insert(baseline.name.clone(), Arc::new(baseline));
     }
 }

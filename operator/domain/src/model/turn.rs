@@ -46,12 +46,7 @@ impl Turn {
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));
         decision.absorb(step::step(world, &assessment));
-        Self {
-            assessment,
-            ranking,
-            planned,
-            decision,
-        }
+        Self { assessment, ranking, planned, decision }
     }
 }
 
@@ -62,16 +57,10 @@ impl Model<'_> {
             self.gather_evidence();
             let mut turn = Turn::take(&self.world);
             self.turns += 1;
-            self.violations.extend(check::decision(
-                &self.world,
-                &turn.assessment,
-                &turn.decision,
-            ));
+            self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
-            turn.decision
-                .effects
-                .retain(|effect| !self.under_way(effect));
+            turn.decision.effects.retain(|effect| !self.under_way(effect));
             if turn.decision.is_quiet() && !resolved {
                 self.tell_holds(&turn.decision.holds);
                 self.tell_deadlines(&turn);
@@ -87,26 +76,18 @@ impl Model<'_> {
             }
         }
         let at = self.world.now;
-        self.violations.push(format!(
-            "{at}: the deciders did not come to rest in {PASSES_MAX} passes"
-        ));
+        self.violations
+            .push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
     }
 
     /// What the operator writes into its own status.
     fn write(&mut self, record: Record) {
         match record {
             Record::Task { node, task } => self.write_task(&node, task.as_ref()),
-            Record::Ended {
-                node,
-                request,
-                ended,
-            } => self.write_ended(&node, &request, ended),
+            Record::Ended { node, request, ended } => self.write_ended(&node, &request, ended),
             Record::ImageTask { workload, task } => {
-                if let Some(found) = self
-                    .world
-                    .workloads
-                    .get_mut(&workload.0)
-                    .filter(|w| w.uid == workload.1)
+                if let Some(found) =
+                    self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1)
                 {
                     if let Some(task) = &task {
                         found.tried.insert(task.request.clone(), task.from.clone());
@@ -114,47 +95,25 @@ impl Model<'_> {
                     found.task = task;
                 }
             }
-            Record::ImageEnded {
-                workload,
-                request,
-                ended,
-            } => {
-                let Some(found) = self
-                    .world
-                    .workloads
-                    .get_mut(&workload.0)
-                    .filter(|w| w.uid == workload.1)
+            Record::ImageEnded { workload, request, ended } => {
+                let Some(found) =
+                    self.world.workloads.get_mut(&workload.0).filter(|w| w.uid == workload.1)
                 else {
                     return;
                 };
                 found.ended.insert(request.clone(), ended.clone());
-                let started = found
-                    .task
-                    .as_ref()
-                    .map_or(self.world.now, |task| task.since);
+                let started = found.task.as_ref().map_or(self.world.now, |task| task.since);
                 let stage = found.task.as_ref().map_or(0, |task| task.stage);
                 let (about, stage) = self.stage_name(&request, stage);
-                let what = What::Ended {
-                    system: workload.0,
-                    stage,
-                    started,
-                    steps: Vec::new(),
-                    ended,
-                };
+                let what =
+                    What::Ended { system: workload.0, stage, started, steps: Vec::new(), ended };
                 self.tell(about, what);
             }
             Record::Cursor { rollout, cursor } => self.write_cursor(&rollout, &cursor),
-            Record::Phase {
-                request,
-                phase,
-                why,
-            } => {
+            Record::Phase { request, phase, why } => {
                 let now = self.world.now;
-                if let Some(found) = self
-                    .world
-                    .requests
-                    .get_mut(&request.0)
-                    .filter(|r| r.uid == request.1)
+                if let Some(found) =
+                    self.world.requests.get_mut(&request.0).filter(|r| r.uid == request.1)
                 {
                     found.phase = phase;
                     found.phase_since = now;
@@ -162,12 +121,7 @@ impl Model<'_> {
                 }
             }
             Record::NeedsAttention { node, why } => {
-                if let Some(found) = self
-                    .world
-                    .nodes
-                    .get_mut(&node.0)
-                    .filter(|n| n.uid == node.1)
-                {
+                if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) {
                     found.needs_attention = why;
                 }
             }
@@ -176,18 +130,11 @@ impl Model<'_> {
 
     fn write_task(&mut self, node: &(Name, Uid), task: Option<&Task>) {
         let now = self.world.now;
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         if let Some(task) = task {
-            found
-                .tried
-                .insert(task.request.clone(), task.transaction.clone());
+            found.tried.insert(task.request.clone(), task.transaction.clone());
         }
         let before = std::mem::replace(&mut found.task, task.cloned());
         let Some(there) = self.hosts.get_mut(&node.0) else {
@@ -209,29 +156,16 @@ impl Model<'_> {
     }
 
     fn write_ended(&mut self, node: &(Name, Uid), request: &Uid, ended: Ended) {
-        let Some(found) = self
-            .world
-            .nodes
-            .get_mut(&node.0)
-            .filter(|n| n.uid == node.1)
-        else {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
         let task = found.task.clone();
         found.ended.insert(request.clone(), ended.clone());
         let started = task.as_ref().map_or(self.world.now, |task| task.started);
         let (about, stage) = self.stage_name(request, task.as_ref().map_or(0, |task| task.stage));
-        let mut steps = self
-            .hosts
-            .get(&node.0)
-            .map(|host| host.steps.clone())
-            .unwrap_or_default();
+        let mut steps = self.hosts.get(&node.0).map(|host| host.steps.clone()).unwrap_or_default();
         if let Some(task) = task.filter(|t| t.step != Step::Release) {
-            let seen = self
-                .hosts
-                .get(&node.0)
-                .map(|host| host.seen(task.step))
-                .unwrap_or_default();
+            let seen = self.hosts.get(&node.0).map(|host| host.seen(task.step)).unwrap_or_default();
             steps.push(StepTaken {
                 step: task.step,
                 since: task.since,
@@ -239,24 +173,11 @@ impl Model<'_> {
                 seen,
             });
         }
-        self.tell(
-            about,
-            What::Ended {
-                system: node.0.clone(),
-                stage,
-                started,
-                steps,
-                ended,
-            },
-        );
+        self.tell(about, What::Ended { system: node.0.clone(), stage, started, steps, ended });
     }
 
     fn write_cursor(&mut self, rollout: &(Name, Uid), cursor: &crate::request::Cursor) {
-        let Some(found) = self
-            .world
-            .rollouts
-            .get_mut(&rollout.0)
-            .filter(|r| r.uid == rollout.1)
+        let Some(found) = self.world.rollouts.get_mut(&rollout.0).filter(|r| r.uid == rollout.1)
         else {
             return;
         };
@@ -296,8 +217,7 @@ impl Model<'_> {
             }
         }
         for ((notice, baseline), ranked) in news {
-            self.noticed
-                .insert((notice.clone(), baseline.clone()), ranked.due);
+            self.noticed.insert((notice.clone(), baseline.clone()), ranked.due);
             let what = What::Noticed {
                 notice,
                 baseline: baseline.clone(),
@@ -341,17 +261,11 @@ impl Model<'_> {
         }
         for ((notice, baseline, due), systems) in late {
             if self.missed.insert((notice.clone(), baseline.clone(), due)) {
-                let systems = systems
-                    .into_iter()
-                    .map(|s| (s.clone(), self.why_not_done(&s)))
-                    .collect();
+                let systems =
+                    systems.into_iter().map(|s| (s.clone(), self.why_not_done(&s))).collect();
                 self.tell(
                     Some(baseline.clone()),
-                    What::DeadlineMissed {
-                        notice,
-                        baseline,
-                        systems,
-                    },
+                    What::DeadlineMissed { notice, baseline, systems },
                 );
             }
         }
@@ -367,9 +281,7 @@ impl Model<'_> {
         if node.report.known().is_none() {
             return "silent".into();
         }
-        node.task
-            .as_ref()
-            .map_or_else(|| "not begun".into(), |task| task.step.gerund().into())
+        node.task.as_ref().map_or_else(|| "not begun".into(), |task| task.step.gerund().into())
     }
 
     /// The next deadline to look at.
@@ -393,19 +305,13 @@ impl Model<'_> {
         because: Option<String>,
     ) {
         let Ok(digest) = plan.digest() else {
-            self.violations
-                .push(format!("{name}: its plan has no canonical form"));
+            self.violations.push(format!("{name}: its plan has no canonical form"));
             return;
         };
         let uid = self.uid("request");
-        let seen = plan
-            .advisories
-            .iter()
-            .filter_map(|id| self.world.notices.get(id));
-        let first_seen = seen
-            .map(|k| k.fix_first_seen.unwrap_or(k.first_seen))
-            .min()
-            .unwrap_or(self.world.now);
+        let seen = plan.advisories.iter().filter_map(|id| self.world.notices.get(id));
+        let first_seen =
+            seen.map(|k| k.fix_first_seen.unwrap_or(k.first_seen)).min().unwrap_or(self.world.now);
         let assessment = assess::assess(&self.world);
         let ranking = rank::rank(&self.world, &assessment);
         let due = due(&plan, &ranking);
@@ -431,13 +337,7 @@ impl Model<'_> {
         let assume = forecast::Assume::default();
         let forecast = forecast::forecast(&self.world, &assessment, &request, &assume);
         let supersedes = supersedes.map(|old| (old, because.unwrap_or_default()));
-        let what = What::Requested {
-            change,
-            supersedes,
-            due,
-            needs,
-            forecast: Box::new(forecast),
-        };
+        let what = What::Requested { change, supersedes, due, needs, forecast: Box::new(forecast) };
         self.tell(Some(name), what);
     }
 }
@@ -445,10 +345,7 @@ impl Model<'_> {
 /// The earliest deadline of what a plan answers.
 fn due(plan: &crate::plan::Plan, ranking: &Ranking) -> Option<Timestamp> {
     let baseline = &plan.baseline.name;
-    let notices = plan
-        .advisories
-        .iter()
-        .filter_map(|notice| ranking.of(notice, baseline)?.due);
+    let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, baseline)?.due);
     notices.min().or_else(|| ranking.updates.get(baseline)?.due)
 }
 

@@ -73,11 +73,7 @@ impl Outcome {
                 stuck.push(held.clone());
             }
         }
-        Verdict {
-            late: late.collect(),
-            behind: self.behind(),
-            stuck,
-        }
+        Verdict { late: late.collect(), behind: self.behind(), stuck }
     }
 
     /// When each request that is open at the end would be done, if people agreed at once and nothing failed.
@@ -156,10 +152,7 @@ impl Outcome {
     }
 
     fn workload(&self, workload: &Workload, view: &WorkloadView) -> Undone {
-        let worst = view
-            .containers
-            .values()
-            .max_by_key(|container| container.state);
+        let worst = view.containers.values().max_by_key(|container| container.state);
         let mut undone = Undone {
             systems: vec![workload.key.clone()],
             baseline: worst.and_then(|c| c.holding.baseline().cloned()),
@@ -201,14 +194,7 @@ const fn open(state: State) -> bool {
 
 impl Undone {
     fn alike(&self, other: &Self) -> bool {
-        let Self {
-            systems: _,
-            baseline,
-            state,
-            since,
-            why,
-            next,
-        } = self;
+        let Self { systems: _, baseline, state, since, why, next } = self;
         *baseline == other.baseline
             && *state == other.state
             && *since == other.since

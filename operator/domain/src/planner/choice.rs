@@ -62,10 +62,9 @@ impl Forbidden {
     /// As a hold: only a bad patch is one, the others are for the report.
     pub(super) fn hold(&self) -> Option<Hold> {
         match self {
-            Self::Block { package, reason } => Some(Hold::BadPatch {
-                package: package.clone(),
-                reason: reason.clone(),
-            }),
+            Self::Block { package, reason } => {
+                Some(Hold::BadPatch { package: package.clone(), reason: reason.clone() })
+            }
             Self::Baseline { .. } | Self::Conflict { .. } => None,
         }
     }
@@ -125,16 +124,9 @@ fn choice(
     updates: Option<&UpdateView>,
     transaction: &Transaction,
 ) -> Choice {
-    let changes: BTreeMap<&str, &Change> = transaction
-        .changes
-        .iter()
-        .map(|change| (change.name.as_str(), change))
-        .collect();
-    let bringing = Bringing {
-        desk,
-        set,
-        changes: &changes,
-    };
+    let changes: BTreeMap<&str, &Change> =
+        transaction.changes.iter().map(|change| (change.name.as_str(), change)).collect();
+    let bringing = Bringing { desk, set, changes: &changes };
     let mut fixes: BTreeSet<Want> = set
         .missing()
         .filter(|missing| missing.affected.iter().all(|p| bringing.fixes(p)))
@@ -196,10 +188,8 @@ impl Bringing<'_> {
     }
 
     fn updates(&self, updates: &UpdateView) -> bool {
-        let wanted = updates
-            .packages
-            .iter()
-            .filter(|(name, _, to)| self.desk.blocked(name, to).is_none());
+        let wanted =
+            updates.packages.iter().filter(|(name, _, to)| self.desk.blocked(name, to).is_none());
         let mut any = false;
         for (name, _, to) in wanted {
             any = true;
@@ -267,13 +257,11 @@ fn against_baseline(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbid
     transaction.changes.iter().find_map(|change| {
         let rules = desk.baseline.require.packages.iter();
         let broken =
-            rules
-                .filter(|rule| rule.name == change.name)
-                .find(|rule| match &rule.want {
-                    PackageWant::Pin(exactly) => change.to != *exactly,
-                    PackageWant::Absent => change.to != "-",
-                    PackageWant::Min(_) => false,
-                })?;
+            rules.filter(|rule| rule.name == change.name).find(|rule| match &rule.want {
+                PackageWant::Pin(exactly) => change.to != *exactly,
+                PackageWant::Absent => change.to != "-",
+                PackageWant::Min(_) => false,
+            })?;
         let why = match &broken.want {
             PackageWant::Pin(exactly) => format!("{} is pinned at {exactly}", broken.name),
             PackageWant::Absent | PackageWant::Min(_) => {
@@ -299,10 +287,7 @@ fn conflict(desk: &Desk<'_>, set: &SetView, fixes: &BTreeSet<Want>) -> Option<Fo
         for other in &known.notice.patch.conflicts {
             let fixed_too = fixes.contains(&Want::Notice(other.clone()));
             if fixed_too || !installed::named(packages, other).is_empty() {
-                return Some(Forbidden::Conflict {
-                    notice: name.clone(),
-                    other: other.clone(),
-                });
+                return Some(Forbidden::Conflict { notice: name.clone(), other: other.clone() });
             }
         }
     }

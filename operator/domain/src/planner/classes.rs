@@ -31,12 +31,7 @@ pub(super) fn classes(desk: &Desk<'_>, draft: &Draft) -> Classes {
     let mut made = Classes::default();
     let mut systems: BTreeMap<&Key, Vec<System<'_>>> = BTreeMap::new();
     for (index, key) in &draft.picks {
-        for system in desk
-            .kins
-            .get(*index)
-            .into_iter()
-            .flat_map(|kin| &kin.systems)
-        {
+        for system in desk.kins.get(*index).into_iter().flat_map(|kin| &kin.systems) {
             match desk.gave_up(*system, key) {
                 None => systems.entry(key).or_default().push(*system),
                 Some(why) => made.notes.push(Note {
@@ -61,11 +56,7 @@ pub(super) fn classes(desk: &Desk<'_>, draft: &Draft) -> Classes {
 fn class(key: &Key, systems: &[System<'_>], facts: &mut Facts) -> Class {
     match key {
         Key::Transaction(transaction) => Class::Nodes(node_class(transaction, systems, facts)),
-        Key::Image {
-            repository,
-            from,
-            to,
-        } => {
+        Key::Image { repository, from, to } => {
             let workloads: BTreeSet<_> = systems.iter().map(|system| system.name()).collect();
             facts.workloads += count(workloads.len());
             Class::Image(ImageClass {
@@ -108,10 +99,7 @@ fn node_class(transaction: &Digest, systems: &[System<'_>], facts: &mut Facts) -
 /// What a node's package manager said of a transaction.
 fn resolved<'n>(node: &'n Node, transaction: &Digest) -> Option<&'n Resolved> {
     let inventory = node.report.latest()?;
-    inventory
-        .transactions
-        .iter()
-        .find(|resolved| resolved.transaction == *transaction)
+    inventory.transactions.iter().find(|resolved| resolved.transaction == *transaction)
 }
 
 /// The worse answer of two: what cannot be brought back on one node decides.

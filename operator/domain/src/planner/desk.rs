@@ -98,10 +98,8 @@ impl<'w> Desk<'w> {
     pub(super) fn gave_up(&self, system: System<'w>, key: &Key) -> Option<String> {
         let mut put_back = 0;
         for (uid, ended) in system.ended() {
-            let same = self
-                .requests
-                .get(uid)
-                .is_some_and(|request| Key::all(&request.plan).contains(key));
+            let same =
+                self.requests.get(uid).is_some_and(|request| Key::all(&request.plan).contains(key));
             match ended {
                 Ended::Failed(_, failure) | Ended::RolledBack(_, failure) if same => {
                     return Some(failure.message.clone());
@@ -139,9 +137,6 @@ impl<'w> Desk<'w> {
 
     /// Names of the notices among wants, sorted.
     pub(super) fn notices(wants: &BTreeSet<Want>) -> Vec<Name> {
-        wants
-            .iter()
-            .filter_map(|want| want.notice().cloned())
-            .collect()
+        wants.iter().filter_map(|want| want.notice().cloned()).collect()
     }
 }

@@ -36,27 +36,19 @@ pub(super) fn beyond(world: &World, old: &Plan, new: &Plan, growth: bool) -> Vec
         said.push("the approval policy asks for something else now".into());
     }
     if new.category > old.category {
-        said.push(format!(
-            "its category is {:?} instead of {:?}",
-            new.category, old.category
-        ));
+        said.push(format!("its category is {:?} instead of {:?}", new.category, old.category));
     }
     let parts = [
         (new.owner != old.owner, "its owner"),
         (new.stages != old.stages, "its stages"),
         (new.windows.windows != old.windows.windows, "its windows"),
         (new.windows.freezes != old.windows.freezes, "its freezes"),
-        (
-            new.execution.test != old.execution.test && new.emergency == old.emergency,
-            "its test",
-        ),
+        (new.execution.test != old.execution.test && new.emergency == old.emergency, "its test"),
         (new.execution.gates != old.execution.gates, "its gates"),
         (handling(old, new), "how systems are handled"),
     ];
-    let changed: Vec<&str> = parts
-        .iter()
-        .filter_map(|(changed, part)| changed.then_some(*part))
-        .collect();
+    let changed: Vec<&str> =
+        parts.iter().filter_map(|(changed, part)| changed.then_some(*part)).collect();
     if !changed.is_empty() {
         said.push(format!("the baseline changed {}", changed.join(", ")));
     }
@@ -79,12 +71,7 @@ fn bounds(old: &Class, new: &Class, growth: bool, said: &mut Vec<String>) {
     let (more, noun, new_max, old_max) = match (old, new) {
         (Class::Nodes(old), Class::Nodes(new)) => {
             consequences(old, new, said);
-            (
-                new.nodes_max > old.nodes_max,
-                "nodes",
-                new.nodes_max,
-                old.nodes_max,
-            )
+            (new.nodes_max > old.nodes_max, "nodes", new.nodes_max, old.nodes_max)
         }
         (Class::Image(old), Class::Image(new)) => (
             new.workloads_max > old.workloads_max,
@@ -100,11 +87,7 @@ fn bounds(old: &Class, new: &Class, growth: bool, said: &mut Vec<String>) {
 }
 
 fn consequences(old: &NodeClass, new: &NodeClass, said: &mut Vec<String>) {
-    let more: Vec<&str> = new
-        .restart
-        .difference(&old.restart)
-        .map(SmolStr::as_str)
-        .collect();
+    let more: Vec<&str> = new.restart.difference(&old.restart).map(SmolStr::as_str).collect();
     if !more.is_empty() {
         said.push(format!("{} restarts too", more.join(", ")));
     }
@@ -152,10 +135,7 @@ fn targets(world: &World, keys: &BTreeSet<Key>) -> BTreeMap<SmolStr, SmolStr> {
         match key {
             Key::Transaction(digest) => transaction(world, digest, &mut targets),
             Key::Image { repository, to, .. } => {
-                targets
-                    .entry(repository.clone())
-                    .or_default()
-                    .insert(to.clone());
+                targets.entry(repository.clone()).or_default().insert(to.clone());
             }
         }
     }
@@ -170,21 +150,12 @@ fn targets(world: &World, keys: &BTreeSet<Key>) -> BTreeMap<SmolStr, SmolStr> {
 
 fn transaction(world: &World, digest: &Digest, targets: &mut BTreeMap<SmolStr, BTreeSet<SmolStr>>) {
     let Some(transaction) = world.transactions.get(digest) else {
-        targets
-            .entry(SmolStr::new_static("transaction"))
-            .or_default()
-            .insert(digest.clone());
+        targets.entry(SmolStr::new_static("transaction")).or_default().insert(digest.clone());
         return;
     };
     for change in transaction.changes.iter() {
-        let version = if change.to == "-" {
-            SmolStr::new_static("removed")
-        } else {
-            change.to.clone()
-        };
-        targets
-            .entry(change.name.clone())
-            .or_default()
-            .insert(version);
+        let version =
+            if change.to == "-" { SmolStr::new_static("removed") } else { change.to.clone() };
+        targets.entry(change.name.clone()).or_default().insert(version);
     }
 }

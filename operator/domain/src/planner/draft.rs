@@ -92,10 +92,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
                     why,
                 }),
             },
-            None => asks
-                .entry(packages(kin, &needed))
-                .or_default()
-                .extend(askable(kin)),
+            None => asks.entry(packages(kin, &needed)).or_default().extend(askable(kin)),
         }
     }
     come_along(desk, &mut picks);
@@ -160,9 +157,7 @@ fn pick<'k>(
         .choices
         .iter()
         .filter(|choice| choice.forbidden.is_none() && needed.is_subset(&choice.fixes));
-    let kept = allowed
-        .clone()
-        .filter(|choice| prefer.contains(&choice.key));
+    let kept = allowed.clone().filter(|choice| prefer.contains(&choice.key));
     if let Some(kept) = kept.max_by_key(|choice| choice.fixes.len()) {
         return Some(kept);
     }
@@ -199,19 +194,14 @@ fn follows(
         .find(|want| choice.fixes.contains(*want) && kin.wants.contains_key(*want));
     if let Some(reserved) = reserved {
         let name = reserved.name();
-        return Some(format!(
-            "it brings {name} too, and waits for what is being asked for that"
-        ));
+        return Some(format!("it brings {name} too, and waits for what is being asked for that"));
     }
     let busy = before.busy.get(&index)?.iter().find(|busy| {
         busy.priority <= priority
             && busy.key != choice.key
             && !busy.packages.is_disjoint(&choice.packages)
     })?;
-    Some(format!(
-        "it changes packages that {} changes, and follows it",
-        busy.with
-    ))
+    Some(format!("it changes packages that {} changes, and follows it", busy.with))
 }
 
 /// What the answer of package managers is for: the notice's name, or that of a rollup.
@@ -243,14 +233,8 @@ fn askable<'k>(kin: &'k Kin<'_>) -> impl Iterator<Item = Name> + 'k {
 
 /// Until when answers are waited for, if that is not over.
 fn answers_until(desk: &Desk<'_>, group: &Group) -> Option<Timestamp> {
-    let urgencies = group
-        .wants
-        .iter()
-        .filter_map(|want| desk.urgencies.get(want));
+    let urgencies = group.wants.iter().filter_map(|want| desk.urgencies.get(want));
     let seen = urgencies.map(|urgency| urgency.seen).max()?;
-    let since = desk
-        .baseline
-        .changed_at
-        .map_or(seen, |changed| changed.max(seen));
+    let since = desk.baseline.changed_at.map_or(seen, |changed| changed.max(seen));
     Some(after(since, ANSWERS_WITHIN.duration())).filter(|until| *until > desk.world.now)
 }

@@ -57,10 +57,7 @@ pub(super) fn groups(desk: &Desk<'_>, todo: &Todo) -> Groups {
         wants.extend(replaced.map(|(old, _)| old.clone()));
         let urgent = wants.iter().filter_map(|want| open.get(want)).min();
         match urgent.copied().unwrap_or(*priority) {
-            Priority::Emergency => groups.now.push(Group {
-                wants,
-                priority: Priority::Emergency,
-            }),
+            Priority::Emergency => groups.now.push(Group { wants, priority: Priority::Emergency }),
             Priority::High => high.extend(wants),
             least @ (Priority::Medium | Priority::Low) => {
                 lesser.extend(wants.into_iter().map(|want| (want, least)));
@@ -68,10 +65,7 @@ pub(super) fn groups(desk: &Desk<'_>, todo: &Todo) -> Groups {
         }
     }
     if !high.is_empty() {
-        groups.now.push(Group {
-            wants: high,
-            priority: Priority::High,
-        });
+        groups.now.push(Group { wants: high, priority: Priority::High });
     }
     rollup(desk, lesser, &mut groups);
     groups
@@ -138,14 +132,10 @@ fn reaches(desk: &Desk<'_>, from: &Want, to: &Want) -> bool {
 
 /// Whether, wherever both are missing, some change brings both.
 fn brought_together(desk: &Desk<'_>, one: &Want, other: &Want) -> bool {
-    let both = desk
-        .kins
-        .iter()
-        .filter(|kin| kin.wants.contains_key(one) && kin.wants.contains_key(other));
+    let both =
+        desk.kins.iter().filter(|kin| kin.wants.contains_key(one) && kin.wants.contains_key(other));
     both.into_iter().all(|kin| {
-        kin.choices
-            .iter()
-            .any(|choice| choice.fixes.contains(one) && choice.fixes.contains(other))
+        kin.choices.iter().any(|choice| choice.fixes.contains(one) && choice.fixes.contains(other))
     })
 }
 
@@ -158,10 +148,7 @@ fn superseded(
     let mut superseded = BTreeMap::new();
     for by in open.keys() {
         let known = by.notice().and_then(|name| desk.world.notices.get(name));
-        for old in known
-            .iter()
-            .flat_map(|known| &known.notice.patch.supersedes)
-        {
+        for old in known.iter().flat_map(|known| &known.notice.patch.supersedes) {
             let old = Want::Notice(old.clone());
             let everywhere = || {
                 let mut with_old = todo.values().filter(|wants| wants.contains(&old));
@@ -198,10 +185,7 @@ fn rollup(desk: &Desk<'_>, lesser: BTreeMap<Want, Priority>, groups: &mut Groups
     }
     let most = |wants: &BTreeSet<Want>| desk.most_urgent(wants.iter()).map(|u| u.priority);
     if let Some(priority) = most(&at_once) {
-        groups.now.push(Group {
-            wants: at_once,
-            priority,
-        });
+        groups.now.push(Group { wants: at_once, priority });
     }
     groups.waiting = waiting;
     groups.until = until;

@@ -102,10 +102,9 @@ fn running<'w>(desk: &Desk<'w>) -> BTreeMap<(&'w SmolStr, &'w SmolStr), Running<
     let mut running: BTreeMap<_, Running<'w>> = BTreeMap::new();
     let workloads = desk.view.workloads.iter();
     for key in workloads {
-        let (Some(workload), Some(view)) = (
-            desk.world.workloads.get(key),
-            desk.assessment.workloads.get(key),
-        ) else {
+        let (Some(workload), Some(view)) =
+            (desk.world.workloads.get(key), desk.assessment.workloads.get(key))
+        else {
             continue;
         };
         for container in view.containers.values().filter(|c| ours(desk, c)) {
@@ -115,19 +114,13 @@ fn running<'w>(desk: &Desk<'w>) -> BTreeMap<(&'w SmolStr, &'w SmolStr), Running<
             let Some(image) = desk.world.images.get(digest) else {
                 continue;
             };
-            let entry = running
-                .entry((&container.repository, digest))
-                .or_insert_with(|| Running {
-                    set,
-                    image,
-                    workloads: Vec::new(),
-                });
+            let entry = running.entry((&container.repository, digest)).or_insert_with(|| Running {
+                set,
+                image,
+                workloads: Vec::new(),
+            });
             // Two containers of one image are one workload to move.
-            if entry
-                .workloads
-                .last()
-                .is_none_or(|last| last.key != workload.key)
-            {
+            if entry.workloads.last().is_none_or(|last| last.key != workload.key) {
                 entry.workloads.push(workload);
             }
         }
@@ -145,13 +138,8 @@ fn wants(desk: &Desk<'_>, running: &Running<'_>) -> BTreeMap<Want, Vec<SmolStr>>
     missing
         .filter_map(|missing| {
             let want = Want::Notice(missing.notice.clone());
-            let packages = missing
-                .affected
-                .iter()
-                .map(|package| package.package.clone());
-            desk.urgencies
-                .contains_key(&want)
-                .then(|| (want, packages.collect()))
+            let packages = missing.affected.iter().map(|package| package.package.clone());
+            desk.urgencies.contains_key(&want).then(|| (want, packages.collect()))
         })
         .collect()
 }

@@ -27,24 +27,16 @@ pub(super) enum Key {
     /// Exactly this transaction.
     Transaction(Digest),
     /// One image in place of another.
-    Image {
-        repository: SmolStr,
-        from: SmolStr,
-        to: SmolStr,
-    },
+    Image { repository: SmolStr, from: SmolStr, to: SmolStr },
 }
 
 impl Key {
     pub(super) fn of(class: &Class) -> Self {
         match class {
             Class::Nodes(NodeClass { transaction, .. }) => Self::Transaction(transaction.clone()),
-            Class::Image(ImageClass {
-                image, from, to, ..
-            }) => Self::Image {
-                repository: image.clone(),
-                from: from.clone(),
-                to: to.clone(),
-            },
+            Class::Image(ImageClass { image, from, to, .. }) => {
+                Self::Image { repository: image.clone(), from: from.clone(), to: to.clone() }
+            }
         }
     }
 
@@ -99,10 +91,7 @@ pub(super) struct Kin<'w> {
 impl Kin<'_> {
     /// The choice of an approved or asked-for plan that fits here: of several the one that brings most.
     pub(super) fn assigned(&self, keys: &BTreeSet<Key>) -> Option<&Choice> {
-        let fitting = self
-            .choices
-            .iter()
-            .filter(|choice| keys.contains(&choice.key));
+        let fitting = self.choices.iter().filter(|choice| keys.contains(&choice.key));
         fitting.max_by_key(|choice| choice.fixes.len())
     }
 }
@@ -173,10 +162,7 @@ pub(super) fn wants(
     for missing in set.missing().filter(|missing| missing.fixable()) {
         let want = Want::Notice(missing.notice.clone());
         if desk.urgencies.contains_key(&want) {
-            let packages = missing
-                .affected
-                .iter()
-                .map(|package| package.package.clone());
+            let packages = missing.affected.iter().map(|package| package.package.clone());
             wants.insert(want, packages.collect());
         }
     }

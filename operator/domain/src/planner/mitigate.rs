@@ -56,14 +56,8 @@ fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {
     let known = desk.world.notices.get(notice)?;
     let mitigations = &known.notice.mitigations;
     let plan = MitigationPlan {
-        stop: mitigations
-            .iter()
-            .flat_map(|m| m.stop.iter().cloned())
-            .collect(),
-        block: mitigations
-            .iter()
-            .flat_map(|m| m.block.iter().cloned())
-            .collect(),
+        stop: mitigations.iter().flat_map(|m| m.stop.iter().cloned()).collect(),
+        block: mitigations.iter().flat_map(|m| m.block.iter().cloned()).collect(),
         nodes_max: nodes,
     };
     (!plan.stop.is_empty() || !plan.block.is_empty()).then_some(plan)
@@ -110,11 +104,8 @@ fn create(
 /// The plan of a mitigation.
 pub(super) fn plan(desk: &Desk<'_>, notice: &Name, steps: MitigationPlan, emergency: bool) -> Plan {
     let mut plan = write::bare(desk.world, desk.baseline, ChangeType::Mitigation, emergency);
-    let facts = Facts {
-        nodes: steps.nodes_max,
-        restart: !steps.stop.is_empty(),
-        ..Facts::default()
-    };
+    let facts =
+        Facts { nodes: steps.nodes_max, restart: !steps.stop.is_empty(), ..Facts::default() };
     plan.category = crate::category::category(&facts).0;
     plan.needs = write::needs(desk.policy, emergency, plan.category, false);
     plan.advisories = vec![notice.clone()];
@@ -126,15 +117,11 @@ pub(super) fn plan(desk: &Desk<'_>, notice: &Name, steps: MitigationPlan, emerge
 fn lift(desk: &Desk<'_>, planned: &mut Planned) {
     let proven = |notice: &Name| {
         let view = desk.view;
-        view.sets
-            .values()
-            .all(|(set, _)| set.notice(notice).is_none())
-            && view.nodes.iter().all(|name| {
-                desk.assessment
-                    .nodes
-                    .get(name)
-                    .is_some_and(|node| node.usable)
-            })
+        view.sets.values().all(|(set, _)| set.notice(notice).is_none())
+            && view
+                .nodes
+                .iter()
+                .all(|name| desk.assessment.nodes.get(name).is_some_and(|node| node.usable))
     };
     for request in desk.requests(ChangeType::Mitigation) {
         if !request.plan.advisories.iter().all(proven) {

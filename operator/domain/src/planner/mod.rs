@@ -148,11 +148,7 @@ fn inactive(desk: &Desk<'_>) -> Vec<Note> {
         .iter()
         .filter_map(|name| {
             let view = desk.assessment.nodes.get(name)?;
-            let idle = desk
-                .world
-                .nodes
-                .get(name)
-                .is_some_and(|node| node.task.is_none());
+            let idle = desk.world.nodes.get(name).is_some_and(|node| node.task.is_none());
             let why = match (view.state, view.activity) {
                 (State::Above, _) => above,
                 (State::Below, Some(Activity::PatchedInactive)) if idle => asleep,
@@ -184,10 +180,7 @@ pub fn excluded(world: &World, plan: &Plan) -> Excluded {
         return Excluded::new();
     };
     let on = baseline.changed_at.map_or_else(String::new, |at| {
-        let zone = baseline
-            .windows
-            .first()
-            .map_or(TimeZone::UTC, |window| window.zone.1.clone());
+        let zone = baseline.windows.first().map_or(TimeZone::UTC, |window| window.zone.1.clone());
         format!(" on {}", at.to_zoned(zone).strftime("%-d %b"))
     });
     let who = author.split('@').next().unwrap_or(&author);
@@ -214,9 +207,7 @@ pub fn mitigation_plan(
 pub fn drill_plan(world: &World, assessment: &Assessment, baseline: &str) -> Option<Plan> {
     let ranking = Ranking::default();
     let desk = desk(world, assessment, &ranking, baseline)?;
-    let nodes_max = u32::try_from(desk.view.nodes.len())
-        .ok()
-        .filter(|nodes| *nodes > 0)?;
+    let nodes_max = u32::try_from(desk.view.nodes.len()).ok().filter(|nodes| *nodes > 0)?;
     let mut plan = write::bare(world, desk.baseline, ChangeType::Patch, true);
     plan.drill = true;
     plan.classes = vec![Class::Nodes(NodeClass {
@@ -238,10 +229,7 @@ fn desk<'w>(
     baseline: &str,
 ) -> Option<Desk<'w>> {
     let baseline = world.baselines.get(baseline)?;
-    let view = assessment
-        .baselines
-        .get(&baseline.name)
-        .filter(|view| view.acting())?;
+    let view = assessment.baselines.get(&baseline.name).filter(|view| view.acting())?;
     let policy = world.policies.get(&baseline.approval_policy)?;
     Some(Desk::of(world, assessment, ranking, baseline, view, policy))
 }

@@ -27,10 +27,7 @@ pub fn overdue(world: &World, assessment: &Assessment, ranking: &Ranking) -> Vec
         };
         let of_set = view.set.as_deref().and_then(|set: &SetView| {
             let key = (baseline, set.digest.as_str());
-            known
-                .entry(key)
-                .or_insert_with(|| late_set(baseline, set))
-                .clone()
+            known.entry(key).or_insert_with(|| late_set(baseline, set)).clone()
         });
         let of_updates = view.updates.as_ref().and_then(|_| {
             let due = ranking.updates.get(baseline)?.due?;
@@ -68,10 +65,7 @@ fn late(world: &World, ranking: &Ranking, baseline: &Name, set: &SetView) -> Lat
         })
         .collect();
     let earliest = missed.iter().map(|(due, _)| *due).min()?;
-    Some((
-        earliest,
-        missed.into_iter().map(|(_, notice)| notice).collect(),
-    ))
+    Some((earliest, missed.into_iter().map(|(_, notice)| notice).collect()))
 }
 
 fn entry(
@@ -84,11 +78,5 @@ fn entry(
     let action = world.baselines.get(baseline)?.remediation.on_overdue;
     let due = of_set.iter().map(|(due, _)| *due).chain(of_updates).min()?;
     let notices = of_set.map(|(_, notices)| notices).unwrap_or_default();
-    Some(Overdue {
-        system: system.clone(),
-        baseline: baseline.clone(),
-        due,
-        notices,
-        action,
-    })
+    Some(Overdue { system: system.clone(), baseline: baseline.clone(), due, notices, action })
 }

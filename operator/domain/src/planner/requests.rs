@@ -95,12 +95,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         let mut open: Vec<&'w ChangeRequest> = self.open_requests().collect();
         open.sort_by_key(|request| {
             let waits = !begun(self.desk, request);
-            (
-                waits,
-                !request.plan.emergency,
-                request.created,
-                &request.name,
-            )
+            (waits, !request.plan.emergency, request.created, &request.name)
         });
         for request in open {
             if let Some(by) = self.taken_over(request, &all) {
@@ -116,11 +111,7 @@ impl<'d, 'w> Planner<'d, 'w> {
             self.take_over(drafted);
             match verdict {
                 Verdict::Stands => self.cover(request),
-                Verdict::Replaced {
-                    draft,
-                    plan,
-                    because,
-                } => {
+                Verdict::Replaced { draft, plan, because } => {
                     let because = (request, because);
                     self.ask(&draft, *plan, Some(because));
                 }
@@ -132,19 +123,12 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     /// What a standing request does to each kin is planned.
     fn cover(&mut self, request: &ChangeRequest) {
-        for Covered {
-            index,
-            brought,
-            busy,
-        } in covered(self.desk, request)
-        {
+        for Covered { index, brought, busy } in covered(self.desk, request) {
             for want in brought {
                 if let Some(open) = self.todo.get_mut(&index) {
                     open.remove(&want);
                 }
-                self.brought
-                    .entry((index, want))
-                    .or_insert_with(|| request.name.clone());
+                self.brought.entry((index, want)).or_insert_with(|| request.name.clone());
             }
             self.busy.entry(index).or_default().push(busy);
         }
@@ -197,11 +181,7 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     fn plan_group(&mut self, group: &Group) {
         let prefer = BTreeSet::new();
-        let before = Before {
-            prefer: &prefer,
-            busy: &self.busy,
-            reserved: &self.reserved,
-        };
+        let before = Before { prefer: &prefer, busy: &self.busy, reserved: &self.reserved };
         let mut drafted = draft(self.desk, group, &self.todo, &before);
         let fresh = drafted.draft.take();
         if fresh.is_none() {
@@ -231,21 +211,11 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     /// The request whose answer became this emergency.
     fn replaced(&mut self, wants: &BTreeSet<Want>) -> Option<(&'w ChangeRequest, String)> {
-        let at = self
-            .escalated
-            .iter()
-            .position(|(_, escalated)| !escalated.is_disjoint(wants))?;
+        let at = self.escalated.iter().position(|(_, escalated)| !escalated.is_disjoint(wants))?;
         let (request, escalated) = self.escalated.remove(at);
         let urgent = escalated.intersection(wants).next()?;
-        let why = self
-            .desk
-            .urgencies
-            .get(urgent)
-            .map_or("", |urgency| &urgency.why);
-        Some((
-            request,
-            format!("{} is an emergency now: {why}", urgent.name()),
-        ))
+        let why = self.desk.urgencies.get(urgent).map_or("", |urgency| &urgency.why);
+        Some((request, format!("{} is an emergency now: {why}", urgent.name())))
     }
 
     /// Asks for a plan, and counts what it brings as planned.
@@ -256,9 +226,8 @@ impl<'d, 'w> Planner<'d, 'w> {
         };
         let same = self.asked_already(&digest);
         let effects = &self.planned.decision.effects;
-        let name = same
-            .clone()
-            .unwrap_or_else(|| free_name(self.desk.world, effects, &plan, &digest));
+        let name =
+            same.clone().unwrap_or_else(|| free_name(self.desk.world, effects, &plan, &digest));
         for (index, key) in &draft.picks {
             self.count(*index, key, draft, &name);
         }
@@ -283,9 +252,7 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     /// The open request for exactly this, made before or in this pass.
     fn asked_already(&self, digest: &str) -> Option<Name> {
-        let open = self
-            .open_requests()
-            .find(|request| request.digest == digest);
+        let open = self.open_requests().find(|request| request.digest == digest);
         let asked = open.map(|request| request.name.clone());
         asked.or_else(|| self.asked.get(digest).cloned())
     }
@@ -320,12 +287,7 @@ impl<'d, 'w> Planner<'d, 'w> {
     }
 
     fn take_over(&mut self, drafted: Drafted) {
-        let Drafted {
-            draft: _,
-            asks,
-            notes,
-            wake_at,
-        } = drafted;
+        let Drafted { draft: _, asks, notes, wake_at } = drafted;
         for ask in &asks {
             let why = format!(
                 "no transaction is resolved for it yet; {} package managers are asked",
@@ -341,11 +303,7 @@ impl<'d, 'w> Planner<'d, 'w> {
     }
 
     fn note(&mut self, about: Name, why: String) {
-        self.planned.notes.push(Note {
-            baseline: self.desk.baseline.name.clone(),
-            about,
-            why,
-        });
+        self.planned.notes.push(Note { baseline: self.desk.baseline.name.clone(), about, why });
     }
 }
 

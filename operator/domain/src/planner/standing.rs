@@ -62,10 +62,7 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     let progress = progress(desk, request);
     let keys = Key::all(&request.plan);
     let (mut wants, escalated) = wants(desk, request, todo, progress);
-    let stands = |drafted| Reviewed {
-        verdict: Verdict::Stands,
-        drafted,
-    };
+    let stands = |drafted| Reviewed { verdict: Verdict::Stands, drafted };
     if wants.is_empty() {
         let verdict = match (progress, escalated.is_empty()) {
             (Progress::Begun, _) => Verdict::Stands,
@@ -74,19 +71,12 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
                 Verdict::Ends(why_nothing(desk, request, &keys))
             }
         };
-        return Reviewed {
-            verdict,
-            drafted: Drafted::default(),
-        };
+        return Reviewed { verdict, drafted: Drafted::default() };
     }
     wants.retain(|want| !escalated.contains(want));
     let priority = priority(desk, request, &wants, progress);
     let none = BTreeMap::new();
-    let before = Before {
-        prefer: &keys,
-        busy: &none,
-        reserved: &BTreeSet::new(),
-    };
+    let before = Before { prefer: &keys, busy: &none, reserved: &BTreeSet::new() };
     let mut drafted = draft(desk, &Group { wants, priority }, todo, &before);
     let Some(mut fresh) = drafted.draft.take() else {
         return stands(drafted);
@@ -109,11 +99,7 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     let verdict = if beyond.is_empty() {
         Verdict::Stands
     } else {
-        Verdict::Replaced {
-            draft: fresh,
-            plan: Box::new(plan),
-            because: beyond.join("; "),
-        }
+        Verdict::Replaced { draft: fresh, plan: Box::new(plan), because: beyond.join("; ") }
     };
     Reviewed { verdict, drafted }
 }
@@ -124,13 +110,9 @@ pub(super) fn begun(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
 }
 
 fn progress(desk: &Desk<'_>, request: &ChangeRequest) -> Progress {
-    let begun = desk
-        .world
-        .rollouts
-        .get(&request.name)
-        .is_some_and(|rollout| {
-            rollout.request.1 == request.uid && rollout.cursor.started.is_some()
-        });
+    let begun = desk.world.rollouts.get(&request.name).is_some_and(|rollout| {
+        rollout.request.1 == request.uid && rollout.cursor.started.is_some()
+    });
     match request.phase {
         Phase::Running | Phase::Verifying | Phase::Watching => Progress::Begun,
         Phase::Approved if begun => Progress::Begun,
@@ -158,12 +140,8 @@ fn wants(
         Want::Notice(name) => plan.advisories.contains(name),
         Want::Updates | Want::Required => plan.advisories.is_empty(),
     };
-    let open: BTreeSet<Want> = todo
-        .values()
-        .flatten()
-        .filter(|want| asked(want))
-        .cloned()
-        .collect();
+    let open: BTreeSet<Want> =
+        todo.values().flatten().filter(|want| asked(want)).cloned().collect();
     let (escalated, rest): (BTreeSet<Want>, BTreeSet<Want>) = open.into_iter().partition(|want| {
         !plan.emergency && progress != Progress::Begun && desk.is_emergency(want)
     });
@@ -180,9 +158,7 @@ fn priority(
     if request.plan.emergency && progress != Progress::Asked {
         return Priority::Emergency;
     }
-    let now = desk
-        .most_urgent(wants.iter())
-        .map(|urgency| urgency.priority);
+    let now = desk.most_urgent(wants.iter()).map(|urgency| urgency.priority);
     now.unwrap_or(Priority::Low)
 }
 
@@ -213,20 +189,17 @@ fn same_before<'w>(
     keys: &BTreeSet<Key>,
     emergency: bool,
 ) -> impl Iterator<Item = &'w ChangeRequest> {
-    desk.requests(crate::plan::ChangeType::Patch)
-        .filter(move |request| {
-            request.phase.ended()
-                && request.plan.emergency == emergency
-                && Key::all(&request.plan) == *keys
-        })
+    desk.requests(crate::plan::ChangeType::Patch).filter(move |request| {
+        request.phase.ended()
+            && request.plan.emergency == emergency
+            && Key::all(&request.plan) == *keys
+    })
 }
 
 fn why_nothing(desk: &Desk<'_>, request: &ChangeRequest, keys: &BTreeSet<Key>) -> String {
     for kin in &desk.kins {
         for (want, packages) in &kin.wants {
-            let asked = want
-                .notice()
-                .is_none_or(|n| request.plan.advisories.contains(n));
+            let asked = want.notice().is_none_or(|n| request.plan.advisories.contains(n));
             let chosen = kin.choices.iter().any(|choice| keys.contains(&choice.key));
             if asked
                 && chosen
@@ -259,10 +232,7 @@ pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> 
     let kins = desk.kins.iter().enumerate();
     kins.filter_map(|(index, kin)| {
         let choice = kin.assigned(&keys)?;
-        let brought = choice
-            .fixes
-            .iter()
-            .filter(|want| hurries || !desk.is_emergency(want));
+        let brought = choice.fixes.iter().filter(|want| hurries || !desk.is_emergency(want));
         Some(Covered {
             index,
             brought: brought.cloned().collect(),

@@ -61,10 +61,9 @@ pub(super) fn urgencies(
 ) -> BTreeMap<Want, Urgency> {
     let mut urgencies = BTreeMap::new();
     for (name, ranked) in &ranking.notices {
-        let (Some(ranked), Some(known)) = (
-            ranked.baselines.get(&baseline.name),
-            world.notices.get(name),
-        ) else {
+        let (Some(ranked), Some(known)) =
+            (ranked.baselines.get(&baseline.name), world.notices.get(name))
+        else {
             continue;
         };
         let urgency = Urgency {

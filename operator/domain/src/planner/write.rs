@@ -27,11 +27,7 @@ const GATES_MAX: Span = Span::minutes(10);
 /// The plan of a draft; `people`: people must agree even if it could be a standard change.
 pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: bool) -> Plan {
     let baseline = desk.baseline;
-    let Classes {
-        list,
-        mut facts,
-        notes: _,
-    } = classes;
+    let Classes { list, mut facts, notes: _ } = classes;
     facts.on_blocked = baseline.rollout.drain.on_blocked;
     let (category, _) = category(&facts);
     let emergency = draft.priority == Priority::Emergency;
@@ -56,10 +52,7 @@ pub(crate) fn bare(
     Plan {
         cluster: world.cluster.clone(),
         change,
-        baseline: Reference {
-            name: baseline.name.clone(),
-            uid: baseline.uid.clone(),
-        },
+        baseline: Reference { name: baseline.name.clone(), uid: baseline.uid.clone() },
         emergency,
         drill: false,
         owner: baseline.asset.owner.clone(),
@@ -180,15 +173,8 @@ pub(super) fn disruption(baseline: &Baseline, classes: &[Class]) -> Disruption {
 
 fn test(baseline: &Baseline, emergency: bool) -> Option<TestPlan> {
     let test = baseline.rollout.test.as_ref()?;
-    let job = if emergency {
-        &test.emergency
-    } else {
-        &test.normal
-    };
-    Some(TestPlan {
-        mirror: test.mirror.clone(),
-        job_template: job.clone(),
-    })
+    let job = if emergency { &test.emergency } else { &test.normal };
+    Some(TestPlan { mirror: test.mirror.clone(), job_template: job.clone() })
 }
 
 /// Worst case from claim to release of one node (invariant 17).

@@ -23,10 +23,9 @@ pub fn deadline(profile: &Profile, priority: Priority) -> (Option<Span>, &'stati
         Profile::Niscc => (pick(days(1), days(7), days(60), days(180)), "NISCC"),
         Profile::Bod2604 => (pick(days(3), days(14), days(60), None), "BOD 26-04"),
         Profile::PciDss => (pick(days(30), days(30), days(90), days(90)), "PCI DSS 4"),
-        Profile::Custom(table) => (
-            pick(table.emergency, table.high, table.medium, table.low),
-            "spec.remediation.profile",
-        ),
+        Profile::Custom(table) => {
+            (pick(table.emergency, table.high, table.medium, table.low), "spec.remediation.profile")
+        }
     }
 }
 
@@ -43,14 +42,7 @@ pub(super) fn due(
     reasons.push(Reason {
         text: within.map_or_else(
             || format!("{}: with the next upgrade", priority.name()),
-            |span| {
-                format!(
-                    "{}: within {} of {}",
-                    priority.name(),
-                    days(span),
-                    minute(seen)
-                )
-            },
+            |span| format!("{}: within {} of {}", priority.name(), days(span), minute(seen)),
         ),
         source: SmolStr::new_static(source),
     });

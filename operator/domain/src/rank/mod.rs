@@ -199,29 +199,19 @@ pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
                 let case = Case {
                     baseline,
                     weakness: &weakness,
-                    systems: affected
-                        .systems
-                        .max(asked_for(world, &name, &baseline.name)),
+                    systems: affected.systems.max(asked_for(world, &name, &baseline.name)),
                     of: total(assessment, &baseline.name),
                     mitigated: mitigated.contains(&(&baseline.name, &name)),
                 };
-                let seen = affected
-                    .fixable
-                    .then(|| known.fix_first_seen.unwrap_or(known.first_seen));
+                let seen =
+                    affected.fixable.then(|| known.fix_first_seen.unwrap_or(known.first_seen));
                 baselines.insert(baseline.name.clone(), case.rank(seen, affected.systems));
             }
         }
-        let ranked = RankedNotice {
-            relevance,
-            why,
-            baselines,
-        };
+        let ranked = RankedNotice { relevance, why, baselines };
         notices.insert(name, ranked);
     }
-    Ranking {
-        notices,
-        updates: updates::rank(world, assessment),
-    }
+    Ranking { notices, updates: updates::rank(world, assessment) }
 }
 
 /// How urgent one notice is for a baseline if it affects so many of its systems.
@@ -258,11 +248,7 @@ fn affected(assessment: &Assessment) -> BTreeMap<&Name, BTreeMap<&Name, Affected
     for (name, baseline) in &assessment.baselines {
         for (set, systems) in baseline.sets.values() {
             for missing in set.missing() {
-                let counted = affected
-                    .entry(&missing.notice)
-                    .or_default()
-                    .entry(name)
-                    .or_default();
+                let counted = affected.entry(&missing.notice).or_default().entry(name).or_default();
                 counted.systems += systems;
                 counted.fixable |= missing.fixable();
             }

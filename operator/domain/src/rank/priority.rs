@@ -56,16 +56,10 @@ impl<'n> Weakness<'n> {
             Some((Basis::Cvss { score, vector, .. }, _)) => {
                 (format!("CVSS {score}"), "CVSS", reach(vector))
             }
-            Some((Basis::Word, rating)) => (
-                format!("its publisher rates it {rating:?}"),
-                "PROCESS 3.1",
-                Reach::Unknown,
-            ),
-            None => (
-                "no severity is known,".into(),
-                "PROCESS 3.1",
-                Reach::Unknown,
-            ),
+            Some((Basis::Word, rating)) => {
+                (format!("its publisher rates it {rating:?}"), "PROCESS 3.1", Reach::Unknown)
+            }
+            None => ("no severity is known,".into(), "PROCESS 3.1", Reach::Unknown),
         };
         Self {
             kind: notice.kind,
@@ -100,11 +94,7 @@ fn reach(vector: &str) -> Reach {
     let open = (has("PR:N") && has("UI:N")) || has("Au:N");
     let taken =
         (has("C:H") && has("I:H")) || (has("VC:H") && has("VI:H")) || (has("C:C") && has("I:C"));
-    if open && taken {
-        Reach::RemoteTakeover
-    } else {
-        Reach::Network
-    }
+    if open && taken { Reach::RemoteTakeover } else { Reach::Network }
 }
 
 /// One weakness in the systems of one baseline.
@@ -128,11 +118,7 @@ struct Way {
 impl Way {
     /// Moves to a priority and says why: `TEXT: High`, or `TEXT: stays High`.
     fn to(&mut self, priority: Priority, text: &str, source: &'static str) {
-        let stays = if priority == self.priority {
-            "stays "
-        } else {
-            ""
-        };
+        let stays = if priority == self.priority { "stays " } else { "" };
         self.reasons.push(Reason {
             text: format!("{text}: {stays}{}", priority.name()),
             source: SmolStr::new_static(source),
@@ -153,10 +139,7 @@ impl Case<'_> {
         self.attacks(&mut way);
         self.stake(&mut way);
         self.lowering(&mut way);
-        let Way {
-            priority,
-            mut reasons,
-        } = way;
+        let Way { priority, mut reasons } = way;
         let kev_due = self.weakness.exploited.and_then(|listed| listed.due);
         let profile = &self.baseline.remediation.profile;
         let due = seen.and_then(|seen| due(profile, priority, seen, kev_due, &mut reasons));
@@ -166,13 +149,7 @@ impl Case<'_> {
                 source: SmolStr::new_static("PROCESS 3.4"),
             });
         }
-        Ranked {
-            priority,
-            due,
-            reasons,
-            systems,
-            mitigated: self.mitigated,
-        }
+        Ranked { priority, due, reasons, systems, mitigated: self.mitigated }
     }
 
     fn severity(&self) -> Way {
@@ -212,10 +189,7 @@ impl Case<'_> {
         let Some(epss) = self.weakness.epss else {
             return;
         };
-        let severe = self
-            .weakness
-            .rating
-            .is_none_or(|rating| rating >= Rating::High);
+        let severe = self.weakness.rating.is_none_or(|rating| rating >= Rating::High);
         if epss >= EPSS_IMMINENT && severe {
             let text = format!("exploitation within 30 days is likely ({epss:.2})");
             way.to(Priority::Emergency, &text, "EPSS");
@@ -244,18 +218,10 @@ impl Case<'_> {
             );
         }
         if asset.exposure == Exposure::Internet && reach != Reach::Local {
-            way.raise(
-                cap,
-                &format!("{name} is exposed to the Internet"),
-                "PROCESS 3.1",
-            );
+            way.raise(cap, &format!("{name} is exposed to the Internet"), "PROCESS 3.1");
         }
         if asset.business_impact == Impact::High {
-            way.raise(
-                cap,
-                &format!("{name} has high business impact"),
-                "PROCESS 3.1",
-            );
+            way.raise(cap, &format!("{name} has high business impact"), "PROCESS 3.1");
         }
         if asset.attacked_before {
             way.raise(cap, &format!("{name} was attacked before"), "PROCESS 3.1");
@@ -267,19 +233,11 @@ impl Case<'_> {
         let name = &self.baseline.name;
         if self.mitigated {
             let lowered = way.priority.lowered();
-            way.to(
-                lowered,
-                "a mitigation is in place; the patch is still needed",
-                "PROCESS 3.4",
-            );
+            way.to(lowered, "a mitigation is in place; the patch is still needed", "PROCESS 3.4");
         }
         if asset.exposure == Exposure::Isolated && asset.business_impact == Impact::Low {
             let lowered = way.priority.lowered();
-            way.to(
-                lowered,
-                &format!("{name} is isolated and of low value"),
-                "PROCESS 3.1",
-            );
+            way.to(lowered, &format!("{name} is isolated and of low value"), "PROCESS 3.1");
         }
         let few = self.of >= FEW_OF_MIN && self.systems * 100 < self.of * FEW_PERCENT;
         if few && matches!(way.priority, Priority::Medium | Priority::High) && !self.threatened() {

@@ -33,9 +33,7 @@ pub(super) fn rank(world: &World, assessment: &Assessment) -> BTreeMap<Name, Ran
             continue;
         }
         let at = inventory.scanned_at.min(world.now);
-        let lacking = lacking
-            .entry(baseline)
-            .or_insert(Lacking { nodes: 0, seen: at });
+        let lacking = lacking.entry(baseline).or_insert(Lacking { nodes: 0, seen: at });
         lacking.nodes += 1;
         lacking.seen = lacking.seen.min(at);
     }

@@ -42,10 +42,8 @@ pub(super) fn proposals(world: &World, request: &ChangeRequest) -> BTreeMap<Smol
             installed::compare(&package.ecosystem, version, &known.version) == Ok(Ordering::Greater)
         });
         if newer {
-            let proposal = Proposal {
-                ecosystem: package.ecosystem.clone(),
-                version: version.clone(),
-            };
+            let proposal =
+                Proposal { ecosystem: package.ecosystem.clone(), version: version.clone() };
             proposals.insert(package.name.clone(), proposal);
         }
     }
@@ -61,9 +59,7 @@ fn installed_by<'w>(
     let mut installs: BTreeMap<&SmolStr, BTreeSet<&SmolStr>> = BTreeMap::new();
     for class in request.plan.node_classes() {
         let changes = world.transactions.get(&class.transaction);
-        let changes = changes
-            .iter()
-            .flat_map(|transaction| transaction.changes.iter());
+        let changes = changes.iter().flat_map(|transaction| transaction.changes.iter());
         for change in changes.filter(|change| change.to != "-") {
             installs.entry(&change.name).or_default().insert(&change.to);
         }
@@ -79,10 +75,7 @@ fn installed_by<'w>(
 }
 
 fn proven_nodes<'w>(world: &'w World, request: &ChangeRequest) -> impl Iterator<Item = &'w Node> {
-    world
-        .nodes
-        .values()
-        .filter(|node| node.ended.get(&request.uid).and_then(proven).is_some())
+    world.nodes.values().filter(|node| node.ended.get(&request.uid).and_then(proven).is_some())
 }
 
 pub(super) fn renewals(
@@ -96,12 +89,8 @@ pub(super) fn renewals(
 }
 
 fn renewal(baseline: &Baseline, package: &SmolStr, proposal: &Proposal) -> Option<Renewal> {
-    let rule = baseline
-        .require
-        .packages
-        .iter()
-        .find(|rule| rule.name == *package)
-        .map(|rule| &rule.want);
+    let rule =
+        baseline.require.packages.iter().find(|rule| rule.name == *package).map(|rule| &rule.want);
     let version = proposal.version.clone();
     let (present, proposed) = match rule {
         None => (None, PackageRuleText::MinVersion(version)),
@@ -123,11 +112,7 @@ fn renewal(baseline: &Baseline, package: &SmolStr, proposal: &Proposal) -> Optio
         }
         Some(PackageWant::Absent) => return None,
     };
-    Some(Renewal {
-        package: package.clone(),
-        present,
-        proposed,
-    })
+    Some(Renewal { package: package.clone(), present, proposed })
 }
 
 pub(super) fn images(
@@ -146,16 +131,10 @@ pub(super) fn images(
     let mut images: Vec<BuildImage> = request
         .plan
         .image_classes()
-        .map(|class| BuildImage {
-            of: class.image.clone(),
-            holds: vec![class.to.clone()],
-        })
+        .map(|class| BuildImage { of: class.image.clone(), holds: vec![class.to.clone()] })
         .collect();
     if !holds.is_empty() {
-        images.extend(systems.into_iter().map(|of| BuildImage {
-            of,
-            holds: holds.clone(),
-        }));
+        images.extend(systems.into_iter().map(|of| BuildImage { of, holds: holds.clone() }));
     }
     images.sort();
     images.dedup();

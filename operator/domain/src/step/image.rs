@@ -35,17 +35,11 @@ pub(super) struct Moving<'w> {
 
 /// Workloads of the plan with their stages.
 pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
-    let mut found: Vec<Moving<'w>> = view
-        .workloads
-        .iter()
-        .filter_map(|workload| member(view, workload))
-        .collect();
+    let mut found: Vec<Moving<'w>> =
+        view.workloads.iter().filter_map(|workload| member(view, workload)).collect();
     found.sort_by(|a, b| (a.standing, &a.workload.key).cmp(&(b.standing, &b.workload.key)));
-    let mut left: BTreeMap<&SmolStr, u32> = view
-        .plan
-        .image_classes()
-        .map(|c| (&c.from, c.workloads_max))
-        .collect();
+    let mut left: BTreeMap<&SmolStr, u32> =
+        view.plan.image_classes().map(|c| (&c.from, c.workloads_max)).collect();
     found.retain(|m| match left.get_mut(&m.class.from) {
         Some(0) | None => m.standing <= Standing::Active,
         Some(count) => {
@@ -59,10 +53,7 @@ pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
         let mut used: BTreeMap<Option<&SmolStr>, usize> = BTreeMap::new();
         for moving in found.iter_mut().filter(|m| m.stage.is_none()) {
             let class = stage.per_class.then_some(&moving.class.from);
-            let fits = stage
-                .selector
-                .as_ref()
-                .is_none_or(|s| s.matches(&moving.workload.labels));
+            let fits = stage.selector.as_ref().is_none_or(|s| s.matches(&moving.workload.labels));
             let count = used.entry(class).or_default();
             if fits && *count < quota {
                 *count += 1;
@@ -75,34 +66,15 @@ pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
 
 fn member<'w>(view: &View<'w>, workload: &'w Workload) -> Option<Moving<'w>> {
     let plan = &view.request.plan;
-    let moving = |class, standing| {
-        Some(Moving {
-            workload,
-            class,
-            standing,
-            stage: None,
-        })
-    };
+    let moving = |class, standing| Some(Moving { workload, class, standing, stage: None });
     if workload.ended.contains_key(&view.request.uid) {
         let tried = workload.tried.get(&view.request.uid)?;
-        return moving(
-            plan.image_classes().find(|c| c.from == *tried)?,
-            Standing::Ended,
-        );
+        return moving(plan.image_classes().find(|c| c.from == *tried)?, Standing::Ended);
     }
-    if let Some(task) = workload
-        .task
-        .as_ref()
-        .filter(|task| task.rollout.1 == view.rollout.uid)
-    {
-        return moving(
-            plan.image_classes().find(|c| c.from == task.from)?,
-            Standing::Active,
-        );
+    if let Some(task) = workload.task.as_ref().filter(|task| task.rollout.1 == view.rollout.uid) {
+        return moving(plan.image_classes().find(|c| c.from == task.from)?, Standing::Active);
     }
-    let class = plan
-        .image_classes()
-        .find(|class| runs(workload, &class.image, &class.from))?;
+    let class = plan.image_classes().find(|class| runs(workload, &class.image, &class.from))?;
     (workload.managed_by.is_none()).then_some(())?;
     moving(class, Standing::Waiting)
 }
@@ -136,27 +108,21 @@ pub(super) fn left(view: &View<'_>) -> bool {
 
 /// Whether every workload of the plan is proven.
 pub(super) fn all_proven(view: &View<'_>) -> bool {
-    let proven = |m: &Moving<'_>| {
-        matches!(
-            m.workload.ended.get(&view.request.uid),
-            Some(Ended::Proven(_))
-        )
-    };
+    let proven =
+        |m: &Moving<'_>| matches!(m.workload.ended.get(&view.request.uid), Some(Ended::Proven(_)));
     moving(view).iter().all(proven)
 }
 
 /// Workloads that failed in this rollout and that nobody accepted.
 pub(super) fn failures<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Name, String)> + 'v {
-    view.workloads
-        .iter()
-        .filter_map(|workload| match workload.ended.get(&view.request.uid)? {
-            Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
-                let id = (workload.key.clone(), workload.uid.clone());
-                (!view.rollout.handle.accepted.contains_key(&id))
-                    .then(|| (id.0, failure.message.clone()))
-            }
-            Ended::Proven(_) | Ended::PutBack(..) => None,
-        })
+    view.workloads.iter().filter_map(|workload| match workload.ended.get(&view.request.uid)? {
+        Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
+            let id = (workload.key.clone(), workload.uid.clone());
+            (!view.rollout.handle.accepted.contains_key(&id))
+                .then(|| (id.0, failure.message.clone()))
+        }
+        Ended::Proven(_) | Ended::PutBack(..) => None,
+    })
 }
 
 /// Takes workloads of the current stage while the budget allows it.
@@ -164,14 +130,10 @@ pub(super) fn start(view: &View<'_>, _safety: &Safety<'_>, stage: &Stage) -> Dec
     let mut decision = Decision::default();
     let all = moving(view);
     let max = stage.max_unavailable.of_as_budget(all.len());
-    let busy = all
-        .iter()
-        .filter(|m| m.standing == Standing::Active)
-        .count();
+    let busy = all.iter().filter(|m| m.standing == Standing::Active).count();
     let now = view.rollout.cursor.stage;
-    let waiting = all
-        .iter()
-        .filter(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now));
+    let waiting =
+        all.iter().filter(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now));
     for moving in waiting.take(max.saturating_sub(busy)) {
         let task = ImageTask {
             rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
@@ -182,10 +144,9 @@ pub(super) fn start(view: &View<'_>, _safety: &Safety<'_>, stage: &Stage) -> Dec
             stage: now,
             step: ImageStep::Move,
         };
-        decision.records.push(Record::ImageTask {
-            workload: id(moving.workload),
-            task: Some(task),
-        });
+        decision
+            .records
+            .push(Record::ImageTask { workload: id(moving.workload), task: Some(task) });
     }
     decision
 }
@@ -193,10 +154,7 @@ pub(super) fn start(view: &View<'_>, _safety: &Safety<'_>, stage: &Stage) -> Dec
 /// Goes on with every workload that is being worked on.
 pub(super) fn go_on(view: &View<'_>) -> Decision {
     let mut decision = Decision::default();
-    for moving in moving(view)
-        .iter()
-        .filter(|m| m.standing == Standing::Active)
-    {
+    for moving in moving(view).iter().filter(|m| m.standing == Standing::Active) {
         if let Some(task) = &moving.workload.task {
             decision.absorb(advance(view, moving, task));
         }
@@ -210,9 +168,7 @@ fn advance(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
     match task.step {
         ImageStep::Move => {
             if names(moving.workload, image, &task.to) {
-                decision
-                    .records
-                    .push(enter(view, moving, task, ImageStep::Watch));
+                decision.records.push(enter(view, moving, task, ImageStep::Watch));
             } else if let Some(why) = &view.stopped {
                 let failure = Failure {
                     step: Step::Claim,
@@ -234,11 +190,7 @@ fn advance(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
             if names(moving.workload, image, &task.from) {
                 let message =
                     "its own rollout did not finish; the earlier image is back".to_owned();
-                let failure = Failure {
-                    step: Step::Rollback,
-                    message,
-                    blocked: false,
-                };
+                let failure = Failure { step: Step::Rollback, message, blocked: false };
                 decision.records.extend(ended(
                     view,
                     moving,
@@ -257,9 +209,7 @@ fn watch(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
     let mut decision = Decision::default();
     let replicas = moving.workload.replicas;
     if runs(moving.workload, &moving.class.image, &task.to) && replicas.ready >= replicas.wanted {
-        decision
-            .records
-            .push(enter(view, moving, task, ImageStep::Gate));
+        decision.records.push(enter(view, moving, task, ImageStep::Gate));
         return decision;
     }
     let deadline = after(task.since, ROLLOUT_WAIT_MAX);
@@ -268,24 +218,12 @@ fn watch(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
             view,
             moving,
             task,
-            format!(
-                "{} of {} replicas became ready",
-                replicas.ready, replicas.wanted
-            ),
+            format!("{} of {} replicas became ready", replicas.ready, replicas.wanted),
         );
     }
-    let what = format!(
-        "its own rollout ({} of {} ready)",
-        replicas.ready, replicas.wanted
-    );
+    let what = format!("its own rollout ({} of {} ready)", replicas.ready, replicas.wanted);
     let nodes = vec![(moving.workload.key.clone(), what)];
-    decision.hold(
-        &view.rollout.name,
-        Hold::Working {
-            nodes,
-            until: Some(deadline),
-        },
-    );
+    decision.hold(&view.rollout.name, Hold::Working { nodes, until: Some(deadline) });
     decision
 }
 
@@ -297,20 +235,12 @@ fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
             asked_by: view.rollout.name.clone(),
             about: Some(moving.workload.key.clone()),
         };
-        match evidence::judge(
-            gate,
-            view.world.evidence.get(&key),
-            task.since,
-            view.world.now,
-        ) {
+        match evidence::judge(gate, view.world.evidence.get(&key), task.since, view.world.now) {
             Judgement::Passed(_) => {}
             Judgement::Waiting(why) if view.world.now < deadline => {
                 let mut decision = Decision::default();
-                let hold = Hold::GateNotPassed {
-                    gate: gate.name.clone(),
-                    why,
-                    until: Some(deadline),
-                };
+                let hold =
+                    Hold::GateNotPassed { gate: gate.name.clone(), why, until: Some(deadline) };
                 decision.hold(&view.rollout.name, hold);
                 return decision;
             }
@@ -320,9 +250,7 @@ fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
         }
     }
     let mut decision = Decision::default();
-    decision
-        .records
-        .extend(ended(view, moving, Ended::Proven(view.world.now)));
+    decision.records.extend(ended(view, moving, Ended::Proven(view.world.now)));
     decision
 }
 
@@ -330,48 +258,26 @@ fn fail(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, message: String)
     let mut decision = Decision::default();
     match view.plan.execution.failures.then {
         OnFailure::Rollback => {
-            decision
-                .records
-                .push(enter(view, moving, task, ImageStep::MoveBack));
+            decision.records.push(enter(view, moving, task, ImageStep::MoveBack));
         }
         OnFailure::Hold => {
-            let failure = Failure {
-                step: Step::Verify,
-                message,
-                blocked: false,
-            };
-            decision
-                .records
-                .extend(ended(view, moving, Ended::Failed(view.world.now, failure)));
+            let failure = Failure { step: Step::Verify, message, blocked: false };
+            decision.records.extend(ended(view, moving, Ended::Failed(view.world.now, failure)));
         }
     }
     decision
 }
 
 fn enter(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, step: ImageStep) -> Record {
-    let task = ImageTask {
-        step,
-        since: view.world.now,
-        ..task.clone()
-    };
-    Record::ImageTask {
-        workload: id(moving.workload),
-        task: Some(task),
-    }
+    let task = ImageTask { step, since: view.world.now, ..task.clone() };
+    Record::ImageTask { workload: id(moving.workload), task: Some(task) }
 }
 
 fn ended(view: &View<'_>, moving: &Moving<'_>, ended: Ended) -> [Record; 2] {
     let workload = id(moving.workload);
     [
-        Record::ImageEnded {
-            workload: workload.clone(),
-            request: view.request.uid.clone(),
-            ended,
-        },
-        Record::ImageTask {
-            workload,
-            task: None,
-        },
+        Record::ImageEnded { workload: workload.clone(), request: view.request.uid.clone(), ended },
+        Record::ImageTask { workload, task: None },
     ]
 }
 

@@ -76,10 +76,5 @@ pub(crate) fn layout<'w>(
                 .collect()
         })
         .collect();
-    Some(Layout {
-        pool: view.pool,
-        nodes,
-        workloads,
-        workloads_total: moving.len(),
-    })
+    Some(Layout { pool: view.pool, nodes, workloads, workloads_total: moving.len() })
 }

@@ -33,11 +33,7 @@ const SHOWN: usize = 5;
 pub fn step(world: &World, assessment: &Assessment) -> Decision {
     let mut safety = Safety::of(world);
     let mut decision = Decision::default();
-    for rollout in world
-        .rollouts
-        .values()
-        .filter(|rollout| rollout.cursor.ended.is_none())
-    {
+    for rollout in world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()) {
         match View::of(world, assessment, rollout) {
             Some(view) => decision.absorb(rollout_step(&view, &mut safety)),
             None => decision.absorb(end(rollout, world, RolloutEnd::Aborted)),
@@ -69,12 +65,7 @@ type Working = Vec<(Name, String)>;
 fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
     let mut decision = Decision::default();
     let mut working = Working::new();
-    for member in view
-        .stages
-        .iter()
-        .flatten()
-        .filter(|m| m.standing == Standing::Active)
-    {
+    for member in view.stages.iter().flatten().filter(|m| m.standing == Standing::Active) {
         let Some(task) = &member.node.task else {
             continue;
         };
@@ -124,10 +115,7 @@ fn recovered(view: &View<'_>) -> Decision {
                 request: view.request.uid.clone(),
                 ended,
             });
-            decision.records.push(Record::NeedsAttention {
-                node: id,
-                why: None,
-            });
+            decision.records.push(Record::NeedsAttention { node: id, why: None });
         }
     }
     decision
@@ -137,28 +125,18 @@ fn recovered(view: &View<'_>) -> Decision {
 /// whose rollout is gone.
 fn leftovers(world: &World) -> Decision {
     let mut decision = Decision::default();
-    let open: BTreeSet<&Uid> = world
-        .rollouts
-        .values()
-        .filter(|r| r.cursor.ended.is_none())
-        .map(|r| &r.uid)
-        .collect();
+    let open: BTreeSet<&Uid> =
+        world.rollouts.values().filter(|r| r.cursor.ended.is_none()).map(|r| &r.uid).collect();
     for node in world.nodes.values() {
         let id = || (node.name.clone(), node.uid.clone());
         match &node.task {
             Some(task) if !open.contains(&task.rollout.1) => {
-                decision.records.push(Record::Task {
-                    node: id(),
-                    task: None,
-                });
+                decision.records.push(Record::Task { node: id(), task: None });
             }
             Some(_) => {}
             None => {
                 if let Some(rollout) = abandoned(node) {
-                    decision.effects.push(Effect::Release {
-                        node: id(),
-                        rollout,
-                    });
+                    decision.effects.push(Effect::Release { node: id(), rollout });
                 }
             }
         }
@@ -180,14 +158,10 @@ fn abandoned(node: &Node) -> Option<Uid> {
 
 fn end(rollout: &Rollout, world: &World, how: RolloutEnd) -> Decision {
     let mut decision = Decision::default();
-    let cursor = Cursor {
-        ended: Some((world.now, how)),
-        ..rollout.cursor.clone()
-    };
-    decision.records.push(Record::Cursor {
-        rollout: (rollout.name.clone(), rollout.uid.clone()),
-        cursor,
-    });
+    let cursor = Cursor { ended: Some((world.now, how)), ..rollout.cursor.clone() };
+    decision
+        .records
+        .push(Record::Cursor { rollout: (rollout.name.clone(), rollout.uid.clone()), cursor });
     decision
 }
 

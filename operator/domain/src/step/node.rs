@@ -40,12 +40,7 @@ pub(super) fn advance(
     node: &Node,
     task: &Task,
 ) -> (Decision, Wait) {
-    let work = Work {
-        world,
-        view,
-        node,
-        task,
-    };
+    let work = Work { world, view, node, task };
     if let Some(decision) = work.interrupted() {
         return decision;
     }
@@ -118,10 +113,7 @@ impl Work<'_> {
                     previously_unschedulable: false,
                 };
                 Self::effect(
-                    Effect::Claim {
-                        node: self.node.name.clone(),
-                        record,
-                    },
+                    Effect::Claim { node: self.node.name.clone(), record },
                     "the cordon",
                     None,
                 )
@@ -143,10 +135,7 @@ impl Work<'_> {
         let blocked = pods.blocked_by.as_ref();
         match (late, self.view.plan.execution.drain.on_blocked, blocked) {
             (true, OnBlocked::Skip, Some(budget)) => self.fail(
-                format!(
-                    "budget {budget} allowed no eviction of {} pods",
-                    pods.movable
-                ),
+                format!("budget {budget} allowed no eviction of {} pods", pods.movable),
                 true,
             ),
             (true, OnBlocked::Skip, None) => {
@@ -157,10 +146,7 @@ impl Work<'_> {
                     Some(budget) => format!("{} pods, kept by budget {budget}", pods.movable),
                     None => format!("{} pods to leave", pods.movable),
                 };
-                let evict = Effect::Evict {
-                    node: self.id(),
-                    force: late,
-                };
+                let evict = Effect::Evict { node: self.id(), force: late };
                 Self::effect(evict, &what, (!late).then_some(deadline))
             }
         }
@@ -170,28 +156,21 @@ impl Work<'_> {
         if let Some(boot) = &self.task.boot_before {
             let boot = boot.clone();
             if self.task.reboots >= self.view.plan.execution.reboot.max {
-                return self.fail(
-                    format!("it was rebooted {} times already", self.task.reboots),
-                    false,
-                );
+                return self
+                    .fail(format!("it was rebooted {} times already", self.task.reboots), false);
             }
             return self.enter(Step::Reboot, move |task| {
                 task.reboots += 1;
                 task.boot_before = Some(boot);
             });
         }
-        let next = if self.view.plan.execution.snapshot.is_some() {
-            Step::Snapshot
-        } else {
-            Step::Patch
-        };
+        let next =
+            if self.view.plan.execution.snapshot.is_some() { Step::Snapshot } else { Step::Patch };
         self.enter(next, |_| {})
     }
 
     fn snapshot(&self) -> Outcome {
-        self.job(JOB_TIME_MAX, Vec::new(), |work| {
-            work.enter(Step::Patch, |_| {})
-        })
+        self.job(JOB_TIME_MAX, Vec::new(), |work| work.enter(Step::Patch, |_| {}))
     }
 
     fn patch(&self) -> Outcome {
@@ -199,20 +178,16 @@ impl Work<'_> {
     }
 
     fn restart(&self) -> Outcome {
-        let units = self
-            .inventory()
-            .map(|i| i.stale_units.iter().cloned().collect())
-            .unwrap_or_default();
+        let units =
+            self.inventory().map(|i| i.stale_units.iter().cloned().collect()).unwrap_or_default();
         self.job(JOB_TIME_MAX, units, Self::ask_for_proof)
     }
 
     fn await_reboot(&self) -> Outcome {
         // The node serves again while it waits; the reboot is claimed anew.
         if safety::owned_by(self.node, &self.view.rollout.uid) {
-            let release = Effect::Release {
-                node: self.id(),
-                rollout: self.view.rollout.uid.clone(),
-            };
+            let release =
+                Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "the node's release until its reboot", None);
         }
         let plan = &self.view.plan.execution;
@@ -225,14 +200,7 @@ impl Work<'_> {
                 if let Some(at) = until {
                     decision.wake(at);
                 }
-                (
-                    decision,
-                    Wait {
-                        what: "a window for reboots".into(),
-                        until,
-                        hold: Some(hold),
-                    },
-                )
+                (decision, Wait { what: "a window for reboots".into(), until, hold: Some(hold) })
             }
         }
     }
@@ -267,18 +235,14 @@ impl Work<'_> {
             return self.ask_for_proof();
         };
         let deadline = self.deadline(SCAN_WAIT_MAX);
-        let answer = self
-            .inventory()
-            .filter(|i| i.scan >= wanted && i.boot_id == self.node.boot_id);
+        let answer =
+            self.inventory().filter(|i| i.scan >= wanted && i.boot_id == self.node.boot_id);
         let Some(inventory) = answer else {
             if self.world.now >= deadline {
                 return self.fail("no scan answered".into(), false);
             }
             if self.node.scan_asked < wanted {
-                let ask = Effect::RequestScan {
-                    node: self.id(),
-                    scan: wanted,
-                };
+                let ask = Effect::RequestScan { node: self.id(), scan: wanted };
                 return Self::effect(ask, "a scan", Some(deadline));
             }
             return Self::wait("its scan", Some(deadline));
@@ -315,10 +279,7 @@ impl Work<'_> {
             if self.task.restarts >= RESTARTS_MAX {
                 let units: Vec<&str> = inventory.stale_units.iter().map(SmolStr::as_str).collect();
                 return self.fail(
-                    format!(
-                        "patched but inactive: {} still run old code",
-                        units.join(", ")
-                    ),
+                    format!("patched but inactive: {} still run old code", units.join(", ")),
                     false,
                 );
             }
@@ -332,9 +293,7 @@ impl Work<'_> {
 
     fn to_reboot(&self) -> Outcome {
         let boot = self.node.boot_id.clone();
-        let open = self
-            .view
-            .calendar(Purpose::Reboot, self.view.plan.execution.reboot.timeout);
+        let open = self.view.calendar(Purpose::Reboot, self.view.plan.execution.reboot.timeout);
         match open {
             Ok(()) => self.enter(Step::Reboot, move |task| {
                 task.boot_before = Some(boot);
@@ -380,11 +339,7 @@ impl Work<'_> {
             return self.fail(format!("gate {gate}: {why}"), false);
         }
         let (decision, mut wait) = Self::wait(&format!("gate {gate}"), Some(deadline));
-        wait.hold = Some(Hold::GateNotPassed {
-            gate: gate.clone(),
-            why,
-            until: Some(deadline),
-        });
+        wait.hold = Some(Hold::GateNotPassed { gate: gate.clone(), why, until: Some(deadline) });
         (decision, wait)
     }
 
@@ -403,10 +358,8 @@ impl Work<'_> {
 
     fn release(&self) -> Outcome {
         if safety::owned_by(self.node, &self.view.rollout.uid) {
-            let release = Effect::Release {
-                node: self.id(),
-                rollout: self.view.rollout.uid.clone(),
-            };
+            let release =
+                Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "its release", None);
         }
         self.ended(match &self.task.failure {
@@ -418,10 +371,7 @@ impl Work<'_> {
     }
 
     fn undone(&self) -> bool {
-        self.node.jobs.contains_key(&JobKey {
-            step: Step::Rollback,
-            ..self.key()
-        })
+        self.node.jobs.contains_key(&JobKey { step: Step::Rollback, ..self.key() })
     }
 
     /// The outcome, the end of the work, and the flag for a person, in one pass of status.
@@ -438,24 +388,11 @@ impl Work<'_> {
             request: self.task.request.clone(),
             ended,
         });
-        decision.records.push(Record::Task {
-            node: self.id(),
-            task: None,
-        });
+        decision.records.push(Record::Task { node: self.id(), task: None });
         if why.is_some() || self.node.needs_attention.is_some() {
-            decision.records.push(Record::NeedsAttention {
-                node: self.id(),
-                why,
-            });
+            decision.records.push(Record::NeedsAttention { node: self.id(), why });
         }
-        (
-            decision,
-            Wait {
-                what: "the end of its record".into(),
-                until: None,
-                hold: None,
-            },
-        )
+        (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
     }
 
     /// Runs the Job of this step, and goes on when it says that it succeeded.
@@ -469,31 +406,22 @@ impl Work<'_> {
         match self.node.jobs.get(&self.key()) {
             Some(Job::Succeeded(_)) => then(self),
             Some(Job::Failed(_, message)) => self.fail(message.clone(), false),
-            Some(Job::Running(_)) | None if self.world.now >= deadline => self.fail(
-                format!("{} took longer than {limit:#}", self.task.step.gerund()),
-                false,
-            ),
+            Some(Job::Running(_)) | None if self.world.now >= deadline => {
+                self.fail(format!("{} took longer than {limit:#}", self.task.step.gerund()), false)
+            }
             Some(Job::Running(_)) => Self::wait("its Job", Some(deadline)),
             None => Self::effect(self.start(units), "its Job", Some(deadline)),
         }
     }
 
     fn ask_for_proof(&self) -> Outcome {
-        let scan = self
-            .node
-            .scan_asked
-            .max(self.node.report.latest().map_or(0, |i| i.scan))
-            + 1;
+        let scan = self.node.scan_asked.max(self.node.report.latest().map_or(0, |i| i.scan)) + 1;
         self.enter(Step::Verify, move |task| task.scan = Some(scan))
     }
 
     /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
     fn fail(&self, message: String, blocked: bool) -> Outcome {
-        let failure = Failure {
-            step: self.task.step,
-            message,
-            blocked,
-        };
+        let failure = Failure { step: self.task.step, message, blocked };
         if self.task.failure.is_some() {
             // A rollback never starts a rollback of itself (invariant 32).
             return self.give_up(failure.message);
@@ -519,35 +447,16 @@ impl Work<'_> {
         };
         self.ended(Ended::Failed(
             self.world.now,
-            Failure {
-                step: self.task.step,
-                message,
-                blocked: false,
-            },
+            Failure { step: self.task.step, message, blocked: false },
         ))
     }
 
     fn enter(&self, step: Step, change: impl FnOnce(&mut Task)) -> Outcome {
-        let mut task = Task {
-            step,
-            since: self.world.now,
-            scan: None,
-            ..self.task.clone()
-        };
+        let mut task = Task { step, since: self.world.now, scan: None, ..self.task.clone() };
         change(&mut task);
         let mut decision = Decision::default();
-        decision.records.push(Record::Task {
-            node: self.id(),
-            task: Some(task),
-        });
-        (
-            decision,
-            Wait {
-                what: step.gerund().to_owned(),
-                until: None,
-                hold: None,
-            },
-        )
+        decision.records.push(Record::Task { node: self.id(), task: Some(task) });
+        (decision, Wait { what: step.gerund().to_owned(), until: None, hold: None })
     }
 
     fn effect(effect: Effect, what: &str, until: Option<Timestamp>) -> Outcome {
@@ -561,14 +470,7 @@ impl Work<'_> {
         if let Some(at) = until {
             decision.wake(at);
         }
-        (
-            decision,
-            Wait {
-                what: what.to_owned(),
-                until,
-                hold: None,
-            },
-        )
+        (decision, Wait { what: what.to_owned(), until, hold: None })
     }
 
     fn start(&self, units: Vec<SmolStr>) -> Effect {
@@ -582,16 +484,9 @@ impl Work<'_> {
     }
 
     fn key(&self) -> JobKey {
-        let attempt = if self.task.step == Step::Reboot {
-            self.task.reboots
-        } else {
-            self.task.attempt
-        };
-        JobKey {
-            request: self.task.request.clone(),
-            step: self.task.step,
-            attempt,
-        }
+        let attempt =
+            if self.task.step == Step::Reboot { self.task.reboots } else { self.task.attempt };
+        JobKey { request: self.task.request.clone(), step: self.task.step, attempt }
     }
 
     fn inventory(&self) -> Option<&Inventory> {

@@ -37,10 +37,7 @@ fn first_difference(
     };
     let mut installed: BTreeMap<(&str, &str), Vec<&Package>> = BTreeMap::new();
     for package in set.packages.iter() {
-        installed
-            .entry((package.name.as_str(), package.arch.as_str()))
-            .or_default()
-            .push(package);
+        installed.entry((package.name.as_str(), package.arch.as_str())).or_default().push(package);
     }
     transaction.changes.iter().find_map(|change| {
         let found = installed.get(&(change.name.as_str(), change.arch.as_str()));
@@ -56,10 +53,9 @@ fn differs(change: &Change, wanted: &SmolStr, found: &[&Package]) -> Option<Stri
         (ABSENT, [first, ..]) => Some(format!("{name} {} is still installed", first.version)),
         (_, []) => Some(format!("{name} is not installed; {wanted} was to be")),
         (_, found) if found.iter().any(|package| at_least(package, wanted)) => None,
-        (_, [first, ..]) => Some(format!(
-            "{name} is {}; {wanted} was to be installed",
-            first.version
-        )),
+        (_, [first, ..]) => {
+            Some(format!("{name} is {}; {wanted} was to be installed", first.version))
+        }
     }
 }
 

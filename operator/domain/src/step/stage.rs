@@ -85,35 +85,22 @@ fn in_stage(
 
 /// Members of this stage and of earlier ones: who could not be reached then is still due.
 fn up_to_now<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Member<'v>> {
-    view.stages
-        .iter()
-        .take(view.rollout.cursor.stage + 1)
-        .flatten()
+    view.stages.iter().take(view.rollout.cursor.stage + 1).flatten()
 }
 
 fn candidates<'m>(stage: &Stage, open: &[&'m Member<'m>]) -> Vec<&'m Member<'m>> {
-    let waiting = open
-        .iter()
-        .copied()
-        .filter(|m| m.standing == Standing::Waiting);
+    let waiting = open.iter().copied().filter(|m| m.standing == Standing::Waiting);
     if !stage.per_zone {
         return waiting.collect();
     }
     // Zones go one after the other: the first that has something under way or waiting.
-    let busy = open
-        .iter()
-        .filter(|m| m.standing == Standing::Active)
-        .map(|m| &m.node.zone)
-        .min();
+    let busy = open.iter().filter(|m| m.standing == Standing::Active).map(|m| &m.node.zone).min();
     let zone = busy.or_else(|| first_zone(open));
     waiting.filter(|m| Some(&m.node.zone) == zone).collect()
 }
 
 fn first_zone<'m>(open: &[&'m Member<'m>]) -> Option<&'m Option<smol_str::SmolStr>> {
-    open.iter()
-        .filter(|m| m.standing == Standing::Waiting)
-        .map(|m| &m.node.zone)
-        .min()
+    open.iter().filter(|m| m.standing == Standing::Waiting).map(|m| &m.node.zone).min()
 }
 
 /// Everything that keeps the whole rollout from starting more.
@@ -123,23 +110,15 @@ fn may_not_start(view: &View<'_>, stage: &Stage) -> Option<Hold> {
     }
     bad_patch(view)
         .or_else(|| failures(view, stage))
-        .or_else(|| {
-            view.calendar(Purpose::Install, view.plan.execution.node_time_max)
-                .err()
-        })
+        .or_else(|| view.calendar(Purpose::Install, view.plan.execution.node_time_max).err())
 }
 
 /// A patch that was declared bad after approval holds a running rollout that has it.
 fn bad_patch(view: &View<'_>) -> Option<Hold> {
     let baseline = view.world.baselines.get(&view.plan.baseline.name)?;
     let today = view.world.now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let blocks = || {
-        baseline
-            .remediation
-            .block
-            .iter()
-            .filter(|b| b.until.is_none_or(|until| today <= until))
-    };
+    let blocks =
+        || baseline.remediation.block.iter().filter(|b| b.until.is_none_or(|until| today <= until));
     view.plan
         .node_classes()
         .filter_map(|class| view.world.transactions.get(&class.transaction))
@@ -148,10 +127,7 @@ fn bad_patch(view: &View<'_>) -> Option<Hold> {
                 let block =
                     blocks().find(|b| b.package == change.name && b.version == change.to)?;
                 let package = smol_str::format_smolstr!("{} {}", block.package, block.version);
-                Some(Hold::BadPatch {
-                    package,
-                    reason: block.reason.clone(),
-                })
+                Some(Hold::BadPatch { package, reason: block.reason.clone() })
             })
         })
 }
@@ -162,37 +138,24 @@ pub(super) fn failures(view: &View<'_>, stage: &Stage) -> Option<Hold> {
         .pool
         .iter()
         .filter_map(|node| {
-            Some((
-                node.name.clone(),
-                safety::open_failure(view.rollout, node)?.to_owned(),
-            ))
+            Some((node.name.clone(), safety::open_failure(view.rollout, node)?.to_owned()))
         })
         .chain(image::failures(view));
     let first = open.next()?;
     let failed = 1 + u32::try_from(open.count()).unwrap_or(u32::MAX - 1);
     let max = view.plan.execution.failures.max;
-    (failed > max).then(|| Hold::FailuresReached {
-        stage: stage.name.clone(),
-        failed,
-        max,
-        first,
-    })
+    (failed > max).then(|| Hold::FailuresReached { stage: stage.name.clone(), failed, max, first })
 }
 
 fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result<Record, Hold> {
     let node = member.node;
     if let Some(task) = &node.task {
-        return Err(Hold::NodeClaimed {
-            node: node.name.clone(),
-            by: task.rollout.0.clone(),
-        });
+        return Err(Hold::NodeClaimed { node: node.name.clone(), by: task.rollout.0.clone() });
     }
     match &node.cordon {
         Cordon::None => {}
         Cordon::Foreign | Cordon::Lifted(_) => {
-            return Err(Hold::HumanTookOver {
-                node: node.name.clone(),
-            });
+            return Err(Hold::HumanTookOver { node: node.name.clone() });
         }
         Cordon::Ours(record) => {
             return Err(Hold::NodeClaimed {
@@ -218,10 +181,7 @@ pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Res
         return Ok(());
     };
     safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
-    let pool = view
-        .pool
-        .iter()
-        .filter(|other| !stage.per_zone || other.zone == node.zone);
+    let pool = view.pool.iter().filter(|other| !stage.per_zone || other.zone == node.zone);
     safety.budget(&stage.name, stage.max_unavailable, pool.map(|n| &n.name))?;
     safety.promise(&node.name);
     Ok(())
@@ -253,19 +213,14 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         return held(view, Some(hold));
     }
     let Some(done) = cursor.stage_done else {
-        let cursor = Cursor {
-            stage_done: Some(view.world.now),
-            ..cursor.clone()
-        };
+        let cursor = Cursor { stage_done: Some(view.world.now), ..cursor.clone() };
         return record(view, cursor);
     };
     let promoted = view.rollout.handle.promote_through.as_ref() == Some(&stage.name);
     let until = after(done, stage.soak.duration());
     if view.world.now < until && !promoted {
-        let hold = gate_failed(view, done).unwrap_or_else(|| Hold::Soak {
-            stage: stage.name.clone(),
-            until,
-        });
+        let hold = gate_failed(view, done)
+            .unwrap_or_else(|| Hold::Soak { stage: stage.name.clone(), until });
         return held(view, Some(hold));
     }
     if !promoted
@@ -313,11 +268,7 @@ fn wait_for_away(view: &View<'_>, away: Vec<Name>) -> Decision {
 /// Negative evidence that is newer than the stage's end stops it at once.
 fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
-        Judgement::Failed(why) => Some(Hold::GateNotPassed {
-            gate,
-            why,
-            until: None,
-        }),
+        Judgement::Failed(why) => Some(Hold::GateNotPassed { gate, why, until: None }),
         Judgement::Passed(_) | Judgement::Waiting(_) => None,
     })
 }
@@ -325,11 +276,9 @@ fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
 /// At the end of a soak every gate must have positive evidence made no earlier than that end.
 fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
-        Judgement::Failed(why) | Judgement::Waiting(why) => Some(Hold::GateNotPassed {
-            gate,
-            why,
-            until: None,
-        }),
+        Judgement::Failed(why) | Judgement::Waiting(why) => {
+            Some(Hold::GateNotPassed { gate, why, until: None })
+        }
         Judgement::Passed(_) => None,
     })
 }
@@ -344,12 +293,8 @@ fn judged(
             asked_by: view.rollout.name.clone(),
             about: None,
         };
-        let judgement = evidence::judge(
-            gate,
-            view.world.evidence.get(&key),
-            newer_than,
-            view.world.now,
-        );
+        let judgement =
+            evidence::judge(gate, view.world.evidence.get(&key), newer_than, view.world.now);
         (gate.name.clone(), judgement)
     })
 }
@@ -369,22 +314,11 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
     let proven =
         |m: &Member<'_>| matches!(m.node.ended.get(&view.request.uid), Some(Ended::Proven(_)));
     let all = view.stages.iter().flatten().all(proven) && image::all_proven(view);
-    end(
-        view.rollout,
-        view.world,
-        if all {
-            RolloutEnd::Done
-        } else {
-            RolloutEnd::Partly
-        },
-    )
+    end(view.rollout, view.world, if all { RolloutEnd::Done } else { RolloutEnd::Partly })
 }
 
 fn write(view: &View<'_>, cursor: Cursor) -> Record {
-    Record::Cursor {
-        rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
-        cursor,
-    }
+    Record::Cursor { rollout: (view.rollout.name.clone(), view.rollout.uid.clone()), cursor }
 }
 
 fn record(view: &View<'_>, cursor: Cursor) -> Decision {

@@ -65,10 +65,8 @@ impl<'w> View<'w> {
         assessment: &Assessment,
         rollout: &'w Rollout,
     ) -> Option<Self> {
-        let request = world
-            .requests
-            .get(&rollout.request.0)
-            .filter(|r| r.uid == rollout.request.1)?;
+        let request =
+            world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
         let plan = request.plan.as_ref();
         let baseline = assessment.baselines.get(&plan.baseline.name);
         let mut pool: Vec<&Node> = baseline
@@ -77,11 +75,8 @@ impl<'w> View<'w> {
             .filter_map(|name| world.nodes.get(name))
             .collect();
         // A node that was taken stays ours to finish, whatever its labels say now.
-        let ours = |node: &&Node| {
-            node.task
-                .as_ref()
-                .is_some_and(|task| task.rollout.1 == rollout.uid)
-        };
+        let ours =
+            |node: &&Node| node.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid);
         pool.extend(world.nodes.values().filter(ours));
         pool.sort_by(|a, b| a.name.cmp(&b.name));
         pool.dedup_by(|a, b| a.name == b.name);
@@ -110,11 +105,7 @@ impl<'w> View<'w> {
 
     /// Whether work that takes up to `needed` may start at `now`.
     pub(super) fn calendar(&self, purpose: Purpose, needed: Span) -> Result<(), Hold> {
-        let never = Hold::AwaitingWindow {
-            purpose,
-            until: None,
-            needed: None,
-        };
+        let never = Hold::AwaitingWindow { purpose, until: None, needed: None };
         let calendar = self.calendar.as_ref().ok_or(never)?;
         gate::may_start(self.world, calendar, &self.rollout.name, purpose, needed).map(|_| ())
     }
@@ -133,10 +124,7 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
         return Some(hold);
     }
     if rollout.handle.abort {
-        return Some(Hold::ApprovalLost {
-            request: request.name.clone(),
-            why: "aborted".into(),
-        });
+        return Some(Hold::ApprovalLost { request: request.name.clone(), why: "aborted".into() });
     }
     if let Some(since) = rollout.handle.paused {
         let alert_at = after(since, request.plan.execution.max_pause.duration());
@@ -151,15 +139,10 @@ fn members<'w>(
     request: &'w ChangeRequest,
     rollout: &Rollout,
 ) -> Vec<Member<'w>> {
-    let mut left: BTreeMap<&Digest, u32> = request
-        .plan
-        .node_classes()
-        .map(|class| (&class.transaction, class.nodes_max))
-        .collect();
-    let mut members: Vec<Member<'w>> = pool
-        .iter()
-        .filter_map(|node| member(node, request, &rollout.uid))
-        .collect();
+    let mut left: BTreeMap<&Digest, u32> =
+        request.plan.node_classes().map(|class| (&class.transaction, class.nodes_max)).collect();
+    let mut members: Vec<Member<'w>> =
+        pool.iter().filter_map(|node| member(node, request, &rollout.uid)).collect();
     members.sort_by(|a, b| (a.standing, &a.node.name).cmp(&(b.standing, &b.node.name)));
     // Growth beyond what was approved is another plan's work: the bound is the approval's.
     members.retain(|member| match left.get_mut(member.transaction) {
@@ -179,44 +162,23 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
         let class = classes()
             .find(|class| Some(&class.transaction) == tried)
             .or_else(|| classes().next())?;
-        return Some(Member {
-            node,
-            transaction: &class.transaction,
-            standing: Standing::Ended,
-        });
+        return Some(Member { node, transaction: &class.transaction, standing: Standing::Ended });
     }
     if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
         let class = classes().find(|class| class.transaction == task.transaction)?;
-        return Some(Member {
-            node,
-            transaction: &class.transaction,
-            standing: Standing::Active,
-        });
+        return Some(Member { node, transaction: &class.transaction, standing: Standing::Active });
     }
     let inventory = node.report.latest()?;
     let resolved = |class: &&NodeClass| {
-        let found = inventory
-            .transactions
-            .iter()
-            .find(|r| r.transaction == class.transaction);
+        let found = inventory.transactions.iter().find(|r| r.transaction == class.transaction);
         found.map(|resolved| resolved.packages)
     };
     // Where several fit, the one that changes most leaves nothing of the others undone.
-    let class = classes()
-        .filter(|class| resolved(class).is_some())
-        .max_by_key(resolved)?;
+    let class = classes().filter(|class| resolved(class).is_some()).max_by_key(resolved)?;
     let reachable =
         matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
-    let standing = if reachable {
-        Standing::Waiting
-    } else {
-        Standing::Away
-    };
-    Some(Member {
-        node,
-        transaction: &class.transaction,
-        standing,
-    })
+    let standing = if reachable { Standing::Waiting } else { Standing::Away };
+    Some(Member { node, transaction: &class.transaction, standing })
 }
 
 /// Divides the members among the stages. Pure in its inputs; what has begun fills the earliest stages first.
@@ -231,16 +193,9 @@ pub(super) fn allocate<'w>(stages: &[Stage], members: Vec<Member<'w>>) -> Vec<Ve
             let quota = stage.nodes.of_rounded_up(total);
             let mut per_class: BTreeMap<&Digest, usize> = BTreeMap::new();
             for member in left.drain(..) {
-                let fits = stage
-                    .selector
-                    .as_ref()
-                    .is_none_or(|s| s.matches(&member.node.labels));
+                let fits = stage.selector.as_ref().is_none_or(|s| s.matches(&member.node.labels));
                 let used = per_class
-                    .entry(if stage.per_class {
-                        member.transaction
-                    } else {
-                        &EVERY_CLASS
-                    })
+                    .entry(if stage.per_class { member.transaction } else { &EVERY_CLASS })
                     .or_default();
                 if fits && *used < quota {
                     *used += 1;
@@ -277,9 +232,7 @@ fn order(stage: &Stage, members: &mut [Member<'_>]) {
 
 /// Exposed services make a node riskier.
 fn risk(node: &Node) -> usize {
-    node.report
-        .latest()
-        .map_or(0, |inventory| inventory.listening.len())
+    node.report.latest().map_or(0, |inventory| inventory.listening.len())
 }
 
 /// The control plane is touched last, then what serves most pods.

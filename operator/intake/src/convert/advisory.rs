@@ -24,11 +24,7 @@ pub fn advisory(object: &api::Advisory, now: Timestamp) -> Result<Known, Vec<Ref
     let fix_first_seen = status
         .and_then(|status| status.fix_first_seen)
         .or_else(|| has_fix(&notice).then_some(first_seen));
-    Ok(Known {
-        notice: notice.into(),
-        fix_first_seen,
-        first_seen,
-    })
+    Ok(Known { notice: notice.into(), fix_first_seen, first_seen })
 }
 
 /// Whether a notice names a fix.
@@ -55,10 +51,7 @@ fn notice(object: &api::Advisory) -> Result<Notice, Vec<Refusal>> {
     let spec = &object.spec;
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let notice = Notice {
-        id: spec
-            .id
-            .as_deref()
-            .map_or_else(|| name.to_uppercase().into(), small),
+        id: spec.id.as_deref().map_or_else(|| name.to_uppercase().into(), small),
         aliases: small_list(&spec.aliases),
         related: Vec::new(),
         summary: spec.summary.clone(),
@@ -90,11 +83,7 @@ fn notice(object: &api::Advisory) -> Result<Notice, Vec<Refusal>> {
 }
 
 fn vectors(spec: &api::AdvisorySpec, refused: &mut Refusals) -> Vec<String> {
-    let vectors = spec
-        .severity
-        .as_ref()
-        .map(|severity| severity.cvss.clone())
-        .unwrap_or_default();
+    let vectors = spec.severity.as_ref().map(|severity| severity.cvss.clone()).unwrap_or_default();
     for (index, vector) in vectors.iter().enumerate() {
         if let Err(error) = severity::score(vector) {
             refused.add(format!("spec.severity.cvss[{index}]"), told(&error));
@@ -108,14 +97,11 @@ fn exploitation(spec: &api::AdvisorySpec, refused: &mut Refusals) -> Exploitatio
         return Exploitation::default();
     };
     Exploitation {
-        known_exploited: exploitation
-            .known_exploited
-            .as_ref()
-            .map(|known| KnownExploited {
-                since: known.since,
-                due: known.due,
-                ransomware: known.ransomware,
-            }),
+        known_exploited: exploitation.known_exploited.as_ref().map(|known| KnownExploited {
+            since: known.since,
+            due: known.due,
+            ransomware: known.ransomware,
+        }),
         epss: exploitation
             .epss
             .as_deref()
@@ -126,11 +112,7 @@ fn exploitation(spec: &api::AdvisorySpec, refused: &mut Refusals) -> Exploitatio
 fn affected(index: usize, spec: &api::Affected, refused: &mut Refusals) -> Option<Affected> {
     let path = format!("spec.affected[{index}].package.purl");
     // A notice names no version; the reader of package URLs wants one, and the matcher never sees it.
-    let (base, qualifiers) = spec
-        .package
-        .purl
-        .split_once('?')
-        .unwrap_or((&spec.package.purl, ""));
+    let (base, qualifiers) = spec.package.purl.split_once('?').unwrap_or((&spec.package.purl, ""));
     let versioned = match (base.contains('@'), qualifiers.is_empty()) {
         (true, _) => spec.package.purl.clone(),
         (false, true) => format!("{base}@0"),

@@ -28,20 +28,14 @@ pub fn baseline(object: &api::Baseline) -> Result<Baseline, Vec<Refusal>> {
         edited_by: spec.edited_by.as_deref().map(small),
         changed_at: changed_at(&object.metadata),
         priority: spec.priority,
-        selector: selector.clone().unwrap_or(Selector::Nodes(
-            hozen_domain::selector::LabelSelector::default(),
-        )),
-        frozen: spec
-            .frozen
-            .as_ref()
-            .and_then(|frozen| refused.recast("spec.frozen", frozen)),
+        selector: selector
+            .clone()
+            .unwrap_or(Selector::Nodes(hozen_domain::selector::LabelSelector::default())),
+        frozen: spec.frozen.as_ref().and_then(|frozen| refused.recast("spec.frozen", frozen)),
         asset: asset(&spec.asset, &mut refused),
         require: require(&spec.require),
         remediation: remediation(&spec.remediation, &mut refused),
-        target: spec
-            .targets
-            .as_ref()
-            .and_then(|targets| target(targets, &mut refused)),
+        target: spec.targets.as_ref().and_then(|targets| target(targets, &mut refused)),
         approval_policy: small(&spec.approval_policy),
         windows: windows(spec, &mut refused),
         freezes: freezes(spec, &mut refused),
@@ -63,18 +57,13 @@ fn changed_at(
 
 fn selector(selector: &api::Selector, refused: &mut Refusals) -> Option<Selector> {
     match (&selector.nodes, &selector.images) {
-        (Some(nodes), None) => refused
-            .recast("spec.selector.nodes", nodes)
-            .map(Selector::Nodes),
+        (Some(nodes), None) => refused.recast("spec.selector.nodes", nodes).map(Selector::Nodes),
         (None, Some(images)) => Some(Selector::Images {
             repositories: small_list(&images.repositories),
             namespaces: small_list(&images.namespaces),
         }),
         (None, None) | (Some(_), Some(_)) => {
-            refused.add(
-                "spec.selector",
-                "a baseline selects exactly one of nodes and images",
-            );
+            refused.add("spec.selector", "a baseline selects exactly one of nodes and images");
             None
         }
     }
@@ -109,25 +98,19 @@ fn require(require: &requirement::Requirement) -> Require {
     let least =
         |version: &Option<requirement::MinVersion>| version.as_ref().map(|v| small(&v.min_version));
     Require {
-        os: require.os.as_ref().map(|os| Os {
-            id: small(&os.id),
-            version_id: os.version_id.as_deref().map(small),
-        }),
+        os: require
+            .os
+            .as_ref()
+            .map(|os| Os { id: small(&os.id), version_id: os.version_id.as_deref().map(small) }),
         kernel_min: least(&require.kernel),
         kubelet_min: least(&require.kubelet),
         runtime_min: least(&require.container_runtime),
         packages: require.packages.iter().map(package_rule).collect(),
-        listening_allow: require
-            .listening
-            .as_ref()
-            .map(|listening| small_list(&listening.allow)),
-        images: require
-            .images
-            .as_ref()
-            .map_or_else(ImageRules::default, |images| ImageRules {
-                repositories_allow: images.repositories.as_deref().map(small_list),
-                digest_pinned: images.digest_pinned,
-            }),
+        listening_allow: require.listening.as_ref().map(|listening| small_list(&listening.allow)),
+        images: require.images.as_ref().map_or_else(ImageRules::default, |images| ImageRules {
+            repositories_allow: images.repositories.as_deref().map(small_list),
+            digest_pinned: images.digest_pinned,
+        }),
     }
 }
 
@@ -137,40 +120,25 @@ fn package_rule(rule: &requirement::PackageRequirement) -> PackageRule {
         (None, Some(exact)) => PackageWant::Pin(small(exact)),
         (None, None) => PackageWant::Absent,
     };
-    PackageRule {
-        name: small(&rule.name),
-        want,
-        reason: rule.reason.clone(),
-    }
+    PackageRule { name: small(&rule.name), want, reason: rule.reason.clone() }
 }
 
 fn remediation(spec: &remediation::Remediation, refused: &mut Refusals) -> Remediation {
     let mut optional =
         |path: &str, text: Option<&String>| text.map(|text| refused.span(path, text));
     let bundle = spec.bundle.as_ref();
-    let bundle_medium = optional(
-        "spec.remediation.bundle.medium",
-        bundle.and_then(|b| b.medium.as_ref()),
-    );
-    let bundle_low = optional(
-        "spec.remediation.bundle.low",
-        bundle.and_then(|b| b.low.as_ref()),
-    );
+    let bundle_medium =
+        optional("spec.remediation.bundle.medium", bundle.and_then(|b| b.medium.as_ref()));
+    let bundle_low = optional("spec.remediation.bundle.low", bundle.and_then(|b| b.low.as_ref()));
     let table = spec.deadlines.as_ref();
     let deadlines = Deadlines {
-        emergency: optional(
-            "spec.remediation.deadlines.emergency",
-            table.map(|t| &t.emergency),
-        ),
+        emergency: optional("spec.remediation.deadlines.emergency", table.map(|t| &t.emergency)),
         high: optional("spec.remediation.deadlines.high", table.map(|t| &t.high)),
         medium: optional(
             "spec.remediation.deadlines.medium",
             table.and_then(|t| t.medium.as_ref()),
         ),
-        low: optional(
-            "spec.remediation.deadlines.low",
-            table.and_then(|t| t.low.as_ref()),
-        ),
+        low: optional("spec.remediation.deadlines.low", table.and_then(|t| t.low.as_ref())),
     };
     Remediation {
         profile: match &spec.profile {
@@ -245,9 +213,7 @@ fn windows(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Window> {
                 }
             })
             .collect();
-        let when = refused
-            .recast(&format!("{path}.when"), &window.when)
-            .unwrap_or_default();
+        let when = refused.recast(&format!("{path}.when"), &window.when).unwrap_or_default();
         let parsed = Window::parse(
             &window.name,
             &window.schedule,
@@ -300,32 +266,21 @@ fn rollout(spec: &strategy::Strategy, refused: &mut Refusals) -> Strategy {
                 allow_last_of_role: false,
             },
         ),
-        reboot: refused
-            .recast("spec.rollout.reboot", &spec.reboot)
-            .unwrap_or(hozen_domain::plan::Reboot {
+        reboot: refused.recast("spec.rollout.reboot", &spec.reboot).unwrap_or(
+            hozen_domain::plan::Reboot {
                 policy: hozen_domain::plan::RebootPolicy::Never,
                 timeout: hozen_domain::units::Span::ZERO,
                 max: 0,
-            }),
-        gates: refused
-            .recast("spec.rollout.gates", &spec.gates)
-            .unwrap_or_default(),
-        snapshot: spec
-            .snapshot
-            .as_ref()
-            .map(|snapshot| small(&snapshot.job_template)),
-        failures: refused
-            .recast("spec.rollout.failures", &spec.failures)
-            .unwrap_or(hozen_domain::plan::Failures {
-                max: 0,
-                then: hozen_domain::plan::OnFailure::Hold,
-            }),
+            },
+        ),
+        gates: refused.recast("spec.rollout.gates", &spec.gates).unwrap_or_default(),
+        snapshot: spec.snapshot.as_ref().map(|snapshot| small(&snapshot.job_template)),
+        failures: refused.recast("spec.rollout.failures", &spec.failures).unwrap_or(
+            hozen_domain::plan::Failures { max: 0, then: hozen_domain::plan::OnFailure::Hold },
+        ),
         max_pause: refused.span("spec.rollout.maxPause", &spec.max_pause),
         watch: refused.span("spec.rollout.watch", &spec.watch),
-        prefetch: spec
-            .prefetch
-            .as_ref()
-            .map(|prefetch| self::prefetch(prefetch, refused)),
+        prefetch: spec.prefetch.as_ref().map(|prefetch| self::prefetch(prefetch, refused)),
     }
 }
 

@@ -20,10 +20,7 @@ pub fn package_set(
     for (index, digest) in object.spec.parts.iter().enumerate() {
         let Some(set) = part(digest) else {
             let message = format!("there is no PackageSet {digest}");
-            return Err(vec![Refusal {
-                path: format!("spec.parts[{index}]"),
-                message,
-            }]);
+            return Err(vec![Refusal { path: format!("spec.parts[{index}]"), message }]);
         };
         parts.push(set);
     }
@@ -58,10 +55,8 @@ fn refusal(path: &str, error: &TextError) -> Refusal {
         | TextError::Unended
         | TextError::Mismatch { .. } => None,
     };
-    let path = line.map_or_else(
-        || path.to_owned(),
-        |line| format!("{path}[{}]", line.saturating_sub(1)),
-    );
+    let path =
+        line.map_or_else(|| path.to_owned(), |line| format!("{path}[{}]", line.saturating_sub(1)));
     let message = told(error);
     Refusal { path, message }
 }

@@ -20,15 +20,9 @@ pub fn policy(object: &approval_policy::ApprovalPolicy) -> Result<ApprovalPolicy
         emergency: circle("spec.emergency", &spec.emergency, &mut refused),
         standard: spec.standard.as_ref().and_then(|standard| {
             let after = refused.span("spec.standard.after", &standard.after);
-            let category_max = category(
-                "spec.standard.maxCategory",
-                &standard.max_category,
-                &mut refused,
-            )?;
-            Some(Standard {
-                after,
-                category_max,
-            })
+            let category_max =
+                category("spec.standard.maxCategory", &standard.max_category, &mut refused)?;
+            Some(Standard { after, category_max })
         }),
         exception: circle("spec.exception", &spec.exception, &mut refused),
         exclude_authors: spec.exclude_authors,
@@ -40,16 +34,10 @@ fn circle(path: &str, spec: &approval_policy::Circle, refused: &mut Refusals) ->
     let mut roles: Vec<RoleCount> = spec
         .roles
         .iter()
-        .map(|role| RoleCount {
-            name: small(&role.name),
-            count: role.count,
-        })
+        .map(|role| RoleCount { name: small(&role.name), count: role.count })
         .collect();
     roles.sort();
-    Circle {
-        roles,
-        valid_for: refused.span(&format!("{path}.validFor"), &spec.valid_for),
-    }
+    Circle { roles, valid_for: refused.span(&format!("{path}.validFor"), &spec.valid_for) }
 }
 
 pub(super) fn category(
@@ -83,19 +71,12 @@ pub fn approval(object: &api::Approval, created: Timestamp) -> Result<Approval, 
     };
     let approval = decision.map(|decision| Approval {
         name: name(&object.metadata),
-        request: (
-            small(&spec.change_request.name),
-            Uid::new(spec.change_request.uid.as_str()),
-        ),
+        request: (small(&spec.change_request.name), Uid::new(spec.change_request.uid.as_str())),
         plan: small(&spec.plan_digest),
         role: small(&spec.role),
         decision,
         user: small(&spec.user),
-        at: object
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(created, |time| time.0),
+        at: object.metadata.creation_timestamp.as_ref().map_or(created, |time| time.0),
         withdrawn: spec.withdrawn,
         comment: spec.comment.clone(),
     });

@@ -22,10 +22,7 @@ pub fn image(
     let digest = small(&object.spec.digest);
     Image {
         repositories: small_set(&object.spec.repositories),
-        packages: inventories
-            .get(&digest)
-            .cloned()
-            .unwrap_or_else(from_status),
+        packages: inventories.get(&digest).cloned().unwrap_or_else(from_status),
         tag: object.spec.tag.as_deref().map(small),
         created: object.spec.created,
         digest,

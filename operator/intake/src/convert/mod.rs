@@ -37,10 +37,7 @@ pub(crate) struct Refusals(Vec<Refusal>);
 
 impl Refusals {
     pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Refusal {
-            path: path.into(),
-            message: message.into(),
-        });
+        self.0.push(Refusal { path: path.into(), message: message.into() });
     }
 
     /// The value, or its refusal noted.
@@ -91,17 +88,10 @@ pub(crate) fn uid(metadata: &ObjectMeta, kind: &str) -> Uid {
         return Uid::new(uid.as_str());
     }
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }
     };
-    let parts = [
-        kind,
-        metadata.namespace.as_deref().unwrap_or(""),
-        metadata.name.as_deref().unwrap_or(""),
-    ];
+    let parts =
+        [kind, metadata.namespace.as_deref().unwrap_or(""), metadata.name.as_deref().unwrap_or("")];
     let text: Vec<String> = parts
         .iter()
         .filter(|part| !part.is_empty())

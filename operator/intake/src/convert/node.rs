@@ -40,13 +40,7 @@ pub struct Parts<'a> {
 
 /// A node of the domain. Nothing is refused: what cannot be used is said in the report's place.
 pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
-    let Parts {
-        node,
-        inventory,
-        managed,
-        content,
-        now,
-    } = parts;
+    let Parts { node, inventory, managed, content, now } = parts;
     let status = node.status.clone().unwrap_or_default();
     let info = status.node_info.clone().unwrap_or_default();
     let labels: Labels = node
@@ -60,12 +54,9 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
     Node {
         name: name(&node.metadata),
         uid: uid(&node.metadata, "Node"),
-        control_plane: [
-            "node-role.kubernetes.io/control-plane",
-            "node-role.kubernetes.io/etcd",
-        ]
-        .iter()
-        .any(|role| labels.contains_key(*role)),
+        control_plane: ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/etcd"]
+            .iter()
+            .any(|role| labels.contains_key(*role)),
         zone: labels.get("topology.kubernetes.io/zone").cloned(),
         labels: Arc::new(labels),
         ready: ready(node),
@@ -86,50 +77,28 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
                     .and_then(|inventory| number(inventory.spec.report.scan.as_deref()))
                     .unwrap_or_default()
             }),
-        task: managed
-            .and_then(|managed| managed.spec.task.as_ref())
-            .and_then(task),
+        task: managed.and_then(|managed| managed.spec.task.as_ref()).and_then(task),
         jobs: BTreeMap::new(),
-        ended: record
-            .map(|record| ended(&record.ended))
-            .unwrap_or_default(),
+        ended: record.map(|record| ended(&record.ended)).unwrap_or_default(),
         tried: BTreeMap::new(),
         needs_attention: record.and_then(|record| {
-            let condition = record
-                .conditions
-                .iter()
-                .find(|c| c.type_ == names::condition::NEEDS_ATTENTION)?;
+            let condition =
+                record.conditions.iter().find(|c| c.type_ == names::condition::NEEDS_ATTENTION)?;
             (condition.status == "True").then(|| condition.message.clone())
         }),
     }
 }
 
 fn ready(node: &core::Node) -> Ready {
-    let created = node
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    let conditions = node
-        .status
-        .iter()
-        .filter_map(|status| status.conditions.as_ref())
-        .flatten();
-    let Some(condition) = conditions
-        .into_iter()
-        .find(|condition| condition.type_ == "Ready")
+    let created =
+        node.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let conditions = node.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    let Some(condition) = conditions.into_iter().find(|condition| condition.type_ == "Ready")
     else {
         return Ready::No(created);
     };
-    let since = condition
-        .last_transition_time
-        .as_ref()
-        .map_or(created, |time| time.0);
-    if condition.status == "True" {
-        Ready::Yes(since)
-    } else {
-        Ready::No(since)
-    }
+    let since = condition.last_transition_time.as_ref().map_or(created, |time| time.0);
+    if condition.status == "True" { Ready::Yes(since) } else { Ready::No(since) }
 }
 
 /// The ownership record as the annotation carries it.
@@ -145,11 +114,7 @@ struct Record {
 
 /// Whose cordon it is. A record that cannot be read is nobody's: then the cordon is taken for a person's, and stays.
 fn cordon(node: &core::Node) -> Cordon {
-    let cordoned = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.unschedulable)
-        .unwrap_or_default();
+    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
     let record = node
         .metadata
         .annotations
@@ -204,8 +169,5 @@ pub(crate) fn strays<'a>(
     inventories: impl Iterator<Item = &'a str>,
     nodes: &BTreeSet<&str>,
 ) -> BTreeSet<SmolStr> {
-    inventories
-        .filter(|name| !nodes.contains(name))
-        .map(SmolStr::new)
-        .collect()
+    inventories.filter(|name| !nodes.contains(name)).map(SmolStr::new).collect()
 }

@@ -53,22 +53,15 @@ pub(super) fn report(
             cut(set)
         ));
     }
-    let boot_id = node
-        .status
-        .as_ref()
-        .and_then(|s| s.node_info.as_ref())
-        .map(|info| info.boot_id.as_str());
+    let boot_id =
+        node.status.as_ref().and_then(|s| s.node_info.as_ref()).map(|info| info.boot_id.as_str());
     let rebooted = match (boot_id, report.boot_id.as_deref()) {
         (Some(now), Some(then)) => !now.is_empty() && now != then,
         (None, _) | (_, None) => false,
     };
     let fresh = now.duration_since(report.scanned_at) <= REPORT_AGE_MAX && !rebooted;
     let inventory = Arc::new(self::inventory(report, content));
-    if fresh {
-        Report::Known(inventory)
-    } else {
-        Report::Stale(inventory)
-    }
+    if fresh { Report::Known(inventory) } else { Report::Stale(inventory) }
 }
 
 /// A digest as people can still compare it.
@@ -90,24 +83,9 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         scanned_at: report.scanned_at,
         boot_id: report.boot_id.as_deref().map(small).unwrap_or_default(),
         os_id: small(&report.os.id),
-        os_version: report
-            .os
-            .version_id
-            .as_deref()
-            .map(small)
-            .unwrap_or_default(),
-        kernel_running: report
-            .kernel
-            .running
-            .as_deref()
-            .map(small)
-            .unwrap_or_default(),
-        kernel_installed: report
-            .kernel
-            .installed
-            .as_deref()
-            .map(small)
-            .unwrap_or_default(),
+        os_version: report.os.version_id.as_deref().map(small).unwrap_or_default(),
+        kernel_running: report.kernel.running.as_deref().map(small).unwrap_or_default(),
+        kernel_installed: report.kernel.installed.as_deref().map(small).unwrap_or_default(),
         package_set: report.package_set.as_deref().map(small).unwrap_or_default(),
         transactions: report
             .transactions
@@ -123,10 +101,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .collect(),
         reboot_because,
         unready: unready(report),
-        disk_free_bytes: report
-            .ready
-            .as_ref()
-            .and_then(|ready| ready.disk_free_bytes),
+        disk_free_bytes: report.ready.as_ref().and_then(|ready| ready.disk_free_bytes),
         hardware: report
             .hardware
             .as_ref()
@@ -138,9 +113,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
 /// A port on which only the node itself is heard is no exposure. Without addresses nobody knows, and it counts.
 fn reachable(addresses: &[String]) -> bool {
     let loopback = |address: &String| {
-        address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+        address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     };
     addresses.is_empty() || !addresses.iter().all(loopback)
 }

@@ -29,11 +29,7 @@ pub fn change_request(
         );
     }
     let status = object.status.clone().unwrap_or_default();
-    let created = object
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or(now, |time| time.0);
+    let created = object.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
     let phase = status
         .phase
         .as_ref()
@@ -86,11 +82,7 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
     let mut refused = Refusals::default();
     let spec = &object.spec;
     let status = object.status.clone().unwrap_or_default();
-    let created = object
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or(now, |time| time.0);
+    let created = object.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
     let outcome = status.outcome.as_ref().and_then(|outcome| match outcome {
         rollout::RolloutOutcome::Done => Some(RolloutEnd::Done),
         rollout::RolloutOutcome::Partly => Some(RolloutEnd::Partly),
@@ -104,10 +96,7 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
     refused.finish(Some(Rollout {
         name: name(&object.metadata),
         uid: uid(&object.metadata, "Rollout"),
-        request: (
-            small(&spec.change_request.name),
-            Uid::new(spec.change_request.uid.as_str()),
-        ),
+        request: (small(&spec.change_request.name), Uid::new(spec.change_request.uid.as_str())),
         digest: small(&spec.change_request.plan_digest),
         handle: Handle {
             paused: spec.paused.then(|| status.paused_since.unwrap_or(now)),

@@ -13,10 +13,7 @@ use super::{number, small};
 /// The work on a node now; none where it is of a newer version, on which nobody acts.
 pub(super) fn task(task: &managed::Task) -> Option<Task> {
     Some(Task {
-        rollout: (
-            small(&task.rollout.name),
-            Uid::new(task.rollout.uid.as_str()),
-        ),
+        rollout: (small(&task.rollout.name), Uid::new(task.rollout.uid.as_str())),
         request: Uid::new(task.request_uid.as_str()),
         plan: small(&task.plan_digest),
         transaction: small(&task.transaction),

@@ -36,10 +36,7 @@ pub fn deployment(object: &Deployment, pods: &[&Pod]) -> Workload {
     let wanted = spec.replicas.unwrap_or(1);
     let status = object.status.as_ref();
     let ready = status.map_or(wanted, |status| {
-        status
-            .updated_replicas
-            .unwrap_or(0)
-            .min(status.ready_replicas.unwrap_or(0))
+        status.updated_replicas.unwrap_or(0).min(status.ready_replicas.unwrap_or(0))
     });
     workload(
         &Common {
@@ -59,10 +56,7 @@ pub fn stateful_set(object: &StatefulSet, pods: &[&Pod]) -> Workload {
     let wanted = spec.replicas.unwrap_or(1);
     let status = object.status.as_ref();
     let ready = status.map_or(wanted, |status| {
-        status
-            .updated_replicas
-            .unwrap_or(0)
-            .min(status.ready_replicas.unwrap_or(0))
+        status.updated_replicas.unwrap_or(0).min(status.ready_replicas.unwrap_or(0))
     });
     workload(
         &Common {
@@ -81,12 +75,8 @@ pub fn daemon_set(object: &DaemonSet, pods: &[&Pod]) -> Workload {
     let spec = &object.spec;
     let status = object.status.as_ref();
     let wanted = status.map_or(0, |status| status.desired_number_scheduled);
-    let ready = status.map_or(0, |status| {
-        status
-            .updated_number_scheduled
-            .unwrap_or(0)
-            .min(status.number_ready)
-    });
+    let ready = status
+        .map_or(0, |status| status.updated_number_scheduled.unwrap_or(0).min(status.number_ready));
     workload(
         &Common {
             kind: "DaemonSet",
@@ -101,21 +91,11 @@ pub fn daemon_set(object: &DaemonSet, pods: &[&Pod]) -> Workload {
 
 /// A workload of the domain, from a `CronJob`: between its runs it has no replicas.
 pub fn cron_job(object: &CronJob) -> Workload {
-    let template = object
-        .spec
-        .job_template
-        .spec
-        .as_ref()
-        .and_then(|job| job.template.spec.as_ref());
+    let template =
+        object.spec.job_template.spec.as_ref().and_then(|job| job.template.spec.as_ref());
     let replicas = Replicas::default();
     workload(
-        &Common {
-            kind: "CronJob",
-            metadata: &object.metadata,
-            template,
-            selector: None,
-            replicas,
-        },
+        &Common { kind: "CronJob", metadata: &object.metadata, template, selector: None, replicas },
         &[],
     )
 }
@@ -133,12 +113,7 @@ fn workload(common: &Common<'_>, pods: &[&Pod]) -> Workload {
     let template = common.template;
     let containers = template
         .into_iter()
-        .flat_map(|spec| {
-            spec.init_containers
-                .iter()
-                .flatten()
-                .chain(&spec.containers)
-        })
+        .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
         .map(|container| {
             let written = reference(container.image.as_deref().unwrap_or_default());
             let running = running(common, namespace, &container.name, pods)
@@ -161,11 +136,7 @@ fn workload(common: &Common<'_>, pods: &[&Pod]) -> Workload {
 }
 
 fn labels(labels: Option<&BTreeMap<String, String>>) -> Labels {
-    labels
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key.into(), value.into()))
-        .collect()
+    labels.into_iter().flatten().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 /// An image reference: `registry.example.com:5000/shop/web:1.2@sha256:…`.
@@ -180,12 +151,7 @@ pub(crate) fn reference(image: &str) -> ImageUse {
         Some((name, tag)) => (&rest[..path_start + name.len()], Some(small(tag))),
         None => (rest, None),
     };
-    ImageUse {
-        repository: small(repository),
-        tag,
-        pinned,
-        running: None,
-    }
+    ImageUse { repository: small(repository), tag, pinned, running: None }
 }
 
 /// The digest that a container of the workload's pods runs.
@@ -200,15 +166,13 @@ fn running(
         pod.metadata.namespace.as_deref().unwrap_or("default") == namespace
             && selects(selector, &pod.metadata)
     });
-    let mut statuses = theirs
-        .filter_map(|pod| pod.status.as_ref())
-        .flat_map(|status| {
-            status
-                .container_statuses
-                .iter()
-                .flatten()
-                .chain(status.init_container_statuses.iter().flatten())
-        });
+    let mut statuses = theirs.filter_map(|pod| pod.status.as_ref()).flat_map(|status| {
+        status
+            .container_statuses
+            .iter()
+            .flatten()
+            .chain(status.init_container_statuses.iter().flatten())
+    });
     let status =
         statuses.find(|status| status.name == container && status.image_id.contains("sha256:"))?;
     let at = status.image_id.find("sha256:")?;
@@ -238,12 +202,8 @@ fn managed_by(metadata: &ObjectMeta) -> Option<GitOps> {
     let flux = label("kustomize.toolkit.fluxcd.io/name")
         .or_else(|| label("helm.toolkit.fluxcd.io/name"))
         .map(|owner| ("Flux", owner));
-    let helm = (label("app.kubernetes.io/managed-by").as_deref() == Some("Helm")).then(|| {
-        (
-            "Helm",
-            annotation("meta.helm.sh/release-name").unwrap_or_default(),
-        )
-    });
+    let helm = (label("app.kubernetes.io/managed-by").as_deref() == Some("Helm"))
+        .then(|| ("Helm", annotation("meta.helm.sh/release-name").unwrap_or_default()));
     let (tool, owner) = argo.or(flux).or(helm)?;
     Some(GitOps {
         tool: small(tool),
@@ -261,36 +221,22 @@ pub fn pods_of(node: &str, pods: &[&Pod], budgets: &[&PodDisruptionBudget]) -> P
         .filter(|pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(node))
     {
         let metadata = &pod.metadata;
-        let owner = metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true));
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
+        let owner =
+            metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let stays = owner.is_some_and(|owner| owner.kind == "DaemonSet")
             || metadata
                 .annotations
                 .iter()
                 .flatten()
                 .any(|(key, _)| key == "kubernetes.io/config.mirror")
-            || metadata
-                .labels
-                .iter()
-                .flatten()
-                .any(|(key, _)| key == names::label::COMPONENT)
+            || metadata.labels.iter().flatten().any(|(key, _)| key == names::label::COMPONENT)
             || matches!(phase, Some("Succeeded" | "Failed"));
         if stays {
             continue;
         }
         found.movable += 1;
-        let scratch = pod
-            .spec
-            .iter()
-            .filter_map(|spec| spec.volumes.as_ref())
-            .flatten();
+        let scratch = pod.spec.iter().filter_map(|spec| spec.volumes.as_ref()).flatten();
         if owner.is_none() || scratch.into_iter().any(|volume| volume.empty_dir.is_some()) {
             found.unmanaged += 1;
         }
@@ -307,10 +253,7 @@ fn blocking_budget(pod: &Pod, budgets: &[&PodDisruptionBudget]) -> Option<SmolSt
         let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
         budget.metadata.namespace == pod.metadata.namespace
             && selector.is_some_and(|selector| selects(selector, &pod.metadata))
-            && budget
-                .status
-                .as_ref()
-                .is_some_and(|status| status.disruptions_allowed == Some(0))
+            && budget.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
     })?;
     budget.metadata.name.as_deref().map(small)
 }

@@ -75,9 +75,9 @@ impl Matcher for Corpus {
                     installed: found.installed,
                     verdict: match found.verdict {
                         index::Verdict::Affected { fixed } => Verdict::Affected { fixed },
-                        index::Verdict::Unknown { why } => Verdict::Unknown {
-                            why: why.to_string(),
-                        },
+                        index::Verdict::Unknown { why } => {
+                            Verdict::Unknown { why: why.to_string() }
+                        }
                     },
                 })
             })
@@ -108,9 +108,7 @@ pub(super) fn read(
     let mut own = own(documents, world, refused);
     let mut fed = Vec::new();
     for (feed, parsed) in gathered.documents {
-        world
-            .feeds
-            .insert(feed.as_str().into(), state(&feed, &parsed));
+        world.feeds.insert(feed.as_str().into(), state(&feed, &parsed));
         fed.extend(parsed.notices);
     }
     let ids: BTreeSet<SmolStr> = own.values().map(|known| known.notice.id.clone()).collect();
@@ -124,15 +122,9 @@ pub(super) fn read(
             &gathered.epss,
         );
     }
-    let fed: BTreeMap<Name, Notice> = fed
-        .into_iter()
-        .map(|notice| (object_name(&notice.id), notice))
-        .collect();
-    let corpus = Corpus::new(
-        own.iter()
-            .map(|(name, known)| (name, &*known.notice))
-            .chain(&fed),
-    );
+    let fed: BTreeMap<Name, Notice> =
+        fed.into_iter().map(|notice| (object_name(&notice.id), notice)).collect();
+    let corpus = Corpus::new(own.iter().map(|(name, known)| (name, &*known.notice)).chain(&fed));
     world.notices = own;
     add_relevant(&corpus, fed, world);
     corpus
@@ -145,27 +137,13 @@ fn add_relevant(corpus: &Corpus, fed: BTreeMap<Name, Notice>, world: &mut World)
     }
     let mut found = BTreeSet::new();
     for set in world.package_sets.values() {
-        found.extend(
-            corpus
-                .findings(set)
-                .into_iter()
-                .map(|finding| finding.notice),
-        );
+        found.extend(corpus.findings(set).into_iter().map(|finding| finding.notice));
     }
     let now = world.now;
-    let relevant = fed
-        .into_iter()
-        .filter(|(name, _)| found.contains(name))
-        .map(|(name, notice)| {
+    let relevant =
+        fed.into_iter().filter(|(name, _)| found.contains(name)).map(|(name, notice)| {
             let fix_first_seen = has_fix(&notice).then_some(now);
-            (
-                name,
-                Known {
-                    notice: Arc::new(notice),
-                    fix_first_seen,
-                    first_seen: now,
-                },
-            )
+            (name, Known { notice: Arc::new(notice), fix_first_seen, first_seen: now })
         });
     world.notices.extend(relevant);
 }
@@ -187,11 +165,8 @@ fn own(documents: &[Document], world: &World, refused: &mut Refused) -> BTreeMap
 }
 
 fn state(feed: &str, parsed: &Parsed) -> Feed {
-    let mut digests: Vec<String> = parsed
-        .notices
-        .iter()
-        .map(|n| format!("{} {}\n", n.id, n.source.document))
-        .collect();
+    let mut digests: Vec<String> =
+        parsed.notices.iter().map(|n| format!("{} {}\n", n.id, n.source.document)).collect();
     digests.sort();
     Feed {
         name: feed.into(),
@@ -221,17 +196,13 @@ fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
         "json" if contains(&head, b"\"catalogVersion\"") => catalogue(file, gathered, refused),
         "json" => document(file, feed, gathered),
         _ => {
-            return refused.note(
-                &*file.name,
-                "is no feed document (zip, json, csv, csv.gz); it is left out",
-            );
+            return refused
+                .note(&*file.name, "is no feed document (zip, json, csv, csv.gz); it is left out");
         }
     };
     if let Err(why) = outcome {
-        refused.note(
-            &*file.name,
-            format!("{why}; it is left out, and the feed {feed} is degraded"),
-        );
+        refused
+            .note(&*file.name, format!("{why}; it is left out, and the feed {feed} is degraded"));
         let parsed = gathered.documents.entry(feed.to_owned()).or_default();
         parsed.counts.rejected += 1;
         parsed.rejected.push(osv::Rejected {
@@ -248,21 +219,13 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
 fn archive(file: &File, feed: &str, gathered: &mut Gathered) -> Result<(), String> {
     let parsed = read_archive(feed, BufReader::new(file.open()?), ArchiveLimits::default())
         .map_err(|error| told(&error))?;
-    gathered
-        .documents
-        .entry(feed.to_owned())
-        .or_default()
-        .extend(parsed);
+    gathered.documents.entry(feed.to_owned()).or_default().extend(parsed);
     Ok(())
 }
 
 fn document(file: &File, feed: &str, gathered: &mut Gathered) -> Result<(), String> {
     let bytes = file.bytes(osv::DOCUMENT_BYTES_MAX)?;
-    gathered
-        .documents
-        .entry(feed.to_owned())
-        .or_default()
-        .add(feed, &file.within, &bytes);
+    gathered.documents.entry(feed.to_owned()).or_default().add(feed, &file.within, &bytes);
     Ok(())
 }
 

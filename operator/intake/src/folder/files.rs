@@ -110,18 +110,11 @@ pub(super) fn list(folder: &Path, refused: &mut Refused) -> Files {
             return files;
         }
         Err(error) => {
-            refused
-                .problems
-                .push(of_folder(&label, &format!("could not be opened: {error}")));
+            refused.problems.push(of_folder(&label, &format!("could not be opened: {error}")));
             return files;
         }
     };
-    let mut walk = Walk {
-        root,
-        label,
-        found: Vec::new(),
-        refused,
-    };
+    let mut walk = Walk { root, label, found: Vec::new(), refused };
     walk.folder(&folder.to_path_buf(), "", 0);
     for file in walk.found {
         let (first, _) = file.within.split_once('/').unwrap_or(("", ""));
@@ -161,18 +154,16 @@ impl Walk<'_> {
     fn folder(&mut self, path: &PathBuf, within: &str, depth: usize) {
         let about = self.about(within);
         if depth > DEPTH_MAX {
-            return self.refused.note(
-                about,
-                format!("is deeper than {DEPTH_MAX} folders; it is left out"),
-            );
+            return self
+                .refused
+                .note(about, format!("is deeper than {DEPTH_MAX} folders; it is left out"));
         }
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) => {
-                return self.refused.note(
-                    about,
-                    format!("could not be listed: {error}; it is left out"),
-                );
+                return self
+                    .refused
+                    .note(about, format!("could not be listed: {error}; it is left out"));
             }
         };
         let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
@@ -180,18 +171,14 @@ impl Walk<'_> {
         for name in names {
             let Some(name) = name.to_str() else {
                 let about = self.about(within);
-                self.refused
-                    .note(about, "holds a name that is not UTF-8; it is left out");
+                self.refused.note(about, "holds a name that is not UTF-8; it is left out");
                 continue;
             };
             if name.starts_with('.') {
                 continue; // Git's own and editors' files.
             }
-            let within = if within.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{within}/{name}")
-            };
+            let within =
+                if within.is_empty() { name.to_owned() } else { format!("{within}/{name}") };
             self.entry(path.join(name), within, depth);
         }
     }
@@ -201,22 +188,17 @@ impl Walk<'_> {
         let inside = match fs::canonicalize(&path) {
             Ok(real) => real.starts_with(&self.root),
             Err(error) => {
-                return self.refused.note(
-                    about,
-                    format!("could not be followed: {error}; it is left out"),
-                );
+                return self
+                    .refused
+                    .note(about, format!("could not be followed: {error}; it is left out"));
             }
         };
         if !inside {
-            return self
-                .refused
-                .note(about, "points out of the folder; it is not followed");
+            return self.refused.note(about, "points out of the folder; it is not followed");
         }
         // After the link, if it is one: what is behind it is inside.
         let Ok(metadata) = fs::metadata(&path) else {
-            return self
-                .refused
-                .note(about, "could not be looked at; it is left out");
+            return self.refused.note(about, "could not be looked at; it is left out");
         };
         if metadata.is_dir() {
             // A link to a folder that is inside is read where that folder is.
@@ -227,18 +209,12 @@ impl Walk<'_> {
             self.refused.note(about, "is no plain file; it is not read");
         } else if self.found.len() >= FILES_MAX {
             if self.found.len() == FILES_MAX {
-                let problem = of_folder(
-                    &self.label,
-                    &format!("has more than {FILES_MAX} files, the limit"),
-                );
+                let problem =
+                    of_folder(&self.label, &format!("has more than {FILES_MAX} files, the limit"));
                 self.refused.problems.push(problem);
             }
         } else {
-            self.found.push(File {
-                path,
-                within,
-                name: about.into(),
-            });
+            self.found.push(File { path, within, name: about.into() });
         }
     }
 

@@ -48,11 +48,7 @@ pub(super) fn bills(
         let read = file
             .bytes(SBOM_BYTES_MAX)
             .and_then(|bytes| sbom::read(&bytes).map_err(|error| told(&error)));
-        let subject = read
-            .as_ref()
-            .ok()
-            .and_then(|sbom| sbom.subject.clone())
-            .unwrap_or_default();
+        let subject = read.as_ref().ok().and_then(|sbom| sbom.subject.clone()).unwrap_or_default();
         let Some(digest) = digest_of(&file.within, &subject, &tags) else {
             let message = match &read {
                 Ok(_) => "names no image; name the file after its digest, like sha256-….json; it is left out".to_owned(),
@@ -76,10 +72,7 @@ pub(super) fn bills(
                 Ok(set)
             }
             Err(why) => {
-                refused.note(
-                    &*file.name,
-                    format!("{why}; what is in {digest} is unknown"),
-                );
+                refused.note(&*file.name, format!("{why}; what is in {digest} is unknown"));
                 Err(format!("its SBOM cannot be read: {why}"))
             }
         };
@@ -95,16 +88,10 @@ fn digest_of(
     tags: &BTreeMap<(SmolStr, SmolStr), SmolStr>,
 ) -> Option<SmolStr> {
     let named = Regex::new("sha256[:_-]([0-9a-f]{64})").ok()?;
-    let written = |text: &str| {
-        Some(format_smolstr!(
-            "sha256:{}",
-            named.captures(text)?.get(1)?.as_str()
-        ))
-    };
+    let written =
+        |text: &str| Some(format_smolstr!("sha256:{}", named.captures(text)?.get(1)?.as_str()));
     written(file).or_else(|| written(subject)).or_else(|| {
-        let ImageUse {
-            repository, tag, ..
-        } = workload::reference(subject);
+        let ImageUse { repository, tag, .. } = workload::reference(subject);
         tags.get(&(repository, tag?)).cloned()
     })
 }
@@ -120,16 +107,10 @@ fn tags(documents: &[Document], workloads: &[Workload]) -> BTreeMap<(SmolStr, Sm
             continue;
         };
         for repository in &object.spec.repositories {
-            tags.insert(
-                (repository.into(), tag.into()),
-                SmolStr::from(&object.spec.digest),
-            );
+            tags.insert((repository.into(), tag.into()), SmolStr::from(&object.spec.digest));
         }
     }
-    for container in workloads
-        .iter()
-        .flat_map(|workload| workload.containers.values())
-    {
+    for container in workloads.iter().flat_map(|workload| workload.containers.values()) {
         if let (Some(tag), Some(digest)) = (&container.tag, digest_in(container)) {
             tags.entry((container.repository.clone(), tag.clone()))
                 .or_insert_with(|| digest.clone());
@@ -155,32 +136,21 @@ pub(super) fn fill(
             world.images.insert(image.digest.clone(), image);
         }
     }
-    for container in workloads
-        .iter()
-        .flat_map(|workload| workload.containers.values())
-    {
+    for container in workloads.iter().flat_map(|workload| workload.containers.values()) {
         let Some(digest) = digest_in(container) else {
             continue;
         };
-        let image = world
-            .images
-            .entry(digest.clone())
-            .or_insert_with(|| untold(digest, bills));
+        let image = world.images.entry(digest.clone()).or_insert_with(|| untold(digest, bills));
         image.repositories.insert(container.repository.clone());
         if image.tag.is_none() {
             image.tag.clone_from(&container.tag);
         }
     }
     for digest in bills.keys() {
-        world
-            .images
-            .entry(digest.clone())
-            .or_insert_with(|| untold(digest, bills));
+        world.images.entry(digest.clone()).or_insert_with(|| untold(digest, bills));
     }
-    world.workloads = workloads
-        .into_iter()
-        .map(|workload| (workload.key.clone(), workload))
-        .collect();
+    world.workloads =
+        workloads.into_iter().map(|workload| (workload.key.clone(), workload)).collect();
 }
 
 /// An image of which no manifest tells.

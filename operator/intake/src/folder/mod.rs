@@ -74,13 +74,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     let documents = &manifests.documents;
     let workloads = images::workloads(documents);
     stock::contents(documents, &mut world, &mut refused);
-    let bills = images::bills(
-        &files.sboms,
-        documents,
-        &workloads,
-        &mut world,
-        &mut refused,
-    );
+    let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
     let corpus = feeds::read(&files.feeds, documents, &mut world, &mut refused);
     stock::fill(documents, &mut world, &mut refused);
     images::fill(documents, workloads, &bills, &mut world);
@@ -92,13 +86,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     if !refused.problems.is_empty() {
         return Err(refused);
     }
-    Ok(Folder {
-        world,
-        scenario,
-        corpus,
-        notes: refused.notes,
-        ignored: manifests.ignored,
-    })
+    Ok(Folder { world, scenario, corpus, notes: refused.notes, ignored: manifests.ignored })
 }
 
 fn manifests(files: &[files::File], refused: &mut Refused) -> Manifests {
@@ -132,9 +120,7 @@ impl Refused {
     /// What a person wrote and is wrong.
     fn problem(&mut self, document: &Document, refusals: Vec<Refusal>) {
         self.problems.extend(
-            refusals
-                .into_iter()
-                .map(|refusal| document.problem(&refusal.path, refusal.message)),
+            refusals.into_iter().map(|refusal| document.problem(&refusal.path, refusal.message)),
         );
     }
 
@@ -152,10 +138,7 @@ impl Refused {
     }
 
     fn note(&mut self, about: impl Into<String>, message: impl Into<String>) {
-        self.notes.push(Note {
-            about: about.into(),
-            message: message.into(),
-        });
+        self.notes.push(Note { about: about.into(), message: message.into() });
     }
 }
 

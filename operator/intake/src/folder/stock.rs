@@ -31,17 +31,14 @@ pub(super) fn fill(documents: &[Document], world: &mut World, refused: &mut Refu
 /// Every package set of the manifests by name, those in parts joined; or why it is refused.
 fn package_sets(documents: &[Document]) -> BTreeMap<&str, Result<PackageSet, Vec<Refusal>>> {
     let objects = || {
-        documents
-            .iter()
-            .filter_map(|document| match &document.object {
-                Object::PackageSet(object) => Some((document.name.as_str(), object)),
-                _ => None,
-            })
+        documents.iter().filter_map(|document| match &document.object {
+            Object::PackageSet(object) => Some((document.name.as_str(), object)),
+            _ => None,
+        })
     };
     let mut sets = BTreeMap::new();
     for (name, object) in objects().filter(|(_, object)| object.spec.parts.is_empty()) {
-        sets.entry(name)
-            .or_insert_with(|| content::package_set(object, &mut |_| None));
+        sets.entry(name).or_insert_with(|| content::package_set(object, &mut |_| None));
     }
     for (name, object) in objects().filter(|(_, object)| !object.spec.parts.is_empty()) {
         let mut part = |digest: &str| sets.get(digest)?.as_ref().ok().cloned();
@@ -65,9 +62,7 @@ pub(super) fn contents(documents: &[Document], world: &mut World, refused: &mut 
             },
             Object::Transaction(object) => match content::transaction(object) {
                 Ok(transaction) => {
-                    world
-                        .transactions
-                        .insert(transaction.digest.clone(), transaction.into());
+                    world.transactions.insert(transaction.digest.clone(), transaction.into());
                 }
                 Err(refusals) => refused.left_out(document, refusals),
             },
@@ -82,9 +77,7 @@ fn intents(documents: &[Document], world: &mut World, refused: &mut Refused) {
     for document in documents {
         let outcome = match &document.object {
             Object::Baseline(object) => baseline::baseline(object).map(|baseline| {
-                world
-                    .baselines
-                    .insert(baseline.name.clone(), baseline.into());
+                world.baselines.insert(baseline.name.clone(), baseline.into());
             }),
             Object::ApprovalPolicy(object) => governance::policy(object).map(|policy| {
                 world.policies.insert(policy.name.clone(), policy);
@@ -104,9 +97,7 @@ fn intents(documents: &[Document], world: &mut World, refused: &mut Refused) {
             refused.problem(document, refusals);
         }
     }
-    world
-        .approvals
-        .sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
+    world.approvals.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
 }
 
 /// What was verified, by digest.
@@ -141,10 +132,7 @@ fn nodes(documents: &[Document], world: &mut World) {
         }
     }
     let stand_ins: BTreeMap<&str, Node> = if objects.is_empty() {
-        inventories
-            .iter()
-            .map(|(name, inventory)| (*name, node::stand_in(inventory)))
-            .collect()
+        inventories.iter().map(|(name, inventory)| (*name, node::stand_in(inventory))).collect()
     } else {
         BTreeMap::new()
     };

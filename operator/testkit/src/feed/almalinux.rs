@@ -21,9 +21,7 @@ const GROUP: [(usize, usize); 9] = [
 /// as many distinct packages as the real data (10,500).
 const FIRST_OF_SOURCE_PERCENT: usize = 15;
 const RELEASES: [&str; 3] = ["8", "9", "10"];
-const SUFFIXES: [&str; 8] = [
-    "", "-libs", "-devel", "-common", "-core", "-doc", "-tools", "-utils",
-];
+const SUFFIXES: [&str; 8] = ["", "-libs", "-devel", "-common", "-core", "-doc", "-tools", "-utils"];
 
 struct Source {
     release: &'static str,
@@ -53,11 +51,7 @@ impl Source {
         Self {
             release,
             packages,
-            epoch: if random.chance(24) {
-                1 + random.below(32)
-            } else {
-                0
-            },
+            epoch: if random.chance(24) { 1 + random.below(32) } else { 0 },
             modular: random.chance(29),
             version: [random.below(30), random.below(20), random.below(10)],
             build: 1,
@@ -107,11 +101,7 @@ pub(super) fn documents(seed: u64, count: usize) -> Vec<(String, Vec<u8>)> {
             random.below(sources.len())
         };
         // Every 150th erratum goes out under the id of the one before, as those for several releases do.
-        let serial = if number % 150 == 149 {
-            number - 1
-        } else {
-            number
-        };
+        let serial = if number % 150 == 149 { number - 1 } else { number };
         documents.push(document(&mut random, &mut sources[source], number, serial));
     }
     documents
@@ -151,11 +141,7 @@ fn document(
         .collect();
     let word = random.pick(&["Important", "Important", "Moderate", "Low", "Critical"]);
     let detail_words = 30 + random.below(120);
-    let day = format!(
-        "{year}-{:02}-{:02}T00:00:00Z",
-        1 + random.below(12),
-        1 + random.below(28)
-    );
+    let day = format!("{year}-{:02}-{:02}T00:00:00Z", 1 + random.below(12), 1 + random.below(28));
     let text = json!({
         "id": id,
         "summary": format!("{word}: {} security update", source.packages[0]),
@@ -166,8 +152,5 @@ fn document(
         "details": random.words(detail_words),
         "references": references,
     });
-    (
-        format!("almalinux{release}/{id}-{number}.json"),
-        format!("{text:#}").into_bytes(),
-    )
+    (format!("almalinux{release}/{id}-{number}.json"), format!("{text:#}").into_bytes())
 }

@@ -6,23 +6,15 @@ use serde_json::json;
 use super::Random;
 
 /// Pairs of events in a range, at thousandths of the real data.
-const PAIRS: [(usize, usize); 7] = [
-    (0, 1),
-    (300, 1),
-    (500, 2),
-    (750, 3),
-    (900, 5),
-    (990, 8),
-    (1_000, 24),
-];
+const PAIRS: [(usize, usize); 7] =
+    [(0, 1), (300, 1), (500, 2), (750, 3), (900, 5), (990, 8), (1_000, 24)];
 const PACKAGES: usize = 177;
 
 /// So many documents, as file name and bytes.
 pub(super) fn documents(seed: u64, count: usize) -> Vec<(String, Vec<u8>)> {
     let mut random = Random::new(seed ^ 0xB1_7A);
-    let names: Vec<String> = (0..PACKAGES)
-        .map(|number| format!("{}{number}", random.name()))
-        .collect();
+    let names: Vec<String> =
+        (0..PACKAGES).map(|number| format!("{}{number}", random.name())).collect();
     (0..count)
         .map(|number| {
             // The product of two even draws gives few packages many notices.

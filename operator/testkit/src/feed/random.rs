@@ -90,8 +90,6 @@ impl Random {
             "ba", "co", "dor", "fi", "gam", "hel", "in", "jo", "kel", "lu", "mar", "nos", "or",
             "pa", "qui", "ras", "sel", "tor", "ux", "zen",
         ];
-        (0..2 + self.below(3))
-            .map(|_| *self.pick(&SYLLABLES))
-            .collect()
+        (0..2 + self.below(3)).map(|_| *self.pick(&SYLLABLES)).collect()
     }
 }
