@@ -365,7 +365,6 @@ impl Hold {
 }
 
 impl fmt::Display for Hold {
-    #[expect(clippy::too_many_lines, reason = "one sentence per reason: a table, not a procedure")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Halted { reason } => write!(f, "everything is halted: {reason}"),

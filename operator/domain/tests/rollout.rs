@@ -57,8 +57,7 @@ fn end_of<'t>(told: &'t hozen_testkit::Told, node: &str) -> &'t Ended {
         .into_iter()
         .rev()
         .find(|e| e.0 == node)
-        .map(|e| e.3)
-        .unwrap_or_else(|| panic!("{node} never ended"))
+        .map_or_else(|| panic!("{node} never ended"), |e| e.3)
 }
 
 fn with_node(world: World, name: &str, change: impl FnOnce(&mut Node)) -> World {

@@ -32,7 +32,7 @@ impl<'w> Candidates<'w> {
             match &baseline.selector {
                 Selector::Nodes(selector) => nodes.push((baseline, selector)),
                 Selector::Images { repositories, namespaces } => {
-                    images.push((baseline, repositories.as_slice(), namespaces.as_slice()))
+                    images.push((baseline, repositories.as_slice(), namespaces.as_slice()));
                 }
             }
         }

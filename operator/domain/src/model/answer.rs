@@ -34,7 +34,7 @@ impl Model<'_> {
             Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
             Effect::Release { node, rollout } => self.release(&node, &rollout),
             Effect::SetImage { workload, image, from, to } => {
-                self.set_image(&workload, &image, &from, to)
+                self.set_image(&workload, &image, &from, to);
             }
             Effect::CreateRequest { name, plan, supersedes, because } => {
                 if !self.world.requests.contains_key(&name) {
@@ -422,6 +422,8 @@ impl Model<'_> {
 
 impl Host {
     fn patch(&mut self, transaction: &hozen_advisory::package::Transaction) -> Result<(), String> {
+        // What a rollback brings back is what this patch replaces, not what an earlier one did.
+        self.before = None;
         if self.faults.disk_full {
             return Err("no space left on device: /var is full".into());
         }

@@ -136,10 +136,10 @@ impl Model<'_> {
         };
         match &event.happening {
             Happening::Approve { baseline, role, user } => {
-                self.vote_on(baseline, user, role, Vote::Approve)
+                self.vote_on(baseline, user, role, Vote::Approve);
             }
             Happening::Reject { baseline, role, user } => {
-                self.vote_on(baseline, user, role, Vote::Reject)
+                self.vote_on(baseline, user, role, Vote::Reject);
             }
             Happening::Withdraw { baseline, user } => self.withdraw(baseline, user),
             Happening::Pause { baseline } => self.pause(baseline, true),
