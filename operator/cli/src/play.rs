@@ -41,7 +41,7 @@ pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
     };
     let mut progress = Progress::start(&asked.folder);
     let outcome = model::simulate(folder.world, &scenario, &folder.corpus, options, &mut |at| {
-        progress.reached(at)
+        progress.reached(at);
     });
     progress.done();
     let outcome =

@@ -133,7 +133,7 @@ impl<'a> Teller<'a> {
                 self.say(event.at, &format!("{subject}{text}"), None);
             }
             Happened::DeadlineMissed { notice, baseline, systems } => {
-                self.missed(event.at, notice, baseline, systems)
+                self.missed(event.at, notice, baseline, systems);
             }
         }
     }
