@@ -1,4 +1,5 @@
 //! A story of four nodes told from a world built by hand, through the real deciders.
+#![expect(clippy::unwrap_used, reason = "a wrong literal in a test must fail it at once")]
 
 use std::sync::Arc;
 
