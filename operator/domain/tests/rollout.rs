@@ -1,4 +1,5 @@
 //! Rollouts from notice to proof, on the model: what is promised of budgets, authority, time, proof and people.
+#![expect(clippy::panic, reason = "a story without its node must fail its test, and say why")]
 
 use hozen_domain::{
     World,
