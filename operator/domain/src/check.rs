@@ -2,7 +2,7 @@
 //!
 //! Runs in tests, in every simulation, and in production before `act`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     approval,
@@ -19,7 +19,7 @@ use crate::{
 /// Every promise that this decision would break, in words that begin with the invariant's number.
 pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> Vec<String> {
     let mut broken = Vec::new();
-    let mut claimed: BTreeSet<&Name> = BTreeSet::new();
+    let mut claimed: BTreeMap<&Name, &Uid> = BTreeMap::new();
     for record in &decision.records {
         match record {
             Record::Task { node, task: Some(task) } => {
@@ -27,7 +27,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 // A node that served until its reboot window is taken anew.
                 let anew = |t: &Task| t.step == Step::AwaitReboot && task.step == Step::Claim;
                 if before.is_none_or(anew) {
-                    if !claimed.insert(&node.0) {
+                    if claimed.insert(&node.0, &task.rollout.1).is_some() {
                         broken.push(format!("24: {} is taken twice in one pass", node.0));
                     }
                     broken.extend(new_claim(world, assessment, &node.0, task));
@@ -103,7 +103,7 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
 }
 
 /// Invariants 1 to 3: after this pass no stage has more nodes unavailable than its budget, unless it had them before.
-fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) -> Vec<String> {
+fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Uid>) -> Vec<String> {
     let safety = Safety::of(world);
     let mut broken = Vec::new();
     for rollout in world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
@@ -121,8 +121,9 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeSet<&Name>) ->
             let zone = if stage.per_zone { node.zone.as_deref() } else { None };
             let (total, away, new) = zones.entry(zone).or_default();
             *total += 1;
-            let taken = claimed.contains(&node.name);
-            *new += usize::from(taken);
+            let taken = claimed.contains_key(&node.name);
+            // Each rollout answers for its own stage's budget, and counts what others have taken.
+            *new += usize::from(claimed.get(&node.name) == Some(&&rollout.uid));
             *away += usize::from(taken || safety.why_unavailable(&node.name).is_some());
         }
         for (total, away, new) in zones.into_values() {
