@@ -23,6 +23,10 @@ pub enum Command {
     ///
     /// Exit code 0: all in time; 1: something would be late or stuck; 2: the input is not right.
     Simulate(Simulate),
+    /// Say why: a node is below, a notice is urgent or ignored, a rollout is held; who could approve; what would happen next.
+    Explain(Explain),
+    /// Show what would be requested at once, with the digest that people approve.
+    Plan(Plan),
     /// Report one system as a node's scanner sees it: packages, services, ports, pending updates.
     Scan(ScanArgs),
     /// Write the custom resource definitions, or check that they are current.
@@ -61,6 +65,35 @@ pub struct Simulate {
     /// Give every system a line of its own, however alike they went.
     #[arg(long)]
     pub every_system: bool,
+}
+
+/// `hozen explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// What is played.
+    #[command(flatten)]
+    pub play: Play,
+    /// What to explain: node/, baseline/, advisory/, changerequest/ (chg/), rollout/, workload/, image/ or approvalpolicy/, and its
+    /// name.
+    #[arg(value_name = "KIND/NAME")]
+    pub subject: String,
+    /// When: a local time of the scenario, or an instant; without it, at the end of the scenario.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Moment>,
+    /// How to print it.
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    pub output: Output,
+}
+
+/// `hozen plan`.
+#[derive(Debug, clap::Args)]
+pub struct Plan {
+    /// What is planned for.
+    #[command(flatten)]
+    pub play: Play,
+    /// How to print it; `json` and `yaml` give the change requests as they would be created.
+    #[arg(short, long, default_value = "text", value_name = "FORM")]
+    pub output: Output,
 }
 
 /// `hozen crds`.

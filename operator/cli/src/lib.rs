@@ -6,7 +6,9 @@ mod args;
 mod clock;
 mod crds;
 mod error;
+pub mod explain;
 pub mod facts;
+mod plan;
 mod play;
 mod progress;
 mod scan;
@@ -37,6 +39,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Simulate(asked) => simulate::run(&asked),
+        Command::Explain(asked) => explain::run(&asked),
+        Command::Plan(asked) => plan::run(&asked),
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
         Command::Crds(asked) => crds::run(&asked),
         Command::Completion { shell } => {

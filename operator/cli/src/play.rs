@@ -33,8 +33,14 @@ pub struct Done {
 
 /// Reads a folder and plays it, to the end or to a moment.
 pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
-    let folder = read(asked)?;
-    let scenario = folder.scenario.unwrap_or_else(|| nothing_happens(&folder.world));
+    play_folder(asked, read(asked)?, until)
+}
+
+/// Plays what was read.
+pub fn play_folder(asked: &Play, folder: Folder, until: Option<Moment>) -> Result<Done, Failed> {
+    let scenario = folder
+        .scenario
+        .unwrap_or_else(|| nothing_happens(&folder.world));
     let options = Options {
         seed: asked.seed,
         until: until.and_then(|moment| instant(moment, &scenario.script)),
@@ -56,7 +62,8 @@ pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
     })
 }
 
-fn read(asked: &Play) -> Result<Folder, Failed> {
+/// Reads a folder.
+pub fn read(asked: &Play) -> Result<Folder, Failed> {
     folder::read(&asked.folder, clock::now()).map_err(|refused| Failed::Folder {
         folder: asked.folder.clone(),
         refused: Box::new(refused),

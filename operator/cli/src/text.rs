@@ -1,5 +1,6 @@
 //! Facts as a page of text.
 
+mod explanation;
 mod harmless;
 mod head;
 pub mod page;
@@ -7,6 +8,7 @@ mod result;
 mod time_line;
 mod work;
 
+pub use explanation::explanation;
 pub use harmless::harmless;
 
 use std::{cmp::Reverse, collections::BTreeSet};

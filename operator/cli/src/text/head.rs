@@ -198,23 +198,36 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     page.gap();
     let id = column(facts.notices.iter().map(|n| n.name.as_str()), 13);
     let package = column(facts.notices.iter().map(package), 13).min(28);
-    let priority = 2 + id + package + 11;
-    let heading =
-        format!("{}{}{}why", pad(&lead("NOTICES"), priority), pad("priority", 13), pad("due", 17));
+    let several = facts.stock.baselines.len() > 1;
+    let concerns = facts.notices.iter().flat_map(|notice| &notice.baselines);
+    let cells: Vec<String> = concerns.map(|c| affected(c, several)).collect();
+    let systems = column(cells.iter().map(String::as_str), 9);
+    let priority = 2 + id + package + systems;
+    let heading = format!(
+        "{}{}{}why",
+        pad(&lead("NOTICES"), priority),
+        pad("priority", 13),
+        pad("due", 17)
+    );
     page.line("", &paint(STRONG, heading.trim_end()));
     let mut idle = 0;
     for notice in &facts.notices {
         let lead =
             format!("  {}{}", pad(&notice.name, id), pad(package_cell(notice, package), package));
         for concern in &notice.baselines {
-            let text = concern_cells(concern, facts.stock.baselines.len(), reader);
+            let text = concern_cells(concern, &pad(&affected(concern, several), systems), reader);
             page.hang(&lead, &text, priority + 30);
         }
         if notice.baselines.is_empty() {
             idle += 1;
             if idle <= IDLE_SHOWN {
                 let why = paint(FAINT, reader.sentence(&notice.why));
-                let text = format!("{}{}{}{why}", pad("none", 11), pad("-", 13), pad("-", 17));
+                let text = format!(
+                    "{}{}{}{why}",
+                    pad("none", systems),
+                    pad("-", 13),
+                    pad("-", 17)
+                );
                 page.hang(&lead, &text, priority + 30);
             }
         }
@@ -236,12 +249,16 @@ fn package_cell(notice: &Notice, column: usize) -> &str {
     package.char_indices().nth(column.saturating_sub(2)).map_or(package, |(end, _)| &package[..end])
 }
 
-fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String {
-    let systems = if baselines > 1 {
+/// Whose systems, and how many.
+fn affected(concern: &Concern, several: bool) -> String {
+    if several {
         format!("{} ×{}", concern.baseline, concern.systems)
     } else {
-        counted(concern.systems, "node")
-    };
+        counted(concern.systems, "system")
+    }
+}
+
+fn concern_cells(concern: &Concern, systems: &str, reader: &Reader) -> String {
     let emergency = concern.priority == "Emergency";
     let priority = if emergency { paint(BAD, "EMERGENCY") } else { concern.priority.clone() };
     let due = concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due));
@@ -255,7 +272,13 @@ fn concern_cells(concern: &Concern, baselines: usize, reader: &Reader) -> String
         .filter(telling)
         .map(|text| reader.sentence(text))
         .collect();
-    format!("{}{}{}{}", pad(&systems, 11), pad(&priority, 13), pad(&due, 17), why.join(" · "))
+    format!(
+        "{}{}{}{}",
+        systems,
+        pad(&priority, 13),
+        pad(&due, 17),
+        why.join(" · ")
+    )
 }
 
 /// The width of a column that holds these.

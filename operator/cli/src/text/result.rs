@@ -130,7 +130,7 @@ fn response(request: &RequestResult, reader: &Reader) -> String {
         ),
         (None, None) => format!("{} (0 of {})", paint(WAIT, "not yet"), request.of),
     };
-    format!("{name}   known → approved {known}   ·   approved → proven everywhere {everywhere}")
+    format!("{name}   known → approved {known} · approved → everywhere {everywhere}")
 }
 
 /// What is left, why, and what has to happen.

@@ -117,7 +117,10 @@ impl<'a> Teller<'a> {
             Happened::Requested { .. } => self.requested(event),
             Happened::Phase { phase, why } => self.phase(event, phase, why),
             Happened::Voted { .. } => self.voted(event),
-            Happened::Outside { text } => self.say(event.at, text, None),
+            Happened::Outside { text } => {
+                let text = self.reader.sentence(text);
+                self.say(event.at, &text, None);
+            }
             Happened::Worked(work) => self.worked(event, work),
             Happened::Held(held) => self.held(event, held),
             Happened::StageDone { .. } => {}

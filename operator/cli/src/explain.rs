@@ -1,0 +1,155 @@
+//! `hozen explain`: why something stands as it does, who could change that, and what would happen next; each with the place
+//! where the rule stands.
+
+mod advisory;
+mod baseline;
+mod common;
+mod image;
+mod node;
+mod policy;
+mod request;
+mod rollout;
+mod subject;
+mod workload;
+
+use std::process::ExitCode;
+
+use hozen_domain::model::Outcome;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    args::{Explain, Output},
+    error::Failed,
+    facts::{API_VERSION, Played},
+    play, print,
+    simulate::formed,
+    text,
+};
+pub use subject::Subject;
+
+/// Why something stands as it does. The shape is versioned as that of the facts of a simulation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// `Explanation`.
+    pub kind: String,
+    /// The folder that was played.
+    pub folder: String,
+    /// At which instant.
+    pub at: Timestamp,
+    /// IANA zone in which people read it.
+    pub time_zone: String,
+    /// What is explained: `node/web-b1`.
+    pub subject: String,
+    /// The answer in one line.
+    pub summary: String,
+    /// The answer.
+    pub sections: Vec<Section>,
+    /// What would happen next, or has to.
+    pub next: Vec<String>,
+}
+
+/// One part of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Its heading.
+    pub title: String,
+    /// Its lines.
+    pub lines: Vec<Line>,
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// What.
+    pub text: String,
+    /// Where the rule stands, if one was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Section {
+    fn new(title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            lines: Vec::new(),
+        }
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.lines.push(Line {
+            text: text.into(),
+            source: None,
+        });
+    }
+
+    fn rule(&mut self, text: impl Into<String>, source: impl Into<String>) {
+        self.lines.push(Line {
+            text: text.into(),
+            source: Some(source.into()),
+        });
+    }
+}
+
+/// An answer before it is put into its frame.
+#[derive(Default)]
+struct Answer {
+    summary: String,
+    sections: Vec<Section>,
+    next: Vec<String>,
+}
+
+impl Answer {
+    /// Adds a section that says something.
+    fn add(&mut self, section: Section) {
+        if !section.lines.is_empty() {
+            self.sections.push(section);
+        }
+    }
+}
+
+/// Plays the folder up to the moment and explains.
+pub fn run(asked: &Explain) -> Result<ExitCode, Failed> {
+    let subject: Subject = asked.subject.parse().map_err(Failed::Subject)?;
+    let done = play::play(&asked.play, asked.at)?;
+    let explanation = explain(done.played, &done.outcome, &subject).map_err(Failed::Subject)?;
+    match asked.output {
+        Output::Text => print(&text::explanation(&explanation)),
+        form @ (Output::Json | Output::Yaml) => print(&formed(&explanation, form)?),
+    }
+}
+
+/// Explains something at the end of a simulation. The error names the nearest thing that does exist.
+pub fn explain(
+    played: Played,
+    outcome: &Outcome,
+    subject: &Subject,
+) -> Result<Explanation, String> {
+    let name = subject.find(outcome)?;
+    let answer = match subject {
+        Subject::Node(_) => node::answer(outcome, &name),
+        Subject::Baseline(_) => baseline::answer(outcome, &name),
+        Subject::Advisory(_) => advisory::answer(outcome, &name),
+        Subject::Request(_) => request::answer(outcome, &name),
+        Subject::Rollout(_) => rollout::answer(outcome, &name),
+        Subject::Workload(_) => workload::answer(outcome, &name),
+        Subject::Image(_) => image::answer(outcome, &name),
+        Subject::Policy(_) => policy::answer(outcome, &name),
+    };
+    // `find` looks where the answers look.
+    let answer = answer.ok_or_else(|| format!("{}/{name} is not there", subject.kind()))?;
+    Ok(Explanation {
+        api_version: API_VERSION.to_owned(),
+        kind: "Explanation".to_owned(),
+        folder: played.folder,
+        at: outcome.until,
+        time_zone: outcome.zone.iana_name().unwrap_or("UTC").to_owned(),
+        subject: format!("{}/{name}", subject.kind()),
+        summary: answer.summary,
+        sections: answer.sections,
+        next: answer.next,
+    })
+}

@@ -1,0 +1,178 @@
+//! Why a notice matters here, or does not.
+
+use hozen_advisory::notice::{Range, RangeEnd};
+use hozen_domain::{model::Outcome, relevance::Relevance, request::Known, units::Name};
+
+use super::{Answer, Section, common};
+
+/// Systems that are named.
+const NAMED_MAX: usize = 8;
+
+pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
+    let known = outcome.world.notices.get(name)?;
+    let ranked = outcome.after.ranking.notices.get(name)?;
+    let matters = match ranked.relevance {
+        Relevance::Relevant => "it matters here",
+        Relevance::NoFixYet => "it matters here, and no fix is known yet",
+        Relevance::Unknown => {
+            "it cannot be told whether it matters here, so it is not taken for harmless"
+        }
+        Relevance::FixedEverywhere => "it is ignored: what it is about is fixed everywhere",
+        Relevance::NotAffected => "it is ignored: nothing here is affected",
+        Relevance::NotInstalled => "it is ignored: what it is about is installed nowhere",
+    };
+    let mut answer = Answer {
+        summary: format!("{matters} ({})", ranked.why),
+        ..Answer::default()
+    };
+    answer.add(says(known));
+    let mut section = Section::new("whether it matters");
+    section.rule(
+        format!("{:?}: {}", ranked.relevance, ranked.why),
+        "PROCESS 2.3",
+    );
+    section.say(format!("first seen here {}", known.first_seen));
+    if let Some(fix) = known.fix_first_seen {
+        section.rule(
+            format!("its fix was first seen {fix}: the clock runs from there"),
+            "PROCESS 3.1",
+        );
+    }
+    answer.add(section);
+    let mut section = Section::new("how urgent it is");
+    for (baseline, ranked) in &ranked.baselines {
+        common::ranked(
+            &mut section,
+            &format!("{baseline}, {} systems", ranked.systems),
+            ranked,
+        );
+    }
+    answer.add(section);
+    answer.add(affected(outcome, name));
+    let mut section = Section::new("requests that answer it");
+    for request in outcome.world.requests.values() {
+        if request.plan.advisories.contains(name) {
+            section.say(common::request_line(request));
+        }
+    }
+    answer.add(section);
+    common::left_out(outcome, &mut answer, |_, about| about == name);
+    match ranked.relevance {
+        Relevance::NotInstalled | Relevance::NotAffected | Relevance::FixedEverywhere => {
+            answer.next.push(
+                "it is kept, and matters as soon as a scan finds an affected version".to_owned(),
+            );
+        }
+        Relevance::NoFixYet => {
+            answer.next.push(
+                "the clock starts when a fix is seen; until then a mitigation can be requested"
+                    .to_owned(),
+            );
+        }
+        Relevance::Relevant | Relevance::Unknown => {
+            common::holds(outcome, &mut answer, |about| {
+                let request = outcome.world.requests.get(about);
+                request.is_some_and(|request| request.plan.advisories.contains(name))
+            });
+        }
+    }
+    Some(answer)
+}
+
+fn says(known: &Known) -> Section {
+    let notice = &known.notice;
+    let mut section = Section::new("what it says");
+    section.say(format!("{}: {}", notice.id, notice.summary));
+    if !notice.aliases.is_empty() {
+        section.say(format!("also known as {}", notice.aliases.join(", ")));
+    }
+    for vector in &notice.severity {
+        section.rule(vector.clone(), "CVSS");
+    }
+    if let Some(listed) = &notice.exploitation.known_exploited {
+        let due = listed
+            .due
+            .map_or_else(String::new, |due| format!(", to be done by {due}"));
+        section.rule(
+            format!("known to be exploited since {}{due}", listed.since),
+            "KEV",
+        );
+    }
+    if let Some(epss) = notice.exploitation.epss {
+        section.rule(
+            format!("exploited within 30 days with a probability of {epss:.2}"),
+            "EPSS",
+        );
+    }
+    for affected in &notice.affected {
+        let ranges: Vec<String> = affected.ranges.iter().map(range).collect();
+        section.say(format!(
+            "{} {}: affected {}",
+            affected.ecosystem,
+            affected.name,
+            ranges.join("; ")
+        ));
+    }
+    for mitigation in &notice.mitigations {
+        section.say(format!("until then: {}", mitigation.summary));
+    }
+    section
+}
+
+fn range(range: &Range) -> String {
+    let from = if range.introduced == "0" {
+        "from the beginning".to_owned()
+    } else {
+        format!("from {}", range.introduced)
+    };
+    match &range.end {
+        RangeEnd::Fixed(fixed) => format!("{from}, fixed in {fixed}"),
+        RangeEnd::LastAffected(last) => format!("{from} to {last}"),
+        RangeEnd::Limit(limit) => format!("{from}, below {limit}"),
+        RangeEnd::Open => format!("{from}, no fix yet"),
+    }
+}
+
+/// Which systems it affects.
+fn affected(outcome: &Outcome, name: &Name) -> Section {
+    let mut section = Section::new("where it is missing");
+    let assessment = &outcome.after.assessment;
+    let nodes = assessment.nodes.iter().filter_map(|(node, view)| {
+        let missing = view.set.as_ref()?.notice(name)?;
+        Some((node, missing))
+    });
+    let mut names = Vec::new();
+    let mut packages = std::collections::BTreeSet::new();
+    for (node, missing) in nodes {
+        names.push(node.as_str());
+        for package in &missing.affected {
+            packages.insert(format!(
+                "{} {} is fixed in {}",
+                package.package,
+                package.installed,
+                package.fixed.as_deref().unwrap_or("no version yet")
+            ));
+        }
+        for (package, why) in &missing.unknown {
+            packages.insert(format!("{package}: {why}"));
+        }
+    }
+    for (key, view) in &assessment.workloads {
+        let found = view.containers.values().any(|container| {
+            container
+                .set
+                .as_ref()
+                .is_some_and(|set| set.notice(name).is_some())
+        });
+        if found {
+            names.push(key);
+        }
+    }
+    if !names.is_empty() {
+        section.say(format!("on {}", crate::text::some_of(&names, NAMED_MAX)));
+    }
+    for package in packages {
+        section.say(package);
+    }
+    section
+}

@@ -1,0 +1,205 @@
+//! Why a node stands as it does.
+
+use hozen_domain::{
+    assess::{Activity, Holding, NodeView},
+    baseline::Selector,
+    model::{Outcome, Undone},
+    node::{Cordon, Node, Ready, Report},
+    units::Name,
+};
+
+use super::{Answer, Section, common};
+
+/// Changes of a transaction that are listed.
+const CHANGES_MAX: usize = 6;
+
+pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
+    let node = outcome.world.nodes.get(name)?;
+    let view = outcome.after.assessment.nodes.get(name)?;
+    let mut answer = Answer {
+        summary: summary(view),
+        ..Answer::default()
+    };
+    answer.add(stands(outcome, node, view));
+    answer.add(common::departures(view.departures()));
+    answer.add(urgent(outcome, view));
+    answer.add(transactions(outcome, node));
+    answer.add(common::history(outcome, &node.ended));
+    if let Some(baseline) = view.holding.baseline() {
+        let mut section = Section::new("requests that would change it");
+        for request in common::open_requests(outcome, baseline) {
+            section.say(common::request_line(request));
+        }
+        answer.add(section);
+        let ours = |about: &Name| {
+            let request = outcome.world.requests.get(about);
+            request.map_or(about, |r| &r.plan.baseline.name) == baseline
+        };
+        common::left_out(outcome, &mut answer, |_, about| about == name);
+        let undone = outcome
+            .undone()
+            .into_iter()
+            .find(|u| u.systems.contains(name));
+        answer
+            .next
+            .extend(undone.and_then(|Undone { next, .. }| next));
+        common::holds(outcome, &mut answer, ours);
+    }
+    Some(answer)
+}
+
+fn summary(view: &NodeView) -> String {
+    let baseline = view.holding.baseline();
+    let of = baseline.map_or_else(String::new, |baseline| format!(" its baseline {baseline}"));
+    let activity = match view.activity {
+        Some(Activity::PatchedInactive) => ", patched but inactive",
+        Some(Activity::PatchedActive | Activity::Vulnerable) | None => "",
+    };
+    match &view.holding {
+        Holding::Nobody => "no baseline selects it, so nothing is asked of it".to_owned(),
+        Holding::Tie(one, other) => format!("{one} and {other} both select it; neither acts"),
+        Holding::By(_) => match format!("{:?}", view.state).as_str() {
+            "Below" => format!("below{of}{activity}"),
+            "Above" => format!("above{of}"),
+            "Compliant" => format!("compliant with{of}"),
+            "Exempt" => format!("exempt from what{of} asks"),
+            "Frozen" => format!("frozen in{of}: no more updates exist for it"),
+            _ => format!("unknown: it cannot be told how it stands against{of}"),
+        },
+    }
+}
+
+fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
+    let mut section = Section::new("how it stands");
+    for baseline in outcome.world.baselines.values() {
+        let selected = match &baseline.selector {
+            Selector::Nodes(selector) => selector.matches(&node.labels),
+            Selector::Images { .. } => false,
+        };
+        if !selected {
+            continue;
+        }
+        let holds = match &view.holding {
+            Holding::By(name) if *name == baseline.name => {
+                "selects it, and holds: the highest priority"
+            }
+            Holding::Tie(one, other) if *one == baseline.name || *other == baseline.name => {
+                "selects it, and ties with another: neither acts"
+            }
+            Holding::By(_) | Holding::Tie(..) | Holding::Nobody => {
+                "selects it, and yields to a higher priority"
+            }
+        };
+        section.rule(
+            format!("{} (priority {}) {holds}", baseline.name, baseline.priority),
+            format!("{} spec.selector, spec.priority", baseline.name),
+        );
+    }
+    match &node.report {
+        Report::Known(inventory) => {
+            section.say(format!("its scanner reported at {}", inventory.scanned_at));
+        }
+        Report::Stale(inventory) => section.rule(
+            format!(
+                "its last report is of {}, too old to decide by",
+                inventory.scanned_at
+            ),
+            "PROCESS 1.2",
+        ),
+        Report::Missing(why) => section.rule(format!("no report: {why}"), "PROCESS 1.2"),
+    }
+    if let Ready::No(since) = node.ready {
+        section.rule(
+            format!("the Node object says NotReady since {since}: it counts against the budget"),
+            "invariant 2",
+        );
+    }
+    match &node.cordon {
+        Cordon::None => {}
+        Cordon::Ours(_) => section.say("cordoned by Hozen"),
+        Cordon::Foreign => section.rule(
+            "cordoned by somebody else: Hozen leaves it so",
+            "invariant 6",
+        ),
+        Cordon::Lifted(_) => section.rule(
+            "a person uncordoned it in mid-work: their will stands",
+            "invariant 6",
+        ),
+    }
+    if let Some(task) = &node.task {
+        section.say(format!(
+            "{} for {} since {}",
+            task.step.gerund(),
+            task.rollout.0,
+            task.since
+        ));
+    }
+    if let Some(why) = &node.needs_attention {
+        section.rule(format!("a person has to look: {why}"), "invariant 33");
+    }
+    section
+}
+
+/// Why each missing notice is as urgent as it is.
+fn urgent(outcome: &Outcome, view: &NodeView) -> Section {
+    let mut section = Section::new("how urgent that is");
+    let ranking = &outcome.after.ranking;
+    let Some(baseline) = view.holding.baseline() else {
+        return section;
+    };
+    for missing in view.missing() {
+        if let Some(ranked) = ranking.of(&missing.notice, baseline) {
+            common::ranked(&mut section, &missing.notice, ranked);
+        }
+    }
+    if view.updates.is_some()
+        && let Some(ranked) = ranking.updates.get(baseline)
+    {
+        common::ranked(
+            &mut section,
+            "security updates that no notice tells of",
+            ranked,
+        );
+    }
+    section
+}
+
+/// What its package manager says that it would do.
+fn transactions(outcome: &Outcome, node: &Node) -> Section {
+    let mut section = Section::new("what its package manager would do");
+    let Some(inventory) = node.report.latest() else {
+        return section;
+    };
+    for resolved in &inventory.transactions {
+        let transaction = outcome.world.transactions.get(&resolved.transaction);
+        let changes: Vec<String> = transaction
+            .into_iter()
+            .flat_map(|transaction| transaction.changes.iter())
+            .map(|change| format!("{} {} → {}", change.name, change.from, change.to))
+            .collect();
+        let restart: Vec<&str> = resolved
+            .restart
+            .iter()
+            .map(smol_str::SmolStr::as_str)
+            .collect();
+        let mut then = Vec::new();
+        if !restart.is_empty() {
+            then.push(format!("{} restart", restart.join(", ")));
+        }
+        then.push(
+            if resolved.reboot {
+                "then a reboot"
+            } else {
+                "no reboot"
+            }
+            .to_owned(),
+        );
+        section.say(format!(
+            "for {}: {}; {}",
+            resolved.purpose,
+            crate::text::some_of(&changes, CHANGES_MAX),
+            then.join(", ")
+        ));
+    }
+    section
+}

@@ -1,0 +1,81 @@
+//! `hozen plan`: what would be requested at once.
+
+use std::process::ExitCode;
+
+use hozen_domain::{model::Outcome, request::ChangeRequest};
+use jiff::ToSpan as _;
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Moment, Output, Plan},
+    error::Failed,
+    explain::{self, Subject},
+    play, print,
+    simulate::formed,
+    text,
+};
+
+/// Plans, and prints the requests.
+pub fn run(asked: &Plan) -> Result<ExitCode, Failed> {
+    let folder = play::read(&asked.play)?;
+    // One second is enough for every decider to come to rest once, and too short for anybody to do anything.
+    let soon = folder
+        .world
+        .now
+        .saturating_add(1.second())
+        .unwrap_or(folder.world.now);
+    let done = play::play_folder(&asked.play, folder, Some(Moment::Instant(soon)))?;
+    let requests: Vec<&ChangeRequest> = done
+        .outcome
+        .world
+        .requests
+        .values()
+        .filter(|request| !request.phase.ended())
+        .collect();
+    match asked.output {
+        Output::Text if requests.is_empty() => print("nothing would be requested\n"),
+        Output::Text => print(&told(&done.played, &done.outcome, &requests)?),
+        form @ (Output::Json | Output::Yaml) => {
+            let items: Result<Vec<Value>, Failed> = requests.into_iter().map(manifest).collect();
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": items? });
+            print(&formed(&list, form)?)
+        }
+    }
+}
+
+fn told(
+    played: &crate::facts::Played,
+    outcome: &Outcome,
+    requests: &[&ChangeRequest],
+) -> Result<String, Failed> {
+    let pages: Result<Vec<String>, Failed> = requests
+        .iter()
+        .map(|request| {
+            let subject = Subject::Request(request.name.to_string());
+            explain::explain(played.clone(), outcome, &subject)
+                .map(|explanation| text::explanation(&explanation))
+                .map_err(Failed::Subject)
+        })
+        .collect();
+    Ok(pages?.join("\n"))
+}
+
+/// The request as it would be created: `jq -cjS .items[0].spec.plan | sha256sum` gives its digest.
+fn manifest(request: &ChangeRequest) -> Result<Value, Failed> {
+    let plan =
+        serde_json::to_value(&*request.plan).map_err(|error| Failed::Form(error.to_string()))?;
+    let mut spec = json!({
+        "plan": plan,
+        "planDigest": request.digest,
+        "requestedBy": request.requested_by,
+    });
+    if let (Some(old), Some(fields)) = (&request.supersedes, spec.as_object_mut()) {
+        fields.insert("supersedes".to_owned(), json!(old));
+    }
+    Ok(json!({
+        "apiVersion": hozen_api::names::API_VERSION,
+        "kind": "ChangeRequest",
+        "metadata": { "name": request.name },
+        "spec": spec,
+    }))
+}

@@ -1,0 +1,244 @@
+//! The command as people and pipelines use it: what it prints, and how it ends.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn hozen(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the command starts")
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the output is text")
+}
+
+fn complained(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("the errors are text")
+}
+
+fn quickstart(arguments: &[&str]) -> String {
+    let output = hozen(&root(), arguments);
+    assert_ne!(output.status.code(), Some(2), "{}", complained(&output));
+    printed(&output)
+}
+
+/// A copy of the quickstart, in which files may be changed.
+fn copy() -> TempDir {
+    let to = TempDir::new().expect("a folder can be made");
+    copy_folder(
+        &root().join("examples/quickstart"),
+        &to.path().join("fleet"),
+    );
+    to
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("its entries can be read");
+        let there = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &there);
+        } else {
+            fs::copy(entry.path(), there).expect("a file can be copied");
+        }
+    }
+}
+
+fn edit(folder: &TempDir, file: &str, from: &str, to: &str) {
+    let path = folder.path().join("fleet").join(file);
+    let text = fs::read_to_string(&path).expect("the file can be read");
+    assert!(text.contains(from), "{file} says no longer: {from}");
+    fs::write(&path, text.replace(from, to)).expect("the file can be written");
+}
+
+fn facts(folder: &Path, name: &str) -> Value {
+    let output = hozen(folder, &["simulate", name, "-o", "json"]);
+    serde_json::from_slice(&output.stdout).expect("the facts are JSON")
+}
+
+/// Forecast finish of the first request.
+fn forecast(facts: &Value) -> String {
+    let events = facts["timeLine"].as_array().expect("a time line");
+    let requested = events.iter().find(|event| event["event"] == "requested");
+    requested.expect("a request")["forecast"]["finish"].to_string()
+}
+
+#[test]
+fn the_quickstart_tells_its_story() {
+    insta::assert_snapshot!(quickstart(&["simulate", "examples/quickstart"]));
+}
+
+#[test]
+fn a_late_node_is_explained() {
+    insta::assert_snapshot!(quickstart(&[
+        "explain",
+        "examples/quickstart",
+        "node/web-b1"
+    ]));
+}
+
+#[test]
+fn an_ignored_advisory_is_explained_by_any_of_its_names() {
+    let by_name = quickstart(&["explain", "examples/quickstart", "advisory/dsa-6119-2"]);
+    let by_cve = quickstart(&["explain", "examples/quickstart", "adv/CVE-2026-28111"]);
+    assert_eq!(by_name, by_cve);
+    insta::assert_snapshot!(by_name);
+}
+
+#[test]
+fn a_held_rollout_is_explained_at_the_time_of_its_hold() {
+    let facts = facts(&root(), "examples/quickstart");
+    let request = facts["requests"][0]["name"]
+        .as_str()
+        .expect("a request")
+        .to_owned();
+    let subject = format!("rollout/{request}");
+    let asked = [
+        "explain",
+        "examples/quickstart",
+        &subject,
+        "--at",
+        "2026-11-19T11:00",
+    ];
+    insta::assert_snapshot!(quickstart(&asked));
+}
+
+#[test]
+fn who_could_approve_is_said_before_anybody_did() {
+    insta::assert_snapshot!(quickstart(&["plan", "examples/quickstart"]));
+}
+
+#[test]
+fn the_same_seed_prints_the_same_bytes_and_another_one_does_not() {
+    for form in ["text", "json", "yaml"] {
+        let run = |seed| {
+            quickstart(&[
+                "simulate",
+                "examples/quickstart",
+                "-o",
+                form,
+                "--seed",
+                seed,
+            ])
+        };
+        assert_eq!(run("7"), run("7"), "{form}");
+        assert_ne!(run("7"), run("8"), "{form}");
+    }
+}
+
+#[test]
+fn a_changed_manifest_changes_the_forecast() {
+    let folder = copy();
+    let before = forecast(&facts(folder.path(), "fleet"));
+    edit(&folder, "baselines.yaml", "soak: 30m", "soak: 3h");
+    assert_ne!(before, forecast(&facts(folder.path(), "fleet")));
+}
+
+#[test]
+fn a_missed_deadline_ends_with_1_and_the_json_says_the_same_as_the_text() {
+    let output = hozen(&root(), &["simulate", "examples/quickstart"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = printed(&output);
+    let facts = facts(&root(), "examples/quickstart");
+    assert_eq!(facts["verdict"]["exitCode"], 1);
+    assert_eq!(facts["verdict"]["violations"], serde_json::json!([]));
+    for result in facts["result"].as_array().expect("results") {
+        let counts = |when: &str| {
+            let counts = &result[when]["counts"];
+            format!("{} of {}", counts["compliant"], counts["total"])
+        };
+        let name = format!("{} compliant", result["baseline"].as_str().expect("a name"));
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(&name));
+        let line = line.expect("the text has a line for each baseline");
+        assert!(
+            line.contains(&counts("before")) && line.contains(&counts("after")),
+            "{line}"
+        );
+    }
+    for undone in facts["notDone"].as_array().expect("a list") {
+        let system = undone["systems"][0].as_str().expect("a name");
+        assert!(text.contains(system), "{system} is not in the text");
+    }
+}
+
+#[test]
+fn a_fleet_on_which_nothing_is_late_ends_with_0() {
+    let folder = copy();
+    for node in ["web-a1", "web-a2", "web-a3", "web-b1", "web-b2"] {
+        fs::remove_file(folder.path().join(format!("fleet/inventories/{node}.yaml")))
+            .expect("it is there");
+    }
+    edit(&folder, "nodes.yaml", "tier: web,", "tier: none,");
+    let scenario = "timeZone: UTC\nfrom: 2026-11-19T00:14\nuntil: 2026-11-21T00:00\n";
+    fs::write(folder.path().join("fleet/scenario.yaml"), scenario).expect("it can be written");
+    let output = hozen(folder.path(), &["simulate", "fleet"]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        printed(&output),
+        complained(&output)
+    );
+}
+
+#[test]
+fn bad_input_ends_with_2_and_tells_every_mistake_with_its_place() {
+    let folder = copy();
+    edit(&folder, "baselines.yaml", "remediation:", "remediaton:");
+    edit(
+        &folder,
+        "policies.yaml",
+        "excludeAuthors: true",
+        "excludeAuthors: yes please",
+    );
+    let output = hozen(folder.path(), &["simulate", "fleet"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(printed(&output), "");
+    let errors = complained(&output);
+    assert!(errors.contains("did you mean remediation?"), "{errors}");
+    assert!(errors.contains("fleet/baselines.yaml:"), "{errors}");
+    assert!(errors.contains("fleet/policies.yaml:"), "{errors}");
+    assert!(errors.contains("problems. Nothing was done."), "{errors}");
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_the_nearest() {
+    for (asked, meant) in [
+        ("node/web-a11", "did you mean node/web-a1?"),
+        ("nod/web-a1", "did you mean node/web-a1?"),
+        ("web-a1", "write KIND/NAME"),
+    ] {
+        let output = hozen(&root(), &["explain", "examples/quickstart", asked]);
+        assert_eq!(output.status.code(), Some(2), "{asked}");
+        assert!(
+            complained(&output).contains(meant),
+            "{asked}: {}",
+            complained(&output)
+        );
+    }
+}
+
+#[test]
+fn definitions_are_written_and_found_current() {
+    let folder = TempDir::new().expect("a folder can be made");
+    let run = |arguments: &[&str]| hozen(folder.path(), arguments).status.code();
+    assert_eq!(run(&["crds", "--check", "crds"]), Some(1));
+    assert_eq!(run(&["crds", "--dir", "crds"]), Some(0));
+    assert_eq!(run(&["crds", "--check", "crds"]), Some(0));
+}
