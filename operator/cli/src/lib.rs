@@ -11,6 +11,7 @@ pub mod facts;
 mod plan;
 mod play;
 mod progress;
+mod report;
 mod scan;
 mod simulate;
 pub mod text;

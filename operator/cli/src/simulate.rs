@@ -8,13 +8,22 @@ use crate::{
     args::{Output, Simulate},
     error::Failed,
     facts, play, print,
+    report::{self, Form},
     text::{self, Detail},
 };
 
 /// Plays a folder, prints what came of it, and says by the exit code whether all was in time.
 pub fn run(asked: &Simulate) -> Result<ExitCode, Failed> {
+    // A report that cannot be written is said before the work, not after it.
+    let report = match &asked.report {
+        Some(path) => Some((path, Form::of(path)?)),
+        None => None,
+    };
     let done = play::play(&asked.play, asked.until)?;
     let facts = facts::gather(done.played, &done.outcome);
+    if let Some((path, form)) = report {
+        report::write(path, form, &facts)?;
+    }
     match asked.output {
         Output::Text => {
             let detail = Detail { every_system: asked.every_system };

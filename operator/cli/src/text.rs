@@ -4,9 +4,11 @@ mod explanation;
 mod harmless;
 mod head;
 pub mod page;
-mod result;
-mod time_line;
+pub mod result;
+pub mod time_line;
 mod work;
+
+pub use work::sentence as work_sentence;
 
 pub use explanation::explanation;
 pub use harmless::harmless;
@@ -31,8 +33,7 @@ pub struct Detail {
 /// A simulation as text, with colour.
 pub fn simulation(facts: &Simulation, detail: Detail) -> String {
     let facts = &harmless(facts);
-    let reader =
-        Reader { local: Local::named(&facts.time_zone), from: facts.from, people: people(facts) };
+    let reader = Reader::of(facts);
     let mut page = Page::default();
     head::title(&mut page, facts, &reader);
     head::stock(&mut page, facts, &reader);
@@ -55,6 +56,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Who reads the facts of a simulation.
+    pub fn of(facts: &Simulation) -> Self {
+        Self {
+            local: Local::named(&facts.time_zone),
+            from: facts.from,
+            people: people(facts),
+        }
+    }
+
     /// An instant as told at the beginning of the story.
     pub fn at(&self, at: Timestamp) -> String {
         self.local.full(at, self.from)

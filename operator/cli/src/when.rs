@@ -51,6 +51,11 @@ impl Local {
         there.strftime(format).to_string()
     }
 
+    /// The beginning of the day in which an instant falls.
+    pub fn midnight(&self, at: Timestamp) -> Timestamp {
+        self.at(at).start_of_day().map_or(at, |day| day.timestamp())
+    }
+
     /// Whether both are on one day here.
     pub fn same_day(&self, a: Timestamp, b: Timestamp) -> bool {
         self.at(a).date() == self.at(b).date()

@@ -242,3 +242,56 @@ fn definitions_are_written_and_found_current() {
     assert_eq!(run(&["crds", "--dir", "crds"]), Some(0));
     assert_eq!(run(&["crds", "--check", "crds"]), Some(0));
 }
+
+#[test]
+fn a_report_needs_no_network_and_foreign_text_stays_text() {
+    let folder = copy();
+    edit(
+        &folder,
+        "advisories.yaml",
+        "openssl: use after free in DTLS",
+        "<script>alert(1)</script> | <img src=https://example.com/x>",
+    );
+    let report = |name: &str| {
+        let output = hozen(folder.path(), &["simulate", "fleet", "--report", name]);
+        assert_eq!(output.status.code(), Some(1), "{}", complained(&output));
+        fs::read_to_string(folder.path().join(name)).expect("the report was written")
+    };
+    let html = report("out.html");
+    assert_eq!(
+        html.matches("<svg").count(),
+        3,
+        "compliance, exposure, systems"
+    );
+    assert!(
+        !html.contains("<script") && !html.contains("<img"),
+        "foreign text became markup"
+    );
+    for loads in ["src=\"", "href=", "url(", "@import"] {
+        assert!(
+            !html.contains(loads),
+            "the page would load something: {loads}"
+        );
+    }
+    assert_eq!(
+        html,
+        report("again.html"),
+        "the same seed gives the same bytes"
+    );
+    let markdown = report("out.md");
+    assert!(
+        markdown.contains("\\|") && !markdown.contains("<script"),
+        "foreign text left its cell"
+    );
+    assert!(markdown.contains("| web-tier | compliant | 0 of 5 | 3 of 5 |"));
+}
+
+#[test]
+fn a_report_of_unknown_form_is_refused_before_any_work() {
+    let output = hozen(
+        &root(),
+        &["simulate", "examples/quickstart", "--report", "out.pdf"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complained(&output).contains("(.md) or HTML (.html)"));
+}

@@ -103,7 +103,7 @@ fn row(page: &mut Page, label: usize, name: &str, before: &str, after: &str, not
 }
 
 /// How long it took from knowing to approving to proof (PROCESS 5.2).
-fn response(request: &RequestResult, reader: &Reader) -> String {
+pub fn response(request: &RequestResult, reader: &Reader) -> String {
     let between = |from: jiff::Timestamp, to: jiff::Timestamp| words(to.duration_since(from));
     let name = paint(STRONG, &request.name);
     let Some(approved) = request.approved else {
@@ -155,8 +155,11 @@ pub(super) fn not_done(page: &mut Page, facts: &Simulation, reader: &Reader) {
     }
 }
 
-fn why(undone: &NotDone, reader: &Reader) -> String {
-    let since = undone.since.map_or_else(String::new, |since| format!("{} ", reader.at(since)));
+/// Why something is not done, and what has to happen.
+pub fn why(undone: &NotDone, reader: &Reader) -> String {
+    let since = undone
+        .since
+        .map_or_else(String::new, |since| format!("{} ", reader.at(since)));
     let state = if undone.why.is_empty() || undone.state != "Below" {
         format!("{}: ", undone.state.to_lowercase())
     } else {

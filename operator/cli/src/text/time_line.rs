@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -23,34 +24,86 @@ const ALIKE_MAX: usize = 4;
 /// Names in a list.
 const NAMES_MAX: usize = 8;
 
+/// A line of the time line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// When.
+    pub at: Timestamp,
+    /// What, with colour.
+    pub text: String,
+    /// Until when, how many of how many, what would end it; with colour.
+    pub right: Option<String>,
+}
+
+impl Said {
+    /// `bad`, `wait`, or nothing: how a page without escape codes colours it.
+    pub fn tone(&self) -> &'static str {
+        let says = |style: Style| self.text.contains(&style.to_string());
+        if says(BAD) {
+            "bad"
+        } else if says(WAIT) {
+            "wait"
+        } else {
+            ""
+        }
+    }
+}
+
 /// What happened.
 pub(super) fn time_line(page: &mut Page, facts: &Simulation, detail: Detail, reader: &Reader) {
     page.gap();
     page.line("", &paint(STRONG, "TIME LINE"));
+    let lines = lines(facts, detail, reader);
+    if lines.is_empty() {
+        page.line("  ", "nothing happens");
+    }
+    let local = &reader.local;
+    let mut last: Option<Timestamp> = None;
+    for Said { at, text, right } in lines {
+        let same_day = last.is_some_and(|last| local.same_day(last, at));
+        let same_minute = same_day && last.is_some_and(|last| local.time(last) == local.time(at));
+        let day = if same_day {
+            String::new()
+        } else {
+            local.day(at).chars().take(3).collect()
+        };
+        let time = if same_minute {
+            String::new()
+        } else {
+            local.time(at)
+        };
+        let text = match right {
+            Some(right) if width(&text) + 2 <= LEFT => format!("{}{right}", pad(&text, LEFT)),
+            Some(right) => format!("{text}   {right}"),
+            None => text,
+        };
+        page.hang(&format!("  {day:<3} {time:<5}   "), &text, BODY + 2);
+        last = Some(at);
+    }
+}
+
+/// What happened, line by line.
+pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
     let mut teller = Teller {
-        page,
+        lines: Vec::new(),
         reader,
         several: facts.requests.len() > 1,
         replaced: facts.time_line.iter().filter_map(replaces).collect(),
         ended: BTreeSet::new(),
-        said: None,
         subject: None,
     };
     let mut left = facts.time_line.as_slice();
     while let [event, rest @ ..] = left {
         let alike = run_of_alike(left);
+        teller.event(event);
         if alike.len() > ALIKE_MAX && !detail.every_system {
-            teller.event(event);
             teller.alike(event, &alike[1..]);
             left = &left[alike.len()..];
         } else {
-            teller.event(event);
             left = rest;
         }
     }
-    if facts.time_line.is_empty() {
-        teller.page.line("  ", "nothing happens");
-    }
+    teller.lines
 }
 
 /// The uneventful systems of one rollout and stage with which the list begins.
@@ -85,7 +138,7 @@ fn known(requests: &BTreeSet<&str>, event: &Event) -> bool {
 }
 
 struct Teller<'a> {
-    page: &'a mut Page,
+    lines: Vec<Said>,
     reader: &'a Reader,
     /// There is more than one request, so that lines have to say which they are about.
     several: bool,
@@ -93,8 +146,6 @@ struct Teller<'a> {
     replaced: BTreeSet<&'a str>,
     /// Requests whose rollout has ended, and was told to have.
     ended: BTreeSet<&'a str>,
-    /// When the last line was said.
-    said: Option<Timestamp>,
     /// What the last line was about.
     subject: Option<&'a str>,
 }
@@ -267,7 +318,6 @@ impl<'a> Teller<'a> {
             self.short(last, like.at),
             some_of(&names, NAMES_MAX)
         );
-        self.said = Some(like.at);
         self.say(like.at, &paint(FAINT, text), None);
     }
 
@@ -321,21 +371,11 @@ impl<'a> Teller<'a> {
         self.reader.local.short(at, reader)
     }
 
-    /// A line, with its day and time where they differ from those of the line before.
     fn say(&mut self, at: Timestamp, text: &str, right: Option<String>) {
-        let local = &self.reader.local;
-        let same_day = self.said.is_some_and(|said| local.same_day(said, at));
-        let same_minute =
-            same_day && self.said.is_some_and(|said| local.time(said) == local.time(at));
-        let day = if same_day { String::new() } else { local.day(at)[..3].to_owned() };
-        let time = if same_minute { String::new() } else { local.time(at) };
-        let lead = format!("  {day:<3} {time:<5}   ");
-        let text = match right {
-            Some(right) if width(text) + 2 <= LEFT => format!("{}{right}", pad(text, LEFT)),
-            Some(right) => format!("{text}   {right}"),
-            None => text.to_owned(),
-        };
-        self.page.hang(&lead, &text, BODY + 2);
-        self.said = Some(at);
+        self.lines.push(Said {
+            at,
+            text: text.to_owned(),
+            right,
+        });
     }
 }

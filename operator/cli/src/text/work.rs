@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What was done to a system, and how it ended.
-pub(super) fn sentence(work: &Work) -> String {
+pub fn sentence(work: &Work) -> String {
     let mut told: Vec<String> = Vec::new();
     let mut scans = 0;
     let failed_at = work.failure.as_ref().map(|failure| failure.step.as_str());
