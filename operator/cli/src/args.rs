@@ -62,6 +62,9 @@ pub struct Simulate {
     /// How to print the facts.
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     pub output: Output,
+    /// Write a report as well: Markdown (.md) or one HTML page with charts (.html).
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Give every system a line of its own, however alike they went.
     #[arg(long)]
     pub every_system: bool,

@@ -31,6 +31,12 @@ pub enum Failed {
         #[source]
         error: ModelError,
     },
+    /// A name that does not exist, or a kind.
+    #[error("{0}")]
+    Subject(String),
+    /// A report has no known ending.
+    #[error("a report is written as Markdown (.md) or HTML (.html), not as {}", .0.display())]
+    ReportEnding(PathBuf),
     /// A file could not be written or read.
     #[error("{} could not be {what}", path.display())]
     File {
@@ -59,6 +65,8 @@ pub fn page(failed: &Failed) -> String {
     match failed {
         Failed::Folder { refused, .. } => problems(&mut page, refused),
         Failed::Scenario { .. }
+        | Failed::Subject(_)
+        | Failed::ReportEnding(_)
         | Failed::File { .. }
         | Failed::Scan(_)
         | Failed::Print(_)

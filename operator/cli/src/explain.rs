@@ -73,24 +73,15 @@ pub struct Line {
 
 impl Section {
     fn new(title: &str) -> Self {
-        Self {
-            title: title.to_owned(),
-            lines: Vec::new(),
-        }
+        Self { title: title.to_owned(), lines: Vec::new() }
     }
 
     fn say(&mut self, text: impl Into<String>) {
-        self.lines.push(Line {
-            text: text.into(),
-            source: None,
-        });
+        self.lines.push(Line { text: text.into(), source: None });
     }
 
     fn rule(&mut self, text: impl Into<String>, source: impl Into<String>) {
-        self.lines.push(Line {
-            text: text.into(),
-            source: Some(source.into()),
-        });
+        self.lines.push(Line { text: text.into(), source: Some(source.into()) });
     }
 }
 

@@ -19,19 +19,10 @@ use crate::{
 pub fn run(asked: &Plan) -> Result<ExitCode, Failed> {
     let folder = play::read(&asked.play)?;
     // One second is enough for every decider to come to rest once, and too short for anybody to do anything.
-    let soon = folder
-        .world
-        .now
-        .saturating_add(1.second())
-        .unwrap_or(folder.world.now);
+    let soon = folder.world.now.saturating_add(1.second()).unwrap_or(folder.world.now);
     let done = play::play_folder(&asked.play, folder, Some(Moment::Instant(soon)))?;
-    let requests: Vec<&ChangeRequest> = done
-        .outcome
-        .world
-        .requests
-        .values()
-        .filter(|request| !request.phase.ended())
-        .collect();
+    let requests: Vec<&ChangeRequest> =
+        done.outcome.world.requests.values().filter(|request| !request.phase.ended()).collect();
     match asked.output {
         Output::Text if requests.is_empty() => print("nothing would be requested\n"),
         Output::Text => print(&told(&done.played, &done.outcome, &requests)?),

@@ -38,9 +38,7 @@ pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
 
 /// Plays what was read.
 pub fn play_folder(asked: &Play, folder: Folder, until: Option<Moment>) -> Result<Done, Failed> {
-    let scenario = folder
-        .scenario
-        .unwrap_or_else(|| nothing_happens(&folder.world));
+    let scenario = folder.scenario.unwrap_or_else(|| nothing_happens(&folder.world));
     let options = Options {
         seed: asked.seed,
         until: until.and_then(|moment| instant(moment, &scenario.script)),

@@ -58,11 +58,7 @@ pub struct Reader {
 impl Reader {
     /// Who reads the facts of a simulation.
     pub fn of(facts: &Simulation) -> Self {
-        Self {
-            local: Local::named(&facts.time_zone),
-            from: facts.from,
-            people: people(facts),
-        }
+        Self { local: Local::named(&facts.time_zone), from: facts.from, people: people(facts) }
     }
 
     /// An instant as told at the beginning of the story.

@@ -38,10 +38,7 @@ fn quickstart(arguments: &[&str]) -> String {
 /// A copy of the quickstart, in which files may be changed.
 fn copy() -> TempDir {
     let to = TempDir::new().expect("a folder can be made");
-    copy_folder(
-        &root().join("examples/quickstart"),
-        &to.path().join("fleet"),
-    );
+    copy_folder(&root().join("examples/quickstart"), &to.path().join("fleet"));
     to
 }
 
@@ -84,11 +81,7 @@ fn the_quickstart_tells_its_story() {
 
 #[test]
 fn a_late_node_is_explained() {
-    insta::assert_snapshot!(quickstart(&[
-        "explain",
-        "examples/quickstart",
-        "node/web-b1"
-    ]));
+    insta::assert_snapshot!(quickstart(&["explain", "examples/quickstart", "node/web-b1"]));
 }
 
 #[test]
@@ -102,18 +95,9 @@ fn an_ignored_advisory_is_explained_by_any_of_its_names() {
 #[test]
 fn a_held_rollout_is_explained_at_the_time_of_its_hold() {
     let facts = facts(&root(), "examples/quickstart");
-    let request = facts["requests"][0]["name"]
-        .as_str()
-        .expect("a request")
-        .to_owned();
+    let request = facts["requests"][0]["name"].as_str().expect("a request").to_owned();
     let subject = format!("rollout/{request}");
-    let asked = [
-        "explain",
-        "examples/quickstart",
-        &subject,
-        "--at",
-        "2026-11-19T11:00",
-    ];
+    let asked = ["explain", "examples/quickstart", &subject, "--at", "2026-11-19T11:00"];
     insta::assert_snapshot!(quickstart(&asked));
 }
 
@@ -125,16 +109,8 @@ fn who_could_approve_is_said_before_anybody_did() {
 #[test]
 fn the_same_seed_prints_the_same_bytes_and_another_one_does_not() {
     for form in ["text", "json", "yaml"] {
-        let run = |seed| {
-            quickstart(&[
-                "simulate",
-                "examples/quickstart",
-                "-o",
-                form,
-                "--seed",
-                seed,
-            ])
-        };
+        let run =
+            |seed| quickstart(&["simulate", "examples/quickstart", "-o", form, "--seed", seed]);
         assert_eq!(run("7"), run("7"), "{form}");
         assert_ne!(run("7"), run("8"), "{form}");
     }
@@ -162,14 +138,9 @@ fn a_missed_deadline_ends_with_1_and_the_json_says_the_same_as_the_text() {
             format!("{} of {}", counts["compliant"], counts["total"])
         };
         let name = format!("{} compliant", result["baseline"].as_str().expect("a name"));
-        let line = text
-            .lines()
-            .find(|line| line.trim_start().starts_with(&name));
+        let line = text.lines().find(|line| line.trim_start().starts_with(&name));
         let line = line.expect("the text has a line for each baseline");
-        assert!(
-            line.contains(&counts("before")) && line.contains(&counts("after")),
-            "{line}"
-        );
+        assert!(line.contains(&counts("before")) && line.contains(&counts("after")), "{line}");
     }
     for undone in facts["notDone"].as_array().expect("a list") {
         let system = undone["systems"][0].as_str().expect("a name");
@@ -188,25 +159,14 @@ fn a_fleet_on_which_nothing_is_late_ends_with_0() {
     let scenario = "timeZone: UTC\nfrom: 2026-11-19T00:14\nuntil: 2026-11-21T00:00\n";
     fs::write(folder.path().join("fleet/scenario.yaml"), scenario).expect("it can be written");
     let output = hozen(folder.path(), &["simulate", "fleet"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}{}",
-        printed(&output),
-        complained(&output)
-    );
+    assert_eq!(output.status.code(), Some(0), "{}{}", printed(&output), complained(&output));
 }
 
 #[test]
 fn bad_input_ends_with_2_and_tells_every_mistake_with_its_place() {
     let folder = copy();
     edit(&folder, "baselines.yaml", "remediation:", "remediaton:");
-    edit(
-        &folder,
-        "policies.yaml",
-        "excludeAuthors: true",
-        "excludeAuthors: yes please",
-    );
+    edit(&folder, "policies.yaml", "excludeAuthors: true", "excludeAuthors: yes please");
     let output = hozen(folder.path(), &["simulate", "fleet"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(printed(&output), "");
@@ -226,11 +186,7 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     ] {
         let output = hozen(&root(), &["explain", "examples/quickstart", asked]);
         assert_eq!(output.status.code(), Some(2), "{asked}");
-        assert!(
-            complained(&output).contains(meant),
-            "{asked}: {}",
-            complained(&output)
-        );
+        assert!(complained(&output).contains(meant), "{asked}: {}", complained(&output));
     }
 }
 
@@ -258,26 +214,12 @@ fn a_report_needs_no_network_and_foreign_text_stays_text() {
         fs::read_to_string(folder.path().join(name)).expect("the report was written")
     };
     let html = report("out.html");
-    assert_eq!(
-        html.matches("<svg").count(),
-        3,
-        "compliance, exposure, systems"
-    );
-    assert!(
-        !html.contains("<script") && !html.contains("<img"),
-        "foreign text became markup"
-    );
+    assert_eq!(html.matches("<svg").count(), 3, "compliance, exposure, systems");
+    assert!(!html.contains("<script") && !html.contains("<img"), "foreign text became markup");
     for loads in ["src=\"", "href=", "url(", "@import"] {
-        assert!(
-            !html.contains(loads),
-            "the page would load something: {loads}"
-        );
+        assert!(!html.contains(loads), "the page would load something: {loads}");
     }
-    assert_eq!(
-        html,
-        report("again.html"),
-        "the same seed gives the same bytes"
-    );
+    assert_eq!(html, report("again.html"), "the same seed gives the same bytes");
     let markdown = report("out.md");
     assert!(
         markdown.contains("\\|") && !markdown.contains("<script"),
@@ -288,10 +230,7 @@ fn a_report_needs_no_network_and_foreign_text_stays_text() {
 
 #[test]
 fn a_report_of_unknown_form_is_refused_before_any_work() {
-    let output = hozen(
-        &root(),
-        &["simulate", "examples/quickstart", "--report", "out.pdf"],
-    );
+    let output = hozen(&root(), &["simulate", "examples/quickstart", "--report", "out.pdf"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(complained(&output).contains("(.md) or HTML (.html)"));
 }

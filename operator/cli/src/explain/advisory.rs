@@ -21,16 +21,10 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         Relevance::NotAffected => "it is ignored: nothing here is affected",
         Relevance::NotInstalled => "it is ignored: what it is about is installed nowhere",
     };
-    let mut answer = Answer {
-        summary: format!("{matters} ({})", ranked.why),
-        ..Answer::default()
-    };
+    let mut answer = Answer { summary: format!("{matters} ({})", ranked.why), ..Answer::default() };
     answer.add(says(known));
     let mut section = Section::new("whether it matters");
-    section.rule(
-        format!("{:?}: {}", ranked.relevance, ranked.why),
-        "PROCESS 2.3",
-    );
+    section.rule(format!("{:?}: {}", ranked.relevance, ranked.why), "PROCESS 2.3");
     section.say(format!("first seen here {}", known.first_seen));
     if let Some(fix) = known.fix_first_seen {
         section.rule(
@@ -41,11 +35,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(section);
     let mut section = Section::new("how urgent it is");
     for (baseline, ranked) in &ranked.baselines {
-        common::ranked(
-            &mut section,
-            &format!("{baseline}, {} systems", ranked.systems),
-            ranked,
-        );
+        common::ranked(&mut section, &format!("{baseline}, {} systems", ranked.systems), ranked);
     }
     answer.add(section);
     answer.add(affected(outcome, name));
@@ -90,19 +80,11 @@ fn says(known: &Known) -> Section {
         section.rule(vector.clone(), "CVSS");
     }
     if let Some(listed) = &notice.exploitation.known_exploited {
-        let due = listed
-            .due
-            .map_or_else(String::new, |due| format!(", to be done by {due}"));
-        section.rule(
-            format!("known to be exploited since {}{due}", listed.since),
-            "KEV",
-        );
+        let due = listed.due.map_or_else(String::new, |due| format!(", to be done by {due}"));
+        section.rule(format!("known to be exploited since {}{due}", listed.since), "KEV");
     }
     if let Some(epss) = notice.exploitation.epss {
-        section.rule(
-            format!("exploited within 30 days with a probability of {epss:.2}"),
-            "EPSS",
-        );
+        section.rule(format!("exploited within 30 days with a probability of {epss:.2}"), "EPSS");
     }
     for affected in &notice.affected {
         let ranges: Vec<String> = affected.ranges.iter().map(range).collect();
@@ -158,12 +140,10 @@ fn affected(outcome: &Outcome, name: &Name) -> Section {
         }
     }
     for (key, view) in &assessment.workloads {
-        let found = view.containers.values().any(|container| {
-            container
-                .set
-                .as_ref()
-                .is_some_and(|set| set.notice(name).is_some())
-        });
+        let found = view
+            .containers
+            .values()
+            .any(|container| container.set.as_ref().is_some_and(|set| set.notice(name).is_some()));
         if found {
             names.push(key);
         }

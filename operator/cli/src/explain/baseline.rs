@@ -29,12 +29,9 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(asks(baseline));
     let mut section = Section::new("coverage");
     let forecasts = outcome.forecasts();
-    if let Some(coverage) = coverage(
-        &outcome.world,
-        &outcome.after.assessment,
-        baseline,
-        &forecasts,
-    ) {
+    if let Some(coverage) =
+        coverage(&outcome.world, &outcome.after.assessment, baseline, &forecasts)
+    {
         let because = if coverage.because.is_empty() {
             String::new()
         } else {
@@ -70,10 +67,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         if undone.baseline.as_ref() == Some(name)
             && let Some(next) = undone.next
         {
-            answer.next.push(format!(
-                "{}: {next}",
-                crate::text::some_of(&undone.systems, 5)
-            ));
+            answer.next.push(format!("{}: {next}", crate::text::some_of(&undone.systems, 5)));
         }
     }
     Some(answer)
@@ -87,21 +81,16 @@ fn asks(baseline: &Baseline) -> Section {
             "impact {:?}, exposure {:?}{}; {} answers for it",
             asset.business_impact,
             asset.exposure,
-            if asset.attacked_before {
-                ", attacked before"
-            } else {
-                ""
-            },
+            if asset.attacked_before { ", attacked before" } else { "" },
             asset.owner
         ),
         format!("{} spec.asset", baseline.name),
     );
     let profile = &baseline.remediation.profile;
     let within = |priority: Priority| {
-        deadline(profile, priority).0.map_or_else(
-            || "with the next upgrade".to_owned(),
-            |span| words(span.duration()),
-        )
+        deadline(profile, priority)
+            .0
+            .map_or_else(|| "with the next upgrade".to_owned(), |span| words(span.duration()))
     };
     let told = match profile {
         Profile::Niscc => "NISCC",
@@ -136,22 +125,14 @@ fn urgent(outcome: &Outcome, name: &Name) -> Section {
         .collect();
     ranked.sort_by_key(|(notice, ranked)| (ranked.priority, ranked.due, (*notice).clone()));
     for (notice, ranked) in ranked.iter().take(NOTICES_MAX) {
-        common::ranked(
-            &mut section,
-            &format!("{notice} on {} systems", ranked.systems),
-            ranked,
-        );
+        common::ranked(&mut section, &format!("{notice} on {} systems", ranked.systems), ranked);
     }
     let more = ranked.len().saturating_sub(NOTICES_MAX);
     if more > 0 {
         section.say(format!("and {more} less urgent"));
     }
     if let Some(ranked) = ranking.updates.get(name) {
-        common::ranked(
-            &mut section,
-            "security updates that no notice tells of",
-            ranked,
-        );
+        common::ranked(&mut section, "security updates that no notice tells of", ranked);
     }
     section
 }
@@ -159,47 +140,27 @@ fn urgent(outcome: &Outcome, name: &Name) -> Section {
 fn calendar(outcome: &Outcome, baseline: &Baseline) -> Section {
     let mut section = Section::new("when work may start");
     let now = outcome.until;
-    for (purpose, what) in [
-        (Purpose::Install, "to install"),
-        (Purpose::Reboot, "to reboot"),
-    ] {
-        let access = next_opening(
-            &baseline.windows,
-            &baseline.freezes,
-            purpose,
-            now,
-            Span::ZERO,
-        );
+    for (purpose, what) in [(Purpose::Install, "to install"), (Purpose::Reboot, "to reboot")] {
+        let access = next_opening(&baseline.windows, &baseline.freezes, purpose, now, Span::ZERO);
         let text = match access {
-            Access::Open(opening) => format!(
-                "{what}: now, {} is open until {}",
-                opening.window, opening.close
-            ),
-            Access::Opens {
-                opening, frozen, ..
-            } => format!(
+            Access::Open(opening) => {
+                format!("{what}: now, {} is open until {}", opening.window, opening.close)
+            }
+            Access::Opens { opening, frozen, .. } => format!(
                 "{what}: {} opens at {} until {}{}",
                 opening.window,
                 opening.open,
                 opening.close,
-                frozen.map_or_else(String::new, |f| format!(
-                    "; freeze {}: {}",
-                    f.freeze, f.reason
-                ))
+                frozen.map_or_else(String::new, |f| format!("; freeze {}: {}", f.freeze, f.reason))
             ),
             Access::Never { why, .. } => format!("{what}: never: {why}"),
         };
         if baseline.windows.is_empty() && baseline.freezes.is_empty() {
-            section.rule(
-                "at any time: it has no windows",
-                format!("{} spec.windows", baseline.name),
-            );
+            section
+                .rule("at any time: it has no windows", format!("{} spec.windows", baseline.name));
             return section;
         }
-        section.rule(
-            text,
-            format!("{} spec.windows, spec.freezes", baseline.name),
-        );
+        section.rule(text, format!("{} spec.windows, spec.freezes", baseline.name));
     }
     section
 }

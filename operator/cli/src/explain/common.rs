@@ -43,9 +43,7 @@ pub(super) fn departures<'d>(departures: impl Iterator<Item = &'d Departure>) ->
 
 /// How a priority and a deadline came about, each rule with its place.
 pub(super) fn ranked(section: &mut Section, head: &str, ranked: &Ranked) {
-    let due = ranked
-        .due
-        .map_or_else(|| "no deadline".to_owned(), |due| format!("due {due}"));
+    let due = ranked.due.map_or_else(|| "no deadline".to_owned(), |due| format!("due {due}"));
     section.say(format!("{head}: {}, {due}", ranked.priority.name()));
     for reason in &ranked.reasons {
         section.rule(format!("  {}", reason.text), reason.source.as_str());
@@ -59,13 +57,9 @@ pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Name
         if !about(name) {
             continue;
         }
-        let until = hold
-            .until()
-            .map_or_else(String::new, |until| format!(", until {until}"));
+        let until = hold.until().map_or_else(String::new, |until| format!(", until {until}"));
         section.rule(format!("{name}: {hold}{until}"), hold.reason());
-        answer
-            .next
-            .push(format!("{name} goes on with: {}", hold.ended_by()));
+        answer.next.push(format!("{name} goes on with: {}", hold.ended_by()));
     }
     answer.next.dedup();
     answer.add(section);
@@ -90,11 +84,7 @@ pub(super) fn left_out(
 pub(super) fn history(outcome: &Outcome, ended: &BTreeMap<Uid, Ended>) -> Section {
     let mut section = Section::new("earlier work");
     for (uid, ended) in ended {
-        let request = outcome
-            .world
-            .requests
-            .values()
-            .find(|request| request.uid == *uid);
+        let request = outcome.world.requests.values().find(|request| request.uid == *uid);
         let name = request.map_or(uid.0.as_str(), |request| request.name.as_str());
         let (text, source) = match ended {
             Ended::Proven(at) => (format!("{at}: done, and proven by a scan"), "invariant 31"),
@@ -102,16 +92,12 @@ pub(super) fn history(outcome: &Outcome, ended: &BTreeMap<Uid, Ended>) -> Sectio
                 (format!("{at}: failed: {}", failure.message), "invariant 32")
             }
             Ended::RolledBack(at, failure) => (
-                format!(
-                    "{at}: failed, previous versions brought back: {}",
-                    failure.message
-                ),
+                format!("{at}: failed, previous versions brought back: {}", failure.message),
                 "invariant 32",
             ),
-            Ended::PutBack(at, failure) => (
-                format!("{at}: put back unchanged: {}", failure.message),
-                "invariant 32",
-            ),
+            Ended::PutBack(at, failure) => {
+                (format!("{at}: put back unchanged: {}", failure.message), "invariant 32")
+            }
         };
         section.rule(format!("{name}: {text}"), source);
     }
@@ -132,9 +118,7 @@ pub(super) fn open_requests<'o>(
 
 /// One line about a request.
 pub(super) fn request_line(request: &ChangeRequest) -> String {
-    let due = request
-        .due
-        .map_or_else(String::new, |due| format!(", due {due}"));
+    let due = request.due.map_or_else(String::new, |due| format!(", due {due}"));
     format!(
         "{}: {:?} since {}{due}; {}",
         request.name,

@@ -9,11 +9,8 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
     let image = world.images.get(digest)?;
     let mut answer = Answer::default();
     let mut section = Section::new("what it is");
-    let repositories: Vec<&str> = image
-        .repositories
-        .iter()
-        .map(smol_str::SmolStr::as_str)
-        .collect();
+    let repositories: Vec<&str> =
+        image.repositories.iter().map(smol_str::SmolStr::as_str).collect();
     section.say(format!("known as {}", repositories.join(", ")));
     if let Some(created) = image.created {
         section.say(format!("built {created}"));
@@ -55,15 +52,8 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
     answer.add(section);
     let mut section = Section::new("requests that would replace it");
     for request in world.requests.values() {
-        for class in request
-            .plan
-            .image_classes()
-            .filter(|class| class.from == *digest)
-        {
-            section.say(format!(
-                "{}: {:?}, to {}",
-                request.name, request.phase, class.to
-            ));
+        for class in request.plan.image_classes().filter(|class| class.from == *digest) {
+            section.say(format!("{}: {:?}, to {}", request.name, request.phase, class.to));
         }
     }
     answer.add(section);

@@ -16,10 +16,7 @@ const CHANGES_MAX: usize = 6;
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let node = outcome.world.nodes.get(name)?;
     let view = outcome.after.assessment.nodes.get(name)?;
-    let mut answer = Answer {
-        summary: summary(view),
-        ..Answer::default()
-    };
+    let mut answer = Answer { summary: summary(view), ..Answer::default() };
     answer.add(stands(outcome, node, view));
     answer.add(common::departures(view.departures()));
     answer.add(urgent(outcome, view));
@@ -36,13 +33,8 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             request.map_or(about, |r| &r.plan.baseline.name) == baseline
         };
         common::left_out(outcome, &mut answer, |_, about| about == name);
-        let undone = outcome
-            .undone()
-            .into_iter()
-            .find(|u| u.systems.contains(name));
-        answer
-            .next
-            .extend(undone.and_then(|Undone { next, .. }| next));
+        let undone = outcome.undone().into_iter().find(|u| u.systems.contains(name));
+        answer.next.extend(undone.and_then(|Undone { next, .. }| next));
         common::holds(outcome, &mut answer, ours);
     }
     Some(answer)
@@ -100,10 +92,7 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
             section.say(format!("its scanner reported at {}", inventory.scanned_at));
         }
         Report::Stale(inventory) => section.rule(
-            format!(
-                "its last report is of {}, too old to decide by",
-                inventory.scanned_at
-            ),
+            format!("its last report is of {}, too old to decide by", inventory.scanned_at),
             "PROCESS 1.2",
         ),
         Report::Missing(why) => section.rule(format!("no report: {why}"), "PROCESS 1.2"),
@@ -117,22 +106,15 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
     match &node.cordon {
         Cordon::None => {}
         Cordon::Ours(_) => section.say("cordoned by Hozen"),
-        Cordon::Foreign => section.rule(
-            "cordoned by somebody else: Hozen leaves it so",
-            "invariant 6",
-        ),
-        Cordon::Lifted(_) => section.rule(
-            "a person uncordoned it in mid-work: their will stands",
-            "invariant 6",
-        ),
+        Cordon::Foreign => {
+            section.rule("cordoned by somebody else: Hozen leaves it so", "invariant 6");
+        }
+        Cordon::Lifted(_) => {
+            section.rule("a person uncordoned it in mid-work: their will stands", "invariant 6");
+        }
     }
     if let Some(task) = &node.task {
-        section.say(format!(
-            "{} for {} since {}",
-            task.step.gerund(),
-            task.rollout.0,
-            task.since
-        ));
+        section.say(format!("{} for {} since {}", task.step.gerund(), task.rollout.0, task.since));
     }
     if let Some(why) = &node.needs_attention {
         section.rule(format!("a person has to look: {why}"), "invariant 33");
@@ -155,11 +137,7 @@ fn urgent(outcome: &Outcome, view: &NodeView) -> Section {
     if view.updates.is_some()
         && let Some(ranked) = ranking.updates.get(baseline)
     {
-        common::ranked(
-            &mut section,
-            "security updates that no notice tells of",
-            ranked,
-        );
+        common::ranked(&mut section, "security updates that no notice tells of", ranked);
     }
     section
 }
@@ -177,23 +155,12 @@ fn transactions(outcome: &Outcome, node: &Node) -> Section {
             .flat_map(|transaction| transaction.changes.iter())
             .map(|change| format!("{} {} → {}", change.name, change.from, change.to))
             .collect();
-        let restart: Vec<&str> = resolved
-            .restart
-            .iter()
-            .map(smol_str::SmolStr::as_str)
-            .collect();
+        let restart: Vec<&str> = resolved.restart.iter().map(smol_str::SmolStr::as_str).collect();
         let mut then = Vec::new();
         if !restart.is_empty() {
             then.push(format!("{} restart", restart.join(", ")));
         }
-        then.push(
-            if resolved.reboot {
-                "then a reboot"
-            } else {
-                "no reboot"
-            }
-            .to_owned(),
-        );
+        then.push(if resolved.reboot { "then a reboot" } else { "no reboot" }.to_owned());
         section.say(format!(
             "for {}: {}; {}",
             resolved.purpose,

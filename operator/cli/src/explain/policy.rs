@@ -34,10 +34,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         ));
     }
     if policy.exclude_authors {
-        section.rule(
-            "who edited the baseline cannot approve what follows from it",
-            "invariant 13",
-        );
+        section.rule("who edited the baseline cannot approve what follows from it", "invariant 13");
     }
     answer.add(section);
     let mut section = Section::new("requests that wait under it");
@@ -46,9 +43,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             let tally = approval::count(&outcome.world, request);
             if !tally.approved {
                 section.say(format!("{}: {}", request.name, tally.why_not()));
-                answer
-                    .next
-                    .push(format!("who could: hozen explain chg/{}", request.name));
+                answer.next.push(format!("who could: hozen explain chg/{}", request.name));
             }
         }
     }
@@ -57,14 +52,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
 }
 
 fn circle_line(circle: &Circle) -> String {
-    let roles: Vec<String> = circle
-        .roles
-        .iter()
-        .map(|role| format!("{} ({})", role.name, role.count))
-        .collect();
-    format!(
-        "{}, counts for {}",
-        roles.join(", "),
-        words(circle.valid_for.duration())
-    )
+    let roles: Vec<String> =
+        circle.roles.iter().map(|role| format!("{} ({})", role.name, role.count)).collect();
+    format!("{}, counts for {}", roles.join(", "), words(circle.valid_for.duration()))
 }

@@ -16,10 +16,7 @@ use crate::when::words;
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let request = outcome.world.requests.get(name)?;
     let tally = approval::count(&outcome.world, request);
-    let mut answer = Answer {
-        summary: summary(request, &tally),
-        ..Answer::default()
-    };
+    let mut answer = Answer { summary: summary(request, &tally), ..Answer::default() };
     answer.add(asked(outcome, request));
     answer.add(does(outcome, request));
     answer.add(approvals(request, &tally));
@@ -34,13 +31,11 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
                 .next
                 .push("once approved, a rollout is created and runs stage by stage".to_owned());
         }
-        Phase::Approved => answer
-            .next
-            .push("its rollout begins as soon as its calendar allows".to_owned()),
+        Phase::Approved => {
+            answer.next.push("its rollout begins as soon as its calendar allows".to_owned());
+        }
         Phase::Running | Phase::Verifying | Phase::Watching => {
-            answer
-                .next
-                .push(format!("how far it is: hozen explain rollout/{name}"));
+            answer.next.push(format!("how far it is: hozen explain rollout/{name}"));
         }
         Phase::Done | Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed => {
             answer
@@ -57,10 +52,7 @@ fn summary(request: &ChangeRequest, tally: &Tally) -> String {
     } else {
         format!(": {}", tally.why_not())
     };
-    format!(
-        "{:?} since {}{approved}",
-        request.phase, request.phase_since
-    )
+    format!("{:?} since {}{approved}", request.phase, request.phase_since)
 }
 
 fn asked(outcome: &Outcome, request: &ChangeRequest) -> Section {
@@ -116,11 +108,7 @@ fn does(outcome: &Outcome, request: &ChangeRequest) -> Section {
             "stage {}: {}{}, at most {} at once, soak {}",
             stage.name,
             stage.nodes,
-            if stage.per_class {
-                " of each class"
-            } else {
-                ""
-            },
+            if stage.per_class { " of each class" } else { "" },
             stage.max_unavailable,
             words(stage.soak.duration())
         ));
@@ -135,10 +123,8 @@ fn does(outcome: &Outcome, request: &ChangeRequest) -> Section {
 fn approvals(request: &ChangeRequest, tally: &Tally) -> Section {
     let mut section = Section::new("who agreed");
     for word in &tally.counted {
-        section.rule(
-            format!("{} as {} at {}: counts", word.user, word.role, word.at),
-            "invariant 12",
-        );
+        section
+            .rule(format!("{} as {} at {}: counts", word.user, word.role, word.at), "invariant 12");
     }
     for lost in &tally.discounted {
         section.rule(
@@ -187,12 +173,7 @@ fn who_could(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> Secti
     ];
     barred.dedup_by(|a, b| a.split(' ').next() == b.split(' ').next());
     if request.plan.needs.exclude_authors {
-        barred.extend(
-            request
-                .excluded
-                .iter()
-                .map(|(user, why)| format!("{user} ({why})")),
-        );
+        barred.extend(request.excluded.iter().map(|(user, why)| format!("{user} ({why})")));
     }
     for word in &tally.counted {
         barred.push(format!("{} (agreed already)", word.user));
@@ -205,27 +186,18 @@ fn when(outcome: &Outcome, request: &ChangeRequest) -> Section {
     let mut section = Section::new("when it would be done");
     let assessment = &outcome.after.assessment;
     let forecast = forecast(&outcome.world, assessment, request, &Assume::default());
-    let due = forecast
-        .due
-        .map_or_else(|| "no deadline".to_owned(), |due| format!("due {due}"));
+    let due = forecast.due.map_or_else(|| "no deadline".to_owned(), |due| format!("due {due}"));
     match (&forecast.never, forecast.finish) {
         (Some(why), _) => section.say(format!("never: {why}; {due}")),
         (None, Some(finish)) => section.say(format!(
             "by {finish} if people agree at once, {}; {due}; limited by {}",
-            if forecast.meets_due {
-                "in time"
-            } else {
-                "TOO LATE"
-            },
+            if forecast.meets_due { "in time" } else { "TOO LATE" },
             forecast.limited_by
         )),
         (None, None) => section.say("nothing is left to do"),
     }
     if !forecast.away.is_empty() {
-        section.say(format!(
-            "without {}: out of reach",
-            crate::text::some_of(&forecast.away, 8)
-        ));
+        section.say(format!("without {}: out of reach", crate::text::some_of(&forecast.away, 8)));
     }
     section
 }

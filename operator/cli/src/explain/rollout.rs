@@ -18,10 +18,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         .requests
         .get(&rollout.request.0)
         .filter(|request| request.uid == rollout.request.1)?;
-    let mut answer = Answer {
-        summary: summary(rollout, request),
-        ..Answer::default()
-    };
+    let mut answer = Answer { summary: summary(rollout, request), ..Answer::default() };
     answer.add(stages(rollout, request));
     answer.add(systems(outcome, request));
     answer.add(handle(rollout));
@@ -36,9 +33,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         answer.add(section);
     }
     if rollout.cursor.ended.is_some() {
-        answer
-            .next
-            .push("nothing: it has ended; what is left needs a new request".to_owned());
+        answer.next.push("nothing: it has ended; what is left needs a new request".to_owned());
     }
     Some(answer)
 }
@@ -89,10 +84,7 @@ fn systems(outcome: &Outcome, request: &ChangeRequest) -> Section {
                 failed.push(format!("{name} rolled back at {at}: {}", failure.message));
             }
             Some(Ended::PutBack(at, failure)) => {
-                failed.push(format!(
-                    "{name} put back unchanged at {at}: {}",
-                    failure.message
-                ));
+                failed.push(format!("{name} put back unchanged at {at}: {}", failure.message));
             }
             None => {}
         }
@@ -105,17 +97,8 @@ fn systems(outcome: &Outcome, request: &ChangeRequest) -> Section {
         section.rule(line, "invariant 3");
     }
     for node in outcome.world.nodes.values() {
-        if let Some(task) = node
-            .task
-            .as_ref()
-            .filter(|task| task.request == request.uid)
-        {
-            section.say(format!(
-                "{}: {} since {}",
-                node.name,
-                task.step.gerund(),
-                task.since
-            ));
+        if let Some(task) = node.task.as_ref().filter(|task| task.request == request.uid) {
+            section.say(format!("{}: {} since {}", node.name, task.step.gerund(), task.since));
         }
     }
     section

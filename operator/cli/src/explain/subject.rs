@@ -62,10 +62,7 @@ impl FromStr for Subject {
                 let hint = nearest(&typed, known())
                     .map_or_else(String::new, |near| format!("; did you mean {near}/{name}?"));
                 let kinds: Vec<&str> = known().collect();
-                format!(
-                    "`{kind}` is no kind that can be explained ({}){hint}",
-                    kinds.join(", ")
-                )
+                format!("`{kind}` is no kind that can be explained ({}){hint}", kinds.join(", "))
             })?;
         let name = name.to_owned();
         Ok(match kind {
@@ -133,10 +130,7 @@ impl Subject {
             }
             None => {
                 let all: Vec<&str> = names.iter().map(|(known, _)| known.as_str()).collect();
-                format!(
-                    "there is no {kind} {typed}; there are {}",
-                    crate::text::some_of(&all, 8)
-                )
+                format!("there is no {kind} {typed}; there are {}", crate::text::some_of(&all, 8))
             }
         })
     }
@@ -158,9 +152,7 @@ impl Subject {
                 .flat_map(|image| {
                     let repositories = image.repositories.iter().map(ToString::to_string);
                     let digest = std::iter::once(image.digest.to_string());
-                    digest
-                        .chain(repositories)
-                        .map(|known| (known, image.digest.clone()))
+                    digest.chain(repositories).map(|known| (known, image.digest.clone()))
                 })
                 .collect(),
             Self::Advisory(_) => world

@@ -7,27 +7,19 @@ use super::{Answer, Section, common};
 pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
     let workload = outcome.world.workloads.get(key)?;
     let view = outcome.after.assessment.workloads.get(key)?;
-    let mut answer = Answer {
-        summary: format!("{:?}", view.state),
-        ..Answer::default()
-    };
+    let mut answer = Answer { summary: format!("{:?}", view.state), ..Answer::default() };
     let mut section = Section::new("what it runs");
     for (container, view) in &view.containers {
         let digest = view.digest.as_deref().unwrap_or("an unknown digest");
-        let holds = view.holding.baseline().map_or_else(
-            || "no baseline holds for it".to_owned(),
-            |b| format!("{b} holds for it"),
-        );
-        section.say(format!(
-            "{container}: {}@{digest}: {:?}; {holds}",
-            view.repository, view.state
-        ));
+        let holds = view
+            .holding
+            .baseline()
+            .map_or_else(|| "no baseline holds for it".to_owned(), |b| format!("{b} holds for it"));
+        section
+            .say(format!("{container}: {}@{digest}: {:?}; {holds}", view.repository, view.state));
     }
     if let Some(owner) = &workload.managed_by {
-        let line = owner
-            .line
-            .as_deref()
-            .unwrap_or("its line in Git is not known");
+        let line = owner.line.as_deref().unwrap_or("its line in Git is not known");
         section.rule(
             format!(
                 "{} owns its template through {}: it is not fought; {line}",
@@ -40,15 +32,10 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
         section.say(format!("{} moves it since {}", task.rollout.0, task.since));
     }
     answer.add(section);
-    answer.add(common::departures(
-        view.containers.values().flat_map(ContainerView::departures),
-    ));
+    answer.add(common::departures(view.containers.values().flat_map(ContainerView::departures)));
     answer.add(common::history(outcome, &workload.ended));
-    let baselines: Vec<&Name> = view
-        .containers
-        .values()
-        .filter_map(|c| c.holding.baseline())
-        .collect();
+    let baselines: Vec<&Name> =
+        view.containers.values().filter_map(|c| c.holding.baseline()).collect();
     common::left_out(outcome, &mut answer, |_, about| about == key);
     common::holds(outcome, &mut answer, |about| {
         let request = outcome.world.requests.get(about);

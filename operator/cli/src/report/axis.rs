@@ -13,9 +13,7 @@ const RIGHT: f64 = 14.0;
 /// Marks on an axis, at most.
 const MARKS_MAX: i64 = 9;
 /// Distances between marks that people read easily, in minutes.
-const STEPS: [i64; 13] = [
-    5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 40_320,
-];
+const STEPS: [i64; 13] = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 40_320];
 
 /// An axis of time.
 pub(super) struct Axis {
@@ -35,10 +33,7 @@ impl Axis {
     /// From one instant to a later one.
     pub(super) fn new(from: Timestamp, until: Timestamp) -> Self {
         let least = from.saturating_add(1.minute()).unwrap_or(from);
-        Self {
-            from,
-            until: until.max(least),
-        }
+        Self { from, until: until.max(least) }
     }
 
     /// Where an instant is; those outside are at the ends.
@@ -61,10 +56,7 @@ impl Axis {
         let mut at = reader.local.midnight(self.from);
         while at <= self.until && marks.len() < 64 {
             if at >= self.from {
-                marks.push(Mark {
-                    x: unit(self.x(at)),
-                    text: label(&reader.local, at, last),
-                });
+                marks.push(Mark { x: unit(self.x(at)), text: label(&reader.local, at, last) });
                 last = Some(at);
             }
             match at.checked_add(SignedDuration::from_mins(step)) {

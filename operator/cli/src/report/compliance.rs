@@ -54,11 +54,7 @@ pub(super) fn compliance(facts: &Simulation) -> Compliance {
         bars.push(bar("", "after", result.after.counts, y + BAR + 4.0));
         y += PAIR;
     }
-    Compliance {
-        height: unit(y.max(PAIR)),
-        width: unit(WIDTH),
-        bars,
-    }
+    Compliance { height: unit(y.max(PAIR)), width: unit(WIDTH), bars }
 }
 
 fn bar(baseline: &str, when: &'static str, counts: Counts, y: f64) -> Bar {
@@ -77,12 +73,7 @@ fn bar(baseline: &str, when: &'static str, counts: Counts, y: f64) -> Bar {
             continue;
         }
         let width = whole * f64::from(count) / f64::from(counts.total.max(1));
-        parts.push(Part {
-            x: unit(x),
-            width: unit(width),
-            kind,
-            title: format!("{count} {kind}"),
-        });
+        parts.push(Part { x: unit(x), width: unit(width), kind, title: format!("{count} {kind}") });
         x += width;
     }
     Bar {

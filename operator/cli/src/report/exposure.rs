@@ -45,17 +45,9 @@ pub(super) struct Area {
 /// The chart of a simulation; none where nothing is ever missing.
 pub(super) fn exposure(facts: &Simulation, reader: &Reader) -> Option<Exposure> {
     let steps: Vec<(Timestamp, Missing)> = facts.curve.iter().map(|s| (s.at, missing(s))).collect();
-    let most = steps
-        .iter()
-        .map(|(_, missing)| missing.total())
-        .max()
-        .filter(|most| *most > 0)?;
+    let most = steps.iter().map(|(_, missing)| missing.total()).max().filter(|most| *most > 0)?;
     let axis = Axis::new(facts.from, facts.until);
-    let plot = Plot {
-        axis: &axis,
-        most,
-        until: facts.until,
-    };
+    let plot = Plot { axis: &axis, most, until: facts.until };
     let parts: [(&'static str, Part); 4] = [
         ("emergency", |m| m.emergency),
         ("high", |m| m.high),
@@ -71,10 +63,7 @@ pub(super) fn exposure(facts: &Simulation, reader: &Reader) -> Option<Exposure> 
             .map(|((_, missing), below)| below.saturating_add(part(missing)))
             .collect();
         if above != below {
-            areas.push(Area {
-                kind,
-                path: plot.area(&steps, &below, &above),
-            });
+            areas.push(Area { kind, path: plot.area(&steps, &below, &above) });
         }
         below = above;
     }
@@ -87,10 +76,7 @@ pub(super) fn exposure(facts: &Simulation, reader: &Reader) -> Option<Exposure> 
             .into_iter()
             .collect::<std::collections::BTreeSet<u32>>()
             .into_iter()
-            .map(|count| Mark {
-                x: unit(plot.y(count)),
-                text: count.to_string(),
-            })
+            .map(|count| Mark { x: unit(plot.y(count)), text: count.to_string() })
             .collect(),
         areas,
         left: unit(LEFT),
@@ -98,15 +84,12 @@ pub(super) fn exposure(facts: &Simulation, reader: &Reader) -> Option<Exposure> 
 }
 
 fn missing(sample: &Sample) -> Missing {
-    sample
-        .baselines
-        .values()
-        .fold(Missing::default(), |sum, standing| Missing {
-            emergency: sum.emergency.saturating_add(standing.missing.emergency),
-            high: sum.high.saturating_add(standing.missing.high),
-            medium: sum.medium.saturating_add(standing.missing.medium),
-            low: sum.low.saturating_add(standing.missing.low),
-        })
+    sample.baselines.values().fold(Missing::default(), |sum, standing| Missing {
+        emergency: sum.emergency.saturating_add(standing.missing.emergency),
+        high: sum.high.saturating_add(standing.missing.high),
+        medium: sum.medium.saturating_add(standing.missing.medium),
+        low: sum.low.saturating_add(standing.missing.low),
+    })
 }
 
 struct Plot<'a> {
@@ -122,12 +105,8 @@ impl Plot<'_> {
 
     /// Steps along the upper edge, and back along the lower.
     fn area(&self, steps: &[(Timestamp, Missing)], below: &[u32], above: &[u32]) -> String {
-        let ends: Vec<Timestamp> = steps
-            .iter()
-            .skip(1)
-            .map(|(at, _)| *at)
-            .chain(std::iter::once(self.until))
-            .collect();
+        let ends: Vec<Timestamp> =
+            steps.iter().skip(1).map(|(at, _)| *at).chain(std::iter::once(self.until)).collect();
         let edge = |heights: &[u32]| -> Vec<(f64, f64)> {
             steps
                 .iter()
@@ -141,10 +120,8 @@ impl Plot<'_> {
         };
         let mut points = edge(above);
         points.extend(edge(below).into_iter().rev());
-        let points: Vec<String> = points
-            .into_iter()
-            .map(|(x, y)| format!("{} {}", unit(x), unit(y)))
-            .collect();
+        let points: Vec<String> =
+            points.into_iter().map(|(x, y)| format!("{} {}", unit(x), unit(y))).collect();
         format!("M{}Z", points.join("L"))
     }
 }

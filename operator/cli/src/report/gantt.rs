@@ -95,10 +95,7 @@ pub(super) fn gantt(facts: &Simulation, reader: &Reader) -> Option<Gantt> {
         deadlines: due
             .into_iter()
             .filter(|due| *due <= ending(facts))
-            .map(|due| Mark {
-                x: unit(axis.x(due)),
-                text: format!("deadline {}", reader.at(due)),
-            })
+            .map(|due| Mark { x: unit(axis.x(due)), text: format!("deadline {}", reader.at(due)) })
             .collect(),
         rows,
         more,
@@ -119,15 +116,10 @@ fn ending(facts: &Simulation) -> Timestamp {
 }
 
 fn works<'f>(facts: &'f Simulation, request: &str) -> impl Iterator<Item = (&'f Event, &'f Work)> {
-    facts
-        .time_line
-        .iter()
-        .filter_map(move |event| match &event.what {
-            Happened::Worked(work) if event.about.as_deref() == Some(request) => {
-                Some((event, work))
-            }
-            _ => None,
-        })
+    facts.time_line.iter().filter_map(move |event| match &event.what {
+        Happened::Worked(work) if event.about.as_deref() == Some(request) => Some((event, work)),
+        _ => None,
+    })
 }
 
 struct RowAt {
@@ -136,9 +128,7 @@ struct RowAt {
 
 impl RowAt {
     fn new(index: usize) -> Self {
-        Self {
-            y: TOP + ROW * f64::from(u32::try_from(index).unwrap_or(u32::MAX)),
-        }
+        Self { y: TOP + ROW * f64::from(u32::try_from(index).unwrap_or(u32::MAX)) }
     }
 
     fn bar(
@@ -160,12 +150,7 @@ impl RowAt {
     }
 
     fn row(&self, name: &str, request: bool, bars: Vec<Bar>) -> Row {
-        Row {
-            text_y: unit(self.y + 15.0),
-            name: shortened(name),
-            request,
-            bars,
-        }
+        Row { text_y: unit(self.y + 15.0), name: shortened(name), request, bars }
     }
 
     /// Waiting for people, then running until its rollout ended.
@@ -187,10 +172,7 @@ impl RowAt {
         ));
         if let Some(approved) = request.approved {
             let took = words(end.duration_since(approved));
-            let told = format!(
-                "rollout, {took}: {} of {} proven",
-                request.proven, request.of
-            );
+            let told = format!("rollout, {took}: {} of {} proven", request.proven, request.of);
             bars.push(self.bar(axis, approved, end, "runs", told));
         }
         self.row(&request.name, true, bars)
@@ -212,11 +194,8 @@ impl RowAt {
                     WorkOutcome::RolledBack | WorkOutcome::PutBack => "back",
                 };
                 let told = reader.sentence(&super::plain(&work_sentence(work)));
-                let title = format!(
-                    "{name}, {}, {}: {told}",
-                    work.stage,
-                    reader.local.time(event.at)
-                );
+                let title =
+                    format!("{name}, {}, {}: {told}", work.stage, reader.local.time(event.at));
                 self.bar(axis, event.at, work.ended, kind, title)
             })
             .collect();

@@ -83,8 +83,7 @@ pub(super) fn page(facts: &Simulation, reader: &Reader) -> Result<String, Failed
             .map(|stuck| format!("{}: {}", stuck.about, reader.sentence(&stuck.held.message)))
             .collect(),
     };
-    page.render()
-        .map_err(|error| Failed::Form(error.to_string()))
+    page.render().map_err(|error| Failed::Form(error.to_string()))
 }
 
 fn notices(facts: &Simulation, reader: &Reader) -> Vec<NoticeRow> {
@@ -102,9 +101,7 @@ fn notices(facts: &Simulation, reader: &Reader) -> Vec<NoticeRow> {
             rows.push(row(
                 format!("{} ×{}", concern.baseline, concern.systems),
                 concern.priority.clone(),
-                concern
-                    .due
-                    .map_or_else(|| "-".to_owned(), |due| reader.at(due)),
+                concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due)),
                 concern
                     .reasons
                     .iter()
@@ -114,12 +111,7 @@ fn notices(facts: &Simulation, reader: &Reader) -> Vec<NoticeRow> {
         }
         if notice.baselines.is_empty() {
             let why = vec![reader.sentence(&notice.why)];
-            rows.push(row(
-                "nobody".to_owned(),
-                "none".to_owned(),
-                "-".to_owned(),
-                why,
-            ));
+            rows.push(row("nobody".to_owned(), "none".to_owned(), "-".to_owned(), why));
         }
     }
     rows
@@ -133,11 +125,7 @@ fn lines(facts: &Simulation, reader: &Reader) -> Vec<LineRow> {
             let same = last.is_some_and(|last| reader.local.same_day(last, said.at));
             last = Some(said.at);
             LineRow {
-                day: if same {
-                    String::new()
-                } else {
-                    reader.local.day(said.at)
-                },
+                day: if same { String::new() } else { reader.local.day(said.at) },
                 time: reader.local.time(said.at),
                 tone: said.tone(),
                 text: plain(&said.text),

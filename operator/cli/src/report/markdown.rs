@@ -57,55 +57,32 @@ fn write(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Res
 
 fn verdict(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Result {
     let verdict = &facts.verdict;
-    let told = if verdict.exit_code == 0 {
-        "All in time."
-    } else {
-        "Not all in time."
-    };
+    let told = if verdict.exit_code == 0 { "All in time." } else { "Not all in time." };
     writeln!(out, "**{told}** Exit code {}.\n", verdict.exit_code)?;
     for baseline in &verdict.late {
         writeln!(out, "- late: {}", escaped(baseline))?;
     }
     for stuck in &verdict.stuck {
         let message = reader.sentence(&stuck.held.message);
-        writeln!(
-            out,
-            "- stuck: {}: {}",
-            escaped(&stuck.about),
-            escaped(&message)
-        )?;
+        writeln!(out, "- stuck: {}: {}", escaped(&stuck.about), escaped(&message))?;
     }
     for behind in &verdict.behind {
         writeln!(out, "- will be late: {}", escaped(&behind.request))?;
     }
     for violation in &verdict.violations {
-        writeln!(
-            out,
-            "- broken invariant, a bug of Hozen: {}",
-            escaped(violation)
-        )?;
+        writeln!(out, "- broken invariant, a bug of Hozen: {}", escaped(violation))?;
     }
     writeln!(out)
 }
 
 fn results(out: &mut String, facts: &Simulation) -> std::fmt::Result {
-    writeln!(
-        out,
-        "## Result\n\n| baseline | | before | after |\n|---|---|---|---|"
-    )?;
+    writeln!(out, "## Result\n\n| baseline | | before | after |\n|---|---|---|---|")?;
     for result in &facts.result {
         let name = escaped(&result.baseline);
         let mut row = |what: &str, of: &dyn Fn(&Standing) -> String| {
-            writeln!(
-                out,
-                "| {name} | {what} | {} | {} |",
-                of(&result.before),
-                of(&result.after)
-            )
+            writeln!(out, "| {name} | {what} | {} | {} |", of(&result.before), of(&result.after))
         };
-        row("compliant", &|s| {
-            format!("{} of {}", s.counts.compliant, s.counts.total)
-        })?;
+        row("compliant", &|s| format!("{} of {}", s.counts.compliant, s.counts.total))?;
         row("patches missing", &|s| s.missing.total().to_string())?;
         row("emergencies missing", &|s| s.missing.emergency.to_string())?;
         row("unknown", &|s| s.counts.unknown.to_string())?;
@@ -122,9 +99,7 @@ fn notices(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
     for notice in &facts.notices {
         let (name, summary) = (escaped(&notice.name), escaped(&notice.summary));
         for concern in &notice.baselines {
-            let due = concern
-                .due
-                .map_or_else(|| "-".to_owned(), |due| reader.at(due));
+            let due = concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due));
             let why: Vec<String> = concern
                 .reasons
                 .iter()
@@ -175,9 +150,6 @@ mod tests {
 
     #[test]
     fn foreign_text_stays_in_its_cell() {
-        assert_eq!(
-            escaped("a|b\n<script> [x](y) `c`"),
-            "a\\|b &lt;script&gt; \\[x\\](y) \\`c\\`"
-        );
+        assert_eq!(escaped("a|b\n<script> [x](y) `c`"), "a\\|b &lt;script&gt; \\[x\\](y) \\`c\\`");
     }
 }

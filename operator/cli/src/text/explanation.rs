@@ -9,11 +9,7 @@ use crate::{explain::Explanation, when::Local};
 /// An explanation as text, with colour.
 pub fn explanation(told: &Explanation) -> String {
     let told = &harmless(told);
-    let reader = Reader {
-        local: Local::named(&told.time_zone),
-        from: told.at,
-        people: Vec::new(),
-    };
+    let reader = Reader { local: Local::named(&told.time_zone), from: told.at, people: Vec::new() };
     let mut page = Page::default();
     let head = format!(
         "{}   {}",

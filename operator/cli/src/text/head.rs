@@ -203,12 +203,8 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     let cells: Vec<String> = concerns.map(|c| affected(c, several)).collect();
     let systems = column(cells.iter().map(String::as_str), 9);
     let priority = 2 + id + package + systems;
-    let heading = format!(
-        "{}{}{}why",
-        pad(&lead("NOTICES"), priority),
-        pad("priority", 13),
-        pad("due", 17)
-    );
+    let heading =
+        format!("{}{}{}why", pad(&lead("NOTICES"), priority), pad("priority", 13), pad("due", 17));
     page.line("", &paint(STRONG, heading.trim_end()));
     let mut idle = 0;
     for notice in &facts.notices {
@@ -222,12 +218,7 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
             idle += 1;
             if idle <= IDLE_SHOWN {
                 let why = paint(FAINT, reader.sentence(&notice.why));
-                let text = format!(
-                    "{}{}{}{why}",
-                    pad("none", systems),
-                    pad("-", 13),
-                    pad("-", 17)
-                );
+                let text = format!("{}{}{}{why}", pad("none", systems), pad("-", 13), pad("-", 17));
                 page.hang(&lead, &text, priority + 30);
             }
         }
@@ -262,7 +253,7 @@ fn concern_cells(concern: &Concern, systems: &str, reader: &Reader) -> String {
     let emergency = concern.priority == "Emergency";
     let priority = if emergency { paint(BAD, "EMERGENCY") } else { concern.priority.clone() };
     let due = concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due));
-    // Rules that changed nothing, and the deadline that stands beside it, stand in the facts (`-o json`).
+    // Rules that changed nothing, and the deadline that stands beside it, are left to `hozen explain`.
     let deadline = format!("{}: ", concern.priority);
     let telling = |text: &&str| !text.contains(": stays ") && !text.starts_with(&deadline);
     let why: Vec<String> = concern
@@ -272,13 +263,7 @@ fn concern_cells(concern: &Concern, systems: &str, reader: &Reader) -> String {
         .filter(telling)
         .map(|text| reader.sentence(text))
         .collect();
-    format!(
-        "{}{}{}{}",
-        systems,
-        pad(&priority, 13),
-        pad(&due, 17),
-        why.join(" · ")
-    )
+    format!("{}{}{}{}", systems, pad(&priority, 13), pad(&due, 17), why.join(" · "))
 }
 
 /// The width of a column that holds these.

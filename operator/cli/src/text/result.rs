@@ -157,9 +157,7 @@ pub(super) fn not_done(page: &mut Page, facts: &Simulation, reader: &Reader) {
 
 /// Why something is not done, and what has to happen.
 pub fn why(undone: &NotDone, reader: &Reader) -> String {
-    let since = undone
-        .since
-        .map_or_else(String::new, |since| format!("{} ", reader.at(since)));
+    let since = undone.since.map_or_else(String::new, |since| format!("{} ", reader.at(since)));
     let state = if undone.why.is_empty() || undone.state != "Below" {
         format!("{}: ", undone.state.to_lowercase())
     } else {
@@ -213,8 +211,16 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
 /// Commands that tell more.
 fn next(facts: &Simulation) -> Vec<String> {
     let folder = &facts.folder;
-    vec![
-        format!("hozen simulate {folder} -o json"),
-        format!("edit {folder}/scenario.yaml and run again"),
-    ]
+    let mut next = Vec::new();
+    // What somebody has to see to comes before what is merely above its baseline.
+    let open = facts.not_done.iter().find(|undone| undone.state == "Below");
+    if let Some(system) = open.or(facts.not_done.first()).and_then(|undone| undone.systems.first())
+    {
+        let kind = if system.contains('/') { "workload" } else { "node" };
+        next.push(format!("hozen explain {folder} {kind}/{system}"));
+    } else if let Some(request) = facts.requests.first() {
+        next.push(format!("hozen explain {folder} chg/{}", request.name));
+    }
+    next.push(format!("edit {folder}/scenario.yaml and run again"));
+    next
 }

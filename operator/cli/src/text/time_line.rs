@@ -62,16 +62,8 @@ pub(super) fn time_line(page: &mut Page, facts: &Simulation, detail: Detail, rea
     for Said { at, text, right } in lines {
         let same_day = last.is_some_and(|last| local.same_day(last, at));
         let same_minute = same_day && last.is_some_and(|last| local.time(last) == local.time(at));
-        let day = if same_day {
-            String::new()
-        } else {
-            local.day(at).chars().take(3).collect()
-        };
-        let time = if same_minute {
-            String::new()
-        } else {
-            local.time(at)
-        };
+        let day = if same_day { String::new() } else { local.day(at).chars().take(3).collect() };
+        let time = if same_minute { String::new() } else { local.time(at) };
         let text = match right {
             Some(right) if width(&text) + 2 <= LEFT => format!("{}{right}", pad(&text, LEFT)),
             Some(right) => format!("{text}   {right}"),
@@ -372,10 +364,6 @@ impl<'a> Teller<'a> {
     }
 
     fn say(&mut self, at: Timestamp, text: &str, right: Option<String>) {
-        self.lines.push(Said {
-            at,
-            text: text.to_owned(),
-            right,
-        });
+        self.lines.push(Said { at, text: text.to_owned(), right });
     }
 }
