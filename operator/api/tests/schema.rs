@@ -92,7 +92,7 @@ fn the_files_under_crds_are_current() {
             stale.push(name);
         }
     }
-    assert!(stale.is_empty(), "stale: {stale:?}; write them anew with `hozen crds crds/`");
+    assert!(stale.is_empty(), "stale: {stale:?}; write them anew with `make crds`");
 }
 
 #[test]
