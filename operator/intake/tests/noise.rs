@@ -55,7 +55,7 @@ proptest! {
         reader.read("noise.yaml", &text);
         for problem in reader.finish().problems {
             prop_assert!(!problem.message.is_empty());
-            prop_assert!(problem.place.line as usize <= text.lines().count() + 1, "{problem}");
+            prop_assert!(problem.place.line <= text.lines().count() as u64 + 1, "{problem}");
         }
     }
 
