@@ -270,6 +270,36 @@ fn a_baseline_that_comes_later_is_read_now_and_applied_then() {
 }
 
 #[test]
+fn every_mistake_of_a_scenario_is_told_at_its_place() {
+    let folder = copy();
+    put(
+        &folder,
+        "scenario.yaml",
+        "timeZone: Asia/Tokyo
+from: 2026-11-19T09:14
+untl: 2026-11-21T09:00
+approvers: [{user: a, role: b, after: 3 hours}]
+events:
+  - {at: 2026-11-19T09:40, do: {aprove: {baseline: web-tier, role: on-call, user: alice}}}
+  - {at: 2026-11-19T10:05, do: {approve: {baseline: web-tier, rol: on-call, user: bob}}}
+  - {at: noon, do: {pause: {baseline: web-tier}}}
+",
+    );
+    let said = problems(&folder);
+    let wanted = [
+        "scenario.yaml:3:1: unknown field untl; did you mean until?",
+        "scenario.yaml:4:39: approvers[0]: `3 hours` is not a duration",
+        "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
+        "scenario.yaml:7:63: events[1]: unknown field rol; did you mean role?",
+        "scenario.yaml:8:5: events[2]: ",
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for (said, wanted) in said.iter().zip(wanted) {
+        assert!(said.starts_with(wanted), "{said}\n{wanted}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_told() {
     let refused = read(Path::new("/nowhere/at/all")).unwrap_err();
     assert!(refused.problems[0].to_string().starts_with("/nowhere/at/all: could not be opened"));
