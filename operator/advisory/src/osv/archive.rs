@@ -17,7 +17,7 @@ pub struct ArchiveLimits {
     pub entries_max: u64,
     /// Bytes of all entries together, unpacked.
     pub unpacked_bytes_max: u64,
-    /// Bytes that one entry may unpack to per byte that it takes; counted beyond [`RATIO_FREE_BYTES`] only.
+    /// Bytes that one entry may unpack to per byte that it takes; counted beyond the first MiB only.
     pub ratio_max: u64,
 }
 

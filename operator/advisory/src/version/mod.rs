@@ -3,7 +3,7 @@
 //! Guarantees, held by property tests for every scheme:
 //! - [`Scheme::compare`] is a total preorder: reflexive, antisymmetric up to equality, transitive.
 //! - `key(a).cmp(&key(b)) == compare(a, b)` for every pair that parses.
-//! - [`VersionKey::LOWEST`] is before the key of every version: no key is empty.
+//! - No key is empty: the empty key is before the key of every version.
 //!
 //! A version that a scheme cannot read is a [`VersionError`], which the caller turns into a finding ("unknown"); it is
 //! never ordered by guess.
