@@ -21,23 +21,17 @@ use crate::{
 /// The script, if there is one and it can be read. Every event that is wrong is told, not only the first.
 pub(super) fn read(files: &Files, refused: &mut Refused) -> Option<Script> {
     let file = files.scenario.as_ref()?;
-    let text = file
-        .text()
-        .map_err(|why| refused.problems.push(file.problem(why)))
-        .ok()?;
+    let text = file.text().map_err(|why| refused.problems.push(file.problem(why))).ok()?;
     let (documents, unreadable) = tree::read(&text);
     let told = refused.problems.len();
-    refused
-        .problems
-        .extend(unreadable.into_iter().map(|fault| Problem {
-            place: fault.place,
-            ..file.problem(fault.message)
-        }));
+    refused.problems.extend(
+        unreadable
+            .into_iter()
+            .map(|fault| Problem { place: fault.place, ..file.problem(fault.message) }),
+    );
     let [document] = documents.as_slice() else {
         if refused.problems.len() == told {
-            refused
-                .problems
-                .push(file.problem("must hold exactly one document"));
+            refused.problems.push(file.problem("must hold exactly one document"));
         }
         return None;
     };
@@ -45,11 +39,7 @@ pub(super) fn read(files: &Files, refused: &mut Refused) -> Option<Script> {
     let approvers = parts.items(document, "approvers");
     let events = parts.items(document, "events");
     let script = parts.head(document)?;
-    (refused.problems.len() == told).then_some(Script {
-        approvers,
-        events,
-        ..script
-    })
+    (refused.problems.len() == told).then_some(Script { approvers, events, ..script })
 }
 
 /// Reads a script part by part.
@@ -83,11 +73,7 @@ impl Parts<'_> {
                 .collect(),
             Value::Null => Vec::new(),
             other => {
-                self.tell(
-                    list.place,
-                    key,
-                    format!("expected a list, found {}", other.describe()),
-                );
+                self.tell(list.place, key, format!("expected a list, found {}", other.describe()));
                 Vec::new()
             }
         }
@@ -103,10 +89,7 @@ impl Parts<'_> {
             Ok(part) => Some(part),
             Err(error) => {
                 let message = error.to_string();
-                let blamed = message
-                    .split('`')
-                    .nth(1)
-                    .and_then(|word| place_of_word(node, word));
+                let blamed = message.split('`').nth(1).and_then(|word| place_of_word(node, word));
                 self.tell(blamed.unwrap_or(node.place), path, with_nearest(&message));
                 None
             }
@@ -137,20 +120,13 @@ fn place_of_word(node: &Node, word: &str) -> Option<Place> {
 
 /// Serde names the words that it knows; the nearest is told first.
 fn with_nearest(message: &str) -> String {
-    let parts = message
-        .strip_prefix("unknown ")
-        .and_then(|rest| rest.split_once(", expected "));
+    let parts = message.strip_prefix("unknown ").and_then(|rest| rest.split_once(", expected "));
     let Some((what, known)) = parts else {
         return message.to_owned();
     };
     let kind = what.split(' ').next().unwrap_or_default();
-    let quoted = |text: &'_ str| {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let quoted =
+        |text: &'_ str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let (word, known) = (quoted(what).concat(), quoted(known));
     match nearest(&word, known.iter().map(String::as_str)) {
         Some(meant) => format!("unknown {kind} {word}; did you mean {meant}?"),
@@ -160,10 +136,7 @@ fn with_nearest(message: &str) -> String {
 
 /// When the simulation begins. A zone that does not exist is told by the domain, which reads it again.
 pub(super) fn start(script: &Script) -> Option<Timestamp> {
-    TimeZone::get(&script.time_zone)
-        .ok()?
-        .to_timestamp(script.from)
-        .ok()
+    TimeZone::get(&script.time_zone).ok()?.to_timestamp(script.from).ok()
 }
 
 /// The scenario: the script, and the baselines that its `apply` events name.
@@ -177,19 +150,13 @@ pub(super) fn with_later(script: Script, files: &Files, refused: &mut Refused) -
             continue;
         }
         let Some(file) = files.later.iter().find(|file| file.within == *manifest) else {
-            let known: Vec<&str> = files
-                .later
-                .iter()
-                .map(|file| file.within.as_str())
-                .collect();
+            let known: Vec<&str> = files.later.iter().map(|file| file.within.as_str()).collect();
             let hint = nearest(manifest, known)
                 .map(|near| format!("; did you mean {near}?"))
                 .unwrap_or_default();
             let scenario = files.scenario.as_ref();
             let message = format!("there is no manifest {manifest} below later/{hint}");
-            refused
-                .problems
-                .extend(scenario.map(|file| file.problem(message)));
+            refused.problems.extend(scenario.map(|file| file.problem(message)));
             continue;
         };
         if let Some(baseline) = self::baseline_of(file, refused) {
@@ -201,28 +168,18 @@ pub(super) fn with_later(script: Script, files: &Files, refused: &mut Refused) -
 
 /// The one baseline of a file. Whether its references are there is judged when it is applied.
 fn baseline_of(file: &File, refused: &mut Refused) -> Option<hozen_domain::baseline::Baseline> {
-    let text = file
-        .text()
-        .map_err(|why| refused.problems.push(file.problem(why)))
-        .ok()?;
+    let text = file.text().map_err(|why| refused.problems.push(file.problem(why))).ok()?;
     let mut reader = Reader::new();
     reader.read(&file.name, &text);
     let manifests = reader.without_references();
     refused.problems.extend(manifests.problems);
-    let mut baselines = manifests
-        .documents
-        .iter()
-        .filter_map(|document| match &document.object {
-            Object::Baseline(object) => Some((document, object)),
-            _ => None,
-        });
+    let mut baselines = manifests.documents.iter().filter_map(|document| match &document.object {
+        Object::Baseline(object) => Some((document, object)),
+        _ => None,
+    });
     let (Some((document, object)), None) = (baselines.next(), baselines.next()) else {
-        refused
-            .problems
-            .push(file.problem("must hold exactly one Baseline, to be applied later"));
+        refused.problems.push(file.problem("must hold exactly one Baseline, to be applied later"));
         return None;
     };
-    baseline(object)
-        .map_err(|refusals| refused.problem(document, refusals))
-        .ok()
+    baseline(object).map_err(|refusals| refused.problem(document, refusals)).ok()
 }
