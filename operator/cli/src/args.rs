@@ -9,7 +9,7 @@ use crate::scan::ScanArgs;
 
 /// Keep a Kubernetes fleet at its security baseline.
 #[derive(Debug, Parser)]
-#[command(name = "hozen", version, disable_version_flag = true, propagate_version = false)]
+#[command(name = "hozen", version, propagate_version = false)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use hozen_domain::model::ModelError;
 use hozen_intake::folder::Refused;
+use jiff::civil::DateTime;
 
 use crate::scan::ScanError;
 use crate::text::page::{BAD, FAINT, Page, STRONG, paint};
@@ -31,12 +32,41 @@ pub enum Failed {
         #[source]
         error: ModelError,
     },
+    /// There is nothing to play.
+    #[error(
+        "{} holds {missing}, so there is nothing to play: manifests are read from files that end in .yaml, .yml or .json",
+        folder.display()
+    )]
+    Nothing {
+        /// Which folder.
+        folder: PathBuf,
+        /// What is missed first.
+        missing: &'static str,
+    },
+    /// A moment is not in the scenario.
+    #[error("that time is outside the scenario, which runs from {from} to {until} in {zone}")]
+    Moment {
+        /// When the scenario begins, local.
+        from: DateTime,
+        /// When it ends, local.
+        until: DateTime,
+        /// Its zone.
+        zone: String,
+    },
     /// A name that does not exist, or a kind.
     #[error("{0}")]
     Subject(String),
     /// A report has no known ending.
     #[error("a report is written as Markdown (.md) or HTML (.html), not as {}", .0.display())]
     ReportEnding(PathBuf),
+    /// A report would take the place of something else.
+    #[error("{} is there and is {what}; give the report another name", path.display())]
+    ReportPlace {
+        /// Where.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
     /// A file could not be written or read.
     #[error("{} could not be {what}", path.display())]
     File {
@@ -66,7 +96,10 @@ pub fn page(failed: &Failed) -> String {
         Failed::Folder { refused, .. } => problems(&mut page, refused),
         Failed::Scenario { .. }
         | Failed::Subject(_)
+        | Failed::Nothing { .. }
+        | Failed::Moment { .. }
         | Failed::ReportEnding(_)
+        | Failed::ReportPlace { .. }
         | Failed::File { .. }
         | Failed::Scan(_)
         | Failed::Print(_)

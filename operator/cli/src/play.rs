@@ -39,10 +39,8 @@ pub fn play(asked: &Play, until: Option<Moment>) -> Result<Done, Failed> {
 /// Plays what was read.
 pub fn play_folder(asked: &Play, folder: Folder, until: Option<Moment>) -> Result<Done, Failed> {
     let scenario = folder.scenario.unwrap_or_else(|| nothing_happens(&folder.world));
-    let options = Options {
-        seed: asked.seed,
-        until: until.and_then(|moment| instant(moment, &scenario.script)),
-    };
+    let until = until.map(|moment| within(moment, &scenario.script)).transpose()?;
+    let options = Options { seed: asked.seed, until: until.flatten() };
     let mut progress = Progress::start(&asked.folder);
     let outcome = model::simulate(folder.world, &scenario, &folder.corpus, options, &mut |at| {
         progress.reached(at);
@@ -60,12 +58,19 @@ pub fn play_folder(asked: &Play, folder: Folder, until: Option<Moment>) -> Resul
     })
 }
 
-/// Reads a folder.
+/// Reads a folder. One that holds nothing to look at is a slip of the finger, not a fleet on which all is well.
 pub fn read(asked: &Play) -> Result<Folder, Failed> {
-    folder::read(&asked.folder, clock::now()).map_err(|refused| Failed::Folder {
+    let folder = folder::read(&asked.folder, clock::now()).map_err(|refused| Failed::Folder {
         folder: asked.folder.clone(),
         refused: Box::new(refused),
-    })
+    })?;
+    let world = &folder.world;
+    if world.baselines.is_empty() || (world.nodes.is_empty() && world.workloads.is_empty()) {
+        let missing =
+            if world.baselines.is_empty() { "no Baseline" } else { "no Node or workload" };
+        return Err(Failed::Nothing { folder: asked.folder.clone(), missing });
+    }
+    Ok(folder)
 }
 
 /// Time passes, and nobody does anything.
@@ -83,10 +88,25 @@ fn nothing_happens(world: &World) -> Scenario {
     }
 }
 
-/// A moment as an instant; a zone that does not exist is told by the domain.
-fn instant(moment: Moment, script: &Script) -> Option<Timestamp> {
-    match moment {
-        Moment::Instant(at) => Some(at),
-        Moment::Local(at) => TimeZone::get(&script.time_zone).ok()?.to_timestamp(at).ok(),
+/// A moment as an instant of the scenario; a zone that does not exist is told by the domain. At the very beginning the deciders
+/// come to rest once, and nobody does anything.
+fn within(moment: Moment, script: &Script) -> Result<Option<Timestamp>, Failed> {
+    let Ok(zone) = TimeZone::get(&script.time_zone) else {
+        return Ok(None);
+    };
+    let instant = |local| zone.to_timestamp(local).ok();
+    let (Some(from), Some(until)) = (instant(script.from), instant(script.until)) else {
+        return Ok(None);
+    };
+    let at = match moment {
+        Moment::Instant(at) => at,
+        Moment::Local(local) => instant(local).unwrap_or(Timestamp::MAX),
+    };
+    if at < from || at > until {
+        let (from, until) = (script.from, script.until);
+        let zone = script.time_zone.to_string();
+        return Err(Failed::Moment { from, until, zone });
     }
+    let least = from.saturating_add(1.second()).unwrap_or(from);
+    Ok(Some(at.max(least)))
 }

@@ -1,4 +1,4 @@
-//! How far a long run has come, on stderr: one line that is written over on a terminal, a line now and then elsewhere.
+//! How far a long run has come: one line on stderr that is written over, and only where somebody sits before it.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -11,8 +11,6 @@ use crate::clock::Stopwatch;
 
 /// Runs shorter than this say nothing.
 const QUIET_SECONDS: u64 = 2;
-/// Seconds between two lines where nothing can be written over.
-const LINE_SECONDS: u64 = 10;
 
 /// How far a run has come.
 pub struct Progress {
@@ -37,26 +35,26 @@ impl Progress {
 
     /// The virtual clock has reached an instant.
     pub fn reached(&mut self, at: Timestamp) {
+        if !self.terminal {
+            return;
+        }
         self.instants += 1;
         let seconds = self.watch.seconds();
-        let pause = if self.terminal { 1 } else { LINE_SECONDS };
-        if seconds < QUIET_SECONDS.max(self.told_seconds + pause) {
+        if seconds < QUIET_SECONDS || seconds == self.told_seconds {
             return;
         }
         self.told_seconds = seconds;
-        let line =
-            format!("simulating {}: at {at}, {} instants, {seconds} s", self.folder, self.instants);
+        let (folder, instants) = (&self.folder, self.instants);
         // Progress that cannot be shown is no reason to stop.
-        let _ = if self.terminal {
-            write!(std::io::stderr(), "\r\x1b[2K{line}")
-        } else {
-            writeln!(std::io::stderr(), "{line}")
-        };
+        let _ = write!(
+            std::io::stderr(),
+            "\r\x1b[2Ksimulating {folder}: at {at}, {instants} instants, {seconds} s"
+        );
     }
 
     /// Takes the line away again.
     pub fn done(self) {
-        if self.terminal && self.told_seconds > 0 {
+        if self.told_seconds > 0 {
             let _ = write!(std::io::stderr(), "\r\x1b[2K");
         }
     }

@@ -8,21 +8,17 @@ use crate::{
     args::{Output, Simulate},
     error::Failed,
     facts, play, print,
-    report::{self, Form},
+    report::Destination,
     text::{self, Detail},
 };
 
 /// Plays a folder, prints what came of it, and says by the exit code whether all was in time.
 pub fn run(asked: &Simulate) -> Result<ExitCode, Failed> {
-    // A report that cannot be written is said before the work, not after it.
-    let report = match &asked.report {
-        Some(path) => Some((path, Form::of(path)?)),
-        None => None,
-    };
+    let report = asked.report.as_deref().map(Destination::new).transpose()?;
     let done = play::play(&asked.play, asked.until)?;
     let facts = facts::gather(done.played, &done.outcome);
-    if let Some((path, form)) = report {
-        report::write(path, form, &facts)?;
+    if let Some(report) = report {
+        report.write(&facts)?;
     }
     match asked.output {
         Output::Text => {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -229,8 +229,91 @@ fn a_report_needs_no_network_and_foreign_text_stays_text() {
 }
 
 #[test]
-fn a_report_of_unknown_form_is_refused_before_any_work() {
-    let output = hozen(&root(), &["simulate", "examples/quickstart", "--report", "out.pdf"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(complained(&output).contains("(.md) or HTML (.html)"));
+fn a_report_that_cannot_be_written_is_refused_before_any_work_and_touches_nothing() {
+    let folder = copy();
+    fs::create_dir(folder.path().join("dir.html")).expect("a folder can be made");
+    fs::write(folder.path().join("mine.md"), "my own notes").expect("it can be written");
+    for (name, said) in [
+        ("out.pdf", "(.md) or HTML (.html)"),
+        ("dir.html", "is a folder"),
+        ("mine.md", "no report of Hozen"),
+        ("nowhere/out.html", "could not be written"),
+    ] {
+        let output = hozen(folder.path(), &["simulate", "fleet", "--report", name]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert_eq!(printed(&output), "", "{name}");
+        assert!(complained(&output).contains(said), "{name}: {}", complained(&output));
+    }
+    let mine = fs::read_to_string(folder.path().join("mine.md")).expect("it is still there");
+    assert_eq!(mine, "my own notes");
+}
+
+#[test]
+fn a_report_takes_the_place_of_an_older_one_and_leaves_nothing_beside_it() {
+    let folder = copy();
+    for name in ["out.html", "out.md"] {
+        for seed in ["1", "2"] {
+            let asked = ["simulate", "fleet", "--report", name, "--seed", seed];
+            let output = hozen(folder.path(), &asked);
+            assert_eq!(output.status.code(), Some(1), "{name}: {}", complained(&output));
+        }
+        let text = fs::read_to_string(folder.path().join(name)).expect("the report is there");
+        assert!(text.contains("seed 2"), "{name}");
+    }
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .expect("the folder can be read")
+        .map(|entry| entry.expect("its entries can be read").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["fleet", "out.html", "out.md"]);
+}
+
+#[test]
+fn a_folder_without_anything_to_play_is_bad_input_and_not_a_fleet_in_time() {
+    let folder = copy();
+    fs::create_dir(folder.path().join("empty")).expect("a folder can be made");
+    fs::create_dir(folder.path().join("bare")).expect("a folder can be made");
+    let nodes = folder.path().join("fleet/nodes.yaml");
+    fs::copy(nodes, folder.path().join("bare/nodes.yaml")).expect("a file can be copied");
+    for (name, said) in [
+        ("empty", "no Baseline"),
+        ("bare", "no Baseline"),
+        ("fleet/nodes.yaml", "is no folder"),
+        ("nowhere", "could not be opened"),
+    ] {
+        let output = hozen(folder.path(), &["simulate", name]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(complained(&output).contains(said), "{name}: {}", complained(&output));
+    }
+}
+
+#[test]
+fn a_moment_outside_the_scenario_is_refused_with_the_times_that_there_are() {
+    for asked in [
+        ["explain", "examples/quickstart", "node/web-b1", "--at", "2026-11-19T09:13"],
+        ["explain", "examples/quickstart", "node/web-b1", "--at", "2027-01-01T00:00Z"],
+    ] {
+        let output = hozen(&root(), &asked);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(complained(&output).contains("2026-11-19T09:14:00"), "{}", complained(&output));
+    }
+    let first =
+        quickstart(&["explain", "examples/quickstart", "node/web-b1", "--at", "2026-11-19T09:14"]);
+    assert!(first.contains("as of Thu 19 Nov 09:14"), "{first}");
+}
+
+/// Whoever reads only the beginning (`| head`) gets the exit code and no complaint.
+#[test]
+fn a_reader_who_goes_early_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .args(["simulate", "examples/quickstart"])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(complained(&output), "");
 }

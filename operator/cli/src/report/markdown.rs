@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::plain;
+use super::{MARK, plain};
 use crate::{
     facts::{Simulation, Standing},
     text::{Detail, Reader, result, time_line},
@@ -17,7 +17,7 @@ pub(super) fn page(facts: &Simulation, reader: &Reader) -> String {
 }
 
 fn write(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Result {
-    writeln!(out, "# hozen simulate {}\n", escaped(&facts.folder))?;
+    writeln!(out, "{MARK}\n# hozen simulate {}\n", escaped(&facts.folder))?;
     writeln!(
         out,
         "{} to {}, {}; seed {}; {} nodes, {} workloads, {} baselines, {} advisories.\n",

@@ -160,10 +160,15 @@ impl Walk<'_> {
         }
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
-            Err(error) => {
+            Err(error) if within.starts_with("feeds") || within.starts_with("sboms") => {
                 return self
                     .refused
                     .note(about, format!("could not be listed: {error}; it is left out"));
+            }
+            // It may hold what people wrote: without it nothing can be called in time.
+            Err(error) => {
+                let problem = of_folder(&about, &format!("could not be listed: {error}"));
+                return self.refused.problems.push(problem);
             }
         };
         let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
