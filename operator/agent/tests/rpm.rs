@@ -28,12 +28,7 @@ fn rpm_root(test: &str, form: &str) -> Option<PathBuf> {
     let list = folder.path().join("few.packages");
     std::fs::write(&list, PACKAGES).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/roots/rpm");
-    let built = Command::new(script)
-        .arg("few")
-        .arg(list)
-        .arg(form)
-        .output()
-        .unwrap();
+    let built = Command::new(script).arg("few").arg(list).arg(form).output().unwrap();
     if built.status.success() {
         return Some(PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()));
     }
@@ -42,11 +37,7 @@ fn rpm_root(test: &str, form: &str) -> Option<PathBuf> {
 }
 
 fn scanned(path: &Path, resolve: bool) -> Scan {
-    let options = Options {
-        now: Timestamp::UNIX_EPOCH,
-        resolve,
-        asks: Vec::new(),
-    };
+    let options = Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new() };
     scan(&Root::open(path).unwrap(), &options)
 }
 
@@ -75,10 +66,8 @@ fn judged(root: &Path, form: &str) -> BTreeSet<String> {
 #[case("sqlite")]
 #[case("bdb")]
 fn a_database_of_each_form_holds_what_rpm_says(#[case] form: &str) {
-    let Some(root) = rpm_root(
-        &format!("a_database_of_each_form_holds_what_rpm_says {form}"),
-        form,
-    ) else {
+    let Some(root) = rpm_root(&format!("a_database_of_each_form_holds_what_rpm_says {form}"), form)
+    else {
         return;
     };
     let scan = scanned(&root, false);
@@ -101,12 +90,7 @@ fn root_with(file: &str, content: &[u8]) -> tempfile::TempDir {
 }
 
 fn names(path: &Path) -> Vec<String> {
-    scanned(path, false)
-        .packages
-        .packages
-        .iter()
-        .map(|package| package.name.to_string())
-        .collect()
+    scanned(path, false).packages.packages.iter().map(|package| package.name.to_string()).collect()
 }
 
 /// Debian's rpm cannot write this form: rpm's own headers are laid out here as its source describes it, in slots that are
@@ -118,10 +102,7 @@ fn suses_form_gives_the_same_packages() {
     };
     let mut headers = Vec::new();
     let file = std::fs::File::open(root.join("var/lib/rpm/rpmdb.sqlite")).unwrap();
-    rpm::headers(file, Form::Sqlite, &mut |header| {
-        headers.push(header.to_vec())
-    })
-    .unwrap();
+    rpm::headers(file, Form::Sqlite, &mut |header| headers.push(header.to_vec())).unwrap();
 
     let word = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
     let mut slots = [&b"RpmP"[..], &word(0), &word(1), &word(1), &[0; 16]].concat();
@@ -129,15 +110,7 @@ fn suses_form_gives_the_same_packages() {
     for (index, header) in headers.iter().enumerate().rev() {
         let block = (4096 + blobs.len()) / 16;
         slots.extend([&b"Slot"[..], &word(index + 1), &word(block), &word(0)].concat());
-        blobs.extend(
-            [
-                &b"BlbS"[..],
-                &word(index + 1),
-                &word(0),
-                &word(header.len()),
-            ]
-            .concat(),
-        );
+        blobs.extend([&b"BlbS"[..], &word(index + 1), &word(0), &word(header.len())].concat());
         blobs.extend(header);
         blobs.resize(blobs.len().next_multiple_of(16), 0);
     }
@@ -169,44 +142,27 @@ fn what_is_only_in_the_write_ahead_log_counts() {
     let Ok(changed) = changed else {
         return not_run(name, "sqlite3 is missing: apt-get install sqlite3");
     };
-    assert!(
-        changed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&changed.stderr)
-    );
-    assert!(
-        std::fs::metadata(database.with_extension("sqlite-wal"))
-            .unwrap()
-            .len()
-            > 0
-    );
+    assert!(changed.status.success(), "{}", String::from_utf8_lossy(&changed.stderr));
+    assert!(std::fs::metadata(database.with_extension("sqlite-wal")).unwrap().len() > 0);
 
     assert_eq!((names(&root).len(), names(copy.path()).len()), (4, 3));
 }
 
 #[test]
 fn dnf_is_asked_and_its_fixes_are_told_from_other_updates() {
-    let Some(root) = rpm_root(
-        "dnf_is_asked_and_its_fixes_are_told_from_other_updates",
-        "sqlite",
-    ) else {
+    let Some(root) = rpm_root("dnf_is_asked_and_its_fixes_are_told_from_other_updates", "sqlite")
+    else {
         return;
     };
     let scan = scanned(&root, true);
 
     let of = |name: &str| {
-        let resolved = scan
-            .report
-            .transactions
-            .iter()
-            .find(|resolved| resolved.name == name)
-            .unwrap();
+        let resolved =
+            scan.report.transactions.iter().find(|resolved| resolved.name == name).unwrap();
         assert_eq!(resolved.problem, None, "{name}");
         let digest = resolved.transaction.clone().unwrap();
-        let transaction = scan
-            .transactions
-            .iter()
-            .find(|transaction| transaction.digest == digest.as_str());
+        let transaction =
+            scan.transactions.iter().find(|transaction| transaction.digest == digest.as_str());
         transaction
             .unwrap()
             .changes
@@ -215,15 +171,10 @@ fn dnf_is_asked_and_its_fixes_are_told_from_other_updates() {
             .collect::<Vec<_>>()
     };
     // In the order of their lines, where the architecture follows the name.
-    let fixes = [
-        "openssl-libs 1:3.0.7-27.el9 1:3.0.7-28.el9_4",
-        "openssl 1:3.0.7-27.el9 1:3.0.7-28.el9_4",
-    ];
+    let fixes =
+        ["openssl-libs 1:3.0.7-27.el9 1:3.0.7-28.el9_4", "openssl 1:3.0.7-27.el9 1:3.0.7-28.el9_4"];
     assert_eq!(of("security"), fixes);
-    assert_eq!(
-        of("all"),
-        [&fixes[..], &["tzdata 2024a-1.el9 2024b-2.el9"]].concat()
-    );
+    assert_eq!(of("all"), [&fixes[..], &["tzdata 2024a-1.el9 2024b-2.el9"]].concat());
     let updates = scan.report.updates.unwrap();
     assert_eq!((updates.security, updates.other), (2, 1));
 }
