@@ -9,6 +9,7 @@ mod node;
 mod policy;
 mod request;
 mod rollout;
+mod rules;
 mod subject;
 mod workload;
 
@@ -26,6 +27,7 @@ use crate::{
     simulate::formed,
     text,
 };
+pub use rules::Rule;
 pub use subject::Subject;
 
 /// Why something stands as it does. The shape is versioned as that of the facts of a simulation.
@@ -50,6 +52,10 @@ pub struct Explanation {
     pub sections: Vec<Section>,
     /// What would happen next, or has to.
     pub next: Vec<String>,
+    /// The rules of the project's pages that were applied.
+    pub rules: Vec<Rule>,
+    /// What else can be explained that bears on it: `rollout/web-tier-f6abd8`.
+    pub see_also: Vec<String>,
 }
 
 /// One part of an answer.
@@ -91,6 +97,7 @@ struct Answer {
     summary: String,
     sections: Vec<Section>,
     next: Vec<String>,
+    see_also: Vec<String>,
 }
 
 impl Answer {
@@ -98,6 +105,14 @@ impl Answer {
     fn add(&mut self, section: Section) {
         if !section.lines.is_empty() {
             self.sections.push(section);
+        }
+    }
+
+    /// Points to something else, once.
+    fn see(&mut self, kind: &str, name: &str) {
+        let subject = format!("{kind}/{name}");
+        if !self.see_also.contains(&subject) {
+            self.see_also.push(subject);
         }
     }
 }
@@ -140,7 +155,9 @@ pub fn explain(
         time_zone: outcome.zone.iana_name().unwrap_or("UTC").to_owned(),
         subject: format!("{}/{name}", subject.kind()),
         summary: answer.summary,
+        rules: rules::cited(&answer.sections),
         sections: answer.sections,
         next: answer.next,
+        see_also: answer.see_also,
     })
 }

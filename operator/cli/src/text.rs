@@ -119,3 +119,15 @@ pub fn some_of<S: AsRef<str>>(items: &[S], most: usize) -> String {
 pub fn counted(count: u32, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
+
+/// The name of a variant as words: `AwaitingApproval` is `awaiting approval`.
+pub fn spoken(variant: impl std::fmt::Debug) -> String {
+    let mut words = String::new();
+    for c in format!("{variant:?}").chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}

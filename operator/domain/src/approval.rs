@@ -78,7 +78,8 @@ pub fn approved_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> 
         .find(|at| count_at(world, request, *at).approved)
 }
 
-pub(crate) fn count_at(world: &World, request: &ChangeRequest, now: Timestamp) -> Tally {
+/// Counts who agreed to a request at an instant: what counted then may have ended since.
+pub fn count_at(world: &World, request: &ChangeRequest, now: Timestamp) -> Tally {
     let mut tally = Tally { standard_at: standard_at(world, request), ..Tally::default() };
     let mut live: Vec<(&Approval, Timestamp)> = Vec::new();
     for approval in &world.approvals {

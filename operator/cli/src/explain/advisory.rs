@@ -1,9 +1,12 @@
 //! Why a notice matters here, or does not.
 
 use hozen_advisory::notice::{Range, RangeEnd};
-use hozen_domain::{model::Outcome, relevance::Relevance, request::Known, units::Name};
+use hozen_domain::{
+    assess::Assessment, model::Outcome, relevance::Relevance, request::Known, units::Name,
+};
 
 use super::{Answer, Section, common};
+use crate::text::{counted, spoken};
 
 /// Systems that are named.
 const NAMED_MAX: usize = 8;
@@ -24,7 +27,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let mut answer = Answer { summary: format!("{matters} ({})", ranked.why), ..Answer::default() };
     answer.add(says(known));
     let mut section = Section::new("whether it matters");
-    section.rule(format!("{:?}: {}", ranked.relevance, ranked.why), "PROCESS 2.3");
+    section.rule(format!("{}: {}", spoken(ranked.relevance), ranked.why), "PROCESS 2.3");
     section.say(format!("first seen here {}", known.first_seen));
     if let Some(fix) = known.fix_first_seen {
         section.rule(
@@ -35,7 +38,11 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(section);
     let mut section = Section::new("how urgent it is");
     for (baseline, ranked) in &ranked.baselines {
-        common::ranked(&mut section, &format!("{baseline}, {} systems", ranked.systems), ranked);
+        common::ranked(
+            &mut section,
+            &format!("{baseline}, {}", counted(ranked.systems, "system")),
+            ranked,
+        );
     }
     answer.add(section);
     answer.add(affected(outcome, name));
@@ -64,6 +71,13 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
                 let request = outcome.world.requests.get(about);
                 request.is_some_and(|request| request.plan.advisories.contains(name))
             });
+            common::who_could(outcome, &mut answer, ranked.baselines.keys());
+            common::undone(outcome, &mut answer, |undone| {
+                undone.systems.iter().any(|system| missing_on(outcome, name, system))
+            });
+            for baseline in ranked.baselines.keys() {
+                answer.see("baseline", baseline);
+            }
         }
     }
     Some(answer)
@@ -139,15 +153,8 @@ fn affected(outcome: &Outcome, name: &Name) -> Section {
             packages.insert(format!("{package}: {why}"));
         }
     }
-    for (key, view) in &assessment.workloads {
-        let found = view
-            .containers
-            .values()
-            .any(|container| container.set.as_ref().is_some_and(|set| set.notice(name).is_some()));
-        if found {
-            names.push(key);
-        }
-    }
+    let workloads = assessment.workloads.keys().filter(|key| missing_on(outcome, name, key));
+    names.extend(workloads.map(Name::as_str));
     if !names.is_empty() {
         section.say(format!("on {}", crate::text::some_of(&names, NAMED_MAX)));
     }
@@ -155,4 +162,13 @@ fn affected(outcome: &Outcome, name: &Name) -> Section {
         section.say(package);
     }
     section
+}
+
+/// Whether a node or workload lacks what a notice asks for.
+fn missing_on(outcome: &Outcome, notice: &Name, system: &Name) -> bool {
+    let Assessment { nodes, workloads, .. } = &outcome.after.assessment;
+    let node = nodes.get(system).and_then(|view| view.set.as_ref());
+    let containers = workloads.get(system).into_iter().flat_map(|view| view.containers.values());
+    let sets = containers.filter_map(|container| container.set.as_ref());
+    node.into_iter().chain(sets).any(|set| set.notice(notice).is_some())
 }

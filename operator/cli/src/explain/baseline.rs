@@ -10,7 +10,10 @@ use hozen_domain::{
 };
 
 use super::{Answer, Section, common};
-use crate::when::words;
+use crate::{
+    text::{counted, spoken},
+    when::words,
+};
 
 /// Notices that are listed with their reasons.
 const NOTICES_MAX: usize = 10;
@@ -21,8 +24,13 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let counts = view.counts;
     let mut answer = Answer {
         summary: format!(
-            "{} of {} compliant, {} below, {} above, {} unknown",
-            counts.compliant, counts.total, counts.below, counts.above, counts.unknown
+            "{} of {} compliant, {} below, {} above, {} unknown, {} exempt or frozen",
+            counts.compliant,
+            counts.total,
+            counts.below,
+            counts.above,
+            counts.unknown,
+            counts.exempt + counts.frozen
         ),
         ..Answer::default()
     };
@@ -39,11 +47,11 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         };
         section.rule(
             format!(
-                "{} promised within {}, {} now, {:?}{because}",
+                "{} promised within {}, {} now, {}{because}",
                 coverage.target.compliant,
                 words(coverage.target.within.duration()),
                 coverage.covered,
-                coverage.standing
+                spoken(coverage.standing)
             ),
             format!("{name} spec.targets"),
         );
@@ -63,13 +71,10 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         let request = outcome.world.requests.get(about);
         request.map_or(about, |r| &r.plan.baseline.name) == name
     });
-    for undone in outcome.undone() {
-        if undone.baseline.as_ref() == Some(name)
-            && let Some(next) = undone.next
-        {
-            answer.next.push(format!("{}: {next}", crate::text::some_of(&undone.systems, 5)));
-        }
+    if counts.below > 0 || counts.above > 0 {
+        common::who_could(outcome, &mut answer, [name]);
     }
+    common::undone(outcome, &mut answer, |undone| undone.baseline.as_ref() == Some(name));
     Some(answer)
 }
 
@@ -78,9 +83,9 @@ fn asks(baseline: &Baseline) -> Section {
     let asset = &baseline.asset;
     section.rule(
         format!(
-            "impact {:?}, exposure {:?}{}; {} answers for it",
-            asset.business_impact,
-            asset.exposure,
+            "impact {}, exposure {}{}; {} answers for it",
+            spoken(asset.business_impact),
+            spoken(asset.exposure),
             if asset.attacked_before { ", attacked before" } else { "" },
             asset.owner
         ),
@@ -125,7 +130,11 @@ fn urgent(outcome: &Outcome, name: &Name) -> Section {
         .collect();
     ranked.sort_by_key(|(notice, ranked)| (ranked.priority, ranked.due, (*notice).clone()));
     for (notice, ranked) in ranked.iter().take(NOTICES_MAX) {
-        common::ranked(&mut section, &format!("{notice} on {} systems", ranked.systems), ranked);
+        common::ranked(
+            &mut section,
+            &format!("{notice} on {}", counted(ranked.systems, "system")),
+            ranked,
+        );
     }
     let more = ranked.len().saturating_sub(NOTICES_MAX);
     if more > 0 {

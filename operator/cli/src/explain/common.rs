@@ -3,17 +3,26 @@
 use std::collections::BTreeMap;
 
 use hozen_domain::{
+    approval::{self, Tally},
     assess::{Departure, Side},
     effect::Held,
-    model::Outcome,
+    governance::Circle,
+    model::{Outcome, Undone},
     node::Ended,
+    plan::Stage,
     rank::Ranked,
     request::ChangeRequest,
-    units::{Name, Uid},
+    units::{Name, Share, Uid},
 };
 
 use super::{Answer, Section};
+use crate::{
+    text::{counted, spoken},
+    when::words,
+};
 
+/// What else is pointed to.
+const SEE_MAX: usize = 5;
 /// Departures that are listed.
 const DEPARTURES_MAX: usize = 30;
 
@@ -120,9 +129,9 @@ pub(super) fn open_requests<'o>(
 pub(super) fn request_line(request: &ChangeRequest) -> String {
     let due = request.due.map_or_else(String::new, |due| format!(", due {due}"));
     format!(
-        "{}: {:?} since {}{due}; {}",
+        "{}: {} since {}{due}; {}",
         request.name,
-        request.phase,
+        spoken(request.phase),
         request.phase_since,
         if request.plan.advisories.is_empty() {
             "no notice".to_owned()
@@ -130,4 +139,140 @@ pub(super) fn request_line(request: &ChangeRequest) -> String {
             request.plan.advisories.join(", ")
         }
     )
+}
+
+/// How much of a stage or a budget is meant.
+pub(super) fn share(share: Share) -> String {
+    match share {
+        Share::Count(count) => counted(count, "system"),
+        Share::Percent(percent) => format!("{percent} % of the systems"),
+    }
+}
+
+/// How the work of a request ended: who was proven, and a line for each who was not.
+pub(super) fn ended(outcome: &Outcome, request: &Uid) -> (Vec<String>, Vec<String>) {
+    let nodes = outcome.world.nodes.values().map(|node| (&node.name, &node.ended));
+    let workloads = outcome.world.workloads.values().map(|work| (&work.key, &work.ended));
+    let (mut proven, mut failed) = (Vec::new(), Vec::new());
+    for (name, ended) in nodes.chain(workloads) {
+        let (how, at, failure) = match ended.get(request) {
+            None => continue,
+            Some(Ended::Proven(_)) => {
+                proven.push(name.to_string());
+                continue;
+            }
+            Some(Ended::Failed(at, failure)) => ("failed", at, failure),
+            Some(Ended::RolledBack(at, failure)) => ("was rolled back", at, failure),
+            Some(Ended::PutBack(at, failure)) => ("was put back unchanged", at, failure),
+        };
+        failed.push(format!("{name} {how} at {at}: {}", failure.message));
+    }
+    (proven, failed)
+}
+
+/// Who has agreed to the open work of a baseline, and who could; where nothing is open, who would be asked.
+pub(super) fn who_could<'b>(
+    outcome: &Outcome,
+    answer: &mut Answer,
+    baselines: impl IntoIterator<Item = &'b Name>,
+) {
+    let mut section = Section::new("who could approve");
+    for baseline in baselines {
+        could(outcome, answer, &mut section, baseline);
+    }
+    answer.add(section);
+}
+
+fn could(outcome: &Outcome, answer: &mut Answer, section: &mut Section, baseline: &Name) {
+    let mut open = false;
+    for request in open_requests(outcome, baseline) {
+        open = true;
+        answer.see("changerequest", &request.name);
+        let tally = approval::count(&outcome.world, request);
+        if tally.missing.is_empty() {
+            let users: Vec<&str> = tally.counted.iter().map(|word| word.user.as_str()).collect();
+            section.rule(format!("{}: agreed: {}", request.name, users.join(", ")), "invariant 12");
+        } else {
+            missing(section, outcome, request, &tally, &format!("{}: ", request.name));
+        }
+    }
+    let policy = outcome.world.baselines.get(baseline).map(|baseline| &baseline.approval_policy);
+    if !open && let Some(policy) = policy.and_then(|name| outcome.world.policies.get(name)) {
+        section.rule(
+            format!(
+                "no request of {baseline} is open; one would need {}, as an emergency {}",
+                circle(&policy.normal),
+                circle(&policy.emergency)
+            ),
+            format!("{} spec.normal, spec.emergency", policy.name),
+        );
+        answer.see("approvalpolicy", &policy.name);
+    }
+}
+
+/// The roles of which somebody is missing, and who cannot fill them.
+pub(super) fn missing(
+    section: &mut Section,
+    outcome: &Outcome,
+    request: &ChangeRequest,
+    tally: &Tally,
+    lead: &str,
+) {
+    for role in &tally.missing {
+        section.rule(
+            format!(
+                "{lead}{} more of {}: anybody who holds the verb approve on the approvalrole {}",
+                role.count, role.name, role.name
+            ),
+            format!("{} spec.plan.needs", request.name),
+        );
+    }
+    let mut barred = vec![format!("{} (asked for it)", request.requested_by)];
+    if request.requested_by != outcome.world.operator {
+        barred.push(format!("{} (the operator's own account)", outcome.world.operator));
+    }
+    if request.plan.needs.exclude_authors {
+        barred.extend(request.excluded.iter().map(|(user, why)| format!("{user} ({why})")));
+    }
+    barred.extend(tally.counted.iter().map(|word| format!("{} (agreed already)", word.user)));
+    section.rule(format!("{lead}but not {}", barred.join(", ")), "invariant 13");
+}
+
+/// Roles with their counts.
+pub(super) fn circle(circle: &Circle) -> String {
+    let roles: Vec<String> =
+        circle.roles.iter().map(|role| format!("{} ({})", role.name, role.count)).collect();
+    crate::text::listed(&roles)
+}
+
+/// Systems on which the work of a request failed.
+pub(super) fn unproven(outcome: &Outcome, request: &Uid) -> Vec<String> {
+    let failed = |ended: &BTreeMap<Uid, Ended>| {
+        ended.get(request).is_some_and(|ended| !matches!(ended, Ended::Proven(_)))
+    };
+    let nodes = outcome.world.nodes.values().filter(|node| failed(&node.ended));
+    nodes.take(3).map(|node| node.name.to_string()).collect()
+}
+
+/// What a stage is.
+pub(super) fn stage(stage: &Stage) -> String {
+    format!(
+        "{}{}, at most {} at once, soak {}",
+        share(stage.nodes),
+        if stage.per_class { " of each class" } else { "" },
+        share(stage.max_unavailable),
+        words(stage.soak.duration())
+    )
+}
+
+/// What has to happen to the systems that are not as they must be.
+pub(super) fn undone(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Undone) -> bool) {
+    for undone in outcome.undone().into_iter().filter(about) {
+        let Some(next) = undone.next else { continue };
+        answer.next.push(format!("{}: {next}", crate::text::some_of(&undone.systems, 5)));
+        let system = undone.systems.first().filter(|_| answer.see_also.len() < SEE_MAX);
+        if let Some(system) = system {
+            answer.see(if system.contains('/') { "workload" } else { "node" }, system);
+        }
+    }
 }

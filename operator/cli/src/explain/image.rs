@@ -3,6 +3,7 @@
 use hozen_domain::{model::Outcome, units::Name, world::Verdict};
 
 use super::{Answer, Section};
+use crate::text::spoken;
 
 pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
     let world = &outcome.world;
@@ -53,7 +54,7 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
     let mut section = Section::new("requests that would replace it");
     for request in world.requests.values() {
         for class in request.plan.image_classes().filter(|class| class.from == *digest) {
-            section.say(format!("{}: {:?}, to {}", request.name, request.phase, class.to));
+            section.say(format!("{}: {}, to {}", request.name, spoken(request.phase), class.to));
         }
     }
     answer.add(section);

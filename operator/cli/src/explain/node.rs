@@ -1,10 +1,10 @@
 //! Why a node stands as it does.
 
 use hozen_domain::{
-    assess::{Activity, Holding, NodeView},
+    assess::{Activity, Holding, NodeView, State},
     baseline::Selector,
     model::{Outcome, Undone},
-    node::{Cordon, Node, Ready, Report},
+    node::{Cordon, Ended, Node, Ready, Report},
     units::Name,
 };
 
@@ -35,7 +35,24 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         common::left_out(outcome, &mut answer, |_, about| about == name);
         let undone = outcome.undone().into_iter().find(|u| u.systems.contains(name));
         answer.next.extend(undone.and_then(|Undone { next, .. }| next));
+        let failed = node.ended.values().any(|ended| !matches!(ended, Ended::Proven(_)));
+        if failed && view.state == State::Below {
+            answer.next.push(
+                "the same versions are not tried again by themselves; newer ones make a new request"
+                    .to_owned(),
+            );
+        }
         common::holds(outcome, &mut answer, ours);
+        match view.state {
+            State::Below | State::Above | State::Unknown => {
+                common::who_could(outcome, &mut answer, [baseline]);
+            }
+            State::Compliant | State::Exempt | State::Frozen => {}
+        }
+        answer.see("baseline", baseline);
+        for missing in view.missing().take(3) {
+            answer.see("advisory", &missing.notice);
+        }
     }
     Some(answer)
 }
@@ -50,13 +67,13 @@ fn summary(view: &NodeView) -> String {
     match &view.holding {
         Holding::Nobody => "no baseline selects it, so nothing is asked of it".to_owned(),
         Holding::Tie(one, other) => format!("{one} and {other} both select it; neither acts"),
-        Holding::By(_) => match format!("{:?}", view.state).as_str() {
-            "Below" => format!("below{of}{activity}"),
-            "Above" => format!("above{of}"),
-            "Compliant" => format!("compliant with{of}"),
-            "Exempt" => format!("exempt from what{of} asks"),
-            "Frozen" => format!("frozen in{of}: no more updates exist for it"),
-            _ => format!("unknown: it cannot be told how it stands against{of}"),
+        Holding::By(_) => match view.state {
+            State::Below => format!("below{of}{activity}"),
+            State::Above => format!("above{of}"),
+            State::Compliant => format!("compliant with{of}"),
+            State::Exempt => format!("exempt from what{of} asks"),
+            State::Frozen => format!("frozen in{of}: no more updates exist for it"),
+            State::Unknown => format!("unknown: it cannot be told how it stands against{of}"),
         },
     }
 }

@@ -3,7 +3,7 @@
 use hozen_domain::{approval, governance::Circle, model::Outcome, units::Name};
 
 use super::{Answer, Section, common};
-use crate::when::words;
+use crate::{text::spoken, when::words};
 
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let policy = outcome.world.policies.get(name)?;
@@ -27,11 +27,14 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         section.rule(format!("{what}: {}", circle_line(circle)), "PROCESS 3.3");
     }
     if let Some(standard) = policy.standard {
-        section.say(format!(
-            "standard changes up to {:?} approve themselves {} after the fix was first seen",
-            standard.category_max,
-            words(standard.after.duration())
-        ));
+        section.rule(
+            format!(
+                "standard changes up to {} approve themselves {} after the fix was first seen",
+                spoken(standard.category_max),
+                words(standard.after.duration())
+            ),
+            "PROCESS 3.3",
+        );
     }
     if policy.exclude_authors {
         section.rule("who edited the baseline cannot approve what follows from it", "invariant 13");
@@ -43,7 +46,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             let tally = approval::count(&outcome.world, request);
             if !tally.approved {
                 section.say(format!("{}: {}", request.name, tally.why_not()));
-                answer.next.push(format!("who could: hozen explain chg/{}", request.name));
+                answer.see("changerequest", &request.name);
             }
         }
     }
@@ -52,7 +55,5 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
 }
 
 fn circle_line(circle: &Circle) -> String {
-    let roles: Vec<String> =
-        circle.roles.iter().map(|role| format!("{} ({})", role.name, role.count)).collect();
-    format!("{}, counts for {}", roles.join(", "), words(circle.valid_for.duration()))
+    format!("{}, counts for {}", common::circle(circle), words(circle.valid_for.duration()))
 }

@@ -11,12 +11,15 @@ use hozen_domain::{
 };
 
 use super::{Answer, Section, common};
-use crate::when::words;
+use crate::{text::spoken, when::words};
 
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let request = outcome.world.requests.get(name)?;
-    let tally = approval::count(&outcome.world, request);
-    let mut answer = Answer { summary: summary(request, &tally), ..Answer::default() };
+    let world = &outcome.world;
+    // What counted when it counted: after its end every approval runs out.
+    let approved = approval::approved_at(world, request).filter(|_| request.phase.ended());
+    let tally = approval::count_at(world, request, approved.unwrap_or(world.now));
+    let mut answer = Answer { summary: summary(outcome, request, &tally), ..Answer::default() };
     answer.add(asked(outcome, request));
     answer.add(does(outcome, request));
     answer.add(approvals(request, &tally));
@@ -35,7 +38,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             answer.next.push("its rollout begins as soon as its calendar allows".to_owned());
         }
         Phase::Running | Phase::Verifying | Phase::Watching => {
-            answer.next.push(format!("how far it is: hozen explain rollout/{name}"));
+            answer.next.push("its rollout goes on, stage by stage".to_owned());
         }
         Phase::Done | Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed => {
             answer
@@ -43,16 +46,33 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
                 .push("nothing: it has ended, and never opens again (invariant 15)".to_owned());
         }
     }
+    if world.rollouts.contains_key(name) {
+        answer.see("rollout", name);
+    }
+    answer.see("baseline", &request.plan.baseline.name);
+    for notice in request.plan.advisories.iter().take(3) {
+        answer.see("advisory", notice);
+    }
     Some(answer)
 }
 
-fn summary(request: &ChangeRequest, tally: &Tally) -> String {
-    let approved = if request.phase.ended() || tally.approved {
+fn summary(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> String {
+    let (proven, failed) = common::ended(outcome, &request.uid);
+    let why = if !request.phase.ended() && !tally.approved {
+        format!(": {}", tally.why_not())
+    } else if proven.is_empty() && failed.is_empty() {
         String::new()
     } else {
-        format!(": {}", tally.why_not())
+        format!(": {} of up to {} proven, {} failed", proven.len(), most(request), failed.len())
     };
-    format!("{:?} since {}{approved}", request.phase, request.phase_since)
+    format!("{} since {}{why}", spoken(request.phase), request.phase_since)
+}
+
+/// Systems that the plan may change.
+fn most(request: &ChangeRequest) -> u32 {
+    let nodes = request.plan.node_classes().map(|class| class.nodes_max);
+    let workloads = request.plan.image_classes().map(|class| class.workloads_max);
+    nodes.chain(workloads).fold(0, u32::saturating_add)
 }
 
 fn asked(outcome: &Outcome, request: &ChangeRequest) -> Section {
@@ -104,14 +124,7 @@ fn does(outcome: &Outcome, request: &ChangeRequest) -> Section {
         }
     }
     for stage in &plan.stages {
-        section.say(format!(
-            "stage {}: {}{}, at most {} at once, soak {}",
-            stage.name,
-            stage.nodes,
-            if stage.per_class { " of each class" } else { "" },
-            stage.max_unavailable,
-            words(stage.soak.duration())
-        ));
+        section.say(format!("stage {}: {}", stage.name, common::stage(stage)));
     }
     if let Some(old) = &request.supersedes {
         let because = request.because.as_deref().unwrap_or("no reason is kept");
@@ -144,7 +157,7 @@ fn approvals(request: &ChangeRequest, tally: &Tally) -> Section {
     if let Some(until) = tally.valid_until {
         section.rule(
             format!(
-                "valid until {until}: an approval counts for {}",
+                "together they suffice until {until}: an approval counts for {}",
                 words(request.plan.needs.valid_for.duration())
             ),
             "invariant 12",
@@ -158,27 +171,7 @@ fn who_could(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> Secti
     if request.phase.ended() || tally.missing.is_empty() {
         return section;
     }
-    for role in &tally.missing {
-        section.rule(
-            format!(
-                "{} more of {}: anybody who holds the verb approve on the approvalrole {}",
-                role.count, role.name, role.name
-            ),
-            "spec.plan.needs",
-        );
-    }
-    let mut barred: Vec<String> = vec![
-        format!("{} (asked for it)", request.requested_by),
-        format!("{} (the operator's own account)", outcome.world.operator),
-    ];
-    barred.dedup_by(|a, b| a.split(' ').next() == b.split(' ').next());
-    if request.plan.needs.exclude_authors {
-        barred.extend(request.excluded.iter().map(|(user, why)| format!("{user} ({why})")));
-    }
-    for word in &tally.counted {
-        barred.push(format!("{} (agreed already)", word.user));
-    }
-    section.rule(format!("but not {}", barred.join(", ")), "invariant 13");
+    common::missing(&mut section, outcome, request, tally, "");
     section
 }
 

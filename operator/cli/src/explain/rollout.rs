@@ -1,15 +1,14 @@
 //! Where a rollout stands, and why it goes no further.
 
 use hozen_domain::{
+    approval,
     model::Outcome,
-    node::Ended,
-    request::{ChangeRequest, Rollout},
+    request::{ChangeRequest, Rollout, RolloutEnd},
     review::review,
     units::Name,
 };
 
 use super::{Answer, Section, common};
-use crate::when::words;
 
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let rollout = outcome.world.rollouts.get(name)?;
@@ -34,14 +33,37 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     }
     if rollout.cursor.ended.is_some() {
         answer.next.push("nothing: it has ended; what is left needs a new request".to_owned());
+    } else {
+        answer.add(authority(outcome, request));
+    }
+    answer.see("changerequest", &request.name);
+    for name in common::unproven(outcome, &request.uid) {
+        answer.see("node", &name);
     }
     Some(answer)
+}
+
+/// By whose word it runs, and who may steer it.
+fn authority(outcome: &Outcome, request: &ChangeRequest) -> Section {
+    let mut section = Section::new("who decides about it");
+    let tally = approval::count(&outcome.world, request);
+    let users: Vec<&str> = tally.counted.iter().map(|word| word.user.as_str()).collect();
+    let until = tally.valid_until.map_or_else(String::new, |until| format!(", until {until}"));
+    let agreed = if users.is_empty() { "a standard change".to_owned() } else { users.join(", ") };
+    section.rule(format!("approved by: {agreed}{until}"), "invariant 12");
+    section.rule(
+        "whoever may update it may pause, abort, promote, or accept a failure by node",
+        "invariant 3",
+    );
+    section
 }
 
 fn summary(rollout: &Rollout, request: &ChangeRequest) -> String {
     let cursor = &rollout.cursor;
     match (cursor.ended, request.plan.stages.get(cursor.stage)) {
-        (Some((at, how)), _) => format!("ended at {at}: {how:?}"),
+        (Some((at, RolloutEnd::Done)), _) => format!("ended at {at}: every system proven"),
+        (Some((at, RolloutEnd::Partly)), _) => format!("ended at {at} with systems not done"),
+        (Some((at, RolloutEnd::Aborted)), _) => format!("aborted at {at}"),
         (None, Some(stage)) => format!("in stage {} since {}", stage.name, cursor.stage_since),
         (None, None) => "every stage is through; gates are still read".to_owned(),
     }
@@ -53,42 +75,20 @@ fn stages(rollout: &Rollout, request: &ChangeRequest) -> Section {
         let cursor = &rollout.cursor;
         let stands = match index.cmp(&cursor.stage) {
             std::cmp::Ordering::Less => "through",
+            std::cmp::Ordering::Equal if cursor.ended.is_some() => "not through",
+            std::cmp::Ordering::Greater if cursor.ended.is_some() => "not begun",
             std::cmp::Ordering::Equal if cursor.stage_done.is_some() => "done, soaks",
             std::cmp::Ordering::Equal => "now",
             std::cmp::Ordering::Greater => "later",
         };
-        section.say(format!(
-            "{}: {stands}; {} systems, at most {} at once, soak {}",
-            stage.name,
-            stage.nodes,
-            stage.max_unavailable,
-            words(stage.soak.duration())
-        ));
+        section.say(format!("{}: {stands}; {}", stage.name, common::stage(stage)));
     }
     section
 }
 
 fn systems(outcome: &Outcome, request: &ChangeRequest) -> Section {
     let mut section = Section::new("systems");
-    let mut proven = Vec::new();
-    let nodes = outcome.world.nodes.values().map(|n| (&n.name, &n.ended));
-    let workloads = outcome.world.workloads.values().map(|w| (&w.key, &w.ended));
-    let mut failed = Vec::new();
-    for (name, ended) in nodes.chain(workloads) {
-        match ended.get(&request.uid) {
-            Some(Ended::Proven(_)) => proven.push(name.as_str()),
-            Some(Ended::Failed(at, failure)) => {
-                failed.push(format!("{name} failed at {at}: {}", failure.message));
-            }
-            Some(Ended::RolledBack(at, failure)) => {
-                failed.push(format!("{name} rolled back at {at}: {}", failure.message));
-            }
-            Some(Ended::PutBack(at, failure)) => {
-                failed.push(format!("{name} put back unchanged at {at}: {}", failure.message));
-            }
-            None => {}
-        }
-    }
+    let (proven, failed) = common::ended(outcome, &request.uid);
     if !proven.is_empty() {
         let named = crate::text::some_of(&proven, 10);
         section.rule(format!("proven: {named}"), "invariant 31");

@@ -1,6 +1,6 @@
 //! What can be explained, by kind and name.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use hozen_domain::{model::Outcome, units::Name};
 use hozen_intake::problem::nearest;
@@ -129,7 +129,8 @@ impl Subject {
                 format!("there is no {kind} {typed}, and no other {kind} either")
             }
             None => {
-                let all: Vec<&str> = names.iter().map(|(known, _)| known.as_str()).collect();
+                let all: BTreeSet<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
+                let all: Vec<&str> = all.into_iter().collect();
                 format!("there is no {kind} {typed}; there are {}", crate::text::some_of(&all, 8))
             }
         })

@@ -1,13 +1,18 @@
 //! Why a workload stands as it does.
 
-use hozen_domain::{assess::ContainerView, model::Outcome, units::Name};
+use hozen_domain::{
+    assess::{ContainerView, State},
+    model::Outcome,
+    units::Name,
+};
 
 use super::{Answer, Section, common};
+use crate::text::spoken;
 
 pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
     let workload = outcome.world.workloads.get(key)?;
     let view = outcome.after.assessment.workloads.get(key)?;
-    let mut answer = Answer { summary: format!("{:?}", view.state), ..Answer::default() };
+    let mut answer = Answer { summary: spoken(view.state), ..Answer::default() };
     let mut section = Section::new("what it runs");
     for (container, view) in &view.containers {
         let digest = view.digest.as_deref().unwrap_or("an unknown digest");
@@ -15,8 +20,11 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
             .holding
             .baseline()
             .map_or_else(|| "no baseline holds for it".to_owned(), |b| format!("{b} holds for it"));
-        section
-            .say(format!("{container}: {}@{digest}: {:?}; {holds}", view.repository, view.state));
+        section.say(format!(
+            "{container}: {}@{digest}: {}; {holds}",
+            view.repository,
+            spoken(view.state)
+        ));
     }
     if let Some(owner) = &workload.managed_by {
         let line = owner.line.as_deref().unwrap_or("its line in Git is not known");
@@ -25,7 +33,7 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
                 "{} owns its template through {}: it is not fought; {line}",
                 owner.tool, owner.owner
             ),
-            "DESIGN 4",
+            "ARCHITECTURE Guarantees",
         );
     }
     if let Some(task) = &workload.task {
@@ -41,5 +49,21 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
         let request = outcome.world.requests.get(about);
         baselines.contains(&request.map_or(about, |r| &r.plan.baseline.name))
     });
+    match view.state {
+        State::Below | State::Above | State::Unknown => {
+            common::who_could(outcome, &mut answer, baselines.iter().copied());
+        }
+        State::Compliant | State::Exempt | State::Frozen => {}
+    }
+    let undone = outcome.undone().into_iter().find(|undone| undone.systems.contains(key));
+    answer.next.extend(undone.and_then(|undone| undone.next));
+    for baseline in baselines {
+        answer.see("baseline", baseline);
+    }
+    for container in view.containers.values() {
+        if let Some(digest) = &container.digest {
+            answer.see("image", digest);
+        }
+    }
     Some(answer)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Reader, harmless,
-    page::{FAINT, Page, STRONG, WAIT, paint},
+    page::{FAINT, Page, STRONG, WAIT, pad, paint, width},
 };
 use crate::{explain::Explanation, when::Local};
 
@@ -39,5 +39,27 @@ pub fn explanation(told: &Explanation) -> String {
             page.hang("  ", &reader.sentence(next), 4);
         }
     }
+    rules(&mut page, told);
     page.finish()
+}
+
+/// Where the cited rules stand, and what else to ask.
+fn rules(page: &mut Page, told: &Explanation) {
+    if !told.rules.is_empty() {
+        page.gap();
+        page.line("", &paint(STRONG, "RULES"));
+        let column =
+            told.rules.iter().map(|rule| width(&rule.source)).max().unwrap_or_default() + 3;
+        for rule in &told.rules {
+            let text = format!("{}   {}", rule.about, paint(FAINT, &rule.document));
+            page.line(&format!("  {}", pad(&rule.source, column)), &text);
+        }
+    }
+    if !told.see_also.is_empty() {
+        page.gap();
+        page.line("", &paint(STRONG, "SEE ALSO"));
+        for about in &told.see_also {
+            page.hang("  ", &format!("hozen explain {} {about}", told.folder), 4);
+        }
+    }
 }
