@@ -3,11 +3,13 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz soak crds
+.PHONY: help run test check bench fuzz soak crds cluster
 
 CARGO ?= cargo
 # The folder that `make run` plays: make run EXAMPLE=examples/fleet
 EXAMPLE ?= examples/quickstart
+# How many real nodes `make cluster` has
+NODES ?= 3
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,10 @@ fuzz: ## feed every parser of foreign data with noise: FUZZ_SECONDS=60 for each 
 
 soak: ## the property tests with many more cases (SOAK_CASES=20000); the record goes to operator/docs/soak
 	@tests/bin/soak
+
+cluster: ## a real cluster on this machine, with NODES=3 real nodes; the first time it builds Kubernetes (tests/testbed/README.md)
+	@tests/bin/cluster-binaries >/dev/null
+	@$(CARGO) run --quiet --package hozen-testbed -- up --nodes $(NODES)
 
 crds: ## write crds/*.yaml anew from the types
 	$(CARGO) run --quiet --package hozen-cli --bin hozen -- crds --dir crds

@@ -1,0 +1,256 @@
+//! One test bed: its folder, its numbers, what it consists of, and the lock that keeps two commands apart.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{error::Error, programs::Programs};
+
+/// How many beds one machine holds side by side: each takes ten ports and a /16 of its own.
+const BEDS_MAX: u8 = 16;
+/// Ports of bed 0 begin here; below the range that Linux gives to outgoing connections.
+const FIRST_PORT: u16 = 21_000;
+/// Ports that belong to one bed.
+const PORTS_EACH: u16 = 10;
+/// A bed's name becomes part of names of files only, but is kept short and plain all the same.
+const NAME_LENGTH_MAX: usize = 20;
+
+/// What a bed is made of. Written before the first thing is made, so that `down` knows what to look for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    /// Which of the [`BEDS_MAX`] numbers it has: all ports, addresses and names on the host follow from it.
+    pub index: u8,
+    /// Whether it has a network for real nodes.
+    pub network: bool,
+    /// How many fake nodes it has.
+    pub fake: u32,
+    /// The version of Kubernetes.
+    pub kubernetes: String,
+    /// The folder of the programs that it runs.
+    pub programs: PathBuf,
+    /// Its real nodes by name.
+    pub nodes: BTreeMap<String, NodeState>,
+    /// Whether the host forwarded packets before this bed came.
+    pub forwarded_before: bool,
+}
+
+/// What is remembered of a real node.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct NodeState {
+    /// Its number in the bed, from 1: its addresses follow from it.
+    pub number: u8,
+    /// Whether its link is cut.
+    pub partitioned: bool,
+}
+
+/// The ports of a bed, all on the host's own addresses.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// etcd for its clients.
+    pub etcd: u16,
+    /// etcd for its peers, of which there are none.
+    pub etcd_peer: u16,
+    /// kube-apiserver.
+    pub apiserver: u16,
+    /// kube-controller-manager.
+    pub controller_manager: u16,
+    /// kube-scheduler.
+    pub scheduler: u16,
+    /// kwok.
+    pub kwok: u16,
+}
+
+impl State {
+    /// Its ports.
+    pub fn ports(&self) -> Ports {
+        ports(self.index)
+    }
+
+    /// The address at which the API server listens: the host's end of the bridge, or loopback where there is none.
+    pub fn address(&self) -> Ipv4Addr {
+        if self.network { Ipv4Addr::new(10, self.net(), 0, 1) } else { Ipv4Addr::LOCALHOST }
+    }
+
+    /// The second number of all its addresses: 10.N.0.0/16.
+    pub fn net(&self) -> u8 {
+        99 + self.index
+    }
+
+    /// The URL of the API server.
+    pub fn server(&self) -> String {
+        format!("https://{}:{}", self.address(), self.ports().apiserver)
+    }
+
+    /// What the names of its bridge, links and cgroups begin with.
+    pub fn prefix(&self) -> String {
+        format!("hz{}", self.index)
+    }
+}
+
+fn ports(index: u8) -> Ports {
+    let first = FIRST_PORT + u16::from(index) * PORTS_EACH;
+    Ports {
+        etcd: first,
+        etcd_peer: first + 1,
+        apiserver: first + 2,
+        controller_manager: first + 3,
+        scheduler: first + 4,
+        kwok: first + 5,
+    }
+}
+
+/// A bed that this command, and no other, works on. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct Bed {
+    /// Its name.
+    pub name: String,
+    /// The folder that holds everything of it.
+    pub folder: PathBuf,
+    home: PathBuf,
+    _lock: File,
+}
+
+/// Where beds live: `HOZEN_TESTBED_HOME`, or `hozen/testbed` under the user's state folder.
+pub fn home() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    variable("HOZEN_TESTBED_HOME").map_or_else(
+        || {
+            let state = variable("XDG_STATE_HOME").map_or_else(
+                || PathBuf::from(variable("HOME").unwrap_or("/root".into())).join(".local/state"),
+                PathBuf::from,
+            );
+            state.join("hozen/testbed")
+        },
+        PathBuf::from,
+    )
+}
+
+impl Bed {
+    /// Takes the bed of this name, whether it is up or not.
+    pub fn open(home: &Path, name: &str) -> Result<Self, Error> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.len() > NAME_LENGTH_MAX
+            || !name.starts_with(|c: char| c.is_ascii_lowercase())
+            || !name.chars().all(plain)
+        {
+            return Err(Error::BadName { name: name.to_owned() });
+        }
+        fs::create_dir_all(home).map_err(Error::io(format!("create {}", home.display())))?;
+        let file = home.join(format!("{name}.lock"));
+        let lock = File::create(&file).map_err(Error::io(format!("create {}", file.display())))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(Error::Busy { bed: name.to_owned() });
+            }
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(Error::Io { doing: format!("lock {}", file.display()), source });
+            }
+        }
+        let folder = home.join(name);
+        Ok(Self { name: name.to_owned(), folder, home: home.to_owned(), _lock: lock })
+    }
+
+    /// What the bed consists of; nothing if it is not up.
+    pub fn state(&self) -> Result<Option<State>, Error> {
+        let path = self.folder.join("state.json");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(Error::Io { doing: format!("read {}", path.display()), source });
+            }
+        };
+        serde_json::from_str(&text).map(Some).map_err(|source| Error::BadState { path, source })
+    }
+
+    /// What the bed consists of; an error if it is not up.
+    pub fn up(&self) -> Result<State, Error> {
+        self.state()?.ok_or_else(|| Error::NotUp { bed: self.name.clone() })
+    }
+
+    /// Writes the state down, whole or not at all.
+    pub fn save(&self, state: &State) -> Result<(), Error> {
+        let path = self.folder.join("state.json");
+        let doing = || format!("write {}", path.display());
+        let text = serde_json::to_string_pretty(state)
+            .map_err(|source| Error::BadState { path: path.clone(), source })?;
+        let next = path.with_extension("next");
+        fs::write(&next, text).map_err(Error::io(doing()))?;
+        fs::rename(&next, &path).map_err(Error::io(doing()))
+    }
+
+    /// Takes a free number and makes the folder. Beds that start at the same moment wait for each other here.
+    pub fn create(&self, programs: &Programs, network: bool, fake: u32) -> Result<State, Error> {
+        let file = self.home.join("numbers.lock");
+        let numbers =
+            File::create(&file).map_err(Error::io(format!("create {}", file.display())))?;
+        numbers.lock().map_err(Error::io(format!("lock {}", file.display())))?;
+        let taken: Vec<u8> = states(&self.home).iter().map(|state| state.index).collect();
+        let mut example = "all numbers are taken by other beds".to_owned();
+        for index in (0..BEDS_MAX).filter(|index| !taken.contains(index)) {
+            if let Some(used) = port_in_use(index) {
+                example = used;
+                continue;
+            }
+            for folder in ["pki", "run", "logs", "nodes"] {
+                let folder = self.folder.join(folder);
+                fs::create_dir_all(&folder)
+                    .map_err(Error::io(format!("create {}", folder.display())))?;
+            }
+            let state = State {
+                index,
+                network,
+                fake,
+                kubernetes: programs.kubernetes()?,
+                programs: programs.folder().to_owned(),
+                nodes: BTreeMap::new(),
+                forwarded_before: crate::network::forwards(),
+            };
+            self.save(&state)?;
+            return Ok(state);
+        }
+        Err(Error::NoPorts { beds: BEDS_MAX, example })
+    }
+
+    /// Whether other beds with a network are there, which need what beds share on the host.
+    pub fn shares_the_host(&self) -> bool {
+        states(&self.home).iter().filter(|state| state.network).count() > 1
+    }
+
+    /// The admin's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("admin.kubeconfig")
+    }
+}
+
+/// The states of all beds that there are; those that cannot be read are no bed.
+fn states(home: &Path) -> Vec<State> {
+    let folders = fs::read_dir(home).into_iter().flatten().flatten();
+    folders
+        .filter_map(|folder| fs::read_to_string(folder.path().join("state.json")).ok())
+        .filter_map(|text| serde_json::from_str(&text).ok())
+        .collect()
+}
+
+/// A port of this number's range that something else listens on, if there is one.
+fn port_in_use(index: u8) -> Option<String> {
+    let ports = ports(index);
+    let named = [
+        ("etcd", ports.etcd),
+        ("etcd", ports.etcd_peer),
+        ("kube-apiserver", ports.apiserver),
+        ("kube-controller-manager", ports.controller_manager),
+        ("kube-scheduler", ports.scheduler),
+        ("kwok", ports.kwok),
+    ];
+    named
+        .iter()
+        .find(|(_, port)| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_err())
+        .map(|(name, port)| format!("port {port}, for {name}"))
+}

@@ -1,0 +1,236 @@
+//! The words of the command line, and what each does.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use hozen_testbed::{
+    Wanted,
+    bed::{self, Bed, State},
+    certificates::{Authority, write_private},
+    clock::Moment,
+    control_plane,
+    error::Error,
+    node::{self, Node},
+    programs::Missing,
+};
+
+/// A real Kubernetes cluster on this machine, with nodes that reboot, lose power and links.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Arguments {
+    /// Which bed: several can be up side by side.
+    #[arg(long, global = true, default_value = "default")]
+    bed: String,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Bring a cluster up, or what of it is not up; returns once it is ready.
+    Up {
+        /// How many real nodes (need root, namespaces, an overlay file system and loop devices).
+        #[arg(long, default_value_t = 0)]
+        nodes: u8,
+        /// No network for real nodes: needs neither root nor any kernel feature.
+        #[arg(long, conflicts_with = "nodes")]
+        control_plane_only: bool,
+    },
+    /// Remove the cluster and everything of it on this machine.
+    Down,
+    /// Say what is up.
+    Status,
+    /// Print the path of a kubeconfig: the administrator's, or that of a user by client certificate.
+    Kubeconfig {
+        /// Make a user of this name.
+        #[arg(long)]
+        user: Option<String>,
+        /// The group of that user.
+        #[arg(long, requires = "user")]
+        group: Option<String>,
+    },
+    /// Do something to one real node.
+    #[command(subcommand)]
+    Node(NodeAction),
+    /// Container images without a registry.
+    #[command(subcommand)]
+    Image(ImageAction),
+}
+
+#[derive(Debug, Subcommand)]
+enum NodeAction {
+    /// Add a node and wait until it is ready.
+    Add {
+        /// Its name; node-N by default.
+        name: Option<String>,
+    },
+    /// Take a node away, from this machine and from the API server.
+    Remove { name: String },
+    /// Reboot it by its own systemd; returns once it is ready with a new boot id.
+    Reboot { name: String },
+    /// Cut its power: everything on it ends at once.
+    PowerOff { name: String },
+    /// Turn it on again and wait until it is ready.
+    PowerOn { name: String },
+    /// Cut its link: it and its pods reach nobody.
+    Partition { name: String },
+    /// Restore its link.
+    Heal { name: String },
+    /// Fill its disk.
+    FillDisk {
+        name: String,
+        /// How many megabytes stay free.
+        #[arg(long, default_value_t = 0, conflicts_with = "free")]
+        leave_megabytes: u32,
+        /// Give the room back.
+        #[arg(long)]
+        free: bool,
+    },
+    /// Run a command on it as root.
+    Exec {
+        name: String,
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Show the journal of one of its units.
+    Logs {
+        name: String,
+        #[arg(default_value = "kubelet")]
+        unit: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageAction {
+    /// Put an image archive into the containerd of every node, or of one.
+    Load {
+        archive: PathBuf,
+        #[arg(long)]
+        node: Option<String>,
+    },
+}
+
+/// Does what the command line asks for.
+pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
+    let bed = Bed::open(&bed::home(), &arguments.bed)?;
+    match arguments.action {
+        Action::Up { nodes, control_plane_only } => up(&bed, nodes, control_plane_only)?,
+        Action::Down => {
+            let there = bed.folder.exists();
+            hozen_testbed::down(&bed)?;
+            println!("bed {}: {}", bed.name, if there { "removed" } else { "nothing to remove" });
+        }
+        Action::Status => return status(&bed),
+        Action::Kubeconfig { user, group } => kubeconfig(&bed, user, group.as_deref())?,
+        Action::Node(action) => return on_node(bed, action),
+        Action::Image(ImageAction::Load { archive, node }) => {
+            let state = bed.up()?;
+            let names =
+                node.map_or_else(|| state.nodes.keys().cloned().collect(), |name| vec![name]);
+            for name in names {
+                Node::find(&bed, &state, &name)?.load(&archive)?;
+                println!("{name}: loaded {}", archive.display());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up(bed: &Bed, nodes: u8, control_plane_only: bool) -> Result<(), Error> {
+    let start = Moment::now();
+    let nodes = (!control_plane_only).then_some(nodes);
+    let wanted = Wanted { nodes, fake: 0, missing: Missing::Build };
+    let state = hozen_testbed::up(bed, wanted, &mut |step| {
+        eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
+    })?;
+    println!("bed {} is up, {:.1} s", bed.name, start.elapsed().as_secs_f64());
+    println!("  export KUBECONFIG={}", bed.kubeconfig().display());
+    println!("  {} get nodes", state.programs.join("kubectl").display());
+    Ok(())
+}
+
+fn status(bed: &Bed) -> Result<ExitCode, Error> {
+    let Some(state) = bed.state()? else {
+        println!("bed {} is not up", bed.name);
+        return Ok(ExitCode::FAILURE);
+    };
+    println!("bed {}: Kubernetes {} at {}", bed.name, state.kubernetes, state.server());
+    let missing = control_plane::missing(bed);
+    for part in control_plane::PARTS {
+        println!("  {part}: {}", if missing.contains(&part) { "ended" } else { "runs" });
+    }
+    for (name, node) in &state.nodes {
+        let power = if Node::find(bed, &state, name)?.is_on() { "on" } else { "off" };
+        let link = if node.partitioned { ", link cut" } else { "" };
+        println!("  {name}: {power}{link}");
+    }
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn kubeconfig(bed: &Bed, user: Option<String>, group: Option<&str>) -> Result<(), Error> {
+    let state = bed.up()?;
+    let Some(user) = user else {
+        println!("{}", bed.kubeconfig().display());
+        return Ok(());
+    };
+    let authority = Authority::open(&bed.folder.join("pki"))?;
+    let text = authority.kubeconfig(&state.server(), &authority.sign(&user, group, &[])?);
+    let plain = user.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+    let file = bed.folder.join(format!("user-{}.kubeconfig", plain.collect::<String>()));
+    write_private(&file, &text)?;
+    println!("{}", file.display());
+    Ok(())
+}
+
+fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
+    let mut state = bed.up()?;
+    match action {
+        NodeAction::Add { name } => {
+            node::lacking()?;
+            let name = node::add(&bed, &mut state, name.as_deref())?;
+            hozen_testbed::raise(&bed, &state, &name)?;
+            println!("{name} is Ready");
+        }
+        NodeAction::Remove { name } => hozen_testbed::remove(&bed, &mut state, &name)?,
+        NodeAction::Reboot { name } => {
+            let node = Node::find(&bed, &state, &name)?;
+            node.reboot()?;
+            node.wait_ready()?;
+            println!("{name} is Ready with boot id {}", node.boot_id());
+        }
+        NodeAction::PowerOff { name } => Node::find(&bed, &state, &name)?.power_off()?,
+        NodeAction::PowerOn { name } => {
+            hozen_testbed::raise(&bed, &state, &name)?;
+            println!("{name} is Ready");
+        }
+        NodeAction::Partition { name } => set_link(&bed, &mut state, &name, true)?,
+        NodeAction::Heal { name } => set_link(&bed, &mut state, &name, false)?,
+        NodeAction::FillDisk { name, leave_megabytes, free } => {
+            Node::find(&bed, &state, &name)?.fill_disk((!free).then_some(leave_megabytes))?;
+        }
+        NodeAction::Exec { name, command } => {
+            let words: Vec<&str> = command.iter().map(String::as_str).collect();
+            return hand_over(bed, &state, &name, &words);
+        }
+        NodeAction::Logs { name, unit } => {
+            let words = ["journalctl", "--no-pager", "--unit", &unit];
+            return hand_over(bed, &state, &name, &words);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_link(bed: &Bed, state: &mut State, name: &str, cut: bool) -> Result<(), Error> {
+    let changed = Node::find(bed, state, name)?.partition(cut)?;
+    state.nodes.insert(name.to_owned(), changed);
+    bed.save(state)
+}
+
+/// Runs a command on a node with this terminal. The bed is let go: a shell may stay open while other commands work.
+fn hand_over(bed: Bed, state: &State, name: &str, words: &[&str]) -> Result<ExitCode, Error> {
+    let mut command = Node::find(&bed, state, name)?.command(words)?;
+    drop(bed);
+    let status =
+        command.status().map_err(|source| Error::Io { doing: "run nsenter".into(), source })?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}

@@ -1,0 +1,194 @@
+//! etcd, kube-apiserver, kube-controller-manager and kube-scheduler, as processes of the host.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use crate::{
+    bed::{Bed, State},
+    certificates::{self, Authority},
+    clock,
+    error::Error,
+    process::{self, Record},
+    programs::Programs,
+};
+
+/// The parts, in the order of their start.
+pub const PARTS: [&str; 4] =
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// How long the control plane may take, on a machine that does much else.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+/// Services get their addresses from here; nobody outside the nodes sees them.
+const SERVICES: &str = "10.96.0.0/16";
+
+/// Makes keys and certificates, starts all parts, and returns once pods could be created and would be scheduled.
+pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
+    let authority = Authority::open(&bed.folder.join("pki"))?;
+    write_identities(bed, state, &authority)?;
+    let programs = Programs::at(state.programs.clone());
+    for part in ["etcd", "kube-apiserver"] {
+        start_part(bed, &programs, part, &arguments(bed, state, part))?;
+    }
+    wait_for(bed, state, "an answer of the API server", &["get", "--raw", "/readyz"])?;
+    for part in ["kube-controller-manager", "kube-scheduler"] {
+        start_part(bed, &programs, part, &arguments(bed, state, part))?;
+    }
+    // Without this account no pod is admitted; the controller manager makes it.
+    let account = ["get", "serviceaccount", "default", "--output", "name"];
+    wait_for(bed, state, "the first service account", &account)
+}
+
+/// Ends all parts, in the reverse order of their start.
+pub fn stop(bed: &Bed) -> Result<(), Error> {
+    for part in ["kwok"].iter().chain(PARTS.iter().rev()) {
+        if let Some(record) = Record::read(&record(bed, part)) {
+            record.kill()?;
+        }
+    }
+    Ok(())
+}
+
+/// The parts that do not run.
+pub fn missing(bed: &Bed) -> Vec<&'static str> {
+    let runs = |part: &&str| Record::read(&record(bed, part)).is_some_and(Record::is_alive);
+    PARTS.into_iter().filter(|part| !runs(part)).collect()
+}
+
+/// Runs kubectl as the administrator and gives what it printed.
+pub fn kubectl(bed: &Bed, state: &State, arguments: &[&str]) -> Result<String, Error> {
+    let mut command = Command::new(state.programs.join("kubectl"));
+    command.arg("--kubeconfig").arg(bed.kubeconfig()).arg("--request-timeout=10s");
+    // Without a folder of its own for its cache it would write to the user's.
+    command.arg("--cache-dir").arg(bed.folder.join("kubectl-cache")).args(arguments);
+    process::output_of(&mut command)
+}
+
+/// Starts one more part beside the control plane, on record and with a log.
+pub fn start_part(
+    bed: &Bed,
+    programs: &Programs,
+    part: &str,
+    arguments: &[String],
+) -> Result<(), Error> {
+    process::start(&record(bed, part), &log(bed, part), &programs.path(part), arguments)
+}
+
+fn record(bed: &Bed, part: &str) -> PathBuf {
+    bed.folder.join("run").join(part)
+}
+
+fn log(bed: &Bed, part: &str) -> PathBuf {
+    bed.folder.join("logs").join(format!("{part}.log"))
+}
+
+/// Waits until kubectl succeeds; ends early, with its log, if a part that was started has ended.
+fn wait_for(bed: &Bed, state: &State, what: &str, arguments: &[&str]) -> Result<(), Error> {
+    clock::wait(what, READY_LIMIT, || {
+        for part in PARTS {
+            let ended = Record::read(&record(bed, part)).is_some_and(|record| !record.is_alive());
+            if ended {
+                let log = process::log_tail(&log(bed, part));
+                return Err(Error::Ended { part: part.to_owned(), log });
+            }
+        }
+        match kubectl(bed, state, arguments) {
+            Ok(_) => Ok(Ok(())),
+            Err(Error::CommandFailed { output, .. }) => Ok(Err(output)),
+            Err(other) => Err(other),
+        }
+    })
+}
+
+fn write_identities(bed: &Bed, state: &State, authority: &Authority) -> Result<(), Error> {
+    let pki = bed.folder.join("pki");
+    let address = state.address().to_string();
+    let names = ["127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc", &address];
+    let server = authority.sign("kube-apiserver", None, &names)?;
+    let masters = Some("system:masters");
+    let kubelet_client = authority.sign("kube-apiserver-kubelet-client", masters, &[])?;
+    let (token_key, token_public) = certificates::token_keys()?;
+    for (name, text) in [
+        ("apiserver.crt", &server.certificate),
+        ("apiserver.key", &server.key),
+        ("kubelet-client.crt", &kubelet_client.certificate),
+        ("kubelet-client.key", &kubelet_client.key),
+        ("sa.key", &token_key),
+        ("sa.pub", &token_public),
+    ] {
+        certificates::write_private(&pki.join(name), text)?;
+    }
+    for (file, user, group) in [
+        ("admin", "admin", masters),
+        ("kube-controller-manager", "system:kube-controller-manager", None),
+        ("kube-scheduler", "system:kube-scheduler", None),
+        ("kwok", "kwok", masters),
+    ] {
+        let identity = authority.sign(user, group, &[])?;
+        let text = authority.kubeconfig(&state.server(), &identity);
+        certificates::write_private(&bed.folder.join(format!("{file}.kubeconfig")), &text)?;
+    }
+    fs::create_dir_all(bed.folder.join("kubectl-cache"))
+        .map_err(Error::io("create the folder for kubectl's cache"))
+}
+
+fn arguments(bed: &Bed, state: &State, part: &str) -> Vec<String> {
+    let ports = state.ports();
+    let folder = bed.folder.display();
+    let pki = format!("{folder}/pki");
+    let kubeconfig = format!("--kubeconfig={folder}/{part}.kubeconfig");
+    let etcd = format!("http://127.0.0.1:{}", ports.etcd);
+    match part {
+        "etcd" => vec![
+            format!("--data-dir={folder}/etcd"),
+            format!("--listen-client-urls={etcd}"),
+            format!("--advertise-client-urls={etcd}"),
+            format!("--listen-peer-urls=http://127.0.0.1:{}", ports.etcd_peer),
+            // A bed does not outlive its host: nothing is gained by waiting for the disk.
+            "--unsafe-no-fsync".into(),
+        ],
+        "kube-apiserver" => vec![
+            "--allow-privileged".into(),
+            format!("--etcd-servers={etcd}"),
+            format!("--secure-port={}", ports.apiserver),
+            // Not on any other address of the host: the world does not see the bed.
+            format!("--bind-address={}", state.address()),
+            format!("--advertise-address={}", state.address()),
+            format!("--tls-cert-file={pki}/apiserver.crt"),
+            format!("--tls-private-key-file={pki}/apiserver.key"),
+            format!("--client-ca-file={pki}/ca.crt"),
+            format!("--kubelet-client-certificate={pki}/kubelet-client.crt"),
+            format!("--kubelet-client-key={pki}/kubelet-client.key"),
+            format!("--kubelet-certificate-authority={pki}/ca.crt"),
+            "--kubelet-preferred-address-types=InternalIP".into(),
+            format!("--service-account-key-file={pki}/sa.pub"),
+            format!("--service-account-signing-key-file={pki}/sa.key"),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--service-cluster-ip-range={SERVICES}"),
+            "--authorization-mode=Node,RBAC".into(),
+            "--enable-admission-plugins=NodeRestriction".into(),
+            // Without nodes nobody looks for the server by its service; loopback could not be published as its address.
+            format!("--endpoint-reconciler-type={}", if state.network { "lease" } else { "none" }),
+        ],
+        "kube-controller-manager" => vec![
+            kubeconfig,
+            "--bind-address=127.0.0.1".into(),
+            format!("--secure-port={}", ports.controller_manager),
+            format!("--service-account-private-key-file={pki}/sa.key"),
+            format!("--root-ca-file={pki}/ca.crt"),
+            "--use-service-account-credentials".into(),
+            "--leader-elect=false".into(),
+            // Fake nodes renew their lease rarely, so that many of them cost little.
+            format!("--node-monitor-grace-period={}s", if state.fake > 0 { 300 } else { 16 }),
+            "--node-monitor-period=2s".into(),
+            "--kube-api-qps=200".into(),
+            "--kube-api-burst=400".into(),
+        ],
+        "kube-scheduler" => vec![
+            kubeconfig,
+            "--bind-address=127.0.0.1".into(),
+            format!("--secure-port={}", ports.scheduler),
+            "--leader-elect=false".into(),
+            "--kube-api-qps=200".into(),
+            "--kube-api-burst=400".into(),
+        ],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong with a test bed, each said so that a person knows what to do next.
+
+use std::{io, path::PathBuf};
+
+/// Why a command of the test bed did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read, written, made or removed.
+    #[error("could not {doing}")]
+    Io {
+        /// What was attempted, with the path.
+        doing: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A program is not on this machine.
+    #[error("{program} is missing: {remedy}")]
+    MissingProgram {
+        /// Its name.
+        program: String,
+        /// What to install or run.
+        remedy: String,
+    },
+    /// This machine cannot do a part of it; the control plane alone needs none of this.
+    #[error(
+        "real nodes are impossible here: {lacking}; what works without: up --control-plane-only"
+    )]
+    Lacks {
+        /// What is missing, all of it.
+        lacking: String,
+    },
+    /// A program that the test bed called answered with an error.
+    #[error("{command} failed: {output}")]
+    CommandFailed {
+        /// The command line.
+        command: String,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// A part of the cluster ended by itself.
+    #[error("{part} ended by itself; the last lines of its log:\n{log}")]
+    Ended {
+        /// Which part.
+        part: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// Something did not come to pass in time.
+    #[error("{what} did not happen within {seconds} s\n{last}")]
+    TimedOut {
+        /// What was awaited.
+        what: String,
+        /// How long.
+        seconds: u64,
+        /// What was last seen.
+        last: String,
+    },
+    /// There is no node of this name.
+    #[error("there is no node {name:?} in this bed; its nodes: {known}")]
+    UnknownNode {
+        /// The name asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The node has no running system at the moment.
+    #[error("node {name} is powered off: node power-on {name}")]
+    PoweredOff {
+        /// Its name.
+        name: String,
+    },
+    /// The bed is not up.
+    #[error("bed {bed:?} is not up: hozen-testbed up")]
+    NotUp {
+        /// Its name.
+        bed: String,
+    },
+    /// The bed was made without a network for nodes.
+    #[error(
+        "bed {bed:?} is a control plane only, without a network for nodes: down, then up --nodes N"
+    )]
+    ControlPlaneOnly {
+        /// Its name.
+        bed: String,
+    },
+    /// The bed exists with other properties than those asked for.
+    #[error("bed {bed:?} is already up {how}: down first, or name another bed with --bed")]
+    Differs {
+        /// Its name.
+        bed: String,
+        /// In which way it differs.
+        how: String,
+    },
+    /// Another command works on this bed.
+    #[error("another hozen-testbed is at work on bed {bed:?}: wait for it or end it")]
+    Busy {
+        /// Its name.
+        bed: String,
+    },
+    /// Every number of a bed has a port in use.
+    #[error(
+        "no room for another bed: of the {beds} port ranges each has a port in use ({example})"
+    )]
+    NoPorts {
+        /// How many beds there can be.
+        beds: u8,
+        /// One port in use, and what it would serve.
+        example: String,
+    },
+    /// A name that cannot be used.
+    #[error("{name:?} cannot be a name here: 1 to 20 of a-z, 0-9 and -, beginning with a letter")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// There are as many nodes as addresses.
+    #[error("a bed has at most {max} real nodes")]
+    TooManyNodes {
+        /// The limit.
+        max: u8,
+    },
+    /// The state file is not what this version writes.
+    #[error("{} cannot be read: hozen-testbed down removes the bed whatever is in it", path.display())]
+    BadState {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A certificate could not be made.
+    #[error("could not make the certificate of {of}")]
+    Certificate {
+        /// Whose.
+        of: String,
+        /// What the library said.
+        #[source]
+        source: rcgen::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: an input or output error with what was attempted.
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}

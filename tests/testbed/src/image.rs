@@ -1,0 +1,237 @@
+//! Container images made of files, without a container engine and without a registry: an archive in the layout of the OCI
+//! image specification, as containerd imports it. Equal files give an equal archive, byte for byte.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+use crate::error::Error;
+
+/// The image of the container that holds a pod's network.
+pub const PAUSE: &str = "hozen.test/pause:1";
+/// An image with a shell, for tests.
+pub const BUSYBOX: &str = "hozen.test/busybox:1";
+/// A file of an image is read into memory; ours are tens of megabytes.
+const FILE_BYTES_MAX: u64 = 512 << 20;
+
+/// What stands at a path of an image.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A file, copied from this machine, with its mode.
+    File(PathBuf, u32),
+    /// A symbolic link.
+    Link(String),
+    /// A folder, with its mode.
+    Folder(u32),
+}
+
+/// An image to be built.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Name and tag.
+    pub reference: String,
+    /// What it runs.
+    pub entrypoint: Vec<String>,
+    /// As whom, `UID:GID`.
+    pub user: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it holds, by path without a leading slash. Folders above a path are made.
+    pub contents: BTreeMap<String, Content>,
+}
+
+impl Image {
+    /// Writes the archive and gives the digest of its manifest, `sha256:…`.
+    pub fn write(&self, archive: &Path) -> Result<String, Error> {
+        let layer = self.layer()?;
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let config = json!({
+            "architecture": architecture,
+            "os": "linux",
+            "config": {
+                "Entrypoint": self.entrypoint, "User": self.user, "Labels": self.labels,
+                "Env": ["PATH=/usr/bin:/bin"], "WorkingDir": "/",
+            },
+            "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
+        });
+        let config = config.to_string().into_bytes();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": described("application/vnd.oci.image.config.v1+json", &config),
+            "layers": [described("application/vnd.oci.image.layer.v1.tar", &layer)],
+        });
+        let manifest = manifest.to_string().into_bytes();
+        let mut entry = described("application/vnd.oci.image.manifest.v1+json", &manifest);
+        entry["annotations"] = json!({"io.containerd.image.name": self.reference});
+        let index = json!({"schemaVersion": 2, "manifests": [entry]});
+
+        let doing = format!("write {}", archive.display());
+        let out = File::create(archive).map_err(Error::io(doing.clone()))?;
+        let mut out = Builder::new(out);
+        let mut put = |path: &str, bytes: &[u8]| {
+            append(&mut out, path, EntryType::Regular, 0o644, bytes)
+                .map_err(Error::io(doing.clone()))
+        };
+        put("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        put("index.json", index.to_string().as_bytes())?;
+        for blob in [&config, &manifest, &layer] {
+            put(&format!("blobs/sha256/{}", hex(blob)), blob)?;
+        }
+        out.finish().map_err(Error::io(doing))?;
+        Ok(digest(&manifest))
+    }
+
+    fn layer(&self) -> Result<Vec<u8>, Error> {
+        let mut contents = self.contents.clone();
+        for path in self.contents.keys() {
+            for above in Path::new(path).ancestors().skip(1) {
+                let above = above.to_string_lossy().into_owned();
+                if !above.is_empty() {
+                    contents.entry(above).or_insert(Content::Folder(0o755));
+                }
+            }
+        }
+        let mut layer = Builder::new(Vec::new());
+        for (path, content) in &contents {
+            let doing = format!("put {path} into the image {}", self.reference);
+            match content {
+                Content::Folder(mode) => {
+                    append(&mut layer, &format!("{path}/"), EntryType::Directory, *mode, &[])
+                }
+                Content::Link(to) => {
+                    let mut header = header(EntryType::Symlink, 0o777, 0);
+                    layer.append_link(&mut header, path, to)
+                }
+                Content::File(from, mode) => {
+                    let bytes = read(from)?;
+                    append(&mut layer, path, EntryType::Regular, *mode, &bytes)
+                }
+            }
+            .map_err(Error::io(doing))?;
+        }
+        layer.into_inner().map_err(Error::io(format!("put {} together", self.reference)))
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let doing = || format!("read {}", file.display());
+    let mut bytes = Vec::new();
+    let open = File::open(file).map_err(Error::io(doing()))?;
+    open.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
+    let size = fs::metadata(file).map_err(Error::io(doing()))?.len();
+    if size == bytes.len() as u64 {
+        return Ok(bytes);
+    }
+    let source = std::io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    Err(Error::Io { doing: doing(), source })
+}
+
+/// No times and no owners: they would differ from build to build.
+fn header(kind: EntryType, mode: u32, size: usize) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size as u64);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+fn append<W: std::io::Write>(
+    out: &mut Builder<W>,
+    path: &str,
+    kind: EntryType,
+    mode: u32,
+    bytes: &[u8],
+) -> std::io::Result<()> {
+    out.append_data(&mut header(kind, mode, bytes.len()), path, bytes)
+}
+
+fn described(kind: &str, bytes: &[u8]) -> Value {
+    json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()})
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// The pause image, of the program built from Kubernetes' own source.
+pub fn pause(program: PathBuf) -> Image {
+    Image {
+        reference: PAUSE.to_owned(),
+        entrypoint: vec!["/pause".into()],
+        user: "65535:65535".into(),
+        labels: BTreeMap::new(),
+        contents: BTreeMap::from([("pause".into(), Content::File(program, 0o755))]),
+    }
+}
+
+/// The busybox image, of Debian's static busybox.
+pub fn busybox(program: PathBuf) -> Image {
+    let links =
+        ["sh", "cat", "ls", "sleep", "wget", "nsenter", "id", "grep", "env", "test", "stat"];
+    let mut contents: BTreeMap<String, Content> =
+        links.iter().map(|name| (format!("bin/{name}"), Content::Link("busybox".into()))).collect();
+    contents.insert("bin/busybox".into(), Content::File(program, 0o755));
+    contents.insert("tmp".into(), Content::Folder(0o1777));
+    Image {
+        reference: BUSYBOX.to_owned(),
+        entrypoint: vec!["/bin/sh".into()],
+        user: "0:0".into(),
+        labels: BTreeMap::new(),
+        contents,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(folder: &Path) -> Image {
+        let program = folder.join("program");
+        fs::write(&program, "#!/bin/true").unwrap();
+        let mut image = busybox(program);
+        image.labels.insert("org.opencontainers.image.title".into(), "a test".into());
+        image
+    }
+
+    #[test]
+    fn two_builds_in_two_folders_give_the_same_bytes() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let archives = [one.path().join("a.tar"), two.path().join("b.tar")];
+        let first = image(one.path()).write(&archives[0]).unwrap();
+        let second = image(two.path()).write(&archives[1]).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(fs::read(&archives[0]).unwrap(), fs::read(&archives[1]).unwrap());
+    }
+
+    #[test]
+    fn another_file_gives_another_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("a.tar");
+        let mut image = image(folder.path());
+        let before = image.write(&archive).unwrap();
+        fs::write(folder.path().join("program"), "#!/bin/false").unwrap();
+        assert_ne!(before, image.write(&archive).unwrap());
+        image.user = "7:7".into();
+        fs::write(folder.path().join("program"), "#!/bin/true").unwrap();
+        assert_ne!(before, image.write(&archive).unwrap(), "the user is part of the image");
+    }
+}

@@ -1,0 +1,157 @@
+//! A real cluster on one machine: a control plane of real Kubernetes, real nodes that reboot and lose power, and fake nodes
+//! in numbers. As a library for tests, and as the command `hozen-testbed` for people.
+//!
+//! Invariants: everything of a bed follows from its folder and its number, which are written down before the first thing is
+//! made, so that [`down`] finds all of it after a crash at any moment; mounts are made only in the namespaces of nodes and end
+//! with them; processes are ended by recorded id and start time.
+
+pub mod bed;
+pub mod certificates;
+pub mod cgroup;
+pub mod clock;
+pub mod control_plane;
+pub mod error;
+pub mod image;
+pub mod network;
+pub mod node;
+pub mod process;
+pub mod programs;
+
+use std::fs;
+
+use bed::{Bed, State};
+use error::Error;
+use node::Node;
+use programs::{Missing, Programs};
+
+/// What a bed is to consist of.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// How many real nodes; `None` for a control plane without a network for nodes, which needs no root.
+    pub nodes: Option<u8>,
+    /// How many fake nodes.
+    pub fake: u32,
+    /// What to do where the programs are not built yet.
+    pub missing: Missing,
+}
+
+/// Brings a bed up, or as far as it is not up yet. What an earlier crash left is removed first. `say` hears of each step.
+pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State, Error> {
+    if wanted.nodes.is_some() {
+        node::lacking()?;
+    }
+    if let Some(mut state) = bed.state()? {
+        let missing = control_plane::missing(bed);
+        if missing.is_empty() {
+            refuse_other(bed, &state, wanted)?;
+            say("the control plane is up already");
+            raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
+            return Ok(state);
+        }
+        say(&format!("an earlier bed is here without {}: removing it", missing.join(", ")));
+    }
+    down(bed)?;
+    let programs = Programs::find(wanted.missing)?;
+    let mut state = bed.create(&programs, wanted.nodes.is_some(), wanted.fake)?;
+    if state.network {
+        network::create(&state)?;
+    }
+    say(&format!("starting the control plane, Kubernetes {}", state.kubernetes));
+    control_plane::start(bed, &state)?;
+    raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
+    Ok(state)
+}
+
+fn refuse_other(bed: &Bed, state: &State, wanted: Wanted) -> Result<(), Error> {
+    let how = if wanted.nodes.is_some_and(|nodes| nodes > 0) && !state.network {
+        "as a control plane only"
+    } else if wanted.fake != state.fake {
+        "with another number of fake nodes"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Differs { bed: bed.name.clone(), how: how.into() })
+}
+
+/// Adds nodes until there are as many, turns all on, and waits until they are ready.
+fn raise_nodes(
+    bed: &Bed,
+    state: &mut State,
+    nodes: u8,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    if nodes == 0 {
+        return Ok(());
+    }
+    say("looking for the nodes' root (built once, which takes a minute)");
+    let root = node::root()?;
+    while state.nodes.len() < usize::from(nodes) {
+        let name = node::add(bed, state, None)?;
+        say(&format!("{name}: disk and files are made"));
+    }
+    let nodes = state.nodes.keys().map(|name| Node::find(bed, state, name));
+    let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+    let off: Vec<&Node> = nodes.iter().filter(|node| !node.is_on()).collect();
+    for node in &off {
+        node.power_on(&root)?;
+    }
+    for node in &off {
+        settle(bed, state, node)?;
+        say(&format!("{} is Ready", node.name));
+    }
+    Ok(())
+}
+
+/// Turns one node on and waits until it is ready.
+pub fn raise(bed: &Bed, state: &State, name: &str) -> Result<(), Error> {
+    let node = Node::find(bed, state, name)?;
+    node.power_on(&node::root()?)?;
+    settle(bed, state, &node)
+}
+
+/// Gives a node that was just turned on the images that every pod needs, and waits until it is ready.
+fn settle(bed: &Bed, state: &State, node: &Node) -> Result<(), Error> {
+    node.wait_containerd()?;
+    for image in [
+        image::pause(state.programs.join("pause")),
+        image::busybox(node::root()?.join("bin/busybox")),
+    ] {
+        let archive = bed.folder.join("run").join(format!("image-{}.tar", node.name));
+        image.write(&archive)?;
+        node.load(&archive)?;
+        fs::remove_file(&archive).map_err(Error::io("remove an image's archive"))?;
+    }
+    node.wait_ready()
+}
+
+/// Takes a node away, from this host and from the API server.
+pub fn remove(bed: &Bed, state: &mut State, name: &str) -> Result<(), Error> {
+    Node::find(bed, state, name)?.remove()?;
+    control_plane::kubectl(bed, state, &["delete", "node", name, "--ignore-not-found"])?;
+    state.nodes.remove(name);
+    bed.save(state)
+}
+
+/// Removes a bed and all that it made on the host, whatever state it is in. One that is not there is no error.
+pub fn down(bed: &Bed) -> Result<(), Error> {
+    match bed.state() {
+        Ok(Some(state)) => {
+            for name in state.nodes.keys() {
+                Node::find(bed, &state, name)?.remove()?;
+            }
+            control_plane::stop(bed)?;
+            if state.network {
+                network::remove(&state, bed.shares_the_host())?;
+                cgroup::remove(&state, None)?;
+            }
+        }
+        Ok(None) | Err(Error::BadState { .. }) => control_plane::stop(bed)?,
+        Err(other) => return Err(other),
+    }
+    match fs::remove_dir_all(&bed.folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { doing: format!("remove {}", bed.folder.display()), source })
+        }
+        _ => Ok(()),
+    }
+}

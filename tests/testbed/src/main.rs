@@ -1,0 +1,23 @@
+//! `hozen-testbed`: a real cluster on one machine.
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match command::run(command::Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            let mut line = format!("hozen-testbed: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                line = format!("{line}: {cause}");
+                source = cause.source();
+            }
+            eprintln!("{line}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Real nodes: systemd as PID 1 in namespaces of its own over an overlay of a Debian root, with containerd, kubelet and
+//! kube-proxy as its units. A node can be rebooted, lose its power, its link, and its room on disk.
+
+mod files;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    bed::{Bed, NodeState, State},
+    certificates::Authority,
+    cgroup, clock, control_plane,
+    error::Error,
+    network, process,
+    process::Record,
+};
+
+/// Addresses of nodes and their pods are one number apart in one byte.
+const NODES_MAX: u8 = 100;
+/// The size of a node's disk. It is a sparse file: the host keeps only what was written.
+const DISK: &str = "12G";
+/// How long a node may take to be ready, on a machine that does much else.
+const READY_LIMIT: Duration = Duration::from_mins(3);
+/// How long init may take to begin.
+const INIT_LIMIT: Duration = Duration::from_secs(20);
+/// The packages of a node's root beyond Debian's minimum: what the cluster needs, and what there is to patch.
+const PACKAGES: [&str; 14] = [
+    "busybox-static",
+    "ca-certificates",
+    "conntrack",
+    "dbus",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "mount",
+    "needrestart",
+    "nginx",
+    "openssl",
+    "procps",
+    "systemd-sysv",
+    "util-linux",
+];
+
+/// One node of a bed.
+pub struct Node<'a> {
+    bed: &'a Bed,
+    state: &'a State,
+    /// Its name.
+    pub name: &'a str,
+    of: NodeState,
+    folder: PathBuf,
+}
+
+/// What this machine lacks for real nodes; nothing if they are possible.
+pub fn lacking() -> Result<(), Error> {
+    let mut lacking = Vec::new();
+    if !rustix::process::geteuid().is_root() {
+        lacking.push("you are not root".to_owned());
+    }
+    for (program, package) in [
+        ("debootstrap", "debootstrap"),
+        ("ip", "iproute2"),
+        ("iptables", "iptables"),
+        ("mkfs.ext4", "e2fsprogs"),
+        ("nsenter", "util-linux"),
+        ("setpriv", "util-linux"),
+        ("unshare", "util-linux"),
+    ] {
+        let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+            .iter()
+            .any(|folder| Path::new(folder).join(program).exists());
+        if !found {
+            lacking.push(format!("{program} is missing (Debian: apt-get install {package})"));
+        }
+    }
+    if !fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("overlay")) {
+        lacking.push("the kernel has no overlay file system".to_owned());
+    }
+    if !Path::new("/dev/loop-control").exists() {
+        lacking.push("the kernel has no loop devices (/dev/loop-control)".to_owned());
+    }
+    if !cgroup::is_there() {
+        lacking.push("no control groups are mounted".to_owned());
+    }
+    if lacking.is_empty() { Ok(()) } else { Err(Error::Lacks { lacking: lacking.join("; ") }) }
+}
+
+/// The root that all nodes lie over: Debian from its release pocket, with the security pocket known but not applied. Built
+/// once, by the script that builds the roots of the scanner's tests.
+pub fn root() -> Result<PathBuf, Error> {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../roots/debian"));
+    command.arg("testbed").args(PACKAGES).stdin(Stdio::null());
+    Ok(PathBuf::from(process::output_of(&mut command)?.trim()))
+}
+
+/// Adds a node to the state under the lowest free number, and prepares its disk and files. It is not powered on yet.
+pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, Error> {
+    if !state.network {
+        return Err(Error::ControlPlaneOnly { bed: bed.name.clone() });
+    }
+    let number = (1..=NODES_MAX)
+        .find(|number| state.nodes.values().all(|node| node.number != *number))
+        .ok_or(Error::TooManyNodes { max: NODES_MAX })?;
+    let name = name.map_or_else(|| format!("node-{number}"), str::to_owned);
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.len() > 20
+        || !name.starts_with(|c: char| c.is_ascii_lowercase())
+        || !name.chars().all(plain)
+    {
+        return Err(Error::BadName { name });
+    }
+    if state.nodes.contains_key(&name) {
+        return Err(Error::Differs { bed: bed.name.clone(), how: format!("with a node {name}") });
+    }
+    let of = NodeState { number, partitioned: false };
+    state.nodes.insert(name.clone(), of);
+    bed.save(state)?;
+    let node = Node::find(bed, state, &name)?;
+    let disk = node.folder.join("disk.img");
+    fs::create_dir_all(&node.folder)
+        .map_err(Error::io(format!("create {}", node.folder.display())))?;
+    process::call("truncate", &["--size", DISK, &disk.to_string_lossy()])?;
+    // Mounted after every power cut: without the checks that mkfs advises against each time.
+    process::call("mkfs.ext4", &["-q", "-F", "-m", "0", &disk.to_string_lossy()])?;
+    let authority = Authority::open(&bed.folder.join("pki"))?;
+    files::write(&node.folder, state, &name, of, &authority)?;
+    Ok(name)
+}
+
+impl<'a> Node<'a> {
+    /// A node by its name.
+    pub fn find(bed: &'a Bed, state: &'a State, name: &'a str) -> Result<Self, Error> {
+        let of = state.nodes.get(name).copied().ok_or_else(|| Error::UnknownNode {
+            name: name.to_owned(),
+            known: state.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        Ok(Self { bed, state, name, of, folder: bed.folder.join("nodes").join(name) })
+    }
+
+    fn supply(&self) -> Option<Record> {
+        Record::read(&self.folder.join("run")).filter(|record| record.is_alive())
+    }
+
+    fn init(&self) -> Option<Record> {
+        Record::read(&self.folder.join("init")).filter(|record| record.is_alive())
+    }
+
+    /// Whether a system runs on it.
+    pub fn is_on(&self) -> bool {
+        self.supply().is_some() && self.init().is_some()
+    }
+
+    /// Its own boot id, new with every boot.
+    pub fn boot_id(&self) -> String {
+        let text = fs::read_to_string(self.folder.join("boot_id")).unwrap_or_default();
+        text.trim().to_owned()
+    }
+
+    /// Turns it on, if it is off. It is not ready yet.
+    pub fn power_on(&self, root: &Path) -> Result<(), Error> {
+        if self.is_on() {
+            return Ok(());
+        }
+        self.power_off()?;
+        let groups = cgroup::create(self.state, self.name)?;
+        let groups: Vec<_> = groups.iter().map(|path| path.to_string_lossy()).collect();
+        fs::write(self.folder.join("cgroups"), groups.join("\n") + "\n")
+            .map_err(Error::io("write the node's control groups down"))?;
+        let script = self.folder.join("run.sh");
+        let arguments = [
+            "--net".into(),
+            "bash".into(),
+            script.into_os_string(),
+            self.folder.clone().into_os_string(),
+            self.name.into(),
+            network::node_address(self.state, self.of).into(),
+            self.state.address().to_string().into(),
+            root.as_os_str().to_owned(),
+            self.state.programs.clone().into_os_string(),
+        ];
+        let record = self.folder.join("run");
+        process::start(&record, &self.log(), Path::new("/usr/bin/unshare"), &arguments)?;
+        let supply = self.supply().ok_or_else(|| self.ended())?;
+        network::connect(self.state, self.of, supply.pid)?;
+        clock::wait(&format!("the start of {}", self.name), INIT_LIMIT, || {
+            if self.supply().is_none() {
+                return Err(self.ended());
+            }
+            Ok(self.init().map(drop).ok_or_else(|| process::log_tail(&self.log())))
+        })
+    }
+
+    /// A power cut: everything on the node ends at once, and what was written to its disk stays.
+    pub fn power_off(&self) -> Result<(), Error> {
+        for record in [self.supply(), self.init()].into_iter().flatten() {
+            record.kill()?;
+        }
+        cgroup::remove(self.state, Some(self.name))
+    }
+
+    /// An orderly reboot by the node's own systemd. Returns once the new system has begun.
+    pub fn reboot(&self) -> Result<(), Error> {
+        let before = self.init().ok_or_else(|| self.off())?;
+        self.exec(&["systemctl", "reboot"])?;
+        clock::wait(&format!("a new boot of {}", self.name), READY_LIMIT, || {
+            if self.supply().is_none() {
+                return Err(self.ended());
+            }
+            let now = self.init().filter(|now| *now != before);
+            Ok(now.map(drop).ok_or_else(|| process::log_tail(&self.log())))
+        })
+    }
+
+    /// Waits until its containerd answers.
+    pub fn wait_containerd(&self) -> Result<(), Error> {
+        clock::wait(&format!("an answer of containerd on {}", self.name), READY_LIMIT, || {
+            if self.supply().is_none() {
+                return Err(self.ended());
+            }
+            match self.exec(&["ctr", "version"]) {
+                Ok(_) => Ok(Ok(())),
+                Err(Error::CommandFailed { output, .. }) => Ok(Err(output)),
+                Err(Error::PoweredOff { .. }) => Ok(Err(process::log_tail(&self.log()))),
+                Err(other) => Err(other),
+            }
+        })
+    }
+
+    /// Waits until the API server has the node ready, with the boot id that it has now.
+    pub fn wait_ready(&self) -> Result<(), Error> {
+        let query =
+            r#"jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type=="Ready")].status}"#;
+        let want = |boot: &str| format!("{boot} True");
+        let waited = clock::wait(&format!("{} Ready", self.name), READY_LIMIT, || {
+            if self.supply().is_none() {
+                return Err(self.ended());
+            }
+            let arguments = ["get", "node", self.name, "--output", query];
+            let seen = match control_plane::kubectl(self.bed, self.state, &arguments) {
+                Ok(seen) => seen,
+                Err(Error::CommandFailed { output, .. }) => output,
+                Err(other) => return Err(other),
+            };
+            Ok(if seen == want(&self.boot_id()) { Ok(()) } else { Err(seen) })
+        });
+        match waited {
+            Err(Error::TimedOut { what, seconds, last }) => {
+                let last = format!("last seen: {last}\n{}", self.unit_logs());
+                Err(Error::TimedOut { what, seconds, last })
+            }
+            other => other,
+        }
+    }
+
+    /// The last lines of the units that make a machine a node.
+    fn unit_logs(&self) -> String {
+        let lines = |unit| self.exec(&["journalctl", "--no-pager", "--lines=12", "--unit", unit]);
+        ["containerd", "kubelet"]
+            .map(|unit| lines(unit).unwrap_or_else(|error| error.to_string()))
+            .join("\n")
+    }
+
+    /// A command to be run on the node, as its root, by the words given.
+    pub fn command(&self, words: &[&str]) -> Result<Command, Error> {
+        let init = self.init().ok_or_else(|| self.off())?;
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &init.pid.to_string()]);
+        command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--"]);
+        command.args(["env", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"]).args(words);
+        Ok(command)
+    }
+
+    /// Runs a command on the node and gives what it printed.
+    pub fn exec(&self, words: &[&str]) -> Result<String, Error> {
+        process::output_of(self.command(words)?.stdin(Stdio::null()))
+    }
+
+    /// Cuts its link, or heals it again with `false`.
+    pub fn partition(&self, cut: bool) -> Result<NodeState, Error> {
+        let of = NodeState { partitioned: cut, ..self.of };
+        if self.is_on() {
+            network::set_link(self.state, of)?;
+        }
+        Ok(of)
+    }
+
+    /// Takes all room on its disk but for `leave_megabytes`; with `None` gives it back.
+    pub fn fill_disk(&self, leave_megabytes: Option<u32>) -> Result<(), Error> {
+        let Some(leave) = leave_megabytes else {
+            return self.exec(&["rm", "-f", "/var/ballast"]).map(drop);
+        };
+        let script = format!(
+            "rm -f /var/ballast; free=$(df --output=avail -m / | tail -1); \
+             [ $free -le {leave} ] || fallocate -l $((free - {leave}))M /var/ballast"
+        );
+        self.exec(&["sh", "-c", &script]).map(drop)
+    }
+
+    /// Puts an image archive into its containerd.
+    pub fn load(&self, archive: &Path) -> Result<(), Error> {
+        let doing = format!("read {}", archive.display());
+        let file = fs::File::open(archive).map_err(Error::io(doing))?;
+        let mut command = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
+        process::output_of(command.stdin(file)).map(drop)
+    }
+
+    /// Ends it and removes everything of it on this host. The state still names it.
+    pub fn remove(&self) -> Result<(), Error> {
+        self.power_off()?;
+        match fs::remove_dir_all(&self.folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { doing: format!("remove {}", self.folder.display()), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("console.log")
+    }
+
+    fn off(&self) -> Error {
+        Error::PoweredOff { name: self.name.to_owned() }
+    }
+
+    fn ended(&self) -> Error {
+        Error::Ended { part: self.name.to_owned(), log: process::log_tail(&self.log()) }
+    }
+}
