@@ -9,7 +9,7 @@ use hozen_intake::folder::{self, Folder};
 use hozen_tests::repository;
 use jiff::Timestamp;
 
-const EXAMPLES: [&str; 1] = ["examples/quickstart"];
+const EXAMPLES: [&str; 3] = ["examples/quickstart", "examples/fleet", "examples/images"];
 
 fn read(example: &str) -> Folder {
     match folder::read(&repository::root().join(example), Timestamp::UNIX_EPOCH) {

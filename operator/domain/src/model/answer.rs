@@ -143,8 +143,14 @@ impl Model<'_> {
             && let Cordon::Ours(record) = &found.cordon
             && record.rollout == *rollout
         {
-            found.cordon =
-                if record.previously_unschedulable { Cordon::Foreign } else { Cordon::None };
+            let stays = record.previously_unschedulable;
+            found.cordon = if stays { Cordon::Foreign } else { Cordon::None };
+            // The scheduler fills it again, with as many pods as were moved away.
+            if let Some(host) = self.hosts.get_mut(&node.0)
+                && !stays
+            {
+                found.pods.movable += std::mem::take(&mut host.pods_moved);
+            }
         }
     }
 

@@ -129,12 +129,20 @@ fn upgraded(package: &Package, to: &SmolStr) -> Package {
     let mut package = package.clone();
     // A source package that had the binary's version moves with it.
     if let Some((_, version)) = &mut package.source
-        && *version == package.version
+        && *version == source_version(&package.version)
     {
-        version.clone_from(to);
+        *version = source_version(to).into();
     }
     package.version.clone_from(to);
     package
+}
+
+/// The version of the source that a binary was built from: without the mark of a rebuild, the `+b2` of `1.10.0-3+b2`.
+fn source_version(binary: &str) -> &str {
+    match binary.rsplit_once("+b") {
+        Some((source, rebuild)) if rebuild.bytes().all(|b| b.is_ascii_digit()) => source,
+        _ => binary,
+    }
 }
 
 /// A newly installed package is of the ecosystem of those that were there.
@@ -150,7 +158,7 @@ fn added(set: &PackageSet, change: &Change) -> Option<Package> {
 }
 
 /// Which units the scanner expects to restart when a package changes: it names them per transaction, so they are shared out
-/// to all packages of it.
+/// to all packages of it; a package that is in several transactions has those that all of them name.
 fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, BTreeSet<SmolStr>> {
     let mut units: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
     for resolved in resolved {
@@ -158,7 +166,10 @@ fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, B
             continue;
         };
         for change in transaction.changes.iter() {
-            units.entry(change.name.clone()).or_default().extend(resolved.restart.iter().cloned());
+            units
+                .entry(change.name.clone())
+                .and_modify(|known| known.retain(|unit| resolved.restart.contains(unit)))
+                .or_insert_with(|| resolved.restart.clone());
         }
     }
     units
