@@ -50,10 +50,12 @@ fn everything_in_an_example_is_read_and_used() {
     }
 }
 
+/// The fleet takes long without optimisation: it is played with one seed, the others with five.
 #[test]
 fn examples_are_played_without_breaking_an_invariant() {
     for example in EXAMPLES {
-        for seed in 1..=5 {
+        let seeds = if example == "examples/fleet" { 1 } else { 5 };
+        for seed in 1..=seeds {
             let outcome = play(example, seed);
             assert_eq!(outcome.violations, Vec::<String>::new(), "{example}, seed {seed}");
         }
