@@ -68,7 +68,10 @@ pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Name
         }
         let until = hold.until().map_or_else(String::new, |until| format!(", until {until}"));
         section.rule(format!("{name}: {hold}{until}"), hold.reason());
-        answer.next.push(format!("{name} goes on with: {}", hold.ended_by()));
+        let ended_by = hold.ended_by();
+        if !answer.next.contains(&ended_by) {
+            answer.next.push(format!("{name} goes on with: {ended_by}"));
+        }
     }
     answer.next.dedup();
     answer.add(section);

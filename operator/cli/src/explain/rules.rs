@@ -7,6 +7,10 @@ use super::Section;
 const PROCESS: &str = include_str!("../../../docs/process.md");
 const INVARIANTS: &str = include_str!("../../../docs/invariants.md");
 
+/// How the guarantees are cited; what is cited of them.
+pub(super) const GUARANTEES: &str = "ARCHITECTURE Guarantees";
+const GITOPS: &str = "What a GitOps tool owns is left to it";
+
 /// A rule that an answer cites.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
@@ -39,8 +43,8 @@ fn rule(source: &str) -> Option<Rule> {
         ("operator/docs/process.md", heading(PROCESS, number)?)
     } else if let Some(number) = source.strip_prefix("invariant ") {
         ("operator/docs/invariants.md", heading(INVARIANTS, number)?)
-    } else if let Some(section) = source.strip_prefix("ARCHITECTURE ") {
-        ("operator/ARCHITECTURE.md", section.to_owned())
+    } else if source == GUARANTEES {
+        ("operator/ARCHITECTURE.md", GITOPS.to_owned())
     } else {
         let name = source.replace("BOD 26-04", "BOD-26-04").replace("PCI DSS 4", "PCI-DSS");
         ("operator/docs/process.md", entry(PROCESS, &name)?)
@@ -68,7 +72,7 @@ fn entry(page: &str, name: &str) -> Option<String> {
 mod tests {
     use std::{fs, path::Path};
 
-    use super::rule;
+    use super::{GITOPS, rule};
 
     /// A citation in the code of the deciders or of the answers: `"PROCESS 3.1"`, `"invariant 13"`.
     fn citations(folder: &Path, found: &mut Vec<String>) {
@@ -86,6 +90,12 @@ mod tests {
                 found.extend(quoted.filter(|piece| !piece.ends_with(' ')).map(str::to_owned));
             }
         }
+    }
+
+    #[test]
+    fn what_is_cited_of_the_guarantees_stands_among_them() {
+        let page = include_str!("../../../ARCHITECTURE.md");
+        assert!(page.contains(&format!("**{GITOPS}.**")));
     }
 
     #[test]

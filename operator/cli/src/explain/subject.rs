@@ -18,7 +18,7 @@ pub enum Subject {
     Request(String),
     /// A rollout.
     Rollout(String),
-    /// A workload: `Deployment/shop/web`.
+    /// A workload: `Deployment/shop/web`, or its end if no other has it: `shop/web`.
     Workload(String),
     /// An image, by digest or its beginning, or by a repository.
     Image(String),
@@ -115,7 +115,10 @@ impl Subject {
             return Ok(name.clone());
         }
         let begins = |known: &&(String, Name)| {
-            matches!(self, Self::Image(_)) && typed.len() >= 6 && known.0.contains(typed)
+            let image = matches!(self, Self::Image(_)) && typed.len() >= 6;
+            let workload = matches!(self, Self::Workload(_));
+            (image && known.0.contains(typed))
+                || (workload && known.0.ends_with(&format!("/{typed}")))
         };
         let mut beginning = names.iter().filter(begins).map(|(_, name)| name);
         if let (Some(name), None) = (beginning.next(), beginning.next()) {

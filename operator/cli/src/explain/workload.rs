@@ -6,7 +6,7 @@ use hozen_domain::{
     units::Name,
 };
 
-use super::{Answer, Section, common};
+use super::{Answer, Section, common, rules::GUARANTEES};
 use crate::text::spoken;
 
 pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
@@ -33,7 +33,7 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
                 "{} owns its template through {}: it is not fought; {line}",
                 owner.tool, owner.owner
             ),
-            "ARCHITECTURE Guarantees",
+            GUARANTEES,
         );
     }
     if let Some(task) = &workload.task {
@@ -56,7 +56,8 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
         State::Compliant | State::Exempt | State::Frozen => {}
     }
     let undone = outcome.undone().into_iter().find(|undone| undone.systems.contains(key));
-    answer.next.extend(undone.and_then(|undone| undone.next));
+    let next = undone.and_then(|undone| undone.next);
+    answer.next.extend(next.filter(|next| !answer.next.iter().any(|told| told.ends_with(next))));
     for baseline in baselines {
         answer.see("baseline", baseline);
     }

@@ -9,6 +9,8 @@ use crate::{
     when::words,
 };
 
+/// A request with more systems than this shows its stages, and only what went wrong by name.
+const SINGLE_MAX: usize = 6;
 /// Rows of systems; the rest is a number.
 const ROWS_MAX: usize = 80;
 /// Height of a row.
@@ -76,13 +78,14 @@ pub(super) fn gantt(facts: &Simulation, reader: &Reader) -> Option<Gantt> {
                 None => systems.push((&work.system, vec![(event, work)])),
             }
         }
-        for (name, works) in systems {
+        let rows_of = if systems.len() > SINGLE_MAX { by_stage(systems) } else { singly(systems) };
+        for (name, works) in rows_of {
             if rows.len() >= ROWS_MAX {
                 more += 1;
                 continue;
             }
             let row = RowAt::new(rows.len());
-            rows.push(row.of_system(name, &works, &axis, reader));
+            rows.push(row.of_systems(&name, &works, &axis, reader));
         }
     }
     let height = TOP + ROW * f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)) + 8.0;
@@ -113,6 +116,29 @@ fn ending(facts: &Simulation) -> Timestamp {
         })
         .max()
         .unwrap_or(facts.until)
+}
+
+/// The work on each system, in order of time.
+type Works<'f, N> = Vec<(N, Vec<(&'f Event, &'f Work)>)>;
+
+fn singly<'f>(systems: Works<'f, &'f str>) -> Works<'f, String> {
+    systems.into_iter().map(|(name, works)| (name.to_owned(), works)).collect()
+}
+
+/// One row for what went well in a stage, and one for each system that did not.
+fn by_stage<'f>(systems: Works<'f, &'f str>) -> Works<'f, String> {
+    let mut rows: Works<'f, String> = Vec::new();
+    for (name, works) in systems {
+        let well = works.iter().all(|(_, work)| work.outcome == WorkOutcome::Proven);
+        let stage = works.first().filter(|_| well).map(|(_, work)| format!("stage {}", work.stage));
+        let row = stage.as_ref().and_then(|stage| rows.iter_mut().find(|(row, _)| row == stage));
+        match (row, stage) {
+            (Some((_, together)), _) => together.extend(works),
+            (None, Some(stage)) => rows.push((stage, works)),
+            (None, None) => rows.push((name.to_owned(), works)),
+        }
+    }
+    rows
 }
 
 fn works<'f>(facts: &'f Simulation, request: &str) -> impl Iterator<Item = (&'f Event, &'f Work)> {
@@ -178,7 +204,7 @@ impl RowAt {
         self.row(&request.name, true, bars)
     }
 
-    fn of_system(
+    fn of_systems(
         &self,
         name: &str,
         works: &[(&Event, &Work)],
@@ -194,8 +220,8 @@ impl RowAt {
                     WorkOutcome::RolledBack | WorkOutcome::PutBack => "back",
                 };
                 let told = reader.sentence(&super::plain(&work_sentence(work)));
-                let title =
-                    format!("{name}, {}, {}: {told}", work.stage, reader.local.time(event.at));
+                let (system, time) = (&work.system, reader.local.time(event.at));
+                let title = format!("{system}, {}, {time}: {told}", work.stage);
                 self.bar(axis, event.at, work.ended, kind, title)
             })
             .collect();

@@ -19,7 +19,7 @@ const NAMES_MAX: usize = 6;
 pub(super) fn result(page: &mut Page, facts: &Simulation, reader: &Reader) {
     page.gap();
     let label =
-        facts.result.iter().map(|result| width(&result.baseline) + 12).max().unwrap_or(0).max(24);
+        facts.result.iter().map(|result| width(&result.baseline) + 14).max().unwrap_or(0).max(24);
     let heading = format!("{}{}{}", pad("RESULT", label), pad("before", 14), "after");
     page.line("", &paint(STRONG, heading));
     for result in &facts.result {
@@ -150,8 +150,14 @@ pub(super) fn not_done(page: &mut Page, facts: &Simulation, reader: &Reader) {
         .unwrap_or(11)
         .max(11);
     for undone in &facts.not_done {
-        let lead = format!("  {}", pad(&paint(STRONG, name(undone)), column));
-        page.hang(&lead, &why(undone, reader), 2 + column);
+        let (name, why) = (name(undone), why(undone, reader));
+        if width(&name) < column {
+            let lead = format!("  {}", pad(&paint(STRONG, name), column));
+            page.hang(&lead, &why, 2 + column);
+        } else {
+            page.hang("  ", &paint(STRONG, name), 4);
+            page.line(&" ".repeat(2 + column), &why);
+        }
     }
 }
 
@@ -164,7 +170,8 @@ pub fn why(undone: &NotDone, reader: &Reader) -> String {
         String::new()
     };
     let why: Vec<String> = undone.why.iter().map(|why| reader.sentence(why)).collect();
-    let next = undone.next.as_ref().map_or_else(String::new, |next| {
+    let told = |next: &&String| !undone.why.iter().any(|why| why.contains(next.as_str()));
+    let next = undone.next.as_ref().filter(told).map_or_else(String::new, |next| {
         format!(". {}", paint(FAINT, format!("Next: {}", reader.sentence(next))))
     });
     format!("{state}{since}{}{next}", why.join("; "))
@@ -212,10 +219,15 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
 fn next(facts: &Simulation) -> Vec<String> {
     let folder = &facts.folder;
     let mut next = Vec::new();
-    // What somebody has to see to comes before what is merely above its baseline.
-    let open = facts.not_done.iter().find(|undone| undone.state == "Below");
-    if let Some(system) = open.or(facts.not_done.first()).and_then(|undone| undone.systems.first())
-    {
+    // What is late comes before what is only below, and that before what is merely above its baseline.
+    let late = |undone: &&NotDone| {
+        undone.baseline.as_ref().is_some_and(|baseline| facts.verdict.late.contains(baseline))
+    };
+    let below = |undone: &&NotDone| undone.state == "Below";
+    let mut first = facts.not_done.iter().filter(below).filter(late);
+    let open = first.next().or_else(|| facts.not_done.iter().find(below));
+    let system = open.or(facts.not_done.first()).and_then(|undone| undone.systems.first());
+    if let Some(system) = system {
         let kind = if system.contains('/') { "workload" } else { "node" };
         next.push(format!("hozen explain {folder} {kind}/{system}"));
     } else if let Some(request) = facts.requests.first() {

@@ -319,7 +319,9 @@ impl<'a> Teller<'a> {
         let ended_by = self.reader.sentence(&held.ended_by);
         if held.needs_somebody {
             let text = format!("{subject}{}: {message}", paint(BAD, "HOLD"));
-            self.say(event.at, &text, Some(format!("ended by: {ended_by}")));
+            // A hold that already says what has to be done need not say it twice.
+            let right = (!message.contains(&ended_by)).then(|| format!("ended by: {ended_by}"));
+            self.say(event.at, &text, right);
             return;
         }
         let text = match message.strip_prefix("waits for ") {
