@@ -83,7 +83,7 @@ pub struct Task {
     /// Transaction to be done; for a rollback, to be undone.
     #[schemars(with = "shape::Digest")]
     pub transaction: String,
-    /// Where the work stands: Claim, Drain, Snapshot, Patch, Restart, `AwaitReboot`, Reboot, Verify, Gate, Rollback, Release.
+    /// Where the work stands: Claim, Drain, Snapshot, Patch, Mitigate, Lift, Restart, `AwaitReboot`, Reboot, Verify, Gate, Rollback, Release.
     pub step: Step,
     /// When this step was entered.
     pub since: Timestamp,
@@ -133,6 +133,10 @@ open_enum! {
         Snapshot,
         /// The transaction is being done.
         Patch,
+        /// Units are being stopped and ports blocked.
+        Mitigate,
+        /// A mitigation that nothing needs any more is being taken back.
+        Lift,
         /// Stale units restart.
         Restart,
         /// Patched; the reboot waits for its own window.
@@ -238,7 +242,7 @@ pub struct EndedChange {
     #[serde(rename = "requestUID")]
     #[schemars(with = "shape::Uid")]
     pub request_uid: String,
-    /// Outcome: Proven, Failed, `RolledBack`, `PutBack`.
+    /// Outcome: Proven, Failed, `RolledBack`, `PutBack`, Mitigated, Lifted, Exercised.
     pub outcome: Outcome,
     /// When.
     pub at: Timestamp,
@@ -258,5 +262,11 @@ open_enum! {
         RolledBack,
         /// It was put back unchanged.
         PutBack,
+        /// Its mitigation is in force, as a scan made after the step showed.
+        Mitigated,
+        /// Its mitigation was taken back, as a scan showed.
+        Lifted,
+        /// An exercise reached it, and nothing was done to it.
+        Exercised,
     }
 }

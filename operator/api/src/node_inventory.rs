@@ -106,6 +106,9 @@ pub struct NodeReport {
     /// Whether the node has to boot for what is installed to be active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot_required: Option<RebootRequired>,
+    /// What is held down for a mitigation (PROCESS 3.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mitigated: Option<Mitigated>,
     /// Whether a change could be brought to the node now (PROCESS 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Readiness>,
@@ -114,6 +117,21 @@ pub struct NodeReport {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub not_read: Vec<NotRead>,
+}
+
+/// What is held down for a mitigation. Absent: nothing is, or it could not be read.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mitigated {
+    /// Units that are masked, so that nothing starts them; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Unit>", length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub stop: Vec<String>,
+    /// Ports that the host's own packet filter refuses; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Port>", length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub block: Vec<String>,
 }
 
 /// Operating system, as `os-release` names it.

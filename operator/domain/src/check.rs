@@ -8,6 +8,7 @@ use crate::{
     approval,
     assess::Assessment,
     effect::{Decision, Effect, Record},
+    mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Task},
     plan::OnBlocked,
     request::{ChangeRequest, Phase, Rollout},
@@ -26,7 +27,9 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 let before = world.nodes.get(&node.0).and_then(|n| n.task.as_ref());
                 // A node that served until its reboot window is taken anew.
                 let anew = |t: &Task| t.step == Step::AwaitReboot && task.step == Step::Claim;
-                if before.is_none_or(anew) {
+                if task.step == Step::Lift {
+                    broken.extend(lift_allowed(world, &node.0, task));
+                } else if before.is_none_or(anew) {
                     if claimed.insert(&node.0, &task.rollout.1).is_some() {
                         broken.push(format!("24: {} is taken twice in one pass", node.0));
                     }
@@ -34,7 +37,11 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 }
                 broken.extend(reboots(world, &node.0, task));
             }
-            Record::Ended { node, request, ended: Ended::Proven(_) } => {
+            Record::Ended {
+                node,
+                request,
+                ended: Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_),
+            } => {
                 broken.extend(proof(world, &node.0, request));
             }
             Record::Task { task: None, .. }
@@ -71,7 +78,8 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
     ) {
         broken.push(format!("15: {node} is taken for {}, which has ended", request.name));
     }
-    if !request.plan.node_classes().any(|class| class.transaction == task.transaction) {
+    let nothing = request.plan.mitigation.is_some() && task.transaction == NOTHING;
+    if !nothing && !request.plan.node_classes().any(|c| c.transaction == task.transaction) {
         broken.push(format!("12: {node} is taken for a transaction that the plan does not name"));
     }
     let platform = &world.platform;
@@ -100,6 +108,14 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
         broken.push(format!("12: {node} does not belong to {}", request.plan.baseline.name));
     }
     broken
+}
+
+/// A mitigation is taken back only where it was done; that puts back what was there, and needs no leave of its own.
+fn lift_allowed(world: &World, node: &Name, task: &Task) -> Option<String> {
+    let found = world.nodes.get(node)?;
+    let done = mitigation::lifting(found, task);
+    let free = found.task.as_ref().is_none_or(|other| other.rollout == task.rollout);
+    (!done || !free).then(|| format!("12, 24: {node} would lift what it does not have"))
 }
 
 /// Invariants 1 to 3: after this pass no stage has more nodes unavailable than its budget, unless it had them before.
@@ -207,6 +223,11 @@ fn job_allowed(world: &World, node: &Node, step: Step) -> Option<String> {
     }
     if step == Step::Reboot && task.boot_before.is_none() {
         return Some(format!("27: {} would reboot before its boot id was recorded", node.name));
+    }
+    if matches!(step, Step::Patch | Step::Rollback | Step::Reboot | Step::Mitigate)
+        && plan_of(world, node).is_some_and(|request| request.plan.drill)
+    {
+        return Some(format!("12: an exercise would touch {}", node.name));
     }
     if task.step != step {
         return Some(format!(

@@ -93,7 +93,7 @@ impl Durations {
                     self.patch.most + each.most * packages,
                 )
             }
-            Step::Restart => self.restart,
+            Step::Restart | Step::Mitigate | Step::Lift => self.restart,
             Step::Reboot => self.reboot,
             Step::Verify => self.scan,
             Step::Gate => self.gate,

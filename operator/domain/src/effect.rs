@@ -151,10 +151,12 @@ pub enum Effect {
         job: JobKey,
         /// Digest of the plan.
         plan: Digest,
-        /// Transaction to be done or undone; empty for a reboot.
+        /// Transaction to be done or undone; that of nothing for a mitigation.
         transaction: Digest,
-        /// Units to restart, for a restart.
+        /// Units to restart, to stop, or to let start again.
         units: Vec<SmolStr>,
+        /// Ports to block, or to open again.
+        ports: Vec<SmolStr>,
     },
     /// A new scan is asked for.
     RequestScan {

@@ -142,6 +142,12 @@ fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&Chang
     let cursor = &rollout.cursor;
     if let Some((_, end)) = cursor.ended {
         return match end {
+            RolloutEnd::Done if request.plan.mitigation.is_some() => {
+                Next::to(Phase::Done, "lifted: nothing needs it any more")
+            }
+            RolloutEnd::Done if request.plan.drill => {
+                Next::to(Phase::Done, "the exercise is through")
+            }
             RolloutEnd::Done => Next::to(Phase::Done, "done and proven everywhere"),
             RolloutEnd::Partly => Next::to(Phase::Failed, "ended with systems not done"),
             RolloutEnd::Aborted => Next::to(Phase::Failed, "aborted"),
@@ -149,6 +155,9 @@ fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&Chang
     }
     if let Some(successor) = successor {
         return superseded(successor);
+    }
+    if cursor.finished.is_some() && request.plan.mitigation.is_some() {
+        return Next::to(Phase::Watching, "in force until the patch is proven");
     }
     if cursor.finished.is_some() {
         return Next::to(Phase::Watching, "every system is done; gates are still read");

@@ -212,6 +212,15 @@ pub enum Hold {
         /// Node.
         node: Name,
     },
+    /// A mitigation is in force until its patch is proven.
+    MitigationStands {
+        /// Notices that it answers.
+        notices: Vec<Name>,
+        /// Nodes on which a scan showed it.
+        nodes: u32,
+        /// Nodes that need it and do not have it: away, or failed; the first few.
+        without: Vec<Name>,
+    },
     /// The last stage is done, and gates are still read.
     Watch {
         /// Until.
@@ -249,6 +258,7 @@ impl Hold {
             Self::BadPatch { .. } => "BadPatch",
             Self::GitOpsOwned { .. } => "GitOpsOwned",
             Self::HumanTookOver { .. } => "HumanTookOver",
+            Self::MitigationStands { .. } => "MitigationStands",
             Self::Watch { .. } => "Watch",
         }
     }
@@ -282,6 +292,7 @@ impl Hold {
             | Self::Paused { .. }
             | Self::BadPatch { .. }
             | Self::GitOpsOwned { .. }
+            | Self::MitigationStands { .. }
             | Self::HumanTookOver { .. } => None,
         }
     }
@@ -317,6 +328,7 @@ impl Hold {
             | Self::Working { .. }
             | Self::GateNotPassed { .. }
             | Self::Offline { .. }
+            | Self::MitigationStands { .. }
             | Self::Watch { .. } => false,
         }
     }
@@ -358,6 +370,9 @@ impl Hold {
             Self::GitOpsOwned { line, .. } => line.clone(),
             Self::HumanTookOver { node } => {
                 format!("{node} handed back: uncordon it, or accept-failure {node}")
+            }
+            Self::MitigationStands { notices, .. } => {
+                format!("the patch of {}, proven on every node", notices.join(", "))
             }
             Self::Watch { .. } => "the end of the watch".into(),
         }
@@ -439,9 +454,18 @@ impl fmt::Display for Hold {
                 write!(f, "{workload} belongs to {owner}: {line}")
             }
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
+            Self::MitigationStands { nodes, without, .. } => {
+                f.write_str(&in_force(*nodes, without))
+            }
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }
     }
+}
+
+fn in_force(nodes: u32, without: &[Name]) -> String {
+    let plural = if nodes == 1 { "" } else { "s" };
+    let told = format!("in force on {nodes} node{plural} until the patch is proven");
+    if without.is_empty() { told } else { format!("{told}; not on {}", without.join(", ")) }
 }
 
 fn roles(missing: &[RoleCount]) -> String {

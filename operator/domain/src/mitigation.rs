@@ -1,17 +1,144 @@
 //! Mitigations: smaller and faster than a patch, the only answer while there is none, never its replacement (PROCESS 3.4).
+//!
+//! A mitigation counts where a scan shows every step of it, and nowhere else. It stands until the patch is proven, and is then
+//! taken back on each node for which nothing else needs the step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::{
-    plan::ChangeType,
+    assess::{Assessment, NodeView},
+    node::{Ended, Inventory, Node, Task},
+    plan::{ChangeType, MitigationPlan, Plan},
     request::{ChangeRequest, Phase},
-    units::Name,
+    units::{Digest, Name},
     world::World,
 };
 
-/// Whether its steps are done and still stand: done and being watched, or done.
-pub fn in_place(request: &ChangeRequest) -> bool {
-    let done = match request.phase {
+/// The transaction of work that changes no package: the one without a change.
+pub static NOTHING: Digest =
+    SmolStr::new_static("sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+
+/// The first step that this report does not show, in words; none: the mitigation is in force.
+pub fn not_in_force(steps: &MitigationPlan, seen: &Inventory) -> Option<String> {
+    let running = steps.stop.difference(&seen.stopped).map(|unit| format!("{unit} is not stopped"));
+    let open = steps.block.difference(&seen.blocked).map(|port| format!("{port} is not blocked"));
+    running.chain(open).next()
+}
+
+/// Steps on a node: units that are held stopped, and ports that are blocked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Units.
+    pub units: BTreeSet<SmolStr>,
+    /// Ports.
+    pub ports: BTreeSet<SmolStr>,
+}
+
+impl Steps {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.ports.is_empty()
+    }
+
+    /// The first of them, for people.
+    pub fn first(&self) -> Option<&SmolStr> {
+        self.units.first().or(self.ports.first())
+    }
+}
+
+/// Steps of a mitigation that a report still shows and that nothing else needs on the node.
+pub fn to_lift(
+    world: &World,
+    assessment: &Assessment,
+    node: &Node,
+    request: &ChangeRequest,
+    seen: &Inventory,
+) -> Steps {
+    let Some(own) = &request.plan.mitigation else {
+        return Steps::default();
+    };
+    let mut steps = Steps {
+        units: own.stop.intersection(&seen.stopped).cloned().collect(),
+        ports: own.block.intersection(&seen.blocked).cloned().collect(),
+    };
+    let view = assessment.nodes.get(&node.name);
+    let others = world.requests.values().filter(|other| {
+        other.uid != request.uid
+            && done_on(node, other)
+            && !other.phase.ended()
+            && view.is_some_and(|view| needs(view, &other.plan))
+    });
+    for other in others.filter_map(|other| other.plan.mitigation.as_ref()) {
+        steps.units.retain(|unit| !other.stop.contains(unit));
+        steps.ports.retain(|port| !other.block.contains(port));
+    }
+    steps
+}
+
+/// Whether a node misses, for certain, what a plan answers.
+pub fn needs(view: &NodeView, plan: &Plan) -> bool {
+    view.holding.baseline() == Some(&plan.baseline.name)
+        && plan.advisories.iter().any(|notice| {
+            let found = view.set.as_ref().and_then(|set| set.notice(notice));
+            found.is_some_and(|missing| !missing.affected.is_empty() && !missing.exempt)
+        })
+}
+
+/// Whether the mitigation was done on a node and not taken back since.
+pub fn done_on(node: &Node, request: &ChangeRequest) -> bool {
+    matches!(node.ended.get(&request.uid), Some(Ended::Mitigated(_)))
+}
+
+/// Whether the present work on a node takes a mitigation back.
+pub fn lifting(node: &Node, task: &Task) -> bool {
+    matches!(node.ended.get(&task.request), Some(Ended::Mitigated(_)))
+}
+
+/// Whether a node has it in force, as its newest report shows.
+fn has(node: &Node, request: &ChangeRequest) -> bool {
+    let steps = request.plan.mitigation.as_ref();
+    let shown = steps.zip(node.report.latest());
+    done_on(node, request) && shown.is_some_and(|(steps, seen)| not_in_force(steps, seen).is_none())
+}
+
+/// Baselines and notices for which every node that the notice affects has a mitigation in force.
+pub fn mitigated<'w>(world: &'w World, assessment: &Assessment) -> BTreeSet<(&'w Name, &'w Name)> {
+    let mut standing: BTreeMap<(&Name, &Name), Vec<&ChangeRequest>> = BTreeMap::new();
+    for request in world.requests.values().filter(|request| stands(request)) {
+        for notice in &request.plan.advisories {
+            let key = (&request.plan.baseline.name, notice);
+            standing.entry(key).or_default().push(request);
+        }
+    }
+    standing
+        .into_iter()
+        .filter(|((baseline, notice), requests)| {
+            let nodes = assessment.baselines.get(*baseline).map_or(&[][..], |view| &view.nodes);
+            let mut affected = nodes
+                .iter()
+                .filter_map(|name| world.nodes.get(name).zip(assessment.nodes.get(name)))
+                .filter(|(_, view)| {
+                    view.set.as_ref().is_some_and(|set| set.notice(notice).is_some())
+                })
+                .peekable();
+            affected.peek().is_some()
+                && affected.all(|(node, _)| requests.iter().any(|request| has(node, request)))
+        })
+        .map(|(key, _)| key)
+        .collect()
+}
+
+fn stands(request: &ChangeRequest) -> bool {
+    let plan = &request.plan;
+    plan.change == ChangeType::Mitigation && !plan.drill && !request.phase.ended()
+}
+
+/// When a mitigation was in force on every node that could be reached; none: it never was.
+pub fn in_force_since(world: &World, request: &ChangeRequest) -> Option<Timestamp> {
+    let reached = match request.phase {
         Phase::Verifying | Phase::Watching | Phase::Done => true,
         Phase::Planned
         | Phase::AwaitingTest
@@ -23,17 +150,6 @@ pub fn in_place(request: &ChangeRequest) -> bool {
         | Phase::Expired
         | Phase::Failed => false,
     };
-    done && request.plan.change == ChangeType::Mitigation && !request.plan.drill
-}
-
-/// Baselines and notices for which a mitigation is in place.
-pub fn mitigated(world: &World) -> BTreeSet<(&Name, &Name)> {
-    let standing = world.requests.values().filter(|request| in_place(request));
-    standing
-        .flat_map(|request| {
-            let plan = &request.plan;
-            let baseline = &plan.baseline.name;
-            plan.advisories.iter().map(move |notice| (baseline, notice))
-        })
-        .collect()
+    let rollout = world.rollouts.get(&request.name).filter(|r| r.request.1 == request.uid)?;
+    rollout.cursor.finished.filter(|_| reached && !request.plan.drill)
 }

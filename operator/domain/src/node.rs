@@ -161,6 +161,10 @@ pub struct Inventory {
     pub listening: BTreeSet<SmolStr>,
     /// Why a reboot is due; empty: it is not.
     pub reboot_because: Vec<SmolStr>,
+    /// Units that are held stopped: masked, so that nothing starts them.
+    pub stopped: BTreeSet<SmolStr>,
+    /// Ports that the host's own packet filter refuses: `4433/udp`.
+    pub blocked: BTreeSet<SmolStr>,
     /// Ready to receive patches, or why not (PROCESS 1.6).
     pub unready: Vec<String>,
     /// Free bytes where packages are unpacked.
@@ -234,6 +238,10 @@ pub enum Step {
     Snapshot,
     /// The transaction is being done.
     Patch,
+    /// Units are being stopped and ports blocked.
+    Mitigate,
+    /// A mitigation that nothing needs any more is being taken back.
+    Lift,
     /// Stale units restart.
     Restart,
     /// Patched; the reboot waits for its own window, uncordoned.
@@ -272,6 +280,12 @@ pub enum Ended {
     RolledBack(Timestamp, Failure),
     /// It was put back unchanged.
     PutBack(Timestamp, Failure),
+    /// Its mitigation is in force: a scan made after the step showed it, at that time.
+    Mitigated(Timestamp),
+    /// Its mitigation was taken back since nothing needs it any more, as a scan showed at that time.
+    Lifted(Timestamp),
+    /// An exercise reached it: its scanner answered, its gates passed, and nothing was done to it.
+    Exercised(Timestamp),
 }
 
 /// Which of our Jobs.
@@ -304,6 +318,8 @@ impl Step {
             Self::Drain => "draining",
             Self::Snapshot => "taking a snapshot",
             Self::Patch => "patching",
+            Self::Mitigate => "mitigating",
+            Self::Lift => "lifting its mitigation",
             Self::Restart => "restarting services",
             Self::AwaitReboot => "waiting for a reboot window",
             Self::Reboot => "rebooting",

@@ -171,7 +171,9 @@ fn endings<'w>(world: &'w World, request: &ChangeRequest) -> BTreeMap<&'w Name, 
 
 fn proven(ended: &Ended) -> Option<Timestamp> {
     match ended {
-        Ended::Proven(at) => Some(*at),
+        Ended::Proven(at) | Ended::Mitigated(at) | Ended::Lifted(at) | Ended::Exercised(at) => {
+            Some(*at)
+        }
         Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..) => None,
     }
 }
@@ -179,7 +181,7 @@ fn proven(ended: &Ended) -> Option<Timestamp> {
 fn why_not(ended: &Ended) -> Option<String> {
     let said = |failure: &Failure| format!("{}: {}", failure.step.gerund(), failure.message);
     match ended {
-        Ended::Proven(_) => None,
+        Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => None,
         Ended::Failed(_, failure) => Some(format!("failed, {}", said(failure))),
         Ended::RolledBack(_, failure) => Some(format!("rolled back, {}", said(failure))),
         Ended::PutBack(_, failure) => Some(format!("put back unchanged, {}", said(failure))),

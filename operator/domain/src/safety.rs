@@ -3,12 +3,13 @@
 //! Every question is answered over the whole pool of a baseline, with what this pass has already promised to other rollouts
 //! counted in: a shared budget cannot be kept by deciders that do not see each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
 use crate::{
     hold::Hold,
+    mitigation,
     node::{Cordon, Ended, Node, Ready},
     request::Rollout,
     units::{Name, Share, Uid},
@@ -24,8 +25,8 @@ const HOLDERS_SHOWN: usize = 5;
 #[derive(Debug)]
 pub struct Safety<'w> {
     world: &'w World,
-    /// Nodes that this pass takes, not yet visible in the world.
-    promised: BTreeSet<Name>,
+    /// Nodes that this pass takes, not yet visible in the world, with the rollout that does.
+    promised: BTreeMap<Name, Name>,
     /// Why each unavailable node is so.
     unavailable: BTreeMap<Name, String>,
 }
@@ -38,12 +39,12 @@ impl<'w> Safety<'w> {
             .values()
             .filter_map(|node| Some((node.name.clone(), unavailable_because(world, node)?)))
             .collect();
-        Self { world, promised: BTreeSet::new(), unavailable }
+        Self { world, promised: BTreeMap::new(), unavailable }
     }
 
     /// Why a node is unavailable, if it is.
     pub fn why_unavailable(&self, node: &str) -> Option<&str> {
-        if self.promised.contains(node) {
+        if self.promised.contains_key(node) {
             return Some("about to be taken");
         }
         self.unavailable.get(node).map(String::as_str)
@@ -90,9 +91,14 @@ impl<'w> Safety<'w> {
         }
     }
 
-    /// From now on this node counts as unavailable.
-    pub fn promise(&mut self, node: &Name) {
-        self.promised.insert(node.clone());
+    /// From now on this node counts as unavailable, and belongs to this rollout.
+    pub fn promise(&mut self, node: &Name, rollout: &Name) {
+        self.promised.insert(node.clone(), rollout.clone());
+    }
+
+    /// The rollout that has taken the node in this pass (invariant 24).
+    pub fn promised_to(&self, node: &str) -> Option<&Name> {
+        self.promised.get(node)
     }
 
     fn control_plane(&self, node: &Node, allow_last: bool) -> Result<(), Hold> {
@@ -122,7 +128,7 @@ impl<'w> Safety<'w> {
 
     fn ours(&self, node: &Node) -> bool {
         node.task.is_some()
-            || self.promised.contains(&node.name)
+            || self.promised.contains_key(&node.name)
             || matches!(node.cordon, Cordon::Ours(_))
     }
 
@@ -145,7 +151,8 @@ fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
 fn unavailable_because(world: &World, node: &Node) -> Option<String> {
     if let Some(task) = &node.task {
         // A node that waits for its reboot window runs pods again: it is not unavailable.
-        if task.step != crate::node::Step::AwaitReboot {
+        // One whose mitigation is lifted was never taken out of service for it.
+        if task.step != crate::node::Step::AwaitReboot && !mitigation::lifting(node, task) {
             return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));
         }
     }
@@ -178,7 +185,11 @@ pub fn open_failure<'n>(rollout: &Rollout, node: &'n Node) -> Option<&'n str> {
         Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
             (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())
         }
-        Ended::Proven(_) | Ended::PutBack(..) => None,
+        Ended::Proven(_)
+        | Ended::PutBack(..)
+        | Ended::Mitigated(_)
+        | Ended::Lifted(_)
+        | Ended::Exercised(_) => None,
     }
 }
 

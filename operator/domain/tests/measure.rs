@@ -15,8 +15,8 @@ use hozen_domain::{
     node::Ended,
     plan::{ChangeType, Plan},
     rank::{Ranking, rank},
-    request::Phase,
-    units::{Name, Permyriad, Span},
+    request::{Cursor, Handle, Phase, Rollout, RolloutEnd},
+    units::{Name, Permyriad, Span, Uid},
 };
 use hozen_testkit::{
     WorldBuilder, approve_all, at, baseline, debian, node, notice, plan, request_of, world_at,
@@ -273,7 +273,22 @@ fn a_mitigation_in_place_is_a_response_of_its_own() {
     });
     let request = world.requests.get_mut("web-m").unwrap();
     request.phase = Phase::Done;
-    request.phase_since = at("2026-11-19T09:45Z");
+    let rollout = Rollout {
+        name: request.name.clone(),
+        uid: Uid::new("uid-rollout"),
+        request: (request.name.clone(), request.uid.clone()),
+        digest: request.digest.clone(),
+        handle: Handle::default(),
+        cursor: Cursor {
+            stage: 0,
+            stage_since: at("2026-11-19T09:30Z"),
+            stage_done: Some(at("2026-11-19T09:45Z")),
+            started: Some(at("2026-11-19T09:30Z")),
+            finished: Some(at("2026-11-19T09:45Z")),
+            ended: Some((at("2026-11-19T12:00Z"), RolloutEnd::Done)),
+        },
+    };
+    world.rollouts.insert(rollout.name.clone(), rollout);
     let (assessment, ranking) = ranked(&world);
     let found = responses(&world, &assessment, &ranking);
     assert_eq!(found.notices[0].mitigated, Some(at("2026-11-19T09:45Z")));

@@ -5,6 +5,7 @@ use hozen_domain::{
     World,
     assess::assess,
     baseline::{Deadlines, Exposure, Impact, Profile},
+    node::{Ended, Report},
     plan::{ChangeType, MitigationPlan},
     rank::{Priority, Ranked, Ranking, rank},
     relevance::Relevance,
@@ -116,7 +117,17 @@ fn a_mitigation_lowers_and_never_removes() {
     assert_eq!(planned.change, ChangeType::Mitigation);
     let mut request = hozen_testkit::request_of(&world, "web-mitigation", &planned);
     request.phase = Phase::Watching;
+    let uid = request.uid.clone();
     world.requests.insert(request.name.clone(), request);
+    assert!(!ranking(&world).of("DSA-6123-1", "web").unwrap().mitigated, "it is not shown yet");
+    let now = world.now;
+    for node in world.nodes.values_mut() {
+        node.ended.insert(uid.clone(), Ended::Mitigated(now));
+        let mut seen = (**node.report.known().unwrap()).clone();
+        seen.stopped.insert("stunnel.service".into());
+        seen.blocked.insert("4433/udp".into());
+        node.report = Report::Known(seen.into());
+    }
     let ranking = ranking(&world);
     let ranked = ranking.of("DSA-6123-1", "web").unwrap();
     assert!(ranked.mitigated);

@@ -40,6 +40,12 @@ impl NoticeBuilder {
         self.affects(ecosystem, package, RangeEnd::Open)
     }
 
+    /// Affects every version up to this one; which later one fixes it is not told.
+    #[must_use]
+    pub fn last_affected(self, ecosystem: &str, package: &str, version: &str) -> Self {
+        self.affects(ecosystem, package, RangeEnd::LastAffected(version.into()))
+    }
+
     fn affects(mut self, ecosystem: &str, package: &str, end: RangeEnd) -> Self {
         self.notice.affected.push(Affected {
             ecosystem: ecosystem.into(),

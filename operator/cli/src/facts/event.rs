@@ -190,6 +190,12 @@ pub enum WorkOutcome {
     RolledBack,
     /// It was put back unchanged.
     PutBack,
+    /// Its mitigation is in force, as a scan showed.
+    Mitigated,
+    /// Its mitigation was taken back, as a scan showed.
+    Lifted,
+    /// An exercise reached it, and nothing was done to it.
+    Exercised,
 }
 
 /// What went wrong on a system.

@@ -88,7 +88,12 @@ fn proven(outcome: &Outcome, request: &Uid) -> Vec<Timestamp> {
         .chain(workloads)
         .filter_map(|ended| match ended.get(request)? {
             Ended::Proven(at) => Some(*at),
-            Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..) => None,
+            Ended::Failed(..)
+            | Ended::RolledBack(..)
+            | Ended::PutBack(..)
+            | Ended::Mitigated(_)
+            | Ended::Lifted(_)
+            | Ended::Exercised(_) => None,
         })
         .collect()
 }

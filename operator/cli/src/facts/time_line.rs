@@ -128,6 +128,9 @@ fn work(
         Ended::Failed(_, failure) => (WorkOutcome::Failed, Some(failure)),
         Ended::RolledBack(_, failure) => (WorkOutcome::RolledBack, Some(failure)),
         Ended::PutBack(_, failure) => (WorkOutcome::PutBack, Some(failure)),
+        Ended::Mitigated(_) => (WorkOutcome::Mitigated, None),
+        Ended::Lifted(_) => (WorkOutcome::Lifted, None),
+        Ended::Exercised(_) => (WorkOutcome::Exercised, None),
     };
     Work {
         system: system.to_string(),

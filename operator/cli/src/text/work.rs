@@ -59,6 +59,7 @@ fn done(step: &Step, before: &[Step]) -> Option<String> {
         },
         "Snapshot" => format!("snapshot taken in {took}"),
         "Patch" => format!("patched in {took}"),
+        "Mitigate" => format!("mitigated in {took}"),
         "Restart" if step.restarted.is_empty() => format!("services restarted{again}"),
         "Restart" => format!("{} restarted{again}", listed(&step.restarted)),
         "AwaitReboot" => format!("waited {took} for a window to reboot"),
@@ -94,6 +95,8 @@ fn failure(work: &Work) -> Option<String> {
         "Drain" => "DRAIN FAILED",
         "Snapshot" => "SNAPSHOT FAILED",
         "Patch" => "PATCH FAILED",
+        "Mitigate" => "MITIGATION FAILED",
+        "Lift" => "MITIGATION NOT LIFTED",
         "Restart" => "RESTART FAILED",
         "AwaitReboot" | "Reboot" => "REBOOT FAILED",
         "Verify" => "NOT PROVEN",
@@ -112,6 +115,13 @@ fn outcome(work: &Work) -> Option<String> {
         WorkOutcome::Proven => None,
         WorkOutcome::Failed | WorkOutcome::RolledBack => Some("flagged for a person".to_owned()),
         WorkOutcome::PutBack => Some("put back unchanged, flagged".to_owned()),
+        WorkOutcome::Mitigated => {
+            Some(paint(GOOD, "scanned: mitigated, the patch is still needed"))
+        }
+        WorkOutcome::Lifted => Some(paint(GOOD, "scanned: its mitigation is lifted")),
+        WorkOutcome::Exercised => {
+            Some("exercised: its scanner answered, nothing was done".to_owned())
+        }
     }
 }
 

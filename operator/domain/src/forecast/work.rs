@@ -26,9 +26,12 @@ impl Forecaster<'_> {
                 forecast.away.push(place.node.name.clone());
                 continue;
             }
+            forecast.nodes += 1;
+            if self.plan.mitigation.is_some() || self.plan.drill {
+                continue;
+            }
             let resolved = resolved(place);
             let reboots = self.reboots(resolved);
-            forecast.nodes += 1;
             forecast.reboots += u32::from(reboots);
             forecast.pods_moved += u64::from(place.node.pods.movable);
             forecast.download_bytes += resolved.map_or(0, |resolved| resolved.download_bytes);
@@ -98,6 +101,14 @@ impl Forecaster<'_> {
 
     fn job(&self, place: &Place<'_>) -> Job {
         let took = |step| self.took(place, step);
+        if self.plan.mitigation.is_some() || self.plan.drill {
+            let work = if self.plan.drill { SignedDuration::ZERO } else { took(Step::Mitigate) };
+            return Job {
+                install: work + took(Step::Verify) + self.gate(),
+                control_plane: place.node.control_plane,
+                ..Job::default()
+            };
+        }
         let resolved = resolved(place);
         let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
         let reboots = self.reboots(resolved);

@@ -74,7 +74,12 @@ fn latest<'a>(
     ended
         .filter_map(|ended| match ended.get(&request.uid)? {
             Ended::Proven(at) => Some(*at),
-            Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..) => None,
+            Ended::Failed(..)
+            | Ended::RolledBack(..)
+            | Ended::PutBack(..)
+            | Ended::Mitigated(_)
+            | Ended::Lifted(_)
+            | Ended::Exercised(_) => None,
         })
         .max()
 }

@@ -121,7 +121,12 @@ fn proven(world: &World) -> BTreeMap<&Uid, Timestamp> {
                 let known = last.entry(request).or_insert(*at);
                 *known = (*known).max(*at);
             }
-            Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..) => {}
+            Ended::Failed(..)
+            | Ended::RolledBack(..)
+            | Ended::PutBack(..)
+            | Ended::Mitigated(_)
+            | Ended::Lifted(_)
+            | Ended::Exercised(_) => {}
         }
     }
     last
@@ -151,7 +156,8 @@ fn response(
         .is_some_and(|r| r.baselines.values().any(|b| b.priority == Priority::Emergency));
     let executed = |request: &&ChangeRequest| request.phase != Phase::Superseded;
     let done = |request: &ChangeRequest| proven.get(&request.uid).copied();
-    let mitigated = of(ChangeType::Mitigation).filter(|request| mitigation::in_place(request));
+    let mitigated =
+        of(ChangeType::Mitigation).filter_map(|request| mitigation::in_force_since(world, request));
     Some(Response {
         notice: name.clone(),
         critical: ranked_critical || of(ChangeType::Patch).any(|r| r.plan.emergency),
@@ -165,7 +171,7 @@ fn response(
             .collect::<Option<Vec<Timestamp>>>()
             .and_then(|all| all.into_iter().max()),
         patched: of(ChangeType::Patch).filter_map(done).max().filter(|_| open == 0),
-        mitigated: mitigated.map(|request| request.phase_since).min(),
+        mitigated: mitigated.min(),
         open,
     })
 }

@@ -30,7 +30,9 @@ impl Model<'_> {
         match effect {
             Effect::Claim { node, record } => self.claim(&node, record),
             Effect::Evict { node, force: _ } => self.evict(&node),
-            Effect::StartJob { node, job, units, .. } => self.start_job(&node, job, units),
+            Effect::StartJob { node, job, units, ports, .. } => {
+                self.start_job(&node, job, units, ports);
+            }
             Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
             Effect::Release { node, rollout } => self.release(&node, &rollout),
             Effect::SetImage { workload, image, from, to } => {
@@ -93,7 +95,7 @@ impl Model<'_> {
         self.queue.push(at, Due::Drained { node: node.clone() });
     }
 
-    fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>) {
+    fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>, ports: Vec<SmolStr>) {
         let now = self.world.now;
         let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
@@ -105,10 +107,8 @@ impl Model<'_> {
             found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction));
         let count = u32::try_from(packages.map_or(0, |t| t.changes.len())).unwrap_or(u32::MAX);
         found.jobs.insert(job.clone(), Job::Running(now));
-        if job.step == Step::Restart
-            && let Some(host) = self.hosts.get_mut(&node.0)
-        {
-            host.restarted = units;
+        if let Some(host) = self.hosts.get_mut(&node.0) {
+            host.asked = (units, ports);
         }
         let load = Load { pods: 0, packages: count };
         let Between { least, most } = Durations::GUESSED.of(job.step, load);
@@ -237,6 +237,11 @@ impl Model<'_> {
                 host.restart();
                 Ok(())
             }
+            (Step::Mitigate, _) => host.mitigate(),
+            (Step::Lift, _) => {
+                host.lift();
+                Ok(())
+            }
             (Step::Snapshot, _) => Ok(()),
             (step, _) => Err(format!("a Job that does nothing: {step:?}")),
         };
@@ -280,6 +285,8 @@ impl Model<'_> {
         inventory.boot_id.clone_from(&found.boot_id);
         inventory.stale_units.clone_from(&host.stale_units);
         inventory.reboot_because.clone_from(&host.reboot_because);
+        inventory.stopped.clone_from(&host.stopped);
+        inventory.blocked.clone_from(&host.blocked);
         let changed = inventory.package_set != set.digest;
         inventory.package_set.clone_from(&set.digest);
         if changed {
@@ -447,6 +454,27 @@ impl Host {
         Ok(())
     }
 
+    /// Units are stopped and masked, ports refused.
+    fn mitigate(&mut self) -> Result<(), String> {
+        if !self.faults.patch_fails.is_empty() {
+            return Err(self.faults.patch_fails.remove(0));
+        }
+        if self.faults.patch_lies > 0 {
+            self.faults.patch_lies -= 1;
+            return Ok(());
+        }
+        let (units, ports) = std::mem::take(&mut self.asked);
+        self.stopped.extend(units);
+        self.blocked.extend(ports);
+        Ok(())
+    }
+
+    fn lift(&mut self) {
+        let (units, ports) = std::mem::take(&mut self.asked);
+        self.stopped.retain(|unit| !units.contains(unit));
+        self.blocked.retain(|port| !ports.contains(port));
+    }
+
     fn restart(&mut self) {
         self.stale_units.clear();
         if let Some((unit, left)) = &mut self.faults.inactive {
@@ -463,12 +491,14 @@ impl Host {
     pub(super) fn seen(&self, step: Step) -> Seen {
         match step {
             Step::Drain => Seen::PodsMoved(self.pods_moved),
-            Step::Restart => Seen::Restarted(self.restarted.clone()),
+            Step::Restart => Seen::Restarted(self.asked.0.clone()),
             Step::Verify if self.stale_units.is_empty() => Seen::NothingStale,
             Step::Verify => Seen::StaleUnits(self.stale_units.iter().cloned().collect()),
             Step::Claim
             | Step::Snapshot
             | Step::Patch
+            | Step::Mitigate
+            | Step::Lift
             | Step::AwaitReboot
             | Step::Reboot
             | Step::Gate

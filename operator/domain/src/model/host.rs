@@ -47,8 +47,12 @@ pub(super) struct Host {
     pub(super) steps: Vec<StepTaken>,
     /// Pods that were there when the drain began.
     pub(super) pods_moved: u32,
-    /// Units that the last restart was asked for.
-    pub(super) restarted: Vec<SmolStr>,
+    /// Units and ports that the last Job was asked for.
+    pub(super) asked: (Vec<SmolStr>, Vec<SmolStr>),
+    /// Units that are held stopped.
+    pub(super) stopped: BTreeSet<SmolStr>,
+    /// Ports that are refused.
+    pub(super) blocked: BTreeSet<SmolStr>,
 }
 
 /// What will go wrong on a node.
@@ -80,7 +84,9 @@ impl Host {
             units,
             steps: Vec::new(),
             pods_moved: 0,
-            restarted: Vec::new(),
+            asked: (Vec::new(), Vec::new()),
+            stopped: inventory.map(|i| i.stopped.clone()).unwrap_or_default(),
+            blocked: inventory.map(|i| i.blocked.clone()).unwrap_or_default(),
         }
     }
 

@@ -57,6 +57,8 @@ impl Model<'_> {
             host.boots += 1;
             host.stale_units.clear();
             host.reboot_because.clear();
+            host.stopped.clear();
+            host.blocked.clear();
             node.boot_id = format_smolstr!("modelled-boot-{name}-{}", host.boots);
             node.uid = Uid::new(format!("{}-rebuilt-{}", node.uid, host.boots));
             node.cordon = Cordon::None;

@@ -249,6 +249,11 @@ pub enum Happening {
         /// Who.
         user: User,
     },
+    /// An exercise is asked for: an emergency on every node of a baseline, without effects (PROCESS 6).
+    Drill {
+        /// Baseline.
+        baseline: Name,
+    },
     /// Everything is halted.
     Halt {
         /// Why.

@@ -30,6 +30,7 @@ pub(super) fn check(world: &World, scenario: &Scenario) -> Result<(), ModelError
             | Happening::Abort { baseline }
             | Happening::Promote { baseline, .. }
             | Happening::Freeze { baseline, .. }
+            | Happening::Drill { baseline }
             | Happening::Block { baseline, .. } => {
                 ("baseline", baseline, keys(world.baselines.keys()))
             }
@@ -180,6 +181,7 @@ impl Model<'_> {
                 self.edit(baseline, |b| b.remediation.block.push(block));
             }
             Happening::Apply { manifest, user } => self.apply(manifest, user),
+            Happening::Drill { baseline } => self.drill(baseline),
             Happening::Halt { reason } => {
                 self.outside(format!("everything is halted: {reason}"));
                 self.world.platform.halt = Some(reason.clone());
@@ -221,6 +223,20 @@ impl Model<'_> {
             Happening::Cordon { node } => self.person_cordons(node),
             Happening::Uncordon { node } => self.person_uncordons(node),
         }
+    }
+
+    /// Somebody asks for an exercise; from there on it goes the way of every request.
+    fn drill(&mut self, baseline: &Name) {
+        let assessment = crate::assess::assess(&self.world);
+        let plan = crate::planner::drill_plan(&self.world, &assessment, baseline);
+        let asked = plan.and_then(|plan| Some((plan.digest().ok()?, plan)));
+        let Some((digest, plan)) = asked else {
+            self.outside(format!("{baseline} has no nodes to exercise on, or may not act"));
+            return;
+        };
+        let name = crate::planner::free_name(&self.world, &[], &plan, &digest);
+        self.outside(format!("an exercise is asked for on {baseline}"));
+        self.create_request(name, plan, None, None);
     }
 
     pub(super) fn outside(&mut self, text: String) {

@@ -205,7 +205,7 @@ impl Undone {
     /// The last attempt, if it failed. The same plan is never tried again on the system (invariant 32).
     fn failed<'e>(&mut self, ended: impl Iterator<Item = &'e Ended>) {
         let failures = ended.filter_map(|ended| match ended {
-            Ended::Proven(_) => None,
+            Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => None,
             Ended::Failed(at, failure)
             | Ended::RolledBack(at, failure)
             | Ended::PutBack(at, failure) => Some((*at, failure)),

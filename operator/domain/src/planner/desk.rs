@@ -113,7 +113,10 @@ impl<'w> Desk<'w> {
                 Ended::Proven(_)
                 | Ended::Failed(..)
                 | Ended::RolledBack(..)
-                | Ended::PutBack(..) => {}
+                | Ended::PutBack(..)
+                | Ended::Mitigated(_)
+                | Ended::Lifted(_)
+                | Ended::Exercised(_) => {}
             }
         }
         None

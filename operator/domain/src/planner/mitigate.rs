@@ -6,7 +6,6 @@ use crate::{
     baseline::Selector,
     category::Facts,
     effect::{Effect, Record},
-    mitigation,
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
@@ -22,7 +21,7 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
     if !matches!(desk.baseline.selector, Selector::Nodes(_)) {
         return;
     }
-    lift(desk, planned);
+    withdraw(desk, planned);
     for (notice, nodes) in exposed(desk) {
         let Some(ranked) = desk.ranking.of(notice, &desk.baseline.name) else {
             continue;
@@ -63,7 +62,8 @@ fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {
     (!plan.stop.is_empty() || !plan.block.is_empty()).then_some(plan)
 }
 
-/// Whether the same steps are asked for, done, or were refused. More nodes than were approved are asked for anew.
+/// Whether the same steps are asked for, in force, were refused, or failed: the same is not tried again by itself. More nodes than
+/// were approved are asked for anew.
 fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
     desk.requests(ChangeType::Mitigation).any(|request| {
         let plan = &request.plan;
@@ -72,9 +72,8 @@ fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
                 && asked.block == steps.block
                 && (asked.nodes_max >= steps.nodes_max || request.phase == Phase::Rejected)
         });
-        let counts = !request.phase.ended()
-            || mitigation::in_place(request)
-            || request.phase == Phase::Rejected;
+        let counts =
+            !request.phase.ended() || matches!(request.phase, Phase::Rejected | Phase::Failed);
         same && counts && plan.advisories.contains(notice)
     })
 }
@@ -92,7 +91,7 @@ fn create(
     let name = free_name(desk.world, effects, &plan, &digest);
     let narrower = desk
         .requests(ChangeType::Mitigation)
-        .find(|request| !request.phase.ended() && request.plan.advisories.contains(notice));
+        .find(|request| not_begun(desk, request) && request.plan.advisories.contains(notice));
     planned.decision.effects.push(Effect::CreateRequest {
         name,
         plan: Box::new(plan),
@@ -113,8 +112,13 @@ pub(super) fn plan(desk: &Desk<'_>, notice: &Name, steps: MitigationPlan, emerge
     plan
 }
 
-/// What is done is undone when nothing needs it any more; what is only asked for is withdrawn.
-fn lift(desk: &Desk<'_>, planned: &mut Planned) {
+/// What was begun stands until it is lifted: its rollout sees to that.
+fn not_begun(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
+    !request.phase.ended() && !super::standing::begun(desk, request)
+}
+
+/// What nothing needs any more and was not begun is withdrawn.
+fn withdraw(desk: &Desk<'_>, planned: &mut Planned) {
     let proven = |notice: &Name| {
         let view = desk.view;
         view.sets.values().all(|(set, _)| set.notice(notice).is_none())
@@ -124,33 +128,12 @@ fn lift(desk: &Desk<'_>, planned: &mut Planned) {
                 .all(|name| desk.assessment.nodes.get(name).is_some_and(|node| node.usable))
     };
     for request in desk.requests(ChangeType::Mitigation) {
-        if !request.plan.advisories.iter().all(proven) {
-            continue;
-        }
-        if let Some((phase, why)) = lifted(request) {
+        if not_begun(desk, request) && request.plan.advisories.iter().all(proven) {
             planned.decision.records.push(Record::Phase {
                 request: (request.name.clone(), request.uid.clone()),
-                phase,
-                why: why.into(),
+                phase: Phase::Superseded,
+                why: "nothing is left to mitigate".into(),
             });
         }
-    }
-}
-
-fn lifted(request: &ChangeRequest) -> Option<(Phase, &'static str)> {
-    match request.phase {
-        Phase::Verifying | Phase::Watching => {
-            Some((Phase::Done, "lifted: the patch is proven on every node"))
-        }
-        Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval => {
-            Some((Phase::Superseded, "nothing is left to mitigate"))
-        }
-        Phase::Approved
-        | Phase::Running
-        | Phase::Done
-        | Phase::Superseded
-        | Phase::Rejected
-        | Phase::Expired
-        | Phase::Failed => None,
     }
 }

@@ -17,10 +17,10 @@ pub(crate) mod write;
 
 pub(crate) use classes::worse;
 pub use overdue::overdue;
+pub(crate) use requests::free_name;
 
 use std::collections::BTreeSet;
 
-use hozen_advisory::package;
 use jiff::{Timestamp, tz::TimeZone};
 use smol_str::SmolStr;
 
@@ -211,7 +211,7 @@ pub fn drill_plan(world: &World, assessment: &Assessment, baseline: &str) -> Opt
     let mut plan = write::bare(world, desk.baseline, ChangeType::Patch, true);
     plan.drill = true;
     plan.classes = vec![Class::Nodes(NodeClass {
-        transaction: package::digest(""),
+        transaction: crate::mitigation::NOTHING.clone(),
         nodes_max,
         restart: BTreeSet::new(),
         reboot: false,

@@ -308,7 +308,7 @@ impl<'d, 'w> Planner<'d, 'w> {
 }
 
 /// The name of a plan's request: after an ended one of the same digest `-2`, `-3` and so on.
-pub(super) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: &str) -> Name {
+pub(crate) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: &str) -> Name {
     let base = Plan::request_name(&plan.baseline.name, digest);
     let taken = |name: &Name| {
         let now = effects.iter().any(|effect| match effect {

@@ -186,7 +186,7 @@ impl Ranking {
 /// Ranks every notice for every baseline that it concerns.
 pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
     let affected = affected(assessment);
-    let mitigated = mitigation::mitigated(world);
+    let mitigated = mitigation::mitigated(world, assessment);
     let mut notices = BTreeMap::new();
     for (name, (relevance, why)) in relevance::relevance(world, assessment) {
         let mut baselines = BTreeMap::new();
@@ -223,7 +223,7 @@ pub(crate) fn rank_one(
     of: u32,
 ) -> Ranked {
     let weakness = Weakness::of(&known.notice);
-    let mitigated = mitigation::mitigated(world);
+    let mitigated = mitigation::mitigated(world, &crate::assess::assess(world));
     let case = Case {
         baseline,
         weakness: &weakness,

@@ -121,7 +121,11 @@ pub(super) fn failures<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Name, St
             (!view.rollout.handle.accepted.contains_key(&id))
                 .then(|| (id.0, failure.message.clone()))
         }
-        Ended::Proven(_) | Ended::PutBack(..) => None,
+        Ended::Proven(_)
+        | Ended::PutBack(..)
+        | Ended::Mitigated(_)
+        | Ended::Lifted(_)
+        | Ended::Exercised(_) => None,
     })
 }
 

@@ -49,7 +49,7 @@ fn reach(standing: Standing) -> Option<Reach> {
 /// Divides the systems of a rollout among its stages; none where its request is not in the world.
 pub(crate) fn layout<'w>(
     world: &'w World,
-    assessment: &Assessment,
+    assessment: &'w Assessment,
     rollout: &'w Rollout,
 ) -> Option<Layout<'w>> {
     let view = View::of(world, assessment, rollout)?;

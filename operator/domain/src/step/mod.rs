@@ -8,6 +8,7 @@ pub(crate) mod layout;
 mod node;
 pub mod proof;
 mod stage;
+mod standing;
 mod view;
 
 use std::collections::BTreeSet;
@@ -49,7 +50,9 @@ fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>) -> Decision {
         decision.wake(until);
     }
     decision.absorb(image::go_on(view));
-    decision.absorb(recovered(view));
+    if view.plan.mitigation.is_none() && !view.plan.drill {
+        decision.absorb(recovered(view));
+    }
     if !decision.records.is_empty() {
         // What was just written has to be seen before anything new is started on top of it.
         return decision;

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Claim -> Drain -> Snapshot -> Patch -> Verify -> Restart -> Verify -> Gate -> Release
+//!   |  \\-> Mitigate -> Verify -> Gate -> Release, and when the patch is proven: Lift -> Verify
+//!   \\----> Verify -> Gate -> Release, for an exercise
 //!                                          |  \-> AwaitReboot -> Claim -> Drain -> Reboot -> Verify
 //!                                          \----> Rollback -> Verify -> Release
 //! ```
@@ -17,8 +19,9 @@ use crate::{
     effect::{Decision, Effect, Record},
     evidence::{self, Judgement},
     hold::Hold,
+    mitigation::{self, Steps},
     node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
-    plan::{OnBlocked, OnFailure, RebootPolicy},
+    plan::{MitigationPlan, OnBlocked, OnFailure, RebootPolicy},
     safety,
     units::{Name, Uid, after},
     world::{EvidenceKey, World},
@@ -49,6 +52,8 @@ pub(super) fn advance(
         Step::Drain => work.drain(),
         Step::Snapshot => work.snapshot(),
         Step::Patch => work.patch(),
+        Step::Mitigate => work.mitigate(),
+        Step::Lift => work.lift(),
         Step::Restart => work.restart(),
         Step::AwaitReboot => work.await_reboot(),
         Step::Reboot => work.reboot(),
@@ -100,8 +105,14 @@ impl Work<'_> {
     }
 
     fn claim(&self) -> Outcome {
+        if self.view.plan.drill {
+            // An exercise does everything but the effects: it only asks the scanner.
+            return self.ask_for_proof();
+        }
         if safety::owned_by(self.node, &self.view.rollout.uid) {
-            return self.enter(Step::Drain, |_| {});
+            // A mitigation moves no pods: its plan has no drain.
+            let mitigates = self.view.plan.mitigation.is_some();
+            return self.enter(if mitigates { Step::Mitigate } else { Step::Drain }, |_| {});
         }
         match &self.node.cordon {
             Cordon::None | Cordon::Lifted(_) => {
@@ -170,17 +181,35 @@ impl Work<'_> {
     }
 
     fn snapshot(&self) -> Outcome {
-        self.job(JOB_TIME_MAX, Vec::new(), |work| work.enter(Step::Patch, |_| {}))
+        self.job(Steps::default(), |work| work.enter(Step::Patch, |_| {}))
     }
 
     fn patch(&self) -> Outcome {
-        self.job(JOB_TIME_MAX, Vec::new(), Self::ask_for_proof)
+        self.job(Steps::default(), Self::ask_for_proof)
+    }
+
+    fn mitigate(&self) -> Outcome {
+        let plan = self.view.plan.mitigation.as_ref();
+        let steps = plan.map(|plan| Steps { units: plan.stop.clone(), ports: plan.block.clone() });
+        self.job(steps.unwrap_or_default(), Self::ask_for_proof)
+    }
+
+    fn lift(&self) -> Outcome {
+        self.job(self.left(), Self::ask_for_proof)
+    }
+
+    /// Steps of this mitigation that are still in force here, and that no other one needs.
+    fn left(&self) -> Steps {
+        let Some(seen) = self.inventory() else {
+            return Steps::default();
+        };
+        let View { assessment, request, .. } = self.view;
+        mitigation::to_lift(self.world, assessment, self.node, request, seen)
     }
 
     fn restart(&self) -> Outcome {
-        let units =
-            self.inventory().map(|i| i.stale_units.iter().cloned().collect()).unwrap_or_default();
-        self.job(JOB_TIME_MAX, units, Self::ask_for_proof)
+        let units = self.inventory().map(|i| i.stale_units.clone()).unwrap_or_default();
+        self.job(Steps { units, ..Steps::default() }, Self::ask_for_proof)
     }
 
     fn await_reboot(&self) -> Outcome {
@@ -221,7 +250,7 @@ impl Work<'_> {
             return self.give_up(what.into());
         }
         match self.node.jobs.get(&self.key()) {
-            None => Self::effect(self.start(Vec::new()), "the reboot", Some(deadline)),
+            None => Self::effect(self.start(Steps::default()), "the reboot", Some(deadline)),
             Some(Job::Failed(_, message)) => {
                 self.fail(format!("the reboot could not be started: {message}"), false)
             }
@@ -250,11 +279,31 @@ impl Work<'_> {
         if self.task.failure.is_some() {
             return self.rolled_back(inventory);
         }
+        if let Some(steps) = &self.view.plan.mitigation {
+            return self.mitigated(steps, inventory);
+        }
+        if self.view.plan.drill {
+            return self.enter(Step::Gate, |_| {});
+        }
         match proof::not_done(self.world, &self.task.transaction, &inventory.package_set) {
             Some(difference) => {
                 self.fail(format!("the scan does not confirm it: {difference}"), false)
             }
             None => self.activate(inventory),
+        }
+    }
+
+    /// A mitigation is in force where a scan shows all of it, and lifted where a scan shows nothing of it.
+    fn mitigated(&self, steps: &MitigationPlan, inventory: &Inventory) -> Outcome {
+        if mitigation::lifting(self.node, self.task) {
+            return match self.left().first() {
+                Some(left) => self.fail(format!("the scan still shows {left} held"), false),
+                None => self.ended(Ended::Lifted(self.world.now)),
+            };
+        }
+        match mitigation::not_in_force(steps, inventory) {
+            Some(missing) => self.fail(format!("the scan does not confirm it: {missing}"), false),
+            None => self.enter(Step::Gate, |_| {}),
         }
     }
 
@@ -344,7 +393,7 @@ impl Work<'_> {
     }
 
     fn rollback(&self) -> Outcome {
-        self.job(JOB_TIME_MAX, Vec::new(), Self::ask_for_proof)
+        self.job(Steps::default(), Self::ask_for_proof)
     }
 
     fn rolled_back(&self, inventory: &Inventory) -> Outcome {
@@ -363,6 +412,8 @@ impl Work<'_> {
             return Self::effect(release, "its release", None);
         }
         self.ended(match &self.task.failure {
+            None if self.view.plan.drill => Ended::Exercised(self.world.now),
+            None if self.view.plan.mitigation.is_some() => Ended::Mitigated(self.world.now),
             None => Ended::Proven(self.world.now),
             Some(failure) if failure.blocked => Ended::PutBack(self.world.now, failure.clone()),
             Some(failure) if self.undone() => Ended::RolledBack(self.world.now, failure.clone()),
@@ -377,7 +428,7 @@ impl Work<'_> {
     /// The outcome, the end of the work, and the flag for a person, in one pass of status.
     fn ended(&self, ended: Ended) -> Outcome {
         let why = match &ended {
-            Ended::Proven(_) => None,
+            Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => None,
             Ended::Failed(_, f) | Ended::RolledBack(_, f) | Ended::PutBack(_, f) => {
                 Some(f.message.clone())
             }
@@ -396,21 +447,17 @@ impl Work<'_> {
     }
 
     /// Runs the Job of this step, and goes on when it says that it succeeded.
-    fn job(
-        &self,
-        limit: SignedDuration,
-        units: Vec<SmolStr>,
-        then: impl Fn(&Self) -> Outcome,
-    ) -> Outcome {
-        let deadline = self.deadline(limit);
+    fn job(&self, steps: Steps, then: impl Fn(&Self) -> Outcome) -> Outcome {
+        let deadline = self.deadline(JOB_TIME_MAX);
         match self.node.jobs.get(&self.key()) {
             Some(Job::Succeeded(_)) => then(self),
             Some(Job::Failed(_, message)) => self.fail(message.clone(), false),
-            Some(Job::Running(_)) | None if self.world.now >= deadline => {
-                self.fail(format!("{} took longer than {limit:#}", self.task.step.gerund()), false)
-            }
+            Some(Job::Running(_)) | None if self.world.now >= deadline => self.fail(
+                format!("{} took longer than {JOB_TIME_MAX:#}", self.task.step.gerund()),
+                false,
+            ),
             Some(Job::Running(_)) => Self::wait("its Job", Some(deadline)),
-            None => Self::effect(self.start(units), "its Job", Some(deadline)),
+            None => Self::effect(self.start(steps), "its Job", Some(deadline)),
         }
     }
 
@@ -473,13 +520,14 @@ impl Work<'_> {
         (decision, Wait { what: what.to_owned(), until, hold: None })
     }
 
-    fn start(&self, units: Vec<SmolStr>) -> Effect {
+    fn start(&self, steps: Steps) -> Effect {
         Effect::StartJob {
             node: self.id(),
             job: self.key(),
             plan: self.view.rollout.digest.clone(),
             transaction: self.task.transaction.clone(),
-            units,
+            units: steps.units.into_iter().collect(),
+            ports: steps.ports.into_iter().collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Working, end, image,
+    Working, end, image, standing,
     view::{Member, Standing, View},
     working_hold,
 };
@@ -16,13 +16,18 @@ use crate::{
     plan::Stage,
     request::{Cursor, RolloutEnd},
     safety::{self, Safety},
-    units::{Name, after},
+    units::{Digest, Name, after},
     world::EvidenceKey,
 };
 
 /// Moves the stage cursor, or takes new nodes of the current stage, or says why not.
 pub(super) fn next(view: &View<'_>, safety: &mut Safety<'_>, working: &Working) -> Decision {
     let cursor = &view.rollout.cursor;
+    if view.plan.mitigation.is_some()
+        && let Some(decision) = standing::lift_or_end(view, working)
+    {
+        return decision;
+    }
     if view.rollout.handle.abort || view.request.phase.ended() {
         return aborted(view, working);
     }
@@ -152,6 +157,9 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
     if let Some(task) = &node.task {
         return Err(Hold::NodeClaimed { node: node.name.clone(), by: task.rollout.0.clone() });
     }
+    if let Some(other) = safety.promised_to(&node.name) {
+        return Err(Hold::NodeClaimed { node: node.name.clone(), by: other.clone() });
+    }
     match &node.cordon {
         Cordon::None => {}
         Cordon::Foreign | Cordon::Lifted(_) => {
@@ -167,7 +175,7 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
     slot(view, safety, node)?;
     Ok(Record::Task {
         node: (node.name.clone(), node.uid.clone()),
-        task: Some(claim(view, member)),
+        task: Some(task(view, member.transaction, Step::Claim)),
     })
 }
 
@@ -183,17 +191,17 @@ pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Res
     safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
     let pool = view.pool.iter().filter(|other| !stage.per_zone || other.zone == node.zone);
     safety.budget(&stage.name, stage.max_unavailable, pool.map(|n| &n.name))?;
-    safety.promise(&node.name);
+    safety.promise(&node.name, &view.rollout.name);
     Ok(())
 }
 
-fn claim(view: &View<'_>, member: &Member<'_>) -> Task {
+pub(super) fn task(view: &View<'_>, transaction: &Digest, step: Step) -> Task {
     Task {
         rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
         request: view.request.uid.clone(),
         plan: view.rollout.digest.clone(),
-        transaction: member.transaction.clone(),
-        step: Step::Claim,
+        transaction: transaction.clone(),
+        step,
         since: view.world.now,
         stage: view.rollout.cursor.stage,
         attempt: 1,
@@ -230,6 +238,9 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         return held(view, Some(hold));
     }
     let last = cursor.stage + 1 == view.plan.stages.len();
+    if last && view.plan.mitigation.is_some() {
+        return standing::stand(view);
+    }
     let away: Vec<Name> = away(view);
     if last && !away.is_empty() {
         return wait_for_away(view, away);
@@ -311,13 +322,15 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
     if let Some(hold) = working_hold(working) {
         return held(view, Some(hold));
     }
-    let proven =
-        |m: &Member<'_>| matches!(m.node.ended.get(&view.request.uid), Some(Ended::Proven(_)));
+    let proven = |m: &Member<'_>| {
+        let ended = m.node.ended.get(&view.request.uid);
+        matches!(ended, Some(Ended::Proven(_) | Ended::Exercised(_)))
+    };
     let all = view.stages.iter().flatten().all(proven) && image::all_proven(view);
     end(view.rollout, view.world, if all { RolloutEnd::Done } else { RolloutEnd::Partly })
 }
 
-fn write(view: &View<'_>, cursor: Cursor) -> Record {
+pub(super) fn write(view: &View<'_>, cursor: Cursor) -> Record {
     Record::Cursor { rollout: (view.rollout.name.clone(), view.rollout.uid.clone()), cursor }
 }
 
@@ -327,7 +340,7 @@ fn record(view: &View<'_>, cursor: Cursor) -> Decision {
     decision
 }
 
-fn held(view: &View<'_>, hold: Option<Hold>) -> Decision {
+pub(super) fn held(view: &View<'_>, hold: Option<Hold>) -> Decision {
     let mut decision = Decision::default();
     if let Some(hold) = hold {
         decision.hold(&view.rollout.name, hold);

@@ -1,6 +1,6 @@
 //! One rollout seen from everywhere: its plan, its members by stage, its authority, its calendar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
@@ -10,10 +10,11 @@ use crate::{
     calendar::{Calendar, Purpose},
     gate,
     hold::Hold,
+    mitigation::{self, NOTHING},
     node::{Node, Ready},
     plan::{NodeClass, OrderBy, Plan, Reachable, Stage},
     request::{ChangeRequest, Rollout},
-    units::{Digest, Span, Uid, after},
+    units::{Digest, Name, Span, Uid, after},
     workload::Workload,
     world::World,
 };
@@ -21,6 +22,7 @@ use crate::{
 /// One rollout and all that decides about it.
 pub(super) struct View<'w> {
     pub(super) world: &'w World,
+    pub(super) assessment: &'w Assessment,
     pub(super) rollout: &'w Rollout,
     pub(super) request: &'w ChangeRequest,
     pub(super) plan: &'w Plan,
@@ -30,6 +32,8 @@ pub(super) struct View<'w> {
     pub(super) workloads: Vec<&'w Workload>,
     /// Nodes of the plan, by stage.
     pub(super) stages: Vec<Vec<Member<'w>>>,
+    /// For a mitigation: nodes that miss what it answers.
+    pub(super) needing: BTreeSet<&'w Name>,
     /// Why nothing new may start and what is not patched is put back: pause, abort, lost authority.
     pub(super) stopped: Option<String>,
     /// The same as a hold.
@@ -62,7 +66,7 @@ pub(super) enum Standing {
 impl<'w> View<'w> {
     pub(super) fn of(
         world: &'w World,
-        assessment: &Assessment,
+        assessment: &'w Assessment,
         rollout: &'w Rollout,
     ) -> Option<Self> {
         let request =
@@ -75,8 +79,10 @@ impl<'w> View<'w> {
             .filter_map(|name| world.nodes.get(name))
             .collect();
         // A node that was taken stays ours to finish, whatever its labels say now.
-        let ours =
-            |node: &&Node| node.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid);
+        let ours = |node: &&Node| {
+            node.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid)
+                || mitigation::done_on(node, request)
+        };
         pool.extend(world.nodes.values().filter(ours));
         pool.sort_by(|a, b| a.name.cmp(&b.name));
         pool.dedup_by(|a, b| a.name == b.name);
@@ -85,18 +91,25 @@ impl<'w> View<'w> {
             .flat_map(|b| &b.workloads)
             .filter_map(|key| world.workloads.get(key))
             .collect();
-        let stages = allocate(&plan.stages, members(&pool, request, rollout));
+        let needs = |node: &&&Node| {
+            let view = assessment.nodes.get(&node.name);
+            plan.mitigation.is_some() && view.is_some_and(|view| mitigation::needs(view, plan))
+        };
+        let needing = pool.iter().filter(needs).map(|node| &node.name).collect();
+        let stages = allocate(&plan.stages, members(&pool, request, rollout, &needing));
         let stop_hold = stop(world, request, rollout);
         let stopped = stop_hold.as_ref().map(ToString::to_string);
         let calendar = Calendar::of(&plan.windows).ok();
         Some(Self {
             world,
+            assessment,
             rollout,
             request,
             plan,
             pool,
             workloads,
             stages,
+            needing,
             stopped,
             stop_hold,
             calendar,
@@ -138,11 +151,21 @@ fn members<'w>(
     pool: &[&'w Node],
     request: &'w ChangeRequest,
     rollout: &Rollout,
+    needing: &BTreeSet<&Name>,
 ) -> Vec<Member<'w>> {
     let mut left: BTreeMap<&Digest, u32> =
         request.plan.node_classes().map(|class| (&class.transaction, class.nodes_max)).collect();
-    let mut members: Vec<Member<'w>> =
-        pool.iter().filter_map(|node| member(node, request, &rollout.uid)).collect();
+    if let Some(steps) = &request.plan.mitigation {
+        left.insert(&NOTHING, steps.nodes_max);
+    }
+    let found = pool.iter().filter_map(|node| {
+        if request.plan.mitigation.is_none() && !request.plan.drill {
+            return member(node, request, &rollout.uid);
+        }
+        let concerned = request.plan.drill || needing.contains(&node.name);
+        unpatched(node, request, &rollout.uid, concerned)
+    });
+    let mut members: Vec<Member<'w>> = found.collect();
     members.sort_by(|a, b| (a.standing, &a.node.name).cmp(&(b.standing, &b.node.name)));
     // Growth beyond what was approved is another plan's work: the bound is the approval's.
     members.retain(|member| match left.get_mut(member.transaction) {
@@ -175,10 +198,32 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
     };
     // Where several fit, the one that changes most leaves nothing of the others undone.
     let class = classes().filter(|class| resolved(class).is_some()).max_by_key(resolved)?;
+    Some(Member { node, transaction: &class.transaction, standing: not_begun(node) })
+}
+
+fn not_begun(node: &Node) -> Standing {
     let reachable =
         matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
-    let standing = if reachable { Standing::Waiting } else { Standing::Away };
-    Some(Member { node, transaction: &class.transaction, standing })
+    if reachable { Standing::Waiting } else { Standing::Away }
+}
+
+/// A node of a mitigation or of an exercise: no package changes on it.
+fn unpatched<'w>(
+    node: &'w Node,
+    request: &ChangeRequest,
+    rollout: &Uid,
+    concerned: bool,
+) -> Option<Member<'w>> {
+    let standing = if node.task.as_ref().is_some_and(|task| task.rollout.1 == *rollout) {
+        Standing::Active
+    } else if node.ended.contains_key(&request.uid) {
+        Standing::Ended
+    } else if concerned {
+        not_begun(node)
+    } else {
+        return None;
+    };
+    Some(Member { node, transaction: &NOTHING, standing })
 }
 
 /// Divides the members among the stages. Pure in its inputs; what has begun fills the earliest stages first.

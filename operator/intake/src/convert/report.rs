@@ -71,6 +71,7 @@ fn cut(digest: &str) -> &str {
 
 fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
     let reboot = report.reboot_required.clone().unwrap_or_default();
+    let mitigated = report.mitigated.clone().unwrap_or_default();
     let mut reboot_because: Vec<SmolStr> = reboot.because.iter().map(SmolStr::new).collect();
     if reboot.value && reboot_because.is_empty() {
         reboot_because.push(small("the host asks for it"));
@@ -100,6 +101,8 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .map(|l| small(&l.port))
             .collect(),
         reboot_because,
+        stopped: small_set(&mitigated.stop),
+        blocked: small_set(&mitigated.block),
         unready: unready(report),
         disk_free_bytes: report.ready.as_ref().and_then(|ready| ready.disk_free_bytes),
         hardware: report

@@ -37,6 +37,8 @@ fn step(step: &managed::Step) -> Option<Step> {
         managed::Step::Drain => Step::Drain,
         managed::Step::Snapshot => Step::Snapshot,
         managed::Step::Patch => Step::Patch,
+        managed::Step::Mitigate => Step::Mitigate,
+        managed::Step::Lift => Step::Lift,
         managed::Step::Restart => Step::Restart,
         managed::Step::AwaitReboot => Step::AwaitReboot,
         managed::Step::Reboot => Step::Reboot,
@@ -65,6 +67,9 @@ pub(super) fn ended(changes: &[managed::EndedChange]) -> BTreeMap<Uid, Ended> {
             managed::Outcome::Failed => Ended::Failed(change.at, failure()?),
             managed::Outcome::RolledBack => Ended::RolledBack(change.at, failure()?),
             managed::Outcome::PutBack => Ended::PutBack(change.at, failure()?),
+            managed::Outcome::Mitigated => Ended::Mitigated(change.at),
+            managed::Outcome::Lifted => Ended::Lifted(change.at),
+            managed::Outcome::Exercised => Ended::Exercised(change.at),
             managed::Outcome::Unknown(_) => return None,
         })
     };

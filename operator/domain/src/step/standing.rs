@@ -1,0 +1,87 @@
+//! What becomes of a mitigation that was done: it stands until nothing needs it any more, and is then taken back.
+
+use super::{
+    SHOWN, Working, end,
+    stage::{held, task, write},
+    view::View,
+    working_hold,
+};
+use crate::{
+    effect::{Decision, Record},
+    hold::Hold,
+    mitigation::{self, NOTHING, Steps},
+    node::{Ended, Node, Ready, Step},
+    request::{Cursor, RolloutEnd},
+    units::Name,
+};
+
+/// Takes it back where nothing needs it; and ends the rollout when that is so everywhere, or when people ended it. None: it goes on.
+pub(super) fn lift_or_end(view: &View<'_>, working: &Working) -> Option<Decision> {
+    let given_up = view.rollout.handle.abort || view.request.phase.ended();
+    let mut decision = Decision::default();
+    for node in done(view).filter(|node| given_up || !view.needing.contains(&node.name)) {
+        if node.task.is_none()
+            && matches!(node.ready, Ready::Yes(_))
+            && node.report.known().is_some()
+            && !left_on(view, node).is_empty()
+        {
+            decision.records.push(Record::Task {
+                node: (node.name.clone(), node.uid.clone()),
+                task: Some(task(view, &NOTHING, Step::Lift)),
+            });
+        }
+    }
+    if !decision.records.is_empty() {
+        return Some(decision);
+    }
+    let standing = done(view).any(|node| !left_on(view, node).is_empty());
+    let needed = !view.needing.is_empty() || view.pool.iter().any(|n| n.report.known().is_none());
+    if !given_up && (needed || standing) {
+        return None;
+    }
+    if standing || !working.is_empty() {
+        return Some(held(view, working_hold(working).or_else(|| Some(stands(view)))));
+    }
+    let how = if given_up { RolloutEnd::Aborted } else { RolloutEnd::Done };
+    Some(end(view.rollout, view.world, how))
+}
+
+/// Every node that could be reached is through: from now on the mitigation stands, and nodes that come back are still taken.
+pub(super) fn stand(view: &View<'_>) -> Decision {
+    let cursor = &view.rollout.cursor;
+    if cursor.finished.is_some() {
+        return held(view, Some(stands(view)));
+    }
+    let mut decision = Decision::default();
+    let cursor = Cursor { finished: Some(view.world.now), ..cursor.clone() };
+    decision.records.push(write(view, cursor));
+    decision
+}
+
+fn stands(view: &View<'_>) -> Hold {
+    let has = |node: &Node| matches!(node.ended.get(&view.request.uid), Some(Ended::Mitigated(_)));
+    let mut without: Vec<Name> = view
+        .pool
+        .iter()
+        .filter(|node| view.needing.contains(&node.name) && !has(node))
+        .map(|node| node.name.clone())
+        .collect();
+    without.truncate(SHOWN);
+    Hold::MitigationStands {
+        notices: view.plan.advisories.clone(),
+        nodes: u32::try_from(done(view).count()).unwrap_or(u32::MAX),
+        without,
+    }
+}
+
+fn done<'v>(view: &'v View<'_>) -> impl Iterator<Item = &'v Node> {
+    view.pool.iter().copied().filter(|node| mitigation::done_on(node, view.request))
+}
+
+/// What of it is still in force on a node and needed by nothing else there.
+fn left_on(view: &View<'_>, node: &Node) -> Steps {
+    let Some(seen) = node.report.latest() else {
+        return Steps::default();
+    };
+    mitigation::to_lift(view.world, view.assessment, node, view.request, seen)
+}

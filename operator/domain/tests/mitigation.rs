@@ -1,0 +1,158 @@
+//! Mitigations and exercises from request to record, on the model (PROCESS 3.4, 6).
+
+use hozen_domain::{
+    World,
+    baseline::{Exposure, Impact},
+    model::{What, scenario::Happening},
+    node::{Cordon, Ended, Node},
+    plan::ChangeType,
+    rank::Priority,
+    request::{ChangeRequest, Phase, RolloutEnd},
+    units::Span,
+};
+use hozen_testkit::{
+    BaselineBuilder, NoticeBuilder, Told, at, baseline, debian, node, notice, story, world_at,
+};
+use smol_str::SmolStr;
+
+const OLD: &str = "3.0.20-1~deb12u2";
+const NEW: &str = "3.0.22-1~deb12u2";
+const PORT: &str = "4433/udp";
+
+fn internet() -> BaselineBuilder {
+    baseline("web").asset(Impact::High, Exposure::Internet)
+}
+
+fn unfixed(id: &str) -> NoticeBuilder {
+    notice(id)
+        .unfixed("Debian:12", "openssl")
+        .critical()
+        .exploited("2026-11-18", None)
+        .mitigated_by_blocking(PORT)
+}
+
+fn fleet(nodes: u32) -> World {
+    let set = debian(&[("openssl", OLD), ("nginx", "1.22.1-9+deb12u3")]);
+    let world = world_at("2026-11-19T09:00Z").baseline(internet()).notice(unfixed("DSA-1"));
+    (1..=nodes)
+        .fold(world, |world, n| {
+            world.node(node(&format!("web-{n}")).label("tier", "web").has(&set))
+        })
+        .build()
+}
+
+fn mitigation(told: &Told) -> &ChangeRequest {
+    let mut found =
+        told.0.world.requests.values().filter(|r| r.plan.change == ChangeType::Mitigation);
+    found.next().expect("a mitigation was asked for")
+}
+
+fn blocked(node: &Node) -> bool {
+    node.report.latest().is_some_and(|seen| seen.blocked.contains(PORT))
+}
+
+fn priority(told: &Told) -> Priority {
+    told.0.after.ranking.of("DSA-1", "web").expect("it is ranked").priority
+}
+
+fn on(node: &str) -> SmolStr {
+    node.into()
+}
+
+#[test]
+fn a_mitigation_is_work_on_every_node_and_counts_when_scans_show_it() {
+    let told = story(&fleet(3), 12).play();
+    assert!(told.0.world.nodes.values().all(|n| blocked(n) && n.cordon == Cordon::None));
+    let done = told.ended().into_iter().filter(|e| matches!(e.3, Ended::Mitigated(_))).count();
+    assert_eq!(done, 3, "{:#?}", told.0.trace);
+    assert_eq!(mitigation(&told).phase, Phase::Watching, "it stands, and is not done");
+    assert!(told.held("MitigationStands"));
+    assert_eq!(priority(&told), Priority::High, "lowered from Emergency");
+    assert_eq!(told.busiest(|_| true), 1, "its budget is kept");
+}
+
+#[test]
+fn i31_a_mitigation_that_no_scan_confirms_fails_and_lowers_nothing() {
+    let lies = Happening::PatchLies { node: on("web-1") };
+    let told = story(&fleet(2), 12).after(Span::minutes(1), lies).play();
+    let failed = |e: &&(&str, _, _, &Ended)| matches!(e.3, Ended::Failed(..)) && e.0 == "web-1";
+    assert!(told.ended().iter().any(|e| failed(&e)), "{:#?}", told.0.trace);
+    assert!(told.held("FailuresReached"));
+    assert_eq!(priority(&told), Priority::Emergency);
+}
+
+#[test]
+fn a_node_that_is_away_keeps_the_priority_up_and_is_mitigated_when_it_returns() {
+    let away = Happening::NodeOffline { node: on("web-2") };
+    let back = Happening::NodeReturns { node: on("web-2") };
+    let told = story(&fleet(3), 12).after(Span::minutes(1), away.clone()).play();
+    assert_eq!(priority(&told), Priority::Emergency, "one node is open still");
+    let told =
+        story(&fleet(3), 12).after(Span::minutes(1), away).after(Span::hours(6), back).play();
+    assert!(told.0.world.nodes.values().all(blocked));
+    assert_eq!(priority(&told), Priority::High);
+}
+
+#[test]
+fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
+    let mut world = fleet(2);
+    // Nobody knows a fixed version, only that the present one is the last affected.
+    let known = notice("DSA-1")
+        .last_affected("Debian:12", "openssl", OLD)
+        .critical()
+        .mitigated_by_blocking(PORT)
+        .build(world.now);
+    world.notices.insert("DSA-1".into(), known);
+    let fix = notice("DSA-2").fixes("Debian:12", "openssl", NEW).critical().build(world.now);
+    world.notices.insert("DSA-2".into(), fix);
+    let appears = Happening::AdvisoryAppears { name: on("DSA-2") };
+    let told = story(&world, 24).after(Span::hours(4), appears).play();
+    let ended = told.ended();
+    let count = |of: fn(&Ended) -> bool| ended.iter().filter(|e| of(e.3)).count();
+    assert_eq!(count(|e| matches!(e, Ended::Mitigated(_))), 2, "{:#?}", told.0.trace);
+    assert_eq!(told.proven().len(), 2, "{:#?}", told.0.trace);
+    assert_eq!(count(|e| matches!(e, Ended::Lifted(_))), 2, "{:#?}", told.0.trace);
+    assert!(!told.0.world.nodes.values().any(blocked));
+    assert_eq!(mitigation(&told).phase, Phase::Done);
+}
+
+#[test]
+fn an_aborted_mitigation_is_taken_back() {
+    let told =
+        story(&fleet(2), 12).after(Span::hours(2), Happening::Abort { baseline: on("web") }).play();
+    assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
+    assert_eq!(mitigation(&told).phase, Phase::Failed);
+    assert_eq!(priority(&told), Priority::Emergency);
+}
+
+#[test]
+fn a_port_that_another_mitigation_needs_stays_blocked() {
+    let mut world = fleet(1);
+    let other = unfixed("DSA-9").build(at("2026-11-19T09:00Z"));
+    world.notices.insert("DSA-9".into(), other);
+    let withdrawn = Happening::AdvisoryWithdrawn { name: on("DSA-1") };
+    let told = story(&world, 24).after(Span::hours(4), withdrawn.clone()).play();
+    assert!(blocked(&told.0.world.nodes["web-1"]), "{:#?}", told.0.trace);
+    let both = Happening::AdvisoryWithdrawn { name: on("DSA-9") };
+    let told =
+        story(&world, 24).after(Span::hours(4), withdrawn).after(Span::hours(8), both).play();
+    assert!(!blocked(&told.0.world.nodes["web-1"]), "{:#?}", told.0.trace);
+}
+
+#[test]
+fn an_exercise_goes_through_every_stage_touches_nothing_and_leaves_a_record() {
+    let told =
+        story(&fleet(3), 12).after(Span::hours(3), Happening::Drill { baseline: on("web") }).play();
+    let exercise =
+        told.0.world.requests.values().find(|r| r.plan.drill).expect("an exercise was asked for");
+    assert_eq!(exercise.phase, Phase::Done, "{:#?}", told.0.trace);
+    for node in told.0.world.nodes.values() {
+        assert!(matches!(node.ended.get(&exercise.uid), Some(Ended::Exercised(_))));
+        assert!(node.jobs.keys().all(|job| job.request != exercise.uid), "nothing was run on it");
+    }
+    let ended = told.0.trace.iter().any(|entry| {
+        entry.about.as_ref() == Some(&exercise.name)
+            && matches!(entry.what, What::RolloutEnded(RolloutEnd::Done))
+    });
+    assert!(ended, "the exercise is timed in the trace");
+}
