@@ -110,6 +110,16 @@ pub(super) fn history(outcome: &Outcome, ended: &BTreeMap<Uid, Ended>) -> Sectio
             Ended::PutBack(at, failure) => {
                 (format!("{at}: put back unchanged: {}", failure.message), "invariant 32")
             }
+            Ended::Mitigated(at) => (
+                format!("{at}: mitigated, as a scan showed; the patch is still needed"),
+                "PROCESS 3.4",
+            ),
+            Ended::Lifted(at) => {
+                (format!("{at}: its mitigation was taken back, as a scan showed"), "PROCESS 3.4")
+            }
+            Ended::Exercised(at) => {
+                (format!("{at}: exercised; nothing was done to it"), "PROCESS 6")
+            }
         };
         section.rule(format!("{name}: {text}"), source);
     }
@@ -160,7 +170,9 @@ pub(super) fn ended(outcome: &Outcome, request: &Uid) -> (Vec<String>, Vec<Strin
     for (name, ended) in nodes.chain(workloads) {
         let (how, at, failure) = match ended.get(request) {
             None => continue,
-            Some(Ended::Proven(_)) => {
+            Some(
+                Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_),
+            ) => {
                 proven.push(name.to_string());
                 continue;
             }

@@ -215,7 +215,10 @@ impl RowAt {
             .iter()
             .map(|(event, work)| {
                 let kind = match work.outcome {
-                    WorkOutcome::Proven => "proven",
+                    WorkOutcome::Proven
+                    | WorkOutcome::Mitigated
+                    | WorkOutcome::Lifted
+                    | WorkOutcome::Exercised => "proven",
                     WorkOutcome::Failed => "failed",
                     WorkOutcome::RolledBack | WorkOutcome::PutBack => "back",
                 };
