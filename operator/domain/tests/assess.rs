@@ -6,6 +6,8 @@ use hozen_domain::{
     World,
     assess::{Activity, Assessment, Holding, Rule, Side, State, assess},
     baseline::Os,
+    plan::{ChangeType, Exception},
+    request::Phase,
     selector::LabelSelector,
     world::Stock,
 };
@@ -220,6 +222,51 @@ fn security_updates_that_no_notice_accounts_for_are_missing_patches() {
     assert!(rules(&assessment, "a").contains(&(Rule::SecurityUpdate("curl".into()), Side::Below)));
 }
 
+/// A node whose distribution offers this openssl as a security update, assessed with one notice about the installed one.
+fn offered(version: &str, known: hozen_testkit::NoticeBuilder, except: bool) -> Assessment {
+    let set = debian(&[("openssl", "3.0.20-1~deb12u2")]);
+    let offer = transaction(&[("openssl", "3.0.20-1~deb12u2", version)]);
+    let mut world = world_at(NOW)
+        .baseline(baseline("web"))
+        .node(node("a").label("tier", "web").has(&set).would("security", &offer))
+        .notice(known)
+        .build();
+    if except {
+        let mut plan = hozen_testkit::plan("web", &["DSA-6123-1"]);
+        plan.baseline.uid = world.baselines["web"].uid.clone();
+        plan.change = ChangeType::Exception;
+        plan.exception = Some(Exception {
+            until: "2026-12-01T00:00:00Z".into(),
+            reason: "the vendor needs it".into(),
+            controls: vec!["port 443 is closed".into()],
+        });
+        let mut request = hozen_testkit::request_of(&world, "web-exception", &plan);
+        request.phase = Phase::Approved;
+        world.requests.insert(request.name.clone(), request);
+    }
+    assess(&world)
+}
+
+#[test]
+fn a_notice_hides_a_security_update_only_if_the_update_brings_its_fix() {
+    let hidden = |version, known, except| {
+        let assessment = offered(version, known, except);
+        let update = (Rule::SecurityUpdate("openssl".into()), Side::Below);
+        !rules(&assessment, "a").contains(&update)
+    };
+    let unfixed = || notice("DSA-6123-1").low().unfixed("Debian:12", "openssl");
+    assert!(hidden("3.0.22-1~deb12u2", openssl(), false), "the notice tells of it already");
+    assert!(hidden("3.0.23-1~deb12u1", openssl(), false), "a later update brings the fix too");
+    assert!(!hidden("3.0.21-1~deb12u1", openssl(), false), "this update is older than the fix");
+    assert!(
+        !hidden("3.0.22-1~deb12u2", unfixed(), false),
+        "a notice without fix tells of no update"
+    );
+    assert!(hidden("3.0.22-1~deb12u2", openssl(), true), "exactly what was excepted");
+    assert!(!hidden("3.0.23-1~deb12u1", openssl(), true), "more than what was excepted");
+    assert!(!hidden("3.0.22-1~deb12u2", unfixed(), true), "nobody excepted this update");
+}
+
 #[test]
 fn silence_is_unknown_whatever_the_last_report_said() {
     let set = debian(&[]);
@@ -300,6 +347,35 @@ fn what_a_node_is_and_does_is_held_against_the_baseline() {
     assert_eq!(told("port"), [(Rule::Listening("8080/tcp".into()), Side::Above)]);
     assert_eq!(told("kubelet"), [(Rule::Kubelet, Side::Below)]);
     assert_eq!(told("runtime"), [(Rule::Runtime, Side::Below)]);
+}
+
+#[test]
+fn a_managed_kubelet_is_as_new_as_its_three_numbers() {
+    let state = |wanted: &str, runs: &str| {
+        let (wanted, runs) = (wanted.to_owned(), runs.to_owned());
+        let world = world_at(NOW)
+            .baseline(baseline("web").with(|b| b.require.kubelet_min = Some(wanted.into())))
+            .node(
+                node("a")
+                    .label("tier", "web")
+                    .has(&debian(&[]))
+                    .with(|n| n.kubelet_version = runs.into()),
+            )
+            .build();
+        self::state(&world, "a")
+    };
+    for runs in ["v1.30.2-eks-1552ad0", "v1.30.2-gke.101", "v1.30.2+k3s1", "v1.30.2+rke2r1"] {
+        assert_eq!(state("v1.30.2", runs), State::Compliant, "{runs}");
+        assert_eq!(state(runs, "v1.30.2"), State::Compliant, "{runs}");
+        assert_eq!(state("v1.30.3", runs), State::Below, "{runs}");
+        assert_eq!(state("v1.30.1", runs), State::Compliant, "{runs}");
+    }
+    for runs in ["v1.30.2-alpha.1", "v1.30.2-beta.0", "v1.30.2-rc.1"] {
+        assert_eq!(state("v1.30.2", runs), State::Below, "{runs} is no release yet");
+        assert_eq!(state("v1.30.1", runs), State::Compliant, "{runs}");
+    }
+    assert_eq!(state("v1.30.2-rc.2", "v1.30.2-rc.1"), State::Below);
+    assert_eq!(state("v1.30.2", "latest"), State::Unknown);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use hozen_advisory::{
     version::Scheme,
 };
 
+use super::AffectedPackage;
+
 /// Packages of a name, those of the distribution alone where there are any: a rule for `requests` means the system's package.
 pub(crate) fn named<'s>(set: &'s PackageSet, name: &str) -> Vec<&'s Package> {
     let mut found: Vec<&Package> = slices(set)
@@ -36,6 +38,33 @@ pub(crate) fn slices(set: &PackageSet) -> impl Iterator<Item = &[Package]> {
     set.packages.chunk_by(|a, b| a.ecosystem == b.ecosystem)
 }
 
+/// Whether another version of an affected package brings the fix.
+///
+/// Where the binary has another version than its source (rebuilds, packages of many versions from one source), the fixed version
+/// of the source cannot be compared with it: an upgrade is believed until the new scan judges it.
+pub(crate) fn brings(set: &PackageSet, affected: &AffectedPackage, version: &str) -> bool {
+    let (Some(fixed), Some(ecosystem)) = (&affected.fixed, &affected.ecosystem) else {
+        return false;
+    };
+    if own_version(set, affected) {
+        return compare(ecosystem, version, &affected.installed).is_ok_and(Ordering::is_gt);
+    }
+    compare(ecosystem, version, fixed).is_ok_and(Ordering::is_ge)
+}
+
+/// Whether another version of an affected package brings the fix and nothing beyond it.
+pub(crate) fn brings_only(set: &PackageSet, affected: &AffectedPackage, version: &str) -> bool {
+    brings(set, affected, version)
+        && (own_version(set, affected) || affected.fixed.as_deref() == Some(version))
+}
+
+fn own_version(set: &PackageSet, affected: &AffectedPackage) -> bool {
+    let ecosystem = affected.ecosystem.as_deref().unwrap_or_default();
+    in_ecosystem(set, ecosystem, &affected.package)
+        .iter()
+        .any(|p| p.version == affected.installed && p.source().1 != p.version)
+}
+
 /// Orders two versions of a package's ecosystem; the error says why they cannot be ordered.
 pub(crate) fn compare(ecosystem: &str, a: &str, b: &str) -> Result<Ordering, String> {
     let scheme =
@@ -51,10 +80,21 @@ pub(crate) fn compare_kernels(a: &str, b: &str) -> Result<Ordering, String> {
 }
 
 /// Orders two versions of Kubernetes or of a container runtime: `v1.36.1`, `containerd://2.1.4`.
+///
+/// What follows the three numbers names a distribution's build (`v1.30.2-eks-1552ad0`, `v1.30.5-gke.101`), which is no
+/// pre-release though semver reads it as one. Kubernetes calls its own pre-releases alpha, beta and rc.
 pub(crate) fn compare_components(a: &str, b: &str) -> Result<Ordering, String> {
     let bare = |version: &str| {
         let number = version.rsplit_once("//").map_or(version, |(_, number)| number);
-        number.trim_start_matches('v').to_owned()
+        let number = number.trim_start_matches('v');
+        match number.split_once('-') {
+            Some((release, suffix))
+                if !["alpha", "beta", "rc"].iter().any(|p| suffix.starts_with(p)) =>
+            {
+                release.to_owned()
+            }
+            Some(_) | None => number.to_owned(),
+        }
     };
     Scheme::Semver.compare(&bare(a), &bare(b)).map_err(|error| error.to_string())
 }

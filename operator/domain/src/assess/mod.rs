@@ -197,9 +197,14 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// Whether every affected package has a known fixed version.
-    pub fn fixable(&self) -> bool {
-        !self.affected.is_empty() && self.affected.iter().all(|package| package.fixed.is_some())
+    /// Affected packages that a fixed version is known of: they are planned, whatever else the notice affects.
+    pub fn fixable(&self) -> impl Iterator<Item = &AffectedPackage> {
+        self.affected.iter().filter(|package| package.fixed.is_some())
+    }
+
+    /// Whether an affected package has no fixed version yet.
+    pub fn unfixed(&self) -> bool {
+        self.affected.iter().any(|package| package.fixed.is_none())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Security updates that a distribution offers and that no notice known to us accounts for: missing patches all the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hozen_advisory::package::Change;
+use hozen_advisory::package::{Change, PackageSet};
 
 use crate::{
     baseline::{Baseline, PackageWant},
@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-use super::{Departure, Rule, SetView, Side, UpdateView};
+use super::{AffectedPackage, Departure, Rule, SetView, Side, UpdateView, installed};
 
 /// What the distribution calls its security updates in a report.
 pub(crate) const SECURITY: &str = "security";
@@ -26,16 +26,15 @@ pub(super) fn view(
 ) -> Option<UpdateView> {
     let resolved = inventory.transactions.iter().find(|resolved| resolved.purpose == SECURITY)?;
     let transaction = world.transactions.get(&resolved.transaction)?;
-    let told: BTreeSet<&str> = set
-        .notices
-        .iter()
-        .flat_map(|missing| &missing.affected)
-        .map(|package| package.package.as_str())
-        .chain(pinned(baseline))
-        .collect();
+    let packages = world.package_sets.get(&inventory.package_set)?;
+    let pinned: BTreeSet<&str> = pinned(baseline).collect();
+    let told = told(set);
     // What is newly installed or removed comes along with something that is updated.
     let untold = |change: &&Change| {
-        change.from != "-" && change.to != "-" && !told.contains(change.name.as_str())
+        change.from != "-"
+            && change.to != "-"
+            && !pinned.contains(change.name.as_str())
+            && !told.get(change.name.as_str()).is_some_and(|told| tell(packages, told, change))
     };
     let packages: Vec<_> = transaction
         .changes
@@ -57,6 +56,28 @@ pub(super) fn view(
         })
         .collect();
     Some(UpdateView { transaction: resolved.transaction.clone(), packages, departures })
+}
+
+/// Affected packages by name, each with whether its notice is excepted.
+type Told<'s> = BTreeMap<&'s str, Vec<(&'s AffectedPackage, bool)>>;
+
+fn told(set: &SetView) -> Told<'_> {
+    let mut told = Told::new();
+    for missing in &set.notices {
+        for package in &missing.affected {
+            told.entry(package.package.as_str()).or_default().push((package, missing.exempt));
+        }
+    }
+    told
+}
+
+/// Whether a notice accounts for a change: the change brings its fix. An exception is the word on that fix alone, and a notice
+/// without a fix says nothing of what the distribution fixed meanwhile.
+fn tell(packages: &PackageSet, told: &[(&AffectedPackage, bool)], change: &Change) -> bool {
+    told.iter().any(|(package, exempt)| {
+        let brings = if *exempt { installed::brings_only } else { installed::brings };
+        brings(packages, package, &change.to)
+    })
 }
 
 /// A pin is its owner's word on the version: an offer of another one is no missing patch until a notice says so.

@@ -132,8 +132,10 @@ impl<'a> Stock<'a> {
     /// So many systems with these package sets.
     fn miss(&mut self, sets: impl IntoIterator<Item = &'a SetView>, systems: u32) {
         let missing = sets.into_iter().flat_map(SetView::missing);
-        let notices: BTreeSet<&Name> =
-            missing.filter(|missing| missing.fixable()).map(|missing| &missing.notice).collect();
+        let notices: BTreeSet<&Name> = missing
+            .filter(|m| m.fixable().next().is_some())
+            .map(|missing| &missing.notice)
+            .collect();
         if !notices.is_empty() {
             self.missing_any += systems;
         }

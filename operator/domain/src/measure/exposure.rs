@@ -136,7 +136,7 @@ fn add(
         world.notices.get(&missing.notice).map_or(1, |known| known.notice.cves().count().max(1));
     let cves = u32::try_from(cves).unwrap_or(u32::MAX);
     sums.vulnerabilities.add_many(priority, cves.saturating_mul(systems));
-    if missing.fixable() && !missing.exempt {
+    if missing.fixable().next().is_some() && !missing.exempt {
         sums.missing.add_many(priority, systems);
     }
 }

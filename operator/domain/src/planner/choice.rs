@@ -3,13 +3,14 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
-use hozen_advisory::package::{Change, Transaction};
+use hozen_advisory::package::{Change, PackageSet, Transaction};
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{AffectedPackage, SetView, UpdateView, installed, updates::ALL},
+    assess::{AffectedPackage, Missing, SetView, UpdateView, installed, updates::ALL},
     baseline::PackageWant,
     hold::Hold,
     node::Resolved,
@@ -126,10 +127,11 @@ fn choice(
 ) -> Choice {
     let changes: BTreeMap<&str, &Change> =
         transaction.changes.iter().map(|change| (change.name.as_str(), change)).collect();
-    let bringing = Bringing { desk, set, changes: &changes };
+    let packages = desk.world.package_sets.get(&set.digest).map(Arc::as_ref);
+    let bringing = Bringing { desk, set, packages, changes: &changes };
     let mut fixes: BTreeSet<Want> = set
         .missing()
-        .filter(|missing| missing.affected.iter().all(|p| bringing.fixes(p)))
+        .filter(|missing| bringing.notice(missing))
         .map(|missing| Want::Notice(missing.notice.clone()))
         .collect();
     if updates.is_some_and(|updates| bringing.updates(updates)) {
@@ -154,37 +156,22 @@ fn choice(
 struct Bringing<'a> {
     desk: &'a Desk<'a>,
     set: &'a SetView,
+    packages: Option<&'a PackageSet>,
     changes: &'a BTreeMap<&'a str, &'a Change>,
 }
 
 impl Bringing<'_> {
-    fn fixes(&self, package: &AffectedPackage) -> bool {
-        let Some(change) = self.changes.get(package.package.as_str()) else {
-            return false;
-        };
-        if change.to == "-" {
-            return true;
-        }
-        let (Some(fixed), Some(ecosystem)) = (&package.fixed, &package.ecosystem) else {
-            return false;
-        };
-        if self.own_version(package) {
-            let upgraded = installed::compare(ecosystem, &change.to, &package.installed);
-            return upgraded.is_ok_and(Ordering::is_gt);
-        }
-        installed::compare(ecosystem, &change.to, fixed).is_ok_and(Ordering::is_ge)
+    /// Whether it brings all that can be had of a notice: what nobody has fixed yet keeps nothing else back.
+    fn notice(&self, missing: &Missing) -> bool {
+        missing.fixable().next().is_some() && missing.fixable().all(|p| self.fixes(p))
     }
 
-    /// Whether the binary has another version than its source (rebuilds, packages of many versions from one source): then the
-    /// fixed version of the source cannot be compared with it, and an upgrade is believed until the new scan judges it.
-    fn own_version(&self, package: &AffectedPackage) -> bool {
-        let Some(set) = self.desk.world.package_sets.get(&self.set.digest) else {
-            return false;
-        };
-        let ecosystem = package.ecosystem.as_deref().unwrap_or_default();
-        installed::in_ecosystem(set, ecosystem, &package.package)
-            .iter()
-            .any(|p| p.version == package.installed && p.source().1 != p.version)
+    fn fixes(&self, package: &AffectedPackage) -> bool {
+        let change = self.changes.get(package.package.as_str());
+        change.is_some_and(|change| {
+            change.to == "-"
+                || self.packages.is_some_and(|set| installed::brings(set, package, &change.to))
+        })
     }
 
     fn updates(&self, updates: &UpdateView) -> bool {
@@ -233,10 +220,8 @@ impl Bringing<'_> {
     }
 
     fn newer(&self, name: &str, version: &str, than: &str) -> bool {
-        let Some(set) = self.desk.world.package_sets.get(&self.set.digest) else {
-            return false;
-        };
-        installed::named(set, name).iter().any(|package| {
+        let named = self.packages.map(|set| installed::named(set, name)).unwrap_or_default();
+        named.iter().any(|package| {
             installed::compare(&package.ecosystem, version, than).is_ok_and(Ordering::is_gt)
         })
     }

@@ -159,11 +159,11 @@ pub(super) fn wants(
     updates: Option<&UpdateView>,
 ) -> BTreeMap<Want, Vec<SmolStr>> {
     let mut wants: BTreeMap<Want, Vec<SmolStr>> = BTreeMap::new();
-    for missing in set.missing().filter(|missing| missing.fixable()) {
+    for missing in set.missing() {
         let want = Want::Notice(missing.notice.clone());
-        if desk.urgencies.contains_key(&want) {
-            let packages = missing.affected.iter().map(|package| package.package.clone());
-            wants.insert(want, packages.collect());
+        let packages: Vec<SmolStr> = missing.fixable().map(|p| p.package.clone()).collect();
+        if !packages.is_empty() && desk.urgencies.contains_key(&want) {
+            wants.insert(want, packages);
         }
     }
     if let Some(updates) = updates {

@@ -44,7 +44,7 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
 fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
     let mut exposed = Exposed::new();
     for (set, systems) in desk.view.sets.values() {
-        for missing in set.missing().filter(|missing| !missing.fixable()) {
+        for missing in set.missing().filter(|missing| missing.unfixed()) {
             *exposed.entry(&missing.notice).or_default() += systems;
         }
     }

@@ -250,7 +250,7 @@ fn affected(assessment: &Assessment) -> BTreeMap<&Name, BTreeMap<&Name, Affected
             for missing in set.missing() {
                 let counted = affected.entry(&missing.notice).or_default().entry(name).or_default();
                 counted.systems += systems;
-                counted.fixable |= missing.fixable();
+                counted.fixable |= missing.fixable().next().is_some();
             }
         }
     }

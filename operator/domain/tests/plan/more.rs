@@ -240,6 +240,38 @@ fn security_updates_without_notice_are_asked_for_too() {
 }
 
 #[test]
+fn what_is_fixed_of_a_notice_is_wanted_though_another_package_of_it_has_no_fix() {
+    let half = || openssl().high().unfixed("Debian:12", "edk2");
+    let with = |openssl| debian(&[("edk2", "2022.11-6"), ("openssl", openssl)]);
+    let fleet = |openssl| {
+        let node = node("a").label("tier", "web").has(&with(openssl));
+        world_at(NOW)
+            .baseline(baseline("web"))
+            .node(node.would("DSA-6123-1", &openssl_fix()))
+            .notice(half().mitigated_by_blocking("4433/udp"))
+            .build()
+    };
+    let world = fleet(OLD);
+    let ranking = rank(&world, &assess(&world));
+    assert_eq!(ranking.of("DSA-6123-1", "web").unwrap().due, Some(at("2026-11-26T09:14Z")));
+    let planned = planned(&world);
+    let plans = created(&planned.decision);
+    let patch = plans.values().find(|plan| plan.change == ChangeType::Patch).unwrap();
+    assert_eq!(class(patch).transaction, openssl_fix().digest);
+    assert!(
+        plans.values().any(|plan| plan.change == ChangeType::Mitigation),
+        "what has no fix is mitigated meanwhile"
+    );
+
+    let patched = fleet(NEW);
+    let ranking = rank(&patched, &assess(&patched));
+    assert_eq!(ranking.of("DSA-6123-1", "web").unwrap().due, None, "the rest has no fix");
+    let planned = self::planned(&patched);
+    let plans = created(&planned.decision);
+    assert!(plans.values().all(|plan| plan.change != ChangeType::Patch), "nothing more to bring");
+}
+
+#[test]
 fn packages_that_the_baseline_requires_are_asked_for_too() {
     let fix = openssl_fix();
     let world = world_at(NOW)
