@@ -67,7 +67,7 @@ pub(super) fn page(facts: &Simulation, reader: &Reader) -> Result<String, Failed
             .not_done
             .iter()
             .map(|undone| UndoneRow {
-                systems: crate::text::some_of(&undone.systems, 20),
+                systems: crate::text::some_of(&undone.systems, 6),
                 why: plain(&result::why(undone, reader)),
             })
             .collect(),

@@ -45,12 +45,16 @@ pub(super) fn title(page: &mut Page, facts: &Simulation, reader: &Reader) {
 pub(super) fn stock(page: &mut Page, facts: &Simulation, reader: &Reader) {
     page.gap();
     let stock = &facts.stock;
-    let mut told = vec![format!(
-        "{} of {} report, {}",
-        stock.reporting,
-        counted(stock.nodes, "node"),
-        counted(stock.package_sets, "package set")
-    )];
+    let mut told = Vec::new();
+    if stock.nodes > 0 {
+        let (nodes, sets) =
+            (counted(stock.nodes, "node"), counted(stock.package_sets, "package set"));
+        told.push(format!("{} of {nodes} report, {sets}", stock.reporting));
+    }
+    if facts.size.workloads > 0 {
+        let workloads = counted(facts.size.workloads, "workload");
+        told.push(format!("{workloads} of {}", counted(facts.size.images, "image")));
+    }
     for silent in stock.silent.iter().take(GAPS_SHOWN) {
         let since = silent.last_report.or(silent.not_ready_since);
         let node = paint(WAIT, &silent.node);
@@ -68,8 +72,11 @@ pub(super) fn stock(page: &mut Page, facts: &Simulation, reader: &Reader) {
         page.line(&" ".repeat(11), &text);
     }
     let name = column(stock.baselines.iter().map(|b| b.baseline.as_str()), 12);
+    let cells: Vec<String> =
+        stock.baselines.iter().map(|b| systems(b.of, b.counts.total)).collect();
+    let of = column(cells.iter().map(String::as_str), 11);
     for baseline in &stock.baselines {
-        baseline_line(page, baseline, name);
+        baseline_line(page, baseline, name, of);
     }
 }
 
@@ -114,11 +121,11 @@ pub fn short_digest(digest: &str) -> String {
     if short.len() < digest.len() { format!("{short}…") } else { short }
 }
 
-fn baseline_line(page: &mut Page, baseline: &BaselineStock, name: usize) {
+fn baseline_line(page: &mut Page, baseline: &BaselineStock, name: usize, of: usize) {
     let systems = systems(baseline.of, baseline.counts.total);
-    let lead = format!("  {}{}", pad(&paint(STRONG, &baseline.baseline), name), pad(&systems, 11));
+    let lead = format!("  {}{}", pad(&paint(STRONG, &baseline.baseline), name), pad(&systems, of));
     let text = format!("{}{}", pad(&states(baseline.counts), 25), gaps(baseline));
-    page.hang(&lead, &text, 2 + name + 11 + 25);
+    page.hang(&lead, &text, 2 + name + of + 25);
     for tie in &baseline.ties {
         page.line(&" ".repeat(2 + name), &paint(BAD, tie));
     }
@@ -203,23 +210,32 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     let cells: Vec<String> = concerns.map(|c| affected(c, several)).collect();
     let systems = column(cells.iter().map(String::as_str), 9);
     let priority = 2 + id + package + systems;
-    let heading =
-        format!("{}{}{}why", pad(&lead("NOTICES"), priority), pad("priority", 13), pad("due", 17));
+    let dues = facts.notices.iter().flat_map(|notice| &notice.baselines).map(|c| due(c, reader));
+    let dues: Vec<String> = dues.collect();
+    let until = column(dues.iter().map(String::as_str), 6);
+    let heading = format!(
+        "{}{}{}why",
+        pad(&lead("NOTICES"), priority),
+        pad("priority", 13),
+        pad("due", until)
+    );
     page.line("", &paint(STRONG, heading.trim_end()));
     let mut idle = 0;
     for notice in &facts.notices {
         let lead =
             format!("  {}{}", pad(&notice.name, id), pad(package_cell(notice, package), package));
         for concern in &notice.baselines {
-            let text = concern_cells(concern, &pad(&affected(concern, several), systems), reader);
-            page.hang(&lead, &text, priority + 30);
+            let whom = pad(&affected(concern, several), systems);
+            let text = format!("{whom}{}", concern_cells(concern, until, reader));
+            page.hang(&lead, &text, priority + 13 + until);
         }
         if notice.baselines.is_empty() {
             idle += 1;
             if idle <= IDLE_SHOWN {
                 let why = paint(FAINT, reader.sentence(&notice.why));
-                let text = format!("{}{}{}{why}", pad("none", systems), pad("-", 13), pad("-", 17));
-                page.hang(&lead, &text, priority + 30);
+                let whom = pad("none", systems);
+                let text = format!("{whom}{}{}{why}", pad("-", 13), pad("-", until));
+                page.hang(&lead, &text, priority + 13 + until);
             }
         }
     }
@@ -249,10 +265,15 @@ fn affected(concern: &Concern, several: bool) -> String {
     }
 }
 
-fn concern_cells(concern: &Concern, systems: &str, reader: &Reader) -> String {
+/// Until when.
+fn due(concern: &Concern, reader: &Reader) -> String {
+    concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due))
+}
+
+fn concern_cells(concern: &Concern, until: usize, reader: &Reader) -> String {
     let emergency = concern.priority == "Emergency";
     let priority = if emergency { paint(BAD, "EMERGENCY") } else { concern.priority.clone() };
-    let due = concern.due.map_or_else(|| "-".to_owned(), |due| reader.at(due));
+    let due = due(concern, reader);
     // Rules that changed nothing, and the deadline that stands beside it, are left to `hozen explain`.
     let deadline = format!("{}: ", concern.priority);
     let telling = |text: &&str| !text.contains(": stays ") && !text.starts_with(&deadline);
@@ -263,7 +284,7 @@ fn concern_cells(concern: &Concern, systems: &str, reader: &Reader) -> String {
         .filter(telling)
         .map(|text| reader.sentence(text))
         .collect();
-    format!("{}{}{}{}", systems, pad(&priority, 13), pad(&due, 17), why.join(" · "))
+    format!("{}{}{}", pad(&priority, 13), pad(&due, until), why.join(" · "))
 }
 
 /// The width of a column that holds these.

@@ -128,7 +128,12 @@ pub fn response(request: &RequestResult, reader: &Reader) -> String {
             request.of,
             between(approved, last)
         ),
-        (None, None) => format!("{} (0 of {})", paint(WAIT, "not yet"), request.of),
+        (None, None) => match request.phase.as_str() {
+            ended @ ("Superseded" | "Rejected" | "Expired" | "Failed") => {
+                paint(WAIT, format!("never: {}", ended.to_lowercase()))
+            }
+            _ => format!("{} (0 of {})", paint(WAIT, "not yet"), request.of),
+        },
     };
     format!("{name}   known → approved {known} · approved → everywhere {everywhere}")
 }
