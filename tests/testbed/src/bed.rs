@@ -33,6 +33,8 @@ pub struct State {
     pub kubernetes: String,
     /// The folder of the programs that it runs.
     pub programs: PathBuf,
+    /// The folder that its real nodes lie over, once there is one.
+    pub root: Option<PathBuf>,
     /// Its real nodes by name.
     pub nodes: BTreeMap<String, NodeState>,
     /// Whether the host forwarded packets before this bed came.
@@ -209,6 +211,7 @@ impl Bed {
                 fake,
                 kubernetes: programs.kubernetes()?,
                 programs: programs.folder().to_owned(),
+                root: None,
                 nodes: BTreeMap::new(),
                 forwarded_before: crate::network::forwards(),
             };

@@ -83,8 +83,9 @@ fn raise_nodes(
     if nodes == 0 {
         return Ok(());
     }
-    say("looking for the nodes' root (built once, which takes a minute)");
-    let root = node::root()?;
+    if state.root.is_none() {
+        say("looking for the nodes' root (built once, which takes a minute or two)");
+    }
     while state.nodes.len() < usize::from(nodes) {
         let name = node::add(bed, state, None)?;
         say(&format!("{name}: disk and files are made"));
@@ -93,7 +94,7 @@ fn raise_nodes(
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
     let off: Vec<&Node> = nodes.iter().filter(|node| !node.is_on()).collect();
     for node in &off {
-        node.power_on(&root)?;
+        node.power_on()?;
     }
     for node in &off {
         settle(bed, state, node)?;
@@ -105,7 +106,7 @@ fn raise_nodes(
 /// Turns one node on and waits until it is ready.
 pub fn raise(bed: &Bed, state: &State, name: &str) -> Result<(), Error> {
     let node = Node::find(bed, state, name)?;
-    node.power_on(&node::root()?)?;
+    node.power_on()?;
     settle(bed, state, &node)
 }
 
@@ -114,7 +115,7 @@ fn settle(bed: &Bed, state: &State, node: &Node) -> Result<(), Error> {
     node.wait_containerd()?;
     for image in [
         image::pause(state.programs.join("pause")),
-        image::busybox(node::root()?.join("bin/busybox")),
+        image::busybox(state.root.clone().unwrap_or_default().join("bin/busybox")),
     ] {
         let archive = bed.folder.join("run").join(format!("image-{}.tar", node.name));
         image.write(&archive)?;

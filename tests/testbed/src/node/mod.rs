@@ -91,7 +91,7 @@ pub fn lacking() -> Result<(), Error> {
 
 /// The root that all nodes lie over: Debian from its release pocket, with the security pocket known but not applied. Built
 /// once, by the script that builds the roots of the scanner's tests.
-pub fn root() -> Result<PathBuf, Error> {
+fn root() -> Result<PathBuf, Error> {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../roots/debian"));
     command.arg("testbed").args(PACKAGES).stdin(Stdio::null());
     Ok(PathBuf::from(process::output_of(&mut command)?.trim()))
@@ -117,6 +117,10 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
         return Err(Error::Differs { bed: bed.name.clone(), how: format!("with a node {name}") });
     }
     let of = NodeState { number, partitioned: false };
+    // All nodes of a bed lie over one root, also after another one was built.
+    if state.root.is_none() {
+        state.root = Some(root()?);
+    }
     state.nodes.insert(name.clone(), of);
     bed.save(state)?;
     let node = Node::find(bed, state, &name)?;
@@ -161,7 +165,7 @@ impl<'a> Node<'a> {
     }
 
     /// Turns it on, if it is off. It is not ready yet.
-    pub fn power_on(&self, root: &Path) -> Result<(), Error> {
+    pub fn power_on(&self) -> Result<(), Error> {
         if self.is_on() {
             return Ok(());
         }
@@ -171,6 +175,7 @@ impl<'a> Node<'a> {
         fs::write(self.folder.join("cgroups"), groups.join("\n") + "\n")
             .map_err(Error::io("write the node's control groups down"))?;
         let script = self.folder.join("run.sh");
+        let root = self.state.root.clone().unwrap_or_default();
         let arguments = [
             "--net".into(),
             "bash".into(),
@@ -179,7 +184,7 @@ impl<'a> Node<'a> {
             self.name.into(),
             network::node_address(self.state, self.of).into(),
             self.state.address().to_string().into(),
-            root.as_os_str().to_owned(),
+            root.into_os_string(),
             self.state.programs.clone().into_os_string(),
         ];
         let record = self.folder.join("run");
@@ -269,8 +274,10 @@ impl<'a> Node<'a> {
         let init = self.init().ok_or_else(|| self.off())?;
         let mut command = Command::new("nsenter");
         command.args(["--target", &init.pid.to_string()]);
-        command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--"]);
-        command.args(["env", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"]).args(words);
+        command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"]);
+        command
+            .args(["env", "--chdir=/", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+            .args(words);
         Ok(command)
     }
 
@@ -293,9 +300,11 @@ impl<'a> Node<'a> {
         let Some(leave) = leave_megabytes else {
             return self.exec(&["rm", "-f", "/var/ballast"]).map(drop);
         };
+        // The last blocks may be taken by the file system itself: what counts is what is left.
         let script = format!(
             "rm -f /var/ballast; free=$(df --output=avail -m / | tail -1); \
-             [ $free -le {leave} ] || fallocate -l $((free - {leave}))M /var/ballast"
+             [ $free -le {leave} ] || fallocate -l $((free - {leave}))M /var/ballast || \
+             [ $(df --output=avail -m / | tail -1) -le {leave} ]"
         );
         self.exec(&["sh", "-c", &script]).map(drop)
     }

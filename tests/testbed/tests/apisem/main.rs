@@ -1,0 +1,93 @@
+//! What Hozen relies on in an API server, as assertions: one rule each, named after the list in the simulator's design.
+//!
+//! Runs against the server of `KUBECONFIG_TEST` (the user must be an administrator; nothing outside of namespaces and kinds of
+//! its own is written), else against a control plane that it brings up for itself. Not `KUBECONFIG`: a test run must not write
+//! to whatever cluster the shell happens to point at. A word on the command line selects the rules whose names contain it.
+#![expect(clippy::disallowed_methods, reason = "the suite is about the API's verbs themselves")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a rule fails by a panic, as any test does")]
+
+mod admission;
+mod collection;
+mod eviction;
+mod lists;
+mod objects;
+mod server;
+
+use std::{future::Future, pin::Pin, process::ExitCode};
+
+use server::Server;
+use tokio::task::LocalSet;
+
+type Rule = fn(Server) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// The rules of some modules, each with its name.
+macro_rules! rules {
+    ($($module:ident :: $rule:ident),+ $(,)?) => {
+        [$((concat!(stringify!($module), "::", stringify!($rule)), (|server| Box::pin($module::$rule(server))) as Rule)),+]
+    };
+}
+
+fn main() -> ExitCode {
+    let rules = rules![
+        objects::s1_resource_versions_rise_and_a_new_object_of_an_old_name_has_a_new_uid,
+        objects::s1_a_write_with_an_old_resource_version_is_refused,
+        objects::s1_a_delete_with_the_uid_of_a_former_object_is_refused,
+        objects::s2_a_put_without_resource_version_passes_for_built_in_kinds_and_not_for_ours,
+        objects::s3_a_merge_patch_removes_by_null_and_replaces_lists_whole,
+        objects::s3_a_json_patch_whose_test_fails_changes_nothing,
+        objects::s3_a_strategic_patch_is_refused_for_our_kinds,
+        objects::s3_apply_refuses_anothers_field_unless_forced,
+        objects::s3_apply_removes_what_its_manager_no_longer_names,
+        objects::s4_status_and_spec_are_written_apart_and_generation_counts_spec_only,
+        objects::s14_objects_that_are_too_large_are_refused,
+        lists::s5_a_list_in_pages_is_complete_and_of_one_moment,
+        lists::s5_a_page_of_a_moment_long_gone_is_410,
+        lists::s5_a_watch_from_a_moment_long_gone_is_410,
+        lists::s5_a_watch_tells_changes_and_ends_when_its_time_is_over,
+        lists::s5_a_watch_that_asks_for_it_gets_bookmarks,
+        collection::s8_a_finalizer_keeps_a_deleted_object_and_no_new_one_can_be_added,
+        collection::s8_background_deletion_collects_what_was_owned,
+        collection::s8_foreground_deletion_waits_for_what_blocks_it,
+        collection::s8_orphans_stay_without_their_owner,
+        eviction::s9_an_allowed_eviction_deletes_the_pod,
+        eviction::s9_a_budget_refuses_with_429_and_its_cause,
+        eviction::s9_two_budgets_for_one_pod_are_500,
+        eviction::s9_an_unhealthy_pod_goes_by_the_budgets_policy,
+        admission::s10_a_kinds_cel_rules_hold_on_create_and_on_change,
+        admission::s10_a_policy_may_ask_the_authorizer_about_the_user,
+        admission::s10_a_webhook_that_is_down_fails_or_is_passed_over_as_told,
+        admission::s10_a_token_bound_to_a_pod_names_it_and_its_node_and_ends_with_it,
+    ];
+    let word = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let rules: Vec<_> = rules.into_iter().filter(|(name, _)| name.contains(&word)).collect();
+    let server = match server::Place::find() {
+        Ok(place) => place,
+        Err(why) => {
+            eprintln!("not run: apisem ({} rules): {why}", rules.len());
+            return ExitCode::SUCCESS;
+        }
+    };
+    run(&rules, &server)
+}
+
+fn run(rules: &[(&str, Rule)], place: &server::Place) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let server = runtime.block_on(Server::connect(place)).expect("the server can be reached");
+    println!("\nrunning {} rules against {}", rules.len(), server.version);
+    let (mut passed, mut failed) = (0, 0);
+    for (name, rule) in rules {
+        // A task of its own: what panics in it fails this rule only, and has printed why.
+        let held = runtime.block_on(async {
+            let tasks = LocalSet::new();
+            tasks.run_until(tasks.spawn_local(rule(server.clone()))).await.is_ok()
+        });
+        println!("test {name} ... {}", if held { "ok" } else { "FAILED" });
+        *(if held { &mut passed } else { &mut failed }) += 1;
+    }
+    runtime.block_on(server.clean());
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out\n"
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,234 @@
+//! The server under test, and what the rules share: a namespace and a kind of their own.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use hozen_testbed::{
+    Wanted,
+    bed::{self, Bed},
+    programs::Missing,
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{
+    Api, Client, Config, Error,
+    api::{ApiResource, DeleteParams, DynamicObject, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{GroupVersionKind, Status},
+};
+use serde_json::{Value, json};
+
+/// How often something is looked at that another part of the cluster does soon.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// After how many looks it is taken for never: 40 s.
+const LOOKS_MAX: u32 = 400;
+
+/// Where the server is; a bed of our own ends with this value.
+pub struct Place {
+    kubeconfig: PathBuf,
+    own: Option<Bed>,
+}
+
+impl Place {
+    /// The server that the environment names, or one of our own; otherwise why there is none.
+    pub fn find() -> Result<Self, String> {
+        if let Some(file) = std::env::var_os("KUBECONFIG_TEST") {
+            return Ok(Self { kubeconfig: file.into(), own: None });
+        }
+        let bed = Bed::open(&bed::home(), "apisem").map_err(|error| error.to_string())?;
+        let wanted = Wanted { nodes: None, fake: 0, missing: Missing::Refuse };
+        match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
+            Ok(_) => Ok(Self { kubeconfig: bed.kubeconfig(), own: Some(bed) }),
+            Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
+                Err(error.to_string())
+            }
+            Err(error) => panic!("the control plane does not come up: {error}"),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(bed) = &self.own {
+            hozen_testbed::down(bed).expect("the bed can be removed");
+        }
+    }
+}
+
+/// A client of the server, without retries: a refusal is an answer here.
+#[derive(Clone)]
+pub struct Server {
+    /// The administrator's client.
+    pub client: Client,
+    /// What the server says it is.
+    pub version: String,
+    /// The namespace of this run.
+    pub namespace: String,
+    config: Config,
+}
+
+static NAMES: AtomicU32 = AtomicU32::new(0);
+
+/// A name that no other rule uses.
+pub fn name(what: &str) -> String {
+    format!("{what}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Server {
+    /// Connects, and makes the namespace and the kind `Widget`.
+    pub async fn connect(place: &Place) -> Result<Self, kube::Error> {
+        let file = Kubeconfig::read_from(&place.kubeconfig).expect("the kubeconfig can be read");
+        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .expect("the kubeconfig is complete");
+        config.default_retry = false;
+        let client = Client::try_from(config.clone())?;
+        let version = client.apiserver_version().await?.git_version;
+        let namespace = format!("apisem-{}", std::process::id());
+        let server = Self { client, version, namespace, config };
+        let of = json!({"metadata": {"name": server.namespace}});
+        Api::<Namespace>::all(server.client.clone())
+            .create(&PostParams::default(), &serde_json::from_value(of).expect("a namespace"))
+            .await?;
+        let kinds = server.dynamic("apiextensions.k8s.io", "CustomResourceDefinition", None);
+        match kinds.create(&PostParams::default(), &object(&widget_definition())).await {
+            Ok(_) => {}
+            Err(error) => assert_eq!(code(&error), 409, "{error}"),
+        }
+        let widgets = server.widgets();
+        until("the kind Widget is served", async || {
+            widgets.list(&kube::api::ListParams::default()).await.ok()
+        })
+        .await;
+        let accounts = server.dynamic("", "ServiceAccount", Some(&server.namespace));
+        until("the namespace has its service account", async || accounts.get("default").await.ok())
+            .await;
+        Ok(server)
+    }
+
+    /// Removes what this run made.
+    pub async fn clean(&self) {
+        let kinds = self.dynamic("apiextensions.k8s.io", "CustomResourceDefinition", None);
+        let definition = widget_definition();
+        let name = definition["metadata"]["name"].as_str().expect("a name");
+        kinds.delete(name, &DeleteParams::default()).await.expect("the kind is removed");
+        Api::<Namespace>::all(self.client.clone())
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .expect("the namespace is removed");
+    }
+
+    /// A client that acts as another user.
+    pub fn acting_as(&self, user: &str) -> Self {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = Some(user.to_owned());
+        let client = Client::try_from(config.clone()).expect("a client");
+        Self { client, config, ..self.clone() }
+    }
+
+    /// Any kind of a `v1` group.
+    pub fn dynamic(&self, group: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Our own kind.
+    pub fn widgets(&self) -> Api<DynamicObject> {
+        self.dynamic("apisem.hozen.dev", "Widget", Some(&self.namespace))
+    }
+
+    /// A built-in kind without behaviour.
+    pub fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Makes a widget.
+    pub async fn widget(&self, name: &str, spec: Value) -> DynamicObject {
+        self.widgets()
+            .create(&PostParams::default(), &widget(name, spec))
+            .await
+            .expect("a widget is created")
+    }
+
+    /// Makes a config map with one entry.
+    pub async fn config_map(&self, name: &str) -> ConfigMap {
+        let map = json!({"metadata": {"name": name}, "data": {"a": "1"}});
+        self.config_maps()
+            .create(&PostParams::default(), &serde_json::from_value(map).expect("a config map"))
+            .await
+            .expect("a config map is created")
+    }
+}
+
+/// A widget that is not on the server yet.
+pub fn widget(name: &str, spec: Value) -> DynamicObject {
+    object(
+        &json!({"apiVersion": "apisem.hozen.dev/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}),
+    )
+}
+
+/// An object of the JSON given.
+pub fn object(value: &Value) -> DynamicObject {
+    serde_json::from_value(value.clone()).expect("an object")
+}
+
+fn widget_definition() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.apisem.hozen.dev"},
+        "spec": {
+            "group": "apisem.hozen.dev",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {
+                        "type": "object",
+                        "properties": {
+                            "size": {"type": "integer"},
+                            "color": {"type": "string"},
+                            "parts": {"type": "array", "items": {"type": "string"}},
+                        },
+                        "x-kubernetes-validations": [
+                            {"rule": "!has(self.size) || self.size < 100", "message": "too big for a widget"},
+                            {"rule": "!has(oldSelf.color) || (has(self.color) && self.color == oldSelf.color)",
+                             "message": "a widget keeps its color"},
+                        ],
+                    },
+                    "status": {"type": "object", "properties": {"seen": {"type": "integer"}}},
+                }}},
+            }],
+        },
+    })
+}
+
+/// The server's refusal; anything else is not one.
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> Status {
+    match result {
+        Err(Error::Api(status)) => *status,
+        other => panic!("a refusal by the server was expected, not {other:?}"),
+    }
+}
+
+/// The code of a refusal, or 0.
+pub fn code(error: &Error) -> u16 {
+    if let Error::Api(status) = error { status.code } else { 0 }
+}
+
+/// Looks again and again until there is something.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..LOOKS_MAX {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    panic!("never came to pass: {what}");
+}
