@@ -23,7 +23,7 @@ const NAME_LENGTH_MAX: usize = 20;
 /// What a bed is made of. Written before the first thing is made, so that `down` knows what to look for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
-    /// Which of the [`BEDS_MAX`] numbers it has: all ports, addresses and names on the host follow from it.
+    /// Which of the sixteen numbers it has: all ports, addresses and names on the host follow from it.
     pub index: u8,
     /// Whether it has a network for real nodes.
     pub network: bool,

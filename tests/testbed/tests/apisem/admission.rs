@@ -11,7 +11,7 @@ use crate::server::{Server, name, object, refusal, until, widget};
 
 pub async fn s10_a_kinds_cel_rules_hold_on_create_and_on_change(server: Server) {
     let (widgets, name) = (server.widgets(), name("cel"));
-    let big = widget(&name, json!({"size": 100}));
+    let big = widget(&name, &json!({"size": 100}));
     let refused = refusal(widgets.create(&PostParams::default(), &big).await);
     assert_eq!(refused.code, 422);
     assert!(refused.message.contains("too big for a widget"), "{}", refused.message);
@@ -73,7 +73,7 @@ pub async fn s10_a_policy_may_ask_the_authorizer_about_the_user(server: Server) 
             .unwrap();
     }
     let red = async |user: &str| {
-        let widget = widget(&name("red"), json!({"color": "red"}));
+        let widget = widget(&name("red"), &json!({"color": "red"}));
         server.acting_as(user).widgets().create(&PostParams::default(), &widget).await
     };
     let refused = until("the policy takes effect", async || red(&bob).await.err()).await;
@@ -81,7 +81,7 @@ pub async fn s10_a_policy_may_ask_the_authorizer_about_the_user(server: Server) 
     assert_eq!(refused.code, 403);
     assert!(refused.message.contains("only the blessed make red widgets"), "{}", refused.message);
     red(&alice).await.expect("alice is blessed");
-    let other = widget(&name("plain"), json!({"color": "blue"}));
+    let other = widget(&name("plain"), &json!({"color": "blue"}));
     let plain = server.acting_as(&bob).widgets().create(&PostParams::default(), &other).await;
     plain.expect("what does not match is not judged");
     for (kind, _) in &made {
@@ -107,7 +107,7 @@ pub async fn s10_a_webhook_that_is_down_fails_or_is_passed_over_as_told(server: 
         server.dynamic("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", None);
     let hook = format!("{}-{}", server.namespace, name("hook"));
     let gray = async || {
-        let widget = widget(&name("gray"), json!({"color": "gray"}));
+        let widget = widget(&name("gray"), &json!({"color": "gray"}));
         server.widgets().create(&PostParams::default(), &widget).await
     };
     hooks

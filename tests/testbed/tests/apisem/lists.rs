@@ -51,7 +51,7 @@ pub async fn s5_a_page_of_a_moment_long_gone_is_410(server: Server) {
 pub async fn s5_a_watch_from_a_moment_long_gone_is_410(server: Server) {
     // The refusal comes as the answer or as the first event; both are in use.
     let gone = until("the server forgets its first moment", async || {
-        match server.config_maps().watch(&WatchParams::default().timeout(5), "1").await {
+        match server.widgets().watch(&WatchParams::default().timeout(5), "1").await {
             Err(error) => Some(code(&error)),
             Ok(stream) => match std::pin::pin!(stream).try_next().await {
                 Ok(Some(WatchEvent::Error(status))) => Some(status.code),
@@ -91,14 +91,25 @@ pub async fn s5_a_watch_tells_changes_and_ends_when_its_time_is_over(server: Ser
 pub async fn s5_a_watch_that_asks_for_it_gets_bookmarks(server: Server) {
     let from = server.config_maps().list(&ListParams::default()).await.unwrap();
     let from = from.metadata.resource_version.unwrap();
-    // The server sends one shortly before the watch's time is over.
-    let query = WatchParams::default().fields("metadata.name=none-of-this-name").timeout(4);
-    let seen = events(&server, &query, &from).await;
-    assert!(
-        seen.iter().any(|event| matches!(event, WatchEvent::Bookmark(_))),
-        "no bookmark among {seen:?}"
-    );
+    let query = WatchParams::default().fields("metadata.name=none-of-this-name").timeout(5);
+    let seen = unwatched_change(&server, &query, &from).await;
+    // Sent shortly before the watch's time is over, and only because something happened since it began.
+    let [WatchEvent::Bookmark(bookmark)] = seen.as_slice() else {
+        panic!("one bookmark was expected, not {seen:?}");
+    };
+    assert_ne!(bookmark.metadata.resource_version, from);
     let without = WatchParams { bookmarks: false, ..query };
-    let seen = events(&server, &without, &from).await;
+    let seen = unwatched_change(&server, &without, &from).await;
     assert!(seen.is_empty(), "{seen:?}");
+}
+
+/// The events of a watch during which something happens that it does not tell.
+async fn unwatched_change(
+    server: &Server,
+    query: &WatchParams,
+    from: &str,
+) -> Vec<WatchEvent<ConfigMap>> {
+    let stream = server.config_maps().watch(query, from).await.expect("the watch begins");
+    server.config_map(&name("unwatched")).await;
+    stream.try_collect().await.expect("the watch ends in order")
 }

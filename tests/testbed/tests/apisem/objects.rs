@@ -59,7 +59,7 @@ pub async fn s2_a_put_without_resource_version_passes_for_built_in_kinds_and_not
     map.metadata.resource_version = None;
     server.config_maps().replace(&name, &PostParams::default(), &map).await.expect("it passes");
     server.widget(&name, json!({"size": 1})).await;
-    let blind = widget(&name, json!({"size": 2}));
+    let blind = widget(&name, &json!({"size": 2}));
     let refused = refusal(server.widgets().replace(&name, &PostParams::default(), &blind).await);
     assert_eq!(refused.code, 422, "{}", refused.message);
     assert!(refused.message.contains("resourceVersion"), "{}", refused.message);
@@ -141,7 +141,7 @@ pub async fn s3_apply_removes_what_its_manager_no_longer_names(server: Server) {
 
 pub async fn s4_status_and_spec_are_written_apart_and_generation_counts_spec_only(server: Server) {
     let (widgets, name) = (server.widgets(), name("status"));
-    let mut both = widget(&name, json!({"size": 1}));
+    let mut both = widget(&name, &json!({"size": 1}));
     both.data["status"] = json!({"seen": 9});
     let made = widgets.create(&PostParams::default(), &both).await.unwrap();
     assert_eq!((made.metadata.generation, made.data.get("status")), (Some(1), None));
@@ -176,7 +176,7 @@ pub async fn s14_objects_that_are_too_large_are_refused(server: Server) {
     let over_three = refusal(server.config_maps().create(&PostParams::default(), &map).await);
     assert_eq!(over_three.code, 413, "{}", over_three.message);
     let spec = json!({"color": "x".repeat(1_700_000)});
-    let made = server.widgets().create(&PostParams::default(), &widget(&name, spec)).await;
+    let made = server.widgets().create(&PostParams::default(), &widget(&name, &spec)).await;
     let over_the_stores = refusal(made);
     assert!(over_the_stores.message.contains("too large"), "{}", over_the_stores.message);
 }

@@ -150,7 +150,7 @@ impl Server {
     /// Makes a widget.
     pub async fn widget(&self, name: &str, spec: Value) -> DynamicObject {
         self.widgets()
-            .create(&PostParams::default(), &widget(name, spec))
+            .create(&PostParams::default(), &widget(name, &spec))
             .await
             .expect("a widget is created")
     }
@@ -166,7 +166,7 @@ impl Server {
 }
 
 /// A widget that is not on the server yet.
-pub fn widget(name: &str, spec: Value) -> DynamicObject {
+pub fn widget(name: &str, spec: &Value) -> DynamicObject {
     object(
         &json!({"apiVersion": "apisem.hozen.dev/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}),
     )
