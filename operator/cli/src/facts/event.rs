@@ -90,6 +90,19 @@ pub enum Happened {
         /// `Done`, `Partly` or `Aborted`.
         how: String,
     },
+    /// A window passed before people had approved.
+    WindowMissed {
+        /// Its name.
+        window: String,
+        /// When it was open.
+        from: Timestamp,
+        /// Until when.
+        to: Timestamp,
+        /// Whose approval was missing.
+        missing: Vec<Role>,
+        /// When the next one opens; none: never, as far as is known.
+        reopens: Option<Timestamp>,
+    },
     /// A deadline passed with systems left.
     DeadlineMissed {
         /// The notice.

@@ -40,6 +40,7 @@ fn began(entry: &Entry) -> Timestamp {
         | What::Held(_)
         | What::StageDone { .. }
         | What::RolloutEnded(_)
+        | What::WindowMissed { .. }
         | What::DeadlineMissed { .. } => entry.at,
     }
 }
@@ -87,6 +88,13 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
         What::Held(hold) => Happened::Held(Held::from(hold)),
         What::StageDone { stage } => Happened::StageDone { stage: stage.to_string() },
         What::RolloutEnded(how) => Happened::RolloutEnded { how: format!("{how:?}") },
+        What::WindowMissed { passed, missing, reopens } => Happened::WindowMissed {
+            window: passed.window.to_string(),
+            from: passed.open,
+            to: passed.close,
+            missing: roles(missing),
+            reopens: *reopens,
+        },
         What::DeadlineMissed { notice, baseline, systems } => Happened::DeadlineMissed {
             notice: notice.to_string(),
             baseline: baseline.to_string(),

@@ -178,6 +178,7 @@ impl<'a> Teller<'a> {
                 let subject = self.subject(about);
                 self.say(event.at, &format!("{subject}{text}"), None);
             }
+            Happened::WindowMissed { .. } => self.window_missed(event),
             Happened::DeadlineMissed { notice, baseline, systems } => {
                 self.missed(event.at, notice, baseline, systems);
             }
@@ -282,6 +283,26 @@ impl<'a> Teller<'a> {
             None => format!("{agreed} of {needed}"),
         };
         self.say(event.at, &text, Some(right));
+    }
+
+    fn window_missed(&mut self, event: &'a Event) {
+        let Happened::WindowMissed { window, from, to: _, missing, reopens } = &event.what else {
+            return;
+        };
+        let subject = self.subject(event.about.as_deref());
+        let from = self.short(*from, event.at);
+        let missing: Vec<String> =
+            missing.iter().map(|role| format!("{} ({})", role.role, role.count)).collect();
+        let missing = self.reader.sentence(&missing.join(", "));
+        let window = self.reader.sentence(window);
+        let lead = paint(BAD, "WINDOW MISSED");
+        let text =
+            format!("{subject}{lead}: {window}, open since {from}, closes without {missing}");
+        let next = reopens.map_or_else(
+            || "it never opens again".to_owned(),
+            |next| format!("opens again {}", self.short(next, event.at)),
+        );
+        self.say(event.at, &text, Some(next));
     }
 
     fn worked(&mut self, event: &'a Event, work: &Work) {

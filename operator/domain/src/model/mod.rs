@@ -13,6 +13,7 @@ mod script;
 mod trace;
 mod turn;
 mod verdict;
+mod window;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -163,6 +164,8 @@ struct Model<'a> {
     curve: Vec<Sample>,
     /// Holds as last told, by what they hold, so that each is told once.
     told: BTreeMap<Name, Vec<(&'static str, Option<Timestamp>)>>,
+    /// End of the last window that was told to be missed, by request.
+    windows_seen: BTreeMap<Name, Timestamp>,
     /// Deadlines that were missed and told.
     missed: BTreeSet<(Name, Name, Timestamp)>,
     /// Notices and their priorities as last told.
@@ -203,6 +206,7 @@ impl<'a> Model<'a> {
             trace: Vec::new(),
             curve: Vec::new(),
             told: BTreeMap::new(),
+            windows_seen: BTreeMap::new(),
             missed: BTreeSet::new(),
             noticed: BTreeMap::new(),
             wake_at: None,

@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use crate::{
     assess::Counts,
+    calendar::Opening,
     forecast::Forecast,
     hold::Hold,
     measure::Sums,
@@ -103,6 +104,15 @@ pub enum What {
     },
     /// A rollout ended.
     RolloutEnded(RolloutEnd),
+    /// A window passed before people had approved.
+    WindowMissed {
+        /// The window as it was open.
+        passed: Opening,
+        /// Whose approval was missing.
+        missing: Vec<RoleCount>,
+        /// When the next one opens; none: never, as far as is known.
+        reopens: Option<Timestamp>,
+    },
     /// A deadline passed with systems left.
     DeadlineMissed {
         /// The notice, or `security updates`.

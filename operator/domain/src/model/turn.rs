@@ -62,10 +62,12 @@ impl Model<'_> {
             let resolved = self.resolve(&turn.planned);
             turn.decision.effects.retain(|effect| !self.under_way(effect));
             if turn.decision.is_quiet() && !resolved {
+                let window = self.tell_windows(&turn.decision.holds);
                 self.tell_holds(&turn.decision.holds);
                 self.tell_deadlines(&turn);
                 self.sample(&turn);
-                self.wake_at = earliest(turn.decision.wake_at, self.next_deadline(&turn));
+                let deadline = earliest(window, self.next_deadline(&turn));
+                self.wake_at = earliest(turn.decision.wake_at, deadline);
                 return;
             }
             for record in turn.decision.records {
@@ -273,7 +275,11 @@ impl Model<'_> {
 
     fn why_not_done(&self, system: &str) -> String {
         let Some(node) = self.world.nodes.get(system) else {
-            return "waiting".into();
+            let workload = self.world.workloads.get(system);
+            return workload.and_then(|workload| workload.managed_by.as_ref()).map_or_else(
+                || "waiting".into(),
+                |git| format!("waits for {} {}", git.tool, git.owner),
+            );
         };
         if let Some(why) = &node.needs_attention {
             return why.clone();

@@ -65,7 +65,8 @@ impl Outcome {
             | What::Ended { .. }
             | What::Held(_)
             | What::StageDone { .. }
-            | What::RolloutEnded(_) => None,
+            | What::RolloutEnded(_)
+            | What::WindowMissed { .. } => None,
         });
         let mut stuck: Vec<Held> = Vec::new();
         for held in &self.after.decision.holds {
