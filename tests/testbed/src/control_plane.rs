@@ -31,6 +31,11 @@ pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
     for part in ["kube-controller-manager", "kube-scheduler"] {
         start_part(bed, &programs, part, &arguments(bed, state, part))?;
     }
+    wait_ready(bed, state)
+}
+
+/// Waits until pods could be created and would be scheduled.
+pub fn wait_ready(bed: &Bed, state: &State) -> Result<(), Error> {
     // Without this account no pod is admitted; the controller manager makes it.
     let account = ["get", "serviceaccount", "default", "--output", "name"];
     wait_for(bed, state, "the first service account", &account)

@@ -44,6 +44,8 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
         let missing = control_plane::missing(bed);
         if missing.is_empty() {
             refuse_other(bed, &state, wanted)?;
+            // An `up` that was cut off may have started everything and waited for nothing.
+            control_plane::wait_ready(bed, &state)?;
             say("the control plane is up already");
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
             return Ok(state);

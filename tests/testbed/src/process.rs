@@ -99,6 +99,13 @@ pub fn start<S: AsRef<OsStr>>(
             remedy: "tests/bin/cluster-binaries builds it anew once its folder is removed".into(),
         });
     }
+    // A record of an earlier run would be taken for that of this one.
+    match fs::remove_file(record) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::Io { doing: format!("remove {}", record.display()), source });
+        }
+        _ => {}
+    }
     let out = File::create(log).map_err(Error::io(format!("create {}", log.display())))?;
     let err = out.try_clone().map_err(Error::io(doing()))?;
     let mut command = Command::new("sh");
@@ -181,6 +188,20 @@ mod tests {
         real.kill().unwrap();
         assert!(!real.is_alive());
         real.kill().expect("ending what has ended is not an error");
+    }
+
+    #[test]
+    fn a_program_that_is_started_again_is_on_record_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (record, log) = (folder.path().join("record"), folder.path().join("log"));
+        let run = || {
+            start(&record, &log, Path::new("/bin/sleep"), &["60"]).unwrap();
+            let now = Record::read(&record).unwrap();
+            assert!(now.is_alive());
+            now.kill().unwrap();
+            now
+        };
+        assert_ne!(run(), run());
     }
 
     #[test]

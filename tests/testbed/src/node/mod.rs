@@ -122,7 +122,6 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
         state.root = Some(root()?);
     }
     state.nodes.insert(name.clone(), of);
-    bed.save(state)?;
     let node = Node::find(bed, state, &name)?;
     let disk = node.folder.join("disk.img");
     fs::create_dir_all(&node.folder)
@@ -132,6 +131,8 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
     process::call("mkfs.ext4", &["-q", "-F", "-m", "0", &disk.to_string_lossy()])?;
     let authority = Authority::open(&bed.folder.join("pki"))?;
     files::write(&node.folder, state, &name, of, &authority)?;
+    // Last: a node that was not finished is not remembered, and made anew under the same number.
+    bed.save(state)?;
     Ok(name)
 }
 

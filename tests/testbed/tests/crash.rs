@@ -1,0 +1,82 @@
+//! The command is killed at any moment, and the next one copes. Needs the cluster's programs, but neither root nor network.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use hozen_testbed::{
+    bed, clock,
+    programs::{Missing, Programs},
+};
+
+const BED: &str = "crash-test";
+
+fn hozen_testbed(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hozen-testbed"));
+    command.args(["--bed", BED]).args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    hozen_testbed(arguments).output().expect("the command runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// Processes whose command line names the bed's folder.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let word = folder.to_string_lossy().into_owned();
+    let all = fs::read_dir("/proc").expect("/proc").flatten();
+    all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(&word))
+        .collect()
+}
+
+#[test]
+fn up_after_a_kill_at_any_moment_is_up_and_down_leaves_nothing() {
+    if let Err(why) = Programs::find(Missing::Refuse) {
+        eprintln!("not run: crash: {why}");
+        return;
+    }
+    let folder = bed::home().join(BED);
+    assert!(run(&["down"]).status.success());
+    for part in ["etcd", "kube-apiserver"] {
+        let mut up = hozen_testbed(&["up", "--control-plane-only"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the command starts");
+        let record = folder.join("run").join(part);
+        // Removed by this `up` first if an earlier one left it: then its modification is what is awaited.
+        let before = fs::metadata(&record).and_then(|data| data.modified()).ok();
+        clock::wait(&format!("the start of {part}"), Duration::from_mins(1), || {
+            let now = fs::metadata(&record).and_then(|data| data.modified()).ok();
+            Ok(if now.is_some() && now != before { Ok(()) } else { Err(String::new()) })
+        })
+        .expect("it starts");
+        up.kill().expect("it can be killed");
+        up.wait().expect("it ends");
+        assert!(!processes_of(&folder).is_empty(), "what it started runs on without it");
+    }
+    let after = run(&["up", "--control-plane-only"]);
+    assert!(after.status.success(), "{}", said(&after));
+    assert!(said(&after).contains("an earlier bed is here without"), "{}", said(&after));
+    let again = run(&["up", "--control-plane-only"]);
+    assert!(said(&again).contains("the control plane is up already"), "{}", said(&again));
+    let unknown = run(&["node", "reboot", "nobody"]);
+    assert!(said(&unknown).contains("there is no node \"nobody\""), "{}", said(&unknown));
+
+    assert!(run(&["down"]).status.success());
+    assert_eq!(processes_of(&folder), Vec::<String>::new());
+    assert!(!folder.exists());
+    let twice = run(&["down"]);
+    assert!(twice.status.success() && said(&twice).contains("nothing to remove"));
+    let status = run(&["status"]);
+    assert!(!status.status.success() && said(&status).contains("is not up"));
+}

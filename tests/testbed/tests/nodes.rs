@@ -1,0 +1,144 @@
+//! A real node from its first boot to its removal. Needs root and what `node::lacking` names.
+
+use std::{fs, time::Duration};
+
+use hozen_testbed::{
+    Wanted,
+    bed::{self, Bed, State},
+    clock,
+    control_plane::kubectl,
+    image,
+    node::{self, Node},
+    process,
+    programs::{Missing, Programs},
+};
+
+const NODE: &str = "node-1";
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A bed that is removed also when the test fails.
+struct Removed(Bed);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        hozen_testbed::down(&self.0).expect("the bed can be removed");
+    }
+}
+
+/// Waits until kubectl prints what is wanted.
+fn await_output(
+    bed: &Bed,
+    state: &State,
+    arguments: &[&str],
+    wanted: impl Fn(&str) -> bool,
+) -> String {
+    clock::wait(&format!("kubectl {}", arguments.join(" ")), PATIENCE, || {
+        let seen = kubectl(bed, state, arguments).unwrap_or_else(|error| error.to_string());
+        Ok(if wanted(&seen) { Ok(seen) } else { Err(seen) })
+    })
+    .expect("it comes to pass")
+}
+
+fn ready(bed: &Bed, state: &State, wanted: &str) {
+    let query = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+    await_output(bed, state, &["get", "node", NODE, "--output", query], |seen| seen == wanted);
+}
+
+/// A privileged pod that looks around and then stays.
+fn pod_runs_and_is_reached(bed: &Bed, state: &State) {
+    let script = "test ! -e /proc/sysrq-trigger -o -c /proc/sysrq-trigger || echo unmasked; \
+                  grep -c ^nodev /proc/filesystems >/dev/null && echo began; \
+                  nc -w 5 10.96.0.1 443 </dev/null && echo reached; sleep 100000";
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "look"},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "c", "image": image::BUSYBOX, "imagePullPolicy": "Never",
+                "command": ["/bin/busybox", "sh", "-c", script.replace("nc ", "busybox nc ")],
+                "securityContext": {"privileged": true},
+            }],
+        },
+    });
+    let file = bed.folder.join("pod.json");
+    fs::write(&file, pod.to_string()).expect("a file");
+    kubectl(bed, state, &["create", "--filename", &file.to_string_lossy()]).expect("a pod");
+    let log = await_output(bed, state, &["logs", "look"], |seen| seen.contains("reached"));
+    assert_eq!(log.lines().collect::<Vec<_>>(), ["began", "reached"], "nothing is unmasked");
+    let id = kubectl(bed, state, &["exec", "look", "--", "id", "-u"]).expect("exec works");
+    assert_eq!(id.trim(), "0");
+}
+
+#[test]
+fn a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace() {
+    if let Err(why) = Programs::find(Missing::Refuse).map(drop).and_then(|()| node::lacking()) {
+        eprintln!("not run: nodes: {why}");
+        return;
+    }
+    let settings = || {
+        ["net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic"]
+            .map(|name| fs::read_to_string(format!("/proc/sys/{name}")).expect("a setting"))
+    };
+    let before = settings();
+    let bed = Removed(Bed::open(&bed::home(), "nodes-test").expect("nobody else uses this bed"));
+    let wanted = Wanted { nodes: Some(1), fake: 0, missing: Missing::Refuse };
+    let state =
+        hozen_testbed::up(&bed.0, wanted, &mut |step| println!("{step}")).expect("it comes up");
+    let node = Node::find(&bed.0, &state, NODE).expect("there is a first node");
+    pod_runs_and_is_reached(&bed.0, &state);
+
+    let first = node.boot_id();
+    node.exec(&["sh", "-c", "echo kept >/root/kept && sync"]).expect("a file is written");
+    node.reboot().expect("it reboots");
+    node.wait_ready().expect("it is ready with its new boot id");
+    assert_ne!(node.boot_id(), first);
+    let host = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the host's boot id");
+    assert_ne!(node.boot_id(), host.trim());
+    await_output(
+        &bed.0,
+        &state,
+        &["get", "events", "--output=jsonpath={.items[*].reason}"],
+        |seen| seen.contains("Rebooted"),
+    );
+
+    node.power_off().expect("its power is cut");
+    assert!(!node.is_on());
+    ready(&bed.0, &state, "Unknown");
+    node.power_on().expect("it is turned on");
+    node.wait_ready().expect("it is ready");
+    assert_eq!(node.exec(&["cat", "/root/kept"]).expect("the file").trim(), "kept");
+
+    node.fill_disk(Some(0)).expect("its disk is filled");
+    node.exec(&["sh", "-c", "head -c 1000000 /dev/zero >/root/more"])
+        .expect_err("there is no room");
+    node.fill_disk(None).expect("the room is given back");
+    node.exec(&["sh", "-c", "head -c 1000000 /dev/zero >/root/more"]).expect("there is room");
+
+    let pending = node.exec(&["apt-get", "--simulate", "dist-upgrade"]).expect("apt runs");
+    println!(
+        "pending updates: {}",
+        pending.lines().filter(|line| line.starts_with("Inst")).count()
+    );
+
+    node.partition(true).expect("its link is cut");
+    ready(&bed.0, &state, "Unknown");
+    node.partition(false).expect("its link is healed");
+    ready(&bed.0, &state, "True");
+
+    let folder = bed.0.folder.clone();
+    drop(bed);
+    assert!(!folder.exists());
+    let left = process::call("ip", &["-brief", "link"]).expect("links");
+    assert!(!left.lines().any(|line| line.starts_with(&state.prefix())), "{left}");
+    for table in ["filter", "nat"] {
+        let left = process::call("iptables", &["--wait", "-t", table, "-S"]).expect("rules");
+        assert!(!left.contains(&format!("10.{}.", state.net())), "{left}");
+        assert!(!left.contains(&format!(" {} ", state.prefix())), "{left}");
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+    assert!(!mounts.contains(&*folder.to_string_lossy()), "{mounts}");
+    let groups =
+        process::call("find", &["/sys/fs/cgroup", "-name", &state.prefix()]).expect("groups");
+    assert_eq!(groups, "");
+    assert_eq!(settings(), before, "the host's kernel has its settings back");
+}
