@@ -6,10 +6,12 @@ use clap::{Parser, Subcommand};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed, State},
+    bench,
     certificates::{Authority, write_private},
     clock::Moment,
     control_plane,
     error::Error,
+    image::{Content, Image},
     node::{self, Node},
     programs::Missing,
 };
@@ -32,6 +34,9 @@ enum Action {
         /// How many real nodes (need root, namespaces, an overlay file system and loop devices).
         #[arg(long, default_value_t = 0)]
         nodes: u8,
+        /// How many fake nodes: they have leases, heartbeats and pods, and nothing behind them.
+        #[arg(long, default_value_t = 0)]
+        fake: u32,
         /// No network for real nodes: needs neither root nor any kernel feature.
         #[arg(long, conflicts_with = "nodes")]
         control_plane_only: bool,
@@ -48,6 +53,12 @@ enum Action {
         /// The group of that user.
         #[arg(long, requires = "user")]
         group: Option<String>,
+    },
+    /// Measure how fast a bed is, on one of its own that is removed again.
+    Bench {
+        /// How many real nodes; 0 for the control plane only.
+        #[arg(long, default_value_t = 3)]
+        nodes: u8,
     },
     /// Do something to one real node.
     #[command(subcommand)]
@@ -102,6 +113,23 @@ enum NodeAction {
 
 #[derive(Debug, Subcommand)]
 enum ImageAction {
+    /// Make an image archive of files of this machine; equal files give an equal digest, which is printed.
+    Build {
+        /// Name and tag.
+        #[arg(long)]
+        reference: String,
+        /// The program that it runs, by its path in the image.
+        #[arg(long)]
+        entrypoint: String,
+        /// As whom.
+        #[arg(long, default_value = "65532:65532")]
+        user: String,
+        /// Where to write the archive.
+        archive: PathBuf,
+        /// What goes where: PATH-IN-THE-IMAGE=FILE. Files keep whether they are executable, nothing else.
+        #[arg(required = true, value_parser = placed)]
+        files: Vec<(String, PathBuf)>,
+    },
     /// Put an image archive into the containerd of every node, or of one.
     Load {
         archive: PathBuf,
@@ -110,11 +138,23 @@ enum ImageAction {
     },
 }
 
+/// `PATH=FILE` of the command line.
+fn placed(word: &str) -> Result<(String, PathBuf), String> {
+    let (path, file) = word.split_once('=').ok_or("PATH-IN-THE-IMAGE=FILE is wanted")?;
+    let path = path.trim_start_matches('/');
+    if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(format!("{path:?} is no path in an image: usr/bin/program, for example"));
+    }
+    Ok((path.to_owned(), file.into()))
+}
+
 /// Does what the command line asks for.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let bed = Bed::open(&bed::home(), &arguments.bed)?;
     match arguments.action {
-        Action::Up { nodes, control_plane_only } => up(&bed, nodes, control_plane_only)?,
+        Action::Up { nodes, fake, control_plane_only } => {
+            up(&bed, (!control_plane_only).then_some(nodes), fake)?;
+        }
         Action::Down => {
             let there = bed.folder.exists();
             hozen_testbed::down(&bed)?;
@@ -122,7 +162,24 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         }
         Action::Status => return status(&bed),
         Action::Kubeconfig { user, group } => kubeconfig(&bed, user, group.as_deref())?,
+        Action::Bench { nodes } => {
+            drop(bed);
+            let bed = Bed::open(&bed::home(), "bench")?;
+            bench::run(&bed, nodes, Missing::Build, &mut |one| {
+                let bench::Measured { what, value, unit, goal } = one;
+                let verdict = if value <= goal { "" } else { "  MISSED" };
+                println!("{what:<40} {value:7.2} {unit:<2}  goal {goal:.1}{verdict}");
+            })?;
+        }
         Action::Node(action) => return on_node(bed, action),
+        Action::Image(ImageAction::Build { reference, entrypoint, user, archive, files }) => {
+            let contents = files.into_iter().map(|(path, file)| (path, Content::of(file)));
+            let contents = contents.collect();
+            let labels =
+                [("org.opencontainers.image.ref.name".to_owned(), reference.clone())].into();
+            let image = Image { reference, entrypoint: vec![entrypoint], user, labels, contents };
+            println!("{}", image.write(&archive)?);
+        }
         Action::Image(ImageAction::Load { archive, node }) => {
             let state = bed.up()?;
             let names =
@@ -136,10 +193,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(bed: &Bed, nodes: u8, control_plane_only: bool) -> Result<(), Error> {
+fn up(bed: &Bed, nodes: Option<u8>, fake: u32) -> Result<(), Error> {
     let start = Moment::now();
-    let nodes = (!control_plane_only).then_some(nodes);
-    let wanted = Wanted { nodes, fake: 0, missing: Missing::Build };
+    let wanted = Wanted { nodes, fake, missing: Missing::Build };
     let state = hozen_testbed::up(bed, wanted, &mut |step| {
         eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
     })?;
@@ -155,7 +211,7 @@ fn status(bed: &Bed) -> Result<ExitCode, Error> {
         return Ok(ExitCode::FAILURE);
     };
     println!("bed {}: Kubernetes {} at {}", bed.name, state.kubernetes, state.server());
-    let missing = control_plane::missing(bed);
+    let missing = control_plane::missing(bed, &state);
     for part in control_plane::PARTS {
         println!("  {part}: {}", if missing.contains(&part) { "ended" } else { "runs" });
     }

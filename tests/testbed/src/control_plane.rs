@@ -51,10 +51,11 @@ pub fn stop(bed: &Bed) -> Result<(), Error> {
     Ok(())
 }
 
-/// The parts that do not run.
-pub fn missing(bed: &Bed) -> Vec<&'static str> {
+/// The parts that do not run; kwok is one where there are fake nodes.
+pub fn missing(bed: &Bed, state: &State) -> Vec<&'static str> {
     let runs = |part: &&str| Record::read(&record(bed, part)).is_some_and(Record::is_alive);
-    PARTS.into_iter().filter(|part| !runs(part)).collect()
+    let kwok = (state.fake > 0).then_some("kwok");
+    PARTS.into_iter().chain(kwok).filter(|part| !runs(part)).collect()
 }
 
 /// Runs kubectl as the administrator and gives what it printed.

@@ -32,6 +32,16 @@ pub enum Content {
     Folder(u32),
 }
 
+impl Content {
+    /// A file with one of two modes: executable or not.
+    pub fn of(file: PathBuf) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let executable =
+            fs::metadata(&file).is_ok_and(|data| data.permissions().mode() & 0o111 != 0);
+        Self::File(file, if executable { 0o755 } else { 0o644 })
+    }
+}
+
 /// An image to be built.
 #[derive(Debug, Clone)]
 pub struct Image {

@@ -6,11 +6,13 @@
 //! with them; processes are ended by recorded id and start time.
 
 pub mod bed;
+pub mod bench;
 pub mod certificates;
 pub mod cgroup;
 pub mod clock;
 pub mod control_plane;
 pub mod error;
+pub mod fake;
 pub mod image;
 pub mod network;
 pub mod node;
@@ -41,7 +43,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
         node::lacking()?;
     }
     if let Some(mut state) = bed.state()? {
-        let missing = control_plane::missing(bed);
+        let missing = control_plane::missing(bed, &state);
         if missing.is_empty() {
             refuse_other(bed, &state, wanted)?;
             // An `up` that was cut off may have started everything and waited for nothing.
@@ -60,6 +62,10 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
     }
     say(&format!("starting the control plane, Kubernetes {}", state.kubernetes));
     control_plane::start(bed, &state)?;
+    if state.fake > 0 {
+        say(&format!("making {} fake nodes", state.fake));
+        fake::start(bed, &state)?;
+    }
     raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
     Ok(state)
 }

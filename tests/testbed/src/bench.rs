@@ -1,0 +1,103 @@
+//! How fast a bed is and how much memory it takes, measured on a bed of its own.
+
+use std::{fs, path::Path};
+
+use crate::{
+    Wanted,
+    bed::{Bed, State},
+    clock::Moment,
+    control_plane,
+    error::Error,
+    node::Node,
+    programs::Missing,
+};
+
+/// One measurement: what, how much, and the goal.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// What was measured.
+    pub what: String,
+    /// The value, in `unit`.
+    pub value: f64,
+    /// Seconds (`s`) or gigabytes (`GB`).
+    pub unit: &'static str,
+    /// At most this much is the goal.
+    pub goal: f64,
+}
+
+/// Brings a bed up step by step, measures, and removes it. With `nodes` 0 only the control plane.
+pub fn run(
+    bed: &Bed,
+    nodes: u8,
+    missing: Missing,
+    say: &mut dyn FnMut(&Measured),
+) -> Result<(), Error> {
+    crate::down(bed)?;
+    let mut tell = |what: &str, value: f64, unit: &'static str, goal: f64| {
+        say(&Measured { what: what.to_owned(), value, unit, goal });
+    };
+    let wanted = |nodes| Wanted { nodes, fake: 0, missing };
+    let network = (nodes > 0).then_some(0);
+    let start = Moment::now();
+    crate::up(bed, wanted(network), &mut |_| {})?;
+    tell("control plane ready", start.elapsed().as_secs_f64(), "s", 6.0);
+    if nodes > 0 {
+        // The root is built once for all beds, so not a part of the time of a node.
+        let start = Moment::now();
+        let state = crate::up(bed, wanted(Some(1)), &mut |_| {})?;
+        tell("one real node Ready", start.elapsed().as_secs_f64(), "s", 10.0);
+        let node = Node::find(bed, &state, "node-1")?;
+        let start = Moment::now();
+        node.reboot()?;
+        node.wait_ready()?;
+        tell("reboot to Ready with a new boot id", start.elapsed().as_secs_f64(), "s", 10.0);
+        let start = Moment::now();
+        let state = crate::up(bed, wanted(Some(nodes)), &mut |_| {})?;
+        let others = format!("{} more real nodes Ready", nodes - 1);
+        tell(&others, start.elapsed().as_secs_f64(), "s", 10.0 * f64::from(nodes - 1));
+        tell(&format!("memory of {nodes} real nodes"), memory_of_nodes(&state), "GB", 1.5);
+    }
+    tell("memory of the control plane", memory_of_parts(bed), "GB", 1.0);
+    let start = Moment::now();
+    crate::down(bed)?;
+    tell("down", start.elapsed().as_secs_f64(), "s", 5.0);
+    Ok(())
+}
+
+const GIGABYTE: f64 = 1e9;
+
+/// The anonymous and file memory of the nodes' processes, each shared page counted once among its users.
+fn memory_of_nodes(state: &State) -> f64 {
+    let prefix = format!("/{}/", state.prefix());
+    let inside = |pid: &Path| {
+        fs::read_to_string(pid.join("cgroup")).is_ok_and(|groups| groups.contains(&prefix))
+    };
+    memory_of(&inside)
+}
+
+fn memory_of_parts(bed: &Bed) -> f64 {
+    let pids: Vec<i32> = control_plane::PARTS
+        .iter()
+        .filter_map(|part| crate::process::Record::read(&bed.folder.join("run").join(part)))
+        .map(|record| record.pid)
+        .collect();
+    memory_of(&|folder: &Path| {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.parse().ok()).is_some_and(|pid| pids.contains(&pid))
+    })
+}
+
+/// Proportional memory of the processes whose folder under /proc is chosen, in GB.
+fn memory_of(chosen: &dyn Fn(&Path) -> bool) -> f64 {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let kilobytes: u32 = processes
+        .map(|entry| entry.path())
+        .filter(|folder| chosen(folder))
+        .filter_map(|folder| fs::read_to_string(folder.join("smaps_rollup")).ok())
+        .filter_map(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.trim().trim_end_matches(" kB").parse::<u32>().ok()
+        })
+        .sum();
+    f64::from(kilobytes) * 1024.0 / GIGABYTE
+}
