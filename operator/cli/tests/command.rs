@@ -109,6 +109,22 @@ fn an_ignored_advisory_is_explained_by_any_of_its_names() {
 }
 
 #[test]
+fn a_withdrawn_advisory_is_ignored_and_says_so() {
+    let folder = copy();
+    edit(
+        &folder,
+        "scenario.yaml",
+        "events:\n",
+        "events:\n  - {at: 2026-11-19T09:30, do: {advisoryWithdrawn: {name: dsa-6123-1}}}\n",
+    );
+    let asked = ["explain", "fleet", "advisory/dsa-6123-1", "--at", "2026-11-19T09:35"];
+    let output = hozen(folder.path(), &asked);
+    let text = printed(&output);
+    assert!(text.contains("it is ignored: it was taken back"), "{text}{}", complained(&output));
+    assert!(text.contains("withdrawn by its publisher at Thu 19 Nov 09:30"), "{text}");
+}
+
+#[test]
 fn a_held_rollout_is_explained_at_the_time_of_its_hold() {
     let facts = facts(&root(), "examples/quickstart");
     let request = facts["requests"][0]["name"].as_str().expect("a request").to_owned();

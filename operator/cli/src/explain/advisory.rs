@@ -24,6 +24,8 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         Relevance::NotAffected => "it is ignored: nothing here is affected",
         Relevance::NotInstalled => "it is ignored: what it is about is installed nowhere",
     };
+    let withdrawn = known.notice.withdrawn.is_some();
+    let matters = if withdrawn { "it is ignored: it was taken back" } else { matters };
     let mut answer = Answer { summary: format!("{matters} ({})", ranked.why), ..Answer::default() };
     answer.add(says(known));
     let mut section = Section::new("whether it matters");
@@ -54,6 +56,10 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     }
     answer.add(section);
     common::left_out(outcome, &mut answer, |_, about| about == name);
+    if withdrawn {
+        answer.next.push("it is kept, and matters if its publisher gives it out again".to_owned());
+        return Some(answer);
+    }
     match ranked.relevance {
         Relevance::NotInstalled | Relevance::NotAffected | Relevance::FixedEverywhere => {
             answer.next.push(
@@ -99,6 +105,9 @@ fn says(known: &Known) -> Section {
     }
     if let Some(epss) = notice.exploitation.epss {
         section.rule(format!("exploited within 30 days with a probability of {epss:.2}"), "EPSS");
+    }
+    if let Some(at) = notice.withdrawn {
+        section.rule(format!("withdrawn by its publisher at {at}"), "PROCESS 2.2");
     }
     for affected in &notice.affected {
         let ranges: Vec<String> = affected.ranges.iter().map(range).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hozen_domain::{
     approval::{self, Tally},
-    assess::{Departure, Side},
+    assess::{Departure, Missing, Side},
     effect::Held,
     governance::Circle,
     model::{Outcome, Undone},
@@ -290,4 +290,19 @@ pub(super) fn undone(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Und
             answer.see(if system.contains('/') { "workload" } else { "node" }, system);
         }
     }
+}
+
+/// Why each of these notices is as urgent as it is under a baseline.
+pub(super) fn urgent<'m>(
+    outcome: &Outcome,
+    baseline: &Name,
+    missing: impl Iterator<Item = &'m Missing>,
+) -> Section {
+    let mut section = Section::new("how urgent that is");
+    for missing in missing {
+        if let Some(of_notice) = outcome.after.ranking.of(&missing.notice, baseline) {
+            ranked(&mut section, &missing.notice, of_notice);
+        }
+    }
+    section
 }

@@ -47,6 +47,7 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
         for (container, used) in &workload.containers {
             if used.running.as_ref() == Some(digest) || used.pinned.as_ref() == Some(digest) {
                 section.say(format!("{}, container {container}", workload.key));
+                answer.see("workload", &workload.key);
             }
         }
     }

@@ -141,18 +141,12 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
 
 /// Why each missing notice is as urgent as it is.
 fn urgent(outcome: &Outcome, view: &NodeView) -> Section {
-    let mut section = Section::new("how urgent that is");
-    let ranking = &outcome.after.ranking;
     let Some(baseline) = view.holding.baseline() else {
-        return section;
+        return Section::default();
     };
-    for missing in view.missing() {
-        if let Some(ranked) = ranking.of(&missing.notice, baseline) {
-            common::ranked(&mut section, &missing.notice, ranked);
-        }
-    }
+    let mut section = common::urgent(outcome, baseline, view.missing());
     if view.updates.is_some()
-        && let Some(ranked) = ranking.updates.get(baseline)
+        && let Some(ranked) = outcome.after.ranking.updates.get(baseline)
     {
         common::ranked(&mut section, "security updates that no notice tells of", ranked);
     }

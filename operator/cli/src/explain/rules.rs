@@ -54,7 +54,8 @@ fn rule(source: &str) -> Option<Rule> {
 
 /// The heading with a number, without its mark.
 fn heading(page: &str, number: &str) -> Option<String> {
-    let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
+    let headings = page.lines().filter_map(|line| line.strip_prefix("##"));
+    let headings = headings.map(|line| line.trim_start_matches('#').trim_start());
     let mut of_number = headings.filter_map(|line| line.strip_prefix(number)?.strip_prefix(' '));
     let text = of_number.next()?;
     Some(text.trim_end_matches(" (S)").trim_end_matches(" (L)").to_owned())

@@ -41,6 +41,11 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
     }
     answer.add(section);
     answer.add(common::departures(view.containers.values().flat_map(ContainerView::departures)));
+    for container in view.containers.values() {
+        if let (Some(baseline), Some(set)) = (container.holding.baseline(), &container.set) {
+            answer.add(common::urgent(outcome, baseline, set.missing()));
+        }
+    }
     answer.add(common::history(outcome, &workload.ended));
     let baselines: Vec<&Name> =
         view.containers.values().filter_map(|c| c.holding.baseline()).collect();
