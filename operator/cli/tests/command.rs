@@ -80,16 +80,6 @@ fn the_quickstart_tells_its_story() {
 }
 
 #[test]
-fn images_are_replaced_without_a_single_node() {
-    insta::assert_snapshot!(quickstart(&["simulate", "examples/images"]));
-}
-
-#[test]
-fn the_fleet_tells_its_story() {
-    insta::assert_snapshot!(quickstart(&["simulate", "examples/fleet"]));
-}
-
-#[test]
 fn a_workload_that_comes_from_git_is_explained_by_the_line_to_change() {
     let asked = ["explain", "examples/images", "workload/shop/checkout"];
     insta::assert_snapshot!(quickstart(&asked));
