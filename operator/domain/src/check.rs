@@ -2,7 +2,9 @@
 //!
 //! Runs in tests, in every simulation, and in production before `act`.
 
-use std::collections::BTreeMap;
+mod image;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     approval,
@@ -21,6 +23,7 @@ use crate::{
 pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> Vec<String> {
     let mut broken = Vec::new();
     let mut claimed: BTreeMap<&Name, &Uid> = BTreeMap::new();
+    let mut images = image::Claims::of(world, assessment);
     for record in &decision.records {
         match record {
             Record::Task { node, task: Some(task) } => {
@@ -44,6 +47,12 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
             } => {
                 broken.extend(proof(world, &node.0, request));
             }
+            Record::ImageTask { workload, task: Some(task) } => {
+                broken.extend(images.task(workload, task));
+            }
+            Record::ImageEnded { workload, ended: Ended::Proven(_), .. } => {
+                broken.extend(image::proof(world, &workload.0));
+            }
             Record::Task { task: None, .. }
             | Record::Ended { .. }
             | Record::ImageTask { .. }
@@ -54,6 +63,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
         }
     }
     broken.extend(budgets(world, assessment, &claimed));
+    broken.extend(images.budgets());
     for effect in &decision.effects {
         broken.extend(self::effect(world, effect));
     }
@@ -122,7 +132,9 @@ fn lift_allowed(world: &World, node: &Name, task: &Task) -> Option<String> {
 fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Uid>) -> Vec<String> {
     let safety = Safety::of(world);
     let mut broken = Vec::new();
+    let mut earlier: BTreeSet<&Uid> = BTreeSet::new();
     for rollout in world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
+        earlier.insert(&rollout.uid);
         let Some(request) = world.requests.get(&rollout.request.0) else {
             continue;
         };
@@ -137,8 +149,9 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Ui
             let zone = if stage.per_zone { node.zone.as_deref() } else { None };
             let (total, away, new) = zones.entry(zone).or_default();
             *total += 1;
-            let taken = claimed.contains_key(&node.name);
-            // Each rollout answers for its own stage's budget, and counts what others have taken.
+            // Each rollout answers for its own stage's budget, and counts what others have taken before it: what is taken after it
+            // is another budget's matter.
+            let taken = claimed.get(&node.name).is_some_and(|by| earlier.contains(by));
             *new += usize::from(claimed.get(&node.name) == Some(&&rollout.uid));
             *away += usize::from(taken || safety.why_unavailable(&node.name).is_some());
         }

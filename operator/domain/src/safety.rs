@@ -13,6 +13,7 @@ use crate::{
     node::{Cordon, Ended, Node, Ready},
     request::Rollout,
     units::{Name, Share, Uid},
+    workload::{Replicas, Workload},
     world::World,
 };
 
@@ -21,7 +22,7 @@ const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 /// How many names a hold lists; the rest is a number.
 const HOLDERS_SHOWN: usize = 5;
 
-/// Who is unavailable, and whom this pass has promised to take.
+/// Who is unavailable, and whom this pass has promised to take: nodes, and workloads by key.
 #[derive(Debug)]
 pub struct Safety<'w> {
     world: &'w World,
@@ -32,13 +33,18 @@ pub struct Safety<'w> {
 }
 
 impl<'w> Safety<'w> {
-    /// Looks at every node once.
+    /// Looks at every node and workload once.
     pub fn of(world: &'w World) -> Self {
         let unavailable = world
             .nodes
             .values()
-            .filter_map(|node| Some((node.name.clone(), unavailable_because(world, node)?)))
-            .collect();
+            .filter_map(|node| Some((node.name.clone(), unavailable_because(world, node)?)));
+        let workloads = world
+            .workloads
+            .values()
+            .filter_map(|workload| Some((workload.key.clone(), reduced_because(world, workload)?)));
+        // No node has the name of a workload: theirs have slashes.
+        let unavailable = unavailable.chain(workloads).collect();
         Self { world, promised: BTreeMap::new(), unavailable }
     }
 
@@ -170,6 +176,20 @@ fn unavailable_because(world: &World, node: &Node) -> Option<String> {
     failed_and_not_accepted(world, node)
 }
 
+/// Why a workload gives less than its whole service now, or must be counted as if it did.
+fn reduced_because(world: &World, workload: &Workload) -> Option<String> {
+    if let Some(task) = &workload.task {
+        return Some(format!("{} by {}", task.step.gerund(), task.rollout.0));
+    }
+    let Replicas { wanted, ready } = workload.replicas;
+    if ready < wanted {
+        return Some(format!("{ready} of {wanted} replicas ready"));
+    }
+    let open = world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none());
+    let failure = open.into_iter().find_map(|rollout| open_image_failure(rollout, workload))?;
+    Some(format!("failed: {failure}"))
+}
+
 /// A failed node keeps its slot until it is healthy or accepted (invariant 3).
 fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
     world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()).find_map(|rollout| {
@@ -184,6 +204,21 @@ pub fn open_failure<'n>(rollout: &Rollout, node: &'n Node) -> Option<&'n str> {
     match node.ended.get(&rollout.request.1)? {
         Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
             (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())
+        }
+        Ended::Proven(_)
+        | Ended::PutBack(..)
+        | Ended::Mitigated(_)
+        | Ended::Lifted(_)
+        | Ended::Exercised(_) => None,
+    }
+}
+
+/// What failed on this workload in this rollout, unless somebody accepted it.
+pub fn open_image_failure<'w>(rollout: &Rollout, workload: &'w Workload) -> Option<&'w str> {
+    let id = (workload.key.clone(), workload.uid.clone());
+    match workload.ended.get(&rollout.request.1)? {
+        Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
+            (!rollout.handle.accepted.contains_key(&id)).then_some(failure.message.as_str())
         }
         Ended::Proven(_)
         | Ended::PutBack(..)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
-    node::Ended,
+    node::{Ended, Failure, Step},
     selector::Labels,
     units::{Digest, Name, Uid},
 };
@@ -101,6 +101,8 @@ pub struct ImageTask {
     pub stage: usize,
     /// Where the work stands.
     pub step: ImageStep,
+    /// What failed first, while the earlier image is brought back.
+    pub failure: Option<Failure>,
 }
 
 /// Where the work on a workload stands.
@@ -114,4 +116,26 @@ pub enum ImageStep {
     Gate,
     /// The template is to be moved back.
     MoveBack,
+}
+
+impl ImageStep {
+    /// The step of a node's work that it is to a workload.
+    pub const fn as_of_node(self) -> Step {
+        match self {
+            Self::Move => Step::Claim,
+            Self::Watch => Step::Verify,
+            Self::Gate => Step::Gate,
+            Self::MoveBack => Step::Rollback,
+        }
+    }
+
+    /// What is done, in words.
+    pub const fn gerund(self) -> &'static str {
+        match self {
+            Self::Move => "moving its image",
+            Self::Watch => "rolling out",
+            Self::Gate => "waiting for its gates",
+            Self::MoveBack => "moving its image back",
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
 use super::view::{Standing, View};
@@ -15,9 +15,9 @@ use crate::{
     hold::Hold,
     node::{Ended, Failure, Step},
     plan::{ImageClass, OnFailure, Stage},
-    safety::Safety,
+    safety::{self, Safety},
     units::{Name, Uid, after},
-    workload::{ImageStep, ImageTask, Workload},
+    workload::{ImageStep, ImageTask, Replicas, Workload},
     world::EvidenceKey,
 };
 
@@ -68,8 +68,9 @@ fn member<'w>(view: &View<'w>, workload: &'w Workload) -> Option<Moving<'w>> {
     let plan = &view.request.plan;
     let moving = |class, standing| Some(Moving { workload, class, standing, stage: None });
     if workload.ended.contains_key(&view.request.uid) {
-        let tried = workload.tried.get(&view.request.uid)?;
-        return moving(plan.image_classes().find(|c| c.from == *tried)?, Standing::Ended);
+        let tried = workload.tried.get(&view.request.uid);
+        let class = plan.image_classes().find(|class| Some(&class.from) == tried);
+        return moving(class.or_else(|| plan.image_classes().next())?, Standing::Ended);
     }
     if let Some(task) = workload.task.as_ref().filter(|task| task.rollout.1 == view.rollout.uid) {
         return moving(plan.image_classes().find(|c| c.from == task.from)?, Standing::Active);
@@ -106,53 +107,76 @@ pub(super) fn left(view: &View<'_>) -> bool {
         .any(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now))
 }
 
-/// Whether every workload of the plan is proven.
+/// Whether every workload of the plan is proven. A plan for images of which none was found any more proved nothing.
 pub(super) fn all_proven(view: &View<'_>) -> bool {
     let proven =
         |m: &Moving<'_>| matches!(m.workload.ended.get(&view.request.uid), Some(Ended::Proven(_)));
-    moving(view).iter().all(proven)
+    let all = moving(view);
+    all.iter().all(proven) && (!all.is_empty() || view.plan.image_classes().next().is_none())
 }
 
 /// Workloads that failed in this rollout and that nobody accepted.
 pub(super) fn failures<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Name, String)> + 'v {
-    view.workloads.iter().filter_map(|workload| match workload.ended.get(&view.request.uid)? {
-        Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
-            let id = (workload.key.clone(), workload.uid.clone());
-            (!view.rollout.handle.accepted.contains_key(&id))
-                .then(|| (id.0, failure.message.clone()))
-        }
-        Ended::Proven(_)
-        | Ended::PutBack(..)
-        | Ended::Mitigated(_)
-        | Ended::Lifted(_)
-        | Ended::Exercised(_) => None,
+    view.workloads.iter().filter_map(|workload| {
+        let failure = safety::open_image_failure(view.rollout, workload)?;
+        Some((workload.key.clone(), failure.to_owned()))
     })
 }
 
-/// Takes workloads of the current stage while the budget allows it.
-pub(super) fn start(view: &View<'_>, _safety: &Safety<'_>, stage: &Stage) -> Decision {
+/// Takes workloads of the current stage while the budget allows it, or says what keeps the first from it.
+pub(super) fn start(view: &View<'_>, safety: &mut Safety<'_>, stage: &Stage) -> Decision {
     let mut decision = Decision::default();
-    let all = moving(view);
-    let max = stage.max_unavailable.of_as_budget(all.len());
-    let busy = all.iter().filter(|m| m.standing == Standing::Active).count();
+    let mut hold = None;
     let now = view.rollout.cursor.stage;
+    let all = moving(view);
     let waiting =
         all.iter().filter(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now));
-    for moving in waiting.take(max.saturating_sub(busy)) {
-        let task = ImageTask {
-            rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
-            request: view.request.uid.clone(),
-            from: moving.class.from.clone(),
-            to: moving.class.to.clone(),
-            since: view.world.now,
-            stage: now,
-            step: ImageStep::Move,
-        };
-        decision
-            .records
-            .push(Record::ImageTask { workload: id(moving.workload), task: Some(task) });
+    for moving in waiting {
+        match take(view, safety, stage, moving) {
+            Ok(record) => decision.records.push(record),
+            Err(why) => {
+                let spent = matches!(why, Hold::BudgetSpent { .. });
+                hold.get_or_insert(why);
+                if spent {
+                    break;
+                }
+            }
+        }
+    }
+    if decision.records.is_empty()
+        && let Some(hold) = hold
+    {
+        decision.hold(&view.rollout.name, hold);
     }
     decision
+}
+
+/// One rollout at a time works on a workload (invariant 24), in a slot of the stage's budget (invariants 1 to 3).
+fn take(
+    view: &View<'_>,
+    safety: &mut Safety<'_>,
+    stage: &Stage,
+    moving: &Moving<'_>,
+) -> Result<Record, Hold> {
+    let workload = moving.workload;
+    let task = workload.task.as_ref().map(|task| &task.rollout.0);
+    if let Some(by) = task.or_else(|| safety.promised_to(&workload.key)) {
+        return Err(Hold::NodeClaimed { node: workload.key.clone(), by: by.clone() });
+    }
+    let pool = view.workloads.iter().map(|workload| &workload.key);
+    safety.budget(&stage.name, stage.max_unavailable, pool)?;
+    safety.promise(&workload.key, &view.rollout.name);
+    let task = ImageTask {
+        rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),
+        request: view.request.uid.clone(),
+        from: moving.class.from.clone(),
+        to: moving.class.to.clone(),
+        since: view.world.now,
+        stage: view.rollout.cursor.stage,
+        step: ImageStep::Move,
+        failure: None,
+    };
+    Ok(Record::ImageTask { workload: id(workload), task: Some(task) })
 }
 
 /// Goes on with every workload that is being worked on.
@@ -167,71 +191,120 @@ pub(super) fn go_on(view: &View<'_>) -> Decision {
 }
 
 fn advance(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    let image = &moving.class.image;
-    let mut decision = Decision::default();
     match task.step {
-        ImageStep::Move => {
-            if names(moving.workload, image, &task.to) {
-                decision.records.push(enter(view, moving, task, ImageStep::Watch));
-            } else if let Some(why) = &view.stopped {
-                let failure = Failure {
-                    step: Step::Claim,
-                    message: format!("put back: {why}"),
-                    blocked: true,
-                };
-                decision.records.extend(ended(
-                    view,
-                    moving,
-                    Ended::PutBack(view.world.now, failure),
-                ));
-            } else {
-                decision.effects.push(set(moving, &task.from, &task.to));
-            }
-        }
-        ImageStep::Watch => decision.absorb(watch(view, moving, task)),
-        ImageStep::Gate => decision.absorb(gate(view, moving, task)),
-        ImageStep::MoveBack => {
-            if names(moving.workload, image, &task.from) {
-                let message =
-                    "its own rollout did not finish; the earlier image is back".to_owned();
-                let failure = Failure { step: Step::Rollback, message, blocked: false };
-                decision.records.extend(ended(
-                    view,
-                    moving,
-                    Ended::RolledBack(view.world.now, failure),
-                ));
-            } else {
-                decision.effects.push(set(moving, &task.to, &task.from));
-            }
-        }
+        ImageStep::Move => move_on(view, moving, task),
+        ImageStep::Watch => watch(view, moving, task),
+        ImageStep::Gate => gate(view, moving, task),
+        ImageStep::MoveBack => move_back(view, moving, task),
     }
+}
+
+fn move_on(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
+    let mut decision = Decision::default();
+    if names(moving.workload, &moving.class.image, &task.to) {
+        decision.records.push(enter(view, moving, task, ImageStep::Watch, None));
+        return decision;
+    }
+    let deadline = after(task.since, ROLLOUT_WAIT_MAX);
+    let late = view.world.now >= deadline;
+    let why = match &view.stopped {
+        Some(why) => format!("put back: {why}"),
+        None if late => "its template did not take the new image".to_owned(),
+        None => {
+            decision.effects.push(set(moving, &task.from, &task.to));
+            wait(
+                view,
+                moving,
+                "its template to take the new image".into(),
+                deadline,
+                &mut decision,
+            );
+            return decision;
+        }
+    };
+    let failure = Failure { step: task.step.as_of_node(), message: why, blocked: true };
+    decision.records.extend(ended(view, moving, Ended::PutBack(view.world.now, failure)));
     decision
+}
+
+/// The earlier image is back when every wanted replica is ready and runs it; if that takes too long, a person has to look.
+fn move_back(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
+    let mut decision = Decision::default();
+    let (now, workload, image) = (view.world.now, moving.workload, &moving.class.image);
+    let Replicas { wanted, ready } = workload.replicas;
+    let first = task.failure.clone().unwrap_or_else(|| Failure {
+        step: Step::Verify,
+        message: "its own rollout did not finish".into(),
+        blocked: false,
+    });
+    let named = names(workload, image, &task.from);
+    if named && runs(workload, image, &task.from) && ready >= wanted {
+        decision.records.extend(ended(view, moving, Ended::RolledBack(now, first)));
+        return decision;
+    }
+    let deadline = after(task.since, ROLLOUT_WAIT_MAX);
+    if now >= deadline {
+        let message = format!(
+            "{}; then the earlier image did not come back: {ready} of {wanted} replicas ready",
+            first.message
+        );
+        let failure = Failure { step: task.step.as_of_node(), message, blocked: false };
+        decision.records.extend(ended(view, moving, Ended::Failed(now, failure)));
+        return decision;
+    }
+    if !named {
+        decision.effects.push(set(moving, &task.to, &task.from));
+    }
+    let what = format!("its earlier image ({ready} of {wanted} ready)");
+    wait(view, moving, what, deadline, &mut decision);
+    decision
+}
+
+fn wait(
+    view: &View<'_>,
+    moving: &Moving<'_>,
+    what: String,
+    deadline: Timestamp,
+    decision: &mut Decision,
+) {
+    let nodes = vec![(moving.workload.key.clone(), what)];
+    decision.hold(&view.rollout.name, Hold::Working { nodes, until: Some(deadline) });
 }
 
 /// The workload's own rollout is done when every wanted replica is ready and runs the new digest.
 fn watch(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    let mut decision = Decision::default();
-    let replicas = moving.workload.replicas;
-    if runs(moving.workload, &moving.class.image, &task.to) && replicas.ready >= replicas.wanted {
-        decision.records.push(enter(view, moving, task, ImageStep::Gate));
-        return decision;
+    whole(view, moving, task).unwrap_or_else(|| {
+        let mut decision = Decision::default();
+        decision.records.push(enter(view, moving, task, ImageStep::Gate, None));
+        decision
+    })
+}
+
+/// What is to be done while not every wanted replica is ready and runs the new digest; none: all are.
+fn whole(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Option<Decision> {
+    let Replicas { wanted, ready } = moving.workload.replicas;
+    if runs(moving.workload, &moving.class.image, &task.to) && ready >= wanted {
+        return None;
     }
     let deadline = after(task.since, ROLLOUT_WAIT_MAX);
     if view.world.now >= deadline {
-        return fail(
+        return Some(fail(
             view,
             moving,
             task,
-            format!("{} of {} replicas became ready", replicas.ready, replicas.wanted),
-        );
+            format!("{ready} of {wanted} replicas became ready"),
+        ));
     }
-    let what = format!("its own rollout ({} of {} ready)", replicas.ready, replicas.wanted);
-    let nodes = vec![(moving.workload.key.clone(), what)];
-    decision.hold(&view.rollout.name, Hold::Working { nodes, until: Some(deadline) });
-    decision
+    let mut decision = Decision::default();
+    let what = format!("its own rollout ({ready} of {wanted} ready)");
+    wait(view, moving, what, deadline, &mut decision);
+    Some(decision)
 }
 
 fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
+    if let Some(decision) = whole(view, moving, task) {
+        return decision;
+    }
     let deadline = after(task.since, ROLLOUT_WAIT_MAX);
     for gate in &view.plan.execution.gates {
         let key = EvidenceKey {
@@ -260,20 +333,27 @@ fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
 
 fn fail(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, message: String) -> Decision {
     let mut decision = Decision::default();
+    let failure = Failure { step: task.step.as_of_node(), message, blocked: false };
     match view.plan.execution.failures.then {
         OnFailure::Rollback => {
-            decision.records.push(enter(view, moving, task, ImageStep::MoveBack));
+            let back = enter(view, moving, task, ImageStep::MoveBack, Some(failure));
+            decision.records.push(back);
         }
         OnFailure::Hold => {
-            let failure = Failure { step: Step::Verify, message, blocked: false };
             decision.records.extend(ended(view, moving, Ended::Failed(view.world.now, failure)));
         }
     }
     decision
 }
 
-fn enter(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, step: ImageStep) -> Record {
-    let task = ImageTask { step, since: view.world.now, ..task.clone() };
+fn enter(
+    view: &View<'_>,
+    moving: &Moving<'_>,
+    task: &ImageTask,
+    step: ImageStep,
+    failure: Option<Failure>,
+) -> Record {
+    let task = ImageTask { step, since: view.world.now, failure, ..task.clone() };
     Record::ImageTask { workload: id(moving.workload), task: Some(task) }
 }
 
