@@ -98,6 +98,11 @@ impl<'d, 'w> Planner<'d, 'w> {
             (waits, !request.plan.emergency, request.created, &request.name)
         });
         for request in open {
+            // What it answers was counted when it took the place of a request that is still open.
+            if self.brought.values().any(|by| *by == request.name) {
+                self.cover(request);
+                continue;
+            }
             if let Some(by) = self.taken_over(request, &all) {
                 // What people agreed to stays; what they were only asked for need not be asked twice.
                 if request.phase == Phase::Approved {

@@ -394,3 +394,27 @@ fn systems_that_missed_a_deadline_are_told_with_what_the_baseline_wants() {
     );
     assert_eq!(late[0].action, hozen_domain::baseline::OnOverdue::Taint);
 }
+
+#[test]
+fn a_request_that_took_the_place_of_another_stands_while_the_other_is_still_open() {
+    let mut world = fleet(&["a"]).notice(openssl().high()).build();
+    let (first, _) = only(&settle(&mut world));
+    world.now = at("2026-11-19T09:15Z");
+    let baseline = world.baselines.get_mut("web").unwrap();
+    std::sync::Arc::make_mut(baseline).rollout.watch = Span::hours(24);
+    let (second, _) = only(&settle(&mut world));
+    assert_ne!(first, second);
+    // Its phase is written in a later pass than its successor is created.
+    world.requests.get_mut(first.as_str()).unwrap().phase = Phase::Approved;
+    let planned = planned(&world);
+    let ended: Vec<&str> = planned
+        .decision
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Phase { request, phase: Phase::Superseded, .. } => Some(request.0.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ended, [first.as_str()]);
+}
