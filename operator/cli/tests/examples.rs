@@ -1,7 +1,5 @@
 //! The stories of the larger examples: the transcript as a whole, and what each is there to show.
 
-#![expect(clippy::panic, reason = "a story that is told otherwise must fail its test, and say how")]
-
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
