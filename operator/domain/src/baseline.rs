@@ -1,6 +1,6 @@
 //! What a class of systems must look like, how fast it is brought there, who must agree.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use smol_str::SmolStr;
 
 use crate::{
@@ -209,6 +209,25 @@ pub struct Block {
     pub reason: String,
     /// Last day of it; none: until it is taken out.
     pub until: Option<Date>,
+}
+
+impl Block {
+    /// When it ends by itself: with the end of its last day in UTC.
+    pub fn ends(&self) -> Option<Timestamp> {
+        let next = self.until?.tomorrow().ok()?;
+        Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    }
+}
+
+impl Remediation {
+    /// The block on a version that counts at `now`, if there is one.
+    pub fn blocked(&self, package: &str, version: &str, now: Timestamp) -> Option<&Block> {
+        self.block.iter().find(|block| {
+            block.package == package
+                && block.version == version
+                && block.ends().is_none_or(|end| now < end)
+        })
+    }
 }
 
 /// What happens to systems that are late.

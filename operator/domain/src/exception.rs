@@ -68,7 +68,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// When an exception ends. A text that is no instant ends at once: an exception without end is none.
+/// When an exception ends. A text that is no instant has ended: it must not hide a weakness for good.
 pub fn ends(exception: &Exception) -> Timestamp {
     exception.until.parse().unwrap_or(Timestamp::MIN)
 }

@@ -14,6 +14,7 @@ use crate::{
     calendar::{Access, Calendar, Opening, Purpose, Window, next_opening},
     effect::{Decision, Effect, Record},
     evidence::{self, Judgement},
+    exception,
     hold::Hold,
     plan::{ChangeType, Gate},
     request::{ChangeRequest, Phase, Rollout, RolloutEnd},
@@ -264,10 +265,8 @@ fn decide_by(request: &ChangeRequest) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// When an exception ends. One that cannot be read has ended: it must not hide a weakness for good.
 fn until(request: &ChangeRequest) -> Option<Timestamp> {
-    let exception = request.plan.exception.as_ref()?;
-    Some(exception.until.parse().unwrap_or(Timestamp::MIN))
+    request.plan.exception.as_ref().map(exception::ends)
 }
 
 fn soonest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

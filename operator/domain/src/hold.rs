@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use crate::{
     calendar::Purpose,
     plan::RoleCount,
-    units::{Name, Span, User},
+    units::{Name, Span},
 };
 
 /// A reason to wait. Every one tells what would end it.
@@ -478,6 +478,3 @@ fn listed(items: &[(Name, String)]) -> String {
     let parts: Vec<String> = items.iter().map(|(name, what)| format!("{name} ({what})")).collect();
     parts.join(", ")
 }
-
-/// A user whose word does not count, and why: shown beside the approvals that do.
-pub type Discounted = (User, String);

@@ -125,7 +125,8 @@ impl Report {
         }
     }
 
-    /// The inventory, fresh or not: for people only.
+    /// The inventory, fresh or not. What a stale one says tells what a node belongs to and counts in bounds; nothing is started on
+    /// it, for that asks for a [`Report::known`] one.
     pub fn latest(&self) -> Option<&Arc<Inventory>> {
         match self {
             Self::Known(inventory) | Self::Stale(inventory) => Some(inventory),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use crate::{
     assess::{Assessment, BaselineView},
@@ -71,26 +71,15 @@ impl<'w> Desk<'w> {
         })
     }
 
-    /// Why a version is blocked, if it is. A block counts to the end of its last day in UTC.
+    /// Why a version is blocked, if it is.
     pub(super) fn blocked(&self, package: &str, version: &str) -> Option<&'w Block> {
-        let today = self.world.now.to_zoned(TimeZone::UTC).date();
-        self.baseline.remediation.block.iter().find(|block| {
-            block.package == package
-                && block.version == version
-                && block.until.is_none_or(|last| today <= last)
-        })
+        self.baseline.remediation.blocked(package, version, self.world.now)
     }
 
     /// When the first block ends, after which planning again can give another answer.
     pub(super) fn block_ends(&self) -> Option<Timestamp> {
-        let blocks = self.baseline.remediation.block.iter();
-        blocks
-            .filter_map(|block| {
-                let next = block.until?.tomorrow().ok()?;
-                Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
-            })
-            .filter(|at| *at > self.world.now)
-            .min()
+        let ends = self.baseline.remediation.block.iter().filter_map(Block::ends);
+        ends.filter(|at| *at > self.world.now).min()
     }
 
     /// Why exactly this is not done on a system once more by itself (invariant 32), if it was tried there and did not succeed. A

@@ -121,16 +121,13 @@ fn may_not_start(view: &View<'_>, stage: &Stage) -> Option<Hold> {
 /// A patch that was declared bad after approval holds a running rollout that has it.
 fn bad_patch(view: &View<'_>) -> Option<Hold> {
     let baseline = view.world.baselines.get(&view.plan.baseline.name)?;
-    let today = view.world.now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let blocks =
-        || baseline.remediation.block.iter().filter(|b| b.until.is_none_or(|until| today <= until));
     view.plan
         .node_classes()
         .filter_map(|class| view.world.transactions.get(&class.transaction))
         .find_map(|tx| {
             tx.changes.iter().find_map(|change| {
-                let block =
-                    blocks().find(|b| b.package == change.name && b.version == change.to)?;
+                let (name, to) = (&change.name, &change.to);
+                let block = baseline.remediation.blocked(name, to, view.world.now)?;
                 let package = smol_str::format_smolstr!("{} {}", block.package, block.version);
                 Some(Hold::BadPatch { package, reason: block.reason.clone() })
             })
