@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{
@@ -23,6 +23,10 @@ use crate::{
 };
 
 type Id = (Name, Uid);
+
+/// Scanners report at least so often. In a cluster each has its own minute; here all have the same, so that a large fleet stays
+/// quick to play.
+pub(super) const SCANS_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Model<'_> {
     /// One conditional call, as the API server and what stands behind it would answer it.
@@ -145,11 +149,12 @@ impl Model<'_> {
         {
             let stays = record.previously_unschedulable;
             found.cordon = if stays { Cordon::Foreign } else { Cordon::None };
-            // The scheduler fills it again, with as many pods as were moved away.
+            // The scheduler fills it again, with as many pods as were moved away, or were still to be.
             if let Some(host) = self.hosts.get_mut(&node.0)
                 && !stays
             {
-                found.pods.movable += std::mem::take(&mut host.pods_moved);
+                let back = std::mem::take(&mut host.pods_moved);
+                found.pods.movable = found.pods.movable.max(back);
             }
         }
     }
@@ -198,19 +203,23 @@ impl Model<'_> {
             match due {
                 Due::Script(index) => self.script_event(index),
                 Due::Approver { index, request } => self.approver(index, &request),
-                Due::Drained { node } => {
-                    if let Some(found) =
-                        self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
-                    {
-                        found.pods.movable = 0;
-                    }
-                }
+                Due::Drained { node } => self.drained(&node),
                 Due::Job { node, job } => self.end_job(&node, job),
                 Due::Booted { node } => self.booted(&node),
                 Due::Scanned { node, scan } => self.scanned(&node, scan),
+                Due::DailyScans => self.daily_scans(),
                 Due::Moved { workload, image, to } => self.moved(&workload, &image, &to),
                 Due::Evidence => {}
             }
+        }
+    }
+
+    /// Where the cordon was lifted meanwhile, other pods have come in their place.
+    fn drained(&mut self, node: &Id) {
+        if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
+            && matches!(found.cordon, Cordon::Ours(_))
+        {
+            found.pods.movable = 0;
         }
     }
 
@@ -299,6 +308,20 @@ impl Model<'_> {
         }
         if changed {
             self.resolve_pocket(&node.0);
+        }
+    }
+
+    /// Every scanner that can reports what it sees, under the number of the scan that was asked for last.
+    fn daily_scans(&mut self) {
+        self.queue.push(after(self.world.now, SCANS_EVERY), Due::DailyScans);
+        let nodes: Vec<(Id, u64)> = self
+            .world
+            .nodes
+            .values()
+            .map(|node| ((node.name.clone(), node.uid.clone()), node.scan_asked))
+            .collect();
+        for (node, scan) in nodes {
+            self.scanned(&node, scan);
         }
     }
 
@@ -405,7 +428,11 @@ impl Model<'_> {
             });
             let mut about: Vec<Option<Name>> = nodes.map(|n| Some(n.name.clone())).collect();
             about.extend(workloads.map(|w| Some(w.key.clone())));
-            if !about.is_empty() || rollout.cursor.stage_done.is_some() {
+            let watched = rollout
+                .cursor
+                .finished
+                .is_some_and(|at| after(at, request.plan.execution.watch.duration()) <= now);
+            if !about.is_empty() || rollout.cursor.stage_done.is_some() || watched {
                 waited_for = Some(after(now, Durations::GUESSED.gate.expected()));
             }
             about.push(None);

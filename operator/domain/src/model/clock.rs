@@ -25,6 +25,8 @@ pub(super) enum Due {
     Booted { node: (Name, Uid) },
     /// A scan is answered.
     Scanned { node: (Name, Uid), scan: u64 },
+    /// Every scanner reports, as it does once a day whether it was asked or not.
+    DailyScans,
     /// A workload's own rollout is done.
     Moved { workload: (Name, Uid), image: SmolStr, to: SmolStr },
     /// Evidence is gathered.

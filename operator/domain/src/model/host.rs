@@ -60,6 +60,7 @@ pub(super) struct Host {
 pub(super) struct Faults {
     pub(super) patch_fails: Vec<String>,
     pub(super) patch_lies: u32,
+    pub(super) rollback_lies: u32,
     /// Unit, and restarts that do not help.
     pub(super) inactive: Option<(SmolStr, u32)>,
     pub(super) reboot_hangs: bool,
@@ -125,6 +126,10 @@ impl Host {
 
     /// The package manager brings the previous versions back.
     pub(super) fn uninstall(&mut self) {
+        if self.faults.rollback_lies > 0 {
+            self.faults.rollback_lies -= 1;
+            return;
+        }
         if let Some(before) = self.before.take() {
             self.packages = Some(before);
         }

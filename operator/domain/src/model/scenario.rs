@@ -157,6 +157,11 @@ pub enum Happening {
         /// Which node.
         node: Name,
     },
+    /// The next rollback on a node says that it succeeded and changes nothing.
+    RollbackLies {
+        /// Which node.
+        node: Name,
+    },
     /// Units go on running old code after the next patch, until they were restarted so often.
     StaysInactive {
         /// Which node.

@@ -6,6 +6,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{
     Model, ModelError, What,
+    answer::SCANS_EVERY,
     clock::Due,
     scenario::{Event, Happening, Scenario},
 };
@@ -40,6 +41,7 @@ pub(super) fn check(world: &World, scenario: &Scenario) -> Result<(), ModelError
             | Happening::NodeRebuilt { node }
             | Happening::PatchFails { node, .. }
             | Happening::PatchLies { node }
+            | Happening::RollbackLies { node }
             | Happening::StaysInactive { node, .. }
             | Happening::RebootHangs { node }
             | Happening::DiskFull { node }
@@ -93,6 +95,7 @@ impl Model<'_> {
                 self.unpublished.insert(name.clone(), known);
             }
         }
+        self.queue.push(after(self.world.now, SCANS_EVERY), Due::DailyScans);
         for known in self.world.notices.values() {
             self.repository.offer_fixes(&self.world, known);
         }
@@ -210,6 +213,7 @@ impl Model<'_> {
                 self.break_node(node, |f| f.patch_fails.push(message.clone()));
             }
             Happening::PatchLies { node } => self.break_node(node, |f| f.patch_lies += 1),
+            Happening::RollbackLies { node } => self.break_node(node, |f| f.rollback_lies += 1),
             Happening::StaysInactive { node, unit, restarts } => {
                 self.break_node(node, |f| f.inactive = Some((unit.clone(), *restarts)));
             }

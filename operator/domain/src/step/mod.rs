@@ -124,8 +124,8 @@ fn recovered(view: &View<'_>) -> Decision {
     decision
 }
 
-/// Cordons of ours with no work behind them: released as soon as the node is Ready and has reported (invariant 33), and tasks
-/// whose rollout is gone.
+/// Cordons of ours with no work behind them: released as soon as the node is Ready and has reported, unless a person was called to
+/// it (invariant 33); and tasks whose rollout is gone.
 fn leftovers(world: &World) -> Decision {
     let mut decision = Decision::default();
     let open: BTreeSet<&Uid> =
@@ -138,7 +138,7 @@ fn leftovers(world: &World) -> Decision {
             }
             Some(_) => {}
             None => {
-                if let Some(rollout) = abandoned(node) {
+                if let Some(rollout) = abandoned(world, node) {
                     decision.effects.push(Effect::Release { node: id(), rollout });
                 }
             }
@@ -147,10 +147,18 @@ fn leftovers(world: &World) -> Decision {
     decision
 }
 
-fn abandoned(node: &Node) -> Option<Uid> {
+/// A node that was given up stays cordoned until it is proven after all, a person accepts its failure, or uncordons it.
+fn abandoned(world: &World, node: &Node) -> Option<Uid> {
     let Cordon::Ours(record) = &node.cordon else {
         return None;
     };
+    let accepted = |rollout: &Rollout| {
+        let id = (node.name.clone(), node.uid.clone());
+        rollout.uid == record.rollout && rollout.handle.accepted.contains_key(&id)
+    };
+    if node.needs_attention.is_some() && !world.rollouts.values().any(accepted) {
+        return None;
+    }
     let Ready::Yes(since) = node.ready else {
         return None;
     };

@@ -6,7 +6,6 @@ use hozen_advisory::{
     package::{Change, Package},
     version::Scheme,
 };
-use smol_str::SmolStr;
 
 use crate::{units::Digest, world::World};
 
@@ -15,19 +14,20 @@ const ABSENT: &str = "-";
 
 /// The first change of the transaction that this package set does not show, in words; none: all of it is done.
 pub fn not_done(world: &World, transaction: &Digest, packages: &Digest) -> Option<String> {
-    first_difference(world, transaction, packages, |change| &change.to)
+    first_difference(world, transaction, packages, lacks)
 }
 
-/// The first change of the transaction that this package set does not show undone.
+/// The first change of the transaction that this package set does not show undone. To have the new version is to have undone
+/// nothing, however much newer than the old one it is.
 pub fn not_undone(world: &World, transaction: &Digest, packages: &Digest) -> Option<String> {
-    first_difference(world, transaction, packages, |change| &change.from)
+    first_difference(world, transaction, packages, keeps)
 }
 
 fn first_difference(
     world: &World,
     transaction: &Digest,
     packages: &Digest,
-    wanted: impl Fn(&Change) -> &SmolStr,
+    differs: impl Fn(&Change, &[&Package]) -> Option<String>,
 ) -> Option<String> {
     let Some(transaction) = world.transactions.get(transaction) else {
         return Some(format!("transaction {transaction} is not known"));
@@ -41,26 +41,58 @@ fn first_difference(
     }
     transaction.changes.iter().find_map(|change| {
         let found = installed.get(&(change.name.as_str(), change.arch.as_str()));
-        differs(change, wanted(change), found.map_or(&[], Vec::as_slice))
+        differs(change, found.map_or(&[], Vec::as_slice))
     })
 }
 
-/// Kernels and their like are installed beside each other: one version that is new enough is enough.
-fn differs(change: &Change, wanted: &SmolStr, found: &[&Package]) -> Option<String> {
-    let name = &change.name;
-    match (wanted.as_str(), found) {
+/// Why the change is not done. Kernels and their like are installed beside each other: one version that is new enough is enough.
+fn lacks(change: &Change, found: &[&Package]) -> Option<String> {
+    let Change { name, to, .. } = change;
+    match (to.as_str(), found) {
         (ABSENT, []) => None,
         (ABSENT, [first, ..]) => Some(format!("{name} {} is still installed", first.version)),
-        (_, []) => Some(format!("{name} is not installed; {wanted} was to be")),
-        (_, found) if found.iter().any(|package| at_least(package, wanted)) => None,
+        (_, []) => Some(format!("{name} is not installed; {to} was to be")),
         (_, [first, ..]) => {
-            Some(format!("{name} is {}; {wanted} was to be installed", first.version))
+            let there = if downgrades(change, first) {
+                found.iter().all(|package| order(package, to).is_some_and(Ordering::is_le))
+            } else {
+                found.iter().any(|package| order(package, to).is_some_and(Ordering::is_ge))
+            };
+            (!there).then(|| format!("{name} is {}; {to} was to be installed", first.version))
         }
     }
 }
 
-fn at_least(package: &Package, wanted: &str) -> bool {
-    Scheme::of(&package.ecosystem)
-        .and_then(|scheme| scheme.compare(&package.version, wanted).ok())
-        .map_or(package.version == wanted, Ordering::is_ge)
+/// Why the change is not undone: exactly the version before is there again, and the one that the change brought is gone.
+fn keeps(change: &Change, found: &[&Package]) -> Option<String> {
+    let Change { name, from, to, .. } = change;
+    if let Some(left) = found.iter().find(|package| is(package, to)) {
+        return Some(format!("{name} {} is still installed", left.version));
+    }
+    let back = from == ABSENT || found.iter().any(|package| is(package, from));
+    (!back).then(|| match found {
+        [] => format!("{name} is not installed; {from} was to be again"),
+        [first, ..] => format!("{name} is {}; {from} was to be installed again", first.version),
+    })
+}
+
+/// Whether the change goes to an older version, by the ordering of the package's own distribution.
+fn downgrades(change: &Change, like: &Package) -> bool {
+    let scheme = Scheme::of(&like.ecosystem);
+    change.from != ABSENT
+        && scheme
+            .and_then(|s| s.compare(&change.to, &change.from).ok())
+            .is_some_and(Ordering::is_lt)
+}
+
+fn is(package: &Package, version: &str) -> bool {
+    order(package, version).is_some_and(Ordering::is_eq)
+}
+
+/// How the installed version stands to another; none where that cannot be told, which then proves nothing.
+fn order(package: &Package, version: &str) -> Option<Ordering> {
+    if package.version == version {
+        return Some(Ordering::Equal);
+    }
+    Scheme::of(&package.ecosystem)?.compare(&package.version, version).ok()
 }
