@@ -210,7 +210,7 @@ open_enum! {
     RolloutOutcome {
         /// Every system is proven.
         Done,
-        /// Some are not: their failure was accepted, or they never came back.
+        /// Some are not: their failure was accepted, or they never came back; or a gate did not pass at the end of the watch.
         Partly,
         /// Aborted.
         Aborted,

@@ -150,7 +150,7 @@ fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&Chang
                 Next::to(Phase::Done, "the exercise is through")
             }
             RolloutEnd::Done => Next::to(Phase::Done, "done and proven everywhere"),
-            RolloutEnd::Partly => Next::to(Phase::Failed, "ended with systems not done"),
+            RolloutEnd::Partly => Next::to(Phase::Failed, "ended, not everything done and proven"),
             RolloutEnd::Aborted => Next::to(Phase::Failed, "aborted"),
         };
     }

@@ -141,7 +141,8 @@ pub struct Cursor {
 pub enum RolloutEnd {
     /// All proven.
     Done,
-    /// Some are not, and their failure was accepted, or they never came back before the approval ended.
+    /// Some are not, and their failure was accepted, or they never came back before the approval ended; or a gate did not pass at
+    /// the end of the watch.
     Partly,
     /// Aborted.
     Aborted,

@@ -7,14 +7,16 @@ use hozen_domain::{
     World,
     model::scenario::Happening,
     node::{Cordon, Ended},
-    plan::OnFailure,
+    plan::{Ask, Gate, OnFailure, Stage},
+    request::{Phase, RolloutEnd},
     step::proof,
-    units::Span,
+    units::{Share, Span},
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, Told, WorldBuilder, baseline, debian, node, notice, resolved,
-    story, transaction, world_at,
+    BaselineBuilder, NodeBuilder, Told, WorldBuilder, at, baseline, debian, node, notice, resolved,
+    stage, story, transaction, world_at,
 };
+use jiff::Timestamp;
 
 const OLD: &str = "3.0.20-1~deb12u2";
 const NEW: &str = "3.0.22-1~deb12u2";
@@ -54,8 +56,54 @@ fn end_of<'t>(told: &'t Told, node: &str) -> &'t Ended {
         .map_or_else(|| panic!("{node} never ended: {:#?}", told.0.trace), |e| e.3)
 }
 
+fn span_of(told: &Told, node: &str) -> (Timestamp, Timestamp) {
+    let ended = told.ended();
+    let found = ended.iter().rev().find(|e| e.0 == node);
+    found.map_or_else(|| panic!("{node} never ended: {:#?}", told.0.trace), |e| (e.1, e.2))
+}
+
+fn rollout_end(told: &Told) -> Option<RolloutEnd> {
+    let rollout = told.0.world.rollouts.values().next().expect("a rollout");
+    rollout.cursor.ended.map(|ended| ended.1)
+}
+
+fn errors() -> Gate {
+    Gate {
+        name: "errors".into(),
+        ask: Ask::Prometheus {
+            url: "http://p:9090".into(),
+            query: "sum(e)".into(),
+            min: None,
+            max: Some("0.5".into()),
+        },
+    }
+}
+
+fn gated(stages: Vec<Stage>) -> BaselineBuilder {
+    baseline("web").stages(stages).with(|b| b.rollout.gates = vec![errors()])
+}
+
+fn canary_and_rest(soak: Span) -> Vec<Stage> {
+    let mut canary = stage("canary", Share::Count(1));
+    canary.soak = soak;
+    vec![canary, stage("rest", Share::Percent(100))]
+}
+
+fn gate_fails() -> Happening {
+    Happening::GateFails { gate: "errors".into(), says: "3.2 errors a second".into() }
+}
+
+fn promote_canary() -> Happening {
+    Happening::Promote { baseline: "web".into(), stage: "canary".into() }
+}
+
 fn stays_inactive(node: &str) -> Happening {
     Happening::StaysInactive { node: node.into(), unit: "nginx.service".into(), restarts: 9 }
+}
+
+fn since_start(at: Timestamp) -> u32 {
+    let start: Timestamp = "2026-11-19T09:00Z".parse().expect("a time");
+    u32::try_from(at.duration_since(start).as_secs()).expect("after the start")
 }
 
 // Rollbacks.
@@ -100,4 +148,64 @@ fn i31_undone_means_the_version_before_and_a_downgrade_is_done_by_the_lower_one(
     assert!(proof::not_done(&world, &up.digest, &before.digest).is_some());
     assert!(proof::not_done(&world, &down.digest, &after.digest).is_some(), "it has not begun");
     assert_eq!(proof::not_done(&world, &down.digest, &before.digest), None);
+}
+
+// Gates.
+
+#[test]
+fn i29_promote_skips_the_soak_and_never_a_failing_gate() {
+    let world = fleet(3, gated(canary_and_rest(Span::hours(2))));
+    let told = story(&world, 12)
+        .after(minutes(20), gate_fails())
+        .after(minutes(30), promote_canary())
+        .play();
+    assert_eq!(told.ended().len(), 1, "no node of the next stage is touched: {:#?}", told.ended());
+    assert!(told.held("GateNotPassed"));
+    let good = Happening::GateRecovers { gate: "errors".into() };
+    let told = story(&world, 12)
+        .after(minutes(20), gate_fails())
+        .after(minutes(30), promote_canary())
+        .after(minutes(60), good)
+        .play();
+    assert_eq!(told.proven().len(), 3);
+    let second = span_of(&told, "web-2").0;
+    assert!(second >= at("2026-11-19T10:00Z"), "the gate was bad until then: {second}");
+    assert!(second < at("2026-11-19T10:05Z"), "the soak was skipped: {second}");
+}
+
+#[test]
+fn i29_a_stage_without_soak_still_needs_one_reading_of_its_gates() {
+    let world = fleet(2, gated(canary_and_rest(Span::ZERO)));
+    let told = story(&world, 12).play();
+    assert_eq!(told.proven().len(), 2);
+    let just_after = since_start(span_of(&told, "web-1").1) + 1;
+    let told = story(&world, 12).after(Span::seconds(just_after), gate_fails()).play();
+    assert_eq!(told.ended().len(), 1, "no node of the next stage is touched: {:#?}", told.ended());
+    assert!(told.held("GateNotPassed"));
+    let last = fleet(1, gated(vec![stage("all", Share::Percent(100))]));
+    let told = story(&last, 12).after(Span::seconds(just_after), gate_fails()).play();
+    assert_eq!(told.proven(), ["web-1"]);
+    assert_eq!(rollout_end(&told), None, "the last stage too");
+}
+
+#[test]
+fn i29_a_watch_that_ends_with_a_failing_gate_does_not_end_done() {
+    let watched =
+        gated(vec![stage("all", Share::Percent(100))]).with(|b| b.rollout.watch = Span::hours(24));
+    let world = fleet(1, watched);
+    let told = story(&world, 40).play();
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Done));
+    let told = story(&world, 40).after(minutes(60), gate_fails()).play();
+    assert_eq!(told.proven(), ["web-1"]);
+    assert!(told.held("GateNotPassed"));
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Partly));
+    let request = told.0.world.requests.values().next().expect("a request");
+    assert_eq!(request.phase, Phase::Failed);
+    let silent = Happening::GateSilent { gate: "errors".into() };
+    let told = story(&world, 40).after(minutes(60), silent).play();
+    assert_eq!(
+        rollout_end(&told),
+        Some(RolloutEnd::Partly),
+        "i38: silence is not waited for for good"
+    );
 }

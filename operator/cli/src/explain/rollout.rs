@@ -62,7 +62,9 @@ fn summary(rollout: &Rollout, request: &ChangeRequest) -> String {
     let cursor = &rollout.cursor;
     match (cursor.ended, request.plan.stages.get(cursor.stage)) {
         (Some((at, RolloutEnd::Done)), _) => format!("ended at {at}: every system proven"),
-        (Some((at, RolloutEnd::Partly)), _) => format!("ended at {at} with systems not done"),
+        (Some((at, RolloutEnd::Partly)), _) => {
+            format!("ended at {at}, not everything done and proven")
+        }
         (Some((at, RolloutEnd::Aborted)), _) => format!("aborted at {at}"),
         (None, Some(stage)) => format!("in stage {} since {}", stage.name, cursor.stage_since),
         (None, None) => "every stage is through; gates are still read".to_owned(),

@@ -170,7 +170,7 @@ impl<'a> Teller<'a> {
             Happened::RolloutEnded { how } => {
                 let text = match how.as_str() {
                     "Done" => paint(GOOD, "rollout done: every system proven"),
-                    "Partly" => paint(BAD, "ROLLOUT ENDED with systems not done"),
+                    "Partly" => paint(BAD, "ROLLOUT ENDED, not everything done and proven"),
                     _ => paint(BAD, "ROLLOUT ABORTED"),
                 };
                 self.ended.extend(about);

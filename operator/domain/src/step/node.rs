@@ -32,7 +32,7 @@ const SCAN_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
 /// How long a patch, restart or snapshot Job may take. The agent gives up on its own before (its deadline is in the Job).
 const JOB_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// How long evidence is waited for before its absence is a failure (invariant 29).
-const EVIDENCE_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
+pub(super) const EVIDENCE_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
 /// A unit that still runs old code after so many restarts will not stop doing so by another.
 const RESTARTS_MAX: u32 = 2;
 

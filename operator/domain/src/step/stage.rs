@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::{
-    Working, end, image, standing,
+    Working, end, image,
+    node::EVIDENCE_WAIT_MAX,
+    standing,
     view::{Member, Standing, View},
     working_hold,
 };
@@ -221,17 +223,16 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         let cursor = Cursor { stage_done: Some(view.world.now), ..cursor.clone() };
         return record(view, cursor);
     };
-    let promoted = view.rollout.handle.promote_through.as_ref() == Some(&stage.name);
-    let until = after(done, stage.soak.duration());
-    if view.world.now < until && !promoted {
+    // Whoever promotes a stage ends its soak, not its gates.
+    let until = if promoted(view, stage) { done } else { after(done, stage.soak.duration()) };
+    if view.world.now < until {
         let hold = gate_failed(view, done)
             .unwrap_or_else(|| Hold::Soak { stage: stage.name.clone(), until });
-        return held(view, Some(hold));
+        let mut decision = held(view, Some(hold));
+        decision.wake(until);
+        return decision;
     }
-    if !promoted
-        && !stage.soak.is_zero()
-        && let Some(hold) = gates_pass(view, until)
-    {
+    if let Some(hold) = gates_pass(view, until) {
         return held(view, Some(hold));
     }
     let last = cursor.stage + 1 == view.plan.stages.len();
@@ -250,6 +251,10 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         ..cursor.clone()
     };
     record(view, next)
+}
+
+fn promoted(view: &View<'_>, stage: &Stage) -> bool {
+    view.rollout.handle.promote_through.as_ref() == Some(&stage.name)
 }
 
 fn away(view: &View<'_>) -> Vec<Name> {
@@ -281,7 +286,7 @@ fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     })
 }
 
-/// At the end of a soak every gate must have positive evidence made no earlier than that end.
+/// At the end of a stage, its soak included, every gate must have positive evidence made after that end (invariant 29).
 fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
         Judgement::Failed(why) | Judgement::Waiting(why) => {
@@ -313,8 +318,10 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
     let finished = cursor.finished.unwrap_or(view.world.now);
     let until = after(finished, view.plan.execution.watch.duration());
     if view.world.now < until {
-        let hold = gate_failed(view, finished).unwrap_or(Hold::Watch { until });
-        return held(view, Some(hold));
+        let mut decision =
+            held(view, Some(gate_failed(view, finished).unwrap_or(Hold::Watch { until })));
+        decision.wake(until);
+        return decision;
     }
     if let Some(hold) = working_hold(working) {
         return held(view, Some(hold));
@@ -323,8 +330,29 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
         let ended = m.node.ended.get(&view.request.uid);
         matches!(ended, Some(Ended::Proven(_) | Ended::Exercised(_)))
     };
-    let all = view.stages.iter().flatten().all(proven) && image::all_proven(view);
+    let passed = match watched(view, until) {
+        Ok(passed) => passed,
+        Err(hold) => return held(view, Some(hold)),
+    };
+    let all = passed && view.stages.iter().flatten().all(proven) && image::all_proven(view);
     end(view.rollout, view.world, if all { RolloutEnd::Done } else { RolloutEnd::Partly })
+}
+
+/// Whether every gate passed at the end of the watch, or what is still waited for. Silence is not waited for for good, and is no
+/// pass (invariants 29, 38).
+fn watched(view: &View<'_>, until: Timestamp) -> Result<bool, Hold> {
+    let deadline = after(until, EVIDENCE_WAIT_MAX);
+    if view.plan.execution.watch.is_zero() || gates_pass(view, until).is_none() {
+        return Ok(true);
+    }
+    let waiting = judged(view, until).find_map(|(gate, judgement)| match judgement {
+        Judgement::Waiting(why) => Some(Hold::GateNotPassed { gate, why, until: Some(deadline) }),
+        Judgement::Passed(_) | Judgement::Failed(_) => None,
+    });
+    match waiting {
+        Some(hold) if view.world.now < deadline && gate_failed(view, until).is_none() => Err(hold),
+        Some(_) | None => Ok(false),
+    }
 }
 
 pub(super) fn write(view: &View<'_>, cursor: Cursor) -> Record {
