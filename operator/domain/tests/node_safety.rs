@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hozen_domain::{
     World,
     model::scenario::Happening,
-    node::{Cordon, Ended},
+    node::{Cordon, Ended, Node},
     plan::{Ask, Gate, OnFailure, Stage},
     request::{Phase, RolloutEnd},
     step::proof,
@@ -45,6 +45,11 @@ fn emergency(baseline: BaselineBuilder) -> WorldBuilder {
 fn fleet(nodes: u32, baseline: BaselineBuilder) -> World {
     let world = emergency(baseline);
     (1..=nodes).fold(world, |world, n| world.node(web(&format!("web-{n}")))).build()
+}
+
+fn with_node(mut world: World, name: &str, change: impl FnOnce(&mut Node)) -> World {
+    change(world.nodes.get_mut(name).expect("the node is there"));
+    world
 }
 
 fn end_of<'t>(told: &'t Told, node: &str) -> &'t Ended {
@@ -208,4 +213,45 @@ fn i29_a_watch_that_ends_with_a_failing_gate_does_not_end_done() {
         Some(RolloutEnd::Partly),
         "i38: silence is not waited for for good"
     );
+}
+
+// Pauses.
+
+#[test]
+fn i36_what_a_pause_or_halt_puts_back_is_taken_again_when_it_ends() {
+    let busy = |world: World| {
+        ["web-1", "web-2"]
+            .iter()
+            .fold(world, |world, name| with_node(world, name, |node| node.pods.movable = 20))
+    };
+    let world = busy(fleet(2, baseline("web")));
+    let approve = |user: &str| Happening::Approve {
+        baseline: "web".into(),
+        role: "on-call".into(),
+        user: user.into(),
+    };
+    let web = || "web".into();
+    let stops = [
+        (Happening::Pause { baseline: web() }, Happening::Resume { baseline: web() }),
+        (Happening::Halt { reason: "incident 12".into() }, Happening::Lift {}),
+    ];
+    for (stop, go_on) in stops {
+        // Nobody approves a second time: what was agreed to once is enough.
+        let told = story(&world, 12)
+            .nobody_approves()
+            .after(minutes(10), approve("alice@example.com"))
+            .after(minutes(10), approve("carol@example.com"))
+            .after(Span::seconds(620), stop.clone())
+            .after(minutes(30), go_on.clone())
+            .after(Span::seconds(1_820), stop.clone())
+            .after(minutes(60), go_on)
+            .play();
+        assert_eq!(told.proven(), ["web-1", "web-2"], "{stop:?}: {:#?}", told.0.trace);
+        assert_eq!(rollout_end(&told), Some(RolloutEnd::Done));
+        assert_eq!(told.0.world.requests.len(), 1);
+        assert!(told.0.world.nodes.values().all(|n| n.needs_attention.is_none()));
+        let told = story(&world, 12).after(Span::seconds(620), stop).play();
+        let free = |n: &Node| n.cordon == Cordon::None && n.task.is_none();
+        assert!(told.0.world.nodes.values().all(free), "put back while it lasts");
+    }
 }

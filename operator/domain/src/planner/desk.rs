@@ -8,7 +8,7 @@ use crate::{
     assess::{Assessment, BaselineView},
     baseline::{Baseline, Block, Selector},
     governance::ApprovalPolicy,
-    node::Ended,
+    node::{Ended, Step},
     plan::ChangeType,
     rank::{Priority, Ranking},
     request::ChangeRequest,
@@ -93,7 +93,7 @@ impl<'w> Desk<'w> {
                 Ended::Failed(_, failure) | Ended::RolledBack(_, failure) if same => {
                     return Some(failure.message.clone());
                 }
-                Ended::PutBack(_, failure) if same => {
+                Ended::PutBack(_, failure) if same && failure.step == Step::Drain => {
                     put_back += 1;
                     if put_back > 1 {
                         return Some(format!("put back twice: {}", failure.message));

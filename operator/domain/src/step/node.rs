@@ -100,8 +100,24 @@ impl Work<'_> {
         if !self.task.step.before_patch() || self.task.boot_before.is_some() {
             return None;
         }
-        let why = self.view.stopped.as_ref()?;
-        Some(self.fail(format!("put back: {why}"), true))
+        if self.view.stopped.is_some() {
+            return Some(self.let_go());
+        }
+        // What was released meanwhile is claimed before any pod of it is moved.
+        let ours = safety::owned_by(self.node, &self.view.rollout.uid);
+        (self.task.step > Step::Claim && !ours).then(|| self.enter(Step::Claim, |_| {}))
+    }
+
+    /// Nothing was done to the node, so nothing ended on it: it goes back to those that wait.
+    fn let_go(&self) -> Outcome {
+        if safety::owned_by(self.node, &self.view.rollout.uid) {
+            let release =
+                Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
+            return Self::effect(release, "its release", None);
+        }
+        let mut decision = Decision::default();
+        decision.records.push(Record::Task { node: self.id(), task: None });
+        (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
     }
 
     fn claim(&self) -> Outcome {
@@ -129,10 +145,8 @@ impl Work<'_> {
                     None,
                 )
             }
-            Cordon::Foreign => self.fail("somebody else cordoned it first".into(), true),
-            Cordon::Ours(other) => {
-                self.fail(format!("it belongs to rollout {}", other.rollout), true)
-            }
+            // A person, or another rollout, was first.
+            Cordon::Foreign | Cordon::Ours(_) => self.let_go(),
         }
     }
 
@@ -175,9 +189,14 @@ impl Work<'_> {
                 task.boot_before = Some(boot);
             });
         }
-        let next =
-            if self.view.plan.execution.snapshot.is_some() { Step::Snapshot } else { Step::Patch };
-        self.enter(next, |_| {})
+        if self.view.plan.execution.snapshot.is_none() {
+            return self.enter(Step::Patch, |_| {});
+        }
+        // A snapshot of an earlier turn, before a pause, is none of what is on the node now.
+        let request = &self.task.request;
+        let taken = self.node.jobs.keys().filter(|job| job.step == Step::Snapshot);
+        let last = taken.filter(|job| job.request == *request).map(|job| job.attempt).max();
+        self.enter(Step::Snapshot, move |task| task.attempt = last.unwrap_or(0) + 1)
     }
 
     fn snapshot(&self) -> Outcome {
