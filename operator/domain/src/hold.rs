@@ -177,6 +177,13 @@ pub enum Hold {
         /// The first, and what happened to it.
         first: (Name, String),
     },
+    /// A stage has proven nothing that the next could rely on.
+    NothingProven {
+        /// Stage.
+        stage: SmolStr,
+        /// Its systems, of one class where it is one of every class, and why they prove nothing; the first few.
+        nodes: Vec<(Name, String)>,
+    },
     /// Somebody paused it.
     Paused {
         /// Since.
@@ -253,6 +260,7 @@ impl Hold {
             Self::Working { .. } => "Working",
             Self::GateNotPassed { .. } => "GateNotPassed",
             Self::FailuresReached { .. } => "FailuresReached",
+            Self::NothingProven { .. } => "NothingProven",
             Self::Paused { .. } => "Paused",
             Self::Offline { .. } => "Offline",
             Self::BadPatch { .. } => "BadPatch",
@@ -289,6 +297,7 @@ impl Hold {
             | Self::LastOfRole { .. }
             | Self::NodeClaimed { .. }
             | Self::FailuresReached { .. }
+            | Self::NothingProven { .. }
             | Self::Paused { .. }
             | Self::BadPatch { .. }
             | Self::GitOpsOwned { .. }
@@ -310,6 +319,7 @@ impl Hold {
             | Self::AwaitingWindow { until: None, .. }
             | Self::LastOfRole { .. }
             | Self::FailuresReached { .. }
+            | Self::NothingProven { .. }
             | Self::Paused { .. }
             | Self::BadPatch { .. }
             | Self::GitOpsOwned { .. }
@@ -363,6 +373,9 @@ impl Hold {
             Self::Working { .. } => "the work's end".into(),
             Self::FailuresReached { first, .. } => {
                 format!("accept-failure {0}, abort, or a repaired {0}", first.0)
+            }
+            Self::NothingProven { stage, .. } => {
+                format!("a system of {stage} proven, or promoteThrough: {stage}")
             }
             Self::Paused { .. } => "paused: false".into(),
             Self::Offline { .. } => "the nodes' return".into(),
@@ -446,6 +459,9 @@ impl fmt::Display for Hold {
                     "{failed} of at most {max} failures in {stage}: {} ({})",
                     first.0, first.1
                 )
+            }
+            Self::NothingProven { stage, nodes } => {
+                write!(f, "nothing is proven in {stage}: {}", listed(nodes))
             }
             Self::Paused { .. } => f.write_str("paused"),
             Self::Offline { nodes, .. } => write!(f, "waits for {}", nodes.join(", ")),

@@ -255,3 +255,70 @@ fn i36_what_a_pause_or_halt_puts_back_is_taken_again_when_it_ends() {
         assert!(told.0.world.nodes.values().all(free), "put back while it lasts");
     }
 }
+
+// Canaries.
+
+#[test]
+fn a_canary_that_was_put_back_proves_nothing_and_another_takes_its_place() {
+    let blocked = Happening::DrainBlocked { node: "web-1".into(), budget: "shop/web".into() };
+    let world = fleet(4, baseline("web").stages(canary_and_rest(Span::hours(2))));
+    let world = with_node(world, "web-1", |node| node.pods.movable = 2);
+    let told = story(&world, 12).after(minutes(1), blocked).play();
+    assert!(matches!(end_of(&told, "web-1"), Ended::PutBack(..)));
+    assert_eq!(told.proven(), ["web-2", "web-3", "web-4"]);
+    let (canary, next) = (span_of(&told, "web-2").1, span_of(&told, "web-3").0);
+    assert!(canary.duration_until(next) >= Span::hours(2).duration(), "{canary} to {next}");
+}
+
+#[test]
+fn a_stage_in_which_nothing_was_proven_holds_the_next_until_a_person_promotes() {
+    let mut stages = canary_and_rest(Span::hours(1));
+    stages[0].selector = Some(hozen_domain::selector::LabelSelector {
+        match_labels: [("canary".into(), "yes".into())].into(),
+        match_expressions: Vec::new(),
+    });
+    let world = (2..=3).fold(
+        emergency(baseline("web").stages(stages)).node(web("web-1").label("canary", "yes")),
+        |world, n| world.node(web(&format!("web-{n}"))),
+    );
+    let world = with_node(world.build(), "web-1", |node| node.pods.movable = 2);
+    let offline = Happening::NodeOffline { node: "web-1".into() };
+    let blocked = Happening::DrainBlocked { node: "web-1".into(), budget: "shop/web".into() };
+    for fault in [offline.clone(), blocked] {
+        let told = story(&world, 12).after(minutes(1), fault.clone()).play();
+        assert!(told.proven().is_empty(), "{fault:?}: {:?}", told.proven());
+        assert!(told.held("NothingProven"), "{fault:?}: {:#?}", told.holds());
+        let told =
+            story(&world, 12).after(minutes(1), fault).after(Span::hours(4), promote_canary());
+        assert_eq!(told.play().proven(), ["web-2", "web-3"]);
+    }
+    let back = Happening::NodeReturns { node: "web-1".into() };
+    let told = story(&world, 12).after(minutes(1), offline).after(Span::hours(4), back).play();
+    assert_eq!(told.proven(), ["web-1", "web-2", "web-3"]);
+    let (canary, next) = (span_of(&told, "web-1").1, span_of(&told, "web-2").0);
+    assert!(
+        canary.duration_until(next) >= Span::hours(1).duration(),
+        "its soak began with its proof"
+    );
+}
+
+#[test]
+fn a_canary_of_every_class_proves_every_class_or_holds() {
+    let set = debian(&[("libssl3", OLD), ("openssl", OLD)]);
+    let change = transaction(&[
+        ("libssl3", OLD, NEW),
+        ("openssl", OLD, NEW),
+        ("zlib1g", "-", "1:1.2.13.dfsg-1"),
+    ]);
+    let db = |name: &str| node(name).label("tier", "web").has(&set).would("DSA-1", &change);
+    let mut stages = canary_and_rest(Span::ZERO);
+    stages[0].per_class = true;
+    let world = emergency(baseline("web").stages(stages))
+        .node(web("web-1"))
+        .node(web("web-2"))
+        .node(db("db-1").with(|n| n.pods.movable = 2));
+    let blocked = Happening::DrainBlocked { node: "db-1".into(), budget: "shop/db".into() };
+    let told = story(&world.build(), 12).after(minutes(1), blocked).play();
+    assert_eq!(told.proven(), ["web-1"], "{:#?}", told.ended());
+    assert!(told.held("NothingProven"));
+}

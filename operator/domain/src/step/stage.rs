@@ -1,12 +1,14 @@
 //! Whether a rollout may start more, and on what; or what it waits for.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{
     Working, end, image,
     node::EVIDENCE_WAIT_MAX,
     standing,
-    view::{Member, Standing, View},
+    view::{EVERY_CLASS, Member, Standing, View},
     working_hold,
 };
 use crate::{
@@ -219,6 +221,13 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
     if let Some(hold) = failures(view, stage) {
         return held(view, Some(hold));
     }
+    let last = cursor.stage + 1 == view.plan.stages.len();
+    if !last
+        && !promoted(view, stage)
+        && let Some(hold) = nothing_proven(view, stage)
+    {
+        return wait_for_somebody(view, hold);
+    }
     let Some(done) = cursor.stage_done else {
         let cursor = Cursor { stage_done: Some(view.world.now), ..cursor.clone() };
         return record(view, cursor);
@@ -235,13 +244,14 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
     if let Some(hold) = gates_pass(view, until) {
         return held(view, Some(hold));
     }
-    let last = cursor.stage + 1 == view.plan.stages.len();
     if last && view.plan.mitigation.is_some() {
         return standing::stand(view);
     }
     let away: Vec<Name> = away(view);
     if last && !away.is_empty() {
-        return wait_for_away(view, away);
+        // The rest is patched if it comes back while the approval stands.
+        let until = crate::approval::count(view.world, view.request).valid_until;
+        return wait_for_somebody(view, Hold::Offline { nodes: away, until });
     }
     let next = Cursor {
         stage: cursor.stage + 1,
@@ -266,16 +276,46 @@ fn away(view: &View<'_>) -> Vec<Name> {
         .collect()
 }
 
-/// Everything that can be reached is done. The rest is patched if it comes back while the approval stands.
-fn wait_for_away(view: &View<'_>, away: Vec<Name>) -> Decision {
-    if let Some(hold) = &view.stop_hold {
-        return match hold {
-            Hold::ApprovalLost { .. } => end(view.rollout, view.world, RolloutEnd::Partly),
-            other => held(view, Some(other.clone())),
-        };
+/// Everything that can be reached is done; what is left ends with the approval.
+fn wait_for_somebody(view: &View<'_>, hold: Hold) -> Decision {
+    match &view.stop_hold {
+        Some(Hold::ApprovalLost { .. }) => end(view.rollout, view.world, RolloutEnd::Partly),
+        Some(other) => held(view, Some(other.clone())),
+        None => held(view, Some(hold)),
     }
-    let until = crate::approval::count(view.world, view.request).valid_until;
-    held(view, Some(Hold::Offline { nodes: away, until }))
+}
+
+/// The next stage relies on what this one has proven: one node at least, of every class where the stage is one of every class. A
+/// failure that a person accepted counts, for it was their word to go on.
+fn nothing_proven(view: &View<'_>, stage: &Stage) -> Option<Hold> {
+    let members = view.stages.get(view.rollout.cursor.stage)?;
+    let mut classes: BTreeMap<&Digest, Vec<Option<(Name, String)>>> = BTreeMap::new();
+    for member in members {
+        let class = if stage.per_class { member.transaction } else { &EVERY_CLASS };
+        classes.entry(class).or_default().push(lacking(view, member));
+    }
+    let mut none = classes.into_values().find(|found| found.iter().all(Option::is_some))?;
+    none.truncate(SHOWN);
+    let nodes = none.into_iter().flatten().collect();
+    Some(Hold::NothingProven { stage: stage.name.clone(), nodes })
+}
+
+/// Why a member proves nothing; none: it does.
+fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
+    let node = member.node;
+    if view.rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone())) {
+        return None;
+    }
+    let why = match node.ended.get(&view.request.uid) {
+        None => "out of reach".into(),
+        Some(
+            Ended::Failed(_, failure) | Ended::RolledBack(_, failure) | Ended::PutBack(_, failure),
+        ) => failure.message.clone(),
+        Some(Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_)) => {
+            return None;
+        }
+    };
+    Some((node.name.clone(), why))
 }
 
 /// Negative evidence that is newer than the stage's end stops it at once.

@@ -11,7 +11,7 @@ use crate::{
     gate,
     hold::Hold,
     mitigation::{self, NOTHING},
-    node::{Node, Ready},
+    node::{Ended, Node, Ready},
     plan::{NodeClass, OrderBy, Plan, Reachable, Stage},
     request::{ChangeRequest, Rollout},
     units::{Digest, Name, Span, Uid, after},
@@ -96,7 +96,8 @@ impl<'w> View<'w> {
             plan.mitigation.is_some() && view.is_some_and(|view| mitigation::needs(view, plan))
         };
         let needing = pool.iter().filter(needs).map(|node| &node.name).collect();
-        let stages = allocate(&plan.stages, members(&pool, request, rollout, &needing));
+        let members = members(&pool, request, rollout, &needing);
+        let stages = allocate(&plan.stages, members, &request.uid);
         let stop_hold = stop(world, request, rollout);
         let stopped = stop_hold.as_ref().map(ToString::to_string);
         let calendar = Calendar::of(&plan.windows).ok();
@@ -226,8 +227,24 @@ fn unpatched<'w>(
     Some(Member { node, transaction: &NOTHING, standing })
 }
 
+impl Member<'_> {
+    /// Whether it takes one of its stage's places: who is away, or was put back unchanged, proves nothing and leaves its place to
+    /// another.
+    fn takes_a_place(&self, request: &Uid) -> bool {
+        match self.standing {
+            Standing::Ended => !matches!(self.node.ended.get(request), Some(Ended::PutBack(..))),
+            Standing::Active | Standing::Waiting => true,
+            Standing::Away => false,
+        }
+    }
+}
+
 /// Divides the members among the stages. Pure in its inputs; what has begun fills the earliest stages first.
-pub(super) fn allocate<'w>(stages: &[Stage], members: Vec<Member<'w>>) -> Vec<Vec<Member<'w>>> {
+pub(super) fn allocate<'w>(
+    stages: &[Stage],
+    members: Vec<Member<'w>>,
+    request: &Uid,
+) -> Vec<Vec<Member<'w>>> {
     let total = members.len();
     let mut left = members;
     stages
@@ -243,7 +260,7 @@ pub(super) fn allocate<'w>(stages: &[Stage], members: Vec<Member<'w>>) -> Vec<Ve
                     .entry(if stage.per_class { member.transaction } else { &EVERY_CLASS })
                     .or_default();
                 if fits && *used < quota {
-                    *used += 1;
+                    *used += usize::from(member.takes_a_place(request));
                     taken.push(member);
                 } else {
                     rest.push(member);
@@ -256,7 +273,7 @@ pub(super) fn allocate<'w>(stages: &[Stage], members: Vec<Member<'w>>) -> Vec<Ve
 }
 
 /// Key under which a stage that is not divided by class counts.
-static EVERY_CLASS: Digest = SmolStr::new_static("");
+pub(super) static EVERY_CLASS: Digest = SmolStr::new_static("");
 
 fn order(stage: &Stage, members: &mut [Member<'_>]) {
     members.sort_by(|a, b| {
