@@ -32,6 +32,8 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 let anew = |t: &Task| t.step == Step::AwaitReboot && task.step == Step::Claim;
                 if task.step == Step::Lift {
                     broken.extend(lift_allowed(world, &node.0, task));
+                } else if before.is_none() && task.step == Step::Verify {
+                    broken.extend(proven_anew(world, &node.0, task));
                 } else if before.is_none_or(anew) {
                     if claimed.insert(&node.0, &task.rollout.1).is_some() {
                         broken.push(format!("24: {} is taken twice in one pass", node.0));
@@ -126,6 +128,19 @@ fn lift_allowed(world: &World, node: &Name, task: &Task) -> Option<String> {
     let done = mitigation::lifting(found, task);
     let free = found.task.as_ref().is_none_or(|other| other.rollout == task.rollout);
     (!done || !free).then(|| format!("12, 24: {node} would lift what it does not have"))
+}
+
+/// Invariant 31: only what was worked on before is proven anew, and not what a gate has judged.
+fn proven_anew(world: &World, node: &Name, task: &Task) -> Option<String> {
+    let found = world.nodes.get(node)?;
+    let judged = match found.ended.get(&task.request) {
+        Some(
+            Ended::Failed(_, failure) | Ended::RolledBack(_, failure) | Ended::PutBack(_, failure),
+        ) => failure.step == Step::Gate,
+        Some(Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_))
+        | None => true,
+    };
+    judged.then(|| format!("29, 31: {node} would be proven without having been repaired"))
 }
 
 /// Invariants 1 to 3: after this pass no stage has more nodes unavailable than its budget, unless it had them before.

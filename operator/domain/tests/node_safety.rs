@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hozen_domain::{
     World,
     model::scenario::Happening,
-    node::{Cordon, Ended, Node},
+    node::{Cordon, Ended, Node, Report},
     plan::{Ask, Gate, OnFailure, Stage},
     request::{Phase, RolloutEnd},
     step::proof,
@@ -321,4 +321,84 @@ fn a_canary_of_every_class_proves_every_class_or_holds() {
     let told = story(&world.build(), 12).after(minutes(1), blocked).play();
     assert_eq!(told.proven(), ["web-1"], "{:#?}", told.ended());
     assert!(told.held("NothingProven"));
+}
+
+// Repairs.
+
+/// The world at the end of a story, in which somebody has changed a node by hand, as its newest scan says.
+fn by_hand(told: Told, name: &str, packages: &[(&str, &str)]) -> World {
+    let mut world = told.0.world;
+    let set = debian(packages);
+    world.package_sets.insert(set.digest.clone(), Arc::new(set.clone()));
+    world.findings.insert(set.digest.clone(), Arc::from([]));
+    let now = world.now;
+    with_node(world, name, |node| {
+        let mut report = node.report.latest().map(|i| (**i).clone()).expect("it reported");
+        report.package_set = set.digest;
+        report.scanned_at = now;
+        report.transactions.clear();
+        node.report = Report::Known(Arc::new(report));
+    })
+}
+
+const REPAIRED: [(&str, &str); 3] =
+    [("libssl3", NEW), ("openssl", NEW), ("nginx", "1.22.1-9+deb12u3")];
+
+#[test]
+fn i30_a_failed_gate_is_not_forgotten_at_the_next_daily_scan() {
+    let world = fleet(4, gated(canary_and_rest(Span::ZERO)));
+    let good = Happening::GateRecovers { gate: "errors".into() };
+    let told = story(&world, 80).after(minutes(1), gate_fails()).after(Span::hours(6), good).play();
+    assert_eq!(told.ended().len(), 1, "{:#?}", told.ended());
+    assert!(told.proven().is_empty());
+    let still = told.0.after.decision.holds.iter().any(|h| h.hold.reason() == "FailuresReached");
+    assert!(still, "{:#?}", told.0.after.decision.holds);
+}
+
+#[test]
+fn i31_a_repaired_node_is_scanned_and_gated_anew_before_it_counts() {
+    let fails = Happening::PatchFails { node: "web-1".into(), message: "postinst exit 1".into() };
+    let world = fleet(2, gated(vec![stage("all", Share::Percent(100))]));
+    let failed = story(&world, 2).after(minutes(1), fails).play();
+    assert!(failed.proven().is_empty());
+    let repaired = by_hand(failed, "web-1", &REPAIRED);
+    let told = story(&repaired, 12).play();
+    assert_eq!(told.proven(), ["web-1", "web-2"], "{:#?}", told.0.trace);
+    assert!(told.0.world.nodes.values().all(|n| n.needs_attention.is_none()));
+    let told = story(&repaired, 60).after(Span::ZERO, gate_fails()).play();
+    assert!(told.proven().is_empty(), "{:#?}", told.ended());
+    assert!(told.0.world.nodes["web-1"].needs_attention.is_some());
+}
+
+#[test]
+fn i31_a_repaired_node_is_held_to_its_own_class_not_to_a_lesser_one() {
+    // web-1 lacks only openssl, web-2 nginx as well: two classes of one plan.
+    let old = "1.22.1-9+deb12u3";
+    let new = "1.22.1-9+deb12u4";
+    let small = transaction(&[("openssl", OLD, NEW)]);
+    let large = transaction(&[("nginx", old, new), ("openssl", OLD, NEW)]);
+    let fixed = notice("DSA-1").fixes("Debian:12", "openssl", NEW).fixes("Debian:12", "nginx", new);
+    let world = world_at("2026-11-19T09:00Z")
+        .baseline(baseline("web"))
+        .notice(fixed.critical().exploited("2026-11-18", None))
+        .node(
+            node("web-1")
+                .label("tier", "web")
+                .has(&debian(&[("nginx", old), ("openssl", OLD)]))
+                .would("DSA-1", &large),
+        )
+        .node(
+            node("web-2")
+                .label("tier", "web")
+                .has(&debian(&[("nginx", new), ("openssl", OLD)]))
+                .would("DSA-1", &small),
+        )
+        .build();
+    let fails = Happening::PatchFails { node: "web-1".into(), message: "postinst exit 1".into() };
+    let failed = story(&world, 2).after(minutes(1), fails).play();
+    assert!(matches!(end_of(&failed, "web-1"), Ended::Failed(..)));
+    let half = by_hand(failed.clone(), "web-1", &[("nginx", old), ("openssl", NEW)]);
+    assert!(story(&half, 12).play().proven().is_empty(), "nginx is still the old one");
+    let whole = by_hand(failed, "web-1", &[("nginx", new), ("openssl", NEW)]);
+    assert_eq!(story(&whole, 12).play().proven(), ["web-1", "web-2"]);
 }

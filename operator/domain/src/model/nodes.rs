@@ -38,6 +38,7 @@ impl Model<'_> {
             if host.faults.reboot_hangs || !matches!(node.ready, Ready::Yes(_)) {
                 host.boots += 1;
                 host.stale_units.clear();
+                host.reboot_because.clear();
                 node.boot_id = format_smolstr!("modelled-boot-{name}-{}", host.boots);
                 node.ready = Ready::Yes(now);
             }

@@ -23,7 +23,7 @@ use crate::{
     node::{Cordon, Ended, Node, Ready, Step},
     request::{Cursor, Rollout, RolloutEnd},
     safety::Safety,
-    units::{Name, Uid},
+    units::{Digest, Name, Uid},
     world::World,
 };
 
@@ -95,33 +95,51 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
     (decision, working)
 }
 
-/// A node that failed here and that a newer scan shows to have the change was repaired by somebody: that counts.
+/// A node on which the change ended badly, and that a newer scan shows to have all of it, was repaired by somebody: it is scanned and
+/// gated anew, as after the patch (invariants 29, 31). What a gate said is not unsaid by a scan: that is a person's to accept.
 fn recovered(view: &View<'_>) -> Decision {
     let mut decision = Decision::default();
-    for node in &view.pool {
-        let Some(Ended::Failed(at, _) | Ended::PutBack(at, _)) = node.ended.get(&view.request.uid)
-        else {
+    if view.stop_hold.is_some() || view.request.phase.ended() {
+        return decision;
+    }
+    for node in view.pool.iter().filter(|node| node.task.is_none()) {
+        let Some(transaction) = repaired(view, node) else {
             continue;
         };
-        let Some(inventory) = node.report.known().filter(|i| i.scanned_at > *at) else {
-            continue;
-        };
-        let done = view.plan.node_classes().any(|class| {
-            proof::not_done(view.world, &class.transaction, &inventory.package_set).is_none()
+        decision.records.push(Record::Task {
+            node: (node.name.clone(), node.uid.clone()),
+            task: Some(stage::task(view, transaction, Step::Verify)),
         });
-        let active = inventory.stale_units.is_empty() && inventory.reboot_because.is_empty();
-        if done && active && node.task.is_none() {
-            let id = (node.name.clone(), node.uid.clone());
-            let ended = Ended::Proven(view.world.now);
-            decision.records.push(Record::Ended {
-                node: id.clone(),
-                request: view.request.uid.clone(),
-                ended,
-            });
-            decision.records.push(Record::NeedsAttention { node: id, why: None });
-        }
     }
     decision
+}
+
+/// The transaction that somebody has done by hand on a node where this request had not succeeded.
+fn repaired<'v>(view: &'v View<'_>, node: &Node) -> Option<&'v Digest> {
+    let (at, failure) = match node.ended.get(&view.request.uid)? {
+        Ended::Failed(at, failure)
+        | Ended::RolledBack(at, failure)
+        | Ended::PutBack(at, failure) => (at, failure),
+        Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => {
+            return None;
+        }
+    };
+    let inventory = node.report.known().filter(|i| i.scanned_at > *at)?;
+    let serves = matches!(node.ready, Ready::Yes(_)) && inventory.boot_id == node.boot_id;
+    let active = inventory.stale_units.is_empty() && inventory.reboot_because.is_empty();
+    if failure.step == Step::Gate || !serves || !active {
+        return None;
+    }
+    let tried = node.tried.get(&view.request.uid);
+    let mut classes = view.plan.node_classes();
+    let class = match tried {
+        Some(tried) => classes.find(|class| class.transaction == *tried)?,
+        // Where it is not known what was tried, only a plan of one class leaves no doubt.
+        None => classes.next().filter(|_| classes.next().is_none())?,
+    };
+    proof::not_done(view.world, &class.transaction, &inventory.package_set)
+        .is_none()
+        .then_some(&class.transaction)
 }
 
 /// Cordons of ours with no work behind them: released as soon as the node is Ready and has reported, unless a person was called to

@@ -331,9 +331,14 @@ impl Work<'_> {
         let reboot = &self.view.plan.execution.reboot;
         let due = match reboot.policy {
             RebootPolicy::AsNeeded => !inventory.reboot_because.is_empty(),
-            RebootPolicy::Always => self.task.reboots == 0 || !inventory.reboot_because.is_empty(),
+            RebootPolicy::Always => {
+                (self.task.reboots == 0 && !self.again()) || !inventory.reboot_because.is_empty()
+            }
             RebootPolicy::Never => false,
         };
+        if self.again() && (due || !inventory.stale_units.is_empty()) {
+            return self.give_up("it still runs old code".into());
+        }
         if due {
             if self.task.reboots >= reboot.max {
                 return self.fail(
@@ -488,8 +493,8 @@ impl Work<'_> {
     /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
     fn fail(&self, message: String, blocked: bool) -> Outcome {
         let failure = Failure { step: self.task.step, message, blocked };
-        if self.task.failure.is_some() {
-            // A rollback never starts a rollback of itself (invariant 32).
+        if self.task.failure.is_some() || self.again() {
+            // A rollback never starts a rollback of itself (invariant 32), and a node that serves is not rolled back under its pods.
             return self.give_up(failure.message);
         }
         let patched = !self.task.step.before_patch();
@@ -507,14 +512,23 @@ impl Work<'_> {
 
     /// Nothing more can be done safely: the node stays as it is, cordoned if it was, and a person is called (invariant 33).
     fn give_up(&self, message: String) -> Outcome {
-        let message = match &self.task.failure {
-            Some(first) => format!("{}; then {message}", first.message),
-            None => message,
+        let failure = match &self.task.failure {
+            Some(first) => Failure {
+                step: first.step,
+                message: format!("{}; then {message}", first.message),
+                blocked: false,
+            },
+            None => Failure { step: self.task.step, message, blocked: false },
         };
-        self.ended(Ended::Failed(
-            self.world.now,
-            Failure { step: self.task.step, message, blocked: false },
-        ))
+        self.ended(Ended::Failed(self.world.now, failure))
+    }
+
+    /// Whether the change has ended here before, and is only being proven anew.
+    fn again(&self) -> bool {
+        matches!(
+            self.node.ended.get(&self.task.request),
+            Some(Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..))
+        )
     }
 
     fn enter(&self, step: Step, change: impl FnOnce(&mut Task)) -> Outcome {

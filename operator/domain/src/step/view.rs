@@ -181,16 +181,16 @@ fn members<'w>(
 
 fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Option<Member<'w>> {
     let classes = || request.plan.node_classes();
+    if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
+        let class = classes().find(|class| class.transaction == task.transaction)?;
+        return Some(Member { node, transaction: &class.transaction, standing: Standing::Active });
+    }
     if node.ended.contains_key(&request.uid) {
         let tried = node.tried.get(&request.uid);
         let class = classes()
             .find(|class| Some(&class.transaction) == tried)
             .or_else(|| classes().next())?;
         return Some(Member { node, transaction: &class.transaction, standing: Standing::Ended });
-    }
-    if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
-        let class = classes().find(|class| class.transaction == task.transaction)?;
-        return Some(Member { node, transaction: &class.transaction, standing: Standing::Active });
     }
     let inventory = node.report.latest()?;
     let resolved = |class: &&NodeClass| {
