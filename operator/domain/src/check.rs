@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     approval,
     assess::Assessment,
+    calendar::{Calendar, Purpose},
     effect::{Decision, Effect, Record},
+    gate,
     mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Task},
     plan::OnBlocked,
@@ -40,6 +42,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                     }
                     broken.extend(new_claim(world, assessment, &node.0, task));
                 }
+                broken.extend(in_its_window(world, &node.0, before, task));
                 broken.extend(reboots(world, &node.0, task));
             }
             Record::Ended {
@@ -183,6 +186,29 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Ui
     broken
 }
 
+/// Invariant 17: what is begun now fits into a window that is open now.
+fn in_its_window(world: &World, node: &Name, before: Option<&Task>, task: &Task) -> Option<String> {
+    let (rollout, request) = authority(world, &task.rollout.0)?;
+    let execution = &request.plan.execution;
+    let was = before.map(|task| task.step);
+    let (purpose, needed) = if task.step == Step::Claim && was.is_none() {
+        (Purpose::Install, execution.node_time_max)
+    } else if task.step == Step::Claim && was == Some(Step::AwaitReboot) {
+        (Purpose::Reboot, execution.reboot_time_max())
+    } else if task.step == Step::Reboot && was != Some(Step::Reboot) {
+        (Purpose::Reboot, execution.reboot.timeout)
+    } else {
+        return None;
+    };
+    let shut = match Calendar::of(&request.plan.windows) {
+        Ok(calendar) => {
+            gate::may_start(world, &calendar, &rollout.name, purpose, needed).err()?.to_string()
+        }
+        Err(why) => why.to_string(),
+    };
+    Some(format!("17: {node} would begin {} although it {shut}", task.step.gerund()))
+}
+
 /// Invariant 28: reboots of a node under one plan are bounded, and counted before they happen.
 fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
     let (_, request) = authority(world, &task.rollout.0)?;
@@ -227,7 +253,10 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
         }
         Effect::Release { node, rollout } => {
             let found = world.nodes.get(&node.0)?;
-            let ours = matches!(&found.cordon, Cordon::Ours(record) if record.rollout == *rollout);
+            let ours = match &found.cordon {
+                Cordon::Ours(record) | Cordon::Lifted(record) => record.rollout == *rollout,
+                Cordon::None | Cordon::Foreign => false,
+            };
             (!ours).then(|| {
                 format!("6: {} would be uncordoned although the cordon is not ours", node.0)
             })

@@ -166,6 +166,7 @@ pub enum Effect {
         scan: u64,
     },
     /// Uncordon and removal of the record in one patch, if the record is this rollout's (invariants 6, 7).
+    /// Where a person has uncordoned the node, the record is all that is removed.
     Release {
         /// Node, by name and uid.
         node: (Name, Uid),

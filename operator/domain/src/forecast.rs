@@ -199,6 +199,11 @@ impl Forecaster<'_> {
         let mut doors = Doors {
             install: Gatekeeper::new(self.calendar, Purpose::Install, execution.node_time_max),
             reboot: Gatekeeper::new(self.calendar, Purpose::Reboot, execution.reboot.timeout),
+            reboot_alone: Gatekeeper::new(
+                self.calendar,
+                Purpose::Reboot,
+                execution.reboot_time_max(),
+            ),
         };
         let mut now = from;
         for (index, stage) in self.plan.stages.iter().enumerate() {

@@ -214,7 +214,7 @@ pub enum Hold {
         /// What to change where.
         line: String,
     },
-    /// A person uncordoned a node of ours, or cordoned it themselves (invariant 6).
+    /// A person cordoned the node (invariant 6).
     HumanTookOver {
         /// Node.
         node: Name,
@@ -382,7 +382,7 @@ impl Hold {
             Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
             Self::GitOpsOwned { line, .. } => line.clone(),
             Self::HumanTookOver { node } => {
-                format!("{node} handed back: uncordon it, or accept-failure {node}")
+                format!("{node} uncordoned by whoever cordoned it")
             }
             Self::MitigationStands { notices, .. } => {
                 format!("the patch of {}, proven on every node", notices.join(", "))

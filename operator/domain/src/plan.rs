@@ -297,6 +297,14 @@ pub struct Execution {
     pub prefetch: Option<Prefetch>,
 }
 
+impl Execution {
+    /// Worst-case time of a reboot that was waited for: the node is drained anew before it (invariant 17).
+    pub fn reboot_time_max(&self) -> Span {
+        let both = self.drain.timeout.duration() + self.reboot.timeout.duration();
+        Span::try_from(both).unwrap_or(self.reboot.timeout)
+    }
+}
+
 /// Acceptance test: the same transaction proven on the mirror, then its Job passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::{
     hold::Hold,
     mitigation,
-    node::{Cordon, Ended, Node, Ready},
+    node::{Cordon, Ended, Node, Ready, Step, Task},
     request::Rollout,
     units::{Name, Share, Uid},
     workload::{Replicas, Workload},
@@ -133,7 +133,7 @@ impl<'w> Safety<'w> {
     }
 
     fn ours(&self, node: &Node) -> bool {
-        node.task.is_some()
+        at_work(node).is_some()
             || self.promised.contains_key(&node.name)
             || matches!(node.cordon, Cordon::Ours(_))
     }
@@ -154,13 +154,16 @@ fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
 }
 
 /// Why a node gives no service now, or must be counted as if it gave none.
+/// Our work that keeps a node out of service. One that waits for its reboot window runs pods again, and one whose mitigation is lifted
+/// was never taken out of service for it.
+fn at_work(node: &Node) -> Option<&Task> {
+    let task = node.task.as_ref()?;
+    (task.step != Step::AwaitReboot && !mitigation::lifting(node, task)).then_some(task)
+}
+
 fn unavailable_because(world: &World, node: &Node) -> Option<String> {
-    if let Some(task) = &node.task {
-        // A node that waits for its reboot window runs pods again: it is not unavailable.
-        // One whose mitigation is lifted was never taken out of service for it.
-        if task.step != crate::node::Step::AwaitReboot && !mitigation::lifting(node, task) {
-            return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));
-        }
+    if let Some(task) = at_work(node) {
+        return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));
     }
     if node.deleting {
         return Some("being deleted".into());

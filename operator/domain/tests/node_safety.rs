@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hozen_domain::{
     World,
-    model::scenario::Happening,
+    calendar::Purpose,
+    model::{What, scenario::Happening},
     node::{Cordon, Ended, Node, Report},
     plan::{Ask, Gate, OnFailure, Stage},
     request::{Phase, RolloutEnd},
@@ -14,12 +15,14 @@ use hozen_domain::{
 };
 use hozen_testkit::{
     BaselineBuilder, NodeBuilder, Told, WorldBuilder, at, baseline, debian, node, notice, resolved,
-    stage, story, transaction, world_at,
+    stage, story, transaction, window, world_at,
 };
 use jiff::Timestamp;
 
 const OLD: &str = "3.0.20-1~deb12u2";
 const NEW: &str = "3.0.22-1~deb12u2";
+const LIBC_OLD: &str = "2.36-9+deb12u10";
+const LIBC_NEW: &str = "2.36-9+deb12u13";
 
 fn minutes(minutes: u32) -> Span {
     Span::minutes(minutes)
@@ -273,6 +276,8 @@ fn a_canary_that_was_put_back_proves_nothing_and_another_takes_its_place() {
 #[test]
 fn a_stage_in_which_nothing_was_proven_holds_the_next_until_a_person_promotes() {
     let mut stages = canary_and_rest(Span::hours(1));
+    // A node that is not Ready has a slot (invariant 2); one more is to be had.
+    stages[1].max_unavailable = Share::Count(2);
     stages[0].selector = Some(hozen_domain::selector::LabelSelector {
         match_labels: [("canary".into(), "yes".into())].into(),
         match_expressions: Vec::new(),
@@ -401,4 +406,99 @@ fn i31_a_repaired_node_is_held_to_its_own_class_not_to_a_lesser_one() {
     assert!(story(&half, 12).play().proven().is_empty(), "nginx is still the old one");
     let whole = by_hand(failed, "web-1", &[("nginx", new), ("openssl", NEW)]);
     assert_eq!(story(&whole, 12).play().proven(), ["web-1", "web-2"]);
+}
+
+// Reboots.
+
+/// Nodes that need a reboot, with a window for installs every night and another one for reboots on Sunday.
+fn rebooting(nodes: u32, sunday: Span, pods: u32, rules: BaselineBuilder) -> World {
+    let set = debian(&[("libc6", LIBC_OLD)]);
+    let change = transaction(&[("libc6", LIBC_OLD, LIBC_NEW)]);
+    let mut reboots = window("sunday", "0 1 * * 0", sunday, "UTC");
+    reboots.purposes = vec![Purpose::Reboot];
+    let mut installs = window("nights", "0 20 * * *", Span::hours(5), "UTC");
+    installs.purposes = vec![Purpose::Install];
+    let world = world_at("2026-11-19T09:00Z")
+        .baseline(rules.window(installs).window(reboots))
+        .notice(notice("DSA-2").fixes("Debian:12", "libc6", LIBC_NEW).high());
+    let world = (1..=nodes).fold(world, |world, n| {
+        let node = node(&format!("web-{n}")).label("tier", "web").has(&set);
+        let node = node.with(|node| node.pods.movable = pods);
+        world.node(node.would_as(resolved("DSA-2", &change), &change))
+    });
+    world.build()
+}
+
+#[test]
+fn i17_a_reboot_with_its_drain_is_begun_only_where_its_window_holds_both() {
+    // Drain and reboot may take ten minutes each.
+    let told = story(&rebooting(1, minutes(15), 40, baseline("web")), 120).play();
+    assert!(told.ended().is_empty(), "{:#?}", told.ended());
+    assert!(told.held("AwaitingWindow"));
+    let told = story(&rebooting(9, minutes(60), 40, baseline("web")), 24 * 12).play();
+    assert_eq!(told.proven().len(), 9, "{:#?}", told.ended());
+    for (node, _, ended, _) in told.ended() {
+        let zoned = ended.to_zoned(jiff::tz::TimeZone::UTC);
+        assert_eq!((zoned.weekday(), zoned.hour()), (jiff::civil::Weekday::Sunday, 1), "{node}");
+    }
+    assert!(told.ended().last().expect("nine").2 > at("2026-11-29T00:00Z"), "not all fit in one");
+}
+
+#[test]
+fn a_patched_node_whose_second_drain_is_refused_failed_and_is_not_called_unchanged() {
+    let blocked = Happening::DrainBlocked { node: "web-1".into(), budget: "shop/web".into() };
+    let rolls_back = baseline("web").with(|b| b.rollout.failures.then = OnFailure::Rollback);
+    let told = story(&rebooting(2, Span::hours(5), 4, rolls_back), 96)
+        .after(Span::hours(36), blocked)
+        .play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
+    assert!(failure.message.contains("shop/web"), "{}", failure.message);
+    let left = &told.0.world.nodes["web-1"];
+    assert!(left.cordon == Cordon::None && left.needs_attention.is_some(), "{left:#?}");
+}
+
+#[test]
+fn i13_a_node_that_waits_for_its_reboot_is_left_alone_under_a_pause_and_ends_with_an_abort() {
+    let web = || "web".into();
+    let world = rebooting(1, Span::hours(5), 20, baseline("web"));
+    // Sunday, 01:00 is 64 hours after the beginning; a drain of 20 pods takes more than two minutes.
+    let pause = Happening::Pause { baseline: web() };
+    let told = story(&world, 70).after(minutes(64 * 60 + 1), pause).play();
+    assert!(told.ended().is_empty(), "{:#?}", told.ended());
+    let waits = &told.0.world.nodes["web-1"];
+    assert_eq!(waits.cordon, Cordon::None, "i36");
+    assert_eq!(waits.boot_id, world.nodes["web-1"].boot_id);
+    let told =
+        story(&world, 70).after(Span::hours(40), Happening::Abort { baseline: web() }).play();
+    assert!(matches!(end_of(&told, "web-1"), Ended::Failed(_, f) if f.message.contains("reboot")));
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Aborted));
+}
+
+// People and the control plane.
+
+#[test]
+fn i06_a_node_that_a_person_uncordoned_is_theirs_for_this_change_and_taken_by_the_next() {
+    let slow = with_node(fleet(1, baseline("web")), "web-1", |node| node.pods.movable = 40);
+    let person = Happening::Uncordon { node: "web-1".into() };
+    let told = story(&slow, 12).after(Span::seconds(630), person).play();
+    assert!(matches!(told.ended()[0].3, Ended::PutBack(..)));
+    // Another request asks for the same, and people approve it.
+    assert_eq!(told.proven(), ["web-1"], "{:#?}", told.0.trace);
+    assert_eq!(told.0.world.nodes["web-1"].cordon, Cordon::None);
+}
+
+#[test]
+fn i04_a_control_plane_node_that_serves_until_its_reboot_window_does_not_keep_the_others_waiting() {
+    let mut world = rebooting(3, Span::hours(5), 0, baseline("web"));
+    for node in world.nodes.values_mut() {
+        node.control_plane = true;
+    }
+    let told = story(&world, 96).play();
+    assert_eq!(told.proven().len(), 3, "{:#?}", told.0.trace);
+    let first_night = at("2026-11-20T02:00Z");
+    for (node, started, _, _) in told.ended() {
+        assert!(started < first_night, "{node} was taken only at {started}");
+    }
+    let missed = told.0.trace.iter().any(|e| matches!(e.what, What::DeadlineMissed { .. }));
+    assert!(!missed);
 }

@@ -5,9 +5,10 @@
 
 use hozen_domain::{
     World,
+    calendar::Purpose,
     model::scenario::Happening,
     node::{Cordon, Ended, Ready},
-    plan::{OnFailure, OrderBy},
+    plan::{Ask, Gate, OnFailure, OrderBy},
     units::{Share, Span},
 };
 use hozen_testkit::{
@@ -34,15 +35,18 @@ struct Fleet {
     pods: u32,
     reboots: bool,
     windowed: bool,
+    /// Reboots have a window of their own.
+    sundays: bool,
 }
 
 fn fleets() -> impl Strategy<Value = Fleet> {
     let budget = prop_oneof![(1u32..4).prop_map(Share::Count), (10u8..60).prop_map(Share::Percent)];
     let shape = (2usize..9, 0usize..4, budget, any::<bool>(), 0usize..3, 0u32..120);
-    let rules = (any::<bool>(), 0u32..3, any::<bool>(), 0u32..12, any::<bool>(), any::<bool>());
+    let coins = (any::<bool>(), any::<bool>(), any::<bool>());
+    let rules = (any::<bool>(), 0u32..3, any::<bool>(), 0u32..12, coins);
     (shape, rules).prop_map(
         |((nodes, control_plane, max_unavailable, per_zone, canary, soak), rules)| {
-            let (emergency, failures, rollback, pods, reboots, windowed) = rules;
+            let (emergency, failures, rollback, pods, (reboots, windowed, sundays)) = rules;
             Fleet {
                 nodes,
                 control_plane,
@@ -56,6 +60,7 @@ fn fleets() -> impl Strategy<Value = Fleet> {
                 pods,
                 reboots,
                 windowed,
+                sundays,
             }
         },
     )
@@ -63,6 +68,13 @@ fn fleets() -> impl Strategy<Value = Fleet> {
 
 fn name(index: usize) -> SmolStr {
     format_smolstr!("node-{index}")
+}
+
+fn errors() -> Gate {
+    Gate {
+        name: "errors".into(),
+        ask: Ask::NodeCondition { r#type: "Healthy".into(), status: "True".into() },
+    }
 }
 
 fn world(fleet: &Fleet) -> World {
@@ -78,9 +90,17 @@ fn world(fleet: &Fleet) -> World {
         b.rollout.failures.max = fleet.failures;
         b.rollout.failures.then =
             if fleet.rollback { OnFailure::Rollback } else { OnFailure::Hold };
+        b.rollout.gates = vec![errors()];
     });
     if fleet.windowed {
-        rules = rules.window(window("night", "0 22 * * *", Span::hours(4), "Europe/Berlin"));
+        let mut night = window("night", "0 22 * * *", Span::hours(4), "Europe/Berlin");
+        if fleet.sundays {
+            night.purposes = vec![Purpose::Install];
+            let mut sunday = window("sunday", "0 3 * * 0", Span::hours(1), "Europe/Berlin");
+            sunday.purposes = vec![Purpose::Reboot];
+            rules = rules.window(sunday);
+        }
+        rules = rules.window(night);
     }
     let mut published = notice("DSA-1").fixes("Debian:12", "openssl", NEW);
     published = if fleet.emergency { published.critical() } else { published.high() };
@@ -109,6 +129,7 @@ fn misfortunes(nodes: usize) -> impl Strategy<Value = Happening> {
         node.clone()
             .prop_map(|node| Happening::PatchFails { node, message: "postinst exit 1".into() }),
         node.clone().prop_map(|node| Happening::PatchLies { node }),
+        node.clone().prop_map(|node| Happening::RollbackLies { node }),
         (node.clone(), 0u32..4).prop_map(|(node, restarts)| Happening::StaysInactive {
             node,
             unit: "nginx.service".into(),
@@ -134,6 +155,9 @@ fn misfortunes(nodes: usize) -> impl Strategy<Value = Happening> {
         Just(Happening::AdvisoryWithdrawn { name: "DSA-1".into() }),
         Just(Happening::Halt { reason: "incident".into() }),
         Just(Happening::Lift {}),
+        Just(Happening::GateFails { gate: "errors".into(), says: "3.2 errors a second".into() }),
+        Just(Happening::GateSilent { gate: "errors".into() }),
+        Just(Happening::GateRecovers { gate: "errors".into() }),
         Just(Happening::Block {
             baseline: web(),
             package: "openssl".into(),

@@ -119,6 +119,8 @@ enum Event {
 pub(super) struct Doors<'c> {
     pub(super) install: Gatekeeper<'c>,
     pub(super) reboot: Gatekeeper<'c>,
+    /// A reboot that was waited for, with its drain.
+    pub(super) reboot_alone: Gatekeeper<'c>,
 }
 
 struct Stage<'j, 'c, 'd> {
@@ -230,7 +232,7 @@ impl Stage<'_, '_, '_> {
             !queues[0].is_empty() || (!queues[1].is_empty() && !busy)
         };
         let install = waits(&self.installs).then(|| self.doors.install.next(now));
-        let reboot = waits(&self.reboots).then(|| self.doors.reboot.next(now));
+        let reboot = waits(&self.reboots).then(|| self.doors.reboot_alone.next(now));
         match (install, reboot) {
             (Some(Ok(a)), Some(Ok(b))) => Some(Ok(if b.0 < a.0 { b } else { a })),
             (Some(Ok(found)), _) | (_, Some(Ok(found))) => Some(Ok(found)),
@@ -243,7 +245,7 @@ impl Stage<'_, '_, '_> {
         let Some(index) = earliest(&self.reboots, self.control_plane_busy) else {
             return false;
         };
-        if !self.doors.reboot.open(now) {
+        if !self.doors.reboot_alone.open(now) {
             return false;
         }
         let job = self.jobs[index];

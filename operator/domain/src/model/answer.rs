@@ -15,9 +15,10 @@ use crate::{
     durations::{Between, Durations, Load},
     effect::Effect,
     node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step},
+    plan::Plan,
     planner::Planned,
     request::{Cursor, Handle, Rollout},
-    units::{Name, Uid, after},
+    units::{Name, Span, Uid, after},
     workload::{ImageStep, Replicas},
     world::{Evidence, EvidenceKey, Said},
 };
@@ -144,7 +145,7 @@ impl Model<'_> {
 
     fn release(&mut self, node: &Id, rollout: &Uid) {
         if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
-            && let Cordon::Ours(record) = &found.cordon
+            && let Cordon::Ours(record) | Cordon::Lifted(record) = &found.cordon
             && record.rollout == *rollout
         {
             let stays = record.previously_unschedulable;
@@ -428,11 +429,7 @@ impl Model<'_> {
             });
             let mut about: Vec<Option<Name>> = nodes.map(|n| Some(n.name.clone())).collect();
             about.extend(workloads.map(|w| Some(w.key.clone())));
-            let watched = rollout
-                .cursor
-                .finished
-                .is_some_and(|at| after(at, request.plan.execution.watch.duration()) <= now);
-            if !about.is_empty() || rollout.cursor.stage_done.is_some() || watched {
+            if !about.is_empty() || ends_now(&rollout.cursor, &request.plan, now) {
                 waited_for = Some(after(now, Durations::GUESSED.gate.expected()));
             }
             about.push(None);
@@ -458,6 +455,14 @@ impl Model<'_> {
             self.queue.push(at, Due::Evidence);
         }
     }
+}
+
+/// Whether a stage, its soak or the watch ends at this instant: the next reading is the first that is newer. Gates turn only by events of
+/// the script, after each of which they are read anyway.
+fn ends_now(cursor: &Cursor, plan: &Plan, now: Timestamp) -> bool {
+    let soak = plan.stages.get(cursor.stage).map_or(Span::ZERO, |stage| stage.soak);
+    let soaked = cursor.stage_done.is_some_and(|at| at == now || after(at, soak.duration()) == now);
+    soaked || cursor.finished.is_some_and(|at| after(at, plan.execution.watch.duration()) == now)
 }
 
 impl Host {

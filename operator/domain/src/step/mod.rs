@@ -73,19 +73,22 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
             continue;
         };
         let (of_node, wait) = node::advance(view.world, view, member.node, task);
+        working.push((
+            member.node.name.clone(),
+            format!("{}, waits for {}", task.step.gerund(), wait.what),
+        ));
+        let claims = of_node.records.iter().any(|record| {
+            matches!(record, Record::Task { task: Some(next), .. } if next.step == Step::Claim)
+        });
         // A node that served until its reboot window is taken anew: by the same rules as at first.
         if task.step == Step::AwaitReboot
-            && !of_node.records.is_empty()
+            && claims
             && let Err(hold) = stage::slot(view, safety, member.node)
         {
             decision.hold(&view.rollout.name, hold);
             continue;
         }
         decision.absorb(of_node);
-        working.push((
-            member.node.name.clone(),
-            format!("{}, waits for {}", task.step.gerund(), wait.what),
-        ));
         if let Some(hold) = wait.hold {
             decision.hold(&view.rollout.name, hold);
         } else if let Some(until) = wait.until {
@@ -143,7 +146,7 @@ fn repaired<'v>(view: &'v View<'_>, node: &Node) -> Option<&'v Digest> {
 }
 
 /// Cordons of ours with no work behind them: released as soon as the node is Ready and has reported, unless a person was called to
-/// it (invariant 33); and tasks whose rollout is gone.
+/// it (invariant 33); records of ours on nodes that a person uncordoned; and tasks whose rollout is gone.
 fn leftovers(world: &World) -> Decision {
     let mut decision = Decision::default();
     let open: BTreeSet<&Uid> =
@@ -167,8 +170,11 @@ fn leftovers(world: &World) -> Decision {
 
 /// A node that was given up stays cordoned until it is proven after all, a person accepts its failure, or uncordons it.
 fn abandoned(world: &World, node: &Node) -> Option<Uid> {
-    let Cordon::Ours(record) = &node.cordon else {
-        return None;
+    let record = match &node.cordon {
+        Cordon::Ours(record) => record,
+        // The person's will stands; of ours only the record is left.
+        Cordon::Lifted(record) => return Some(record.rollout.clone()),
+        Cordon::None | Cordon::Foreign => return None,
     };
     let accepted = |rollout: &Rollout| {
         let id = (node.name.clone(), node.uid.clone());

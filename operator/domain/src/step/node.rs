@@ -92,20 +92,29 @@ impl Work<'_> {
             && self.task.step > Step::Claim
             && self.task.step != Step::AwaitReboot
         {
-            return Some(self.fail(
-                format!("a person uncordoned {}", self.node.name),
-                self.task.step.before_patch(),
-            ));
+            return Some(
+                self.fail(format!("a person uncordoned {}", self.node.name), self.untouched()),
+            );
         }
-        if !self.task.step.before_patch() || self.task.boot_before.is_some() {
+        if !self.task.step.before_patch() {
             return None;
         }
         if self.view.stopped.is_some() {
-            return Some(self.let_go());
+            return Some(self.step_back());
         }
         // What was released meanwhile is claimed before any pod of it is moved.
         let ours = safety::owned_by(self.node, &self.view.rollout.uid);
         (self.task.step > Step::Claim && !ours).then(|| self.enter(Step::Claim, |_| {}))
+    }
+
+    /// Whether nothing was changed on the node yet: it is not patched and about to be rebooted.
+    fn untouched(&self) -> bool {
+        self.task.step.before_patch() && self.task.boot_before.is_none()
+    }
+
+    /// Out of the way until it may go on: a patched node waits for its reboot again.
+    fn step_back(&self) -> Outcome {
+        if self.untouched() { self.let_go() } else { self.enter(Step::AwaitReboot, |_| {}) }
     }
 
     /// Nothing was done to the node, so nothing ended on it: it goes back to those that wait.
@@ -146,7 +155,7 @@ impl Work<'_> {
                 )
             }
             // A person, or another rollout, was first.
-            Cordon::Foreign | Cordon::Ours(_) => self.let_go(),
+            Cordon::Foreign | Cordon::Ours(_) => self.step_back(),
         }
     }
 
@@ -161,10 +170,10 @@ impl Work<'_> {
         match (late, self.view.plan.execution.drain.on_blocked, blocked) {
             (true, OnBlocked::Skip, Some(budget)) => self.fail(
                 format!("budget {budget} allowed no eviction of {} pods", pods.movable),
-                true,
+                self.untouched(),
             ),
             (true, OnBlocked::Skip, None) => {
-                self.fail(format!("{} pods did not leave in time", pods.movable), true)
+                self.fail(format!("{} pods did not leave in time", pods.movable), self.untouched())
             }
             (late, _, _) => {
                 let what = match blocked {
@@ -183,6 +192,11 @@ impl Work<'_> {
             if self.task.reboots >= self.view.plan.execution.reboot.max {
                 return self
                     .fail(format!("it was rebooted {} times already", self.task.reboots), false);
+            }
+            // The drain may have taken its time: what is left of the window must hold the reboot (invariant 17).
+            let timeout = self.view.plan.execution.reboot.timeout;
+            if self.view.calendar(Purpose::Reboot, timeout).is_err() {
+                return self.step_back();
             }
             return self.enter(Step::Reboot, move |task| {
                 task.reboots += 1;
@@ -238,8 +252,16 @@ impl Work<'_> {
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "the node's release until its reboot", None);
         }
-        let plan = &self.view.plan.execution;
-        let needed = plan.reboot.timeout;
+        if self.view.rollout.handle.abort {
+            return self
+                .give_up("aborted while it waited for its reboot, which is still due".into());
+        }
+        if self.node.cordon == Cordon::Foreign {
+            let (decision, mut wait) = Self::wait("whoever cordoned it", None);
+            wait.hold = Some(Hold::HumanTookOver { node: self.node.name.clone() });
+            return (decision, wait);
+        }
+        let needed = self.view.plan.execution.reboot_time_max();
         match self.view.calendar(Purpose::Reboot, needed) {
             Ok(()) => self.enter(Step::Claim, |_| {}),
             Err(hold) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    Working, end, image,
+    SHOWN, Working, end, image,
     node::EVIDENCE_WAIT_MAX,
     standing,
     view::{EVERY_CLASS, Member, Standing, View},
