@@ -207,6 +207,8 @@ proptest! {
 
     #[test]
     fn i01_a_fleet_in_good_health_is_never_below_its_budget((fleet, _, seed) in scripts()) {
+        // A node that waits for a reboot window of its own serves meanwhile; seen from its claim and its end it would seem busy.
+        let fleet = Fleet { sundays: false, ..fleet };
         let world = world(&fleet);
         let told = story(&world, 96).seed(seed).play();
         prop_assert!(told.0.world.nodes.values().all(|n| matches!(n.ready, Ready::Yes(_))));
