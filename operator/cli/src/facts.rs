@@ -408,7 +408,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
-    /// 0: all in time; 1: something was late, or is stuck.
+    /// 0: all in time; 1: something was late, is stuck, or is unknown.
     pub exit_code: u8,
     /// Baselines that missed a deadline.
     pub late: Vec<String>,
@@ -416,6 +416,8 @@ pub struct Verdict {
     pub behind: Vec<Behind>,
     /// What only a person can set going again.
     pub stuck: Vec<Stuck>,
+    /// Systems of which nothing is known at the end, though a baseline judges them.
+    pub unknown: Vec<String>,
     /// Broken invariants: bugs of Hozen, never of the input.
     pub violations: Vec<String>,
 }

@@ -339,3 +339,16 @@ fn a_reader_who_goes_early_is_no_error() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(complained(&output), "");
 }
+
+#[test]
+fn what_is_in_no_bill_is_unknown_and_never_in_time() {
+    let to = TempDir::new().expect("a folder can be made");
+    copy_folder(&root().join("examples/images"), &to.path().join("fleet"));
+    fs::remove_dir_all(to.path().join("fleet/sboms")).expect("a folder can be removed");
+    let output = hozen(to.path(), &["simulate", "fleet"]);
+    let said = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("Unknown at the end: 4 systems"), "{said}");
+    assert!(!said.contains("installed nowhere  "), "{said}");
+    assert!(said.contains("that is known; what is on 4 systems is not"), "{said}");
+}

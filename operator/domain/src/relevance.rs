@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 use crate::{
     assess::{Assessment, Holding, installed},
     units::{Digest, Name},
+    workload::Workload,
     world::{Verdict, World},
 };
 
@@ -31,13 +32,14 @@ pub enum Relevance {
     FixedEverywhere,
     /// What it is about is installed, in no affected version, or the notice was withdrawn.
     NotAffected,
-    /// What it is about is installed nowhere.
+    /// What it is about is installed nowhere, and nothing is left of which that is not known.
     NotInstalled,
 }
 
 /// Whether each notice matters here, and why, in one line.
 pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Relevance, String)> {
     let in_use = in_use(world, assessment);
+    let blind = blind(world);
     let mut told = found(world, &in_use);
     let silent: Vec<Named<'_>> = world
         .notices
@@ -46,7 +48,30 @@ pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Rele
         .map(|(name, known)| (name, &*known.notice))
         .collect();
     told.extend(not_found(world, &in_use, &silent));
+    if blind > 0 {
+        for (relevance, why) in told.values_mut() {
+            if *relevance == Relevance::NotInstalled {
+                *relevance = Relevance::Unknown;
+                let systems = if blind == 1 { "1 system" } else { &format!("{blind} systems") };
+                why.push_str(&format!(" that is known; what is on {systems} is not"));
+            }
+        }
+    }
     told
+}
+
+/// Nodes that never reported, and workloads that run an image of which nothing is known.
+fn blind(world: &World) -> usize {
+    let nodes = world.nodes.values().filter(|node| node.report.latest().is_none()).count();
+    let known =
+        |digest: &SmolStr| world.images.get(digest).is_some_and(|image| image.packages.is_ok());
+    let blind = |workload: &&Workload| {
+        let containers = workload.containers.values();
+        !containers
+            .map(|used| used.running.as_ref().or(used.pinned.as_ref()))
+            .all(|digest| digest.is_some_and(known))
+    };
+    nodes + world.workloads.values().filter(blind).count()
 }
 
 /// Package sets of every system, those included that no baseline may act on.

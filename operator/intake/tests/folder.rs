@@ -311,3 +311,21 @@ fn a_file_that_is_not_text_is_told() {
     fs::write(folder.path().join("x.yaml"), b"a: \xff\n").unwrap();
     assert_eq!(problems(&folder), ["x.yaml: is not UTF-8 at byte 3"]);
 }
+
+#[test]
+fn a_broken_document_of_a_feed_is_named_and_counted_and_the_rest_is_read() {
+    let folder = copy();
+    put(&folder, "feeds/osv/broken.json", "{\"id\": broken");
+    put(&folder, "feeds/osv/deep.json", &"[".repeat(100_000));
+    let good = r#"{"id": "DSA-6300-1", "modified": "2026-11-01T00:00:00Z", "affected": [{"package": {"ecosystem": "Debian:12", "name": "bash"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]}"#;
+    put(&folder, "feeds/osv/good.json", good);
+    let said = notes(&folder);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("feed osv: feeds/osv/broken.json: "), "{said:?}");
+    assert!(said[1].starts_with("feed osv: feeds/osv/deep.json: "), "{said:?}");
+    assert!(said.iter().all(|note| note.ends_with("it is left out, and the feed is degraded")));
+    let world = read(folder.path()).unwrap().world;
+    assert_eq!(world.feeds["osv"].rejected_total, 2);
+    assert!(world.notices.contains_key("dsa-6300-1"));
+}

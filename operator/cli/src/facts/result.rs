@@ -158,6 +158,7 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
             })
             .collect(),
         stuck: stuck.collect(),
+        unknown: names(&verdict.unknown),
         violations: outcome.violations.clone(),
     }
 }

@@ -66,6 +66,9 @@ fn verdict(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
         let message = reader.sentence(&stuck.held.message);
         writeln!(out, "- stuck: {}: {}", escaped(&stuck.about), escaped(&message))?;
     }
+    for system in &verdict.unknown {
+        writeln!(out, "- unknown at the end: {}", escaped(system))?;
+    }
     for behind in &verdict.behind {
         writeln!(out, "- will be late: {}", escaped(&behind.request))?;
     }

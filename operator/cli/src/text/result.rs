@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{
-    Reader, listed,
+    Reader, counted, listed,
     page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint, width},
     some_of,
 };
@@ -204,6 +204,11 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
             |finish| format!("done by {} at the earliest", reader.at(finish)),
         );
         page.hang("", &format!("{} {}: {done}", behind.request, paint(BAD, "will be late")), 2);
+    }
+    if !verdict.unknown.is_empty() {
+        let systems = counted(u32::try_from(verdict.unknown.len()).unwrap_or(u32::MAX), "system");
+        let said = paint(BAD, format!("Unknown at the end: {systems}"));
+        page.hang("", &format!("{said}: {}", some_of(&verdict.unknown, 6)), 2);
     }
     let text = match verdict.late.as_slice() {
         [] if verdict.exit_code == 0 => paint(GOOD, "All in time."),

@@ -26,12 +26,15 @@ pub struct Verdict {
     pub behind: Vec<(Name, Forecast)>,
     /// What nobody but a person can set going again.
     pub stuck: Vec<Held>,
+    /// Systems of which nothing is known at the end, though a baseline judges them: unknown never counts as good.
+    pub unknown: BTreeSet<Name>,
 }
 
 impl Verdict {
-    /// Nothing was late or will be, and nothing is stuck.
+    /// Nothing was late or will be, nothing is stuck, and nothing is unknown.
     pub fn in_time(&self) -> bool {
-        self.late.is_empty() && self.behind.is_empty() && self.stuck.is_empty()
+        let Self { late, behind, stuck, unknown } = self;
+        late.is_empty() && behind.is_empty() && stuck.is_empty() && unknown.is_empty()
     }
 }
 
@@ -74,7 +77,25 @@ impl Outcome {
                 stuck.push(held.clone());
             }
         }
-        Verdict { late: late.collect(), behind: self.behind(), stuck }
+        Verdict { late: late.collect(), behind: self.behind(), stuck, unknown: self.unknown() }
+    }
+
+    fn unknown(&self) -> BTreeSet<Name> {
+        let assessment = &self.after.assessment;
+        let nodes = assessment
+            .nodes
+            .iter()
+            .filter(|(_, view)| view.state == State::Unknown && view.holding.baseline().is_some())
+            .map(|(name, _)| name.clone());
+        let judged = |container: &ContainerView| {
+            container.state == State::Unknown && container.holding.baseline().is_some()
+        };
+        let workloads = assessment
+            .workloads
+            .iter()
+            .filter(|(_, view)| view.containers.values().any(judged))
+            .map(|(key, _)| key.clone());
+        nodes.chain(workloads).collect()
     }
 
     /// When each request that is open at the end would be done, if people agreed at once and nothing failed.

@@ -108,6 +108,7 @@ pub(super) fn read(
     let mut own = own(documents, world, refused);
     let mut fed = Vec::new();
     for (feed, parsed) in gathered.documents {
+        degraded(&feed, &parsed, refused);
         world.feeds.insert(feed.as_str().into(), state(&feed, &parsed));
         fed.extend(parsed.notices);
     }
@@ -182,6 +183,21 @@ fn state(feed: &str, parsed: &Parsed) -> Feed {
     }
 }
 
+/// Names the documents of a feed that were refused, and counts those that are not named.
+fn degraded(feed: &str, parsed: &Parsed, refused: &mut Refused) {
+    let about = format!("feed {feed}");
+    for rejected in parsed.rejected.iter().take(REJECTED_NAMED_MAX) {
+        let osv::Rejected { document, why } = rejected;
+        let message =
+            format!("{document}: {}; it is left out, and the feed is degraded", told(why));
+        refused.note(&*about, message);
+    }
+    let more = parsed.counts.rejected.saturating_sub(REJECTED_NAMED_MAX as u64);
+    if more > 0 {
+        refused.note(about, format!("{more} more documents are left out"));
+    }
+}
+
 /// Reads one file of a feed. The feed is the folder under `feeds/` in which it stands, or its own name.
 fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
     let below = file.within.strip_prefix("feeds/").unwrap_or(&file.within);
@@ -201,12 +217,10 @@ fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
         }
     };
     if let Err(why) = outcome {
-        refused
-            .note(&*file.name, format!("{why}; it is left out, and the feed {feed} is degraded"));
         let parsed = gathered.documents.entry(feed.to_owned()).or_default();
         parsed.counts.rejected += 1;
         parsed.rejected.push(osv::Rejected {
-            document: below.to_owned(),
+            document: file.within.clone().into(),
             why: osv::OsvError::Unpack { what: why },
         });
     }
