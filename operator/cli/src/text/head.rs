@@ -233,7 +233,8 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
             idle += 1;
             if idle <= IDLE_SHOWN {
                 let why = paint(FAINT, reader.sentence(&notice.why));
-                let whom = pad("none", systems);
+                let whom =
+                    pad(if notice.relevance == "Unknown" { "unknown" } else { "none" }, systems);
                 let text = format!("{whom}{}{}{why}", pad("-", 13), pad("-", until));
                 page.hang(&lead, &text, priority + 13 + until);
             }
