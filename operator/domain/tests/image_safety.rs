@@ -182,6 +182,12 @@ fn i01_i02_whoever_is_away_holds_a_slot_whatever_the_reason() {
     assert_eq!(taken(&decision).len(), 0, "{decision:#?}");
     assert!(holds(&decision).contains(&"BudgetSpent"));
 
+    let mut own = shop(&keys);
+    web(&mut own, 1);
+    let first = stepped(&own);
+    put_in(&mut own, &first);
+    assert_eq!(holds(&stepped(&own)), ["Working"], "its own work is no budget spent by others");
+
     let mut shared = shop(&keys);
     side(&mut shared, 1);
     web(&mut shared, 1);

@@ -143,7 +143,10 @@ pub(super) fn start(view: &View<'_>, safety: &mut Safety<'_>, stage: &Stage) -> 
             }
         }
     }
-    if decision.records.is_empty()
+    // Its own work under way is what a rollout waits for, and it is told as such.
+    let idle = all.iter().all(|m| m.standing != Standing::Active);
+    if idle
+        && decision.records.is_empty()
         && let Some(hold) = hold
     {
         decision.hold(&view.rollout.name, hold);
