@@ -460,9 +460,7 @@ impl fmt::Display for Hold {
                     first.0, first.1
                 )
             }
-            Self::NothingProven { stage, nodes } => {
-                write!(f, "nothing is proven in {stage}: {}", listed(nodes))
-            }
+            Self::NothingProven { stage, nodes } => f.write_str(&unproven(stage, nodes)),
             Self::Paused { .. } => f.write_str("paused"),
             Self::Offline { nodes, .. } => write!(f, "waits for {}", nodes.join(", ")),
             Self::BadPatch { package, reason } => write!(f, "{package} is blocked: {reason}"),
@@ -476,6 +474,10 @@ impl fmt::Display for Hold {
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }
     }
+}
+
+fn unproven(stage: &str, nodes: &[(Name, String)]) -> String {
+    format!("nothing is proven in {stage}: {}", listed(nodes))
 }
 
 fn in_force(nodes: u32, without: &[Name]) -> String {
