@@ -53,7 +53,7 @@ pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Rele
             if *relevance == Relevance::NotInstalled {
                 *relevance = Relevance::Unknown;
                 let systems = if blind == 1 { "1 system" } else { &format!("{blind} systems") };
-                why.push_str(&format!(" that is known; what is on {systems} is not"));
+                *why = format!("{why} that is known; what is on {systems} is not");
             }
         }
     }

@@ -10,21 +10,21 @@
 //!
 //! Each step is written to status before its effect, and is left only on what was observed: never on an exit code.
 
+mod verify;
+
 use jiff::{SignedDuration, Timestamp};
-use smol_str::SmolStr;
 
 use super::{proof, view::View};
 use crate::{
     calendar::Purpose,
     effect::{Decision, Effect, Record},
-    evidence::{self, Judgement},
     hold::Hold,
     mitigation::{self, Steps},
     node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
-    plan::{MitigationPlan, OnBlocked, OnFailure, RebootPolicy},
+    plan::{OnBlocked, OnFailure},
     safety,
     units::{Name, Uid, after},
-    world::{EvidenceKey, World},
+    world::World,
 };
 
 /// How long a scan may take to answer: the scanner looks every minute, and a busy node takes some.
@@ -297,145 +297,6 @@ impl Work<'_> {
             }
             Some(Job::Running(_) | Job::Succeeded(_)) => Self::wait("its new boot", Some(deadline)),
         }
-    }
-
-    /// A scan made after the step decides; nothing else does (invariant 31).
-    fn verify(&self) -> Outcome {
-        let Some(wanted) = self.task.scan else {
-            return self.ask_for_proof();
-        };
-        let deadline = self.deadline(SCAN_WAIT_MAX);
-        let answer =
-            self.inventory().filter(|i| i.scan >= wanted && i.boot_id == self.node.boot_id);
-        let Some(inventory) = answer else {
-            if self.world.now >= deadline {
-                return self.fail("no scan answered".into(), false);
-            }
-            if self.node.scan_asked < wanted {
-                let ask = Effect::RequestScan { node: self.id(), scan: wanted };
-                return Self::effect(ask, "a scan", Some(deadline));
-            }
-            return Self::wait("its scan", Some(deadline));
-        };
-        if self.task.failure.is_some() {
-            return self.rolled_back(inventory);
-        }
-        if let Some(steps) = &self.view.plan.mitigation {
-            return self.mitigated(steps, inventory);
-        }
-        if self.view.plan.drill {
-            return self.enter(Step::Gate, |_| {});
-        }
-        match proof::not_done(self.world, &self.task.transaction, &inventory.package_set) {
-            Some(difference) => {
-                self.fail(format!("the scan does not confirm it: {difference}"), false)
-            }
-            None => self.activate(inventory),
-        }
-    }
-
-    /// A mitigation is in force where a scan shows all of it, and lifted where a scan shows nothing of it.
-    fn mitigated(&self, steps: &MitigationPlan, inventory: &Inventory) -> Outcome {
-        if mitigation::lifting(self.node, self.task) {
-            return match self.left().first() {
-                Some(left) => self.fail(format!("the scan still shows {left} held"), false),
-                None => self.ended(Ended::Lifted(self.world.now)),
-            };
-        }
-        match mitigation::not_in_force(steps, inventory) {
-            Some(missing) => self.fail(format!("the scan does not confirm it: {missing}"), false),
-            None => self.enter(Step::Gate, |_| {}),
-        }
-    }
-
-    /// Patched; whatever still runs old code is restarted, or the node is.
-    fn activate(&self, inventory: &Inventory) -> Outcome {
-        let reboot = &self.view.plan.execution.reboot;
-        let due = match reboot.policy {
-            RebootPolicy::AsNeeded => !inventory.reboot_because.is_empty(),
-            RebootPolicy::Always => {
-                (self.task.reboots == 0 && !self.again()) || !inventory.reboot_because.is_empty()
-            }
-            RebootPolicy::Never => false,
-        };
-        if self.again() && (due || !inventory.stale_units.is_empty()) {
-            return self.give_up("it still runs old code".into());
-        }
-        if due {
-            if self.task.reboots >= reboot.max {
-                return self.fail(
-                    format!("a reboot is still due after {} of them", self.task.reboots),
-                    false,
-                );
-            }
-            return self.to_reboot();
-        }
-        if !inventory.stale_units.is_empty() && reboot.policy != RebootPolicy::Always {
-            if self.task.restarts >= RESTARTS_MAX {
-                let units: Vec<&str> = inventory.stale_units.iter().map(SmolStr::as_str).collect();
-                return self.fail(
-                    format!("patched but inactive: {} still run old code", units.join(", ")),
-                    false,
-                );
-            }
-            return self.enter(Step::Restart, |task| {
-                task.restarts += 1;
-                task.attempt = task.restarts;
-            });
-        }
-        self.enter(Step::Gate, |_| {})
-    }
-
-    fn to_reboot(&self) -> Outcome {
-        let boot = self.node.boot_id.clone();
-        let open = self.view.calendar(Purpose::Reboot, self.view.plan.execution.reboot.timeout);
-        match open {
-            Ok(()) => self.enter(Step::Reboot, move |task| {
-                task.boot_before = Some(boot);
-                task.reboots += 1;
-            }),
-            Err(_) => self.enter(Step::AwaitReboot, move |task| task.boot_before = Some(boot)),
-        }
-    }
-
-    fn gate(&self) -> Outcome {
-        if let Ready::No(_) = self.node.ready {
-            let deadline = self.deadline(EVIDENCE_WAIT_MAX);
-            if self.world.now >= deadline {
-                return self.fail("the node is not Ready".into(), false);
-            }
-            return Self::wait("the node to be Ready", Some(deadline));
-        }
-        for gate in &self.view.plan.execution.gates {
-            let key = EvidenceKey {
-                gate: gate.name.clone(),
-                asked_by: self.view.rollout.name.clone(),
-                about: Some(self.node.name.clone()),
-            };
-            match evidence::judge(
-                gate,
-                self.world.evidence.get(&key),
-                self.task.since,
-                self.world.now,
-            ) {
-                Judgement::Passed(_) => {}
-                Judgement::Failed(why) => {
-                    return self.fail(format!("gate {}: {why}", gate.name), false);
-                }
-                Judgement::Waiting(why) => return self.await_evidence(&gate.name, why),
-            }
-        }
-        self.enter(Step::Release, |_| {})
-    }
-
-    fn await_evidence(&self, gate: &SmolStr, why: String) -> Outcome {
-        let deadline = self.deadline(EVIDENCE_WAIT_MAX);
-        if self.world.now >= deadline {
-            return self.fail(format!("gate {gate}: {why}"), false);
-        }
-        let (decision, mut wait) = Self::wait(&format!("gate {gate}"), Some(deadline));
-        wait.hold = Some(Hold::GateNotPassed { gate: gate.clone(), why, until: Some(deadline) });
-        (decision, wait)
     }
 
     fn rollback(&self) -> Outcome {

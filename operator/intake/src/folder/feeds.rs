@@ -220,7 +220,7 @@ fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
         let parsed = gathered.documents.entry(feed.to_owned()).or_default();
         parsed.counts.rejected += 1;
         parsed.rejected.push(osv::Rejected {
-            document: file.within.clone().into(),
+            document: file.within.clone(),
             why: osv::OsvError::Unpack { what: why },
         });
     }
