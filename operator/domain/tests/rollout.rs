@@ -12,8 +12,8 @@ use hozen_domain::{
     units::{Share, Span, Uid},
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, WorldBuilder, at, baseline, debian, node, notice, resolved,
-    stage, story, transaction, window, world_at,
+    BaselineBuilder, NodeBuilder, WorldBuilder, at, baseline, debian, freeze, node, notice,
+    resolved, stage, story, transaction, window, world_at,
 };
 
 const OLD: &str = "3.0.20-1~deb12u2";
@@ -559,4 +559,19 @@ fn the_same_seed_tells_the_same_story_and_another_seed_another() {
 fn i37_a_settled_fleet_writes_nothing() {
     let told = story(&fleet(3, two_at_once()).build(), 48).play();
     assert!(told.0.after.decision.is_quiet(), "{:#?}", told.0.after.decision);
+}
+
+#[test]
+fn a_window_that_a_freeze_cuts_short_passes_once() {
+    let night = baseline("web").window(window("night", "0 22 * * *", Span::hours(2), "UTC"));
+    let cut = freeze("stocktaking", "2026-11-19T23:00", "2026-11-20T12:00", "UTC");
+    let world = world_at("2026-11-19T09:00Z")
+        .baseline(night.with(|b| b.freezes.push(cut)))
+        .notice(openssl().high())
+        .node(web("web-1"));
+    let told = story(&world.build(), 36).nobody_approves().play();
+    let missed = |e: &&hozen_domain::model::Entry| matches!(e.what, What::WindowMissed { .. });
+    let at_all: Vec<_> = told.0.trace.iter().filter(missed).map(|e| e.at).collect();
+    assert_eq!(at_all.first(), Some(&at("2026-11-19T23:00Z")), "{at_all:?}");
+    assert_eq!(at_all.len(), 1, "the next one is open until midnight: {at_all:?}");
 }
