@@ -37,7 +37,7 @@ pub fn create(state: &State) -> Result<(), Error> {
 pub fn remove(state: &State, others_need_forwarding: bool) -> Result<(), Error> {
     for link in links()? {
         if link == state.prefix() || link.starts_with(&format!("{}n", state.prefix())) {
-            call("ip", &["link", "delete", &link])?;
+            delete(&link)?;
         }
     }
     for rule in rules(state) {
@@ -50,6 +50,16 @@ pub fn remove(state: &State, others_need_forwarding: bool) -> Result<(), Error> 
         fs::write(FORWARD, "0").map_err(Error::io("stop forwarding packets, as before"))?;
     }
     Ok(())
+}
+
+/// Takes a link away and waits until it is gone. The kernel does so by itself once the node's namespace has ended, may be faster
+/// than we are, and may still list what it no longer lets anybody delete.
+fn delete(link: &str) -> Result<(), Error> {
+    clock::wait(&format!("the end of the link {link}"), NAMESPACE_LIMIT, || {
+        let refused = call("ip", &["link", "delete", link]).err();
+        let there = links()?.iter().any(|known| known == link);
+        Ok(if there { Err(refused.map(|why| why.to_string()).unwrap_or_default()) } else { Ok(()) })
+    })
 }
 
 /// Each rule as table, chain and conditions.
@@ -94,7 +104,7 @@ pub fn connect(state: &State, node: NodeState, pid: i32) -> Result<(), Error> {
     let (link, pid) = (link(state, node), pid.to_string());
     // A node that was powered off a moment ago may not have taken its link with it yet.
     if links()?.contains(&link) {
-        call("ip", &["link", "delete", &link])?;
+        delete(&link)?;
     }
     call("ip", &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
     call("ip", &["link", "set", &link, "master", &state.prefix()])?;
