@@ -1,0 +1,4 @@
+//! The operator in a cluster: `observe` keeps what the API server says, `hozen_domain` decides, `act` makes one conditional call
+//! for each effect, `status` says how it stands. Nothing here chooses.
+
+pub mod clock;
