@@ -16,6 +16,7 @@ pub mod calendar;
 pub mod change_request;
 pub mod common;
 pub mod crds;
+pub mod job;
 pub mod managed_image;
 pub mod managed_node;
 pub mod names;
