@@ -244,6 +244,10 @@ pub struct EndedChange {
     pub request_uid: String,
     /// Outcome: Proven, Failed, `RolledBack`, `PutBack`, Mitigated, Lifted, Exercised.
     pub outcome: Outcome,
+    /// Transaction that was to be done; absent where no package was to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::Digest>")]
+    pub transaction: Option<String>,
     /// When.
     pub at: Timestamp,
     /// What went wrong, if it did.

@@ -193,9 +193,22 @@ pub struct PlanMitigation {
     #[schemars(with = "Vec<shape::Port>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub block: Vec<String>,
+    /// In place of both, approved beforehand: what nodes get that miss a deadline: Overdue (our taint), Isolated (drained too).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<OverdueTaint>,
     /// At most so many nodes.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub nodes_max: u32,
+}
+
+open_enum! {
+    /// What nodes get that miss a deadline.
+    OverdueTaint {
+        /// No new pods are placed there.
+        Overdue,
+        /// The pods that run there leave too.
+        Isolated,
+    }
 }
 
 /// One stage: which systems, how many at once, how long they are watched before the next.

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::{
     category::{Facts, category},
-    node::Ended,
+    node::{Ended, Taint},
     plan::{Answers, ChangeType, Class, Plan, Reachable, RebootPolicy},
     planner::worse,
     rank::{Priority, Ranked, rank_one},
@@ -75,6 +75,11 @@ fn services(plan: &Plan) -> String {
     if plan.disruption.drains > 0 {
         let nodes = plural(plan.disruption.drains, "node");
         said.push(format!("pods of up to {nodes} move"));
+    }
+    match plan.mitigation.as_ref().and_then(|steps| steps.overdue) {
+        Some(Taint::Overdue) => said.push("late nodes get no new pods".into()),
+        Some(Taint::Isolated) => said.push("pods leave late nodes".into()),
+        None => {}
     }
     if let Some(steps) = plan.mitigation.as_ref().filter(|steps| !steps.stop.is_empty()) {
         let names = some_of(steps.stop.iter().map(ToString::to_string), ", ");

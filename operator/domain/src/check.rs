@@ -11,9 +11,9 @@ use crate::{
     assess::Assessment,
     calendar::{Calendar, Purpose},
     effect::{Decision, Effect, Record},
-    gate,
+    enforce, gate,
     mitigation::{self, NOTHING},
-    node::{Cordon, Ended, Node, Step, Task},
+    node::{Cordon, Ended, Node, Step, Taint, Task},
     plan::OnBlocked,
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
@@ -71,6 +71,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     broken.extend(images.budgets());
     for effect in &decision.effects {
         broken.extend(self::effect(world, effect));
+        broken.extend(overdue(world, assessment, effect));
     }
     broken
 }
@@ -266,6 +267,31 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
         | Effect::CreateRequest { .. }
         | Effect::CreateRollout { .. }
         | Effect::Taint { .. } => None,
+    }
+}
+
+/// Invariants 8 and 12: a taint was approved beforehand, and pods leave a node only under a task or its isolation.
+fn overdue(world: &World, assessment: &Assessment, effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Taint { node, taint: Some(taint) } => {
+            let view = assessment.nodes.get(&node.0);
+            let baseline = view.and_then(|view| world.baselines.get(view.holding.baseline()?));
+            let leave = baseline.is_some_and(|b| enforce::leave(world, b, *taint).is_some());
+            (!leave).then(|| format!("12: {} would be tainted without leave", node.0))
+        }
+        Effect::Evict { node, .. } => {
+            let found = world.nodes.get(&node.0)?;
+            let leave = found.task.is_some() || found.taint == Some(Taint::Isolated);
+            (!leave).then(|| format!("12: pods would leave {} without leave", node.0))
+        }
+        Effect::Taint { taint: None, .. }
+        | Effect::Claim { .. }
+        | Effect::StartJob { .. }
+        | Effect::RequestScan { .. }
+        | Effect::Release { .. }
+        | Effect::SetImage { .. }
+        | Effect::CreateRequest { .. }
+        | Effect::CreateRollout { .. } => None,
     }
 }
 

@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 
 use crate::{
     hold::Hold,
-    node::{Ended, JobKey, Ownership, Task},
+    node::{Ended, JobKey, Ownership, Taint, Task},
     plan::Plan,
     request::{Cursor, Phase},
     units::{Digest, Name, Uid},
@@ -202,11 +202,11 @@ pub enum Effect {
         /// Digest of its plan.
         digest: Digest,
     },
-    /// Our taint on an overdue node.
+    /// Our taint on an overdue node, in place of the one it has.
     Taint {
         /// Node, by name and uid.
         node: (Name, Uid),
-        /// Set or lifted.
-        set: bool,
+        /// Which; none: it is lifted.
+        taint: Option<Taint>,
     },
 }

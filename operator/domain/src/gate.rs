@@ -211,7 +211,9 @@ fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
 
 /// Whether people agree.
 fn decided(world: &World, request: &ChangeRequest, tally: Tally) -> Next {
-    let exception = request.plan.change == ChangeType::Exception;
+    // An exception, and leave given beforehand for nodes that will be late, are executed by nobody: they stand while they count.
+    let beforehand = request.plan.mitigation.as_ref().is_some_and(|m| m.overdue.is_some());
+    let exception = request.plan.change == ChangeType::Exception || beforehand;
     let was_approved = request.phase == Phase::Approved;
     if tally.approved {
         return Next {

@@ -12,6 +12,7 @@ pub mod category;
 pub mod check;
 pub mod durations;
 pub mod effect;
+pub mod enforce;
 pub mod evidence;
 pub mod exception;
 pub mod forecast;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::{
@@ -31,6 +32,8 @@ pub struct Node {
     pub ready: Ready,
     /// Whether it is cordoned, and by whom.
     pub cordon: Cordon,
+    /// Our taint, if it has one.
+    pub taint: Option<Taint>,
     /// It has a deletion timestamp.
     pub deleting: bool,
     /// `status.nodeInfo.bootID`.
@@ -77,6 +80,15 @@ pub enum Cordon {
     Foreign,
     /// Our record stands, but a person has uncordoned it: their will stands (invariant 6).
     Lifted(Ownership),
+}
+
+/// Our taint on a node that missed a deadline: no new pods are placed there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Taint {
+    /// The pods that run there stay.
+    Overdue,
+    /// The pods that run there leave by eviction.
+    Isolated,
 }
 
 /// The ownership record, written in one patch with the cordon (invariant 7).

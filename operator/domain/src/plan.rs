@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
+    node::Taint,
     selector::LabelSelector,
     units::{Digest, Name, Share, Span, Uid, User},
 };
@@ -170,13 +171,16 @@ pub struct Exception {
 }
 
 /// What is done until there is a patch (PROCESS 3.4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MitigationPlan {
     /// Units to stop, sorted.
     pub stop: BTreeSet<SmolStr>,
     /// Ports to block, sorted.
     pub block: BTreeSet<SmolStr>,
+    /// In place of both, approved beforehand: what nodes get that miss a deadline (PROCESS 1.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<Taint>,
     /// At most so many nodes.
     pub nodes_max: u32,
 }

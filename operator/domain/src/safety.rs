@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::{
     hold::Hold,
     mitigation,
-    node::{Cordon, Ended, Node, Ready, Step, Task},
+    node::{Cordon, Ended, Node, Ready, Step, Taint, Task},
     request::Rollout,
     units::{Name, Share, Uid},
     workload::{Replicas, Workload},
@@ -56,18 +56,21 @@ impl<'w> Safety<'w> {
         self.unavailable.get(node).map(String::as_str)
     }
 
-    /// Whether one more node of `pool` may be taken under `max` (invariants 1 to 3).
+    /// Whether `taking` may be taken under `max`, the budget of its pool (invariants 1 to 3).
     pub fn budget<'p>(
         &self,
         stage: &SmolStr,
         max: Share,
+        taking: &Node,
         pool: impl Iterator<Item = &'p Name>,
     ) -> Result<(), Hold> {
         let mut total = 0;
         let mut holders = Vec::new();
         for node in pool {
             total += 1;
-            if let Some(why) = self.why_unavailable(node) {
+            // Who is isolated has a slot already, and brings it along.
+            let own = *node == taking.name && taking.taint == Some(Taint::Isolated);
+            if let Some(why) = self.why_unavailable(node).filter(|_| !own) {
                 holders.push((node.clone(), why.to_owned()));
             }
         }
@@ -143,6 +146,7 @@ impl<'w> Safety<'w> {
             !self.world.nodes.values().any(|other| {
                 other.name != node.name
                     && self.why_unavailable(&other.name).is_none()
+                    && other.taint.is_none()
                     && roles(other).any(|r| r == *role)
             })
         })
@@ -167,6 +171,9 @@ fn unavailable_because(world: &World, node: &Node) -> Option<String> {
     }
     if node.deleting {
         return Some("being deleted".into());
+    }
+    if node.taint == Some(Taint::Isolated) {
+        return Some("isolated since it is overdue".into());
     }
     if let Ready::No(since) = node.ready {
         return Some(format!("NotReady since {since}"));

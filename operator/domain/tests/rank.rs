@@ -110,6 +110,7 @@ fn a_mitigation_lowers_and_never_removes() {
         MitigationPlan {
             stop: ["stunnel.service".into()].into(),
             block: ["4433/udp".into()].into(),
+            overdue: None,
             nodes_max: 1,
         },
     )

@@ -23,6 +23,7 @@ pub fn node(name: &str) -> NodeBuilder {
             zone: None,
             ready: Ready::Yes(Timestamp::UNIX_EPOCH),
             cordon: Cordon::None,
+            taint: None,
             deleting: false,
             boot_id: format_smolstr!("boot-{name}-1"),
             kubelet_version: "v1.36.1".into(),

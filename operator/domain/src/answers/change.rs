@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hozen_advisory::package::{Change, Transaction};
 
 use crate::{
+    node::Taint,
     plan::{ChangeType, Class, ImageClass, NodeClass, Plan},
     world::World,
 };
@@ -122,6 +123,11 @@ fn mitigation(plan: &Plan) -> String {
         said.push(format!("block {ports}"));
     }
     let nodes = plural(steps.nodes_max, "node");
+    match steps.overdue {
+        Some(Taint::Overdue) => return format!("taint up to {nodes} that miss a deadline"),
+        Some(Taint::Isolated) => return format!("isolate up to {nodes} that miss a deadline"),
+        None => {}
+    }
     format!("{} on up to {nodes}, until the patch is proven", said.join(", "))
 }
 

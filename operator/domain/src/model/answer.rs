@@ -14,7 +14,7 @@ use super::{
 use crate::{
     durations::{Between, Durations, Load},
     effect::Effect,
-    node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step},
+    node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step, Taint},
     plan::Plan,
     planner::Planned,
     request::{Cursor, Handle, Rollout},
@@ -49,14 +49,21 @@ impl Model<'_> {
                 }
             }
             Effect::CreateRollout { request, digest } => self.create_rollout(request, digest),
-            Effect::Taint { node, set } => {
-                if set {
-                    self.tainted.insert(node.0);
-                } else {
-                    self.tainted.remove(&node.0);
-                }
-            }
+            Effect::Taint { node, taint } => self.taint(&node, taint),
         }
+    }
+
+    fn taint(&mut self, node: &Id, taint: Option<Taint>) {
+        let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
+            return;
+        };
+        found.taint = taint;
+        let what = match taint {
+            Some(Taint::Overdue) => "overdue: it gets our taint, and no new pods",
+            Some(Taint::Isolated) => "overdue: it is isolated, and its pods leave",
+            None => "no longer overdue: our taint is taken off",
+        };
+        self.outside(format!("{} is {what}", node.0));
     }
 
     fn claim(&mut self, node: &Name, record: Ownership) {
@@ -75,8 +82,8 @@ impl Model<'_> {
                     self.world.nodes.get(&node.0).is_none_or(|n| n.pods.blocked_by.is_some());
                 (blocked && !force) || self.queue.holds(&Due::Drained { node: node.clone() })
             }
-            Effect::Taint { node, set } => self.tainted.contains(&node.0) == *set,
-            Effect::Claim { .. }
+            Effect::Taint { .. }
+            | Effect::Claim { .. }
             | Effect::StartJob { .. }
             | Effect::RequestScan { .. }
             | Effect::Release { .. }

@@ -159,7 +159,6 @@ struct Model<'a> {
     unpublished: BTreeMap<Name, Known>,
     /// Gates that do not pass: what they say; none: they are silent.
     bad_gates: BTreeMap<SmolStr, Option<String>>,
-    tainted: BTreeSet<Name>,
     trace: Vec<Entry>,
     curve: Vec<Sample>,
     /// Holds as last told, by what they hold, so that each is told once.
@@ -202,7 +201,6 @@ impl<'a> Model<'a> {
             queue: Queue::default(),
             unpublished: BTreeMap::new(),
             bad_gates: BTreeMap::new(),
-            tainted: BTreeSet::new(),
             trace: Vec::new(),
             curve: Vec::new(),
             told: BTreeMap::new(),

@@ -63,6 +63,7 @@ impl Model<'_> {
             node.boot_id = format_smolstr!("modelled-boot-{name}-{}", host.boots);
             node.uid = Uid::new(format!("{}-rebuilt-{}", node.uid, host.boots));
             node.cordon = Cordon::None;
+            node.taint = None;
             node.ready = Ready::Yes(now);
             node.task = None;
             node.jobs.clear();

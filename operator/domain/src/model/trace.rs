@@ -80,7 +80,7 @@ pub enum What {
         /// Who is still missing afterwards.
         missing: Vec<RoleCount>,
     },
-    /// Something happened from outside.
+    /// Something happened from outside, or to a node outside of any rollout.
     Outside(String),
     /// The work on a node or workload ended.
     Ended {

@@ -9,7 +9,7 @@ use crate::{
     assess::{self, Assessment},
     check,
     effect::{Decision, Held, Record},
-    forecast, gate,
+    enforce, forecast, gate,
     hold::Hold,
     node::{Ended, Step, Task},
     planner::{self, Planned},
@@ -46,6 +46,8 @@ impl Turn {
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));
         decision.absorb(step::step(world, &assessment));
+        let enforced = enforce::enforce(world, &assessment, &ranking, &decision);
+        decision.absorb(enforced);
         Self { assessment, ranking, planned, decision }
     }
 }

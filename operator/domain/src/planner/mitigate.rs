@@ -6,6 +6,7 @@ use crate::{
     baseline::Selector,
     category::Facts,
     effect::{Effect, Record},
+    enforce,
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
@@ -22,6 +23,7 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
         return;
     }
     withdraw(desk, planned);
+    ask_beforehand(desk, planned);
     for (notice, nodes) in exposed(desk) {
         let Some(ranked) = desk.ranking.of(notice, &desk.baseline.name) else {
             continue;
@@ -41,6 +43,41 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
     }
 }
 
+/// Where the baseline wants late nodes tainted or isolated, people are asked before the first is late, as soon as something is
+/// missing that has a deadline.
+fn ask_beforehand(desk: &Desk<'_>, planned: &mut Planned) {
+    let Some(taint) = enforce::taint(desk.baseline.remediation.on_overdue) else {
+        return;
+    };
+    let nodes_max = u32::try_from(desk.view.nodes.len()).unwrap_or(u32::MAX);
+    let wants = desk.kins.iter().flat_map(|kin| kin.wants.keys());
+    let due = |want| desk.urgencies.get(want).is_some_and(|urgency| urgency.due.is_some());
+    let asked = desk.requests(ChangeType::Mitigation).any(|request| {
+        let steps = request.plan.mitigation.as_ref();
+        steps.is_some_and(|steps| steps.overdue == Some(taint) && steps.nodes_max >= nodes_max)
+            && (!request.phase.ended() || request.phase == Phase::Rejected)
+    });
+    if asked || !wants.into_iter().any(due) {
+        return;
+    }
+    let steps = MitigationPlan { overdue: Some(taint), nodes_max, ..MitigationPlan::default() };
+    let mut plan = write::bare(desk.world, desk.baseline, ChangeType::Mitigation, false);
+    plan.needs = write::needs(desk.policy, false, plan.category, true);
+    plan.mitigation = Some(steps);
+    plan.stages.clear();
+    let Ok(digest) = plan.digest() else { return };
+    let narrower = desk.requests(ChangeType::Mitigation).find(|request| {
+        let steps = request.plan.mitigation.as_ref();
+        !request.phase.ended() && steps.is_some_and(|steps| steps.overdue.is_some())
+    });
+    planned.decision.effects.push(Effect::CreateRequest {
+        name: free_name(desk.world, &planned.decision.effects, &plan, &digest),
+        plan: Box::new(plan),
+        supersedes: narrower.map(|request| request.name.clone()),
+        because: narrower.map(|_| "more nodes, or another action, than it asked for".into()),
+    });
+}
+
 fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
     let mut exposed = Exposed::new();
     for (set, systems) in desk.view.sets.values() {
@@ -57,6 +94,7 @@ fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {
     let plan = MitigationPlan {
         stop: mitigations.iter().flat_map(|m| m.stop.iter().cloned()).collect(),
         block: mitigations.iter().flat_map(|m| m.block.iter().cloned()).collect(),
+        overdue: None,
         nodes_max: nodes,
     };
     (!plan.stop.is_empty() || !plan.block.is_empty()).then_some(plan)
@@ -68,7 +106,8 @@ fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
     desk.requests(ChangeType::Mitigation).any(|request| {
         let plan = &request.plan;
         let same = plan.mitigation.as_ref().is_some_and(|asked| {
-            asked.stop == steps.stop
+            asked.overdue.is_none()
+                && asked.stop == steps.stop
                 && asked.block == steps.block
                 && (asked.nodes_max >= steps.nodes_max || request.phase == Phase::Rejected)
         });
@@ -128,7 +167,8 @@ fn withdraw(desk: &Desk<'_>, planned: &mut Planned) {
                 .all(|name| desk.assessment.nodes.get(name).is_some_and(|node| node.usable))
     };
     for request in desk.requests(ChangeType::Mitigation) {
-        if not_begun(desk, request) && request.plan.advisories.iter().all(proven) {
+        let notices = &request.plan.advisories;
+        if not_begun(desk, request) && !notices.is_empty() && notices.iter().all(proven) {
             planned.decision.records.push(Record::Phase {
                 request: (request.name.clone(), request.uid.clone()),
                 phase: Phase::Superseded,

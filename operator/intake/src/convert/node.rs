@@ -7,7 +7,7 @@ use std::{
 
 use hozen_api::{managed_node::ManagedNode, names, node_inventory::NodeInventory};
 use hozen_domain::{
-    node::{Cordon, Node, Ownership, Pods, Ready, Report},
+    node::{Cordon, Node, Ownership, Pods, Ready, Report, Taint},
     selector::Labels,
     units::{Digest, Uid},
 };
@@ -20,7 +20,7 @@ use super::{
     name, number,
     report::{Content, report},
     uid,
-    work::{ended, task},
+    work::{ended, task, tried},
 };
 
 /// What a node is made of.
@@ -61,6 +61,7 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
         labels: Arc::new(labels),
         ready: ready(node),
         cordon: cordon(node),
+        taint: taint(node),
         deleting: node.metadata.deletion_timestamp.is_some(),
         boot_id: info.boot_id.into(),
         kubelet_version: info.kubelet_version.into(),
@@ -80,7 +81,7 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
         task: managed.and_then(|managed| managed.spec.task.as_ref()).and_then(task),
         jobs: BTreeMap::new(),
         ended: record.map(|record| ended(&record.ended)).unwrap_or_default(),
-        tried: BTreeMap::new(),
+        tried: tried(managed),
         needs_attention: record.and_then(|record| {
             let condition =
                 record.conditions.iter().find(|c| c.type_ == names::condition::NEEDS_ATTENTION)?;
@@ -110,6 +111,18 @@ struct Record {
     plan: Digest,
     epoch: u64,
     previously_unschedulable: bool,
+}
+
+/// Our own taint, by its value; others are nobody's business here.
+fn taint(node: &core::Node) -> Option<Taint> {
+    let taints = node.spec.as_ref()?.taints.iter().flatten();
+    let ours = taints.filter(|taint| taint.key == names::annotation::TAINT);
+    ours.filter_map(|taint| match taint.value.as_deref()? {
+        "overdue" => Some(Taint::Overdue),
+        "isolated" => Some(Taint::Isolated),
+        _ => None,
+    })
+    .max()
 }
 
 /// Whose cordon it is. A record that cannot be read is nobody's: then the cordon is taken for a person's, and stays.

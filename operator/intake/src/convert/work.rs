@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hozen_api::managed_node as managed;
 use hozen_domain::{
     node::{Ended, Failure, Step, Task},
-    units::Uid,
+    units::{Digest, Uid},
 };
 
 use super::{number, small};
@@ -56,6 +56,17 @@ fn failure(failure: &managed::Failure) -> Option<Failure> {
         message: failure.message.clone(),
         blocked: failure.blocked,
     })
+}
+
+/// What each request set out to do on the node: those that ended, and the one at work.
+pub(super) fn tried(managed: Option<&managed::ManagedNode>) -> BTreeMap<Uid, Digest> {
+    let ended = managed.iter().filter_map(|m| m.status.as_ref()).flat_map(|s| &s.ended);
+    let ended = ended.filter_map(|change| {
+        Some((Uid::new(change.request_uid.as_str()), small(change.transaction.as_deref()?)))
+    });
+    let now = managed.iter().filter_map(|m| m.spec.task.as_ref());
+    let now = now.map(|task| (Uid::new(task.request_uid.as_str()), small(&task.transaction)));
+    ended.chain(now).collect()
 }
 
 /// How earlier changes ended.

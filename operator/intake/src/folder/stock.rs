@@ -26,6 +26,24 @@ use crate::{
 pub(super) fn fill(documents: &[Document], world: &mut World, refused: &mut Refused) {
     intents(documents, world, refused);
     nodes(documents, world);
+    lost(documents, world, refused);
+}
+
+/// Transactions that reports name and that are not there: nothing can be planned with them, and that is said.
+fn lost(documents: &[Document], world: &World, refused: &mut Refused) {
+    for document in documents {
+        let Object::NodeInventory(object) = &document.object else { continue };
+        for resolved in &object.spec.report.transactions {
+            let Some(digest) = &resolved.transaction else { continue };
+            if !world.transactions.contains_key(digest.as_str()) {
+                let message = format!(
+                    "its transaction for {} ({digest}) is not there, or not what its name says; nothing is planned with it",
+                    resolved.name
+                );
+                refused.note(format!("NodeInventory/{}", document.name), message);
+            }
+        }
+    }
 }
 
 /// Every package set of the manifests by name, those in parts joined; or why it is refused.

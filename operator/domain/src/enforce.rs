@@ -1,0 +1,152 @@
+//! What is done to nodes that missed a deadline (PROCESS 1.4): our taint, or isolation, under a mitigation approved beforehand.
+//!
+//! A tainted node gets no new pods. An isolated one is drained as well, budgets of its pods kept, and counts as unavailable: it
+//! takes a slot of the baseline's smallest budget. Either ends when the node is late no longer; that needs nobody's leave.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    approval,
+    assess::Assessment,
+    baseline::{Baseline, OnOverdue},
+    effect::{Decision, Effect, Record},
+    gate,
+    hold::Hold,
+    node::{Node, Taint},
+    plan::ChangeType,
+    planner::overdue,
+    rank::Ranking,
+    request::{ChangeRequest, Phase},
+    safety::Safety,
+    units::Name,
+    world::World,
+};
+
+/// The taint that an action sets.
+pub const fn taint(action: OnOverdue) -> Option<Taint> {
+    match action {
+        OnOverdue::Alert => None,
+        OnOverdue::Taint => Some(Taint::Overdue),
+        OnOverdue::Isolate => Some(Taint::Isolated),
+    }
+}
+
+/// The approved request that lets nodes of a baseline get this taint now.
+pub fn leave<'w>(world: &'w World, baseline: &Baseline, taint: Taint) -> Option<&'w ChangeRequest> {
+    world.requests.values().find(|request| {
+        let plan = &request.plan;
+        plan.change == ChangeType::Mitigation
+            && plan.baseline.uid == baseline.uid
+            && plan.mitigation.as_ref().is_some_and(|steps| steps.overdue == Some(taint))
+            && request.phase == Phase::Approved
+            && approval::authority(world, request).is_ok()
+    })
+}
+
+/// Sets and lifts our taint. `decided` is what was decided before in the same pass: what that takes is taken.
+pub fn enforce(
+    world: &World,
+    assessment: &Assessment,
+    ranking: &Ranking,
+    decided: &Decision,
+) -> Decision {
+    let mut decision = Decision::default();
+    let late: BTreeMap<Name, OnOverdue> = overdue(world, assessment, ranking)
+        .into_iter()
+        .map(|overdue| (overdue.system, overdue.action))
+        .collect();
+    if late.is_empty() && world.nodes.values().all(|node| node.taint.is_none()) {
+        return decision;
+    }
+    let mut safety = Safety::of(world);
+    for record in &decided.records {
+        if let Record::Task { node, task: Some(task) } = record {
+            safety.promise(&node.0, &task.rollout.0);
+        }
+    }
+    for node in world.nodes.values() {
+        let wanted = late.get(&node.name).copied().and_then(taint);
+        match (node.taint, wanted) {
+            (Some(_), None) => decision.effects.push(set(node, None)),
+            (Some(Taint::Isolated), Some(Taint::Isolated)) => decision.effects.extend(empty(node)),
+            (found, Some(wanted)) if found != Some(wanted) => {
+                one(world, assessment, &mut safety, (node, wanted), &mut decision);
+            }
+            (_, _) => {}
+        }
+    }
+    decision
+}
+
+fn set(node: &Node, taint: Option<Taint>) -> Effect {
+    Effect::Taint { node: (node.name.clone(), node.uid.clone()), taint }
+}
+
+/// Pods leave an isolated node by eviction alone, while their budgets allow it (invariant 8).
+fn empty(node: &Node) -> Option<Effect> {
+    let id = (node.name.clone(), node.uid.clone());
+    (node.pods.movable > 0 && node.task.is_none())
+        .then_some(Effect::Evict { node: id, force: false })
+}
+
+fn one(
+    world: &World,
+    assessment: &Assessment,
+    safety: &mut Safety<'_>,
+    (node, wanted): (&Node, Taint),
+    decision: &mut Decision,
+) {
+    let holding = assessment.nodes.get(&node.name).and_then(|view| view.holding.baseline());
+    let Some(baseline) = holding.and_then(|name| world.baselines.get(name)) else {
+        return;
+    };
+    // Without leave the request itself is held, and says who is missing.
+    let Some(request) = leave(world, baseline, wanted) else {
+        return;
+    };
+    if node.task.is_some() || safety.promised_to(&node.name).is_some() {
+        return;
+    }
+    match room(world, assessment, safety, baseline, (node, wanted), request) {
+        Ok(()) => {
+            if wanted == Taint::Isolated {
+                safety.promise(&node.name, &request.name);
+            }
+            decision.effects.push(set(node, Some(wanted)));
+        }
+        Err(hold) => decision.hold(&request.name, hold),
+    }
+}
+
+/// Whether one more node may get the taint (invariants 1, 2, 4, 5, 12).
+fn room(
+    world: &World,
+    assessment: &Assessment,
+    safety: &Safety<'_>,
+    baseline: &Baseline,
+    (node, wanted): (&Node, Taint),
+    request: &ChangeRequest,
+) -> Result<(), Hold> {
+    if let Some(hold) = gate::platform(world) {
+        return Err(hold);
+    }
+    let pool = assessment.baselines.get(&baseline.name).map_or(&[][..], |view| &view.nodes);
+    let tainted =
+        pool.iter().filter(|name| world.nodes.get(*name).is_some_and(|n| n.taint.is_some()));
+    let most = request.plan.mitigation.as_ref().map_or(0, |steps| steps.nodes_max);
+    if tainted.count() >= usize::try_from(most).unwrap_or(usize::MAX) && node.taint.is_none() {
+        let why = format!("{most} nodes have the taint, and no more were approved");
+        return Err(Hold::ApprovalLost { request: request.name.clone(), why });
+    }
+    safety.node(node, baseline.rollout.drain.allow_last_of_role)?;
+    if wanted == Taint::Isolated {
+        for stage in &baseline.rollout.stages {
+            let near = pool.iter().filter(|name| {
+                let other = world.nodes.get(*name);
+                !stage.per_zone || other.is_some_and(|other| other.zone == node.zone)
+            });
+            safety.budget(&stage.name, stage.max_unavailable, node, near)?;
+        }
+    }
+    Ok(())
+}
