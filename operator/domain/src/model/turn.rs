@@ -353,6 +353,10 @@ impl Model<'_> {
 /// The earliest deadline of what a plan answers.
 fn due(plan: &crate::plan::Plan, ranking: &Ranking) -> Option<Timestamp> {
     let baseline = &plan.baseline.name;
+    // Leave given beforehand brings nothing that could be late.
+    if plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some()) {
+        return None;
+    }
     let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, baseline)?.due);
     notices.min().or_else(|| ranking.updates.get(baseline)?.due)
 }
