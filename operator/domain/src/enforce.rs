@@ -145,7 +145,7 @@ fn room(
                 let other = world.nodes.get(*name);
                 !stage.per_zone || other.is_some_and(|other| other.zone == node.zone)
             });
-            safety.budget(&stage.name, stage.max_unavailable, node, near)?;
+            safety.budget(&stage.name, stage.max_unavailable, Some(node), near)?;
         }
     }
     Ok(())

@@ -61,7 +61,7 @@ impl<'w> Safety<'w> {
         &self,
         stage: &SmolStr,
         max: Share,
-        taking: &Node,
+        taking: Option<&Node>,
         pool: impl Iterator<Item = &'p Name>,
     ) -> Result<(), Hold> {
         let mut total = 0;
@@ -69,7 +69,7 @@ impl<'w> Safety<'w> {
         for node in pool {
             total += 1;
             // Who is isolated has a slot already, and brings it along.
-            let own = *node == taking.name && taking.taint == Some(Taint::Isolated);
+            let own = taking.is_some_and(|n| n.name == *node && n.taint == Some(Taint::Isolated));
             if let Some(why) = self.why_unavailable(node).filter(|_| !own) {
                 holders.push((node.clone(), why.to_owned()));
             }

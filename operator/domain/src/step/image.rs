@@ -167,7 +167,7 @@ fn take(
         return Err(Hold::NodeClaimed { node: workload.key.clone(), by: by.clone() });
     }
     let pool = view.workloads.iter().map(|workload| &workload.key);
-    safety.budget(&stage.name, stage.max_unavailable, pool)?;
+    safety.budget(&stage.name, stage.max_unavailable, None, pool)?;
     safety.promise(&workload.key, &view.rollout.name);
     let task = ImageTask {
         rollout: (view.rollout.name.clone(), view.rollout.uid.clone()),

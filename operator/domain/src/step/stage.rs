@@ -191,7 +191,7 @@ pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Res
     };
     safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
     let pool = view.pool.iter().filter(|other| !stage.per_zone || other.zone == node.zone);
-    safety.budget(&stage.name, stage.max_unavailable, node, pool.map(|n| &n.name))?;
+    safety.budget(&stage.name, stage.max_unavailable, Some(node), pool.map(|n| &n.name))?;
     safety.promise(&node.name, &view.rollout.name);
     Ok(())
 }
