@@ -119,6 +119,9 @@ pub fn response(request: &RequestResult, reader: &Reader) -> String {
         );
     };
     let known = between(request.first_seen, approved);
+    if request.of == 0 {
+        return format!("{name}   known → approved {known}");
+    }
     let everywhere = match (request.finished, request.last_proven) {
         (Some(finished), _) => paint(GOOD, between(approved, finished)),
         (None, Some(last)) => format!(

@@ -200,8 +200,11 @@ impl<'a> Teller<'a> {
             let why = because.as_deref().unwrap_or_default();
             self.say(event.at, &format!("it supersedes {old}: {why}"), None);
         }
-        let forecast = self.forecast(event.at, forecast);
-        self.say(event.at, &forecast, None);
+        // What is asked for beforehand (leave for nodes that will be late) works on nothing by itself.
+        if forecast.never.is_some() || !forecast.stages.is_empty() {
+            let forecast = self.forecast(event.at, forecast);
+            self.say(event.at, &forecast, None);
+        }
     }
 
     /// When it would be done, and what it would disturb.

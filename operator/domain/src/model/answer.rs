@@ -222,10 +222,10 @@ impl Model<'_> {
         }
     }
 
-    /// Where the cordon was lifted meanwhile, other pods have come in their place.
+    /// Where cordon and isolation were lifted meanwhile, other pods have come in their place.
     fn drained(&mut self, node: &Id) {
         if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
-            && matches!(found.cordon, Cordon::Ours(_))
+            && (matches!(found.cordon, Cordon::Ours(_)) || found.taint == Some(Taint::Isolated))
         {
             found.pods.movable = 0;
         }
