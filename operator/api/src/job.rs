@@ -1,7 +1,7 @@
 //! The contract between the operator, which makes Jobs that work on a node, and `hozen-agent`, which does the work.
 //!
 //! One Job does one step of one approved plan on one node, once. Its pod holds no API token and no secret. It gets three files in
-//! [`ORDER_FOLDER`], all from one `ConfigMap`, and the node's root at [`HOST_FOLDER`]; its only argument is the [`verb`]. It answers by
+//! [`ORDER_FOLDER`], all from annotations of its pod, and the node's root at [`HOST_FOLDER`]; its only argument is the [`verb`]. It answers by
 //! its exit code and its termination message, an [`Answer`] as JSON. What it says is no proof of anything on the node: a scan is.
 //! How the pod has to look, and why: operator/docs/decisions/0007.
 
@@ -12,13 +12,13 @@ use crate::{managed_node::Step, open_enum::open_enum};
 
 /// Path of the program in its image; the container's `command`.
 pub const PROGRAM: &str = "/hozen-agent";
-/// Where the `ConfigMap` of the Job is mounted, read-only.
+/// Where the annotations of the pod are mounted, read-only, by the downward API.
 pub const ORDER_FOLDER: &str = "/hozen/order";
-/// Key of the [`Order`], as JSON.
+/// File of the [`Order`], as JSON.
 pub const ORDER_FILE: &str = "order.json";
-/// Key of the plan: its canonical JSON, whose SHA-256 is [`Order::plan_digest`].
+/// File of the plan: its canonical JSON, whose SHA-256 is [`Order::plan_digest`].
 pub const PLAN_FILE: &str = "plan.json";
-/// Key of the transaction: its lines, each ended by a line feed, whose SHA-256 is [`Order::transaction`]; empty for work that changes
+/// File of the transaction: its lines, each ended by a line feed, whose SHA-256 is [`Order::transaction`]; empty for work that changes
 /// no package.
 pub const TRANSACTION_FILE: &str = "transaction";
 /// Where the node's root folder is mounted, with what is mounted below it.

@@ -1,4 +1,8 @@
 //! The operator in a cluster: `observe` keeps what the API server says, `hozen_domain` decides, `act` makes one conditional call
 //! for each effect, `status` says how it stands. Nothing here chooses.
 
+pub mod act;
+pub mod audit;
 pub mod clock;
+pub mod freshness;
+pub mod lease;

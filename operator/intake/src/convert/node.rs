@@ -114,7 +114,7 @@ struct Record {
 }
 
 /// Our own taint, by its value; others are nobody's business here.
-fn taint(node: &core::Node) -> Option<Taint> {
+pub fn taint(node: &core::Node) -> Option<Taint> {
     let taints = node.spec.as_ref()?.taints.iter().flatten();
     let ours = taints.filter(|taint| taint.key == names::annotation::TAINT);
     ours.filter_map(|taint| match taint.value.as_deref()? {
@@ -126,7 +126,7 @@ fn taint(node: &core::Node) -> Option<Taint> {
 }
 
 /// Whose cordon it is. A record that cannot be read is nobody's: then the cordon is taken for a person's, and stays.
-fn cordon(node: &core::Node) -> Cordon {
+pub fn cordon(node: &core::Node) -> Cordon {
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
     let record = node
         .metadata

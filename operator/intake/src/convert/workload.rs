@@ -189,7 +189,7 @@ fn selects(selector: &LabelSelector, metadata: &ObjectMeta) -> bool {
 }
 
 /// The tool that owns the template, by the marks that each leaves.
-fn managed_by(metadata: &ObjectMeta) -> Option<GitOps> {
+pub fn managed_by(metadata: &ObjectMeta) -> Option<GitOps> {
     let read = |map: Option<&BTreeMap<String, String>>, key: &str| {
         map.and_then(|map| map.get(key)).cloned()
     };

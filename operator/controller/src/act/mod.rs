@@ -1,0 +1,272 @@
+//! Effects become API calls: for each effect one conditional write, with a time limit, and what came of it as a value.
+//!
+//! Nothing is chosen here, nothing is tried twice, no policy is read. What an effect is conditional on is what the decision saw: the
+//! resource version of the very object that it was decided about, or its uid. Where a write cannot be conditional on the object that
+//! grants it (an eviction, a Job), that object is read anew from the server first (invariants 47 to 52). Before each write the lease must still
+//! be ours for longer than the write may take, and the audit trail has the intent; after it, the outcome (invariant 59).
+
+pub mod answer;
+mod call;
+mod create;
+mod evict;
+mod image;
+pub mod job;
+mod node;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use hozen_api::managed_node::ManagedNode;
+use hozen_domain::{effect::Effect, units::Digest, world::World};
+use hozen_intake::problem::told;
+use k8s_openapi::api::core::v1 as core;
+use kube::Client;
+
+use crate::{
+    audit::{self, Trail},
+    freshness::Freshness,
+};
+
+/// Who may act now. The lease in a cluster; tests bring their own.
+pub trait Authority: Send + Sync {
+    /// The epoch, if this replica is the leader now and for sure will be for longer than a call may take; otherwise none.
+    fn epoch(&self) -> Option<u64>;
+}
+
+/// What the decision saw of the objects that effects are conditional on: those that its [`World`] was made of.
+pub trait Seen: Send + Sync {
+    /// A node by name; its annotations, taints, `spec.unschedulable`, uid and resource version are read.
+    fn node(&self, name: &str) -> Option<Arc<core::Node>>;
+    /// The operator's record of a node by name; `spec.scan` and the resource version are read.
+    fn managed_node(&self, name: &str) -> Option<Arc<ManagedNode>>;
+}
+
+/// What a decision was made of.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// What was known. Plans, transactions and the operator's own account are taken from here.
+    pub world: &'a World,
+    /// The objects behind it.
+    pub seen: &'a dyn Seen,
+}
+
+/// Where and as what Hozen's Jobs run, and how long a call may take.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Hozen's own namespace: pod templates are looked up in it, and Jobs made of them run in it.
+    pub namespace: String,
+    /// Namespace of the privileged Jobs on nodes: only the agent's image runs there.
+    pub work_namespace: String,
+    /// The agent's image, by digest: `registry.example.com/hozen-agent@sha256:…`.
+    pub agent_image: String,
+    /// Limit of one call, answer included.
+    pub call_time_max: Duration,
+}
+
+/// What came of an effect. Whatever it is, the next decision looks at the cluster anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "an outcome that nobody reads is lost"]
+pub enum Outcome {
+    /// It took place.
+    Done,
+    /// It was so already; nothing was written.
+    AlreadySo,
+    /// It did not take place, and why.
+    Refused(Refusal),
+    /// Whether it took place is not known: no answer came, or one that does not say.
+    Lost(String),
+    /// It did not take place: the server has too much to do.
+    Overloaded {
+        /// How long the server asks to be left alone.
+        retry_after: Duration,
+    },
+}
+
+/// Why an effect did not take place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This replica is not the leader, or not for long enough.
+    NotLeader,
+    /// The audit trail does not take the intent: nothing disruptive starts (invariant 63).
+    Unaudited(String),
+    /// The object is not what the decision saw; what differs.
+    Changed(String),
+    /// The object is not there, or another has its name.
+    Gone(String),
+    /// Another object has this name, with other content.
+    NameTaken(String),
+    /// The effect cannot be done as it stands: what it needs is not known, or too large.
+    Impossible(String),
+    /// RBAC or admission does not allow it; in the server's words.
+    Forbidden(String),
+    /// The server does not take the object; in its words.
+    Invalid(String),
+    /// A GitOps tool owns the workload: it is not fought.
+    Owned(String),
+    /// Some pods were not evicted; each with the reason. The others were asked to leave.
+    Pods(Vec<Kept>),
+}
+
+/// A pod that was not evicted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// `namespace/name`.
+    pub pod: String,
+    /// Why.
+    pub why: WhyKept,
+}
+
+/// Why a pod was not evicted: the answers that the server gives are told apart (invariant 9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyKept {
+    /// A budget allows no eviction now; in the server's words.
+    Budget(String),
+    /// More than one budget selects it, which the eviction subresource cannot serve: nobody but its owner can end that.
+    SeveralBudgets(String),
+    /// Admission or RBAC denied it; in the server's words.
+    Denied(String),
+    /// It has no controller, or an emptyDir whose content would be lost, and the plan does not force (invariant 10).
+    Unmanaged,
+    /// The server has too much to do.
+    Overloaded(Duration),
+    /// No answer came: not known.
+    Lost(String),
+}
+
+/// Makes the calls.
+pub struct Act {
+    /// Without built-in retries: a refusal is an answer.
+    client: Client,
+    settings: Settings,
+    authority: Arc<dyn Authority>,
+    trail: Arc<Trail>,
+    freshness: Arc<Freshness>,
+}
+
+impl Act {
+    /// `client` must have been made with `Config::default_retry` off: kube's own retries would keep an eviction that a budget refuses inside the
+    /// client for minutes.
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        authority: Arc<dyn Authority>,
+        trail: Arc<Trail>,
+        freshness: Arc<Freshness>,
+    ) -> Self {
+        Self { client, settings, authority, trail, freshness }
+    }
+
+    /// Carries out one effect.
+    pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
+        let Some(epoch) = self.authority.epoch() else {
+            return Outcome::Refused(Refusal::NotLeader);
+        };
+        let intent = self.trail.append(epoch, &audit::What::intent(effect)).await;
+        if let Err(error) = intent
+            && disrupts(effect)
+        {
+            return Outcome::Refused(Refusal::Unaudited(told(&error)));
+        }
+        let outcome = self.call(scene, effect, epoch).await;
+        let ended = self.trail.append(epoch, &audit::What::outcome(effect, &outcome)).await;
+        if let Err(error) = ended {
+            // What took place took place; the next intent will not be taken, and so nothing disruptive starts.
+            tracing::error!(error = told(&error), "the outcome is not in the audit trail");
+        }
+        outcome
+    }
+
+    async fn call(&self, scene: &Scene<'_>, effect: &Effect, epoch: u64) -> Outcome {
+        match effect {
+            Effect::Claim { node, record } => self.claim(scene, node, record, epoch).await,
+            Effect::Evict { node, force } => self.evict(node, *force).await,
+            Effect::StartJob { node, job, plan, transaction, units, ports } => {
+                let order = job::Order { node, job, plan, transaction, units, ports };
+                self.start_job(scene, &order).await
+            }
+            Effect::RequestScan { node, scan } => self.request_scan(scene, node, *scan).await,
+            Effect::Release { node, rollout } => self.release(scene, node, rollout).await,
+            Effect::SetImage { workload, image, from, to } => {
+                self.set_image(scene, workload, &image::Move { image, from, to }).await
+            }
+            Effect::CreateRequest { name, plan, supersedes, because } => {
+                let provenance = (supersedes.as_ref(), because.as_ref());
+                self.create_request(scene, name, plan, provenance).await
+            }
+            Effect::CreateRollout { request, digest } => self.create_rollout(request, digest).await,
+            Effect::Taint { node, taint } => self.taint(scene, node, *taint).await,
+        }
+    }
+}
+
+/// Whether an effect may disturb what runs, so that it is not begun where the audit trail fails (invariant 63). A release takes nothing
+/// away from anybody, and neither do a scan or a request.
+pub const fn disrupts(effect: &Effect) -> bool {
+    match effect {
+        Effect::Claim { .. }
+        | Effect::Evict { .. }
+        | Effect::StartJob { .. }
+        | Effect::SetImage { .. }
+        | Effect::CreateRollout { .. } => true,
+        Effect::Taint { taint, .. } => taint.is_some(),
+        Effect::RequestScan { .. } | Effect::Release { .. } | Effect::CreateRequest { .. } => false,
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::AlreadySo => f.write_str("it was so already"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Lost(why) => write!(f, "not known whether it took place: {why}"),
+            Self::Overloaded { retry_after } => {
+                write!(f, "the API server asks to be left alone for {retry_after:?}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLeader => f.write_str("this replica does not lead"),
+            Self::Unaudited(why) => write!(f, "the audit trail takes no entry: {why}"),
+            Self::Changed(what)
+            | Self::Gone(what)
+            | Self::NameTaken(what)
+            | Self::Impossible(what)
+            | Self::Forbidden(what)
+            | Self::Invalid(what)
+            | Self::Owned(what) => f.write_str(what),
+            Self::Pods(kept) => {
+                let told = kept.iter().take(KEPT_TOLD_MAX);
+                let told: Vec<String> = told.map(ToString::to_string).collect();
+                write!(f, "{} pods stay: {}", kept.len(), told.join("; "))
+            }
+        }
+    }
+}
+
+/// A line for people names so many pods; the rest is the number.
+const KEPT_TOLD_MAX: usize = 5;
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pod, why } = self;
+        match why {
+            WhyKept::Budget(said) => write!(f, "{pod}: a budget allows no eviction: {said}"),
+            WhyKept::SeveralBudgets(said) => write!(f, "{pod}: {said}"),
+            WhyKept::Denied(said) => write!(f, "{pod}: denied: {said}"),
+            WhyKept::Unmanaged => {
+                write!(f, "{pod}: it has no controller, or an emptyDir that would be lost")
+            }
+            WhyKept::Overloaded(_) => write!(f, "{pod}: the API server has too much to do"),
+            WhyKept::Lost(why) => write!(f, "{pod}: no answer: {why}"),
+        }
+    }
+}
+
+/// First 32 hex digits of a digest, for a label: the whole is too long for one.
+fn label_of(digest: &Digest) -> String {
+    digest.trim_start_matches("sha256-").chars().take(32).collect()
+}
