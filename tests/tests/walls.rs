@@ -95,13 +95,15 @@ fn domain_and_advisory_link_no_cluster_no_runtime_no_clock() {
 }
 
 #[test]
-fn intake_links_no_client_and_no_runtime() {
-    let linked = dependencies("hozen-intake");
-    let wrong: Vec<&str> = ["kube-client", "kube-runtime", "tokio", "reqwest", "hyper"]
-        .into_iter()
-        .filter(|name| linked.contains(*name))
-        .collect();
-    assert!(wrong.is_empty(), "hozen-intake links {wrong:?}");
+fn intake_and_access_link_no_client_and_no_runtime() {
+    for package in ["hozen-intake", "hozen-access"] {
+        let linked = dependencies(package);
+        let wrong: Vec<&str> = ["kube-client", "kube-runtime", "tokio", "reqwest", "hyper"]
+            .into_iter()
+            .filter(|name| linked.contains(*name))
+            .collect();
+        assert!(wrong.is_empty(), "{package} links {wrong:?}");
+    }
 }
 
 #[test]

@@ -35,6 +35,46 @@ pub mod annotation {
     pub const GIT_SOURCE: &str = "hozen.dev/git-source";
     /// Taint on a node that Hozen is changing, and on one that is overdue where a Mitigation says so.
     pub const TAINT: &str = "hozen.dev/maintenance";
+    /// Set by a person on a `ManagedNode`: scan the node anew. The operator raises `spec.scan` and removes it in one patch.
+    pub const RESCAN: &str = "hozen.dev/rescan";
+    /// Version of the admission policies, on each policy and binding; how they are compared: `hozen_access::standing`.
+    pub const POLICY_VERSION: &str = "hozen.dev/policy-version";
+}
+
+/// Service accounts of Hozen, in the namespace that it is installed in.
+pub mod account {
+    /// The operator.
+    pub const OPERATOR: &str = "hozen";
+    /// The reporting half of the scanner; the half that reads the host holds no token.
+    pub const SCANNER: &str = "hozen-scanner";
+    /// Who fetches feeds.
+    pub const FEEDS: &str = "hozen-feeds";
+    /// Patch Jobs, in their own namespace: without any right and without a token.
+    pub const PATCH: &str = "hozen-patch";
+}
+
+/// The halt: while its key holds a reason, nothing new is disturbed anywhere in the cluster.
+pub mod halt {
+    /// `ConfigMap` in Hozen's namespace; the chart makes it, so that nobody needs the right to create one.
+    pub const CONFIG_MAP: &str = "hozen-halt";
+    /// Its only key.
+    pub const KEY: &str = "reason";
+}
+
+/// Verbs and resources that exist for the authorizer only: RBAC grants them, admission asks for them.
+pub mod privilege {
+    /// Resource whose names are the roles in which people approve.
+    pub const APPROVAL_ROLES: &str = "approvalroles";
+    /// Verb on `approvalroles`: to give one's word in that role.
+    pub const APPROVE: &str = "approve";
+    /// Verb on `approvalpolicies`: to name one in a baseline.
+    pub const USE: &str = "use";
+    /// Verb on `rollouts`: to accept failures.
+    pub const ACCEPT: &str = "accept";
+    /// Resource of the halt.
+    pub const HALTS: &str = "halts";
+    /// Verb on `halts`: to set and to lift it.
+    pub const SET: &str = "set";
 }
 
 /// Finalizers.

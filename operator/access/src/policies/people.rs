@@ -1,0 +1,135 @@
+//! What people say: approvals, change requests, the handle of a rollout, the halt.
+
+use hozen_api::names::{GROUP, halt, privilege};
+
+use super::{COLLECTORS, Policy};
+use crate::Installation;
+
+/// A reason that is longer is no reason but a letter.
+const REASON_LENGTH_MAX: u32 = 1024;
+
+pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
+    vec![approvals(installation), change_requests(), rollouts(installation), halts(installation)]
+}
+
+/// Admission vouches for who and in which role; whether an approval counts, the domain judges (invariants 12 to 15).
+fn approvals(installation: &Installation) -> Policy {
+    let Installation { namespace, work_namespace, .. } = installation;
+    Policy::new("hozen-approvals", "An approval is given in one's own name and a held role, and never changed.")
+        .on(GROUP, &["approvals"], &["CREATE", "UPDATE", "DELETE"])
+        .telling(
+            "request.operation != 'CREATE' || object.spec.user == request.userInfo.username",
+            "'an approval is given in your own name: set spec.user to ' + request.userInfo.username",
+            "an approval is given in your own name",
+        )
+        .telling(
+            format!(
+                "request.operation != 'CREATE' || authorizer.group('{GROUP}').resource('{}').name(object.spec.role).check('{}').allowed()",
+                privilege::APPROVAL_ROLES, privilege::APPROVE,
+            ),
+            format!(
+                "'you do not hold the approval role ' + object.spec.role + ': it needs the verb {} on {}/' + object.spec.role",
+                privilege::APPROVE, privilege::APPROVAL_ROLES,
+            ),
+            "you do not hold this approval role",
+        )
+        .rule(
+            format!(
+                "request.operation != 'CREATE' || !(request.userInfo.username.startsWith('system:serviceaccount:{namespace}:') \
+                 || request.userInfo.username.startsWith('system:serviceaccount:{work_namespace}:'))"
+            ),
+            "Hozen's own accounts cannot approve",
+        )
+        .rule(
+            "request.operation != 'CREATE' || !object.spec.?withdrawn.orValue(false)",
+            "a new approval cannot be withdrawn already",
+        )
+        .rule(
+            "request.operation != 'UPDATE' || (object.spec.user == oldObject.spec.user && object.spec.role == oldObject.spec.role \
+             && object.spec.planDigest == oldObject.spec.planDigest && object.spec.decision == oldObject.spec.decision \
+             && object.spec.changeRequest == oldObject.spec.changeRequest \
+             && object.spec.?comment.orValue('') == oldObject.spec.?comment.orValue(''))",
+            "an approval cannot be changed: withdraw it and give another",
+        )
+        .rule(
+            "request.operation != 'UPDATE' || object.spec.?withdrawn.orValue(false) == oldObject.spec.?withdrawn.orValue(false) \
+             || (object.spec.?withdrawn.orValue(false) && request.userInfo.username == oldObject.spec.user)",
+            "only who gave an approval can withdraw it, and a withdrawal is final",
+        )
+        // Otherwise the garbage collector could be sent to remove somebody's rejection.
+        .rule(
+            format!(
+                "request.operation != 'UPDATE' || request.userInfo.username in {COLLECTORS} \
+                 || object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])"
+            ),
+            "the owner of an approval cannot be changed: who owns it decides when it is removed",
+        )
+        .rule(
+            format!(
+                "request.operation != 'DELETE' || request.userInfo.username in {COLLECTORS} || oldObject.spec.?withdrawn.orValue(false)"
+            ),
+            "an approval is not deleted while it stands: its giver can withdraw it (kubectl hozen withdraw)",
+        )
+}
+
+fn change_requests() -> Policy {
+    Policy::new("hozen-change-requests", "A change request names the caller as its requester.")
+        .on(GROUP, &["changerequests"], &["CREATE"])
+        .telling(
+            "object.spec.requestedBy == request.userInfo.username",
+            "'a change is requested in your own name: set spec.requestedBy to ' + request.userInfo.username",
+            "a change is requested in your own name",
+        )
+}
+
+/// A rollout makes no choice that its plan did not make: people hold its handle, the operator holds none.
+fn rollouts(installation: &Installation) -> Policy {
+    let operator = installation.operator();
+    Policy::new("hozen-rollouts", "Rollouts are made by the operator; people hold the handle, and accept failures in their own name.")
+        .on(GROUP, &["rollouts"], &["CREATE", "UPDATE"])
+        .variable("old", "oldObject == null ? [] : oldObject.spec.?acceptFailures.orValue([])")
+        .variable("new", "object.spec.?acceptFailures.orValue([])")
+        .rule(
+            format!("request.operation != 'CREATE' || request.userInfo.username == '{operator}'"),
+            "rollouts are made by the operator, once their change request is approved",
+        )
+        .rule(
+            format!("request.operation != 'UPDATE' || request.userInfo.username != '{operator}' || object.spec == oldObject.spec"),
+            "the handle of a rollout is held by people, not by the operator",
+        )
+        .rule(
+            format!(
+                "variables.new == variables.old || authorizer.group('{GROUP}').resource('rollouts').name(object.metadata.name).check('{}').allowed()",
+                privilege::ACCEPT,
+            ),
+            format!("to accept failures needs the verb {} on rollouts", privilege::ACCEPT),
+        )
+        .telling(
+            "variables.new.all(n, n.?by.orValue('') == request.userInfo.username \
+             || variables.old.exists(o, o.node == n.node && o.uid == n.uid && o.?by.orValue('') == n.?by.orValue('')))",
+            "'a failure is accepted in your own name: set by to ' + request.userInfo.username",
+            "a failure is accepted in your own name",
+        )
+}
+
+/// The halt: its own privilege, so that whoever may edit config maps can neither stop the fleet nor let it go on.
+fn halts(installation: &Installation) -> Policy {
+    let key = halt::KEY;
+    Policy::new("hozen-halt", "Only who holds the halt sets and lifts it.")
+        .on("", &["configmaps"], &["CREATE", "UPDATE", "DELETE"])
+        .named(halt::CONFIG_MAP)
+        .inside(&installation.namespace)
+        .rule(
+            format!(
+                "authorizer.group('{GROUP}').resource('{}').namespace(request.namespace).name(request.name).check('{}').allowed()",
+                privilege::HALTS, privilege::SET,
+            ),
+            format!("to halt, and to lift a halt, needs the verb {} on {}", privilege::SET, privilege::HALTS),
+        )
+        .rule(
+            format!(
+                "request.operation == 'DELETE' || object.?data.orValue({{}}).all(k, k == '{key}' && size(object.data[k]) <= {REASON_LENGTH_MAX})"
+            ),
+            format!("a halt has one key, {key}, of at most {REASON_LENGTH_MAX} characters"),
+        )
+}

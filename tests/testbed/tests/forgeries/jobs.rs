@@ -1,0 +1,324 @@
+//! Cases of the namespace where privilege exists.
+
+use serde_json::{Value, json};
+
+use crate::{
+    cases::{
+        Act::{AddContainer, Create, Enter},
+        Answer::{Allowed, Refused},
+        Case,
+        Who::{Admin, JobController, Mallory, Operator, Scanner},
+        cases,
+    },
+    objects::{IMAGE, WORK, job, pod, pod_spec},
+};
+
+/// Our Job with one thing changed in its pod.
+fn with(change: impl FnOnce(&mut Value)) -> crate::cases::Act {
+    let mut job = job("new");
+    change(&mut job["spec"]["template"]["spec"]);
+    Create(job)
+}
+
+/// Our Job with one field of its container set.
+fn container(field: &'static str, value: Value) -> crate::cases::Act {
+    with(|spec| spec["containers"][0][field] = value)
+}
+
+/// Our Job with one more volume.
+fn volume(volume: Value) -> crate::cases::Act {
+    with(|spec| {
+        spec["volumes"].as_array_mut().unwrap().push(volume);
+    })
+}
+
+pub fn all() -> Vec<Case> {
+    let mut all = runs();
+    all.extend(others());
+    all
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn runs() -> Vec<Case> {
+    let image = Refused("runs here");
+    let ours = "only /hozen-agent runs here";
+    let hooks = "hooks and no probes";
+    let token = "holds no token";
+    let mounts = "mounts its own annotations";
+    let environment = "the environment of a Job here is its own";
+    let exec = json!({"exec": {"command": ["/host/bin/sh"]}});
+    let by_tag = IMAGE.replace("@sha256:", ":v1@sha256:");
+    let mut second = pod_spec()["containers"][0].clone();
+    second["name"] = json!("second");
+    second["image"] = json!("evil.example.com/x@sha256:00");
+    cases(
+        "Patch Jobs, by the operator's stolen token",
+        vec![
+            ("the operator's own Job", Operator, Create(job("new")), Allowed),
+            ("another image", Operator, container("image", json!("evil.example.com/x:1")), image),
+            (
+                "our image by a tag",
+                Operator,
+                container("image", json!("registry.example.com/hozen/agent:latest")),
+                Refused("runs here"),
+            ),
+            (
+                "our image by tag and digest",
+                Operator,
+                container("image", json!(by_tag)),
+                Refused("runs here"),
+            ),
+            (
+                "another program of our image",
+                Operator,
+                container("command", json!(["/host/bin/sh"])),
+                Refused(ours),
+            ),
+            ("no program named", Operator, container("command", json!([])), Refused(ours)),
+            (
+                "another command of the agent",
+                Operator,
+                container("args", json!(["shell"])),
+                Refused(ours),
+            ),
+            (
+                "an option before the command",
+                Operator,
+                container("args", json!(["--config=/host/x", "apply"])),
+                Refused(ours),
+            ),
+            (
+                "a second container",
+                Operator,
+                with(|spec| spec["containers"].as_array_mut().unwrap().push(second.clone())),
+                Refused("runs here"),
+            ),
+            (
+                "an init container",
+                Operator,
+                with(|spec| spec["initContainers"] = json!([second])),
+                Refused("runs here"),
+            ),
+            (
+                "a hook that runs a shell of the host",
+                Operator,
+                container("lifecycle", json!({"postStart": exec})),
+                Refused(hooks),
+            ),
+            (
+                "a probe that runs a shell of the host",
+                Operator,
+                container("livenessProbe", exec),
+                Refused(hooks),
+            ),
+            (
+                "with a token",
+                Operator,
+                with(|spec| spec["automountServiceAccountToken"] = json!(null)),
+                Refused(token),
+            ),
+            (
+                "as another account",
+                Operator,
+                with(|spec| spec["serviceAccountName"] = json!("deployer")),
+                Refused(token),
+            ),
+            (
+                "a token by a projected volume",
+                Operator,
+                volume(
+                    json!({"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}),
+                ),
+                Refused(mounts),
+            ),
+            (
+                "a secret by a volume",
+                Operator,
+                volume(json!({"name": "t", "secret": {"secretName": "s"}})),
+                Refused(mounts),
+            ),
+            (
+                "a config map by a volume",
+                Operator,
+                volume(json!({"name": "t", "configMap": {"name": "c"}})),
+                Refused(mounts),
+            ),
+            (
+                "another folder of the host",
+                Operator,
+                volume(json!({"name": "t", "hostPath": {"path": "/etc/kubernetes"}})),
+                Refused(mounts),
+            ),
+            (
+                "a secret in the environment",
+                Operator,
+                container(
+                    "env",
+                    json!([{"name": "HOZEN_A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
+                ),
+                Refused(environment),
+            ),
+            (
+                "all of a secret in the environment",
+                Operator,
+                container("envFrom", json!([{"secretRef": {"name": "s"}}])),
+                Refused(environment),
+            ),
+            (
+                "another loader by the environment",
+                Operator,
+                container("env", json!([{"name": "LD_PRELOAD", "value": "/host/x.so"}])),
+                Refused(environment),
+            ),
+            (
+                "on whichever node",
+                Operator,
+                with(|spec| spec["nodeName"] = json!(null)),
+                Refused("made for one node"),
+            ),
+            (
+                "again and again",
+                Operator,
+                Create({
+                    let mut job = job("new");
+                    job["spec"]["backoffLimit"] = json!(6);
+                    job
+                }),
+                Refused("one pod and one attempt"),
+            ),
+            (
+                "on several nodes at once",
+                Operator,
+                Create({
+                    let mut job = job("new");
+                    job["spec"]["parallelism"] = json!(50);
+                    job
+                }),
+                Refused("one pod and one attempt"),
+            ),
+        ],
+    )
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn others() -> Vec<Case> {
+    let object = |version: &str, kind: &str, more: Value| {
+        let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "new", "namespace": WORK}});
+        for (key, value) in more.as_object().unwrap() {
+            object[key] = value.clone();
+        }
+        object
+    };
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
+    let debug = json!({"name": "debug", "image": "evil.example.com/x", "command": ["sh"], "targetContainerName": "agent"});
+    let door = "nobody enters a pod of a patch Job";
+    let only = "this namespace is for patch Jobs";
+    cases(
+        "The namespace of the patch Jobs, by others",
+        vec![
+            (
+                "mallory makes a Job just like ours",
+                Mallory,
+                Create(job("new")),
+                Refused("patch Jobs are made by the operator"),
+            ),
+            (
+                "the administrator makes a Job just like ours",
+                Admin,
+                Create(job("new")),
+                Refused("patch Jobs are made by the operator"),
+            ),
+            (
+                "the scanner makes a Job just like ours",
+                Scanner,
+                Create(job("new")),
+                Refused("patch Jobs are made by the operator"),
+            ),
+            (
+                "the Job controller makes the pod of our Job",
+                JobController,
+                Create(pod("new", pod_spec())),
+                Allowed,
+            ),
+            (
+                "the Job controller makes another pod",
+                JobController,
+                Create(pod("new", {
+                    let mut spec = pod_spec();
+                    spec["containers"][0]["image"] = json!("evil.example.com/x:1");
+                    spec
+                })),
+                Refused("runs here"),
+            ),
+            (
+                "the operator makes a pod without a Job",
+                Operator,
+                Create(pod("new", pod_spec())),
+                Refused("pods are made here by the Job controller alone"),
+            ),
+            (
+                "the administrator makes a pod",
+                Admin,
+                Create(pod("new", pod_spec())),
+                Refused("pods are made here by the Job controller alone"),
+            ),
+            (
+                "mallory adds a container to our pod",
+                Mallory,
+                AddContainer(debug.clone()),
+                Refused("no container is added to a pod that holds privilege"),
+            ),
+            (
+                "the administrator adds a container to our pod",
+                Admin,
+                AddContainer(debug),
+                Refused("no container is added to a pod that holds privilege"),
+            ),
+            (
+                "mallory opens a shell in our pod",
+                Mallory,
+                Enter("exec?container=agent&command=sh&stdout=true"),
+                Refused(door),
+            ),
+            (
+                "the administrator opens a shell in our pod",
+                Admin,
+                Enter("exec?container=agent&command=sh&stdout=true"),
+                Refused(door),
+            ),
+            (
+                "mallory attaches to our pod",
+                Mallory,
+                Enter("attach?container=agent&stdout=true"),
+                Refused(door),
+            ),
+            ("mallory forwards a port of our pod", Mallory, Enter("portforward"), Refused(door)),
+            (
+                "mallory puts a secret there",
+                Mallory,
+                Create(object("v1", "Secret", json!({"stringData": {"a": "b"}}))),
+                Refused(only),
+            ),
+            (
+                "mallory puts a Deployment there",
+                Mallory,
+                Create(object(
+                    "apps/v1",
+                    "Deployment",
+                    json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}),
+                )),
+                Refused(only),
+            ),
+            (
+                "mallory puts a CronJob there",
+                Mallory,
+                Create(object(
+                    "batch/v1",
+                    "CronJob",
+                    json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}}}}}}),
+                )),
+                Refused(only),
+            ),
+        ],
+    )
+}
