@@ -137,14 +137,9 @@ fn lift_allowed(world: &World, node: &Name, task: &Task) -> Option<String> {
 /// Invariant 31: only what was worked on before is proven anew, and not what a gate has judged.
 fn proven_anew(world: &World, node: &Name, task: &Task) -> Option<String> {
     let found = world.nodes.get(node)?;
-    let judged = match found.ended.get(&task.request) {
-        Some(
-            Ended::Failed(_, failure) | Ended::RolledBack(_, failure) | Ended::PutBack(_, failure),
-        ) => failure.step == Step::Gate,
-        Some(Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_))
-        | None => true,
-    };
-    judged.then(|| format!("29, 31: {node} would be proven without having been repaired"))
+    let failure = found.ended.get(&task.request).and_then(Ended::failure);
+    let repairable = failure.is_some_and(|(_, failure)| failure.step != Step::Gate);
+    (!repairable).then(|| format!("29, 31: {node} would be proven without having been repaired"))
 }
 
 /// Invariants 1 to 3: after this pass no stage has more nodes unavailable than its budget, unless it had them before.

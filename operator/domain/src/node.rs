@@ -301,6 +301,43 @@ pub enum Ended {
     Exercised(Timestamp),
 }
 
+impl Ended {
+    /// When a scan proved the patch; none for every other end, a mitigation's too.
+    pub const fn proven_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Proven(at) => Some(*at),
+            Self::Failed(..)
+            | Self::RolledBack(..)
+            | Self::PutBack(..)
+            | Self::Mitigated(_)
+            | Self::Lifted(_)
+            | Self::Exercised(_) => None,
+        }
+    }
+
+    /// What went wrong, and when; none where the change did what it was for.
+    pub const fn failure(&self) -> Option<(Timestamp, &Failure)> {
+        match self {
+            Self::Failed(at, failure)
+            | Self::RolledBack(at, failure)
+            | Self::PutBack(at, failure) => Some((*at, failure)),
+            Self::Proven(_) | Self::Mitigated(_) | Self::Lifted(_) | Self::Exercised(_) => None,
+        }
+    }
+
+    /// What went wrong after the system was changed: a system that was put back unchanged has not failed (invariant 3).
+    pub const fn failure_of_change(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(_, failure) | Self::RolledBack(_, failure) => Some(failure),
+            Self::Proven(_)
+            | Self::PutBack(..)
+            | Self::Mitigated(_)
+            | Self::Lifted(_)
+            | Self::Exercised(_) => None,
+        }
+    }
+}
+
 /// Which of our Jobs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey {

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::{
     hold::Hold,
     mitigation,
-    node::{Cordon, Ended, Node, Ready, Step, Taint, Task},
+    node::{Cordon, Node, Ready, Step, Taint, Task},
     request::Rollout,
     units::{Name, Share, Uid},
     workload::{Replicas, Workload},
@@ -211,31 +211,15 @@ fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
 /// What failed on this node in this rollout, unless somebody accepted it or it has been repaired since.
 pub fn open_failure<'n>(rollout: &Rollout, node: &'n Node) -> Option<&'n str> {
     let accepted = rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone()));
-    match node.ended.get(&rollout.request.1)? {
-        Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
-            (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())
-        }
-        Ended::Proven(_)
-        | Ended::PutBack(..)
-        | Ended::Mitigated(_)
-        | Ended::Lifted(_)
-        | Ended::Exercised(_) => None,
-    }
+    let failure = node.ended.get(&rollout.request.1)?.failure_of_change()?;
+    (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())
 }
 
 /// What failed on this workload in this rollout, unless somebody accepted it.
 pub fn open_image_failure<'w>(rollout: &Rollout, workload: &'w Workload) -> Option<&'w str> {
     let id = (workload.key.clone(), workload.uid.clone());
-    match workload.ended.get(&rollout.request.1)? {
-        Ended::Failed(_, failure) | Ended::RolledBack(_, failure) => {
-            (!rollout.handle.accepted.contains_key(&id)).then_some(failure.message.as_str())
-        }
-        Ended::Proven(_)
-        | Ended::PutBack(..)
-        | Ended::Mitigated(_)
-        | Ended::Lifted(_)
-        | Ended::Exercised(_) => None,
-    }
+    let failure = workload.ended.get(&rollout.request.1)?.failure_of_change()?;
+    (!rollout.handle.accepted.contains_key(&id)).then_some(failure.message.as_str())
 }
 
 /// Whether the record on the node is this rollout's.

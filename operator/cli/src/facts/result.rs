@@ -3,7 +3,6 @@
 use hozen_domain::{
     measure::{coverage, responses},
     model::{self, Outcome, Turn, Undone, What},
-    node::Ended,
     request::{ChangeRequest, Phase},
     units::Uid,
 };
@@ -84,18 +83,7 @@ fn request(outcome: &Outcome, request: &ChangeRequest) -> RequestResult {
 fn proven(outcome: &Outcome, request: &Uid) -> Vec<Timestamp> {
     let nodes = outcome.world.nodes.values().map(|node| &node.ended);
     let workloads = outcome.world.workloads.values().map(|workload| &workload.ended);
-    nodes
-        .chain(workloads)
-        .filter_map(|ended| match ended.get(request)? {
-            Ended::Proven(at) => Some(*at),
-            Ended::Failed(..)
-            | Ended::RolledBack(..)
-            | Ended::PutBack(..)
-            | Ended::Mitigated(_)
-            | Ended::Lifted(_)
-            | Ended::Exercised(_) => None,
-        })
-        .collect()
+    nodes.chain(workloads).filter_map(|ended| ended.get(request)?.proven_at()).collect()
 }
 
 fn approved(outcome: &Outcome, request: &ChangeRequest) -> Option<Timestamp> {

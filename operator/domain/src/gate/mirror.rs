@@ -71,15 +71,5 @@ fn latest<'a>(
     ended: impl Iterator<Item = &'a BTreeMap<Uid, Ended>>,
     request: &ChangeRequest,
 ) -> Option<Timestamp> {
-    ended
-        .filter_map(|ended| match ended.get(&request.uid)? {
-            Ended::Proven(at) => Some(*at),
-            Ended::Failed(..)
-            | Ended::RolledBack(..)
-            | Ended::PutBack(..)
-            | Ended::Mitigated(_)
-            | Ended::Lifted(_)
-            | Ended::Exercised(_) => None,
-        })
-        .max()
+    ended.filter_map(|ended| ended.get(&request.uid)?.proven_at()).max()
 }

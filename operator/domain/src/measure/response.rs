@@ -8,7 +8,6 @@ use crate::{
     approval,
     assess::Assessment,
     mitigation,
-    node::Ended,
     plan::ChangeType,
     rank::{Priority, Ranking},
     request::{ChangeRequest, Phase},
@@ -116,17 +115,9 @@ fn proven(world: &World) -> BTreeMap<&Uid, Timestamp> {
     let workloads = world.workloads.values().map(|workload| &workload.ended);
     let mut last: BTreeMap<&Uid, Timestamp> = BTreeMap::new();
     for (request, ended) in nodes.chain(workloads).flatten() {
-        match ended {
-            Ended::Proven(at) => {
-                let known = last.entry(request).or_insert(*at);
-                *known = (*known).max(*at);
-            }
-            Ended::Failed(..)
-            | Ended::RolledBack(..)
-            | Ended::PutBack(..)
-            | Ended::Mitigated(_)
-            | Ended::Lifted(_)
-            | Ended::Exercised(_) => {}
+        if let Some(at) = ended.proven_at() {
+            let known = last.entry(request).or_insert(at);
+            *known = (*known).max(at);
         }
     }
     last

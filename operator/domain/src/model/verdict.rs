@@ -226,13 +226,7 @@ impl Undone {
 
     /// The last attempt, if it failed. The same plan is never tried again on the system (invariant 32).
     fn failed<'e>(&mut self, ended: impl Iterator<Item = &'e Ended>) {
-        let failures = ended.filter_map(|ended| match ended {
-            Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => None,
-            Ended::Failed(at, failure)
-            | Ended::RolledBack(at, failure)
-            | Ended::PutBack(at, failure) => Some((*at, failure)),
-        });
-        if let Some((at, failure)) = failures.max_by_key(|(at, _)| *at) {
+        if let Some((at, failure)) = ended.filter_map(Ended::failure).max_by_key(|(at, _)| *at) {
             self.since = Some(at);
             self.why.push(failure.message.clone());
             self.next = Some("the next attempt needs a new approval".into());

@@ -20,7 +20,7 @@ use crate::{
     assess::Assessment,
     effect::{Decision, Effect, Record},
     hold::Hold,
-    node::{Cordon, Ended, Node, Ready, Step},
+    node::{Cordon, Node, Ready, Step},
     request::{Cursor, Rollout, RolloutEnd},
     safety::Safety,
     units::{Digest, Name, Uid},
@@ -119,15 +119,8 @@ fn recovered(view: &View<'_>) -> Decision {
 
 /// The transaction that somebody has done by hand on a node where this request had not succeeded.
 fn repaired<'v>(view: &'v View<'_>, node: &Node) -> Option<&'v Digest> {
-    let (at, failure) = match node.ended.get(&view.request.uid)? {
-        Ended::Failed(at, failure)
-        | Ended::RolledBack(at, failure)
-        | Ended::PutBack(at, failure) => (at, failure),
-        Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => {
-            return None;
-        }
-    };
-    let inventory = node.report.known().filter(|i| i.scanned_at > *at)?;
+    let (at, failure) = node.ended.get(&view.request.uid)?.failure()?;
+    let inventory = node.report.known().filter(|i| i.scanned_at > at)?;
     let serves = matches!(node.ready, Ready::Yes(_)) && inventory.boot_id == node.boot_id;
     let active = inventory.stale_units.is_empty() && inventory.reboot_because.is_empty();
     if failure.step == Step::Gate || !serves || !active {

@@ -334,12 +334,7 @@ impl Work<'_> {
 
     /// The outcome, the end of the work, and the flag for a person, in one pass of status.
     fn ended(&self, ended: Ended) -> Outcome {
-        let why = match &ended {
-            Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_) => None,
-            Ended::Failed(_, f) | Ended::RolledBack(_, f) | Ended::PutBack(_, f) => {
-                Some(f.message.clone())
-            }
-        };
+        let why = ended.failure().map(|(_, failure)| failure.message.clone());
         let mut decision = Decision::default();
         decision.records.push(Record::Ended {
             node: self.id(),
@@ -408,10 +403,7 @@ impl Work<'_> {
 
     /// Whether the change has ended here before, and is only being proven anew.
     fn again(&self) -> bool {
-        matches!(
-            self.node.ended.get(&self.task.request),
-            Some(Ended::Failed(..) | Ended::RolledBack(..) | Ended::PutBack(..))
-        )
+        self.node.ended.get(&self.task.request).is_some_and(|ended| ended.failure().is_some())
     }
 
     fn enter(&self, step: Step, change: impl FnOnce(&mut Task)) -> Outcome {

@@ -308,12 +308,7 @@ fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
     }
     let why = match node.ended.get(&view.request.uid) {
         None => "out of reach".into(),
-        Some(
-            Ended::Failed(_, failure) | Ended::RolledBack(_, failure) | Ended::PutBack(_, failure),
-        ) => failure.message.clone(),
-        Some(Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_)) => {
-            return None;
-        }
+        Some(ended) => ended.failure()?.1.message.clone(),
     };
     Some((node.name.clone(), why))
 }
