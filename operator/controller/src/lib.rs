@@ -6,3 +6,6 @@ pub mod audit;
 pub mod clock;
 pub mod freshness;
 pub mod lease;
+pub mod observe;
+pub mod status;
+pub mod world;

@@ -317,12 +317,10 @@ impl Model<'_> {
             return;
         };
         let uid = self.uid("request");
-        let seen = plan.advisories.iter().filter_map(|id| self.world.notices.get(id));
-        let first_seen =
-            seen.map(|k| k.fix_first_seen.unwrap_or(k.first_seen)).min().unwrap_or(self.world.now);
+        let first_seen = planner::first_seen(&self.world, &plan);
         let assessment = assess::assess(&self.world);
         let ranking = rank::rank(&self.world, &assessment);
-        let due = due(&plan, &ranking);
+        let due = planner::due(&plan, &ranking);
         let request = crate::request::ChangeRequest {
             name: name.clone(),
             uid: uid.clone(),
@@ -348,17 +346,6 @@ impl Model<'_> {
         let what = What::Requested { change, supersedes, due, needs, forecast: Box::new(forecast) };
         self.tell(Some(name), what);
     }
-}
-
-/// The earliest deadline of what a plan answers.
-fn due(plan: &crate::plan::Plan, ranking: &Ranking) -> Option<Timestamp> {
-    let baseline = &plan.baseline.name;
-    // Leave given beforehand brings nothing that could be late.
-    if plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some()) {
-        return None;
-    }
-    let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, baseline)?.due);
-    notices.min().or_else(|| ranking.updates.get(baseline)?.due)
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

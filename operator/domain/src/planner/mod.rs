@@ -188,6 +188,23 @@ pub fn excluded(world: &World, plan: &Plan) -> Excluded {
     [(author, why)].into()
 }
 
+/// The earliest deadline of what a plan answers; none: nothing that it answers has one.
+pub fn due(plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
+    let baseline = &plan.baseline.name;
+    // Leave given beforehand brings nothing that could be late.
+    if plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some()) {
+        return None;
+    }
+    let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, baseline)?.due);
+    notices.min().or_else(|| ranking.updates.get(baseline)?.due)
+}
+
+/// When the oldest fix that a plan brings was first seen; the present where it answers nothing that is known.
+pub fn first_seen(world: &World, plan: &Plan) -> Timestamp {
+    let seen = plan.advisories.iter().filter_map(|id| world.notices.get(id));
+    seen.map(|known| known.fix_first_seen.unwrap_or(known.first_seen)).min().unwrap_or(world.now)
+}
+
 /// The plan of a mitigation by these steps, whoever asks for it. None: the baseline or its policy does not exist, or a tie keeps it
 /// from acting.
 pub fn mitigation_plan(

@@ -6,6 +6,7 @@
 mod image;
 pub(crate) mod layout;
 mod node;
+pub mod progress;
 pub mod proof;
 mod stage;
 mod standing;

@@ -177,8 +177,8 @@ pub fn stand_in(inventory: &NodeInventory) -> core::Node {
     }
 }
 
-/// Names that stand in both.
-pub(crate) fn strays<'a>(
+/// Names of reports whose node does not exist.
+pub fn strays<'a>(
     inventories: impl Iterator<Item = &'a str>,
     nodes: &BTreeSet<&str>,
 ) -> BTreeSet<SmolStr> {

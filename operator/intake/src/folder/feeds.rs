@@ -41,7 +41,8 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    fn new<'a>(notices: impl IntoIterator<Item = (&'a Name, &'a Notice)>) -> Self {
+    /// Notices by the name of their object.
+    pub fn new<'a>(notices: impl IntoIterator<Item = (&'a Name, &'a Notice)>) -> Self {
         let notices: Vec<_> = notices.into_iter().collect();
         Self {
             index: index::Index::build(notices.iter().map(|(_, notice)| *notice)),

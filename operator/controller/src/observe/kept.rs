@@ -1,0 +1,223 @@
+//! What the API server last told of one kind, converted as it comes in.
+//!
+//! Not kube's reflector store: that keeps the object as it came, and a package set would be held twice, as text and as packages.
+//! This one also takes in the answers of our own writes, and never goes back behind them (invariant 52).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use smol_str::{SmolStr, format_smolstr};
+
+/// Name of an object within its kind: `name`, or `namespace/name`.
+pub type Key = SmolStr;
+
+/// An object as it was last told.
+#[derive(Debug)]
+pub struct Seen<V> {
+    /// Its uid.
+    pub uid: SmolStr,
+    /// Its resource version. They are ordered numbers within one kind since Kubernetes says so (KEP-5504).
+    pub version: u64,
+    /// What was made of it.
+    pub value: Arc<V>,
+}
+
+impl<V> Clone for Seen<V> {
+    fn clone(&self) -> Self {
+        Self { uid: self.uid.clone(), version: self.version, value: Arc::clone(&self.value) }
+    }
+}
+
+/// An object that does not have the form of its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Malformed {
+    /// Its metadata, without what only the API server needs.
+    pub metadata: ObjectMeta,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Every object of one kind.
+#[derive(Debug)]
+pub struct Kept<V> {
+    inner: RwLock<Inner<V>>,
+}
+
+/// See [`Kept`].
+#[derive(Debug)]
+pub struct Inner<V> {
+    objects: BTreeMap<Key, Seen<V>>,
+    malformed: BTreeMap<Key, Malformed>,
+    /// Keys that a list under way has named so far.
+    listed: Option<Vec<Key>>,
+    synced: bool,
+    failing: Option<String>,
+    changes: u64,
+    /// Our own newest writes: what is told of an object before them is not taken in.
+    written: BTreeMap<Key, (SmolStr, u64)>,
+}
+
+impl<V> Default for Kept<V> {
+    fn default() -> Self {
+        let inner = Inner {
+            objects: BTreeMap::new(),
+            malformed: BTreeMap::new(),
+            listed: None,
+            synced: false,
+            failing: None,
+            changes: 0,
+            written: BTreeMap::new(),
+        };
+        Self { inner: RwLock::new(inner) }
+    }
+}
+
+/// Its key, from its metadata.
+pub fn key(metadata: &ObjectMeta) -> Key {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    match metadata.namespace.as_deref() {
+        Some(namespace) => format_smolstr!("{namespace}/{name}"),
+        None => name.into(),
+    }
+}
+
+/// Its resource version; 0, before everything, where it has none that can be read.
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+impl<V> Kept<V> {
+    /// For reading. Nobody holds it across a wait.
+    pub fn read(&self) -> RwLockReadGuard<'_, Inner<V>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Inner<V>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in the answer to a write of ours, at once: the next decision sees it.
+    pub fn wrote(&self, metadata: &ObjectMeta, value: V) {
+        let (key, version) = (key(metadata), version(metadata));
+        let uid: SmolStr = metadata.uid.as_deref().unwrap_or_default().into();
+        let mut inner = self.write();
+        inner.written.insert(key.clone(), (uid.clone(), version));
+        inner.take(key, Seen { uid, version, value: Arc::new(value) });
+    }
+
+    /// Forgets an object that we deleted.
+    pub fn removed(&self, key: &str) {
+        self.write().remove(key);
+    }
+}
+
+impl<V> Inner<V> {
+    /// An object.
+    pub fn get(&self, key: &str) -> Option<&Seen<V>> {
+        self.objects.get(key)
+    }
+
+    /// All of them, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Seen<V>)> {
+        self.objects.iter()
+    }
+
+    /// Values, sorted by key.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.objects.values().map(|seen| &*seen.value)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Those that do not have the form of their kind.
+    pub fn malformed(&self) -> &BTreeMap<Key, Malformed> {
+        &self.malformed
+    }
+
+    /// Whether the first list is through.
+    pub fn synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Why the watch cannot be had at the moment.
+    pub fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// Grows with everything that changes.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// True if that was news.
+    pub(super) fn take(&mut self, key: Key, seen: Seen<V>) -> bool {
+        if let Some(listed) = &mut self.listed {
+            listed.push(key.clone());
+        }
+        let late = self
+            .written
+            .get(&key)
+            .is_some_and(|(uid, version)| *uid == seen.uid && seen.version < *version);
+        let known = self.objects.get(&key);
+        let known = known.is_some_and(|old| old.uid == seen.uid && old.version >= seen.version);
+        if late || known {
+            return false;
+        }
+        self.malformed.remove(&key);
+        self.objects.insert(key, seen);
+        self.changes += 1;
+        true
+    }
+
+    pub(super) fn refuse(&mut self, key: Key, malformed: Malformed) -> bool {
+        if let Some(listed) = &mut self.listed {
+            listed.push(key.clone());
+        }
+        self.objects.remove(&key);
+        let same = self.malformed.get(&key).is_some_and(|before| *before == malformed);
+        self.malformed.insert(key, malformed);
+        self.changes += 1;
+        !same
+    }
+
+    pub(super) fn remove(&mut self, key: &str) -> bool {
+        self.written.remove(key);
+        let gone = self.objects.remove(key).is_some() | self.malformed.remove(key).is_some();
+        self.changes += u64::from(gone);
+        gone
+    }
+
+    /// A list is read from the newest state, so it shows whatever we wrote before it began.
+    pub(super) fn begin_list(&mut self) {
+        self.listed = Some(Vec::new());
+        self.written.clear();
+    }
+
+    /// What a whole list did not name is gone, unless we wrote it while the list was read: then its own event says so.
+    pub(super) fn end_list(&mut self) {
+        let mut listed = self.listed.take().unwrap_or_default();
+        listed.sort();
+        let named = |key: &Key| listed.binary_search(key).is_ok();
+        let written = &self.written;
+        self.objects.retain(|key, _| named(key) || written.contains_key(key));
+        self.malformed.retain(|key, _| named(key));
+        self.synced = true;
+        self.failing = None;
+        self.changes += 1;
+    }
+
+    pub(super) fn fail(&mut self, why: Option<String>) {
+        self.failing = why;
+    }
+}

@@ -1,0 +1,303 @@
+//! What the API server says: one watch and one store for each kind, many readers. Nothing is decided here and nothing is written.
+//!
+//! An object that does not have its kind's form is kept apart ([`kept::Malformed`]) and blinds nobody; what has the form and not the
+//! sense is kept with its refusals.
+
+pub mod kept;
+mod prune;
+mod watch;
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use hozen_advisory::package::{PackageSet, Transaction};
+use hozen_api as api;
+use hozen_domain::{
+    baseline::Baseline,
+    governance::{Approval, ApprovalPolicy},
+    request::{ChangeRequest, Known, Rollout},
+};
+use hozen_intake::convert::{self, Refusal};
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Node, Pod},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{Api, Client, Resource, runtime::watcher::Config};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use kept::Kept;
+use watch::watch;
+
+/// Name of the `ConfigMap` that stops everything, in Hozen's namespace.
+pub const HALT: &str = "hozen-halt";
+
+/// An object, and what it means; or why it is refused.
+#[derive(Clone, Debug)]
+pub struct Read<K, D> {
+    /// The object.
+    pub object: K,
+    /// Its meaning.
+    pub meaning: Result<D, Vec<Refusal>>,
+}
+
+/// A package set as it came: whole, or by the digests of its parts, which may come later.
+#[derive(Debug)]
+pub enum Packages {
+    /// What its name says.
+    Whole(Arc<PackageSet>),
+    /// Put together when it is needed.
+    Parts(Box<api::package_set::PackageSet>),
+    /// Not what its name says.
+    Refused(Vec<Refusal>),
+}
+
+/// One store for each kind.
+#[derive(Debug, Default)]
+pub struct Stores {
+    /// What systems must look like.
+    pub baselines: Kept<Read<api::baseline::Baseline, Arc<Baseline>>>,
+    /// Who must agree.
+    pub policies: Kept<Read<api::approval_policy::ApprovalPolicy, ApprovalPolicy>>,
+    /// Who did.
+    pub approvals: Kept<Read<api::approval::Approval, Approval>>,
+    /// Notices.
+    pub advisories: Kept<Read<api::advisory::Advisory, Known>>,
+    /// Plans.
+    pub requests: Kept<Read<api::change_request::ChangeRequest, ChangeRequest>>,
+    /// Their executions.
+    pub rollouts: Kept<Read<api::rollout::Rollout, Rollout>>,
+    /// Our record of nodes.
+    pub managed: Kept<api::managed_node::ManagedNode>,
+    /// What scanners report.
+    pub inventories: Kept<api::node_inventory::NodeInventory>,
+    /// What is installed.
+    pub package_sets: Kept<Packages>,
+    /// What package managers would do.
+    pub transactions: Kept<Result<Arc<Transaction>, Vec<Refusal>>>,
+    /// Nodes.
+    pub nodes: Kept<Node>,
+    /// Pods that are placed on a node.
+    pub pods: Kept<Pod>,
+    /// What may be disrupted at once.
+    pub budgets: Kept<PodDisruptionBudget>,
+    /// Jobs in Hozen's namespace.
+    pub jobs: Kept<Job>,
+    /// The halt, if there is one.
+    pub halt: Kept<ConfigMap>,
+}
+
+/// Applies a macro to every store, by the name of its field.
+macro_rules! each {
+    ($stores:expr, $apply:ident) => {
+        [
+            $apply!($stores, baselines),
+            $apply!($stores, policies),
+            $apply!($stores, approvals),
+            $apply!($stores, advisories),
+            $apply!($stores, requests),
+            $apply!($stores, rollouts),
+            $apply!($stores, managed),
+            $apply!($stores, inventories),
+            $apply!($stores, package_sets),
+            $apply!($stores, transactions),
+            $apply!($stores, nodes),
+            $apply!($stores, pods),
+            $apply!($stores, budgets),
+            $apply!($stores, jobs),
+            $apply!($stores, halt),
+        ]
+    };
+}
+
+/// How one kind's watch fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Which store.
+    pub store: &'static str,
+    /// Whether its first list is through.
+    pub synced: bool,
+    /// Why it cannot be had at the moment.
+    pub failing: Option<String>,
+    /// Objects.
+    pub objects: usize,
+    /// Of those: without the form of their kind.
+    pub malformed: usize,
+}
+
+impl Stores {
+    /// How every watch fares.
+    pub fn health(&self) -> Vec<Health> {
+        macro_rules! health {
+            ($stores:expr, $store:ident) => {{
+                let inner = $stores.$store.read();
+                Health {
+                    store: stringify!($store),
+                    synced: inner.synced(),
+                    failing: inner.failing().map(str::to_owned),
+                    objects: inner.len(),
+                    malformed: inner.malformed().len(),
+                }
+            }};
+        }
+        each!(self, health).into()
+    }
+
+    /// Whether every first list is through: before that nothing is decided.
+    pub fn synced(&self) -> bool {
+        self.health().iter().all(|health| health.synced)
+    }
+}
+
+/// Takes an object of a kind whose meaning is read as it comes in.
+fn read<K: Resource, D>(
+    object: K,
+    meaning: impl FnOnce(&K) -> Result<D, Vec<Refusal>>,
+) -> Read<K, D> {
+    let meaning = meaning(&object);
+    Read { object: pruned(object), meaning }
+}
+
+/// A change request, as the store and the answers to our own writes keep it.
+pub fn request(
+    object: api::change_request::ChangeRequest,
+    now: Timestamp,
+) -> Read<api::change_request::ChangeRequest, ChangeRequest> {
+    read(object, |object| convert::request::change_request(object, now))
+}
+
+/// A rollout, as the store and the answers to our own writes keep it.
+pub fn rollout(
+    object: api::rollout::Rollout,
+    now: Timestamp,
+) -> Read<api::rollout::Rollout, Rollout> {
+    read(object, |object| convert::request::rollout(object, now))
+}
+
+/// A baseline, likewise.
+pub fn baseline(object: api::baseline::Baseline) -> Read<api::baseline::Baseline, Arc<Baseline>> {
+    read(object, |object| convert::baseline::baseline(object).map(Arc::new))
+}
+
+/// An advisory, likewise.
+pub fn advisory(
+    object: api::advisory::Advisory,
+    now: Timestamp,
+) -> Read<api::advisory::Advisory, Known> {
+    read(object, |object| convert::advisory::advisory(object, now))
+}
+
+/// An approval policy, likewise.
+pub fn policy(
+    object: api::approval_policy::ApprovalPolicy,
+) -> Read<api::approval_policy::ApprovalPolicy, ApprovalPolicy> {
+    read(object, convert::governance::policy)
+}
+
+/// Metadata without what only the API server needs.
+pub fn pruned<K: Resource>(mut object: K) -> K {
+    let metadata = std::mem::take(object.meta_mut());
+    *object.meta_mut() = prune::metadata(metadata);
+    object
+}
+
+/// Every watch, to be driven side by side until dropped.
+pub fn watches(
+    client: &Client,
+    namespace: &str,
+    stores: &Arc<Stores>,
+    wake: &Arc<Notify>,
+    clock: &Arc<dyn Clock>,
+) -> Vec<BoxFuture<'static, ()>> {
+    let mut all = ours(client, stores, wake, clock);
+    all.extend(foreign(client, namespace, stores, wake));
+    all
+}
+
+fn never<V>(_: &V, _: &V) -> bool {
+    false
+}
+
+/// One watch of a cluster-wide kind.
+macro_rules! watched {
+    ($api:expr, $config:expr, $stores:expr, $wake:expr, $store:ident, $take:expr, $same:expr) => {{
+        let (stores, wake, api) = (Arc::clone($stores), Arc::clone($wake), $api);
+        async move { watch(api, $config, &stores.$store, wake, $take, $same).await }.boxed()
+    }};
+}
+
+fn ours(
+    client: &Client,
+    stores: &Arc<Stores>,
+    wake: &Arc<Notify>,
+    clock: &Arc<dyn Clock>,
+) -> Vec<BoxFuture<'static, ()>> {
+    macro_rules! ours {
+        ($store:ident, $take:expr) => {
+            watched!(
+                Api::all(client.clone()),
+                Config::default(),
+                stores,
+                wake,
+                $store,
+                $take,
+                never
+            )
+        };
+    }
+    macro_rules! now {
+        () => {{
+            let clock = Arc::clone(clock);
+            move || clock.now()
+        }};
+    }
+    let (seen, made, ran, agreed) = (now!(), now!(), now!(), now!());
+    vec![
+        ours!(baselines, baseline),
+        ours!(policies, policy),
+        ours!(approvals, move |object| {
+            read(object, |object| convert::governance::approval(object, agreed()))
+        }),
+        ours!(advisories, move |object| advisory(object, seen())),
+        ours!(requests, move |object| request(object, made())),
+        ours!(rollouts, move |object| rollout(object, ran())),
+        ours!(managed, pruned),
+        ours!(inventories, pruned),
+        ours!(package_sets, packages),
+        ours!(transactions, |object: api::transaction::Transaction| {
+            convert::content::transaction(&object).map(Arc::new)
+        }),
+    ]
+}
+
+fn foreign(
+    client: &Client,
+    namespace: &str,
+    stores: &Arc<Stores>,
+    wake: &Arc<Notify>,
+) -> Vec<BoxFuture<'static, ()>> {
+    let all = Config::default;
+    let (own, jobs) =
+        (Api::namespaced(client.clone(), namespace), Api::namespaced(client.clone(), namespace));
+    let placed = Config::default().fields("spec.nodeName!=");
+    let halt = Config::default().fields("metadata.name=hozen-halt");
+    vec![
+        watched!(Api::all(client.clone()), all(), stores, wake, nodes, prune::node, Node::eq),
+        watched!(Api::all(client.clone()), placed, stores, wake, pods, prune::pod, Pod::eq),
+        watched!(Api::all(client.clone()), all(), stores, wake, budgets, pruned, never),
+        watched!(jobs, all(), stores, wake, jobs, prune::job, never),
+        watched!(own, halt, stores, wake, halt, pruned, never),
+    ]
+}
+
+fn packages(object: api::package_set::PackageSet) -> Packages {
+    if !object.spec.parts.is_empty() {
+        return Packages::Parts(Box::new(pruned(object)));
+    }
+    match convert::content::package_set(&object, &mut |_| None) {
+        Ok(set) => Packages::Whole(Arc::new(set)),
+        Err(refusals) => Packages::Refused(refusals),
+    }
+}

@@ -1,0 +1,87 @@
+//! What of foreign objects is kept: what a decision reads, and nothing else. Five thousand nodes have fifty thousand pods.
+
+use hozen_api::names::annotation;
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{Node, NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, Volume},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+/// A node without images, addresses, capacities and heartbeats.
+pub(super) fn node(node: Node) -> Node {
+    let Node { metadata, spec, status } = node;
+    let spec = spec.map(|spec| NodeSpec {
+        taints: spec.taints.map(|mut taints| {
+            taints.retain(|taint| taint.key == annotation::TAINT);
+            taints
+        }),
+        unschedulable: spec.unschedulable,
+        ..NodeSpec::default()
+    });
+    let status = status.map(|status| NodeStatus {
+        conditions: status.conditions.map(|mut conditions| {
+            conditions.retain(|condition| condition.type_ == "Ready");
+            for condition in &mut conditions {
+                condition.last_heartbeat_time = None;
+                condition.message = None;
+            }
+            conditions
+        }),
+        node_info: status.node_info.map(|info| NodeSystemInfo {
+            boot_id: info.boot_id,
+            kubelet_version: info.kubelet_version,
+            container_runtime_version: info.container_runtime_version,
+            ..NodeSystemInfo::default()
+        }),
+        ..NodeStatus::default()
+    });
+    let mut metadata = self::metadata(metadata);
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| key.starts_with("hozen.dev/"));
+    }
+    metadata.resource_version = None;
+    Node { metadata, spec, status }
+}
+
+/// A pod as a drain sees it.
+pub(super) fn pod(pod: Pod) -> Pod {
+    let Pod { metadata, spec, status } = pod;
+    let mut metadata = self::metadata(metadata);
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| key == "kubernetes.io/config.mirror");
+    }
+    metadata.resource_version = None;
+    let spec = spec.map(|spec| PodSpec {
+        node_name: spec.node_name,
+        volumes: spec.volumes.map(|volumes| {
+            let scratch = volumes.into_iter().filter(|volume| volume.empty_dir.is_some());
+            scratch
+                .map(|v| Volume { name: v.name, empty_dir: v.empty_dir, ..Volume::default() })
+                .collect()
+        }),
+        ..PodSpec::default()
+    });
+    let status = status.map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
+    Pod { metadata, spec, status }
+}
+
+/// A Job without its template.
+pub(super) fn job(mut job: Job) -> Job {
+    job.metadata = metadata(job.metadata);
+    if let Some(spec) = &mut job.spec {
+        spec.template = k8s_openapi::api::core::v1::PodTemplateSpec::default();
+    }
+    job
+}
+
+/// Metadata without what only the API server needs.
+pub(super) fn metadata(mut metadata: ObjectMeta) -> ObjectMeta {
+    metadata.managed_fields = None;
+    metadata.self_link = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    metadata
+}

@@ -1,0 +1,124 @@
+//! What a Baseline's status says.
+
+use hozen_api::{
+    baseline::{Baseline as Object, BaselineStatus, StateCounts},
+    common::Interval,
+    names::{condition, reason},
+};
+use hozen_domain::{
+    World,
+    assess::Counts,
+    baseline::Baseline,
+    calendar::{Access, Purpose, next_opening},
+    model::Turn,
+    planner::Overdue,
+    rank::ByPriority,
+    units::Span,
+};
+
+use super::words::{self, Said};
+
+/// The status of a baseline whose spec is valid.
+pub fn draft(
+    world: &World,
+    turn: &Turn,
+    overdue: &[Overdue],
+    (object, baseline): (&Object, &Baseline),
+) -> BaselineStatus {
+    let name = &baseline.name;
+    let before = object.status.clone().unwrap_or_default();
+    let view = turn.assessment.baselines.get(name);
+    let counts = view.map(|view| view.counts).unwrap_or_default();
+    let mut missing = ByPriority::default();
+    let ranked = turn.ranking.notices.values().filter_map(|notice| notice.baselines.get(name));
+    let ranked: Vec<_> = ranked.chain(turn.ranking.updates.get(name)).collect();
+    for one in ranked.iter().filter(|ranked| ranked.systems > 0) {
+        missing.add(one.priority);
+    }
+    let due = ranked.iter().filter(|ranked| ranked.systems > 0).filter_map(|ranked| ranked.due);
+    let generation = object.metadata.generation;
+    let said = vec![ready(world, turn, baseline), compliant(&counts), on_time(overdue, baseline)];
+    BaselineStatus {
+        observed_generation: generation,
+        nodes: Some(state_counts(counts)),
+        compliant: share(&counts),
+        missing: Some(words::by_priority(missing)),
+        oldest_due: due.min(),
+        next_window: next_window(world, baseline),
+        conditions: words::conditions(&before.conditions, said, generation, world.now),
+    }
+}
+
+const fn state_counts(counts: Counts) -> StateCounts {
+    let Counts { total, compliant, below, above, exempt, frozen, unknown } = counts;
+    StateCounts { total, compliant, below, above, exempt, frozen, unknown }
+}
+
+/// `99.8%`: rounded down, so that 100 % means all.
+fn share(counts: &Counts) -> Option<String> {
+    let of = u64::from(counts.total - counts.exempt - counts.frozen);
+    let permille = (u64::from(counts.compliant) * 1_000).checked_div(of)?;
+    Some(if permille >= 1_000 {
+        "100%".to_owned()
+    } else {
+        format!("{}.{}%", permille / 10, permille % 10)
+    })
+}
+
+fn next_window(world: &World, baseline: &Baseline) -> Option<Interval> {
+    if baseline.windows.is_empty() {
+        return None;
+    }
+    let (windows, freezes) = (&baseline.windows, &baseline.freezes);
+    match next_opening(windows, freezes, Purpose::Install, world.now, Span::ZERO) {
+        Access::Open(opening) | Access::Opens { opening, .. } => {
+            Some(Interval { from: opening.open, to: opening.close })
+        }
+        Access::Never { .. } => None,
+    }
+}
+
+fn ready(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
+    let tie = turn.assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first());
+    let (holds, reason, message) = if let Some(tie) = tie {
+        (false, reason::TIE, format!("{tie}; needed: {}", tie.ended_by()))
+    } else if !world.policies.contains_key(&baseline.approval_policy) {
+        let policy = &baseline.approval_policy;
+        let message = format!(
+            "spec.approvalPolicy: there is no valid ApprovalPolicy {policy}; nothing is requested until there is"
+        );
+        (false, reason::NOT_FOUND, message)
+    } else {
+        (true, reason::VALID, "acted upon".to_owned())
+    };
+    Said { aspect: condition::READY, holds: Some(holds), reason, message }
+}
+
+fn compliant(counts: &Counts) -> Said {
+    let (holds, reason, message) = if counts.below > 0 {
+        (Some(false), reason::NODES_BELOW, format!("{} of {} below", counts.below, counts.total))
+    } else if counts.above > 0 {
+        (Some(false), reason::NODES_ABOVE, format!("{} of {} above", counts.above, counts.total))
+    } else if counts.unknown > 0 {
+        let message = format!("{} of {} not known", counts.unknown, counts.total);
+        (None, reason::NODES_UNKNOWN, message)
+    } else {
+        (Some(true), reason::ALL_COMPLIANT, format!("all {} as they must be", counts.total))
+    };
+    Said { aspect: condition::COMPLIANT, holds, reason, message }
+}
+
+fn on_time(overdue: &[Overdue], baseline: &Baseline) -> Said {
+    let late: Vec<&Overdue> = overdue.iter().filter(|o| o.baseline == baseline.name).collect();
+    let message = late.first().map(|first| {
+        let more = late.len() - 1;
+        let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{}{others} missed {} (due {})", first.system, first.notices.join(", "), first.due)
+    });
+    Said {
+        aspect: condition::ON_TIME,
+        holds: Some(message.is_none()),
+        reason: if message.is_some() { "DeadlineMissed" } else { "NothingLate" },
+        message: message.unwrap_or_else(|| "no deadline was missed".to_owned()),
+    }
+}

@@ -1,0 +1,290 @@
+//! How everything stands, in the objects' status. Drafts are pure functions of the world, the decision and the object; a draft that
+//! differs from what is there is written, nothing else is. A settled fleet writes nothing.
+
+mod advisory;
+mod baseline;
+mod difference;
+mod node;
+mod request;
+mod rollout;
+pub mod words;
+pub mod write;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{StreamExt as _, future::BoxFuture, stream};
+use hozen_api::{
+    managed_node::ManagedNode,
+    names::{condition, manager, reason},
+};
+use hozen_domain::{
+    World,
+    effect::Record,
+    model::Turn,
+    node::{Ended, Task},
+    planner,
+    request::{Cursor, Phase},
+    units::{Name, Uid},
+};
+use hozen_intake::convert::Refusal;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Client;
+
+use crate::observe::{self, Stores, kept::Key};
+use words::Said;
+use write::{Part, WriteError, pending, send};
+
+/// Writes at once. The API server gives one client its share; more would only wait there.
+const WRITES_AT_ONCE: usize = 32;
+
+/// What a pass decided, by the object into which it is written.
+#[derive(Debug, Default)]
+struct News<'a> {
+    phases: BTreeMap<&'a (Name, Uid), (Phase, &'a str)>,
+    cursors: BTreeMap<&'a (Name, Uid), &'a Cursor>,
+    ended: BTreeMap<&'a (Name, Uid), Vec<(&'a Uid, &'a Ended)>>,
+    attention: BTreeMap<&'a (Name, Uid), Option<&'a str>>,
+    tasks: BTreeMap<&'a (Name, Uid), Option<&'a Task>>,
+}
+
+impl<'a> News<'a> {
+    /// Sorted by object; of several records of one kind for one object the last stands.
+    fn of(records: &'a [Record]) -> Self {
+        let mut news = Self::default();
+        for record in records {
+            match record {
+                Record::Task { node, task } => drop(news.tasks.insert(node, task.as_ref())),
+                Record::Ended { node, request, ended } => {
+                    news.ended.entry(node).or_default().push((request, ended));
+                }
+                Record::Cursor { rollout, cursor } => drop(news.cursors.insert(rollout, cursor)),
+                Record::Phase { request, phase, why } => {
+                    news.phases.insert(request, (*phase, why));
+                }
+                Record::NeedsAttention { node, why } => {
+                    news.attention.insert(node, why.as_deref());
+                }
+                // Workloads are not in this world yet, so nothing is decided about them.
+                Record::ImageTask { .. } | Record::ImageEnded { .. } => {}
+            }
+        }
+        news
+    }
+}
+
+/// What came of a pass's writes.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Objects that were written.
+    pub count: usize,
+    /// What could not be.
+    pub failed: Vec<WriteError>,
+}
+
+impl Written {
+    fn take(&mut self, outcome: Result<(), WriteError>) {
+        match outcome {
+            Ok(()) => self.count += 1,
+            Err(error) => self.failed.push(error),
+        }
+    }
+}
+
+type Write = BoxFuture<'static, Result<(), WriteError>>;
+
+/// Writes what was decided, and how everything stands. First what cannot be observed again and guards other things: how changes ended comes
+/// before the end of the work, so that a node whose work is over is never taken for one that waits.
+pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn) -> Written {
+    let news = News::of(&turn.decision.records);
+    let mut written = Written::default();
+    let first = statuses(client, stores, world, turn, &news);
+    all(first, &mut written).await;
+    if written.failed.is_empty() {
+        all(tasks(client, stores, &news), &mut written).await;
+    }
+    written
+}
+
+async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
+    let mut going = stream::iter(writes)
+        .map(|write| async move {
+            match write {
+                Ok(write) => write.await,
+                Err(error) => Err(error),
+            }
+        })
+        .buffer_unordered(WRITES_AT_ONCE);
+    while let Some(outcome) = going.next().await {
+        written.take(outcome);
+    }
+}
+
+/// The status of an object whose spec is not taken: what it said before stays, and its one condition says what is wrong.
+macro_rules! refused {
+    ($object:expr, $why:expr, $now:expr) => {{
+        let mut status = $object.status.clone().unwrap_or_default();
+        let generation = $object.metadata.generation;
+        status.observed_generation = generation;
+        status.conditions = invalid(&status.conditions, $why, generation, $now);
+        status
+    }};
+}
+
+/// One status that may have to be written.
+macro_rules! status {
+    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, $manager:expr, $after:expr, $enter:expr) => {{
+        let (object, after) = ($object, $after);
+        match pending(&object.metadata, (Part::Status, $manager), object.status.as_ref(), &after) {
+            Ok(None) => {}
+            Ok(Some(write)) => {
+                let (client, stores) = ($client.clone(), Arc::clone($stores));
+                $out.push(Ok(Box::pin(async move {
+                    let object = send(&client, &write).await?;
+                    enter(&stores.$store, object, $enter);
+                    Ok(())
+                }) as Write));
+            }
+            Err(error) => $out.push(Err(WriteError {
+                what: format!("status of {}", object.metadata.name.as_deref().unwrap_or_default()),
+                source: error.into(),
+            })),
+        }
+    }};
+}
+
+fn enter<K: kube::Resource, V>(
+    kept: &observe::kept::Kept<V>,
+    object: K,
+    value: impl FnOnce(K) -> V,
+) {
+    let metadata = object.meta().clone();
+    kept.wrote(&metadata, value(object));
+}
+
+fn statuses(
+    client: &Client,
+    stores: &Arc<Stores>,
+    world: &World,
+    turn: &Turn,
+    news: &News<'_>,
+) -> Vec<Result<Write, WriteError>> {
+    let mut out = Vec::new();
+    let now = world.now;
+    let overdue = planner::overdue(world, &turn.assessment, &turn.ranking);
+    for read in stores.baselines.read().values() {
+        let object = &read.object;
+        let after = match &read.meaning {
+            Ok(baseline) => baseline::draft(world, turn, &overdue, (object, baseline)),
+            Err(why) => refused!(object, why, now),
+        };
+        status!(out, client, stores.baselines, object, manager::BASELINE, after, observe::baseline);
+    }
+    for (key, seen) in stores.advisories.read().iter() {
+        let object = &seen.value.object;
+        let after = match &seen.value.meaning {
+            Ok(known) => advisory::draft(world, turn, key, (object, known)),
+            Err(why) => refused!(object, why, now),
+        };
+        status!(out, client, stores.advisories, object, manager::ADVISORY, after, move |object| {
+            observe::advisory(object, now)
+        });
+    }
+    for read in stores.requests.read().values() {
+        let object = &read.object;
+        let after = match &read.meaning {
+            Ok(request) => {
+                let id = (request.name.clone(), request.uid.clone());
+                request::draft(world, turn, (object, request), news.phases.get(&id).copied())
+            }
+            Err(why) => refused!(object, why, now),
+        };
+        status!(out, client, stores.requests, object, manager::CHANGE, after, move |object| {
+            observe::request(object, now)
+        });
+    }
+    for read in stores.rollouts.read().values() {
+        let object = &read.object;
+        let after = match &read.meaning {
+            Ok(rollout) => {
+                let id = (rollout.name.clone(), rollout.uid.clone());
+                rollout::draft(world, turn, (object, rollout), news.cursors.get(&id).copied())
+            }
+            Err(why) => refused!(object, why, now),
+        };
+        status!(out, client, stores.rollouts, object, manager::ROLLOUT, after, move |object| {
+            observe::rollout(object, now)
+        });
+    }
+    for (key, seen) in stores.managed.read().iter() {
+        let Some((object, node)) = record_of(world, key, &seen.value) else {
+            continue;
+        };
+        let id = (node.name.clone(), node.uid.clone());
+        let ended = news.ended.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let flagged = node.needs_attention.as_deref();
+        let attention = news.attention.get(&id).copied().unwrap_or(flagged);
+        let told = node::News { ended, attention };
+        let after = node::draft(world, turn, (object, node), told);
+        status!(out, client, stores.managed, object, manager::INVENTORY, after, observe::pruned);
+    }
+    out
+}
+
+/// The record of a node that is still there under the same uid.
+fn record_of<'a>(
+    world: &'a World,
+    key: &Key,
+    object: &'a ManagedNode,
+) -> Option<(&'a ManagedNode, &'a hozen_domain::node::Node)> {
+    let node = world.nodes.get(key)?;
+    crate::world::owned(object, &node.uid.0).then_some((object, node))
+}
+
+/// Our work on nodes, each with the resource version that it was decided from.
+fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Vec<Result<Write, WriteError>> {
+    let managed = stores.managed.read();
+    let mut out = Vec::new();
+    for ((name, uid), task) in &news.tasks {
+        let what = format!("spec of ManagedNode {name}");
+        let Some(seen) = managed.get(name).filter(|seen| crate::world::owned(&seen.value, &uid.0))
+        else {
+            // It is made in this very pass or was removed in it; the next one decides anew.
+            continue;
+        };
+        let object = &seen.value;
+        let mut spec = object.spec.clone();
+        spec.task = task.map(words::task);
+        match pending(&object.metadata, (Part::Spec, manager::ROLLOUT), Some(&object.spec), &spec) {
+            Ok(None) => {}
+            Ok(Some(write)) => {
+                let (client, stores) = (client.clone(), Arc::clone(stores));
+                out.push(Ok(Box::pin(async move {
+                    let object = send(&client, &write).await?;
+                    enter(&stores.managed, object, observe::pruned);
+                    Ok(())
+                }) as Write));
+            }
+            Err(error) => out.push(Err(WriteError { what, source: error.into() })),
+        }
+    }
+    out
+}
+
+/// The one condition of an object whose spec is not taken: what is wrong where, and what to write instead.
+fn invalid(
+    before: &[Condition],
+    why: &[Refusal],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let told: Vec<String> =
+        why.iter().map(|refusal| format!("{}: {}", refusal.path, refusal.message)).collect();
+    let said = Said {
+        aspect: condition::READY,
+        holds: Some(false),
+        reason: reason::INVALID,
+        message: told.join("; "),
+    };
+    words::conditions(before, vec![said], generation, now)
+}

@@ -1,0 +1,116 @@
+//! What a `ManagedNode`'s status says.
+
+use std::collections::BTreeMap;
+
+use hozen_api::{
+    managed_node::{EndedChange, ManagedNode, ManagedNodeStatus},
+    names::condition,
+};
+use hozen_domain::{
+    World,
+    assess::{Departure, NodeView, State},
+    model::Turn,
+    node::{Ended, Node},
+    units::Uid,
+};
+
+use super::words::{self, Said};
+
+/// Reasons that a status lists, by its schema.
+const REASONS_MAX: usize = 16;
+/// Ended changes that a status keeps, by its schema.
+const ENDED_MAX: usize = 32;
+
+/// What was just decided about a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct News<'a> {
+    /// How changes ended here, by request.
+    pub ended: &'a [(&'a Uid, &'a Ended)],
+    /// Why a person has to look, if so.
+    pub attention: Option<&'a str>,
+}
+
+/// The status of a node.
+pub fn draft(
+    world: &World,
+    turn: &Turn,
+    (object, node): (&ManagedNode, &Node),
+    news: News<'_>,
+) -> ManagedNodeStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let view = turn.assessment.nodes.get(&node.name);
+    let generation = observed(object, &before);
+    let said = vec![ready(view), needs_attention(news.attention)];
+    let ended = merged(&before.ended, node, news.ended);
+    ManagedNodeStatus {
+        observed_generation: generation,
+        baseline: view.and_then(|view| view.holding.baseline()).map(ToString::to_string),
+        state: view.map(|view| words::state(view.state)),
+        activity: view.and_then(|view| view.activity).map(words::activity),
+        findings: view.map(|view| words::by_priority(turn.ranking.findings(view))),
+        reasons: view.map(reasons).unwrap_or_default(),
+        ended,
+        conditions: words::conditions(&before.conditions, said, generation, world.now),
+    }
+}
+
+/// While work goes on every step changes the spec. What was observed of it is written when the work is through: a status write for
+/// each step would double the calls, and tools rightly read the state between as "in progress".
+fn observed(object: &ManagedNode, before: &ManagedNodeStatus) -> Option<i64> {
+    match object.spec.task {
+        Some(_) => before.observed_generation.or(object.metadata.generation),
+        None => object.metadata.generation,
+    }
+}
+
+fn ready(view: Option<&NodeView>) -> Said {
+    let (holds, reason) = match view.map(|view| view.state) {
+        Some(State::Compliant) => (Some(true), "Compliant"),
+        Some(State::Exempt) => (Some(true), "Exempt"),
+        Some(State::Frozen) => (Some(true), "Frozen"),
+        Some(State::Above) => (Some(false), "Above"),
+        Some(State::Below) => (Some(false), "Below"),
+        Some(State::Unknown) | None => (None, "NotKnown"),
+    };
+    let first = view.and_then(|view| view.departures().next());
+    let message = first.map(told).unwrap_or_default();
+    Said { aspect: condition::READY, holds, reason, message }
+}
+
+fn needs_attention(why: Option<&str>) -> Said {
+    Said {
+        aspect: condition::NEEDS_ATTENTION,
+        holds: Some(why.is_some()),
+        reason: if why.is_some() { "Flagged" } else { "NothingToDo" },
+        message: why.unwrap_or_default().to_owned(),
+    }
+}
+
+fn reasons(view: &NodeView) -> Vec<String> {
+    let mut listed = Vec::new();
+    for departure in view.departures() {
+        let told = words::line(&told(departure));
+        if listed.len() < REASONS_MAX && !listed.contains(&told) {
+            listed.push(told);
+        }
+    }
+    listed
+}
+
+fn told(departure: &Departure) -> String {
+    let Departure { found, wanted, source, rule: _, side: _ } = departure;
+    format!("{found}; wanted: {wanted} ({source})")
+}
+
+/// How changes ended here, the newest first.
+fn merged(before: &[EndedChange], node: &Node, news: &[(&Uid, &Ended)]) -> Vec<EndedChange> {
+    let mut by_request: BTreeMap<&str, EndedChange> =
+        before.iter().map(|change| (change.request_uid.as_str(), change.clone())).collect();
+    for (request, ended) in news {
+        by_request.insert(&request.0, words::ended(&request.0, ended, node.tried.get(request)));
+    }
+    let mut listed: Vec<EndedChange> = by_request.into_values().collect();
+    listed.sort_by(|a, b| (b.at, &b.request_uid).cmp(&(a.at, &a.request_uid)));
+    listed.truncate(ENDED_MAX);
+    listed
+}

@@ -1,0 +1,186 @@
+//! What a `ChangeRequest`'s status says: its phase, who agreed and who is missing, and when it would be done.
+
+use hozen_api::{
+    change_request::{
+        Answers, ChangeRequest as Object, ChangeRequestStatus, CountedApproval, ExcludedUser,
+        Forecast, Provenance,
+    },
+    names::{condition, reason},
+};
+use hozen_domain::{
+    World, answers,
+    approval::{self, Tally},
+    forecast::{self, Assume},
+    model::Turn,
+    planner,
+    request::{ChangeRequest, Phase},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::words::{self, Said};
+
+/// A forecast that moved by less is not written again: while people are waited for, it moves with every minute.
+const FORECAST_MOVES_MIN: SignedDuration = SignedDuration::from_mins(15);
+/// Entries of the lists, by the schema.
+const APPROVALS_MAX: usize = 64;
+
+/// The status of a request. `next` is the phase that was just decided, with the reason.
+pub fn draft(
+    world: &World,
+    turn: &Turn,
+    (object, request): (&Object, &ChangeRequest),
+    next: Option<(Phase, &str)>,
+) -> ChangeRequestStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation;
+    let (phase, since) = match next {
+        Some((phase, _)) => (phase, world.now),
+        None => (request.phase, request.phase_since),
+    };
+    let why = next.map(|(_, why)| words::line(why)).or_else(|| before.phase_reason.clone());
+    if phase.ended() && next.is_none() {
+        // What has ended is history: nothing of it moves any more, whatever the world does.
+        return ChangeRequestStatus { observed_generation: generation, ..before };
+    }
+    let tally = approval::count(world, request);
+    let said = vec![ready(phase, why.as_deref()), approved(&tally)];
+    ChangeRequestStatus {
+        observed_generation: generation,
+        phase: Some(words::phase(phase)),
+        phase_since: Some(since),
+        phase_reason: why,
+        due: planner::due(&request.plan, &turn.ranking).or(request.due),
+        first_seen: before.first_seen.or_else(|| Some(planner::first_seen(world, &request.plan))),
+        answers: before.answers.or_else(|| Some(ten(world, request))),
+        approvals: counted(&tally),
+        missing: words::roles(&tally.missing),
+        excluded: request
+            .excluded
+            .iter()
+            .map(|(user, why)| ExcludedUser { user: user.to_string(), why: words::line(why) })
+            .collect(),
+        provenance: before.provenance.or_else(|| Some(provenance(world, request))),
+        forecast: forecast(world, turn, request, before.forecast),
+        conditions: words::conditions(&before.conditions, said, generation, world.now),
+    }
+}
+
+fn ready(phase: Phase, why: Option<&str>) -> Said {
+    let holds = match phase {
+        Phase::Done | Phase::Superseded => Some(true),
+        Phase::Planned
+        | Phase::AwaitingTest
+        | Phase::AwaitingApproval
+        | Phase::Approved
+        | Phase::Running
+        | Phase::Verifying
+        | Phase::Watching
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed => Some(false),
+    };
+    let reason = match phase {
+        Phase::Planned => "Planned",
+        Phase::AwaitingTest => "AwaitingTest",
+        Phase::AwaitingApproval => "AwaitingApproval",
+        Phase::Approved => "Approved",
+        Phase::Running => "Running",
+        Phase::Verifying => "Verifying",
+        Phase::Watching => "Watching",
+        Phase::Done => "Done",
+        Phase::Superseded => "Superseded",
+        Phase::Rejected => "Rejected",
+        Phase::Expired => "Expired",
+        Phase::Failed => "Failed",
+    };
+    Said { aspect: condition::READY, holds, reason, message: why.unwrap_or_default().to_owned() }
+}
+
+fn approved(tally: &Tally) -> Said {
+    Said {
+        aspect: condition::APPROVED,
+        holds: Some(tally.approved),
+        reason: if tally.approved { reason::VALID } else { "Missing" },
+        message: if tally.approved { "approved".to_owned() } else { tally.why_not() },
+    }
+}
+
+fn ten(world: &World, request: &ChangeRequest) -> Answers {
+    let answers = answers::answers(world, &request.plan);
+    Answers {
+        change: words::text(&answers.change),
+        weakness: words::text(&answers.weakness),
+        services: words::text(&answers.services),
+        deployed: words::text(&answers.deployed),
+        restart: words::text(&answers.restart),
+        uninstall: words::text(&answers.uninstall),
+        mitigation: words::text(&answers.mitigation),
+        test: words::text(&answers.test),
+        priority: words::text(&answers.priority),
+        impact: words::text(&answers.impact),
+    }
+}
+
+fn provenance(world: &World, request: &ChangeRequest) -> Provenance {
+    let baseline = world.baselines.get(&request.plan.baseline.name);
+    Provenance {
+        epoch: None,
+        baseline_generation: baseline.map(|baseline| baseline.generation),
+        planned_at: Some(request.created),
+    }
+}
+
+/// Everybody's word, each user and role once: the newest stands.
+fn counted(tally: &Tally) -> Vec<CountedApproval> {
+    let counts = tally.counted.iter().map(|word| (word, None));
+    let others = tally.discounted.iter().rev().map(|lost| (&lost.word, Some(&lost.why)));
+    let mut listed: Vec<CountedApproval> = Vec::new();
+    for (word, why) in counts.chain(others) {
+        let known = |a: &CountedApproval| a.user == *word.user && a.role == *word.role;
+        if listed.len() < APPROVALS_MAX && !listed.iter().any(known) {
+            listed.push(CountedApproval {
+                user: word.user.to_string(),
+                role: word.role.to_string(),
+                at: word.at,
+                counts: why.is_none(),
+                why: why.map(|why| words::line(why)),
+            });
+        }
+    }
+    listed.sort_by(|a, b| (a.at, &a.user, &a.role).cmp(&(b.at, &b.user, &b.role)));
+    listed
+}
+
+fn forecast(
+    world: &World,
+    turn: &Turn,
+    request: &ChangeRequest,
+    before: Option<Forecast>,
+) -> Option<Forecast> {
+    if request.plan.exception.is_some() {
+        return None;
+    }
+    let made = forecast::forecast(world, &turn.assessment, request, &Assume::default());
+    let limited_by = made.never.unwrap_or(made.limited_by);
+    let next = Forecast {
+        start: made.start,
+        finish: made.finish,
+        meets_due: Some(made.meets_due),
+        limited_by: (!limited_by.is_empty()).then(|| words::line(&limited_by)),
+        pods_moved: Some(u32::try_from(made.pods_moved).unwrap_or(u32::MAX)),
+    };
+    match before {
+        Some(before) if near(&before, &next) => Some(before),
+        _ => Some(next),
+    }
+}
+
+/// Whether two forecasts say the same to people.
+fn near(a: &Forecast, b: &Forecast) -> bool {
+    let close = |a: Option<Timestamp>, b: Option<Timestamp>| match (a, b) {
+        (Some(a), Some(b)) => a.duration_since(b).abs() < FORECAST_MOVES_MIN,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    close(a.start, b.start) && close(a.finish, b.finish) && a.meets_due == b.meets_due
+}

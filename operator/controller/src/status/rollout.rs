@@ -1,0 +1,137 @@
+//! What a Rollout's status says: where it stands, and why it does not go on.
+
+use hozen_api::{
+    names::condition,
+    rollout::{NodeFailure, Rollout as Object, RolloutStatus, StageCounts, StageStatus},
+};
+use hozen_domain::{
+    World,
+    hold::Hold,
+    model::Turn,
+    request::{Cursor, Rollout, RolloutEnd},
+    step::progress::{Progress, progress},
+};
+
+use super::words::{self, Said};
+
+/// Failures that a status lists, by its schema.
+const FAILURES_MAX: usize = 10;
+
+/// The status of a rollout. `next` is the cursor that was just decided.
+pub fn draft(
+    world: &World,
+    turn: &Turn,
+    (object, rollout): (&Object, &Rollout),
+    next: Option<&Cursor>,
+) -> RolloutStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation;
+    let cursor = next.unwrap_or(&rollout.cursor);
+    let seen = Rollout { cursor: cursor.clone(), ..rollout.clone() };
+    let Some(progress) = progress(world, &turn.assessment, &seen) else {
+        // Its request is gone: what is known stays, and says so.
+        let said = Said {
+            aspect: condition::READY,
+            holds: Some(false),
+            reason: hozen_api::names::reason::NOT_FOUND,
+            message: format!("there is no ChangeRequest {} of its uid", rollout.request.0),
+        };
+        let conditions = words::conditions(&before.conditions, vec![said], generation, world.now);
+        return RolloutStatus { observed_generation: generation, conditions, ..before };
+    };
+    let hold = hold(turn, rollout, cursor);
+    let said = conditions(cursor, hold, &progress);
+    let paused_since = rollout.handle.paused;
+    RolloutStatus {
+        observed_generation: generation,
+        stage: stage(world, rollout, cursor, &progress),
+        hold: hold.map(words::hold),
+        paused_since,
+        first_failures: failures(&progress),
+        started: cursor.started,
+        finished: cursor.finished,
+        ended: cursor.ended.map(|(at, _)| at),
+        outcome: cursor.ended.map(|(_, how)| words::outcome(how)),
+        timings: before.timings,
+        conditions: words::conditions(&before.conditions, said, generation, world.now),
+    }
+}
+
+/// What holds it. Work under way is said only where nothing else is: the reason why no more is begun tells people more.
+fn hold<'t>(turn: &'t Turn, rollout: &Rollout, cursor: &Cursor) -> Option<&'t Hold> {
+    if cursor.ended.is_some() {
+        return None;
+    }
+    let holds = || turn.decision.holds.iter().filter(|held| held.about == rollout.name);
+    let rest = holds().find(|held| !matches!(held.hold, Hold::Working { .. }));
+    rest.or_else(|| holds().next()).map(|held| &held.hold)
+}
+
+fn stage(
+    world: &World,
+    rollout: &Rollout,
+    cursor: &Cursor,
+    progress: &Progress,
+) -> Option<StageStatus> {
+    let stages = &world.requests.get(&rollout.request.0)?.plan.stages;
+    let shown = stages.get(cursor.stage).or_else(|| stages.last())?;
+    let Progress { total, done, active, failed, blocked, offline, failures: _ } = *progress;
+    Some(StageStatus {
+        name: shown.name.to_string(),
+        index: u32::try_from(cursor.stage).unwrap_or(u32::MAX),
+        since: Some(cursor.stage_since),
+        done: cursor.stage_done,
+        nodes: StageCounts { total, done, active, failed, blocked, offline },
+    })
+}
+
+fn failures(progress: &Progress) -> Vec<NodeFailure> {
+    let mut listed: Vec<NodeFailure> = Vec::new();
+    for (node, failure) in &progress.failures {
+        if listed.len() < FAILURES_MAX && !listed.iter().any(|known| known.node == *node) {
+            listed.push(NodeFailure {
+                node: node.to_string(),
+                step: words::step(failure.step).to_string(),
+                message: words::text(&failure.message),
+            });
+        }
+    }
+    listed
+}
+
+fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<Said> {
+    let message = hold.map_or_else(|| "going on".to_owned(), ToString::to_string);
+    let stuck = hold.filter(|hold| hold.needs_somebody());
+    let (done, reason, ready) = match cursor.ended {
+        Some((_, RolloutEnd::Done)) => (true, "Done", "done and proven everywhere".to_owned()),
+        Some((_, RolloutEnd::Partly)) => {
+            (false, "Partly", "ended, not everything done and proven".to_owned())
+        }
+        Some((_, RolloutEnd::Aborted)) => (false, "Aborted", "aborted".to_owned()),
+        None => (false, hold.map_or("Working", Hold::reason), message.clone()),
+    };
+    let failed = progress.failures.first();
+    vec![
+        Said { aspect: condition::READY, holds: Some(done), reason, message: ready },
+        Said {
+            aspect: condition::RECONCILING,
+            holds: Some(cursor.ended.is_none() && stuck.is_none()),
+            reason: if cursor.ended.is_some() { "Ended" } else { reason },
+            message: if cursor.ended.is_some() { String::new() } else { message },
+        },
+        Said {
+            aspect: condition::STALLED,
+            holds: Some(stuck.is_some()),
+            reason: stuck.map_or("NothingNeeded", Hold::reason),
+            message: stuck.map_or_else(String::new, |hold| format!("needed: {}", hold.ended_by())),
+        },
+        Said {
+            aspect: condition::NEEDS_ATTENTION,
+            holds: Some(failed.is_some()),
+            reason: if failed.is_some() { "NodeFailed" } else { "NothingFailed" },
+            message: failed.map_or_else(String::new, |(node, failure)| {
+                format!("{node}, {}: {}", failure.step.gerund(), failure.message)
+            }),
+        },
+    ]
+}

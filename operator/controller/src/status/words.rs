@@ -1,0 +1,206 @@
+//! The domain's values in the API's words, and texts in the API's bounds.
+
+use hozen_api::{change_request, common, managed_node as managed, rollout as api_rollout};
+use hozen_domain::{
+    assess,
+    hold::Hold,
+    node::{Ended, Failure, Step, Task},
+    plan::RoleCount,
+    rank,
+    request::{Phase, RolloutEnd},
+    units::Digest,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Bounds of `shape::Line` and `shape::Text`, in characters.
+const LINE_CHARS_MAX: usize = 256;
+const TEXT_CHARS_MAX: usize = 2048;
+/// A condition's message may be longer; people read no more.
+const MESSAGE_CHARS_MAX: usize = 2048;
+
+/// Enums whose variants have the same names in both rooms.
+macro_rules! same {
+    ($(#[$doc:meta])* $name:ident: $from:ty => $to:ty { $($variant:ident $(=> $other:ident)?),+ $(,)? }) => {
+        $(#[$doc])*
+        pub fn $name(value: $from) -> $to {
+            match value {
+                $(<$from>::$variant => same!(@to $to, $variant $(, $other)?)),+
+            }
+        }
+    };
+    (@to $to:ty, $variant:ident) => { <$to>::$variant };
+    (@to $to:ty, $variant:ident, $other:ident) => { <$to>::$other };
+}
+
+same! {
+    /// A step.
+    step: Step => managed::Step {
+        Claim, Drain, Snapshot, Patch, Mitigate, Lift, Restart, AwaitReboot, Reboot, Verify, Gate, Rollback, Release,
+    }
+}
+same! {
+    /// A phase.
+    phase: Phase => change_request::Phase {
+        Planned, AwaitingTest, AwaitingApproval, Approved, Running, Verifying, Watching, Done, Superseded, Rejected, Expired,
+        Failed,
+    }
+}
+same! {
+    /// How a rollout ended.
+    outcome: RolloutEnd => api_rollout::RolloutOutcome { Done, Partly, Aborted }
+}
+same! {
+    /// A state.
+    state: assess::State => managed::State { Compliant, Exempt, Frozen, Unknown => NotKnown, Above, Below }
+}
+same! {
+    /// Whether fixes are in use.
+    activity: assess::Activity => managed::Activity { PatchedActive, PatchedInactive, Vulnerable }
+}
+same! {
+    /// A priority.
+    priority: rank::Priority => common::Priority { Emergency, High, Medium, Low }
+}
+same! {
+    /// Whether a notice matters.
+    relevance: hozen_domain::relevance::Relevance => hozen_api::advisory::Relevance {
+        Relevant, NoFixYet, Unknown => NotKnown, FixedEverywhere, NotAffected, NotInstalled,
+    }
+}
+
+/// Our work on a node.
+pub fn task(task: &Task) -> managed::Task {
+    managed::Task {
+        rollout: common::ObjectReference {
+            name: task.rollout.0.to_string(),
+            uid: task.rollout.1.to_string(),
+        },
+        request_uid: task.request.to_string(),
+        plan_digest: task.plan.to_string(),
+        transaction: task.transaction.to_string(),
+        step: step(task.step),
+        since: task.since,
+        started: task.started,
+        stage: u32::try_from(task.stage).unwrap_or(u32::MAX),
+        attempt: task.attempt,
+        boot_before: task.boot_before.as_ref().map(ToString::to_string),
+        reboots: task.reboots,
+        restarts: task.restarts,
+        scan: task.scan.map(|scan| scan.to_string()),
+        failure: task.failure.as_ref().map(failure),
+    }
+}
+
+/// What went wrong.
+pub fn failure(failure: &Failure) -> managed::Failure {
+    managed::Failure {
+        step: step(failure.step),
+        message: text(&failure.message),
+        blocked: failure.blocked,
+    }
+}
+
+/// How a change ended on a node, and what it had set out to do there.
+pub fn ended(request: &str, ended: &Ended, tried: Option<&Digest>) -> managed::EndedChange {
+    let (outcome, at, failed) = match ended {
+        Ended::Proven(at) => (managed::Outcome::Proven, at, None),
+        Ended::Failed(at, why) => (managed::Outcome::Failed, at, Some(why)),
+        Ended::RolledBack(at, why) => (managed::Outcome::RolledBack, at, Some(why)),
+        Ended::PutBack(at, why) => (managed::Outcome::PutBack, at, Some(why)),
+        Ended::Mitigated(at) => (managed::Outcome::Mitigated, at, None),
+        Ended::Lifted(at) => (managed::Outcome::Lifted, at, None),
+        Ended::Exercised(at) => (managed::Outcome::Exercised, at, None),
+    };
+    managed::EndedChange {
+        request_uid: request.to_owned(),
+        outcome,
+        transaction: tried.map(ToString::to_string),
+        at: *at,
+        failure: failed.map(failure),
+    }
+}
+
+/// A hold.
+pub fn hold(hold: &Hold) -> api_rollout::Hold {
+    api_rollout::Hold {
+        reason: hold.reason().to_owned(),
+        message: text(&hold.to_string()),
+        until: hold.until(),
+        ended_by: Some(text(&hold.ended_by())),
+    }
+}
+
+/// Roles with counts.
+pub fn roles(roles: &[RoleCount]) -> Vec<common::RoleCount> {
+    roles
+        .iter()
+        .map(|role| common::RoleCount { name: role.name.to_string(), count: role.count })
+        .collect()
+}
+
+/// Counts by priority.
+pub const fn by_priority(counts: rank::ByPriority) -> common::PriorityCounts {
+    let rank::ByPriority { emergency, high, medium, low } = counts;
+    common::PriorityCounts { emergency, high, medium, low }
+}
+
+/// One line for people.
+pub fn line(text: &str) -> String {
+    cut(text, LINE_CHARS_MAX)
+}
+
+/// A few sentences for people.
+pub fn text(text: &str) -> String {
+    cut(text, TEXT_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    if text.chars().count() <= chars_max {
+        return plain.collect();
+    }
+    plain.take(chars_max - 1).chain(['…']).collect()
+}
+
+/// One aspect of an object's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its type.
+    pub aspect: &'static str,
+    /// Whether it holds; none: not known.
+    pub holds: Option<bool>,
+    /// Why, for programs.
+    pub reason: &'static str,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// Conditions as they are to be written: times stay where nothing changed, since a status that only moves with time would be written
+/// for ever.
+pub fn conditions(
+    before: &[Condition],
+    said: Vec<Said>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    said.into_iter()
+        .map(|Said { aspect, holds, reason, message }| {
+            let status = match holds {
+                Some(true) => "True",
+                Some(false) => "False",
+                None => "Unknown",
+            };
+            let known = before.iter().find(|c| c.type_ == aspect && c.status == status);
+            let since = known.map_or(Time(now), |known| known.last_transition_time.clone());
+            Condition {
+                last_transition_time: since,
+                message: cut(&message, MESSAGE_CHARS_MAX),
+                observed_generation: generation,
+                reason: reason.to_owned(),
+                status: status.to_owned(),
+                type_: aspect.to_owned(),
+            }
+        })
+        .collect()
+}

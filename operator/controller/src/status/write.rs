@@ -1,0 +1,175 @@
+//! The only place that writes status, and our own record of the work on a node. Each write is one merge patch that carries the resource version of what it was
+//! computed from: on anything newer it fails, and the next pass computes anew.
+
+use std::time::Duration;
+
+use hozen_api::names;
+use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::difference::difference;
+
+/// A write that is not answered by then is taken for lost: the object is looked at anew.
+const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Why something could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("could not write {what}")]
+pub struct WriteError {
+    /// Kind and name, and which part.
+    pub what: String,
+    /// Why.
+    #[source]
+    pub source: Cause,
+}
+
+/// See [`WriteError`].
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The server said no, or could not be reached.
+    #[error(transparent)]
+    Server(#[from] kube::Error),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Late(Duration),
+    /// The value has no JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+impl WriteError {
+    /// Whether somebody else wrote first: nothing is wrong, and the next pass sees it.
+    pub fn is_conflict(&self) -> bool {
+        matches!(&self.source, Cause::Server(kube::Error::Api(status)) if matches!(status.code, 404 | 409))
+    }
+}
+
+/// Which part of an object is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Its spec: only of a `ManagedNode`, whose spec is ours.
+    Spec,
+    /// Its status.
+    Status,
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Spec => "spec",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// A write that was found to be needed.
+#[derive(Debug)]
+pub struct Pending {
+    name: String,
+    part: Part,
+    manager: &'static str,
+    patch: Value,
+}
+
+/// What has to be written so that a part is as wanted; none: it is so already.
+pub fn pending<S: Serialize + PartialEq>(
+    metadata: &ObjectMeta,
+    (part, manager): (Part, &'static str),
+    before: Option<&S>,
+    after: &S,
+) -> Result<Option<Pending>, serde_json::Error> {
+    if before == Some(after) {
+        return Ok(None);
+    }
+    let before = before.map(serde_json::to_value).transpose()?;
+    let after = serde_json::to_value(after)?;
+    let Some(change) = difference(&before.unwrap_or_else(|| json!({})), &after) else {
+        return Ok(None);
+    };
+    let patch = json!({
+        "metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid},
+        part.name(): change,
+    });
+    let name = metadata.name.clone().unwrap_or_default();
+    Ok(Some(Pending { name, part, manager, patch }))
+}
+
+/// Sends it.
+pub async fn send<K>(client: &Client, pending: &Pending) -> Result<K, WriteError>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + DeserializeOwned + Clone,
+    K: std::fmt::Debug,
+{
+    let Pending { name, part, manager, patch } = pending;
+    let api: Api<K> = Api::all(client.clone());
+    let by = PatchParams { field_manager: Some((*manager).to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(patch);
+    let what = || format!("{} of {} {name}", part.name(), K::kind(&()));
+    match part {
+        #[expect(clippy::disallowed_methods, reason = "this is the room that writes status")]
+        Part::Status => timed(what, api.patch_status(name, &by, &patch)).await,
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "our own record, which is no effect on anything"
+        )]
+        Part::Spec => timed(what, api.patch(name, &by, &patch)).await,
+    }
+}
+
+/// Makes an object of ours, if there is none of its name; none: there was.
+pub async fn create<K>(client: &Client, object: &K) -> Result<Option<K>, WriteError>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + DeserializeOwned + Serialize,
+    K: Clone + std::fmt::Debug,
+{
+    let api: Api<K> = Api::all(client.clone());
+    let by = PostParams {
+        field_manager: Some(names::manager::INVENTORY.to_owned()),
+        ..PostParams::default()
+    };
+    let name = object.meta().name.clone().unwrap_or_default();
+    #[expect(clippy::disallowed_methods, reason = "our own record, which is no effect on anything")]
+    let made = timed(|| format!("a new {} {name}", K::kind(&())), api.create(&by, object)).await;
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(error) if error.is_conflict() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes an object of ours, if it is still the one that is meant.
+pub async fn remove<K>(client: &Client, metadata: &ObjectMeta) -> Result<(), WriteError>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + DeserializeOwned + Clone,
+    K: std::fmt::Debug,
+{
+    let api: Api<K> = Api::all(client.clone());
+    let name = metadata.name.clone().unwrap_or_default();
+    let same = Preconditions { uid: metadata.uid.clone(), resource_version: None };
+    let by = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+    #[expect(clippy::disallowed_methods, reason = "our own record, which is no effect on anything")]
+    let gone =
+        timed(|| format!("the end of {} {name}", K::kind(&())), api.delete(&name, &by)).await;
+    match gone {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_conflict() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn timed<T>(
+    what: impl FnOnce() -> String,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, WriteError> {
+    let cause = match tokio::time::timeout(CALL_TIME_MAX, call).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => Cause::Server(error),
+        Err(_) => Cause::Late(CALL_TIME_MAX),
+    };
+    Err(WriteError { what: what(), source: cause })
+}

@@ -1,0 +1,205 @@
+//! The world as the stores show it at one instant. Everything in it was parsed by `intake`; what is refused is left out and has its
+//! condition from `status`.
+
+mod notices;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hozen_advisory::package::PackageSet;
+use hozen_domain::{
+    World, planner,
+    units::{Digest, Name, Uid, User},
+    world::Platform,
+};
+use hozen_intake::convert::{
+    content,
+    node::{self, Parts},
+    report::Content,
+    workload,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+
+use crate::observe::{HALT, Packages, Stores};
+use notices::Matched;
+
+/// Key in the `ConfigMap` that stops everything.
+const HALT_REASON: &str = "reason";
+/// A reason for people is cut there: it is shown in every hold.
+const HALT_REASON_CHARS_MAX: usize = 200;
+
+/// Who we are, and where.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Uid of the namespace `kube-system`.
+    pub cluster: Uid,
+    /// Our own account, as the API server names it.
+    pub operator: User,
+    /// Hozen's namespace.
+    pub namespace: String,
+}
+
+/// What is kept from pass to pass; all of it can be made anew.
+#[derive(Debug, Default)]
+pub struct Memory {
+    matched: Matched,
+    /// Package sets that are in parts, put together.
+    joined: BTreeMap<Digest, Arc<PackageSet>>,
+}
+
+/// Puts the world together. `admission` is what is wrong with the admission policies, if anything is.
+pub fn assemble(
+    stores: &Stores,
+    memory: &mut Memory,
+    identity: &Identity,
+    admission: Option<String>,
+    now: Timestamp,
+) -> World {
+    let mut world = World::empty(identity.cluster.clone(), now);
+    world.operator = identity.operator.clone();
+    world.platform = Platform { halt: halt(stores, identity), admission, clock: None };
+    intents(stores, &mut world);
+    contents(stores, memory, &mut world);
+    nodes(stores, &mut world);
+    memory.matched.fill(stores, &mut world);
+    excluded(stores, &mut world);
+    world
+}
+
+fn halt(stores: &Stores, identity: &Identity) -> Option<String> {
+    let halt = stores.halt.read();
+    let seen = halt.get(&format!("{}/{HALT}", identity.namespace))?;
+    let reason = seen.value.data.iter().flatten().find(|(key, _)| *key == HALT_REASON);
+    let told = reason.map_or("no reason was written into it", |(_, text)| text.trim());
+    Some(told.chars().filter(|c| !c.is_control()).take(HALT_REASON_CHARS_MAX).collect())
+}
+
+/// What people want and said.
+fn intents(stores: &Stores, world: &mut World) {
+    for read in stores.baselines.read().values() {
+        if let Ok(baseline) = &read.meaning {
+            world.baselines.insert(baseline.name.clone(), Arc::clone(baseline));
+        }
+    }
+    for read in stores.policies.read().values() {
+        if let Ok(policy) = &read.meaning {
+            world.policies.insert(policy.name.clone(), policy.clone());
+        }
+    }
+    for read in stores.approvals.read().values() {
+        if let Ok(approval) = &read.meaning {
+            world.approvals.push(approval.clone());
+        }
+    }
+    for read in stores.requests.read().values() {
+        if let Ok(request) = &read.meaning {
+            world.requests.insert(request.name.clone(), request.clone());
+        }
+    }
+    for read in stores.rollouts.read().values() {
+        if let Ok(rollout) = &read.meaning {
+            world.rollouts.insert(rollout.name.clone(), rollout.clone());
+        }
+    }
+    world.approvals.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
+}
+
+/// Who cannot approve a request is found when it was made. Until its status carries that, it is found here (invariant 13).
+fn excluded(stores: &Stores, world: &mut World) {
+    let objects = stores.requests.read();
+    let fresh = |name: &Name| objects.get(name).is_some_and(|s| s.value.object.status.is_none());
+    let found: Vec<_> = world
+        .requests
+        .values()
+        .filter(|request| fresh(&request.name))
+        .map(|request| (request.name.clone(), planner::excluded(world, &request.plan)))
+        .collect();
+    for (name, excluded) in found {
+        if let Some(request) = world.requests.get_mut(&name) {
+            request.excluded = excluded;
+        }
+    }
+}
+
+/// Content-addressed objects. One that is not what its name says is not there.
+fn contents(stores: &Stores, memory: &mut Memory, world: &mut World) {
+    let sets = stores.package_sets.read();
+    let mut in_parts = Vec::new();
+    for packages in sets.values() {
+        match packages {
+            Packages::Whole(set) => {
+                world.package_sets.insert(set.digest.clone(), Arc::clone(set));
+            }
+            Packages::Parts(object) => in_parts.push(object),
+            Packages::Refused(_) => {}
+        }
+    }
+    let mut joined = BTreeMap::new();
+    for object in in_parts {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let known = memory.joined.get(name).cloned();
+        let mut part = |digest: &str| Some(PackageSet::clone(world.package_sets.get(digest)?));
+        if let Some(set) =
+            known.or_else(|| content::package_set(object, &mut part).ok().map(Arc::new))
+        {
+            joined.insert(set.digest.clone(), set);
+        }
+    }
+    world.package_sets.extend(joined.clone());
+    memory.joined = joined;
+    for transaction in stores.transactions.read().values().flatten() {
+        world.transactions.insert(transaction.digest.clone(), Arc::clone(transaction));
+    }
+}
+
+/// What was verified, by digest.
+#[derive(Debug)]
+struct Verified<'a>(&'a World);
+
+impl Content for Verified<'_> {
+    fn has_package_set(&self, digest: &str) -> bool {
+        self.0.package_sets.contains_key(digest)
+    }
+
+    fn has_transaction(&self, digest: &str) -> bool {
+        self.0.transactions.contains_key(digest)
+    }
+}
+
+fn nodes(stores: &Stores, world: &mut World) {
+    let (objects, inventories) = (stores.nodes.read(), stores.inventories.read());
+    let (managed, pods, budgets) =
+        (stores.managed.read(), stores.pods.read(), stores.budgets.read());
+    let budgets: Vec<&PodDisruptionBudget> = budgets.values().collect();
+    let mut placed: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for pod in pods.values() {
+        if let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {
+            placed.entry(node).or_default().push(pod);
+        }
+    }
+    let known: BTreeSet<&str> = objects.iter().map(|(key, _)| key.as_str()).collect();
+    world.stock.strays = node::strays(inventories.iter().map(|(key, _)| key.as_str()), &known);
+    let mut nodes: BTreeMap<Name, _> = BTreeMap::new();
+    for (key, seen) in objects.iter() {
+        let record = managed.get(key).filter(|record| owned(&record.value, &seen.uid));
+        let parts = Parts {
+            node: &seen.value,
+            inventory: inventories.get(key).map(|inventory| &*inventory.value),
+            managed: record.map(|record| &*record.value),
+            content: &Verified(world),
+            now: world.now,
+        };
+        let pods = placed.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        nodes.insert(key.clone(), node::node(parts, workload::pods_of(key, pods, &budgets)));
+    }
+    world.nodes = nodes;
+}
+
+/// A record belongs to the Node that owns it: one rebuilt under the same name has another uid and begins anew (invariant 34).
+pub fn owned(record: &hozen_api::managed_node::ManagedNode, node: &str) -> bool {
+    let owners = record.metadata.owner_references.iter().flatten();
+    owners.into_iter().any(|owner| owner.kind == "Node" && owner.uid == node)
+}
