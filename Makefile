@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz soak crds cluster
+.PHONY: help run test check bench fuzz soak crds chart cluster
 
 CARGO ?= cargo
 # The folder that `make run` plays: make run EXAMPLE=examples/fleet
@@ -39,3 +39,6 @@ cluster: ## a real cluster on this machine, with NODES=3 real nodes; the first t
 
 crds: ## write crds/*.yaml anew from the types
 	$(CARGO) run --quiet --package hozen-cli --bin hozen -- crds --dir crds
+
+chart: ## write what charts/hozen has from the types and from the table of who may do what
+	$(CARGO) run --quiet --package hozen-cli --bin hozen -- manifests --chart charts/hozen

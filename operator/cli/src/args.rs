@@ -31,6 +31,8 @@ pub enum Command {
     Scan(ScanArgs),
     /// Write the custom resource definitions, or check that they are current.
     Crds(Crds),
+    /// Write who may do what (RBAC, admission policies) for one installation, or into the chart; or check that the chart is current.
+    Manifests(Manifests),
     /// Print a completion script for a shell.
     Completion {
         /// Which shell.
@@ -107,6 +109,26 @@ pub struct Crds {
     pub dir: Option<PathBuf>,
     /// Write nothing: exit 1 if a file of this folder is not current, and name it.
     #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    pub check: Option<PathBuf>,
+}
+
+/// `hozen manifests`.
+#[derive(Debug, clap::Args)]
+pub struct Manifests {
+    /// Namespace that Hozen is installed in.
+    #[arg(long, value_name = "NAME", default_value = "hozen-system")]
+    pub namespace: String,
+    /// Namespace of the patch Jobs.
+    #[arg(long, value_name = "NAME", default_value = "hozen-work")]
+    pub work_namespace: String,
+    /// Image of the agent, by digest; needed unless the chart is written.
+    #[arg(long, value_name = "IMAGE", required_unless_present_any = ["chart", "check"])]
+    pub agent_image: Option<String>,
+    /// Write the generated templates and the definitions of the kinds into this chart.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["agent_image", "check"])]
+    pub chart: Option<PathBuf>,
+    /// Write nothing: exit 1 if a file of this chart is not current, and name it.
+    #[arg(long, value_name = "DIR", conflicts_with = "agent_image")]
     pub check: Option<PathBuf>,
 }
 

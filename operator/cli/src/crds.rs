@@ -15,15 +15,36 @@ pub fn run(asked: &Crds) -> Result<ExitCode, Failed> {
         let texts: Vec<&str> = definitions.iter().map(|(_, text)| text.as_str()).collect();
         return print(&texts.join("---\n"));
     };
-    fs::create_dir_all(folder).map_err(|error| failed(folder, "written", error))?;
-    for (name, text) in &definitions {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(|error| failed(&path, "written", error))?;
-    }
+    write(folder, &definitions)?;
     print(&format!("{} definitions written to {}\n", definitions.len(), folder.display()))
 }
 
+/// Writes files by their paths below a folder.
+pub fn write(folder: &Path, files: &[(String, String)]) -> Result<(), Failed> {
+    for (name, text) in files {
+        let path = folder.join(name);
+        let above = path.parent().unwrap_or(folder);
+        fs::create_dir_all(above).map_err(|error| failed(above, "written", error))?;
+        fs::write(&path, text).map_err(|error| failed(&path, "written", error))?;
+    }
+    Ok(())
+}
+
 fn check(folder: &Path, definitions: &[(String, String)]) -> Result<ExitCode, Failed> {
+    let stale = stale(folder, definitions)?;
+    if stale.is_empty() {
+        return print(&format!("{} definitions are current\n", definitions.len()));
+    }
+    print(&format!(
+        "not current: {}; write them with: hozen crds --dir {}\n",
+        stale.join(", "),
+        folder.display()
+    ))?;
+    Ok(ExitCode::from(LATE))
+}
+
+/// Files of a folder that are not as they should be.
+pub fn stale(folder: &Path, definitions: &[(String, String)]) -> Result<Vec<String>, Failed> {
     let mut stale = Vec::new();
     for (name, text) in definitions {
         let path = folder.join(name);
@@ -36,15 +57,7 @@ fn check(folder: &Path, definitions: &[(String, String)]) -> Result<ExitCode, Fa
             stale.push(path.display().to_string());
         }
     }
-    if stale.is_empty() {
-        return print(&format!("{} definitions are current\n", definitions.len()));
-    }
-    print(&format!(
-        "not current: {}; write them with: hozen crds --dir {}\n",
-        stale.join(", "),
-        folder.display()
-    ))?;
-    Ok(ExitCode::from(LATE))
+    Ok(stale)
 }
 
 fn failed(path: &Path, what: &'static str, error: std::io::Error) -> Failed {

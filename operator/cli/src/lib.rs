@@ -8,6 +8,7 @@ mod crds;
 mod error;
 pub mod explain;
 pub mod facts;
+mod manifests;
 mod plan;
 mod play;
 mod progress;
@@ -44,6 +45,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Plan(asked) => plan::run(&asked),
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
         Command::Crds(asked) => crds::run(&asked),
+        Command::Manifests(asked) => manifests::run(&asked),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hozen", &mut script);

@@ -1,13 +1,11 @@
 //! The namespace of the patch Jobs: privilege exists there, so nothing runs there but our agent, by the operator's order.
 
-use hozen_api::names::account;
+use hozen_api::{job::PROGRAM, names::account};
 
 use super::Policy;
 use crate::Installation;
 
-/// The program of the agent's image.
-pub const PROGRAM: &str = "/hozen-agent";
-/// Its commands that a Job may run (decision 0007).
+/// The agent's commands that a Job may run (decision 7).
 pub const COMMANDS: [&str; 6] = ["apply", "restart", "reboot", "mitigate", "lift", "rollback"];
 /// Paths of the host that a Job may mount: the root, which the agent works on.
 pub const HOST_PATHS: [&str; 1] = ["/"];
@@ -35,8 +33,8 @@ fn runs(installation: &Installation) -> [Policy; 2] {
     .on("batch", &["jobs"], &["CREATE", "UPDATE"])
     .variable("pod", "object.spec.template.spec")
     .rule(
-        "object.spec.?parallelism.orValue(1) <= 1 && object.spec.?completions.orValue(1) <= 1 && object.spec.?backoffLimit.orValue(6) == 0",
-        "a Job here is one pod and one attempt: set backoffLimit to 0",
+        "object.spec.?parallelism.orValue(1) <= 1 && object.spec.?completions.orValue(1) <= 1",
+        "a Job here is one pod at a time: leave parallelism and completions out",
     );
     let pods = Policy::new(
         "hozen-job-pods",
@@ -63,7 +61,7 @@ fn pod_rules(policy: Policy, installation: &Installation) -> Policy {
         )
         .rule(
             format!(
-                "variables.containers.all(c, c.?command.orValue([]) == ['{PROGRAM}'] && size(c.?args.orValue([])) > 0 && c.args[0] in {commands})"
+                "variables.containers.all(c, c.?command.orValue([]) == ['{PROGRAM}'] && size(c.?args.orValue([])) == 1 && c.args[0] in {commands})"
             ),
             format!("only {PROGRAM} runs here, with one of {}", COMMANDS.join(", ")),
         )
@@ -88,6 +86,10 @@ fn pod_rules(policy: Policy, installation: &Installation) -> Policy {
             "variables.containers.all(c, size(c.?envFrom.orValue([])) == 0 && size(c.?volumeDevices.orValue([])) == 0 \
              && c.?env.orValue([]).all(e, e.name.startsWith('HOZEN_') && (!has(e.valueFrom) || has(e.valueFrom.fieldRef))))",
             "the environment of a Job here is its own (HOZEN_…): no secret, no config map, nothing that steers another program",
+        )
+        .rule(
+            "!variables.pod.?hostNetwork.orValue(false) && !variables.pod.?hostPID.orValue(false) && !variables.pod.?hostIPC.orValue(false)",
+            "a Job here shares no network, processes or memory with its node: the host's own service manager does the work",
         )
         .rule(
             "variables.pod.?nodeName.orValue('') != ''",

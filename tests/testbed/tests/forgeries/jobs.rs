@@ -177,14 +177,22 @@ fn runs() -> Vec<Case> {
                 Refused("made for one node"),
             ),
             (
-                "again and again",
+                "an option after the command",
                 Operator,
-                Create({
-                    let mut job = job("new");
-                    job["spec"]["backoffLimit"] = json!(6);
-                    job
-                }),
-                Refused("one pod and one attempt"),
+                container("args", json!(["apply", "--host=/"])),
+                Refused(ours),
+            ),
+            (
+                "with the node's network",
+                Operator,
+                with(|spec| spec["hostNetwork"] = json!(true)),
+                Refused("shares no network, processes or memory"),
+            ),
+            (
+                "with the node's processes",
+                Operator,
+                with(|spec| spec["hostPID"] = json!(true)),
+                Refused("shares no network, processes or memory"),
             ),
             (
                 "on several nodes at once",
@@ -194,7 +202,7 @@ fn runs() -> Vec<Case> {
                     job["spec"]["parallelism"] = json!(50);
                     job
                 }),
-                Refused("one pod and one attempt"),
+                Refused("one pod at a time"),
             ),
         ],
     )

@@ -65,28 +65,28 @@ pub fn report(node: &str, uid: &str) -> Value {
         "report": {"scannedAt": "2026-11-19T13:02:11Z", "nodeUID": uid, "os": {"id": "debian"}}})
 }
 
-/// A patch Job as the operator makes it (decision 0007).
+/// A patch Job as the operator makes it (decision 7).
 pub fn job(name: &str) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "namespace": WORK, "labels": {"hozen.dev/component": "job"}},
-        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 604_800,
+        "spec": {"backoffLimit": 20, "activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 604_800,
             "template": {"metadata": {"labels": {"hozen.dev/component": "job"}}, "spec": pod_spec()}}})
 }
 
 pub fn pod_spec() -> Value {
     json!({
         "nodeName": "n-a", "restartPolicy": "Never", "automountServiceAccountToken": false,
-        "hostPID": true, "hostNetwork": true, "priorityClassName": "system-node-critical",
+        "enableServiceLinks": false,
         "tolerations": [{"operator": "Exists"}],
         "containers": [{
             "name": "agent", "image": IMAGE, "command": ["/hozen-agent"],
-            "args": ["apply", "--request", "5f1c1c5e", "--plan", digest('a'), "--node", "n-a"],
+            "args": ["apply"],
             "securityContext": {"privileged": true},
-            "volumeMounts": [{"name": "host", "mountPath": "/host"}, {"name": "hozen", "mountPath": "/hozen"}],
+            "volumeMounts": [{"name": "host", "mountPath": "/host"}, {"name": "order", "mountPath": "/hozen/order", "readOnly": true}],
         }],
         "volumes": [
             {"name": "host", "hostPath": {"path": "/"}},
-            {"name": "hozen", "downwardAPI": {"items": [{"path": "plan.json", "fieldRef": {"fieldPath": "metadata.annotations['hozen.dev/plan']"}}]}},
+            {"name": "order", "downwardAPI": {"items": [{"path": "plan.json", "fieldRef": {"fieldPath": "metadata.annotations['hozen.dev/plan-json']"}}]}},
         ],
     })
 }

@@ -1,0 +1,139 @@
+//! The chart: what is generated in it is current, it renders, and wrong values are told with what to write instead.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use hozen_testbed::programs::{Missing, Programs};
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/hozen")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// Helm, with folders of its own; nothing where it is not built.
+fn helm(test: &str, arguments: &[&str]) -> Option<Output> {
+    let programs = match Programs::find(Missing::Refuse) {
+        Ok(programs) => programs,
+        Err(why) => {
+            hozen_testkit::not_run(test, &why.to_string());
+            return None;
+        }
+    };
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(programs.path("helm"));
+    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        command.env(variable, home.path());
+    }
+    Some(command.args(arguments).output().unwrap())
+}
+
+fn template(test: &str, set: &[&str]) -> Option<Output> {
+    let (chart, values) = (chart(), chart().join("ci/values.yaml"));
+    let mut arguments = vec!["template", "hozen", chart.to_str().unwrap()];
+    arguments.extend(["--namespace", "hozen-system", "--values", values.to_str().unwrap()]);
+    for value in set {
+        arguments.extend(["--set", value]);
+    }
+    helm(test, &arguments)
+}
+
+#[test]
+fn what_the_chart_has_of_the_types_and_of_the_table_is_current() {
+    let output = Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .args(["manifests", "--check"])
+        .arg(chart())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_stale_chart_is_named_with_what_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .args(["manifests", "--check"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = said(&output);
+    assert!(
+        told.contains("templates/policies.yaml") && told.contains("hozen manifests --chart"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_chart_is_free_of_what_helm_warns_of() {
+    let (chart, values) = (chart(), chart().join("ci/values.yaml"));
+    let arguments =
+        ["lint", "--strict", chart.to_str().unwrap(), "--values", values.to_str().unwrap()];
+    if let Some(output) = helm("chart::the_chart_is_free_of_what_helm_warns_of", &arguments) {
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
+#[test]
+fn nothing_of_the_operator_is_privileged_and_the_token_is_where_the_host_is_not() {
+    let Some(output) = template("chart::nothing_of_the_operator_is_privileged", &[]) else {
+        return;
+    };
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let objects: Vec<serde_json::Value> = serde_yaml::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect();
+    let spec = |kind: &str| {
+        let found = objects.iter().find(|object| object["kind"] == kind).unwrap();
+        found["spec"]["template"]["spec"].clone()
+    };
+    let operator = spec("Deployment");
+    let container = &operator["containers"][0];
+    assert_eq!(operator["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(operator["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+    assert!(container["image"].as_str().unwrap().contains("@sha256:"));
+    for field in ["hostNetwork", "hostPID", "hostIPC", "volumes"] {
+        assert!(operator[field].is_null(), "{field}");
+    }
+    let scanner = spec("DaemonSet");
+    assert_eq!(scanner["automountServiceAccountToken"], false);
+    let mounts = |index: usize| {
+        let mounts = scanner["containers"][index]["volumeMounts"].as_array().unwrap();
+        mounts.iter().map(|mount| mount["name"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(mounts(0), ["host", "shared"], "who sees the host holds no token");
+    assert_eq!(mounts(1), ["shared", "token"], "who holds the token sees no host");
+    assert_eq!(scanner["containers"][0]["volumeMounts"][0]["readOnly"], true);
+}
+
+#[test]
+fn wrong_values_are_told_with_their_place_and_what_to_write() {
+    for (set, words) in [
+        ("agent.image.digest=latest", "/agent/image/digest"),
+        (
+            "agent.image.digest=",
+            "agent.image.digest is missing: write the digest of the image, sha256: and 64 hex digits",
+        ),
+        ("image.digest=", "image.digest is missing"),
+        ("operator.replicas=0", "/operator/replicas"),
+        ("replicas=3", "'replicas'"),
+        (
+            "work.namespace=hozen-system",
+            "work.namespace is the namespace of the release: write another",
+        ),
+        ("work.namespace=Hozen_Work", "/work/namespace"),
+        ("imagePullPolicy=Sometimes", "/imagePullPolicy"),
+        ("authors[0].kind=Team", "/authors/0/kind"),
+    ] {
+        let Some(output) = template("chart::wrong_values_are_told", &[set]) else { return };
+        assert!(!output.status.success(), "{set} passed");
+        assert!(said(&output).contains(words), "{set}: {}", said(&output));
+    }
+}
