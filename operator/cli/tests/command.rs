@@ -1,25 +1,17 @@
 //! The command as people and pipelines use it: what it prints, and how it ends.
 
+mod hozen;
+
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn hozen(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hozen"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("the command starts")
-}
+use hozen::{hozen, root};
 
 fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("the output is text")

@@ -1,28 +1,16 @@
 //! The stories of the larger examples: the transcript as a whole, and what each is there to show.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::LazyLock,
-};
+mod hozen;
+
+use std::{path::Path, process::Command, sync::LazyLock};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use hozen::{hozen, root};
+
 /// What the fleet's scenario leads to; it is played once for all tests, for without optimisation it takes long.
 static FLEET: LazyLock<Value> = LazyLock::new(|| facts("examples/fleet"));
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn hozen(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hozen"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("the command starts")
-}
 
 fn facts(example: &str) -> Value {
     let output = hozen(&root(), &["simulate", example, "-o", "json"]);

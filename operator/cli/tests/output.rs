@@ -1,25 +1,15 @@
 //! What scripts rely on: the shape of the JSON, and the page that tells of it.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod hozen;
+
+use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use hozen::{hozen, root};
 
 fn json(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_hozen"))
-        .args(arguments)
-        .args(["-o", "json"])
-        .current_dir(root())
-        .output()
-        .expect("the command starts");
+    let output = hozen(&root(), &[arguments, &["-o", "json"]].concat());
     serde_json::from_slice(&output.stdout).expect("the output is JSON")
 }
 

@@ -1,17 +1,14 @@
 //! What the README shows is what the command prints.
 
-use std::{path::Path, process::Command};
+mod hozen;
+
+use hozen::{hozen, root};
 
 #[test]
 fn the_readme_shows_the_real_output_of_the_quickstart_and_its_exit_code_is_1() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(env!("CARGO_BIN_EXE_hozen"))
-        .args(["simulate", "examples/quickstart"])
-        .current_dir(&root)
-        .output()
-        .expect("hozen runs");
+    let output = hozen(&root(), &["simulate", "examples/quickstart"]);
     assert_eq!(output.status.code(), Some(1), "two nodes of the story are late");
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README is there");
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README is there");
     let (_, block) = readme
         .split_once("<!-- output: hozen simulate examples/quickstart -->\n```\n")
         .expect("the README has the block");
@@ -22,14 +19,7 @@ fn the_readme_shows_the_real_output_of_the_quickstart_and_its_exit_code_is_1() {
 
 #[test]
 fn the_same_seed_prints_the_same_bytes_and_bad_input_exits_with_2() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let run = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_hozen"))
-            .args(arguments)
-            .current_dir(&root)
-            .output()
-            .expect("hozen runs")
-    };
+    let run = |arguments: &[&str]| hozen(&root(), arguments);
     let first = run(&["simulate", "examples/quickstart", "--seed", "7"]);
     assert_eq!(first.stdout, run(&["simulate", "examples/quickstart", "--seed", "7"]).stdout);
     assert_ne!(first.stdout, run(&["simulate", "examples/quickstart", "--seed", "8"]).stdout);

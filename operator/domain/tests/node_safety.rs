@@ -14,13 +14,11 @@ use hozen_domain::{
     units::{Share, Span},
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, Told, WorldBuilder, at, baseline, debian, node, notice, resolved,
-    stage, story, transaction, window, world_at,
+    BaselineBuilder, OPENSSL_NEW, OPENSSL_OLD, Told, at, baseline, debian, node, notice, resolved,
+    stage, story, transaction, web, web_fleet, window, world_at,
 };
 use jiff::Timestamp;
 
-const OLD: &str = "3.0.20-1~deb12u2";
-const NEW: &str = "3.0.22-1~deb12u2";
 const LIBC_OLD: &str = "2.36-9+deb12u10";
 const LIBC_NEW: &str = "2.36-9+deb12u13";
 
@@ -28,26 +26,8 @@ fn minutes(minutes: u32) -> Span {
     Span::minutes(minutes)
 }
 
-/// A web node that runs the old openssl, and whose package manager would bring the new one.
-fn web(name: &str) -> NodeBuilder {
-    let set = debian(&[("libssl3", OLD), ("openssl", OLD), ("nginx", "1.22.1-9+deb12u3")]);
-    let change = transaction(&[("libssl3", OLD, NEW), ("openssl", OLD, NEW)]);
-    let mut how = resolved("DSA-1", &change);
-    how.restart = ["nginx.service".into()].into();
-    node(name).label("tier", "web").has(&set).would_as(how, &change)
-}
-
-fn emergency(baseline: BaselineBuilder) -> WorldBuilder {
-    let fixed =
-        notice("DSA-1").fixes("Debian:12", "openssl", NEW).fixes("Debian:12", "libssl3", NEW);
-    world_at("2026-11-19T09:00Z")
-        .baseline(baseline)
-        .notice(fixed.critical().exploited("2026-11-18", None))
-}
-
 fn fleet(nodes: u32, baseline: BaselineBuilder) -> World {
-    let world = emergency(baseline);
-    (1..=nodes).fold(world, |world, n| world.node(web(&format!("web-{n}")))).build()
+    web_fleet(nodes, baseline).build()
 }
 
 fn with_node(mut world: World, name: &str, change: impl FnOnce(&mut Node)) -> World {
@@ -134,11 +114,12 @@ fn i31_a_rollback_that_brought_nothing_back_is_not_called_one_and_its_node_stays
 
 #[test]
 fn i31_undone_means_the_version_before_and_a_downgrade_is_done_by_the_lower_one() {
-    let up = transaction(&[("openssl", OLD, NEW), ("zlib1g", "-", "1:1.2.13.dfsg-1")]);
-    let down = transaction(&[("openssl", NEW, OLD)]);
-    let before = debian(&[("openssl", OLD)]);
-    let after = debian(&[("openssl", NEW), ("zlib1g", "1:1.2.13.dfsg-1")]);
-    let half = debian(&[("openssl", OLD), ("zlib1g", "1:1.2.13.dfsg-1")]);
+    let up =
+        transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW), ("zlib1g", "-", "1:1.2.13.dfsg-1")]);
+    let down = transaction(&[("openssl", OPENSSL_NEW, OPENSSL_OLD)]);
+    let before = debian(&[("openssl", OPENSSL_OLD)]);
+    let after = debian(&[("openssl", OPENSSL_NEW), ("zlib1g", "1:1.2.13.dfsg-1")]);
+    let half = debian(&[("openssl", OPENSSL_OLD), ("zlib1g", "1:1.2.13.dfsg-1")]);
     let mut world = world_at("2026-11-19T09:00Z").build();
     for set in [&before, &after, &half] {
         world.package_sets.insert(set.digest.clone(), Arc::new(set.clone()));
@@ -150,7 +131,7 @@ fn i31_undone_means_the_version_before_and_a_downgrade_is_done_by_the_lower_one(
         proof::not_undone(&world, &up.digest, &set.digest)
     };
     assert_eq!(undone(&before), None);
-    assert!(undone(&after).is_some_and(|why| why.contains(NEW)));
+    assert!(undone(&after).is_some_and(|why| why.contains(OPENSSL_NEW)));
     assert!(undone(&half).is_some_and(|why| why.contains("zlib1g")));
     assert_eq!(proof::not_done(&world, &up.digest, &after.digest), None);
     assert!(proof::not_done(&world, &up.digest, &before.digest).is_some());
@@ -283,7 +264,7 @@ fn a_stage_in_which_nothing_was_proven_holds_the_next_until_a_person_promotes() 
         match_expressions: Vec::new(),
     });
     let world = (2..=3).fold(
-        emergency(baseline("web").stages(stages)).node(web("web-1").label("canary", "yes")),
+        web_fleet(0, baseline("web").stages(stages)).node(web("web-1").label("canary", "yes")),
         |world, n| world.node(web(&format!("web-{n}"))),
     );
     let world = with_node(world.build(), "web-1", |node| node.pods.movable = 2);
@@ -309,16 +290,16 @@ fn a_stage_in_which_nothing_was_proven_holds_the_next_until_a_person_promotes() 
 
 #[test]
 fn a_canary_of_every_class_proves_every_class_or_holds() {
-    let set = debian(&[("libssl3", OLD), ("openssl", OLD)]);
+    let set = debian(&[("libssl3", OPENSSL_OLD), ("openssl", OPENSSL_OLD)]);
     let change = transaction(&[
-        ("libssl3", OLD, NEW),
-        ("openssl", OLD, NEW),
+        ("libssl3", OPENSSL_OLD, OPENSSL_NEW),
+        ("openssl", OPENSSL_OLD, OPENSSL_NEW),
         ("zlib1g", "-", "1:1.2.13.dfsg-1"),
     ]);
     let db = |name: &str| node(name).label("tier", "web").has(&set).would("DSA-1", &change);
     let mut stages = canary_and_rest(Span::ZERO);
     stages[0].per_class = true;
-    let world = emergency(baseline("web").stages(stages))
+    let world = web_fleet(0, baseline("web").stages(stages))
         .node(web("web-1"))
         .node(web("web-2"))
         .node(db("db-1").with(|n| n.pods.movable = 2));
@@ -347,7 +328,7 @@ fn by_hand(told: Told, name: &str, packages: &[(&str, &str)]) -> World {
 }
 
 const REPAIRED: [(&str, &str); 3] =
-    [("libssl3", NEW), ("openssl", NEW), ("nginx", "1.22.1-9+deb12u3")];
+    [("libssl3", OPENSSL_NEW), ("openssl", OPENSSL_NEW), ("nginx", "1.22.1-9+deb12u3")];
 
 #[test]
 fn i30_a_failed_gate_is_not_forgotten_at_the_next_daily_scan() {
@@ -380,31 +361,32 @@ fn i31_a_repaired_node_is_held_to_its_own_class_not_to_a_lesser_one() {
     // web-1 lacks only openssl, web-2 nginx as well: two classes of one plan.
     let old = "1.22.1-9+deb12u3";
     let new = "1.22.1-9+deb12u4";
-    let small = transaction(&[("openssl", OLD, NEW)]);
-    let large = transaction(&[("nginx", old, new), ("openssl", OLD, NEW)]);
-    let fixed = notice("DSA-1").fixes("Debian:12", "openssl", NEW).fixes("Debian:12", "nginx", new);
+    let small = transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW)]);
+    let large = transaction(&[("nginx", old, new), ("openssl", OPENSSL_OLD, OPENSSL_NEW)]);
+    let fixed =
+        notice("DSA-1").fixes("Debian:12", "openssl", OPENSSL_NEW).fixes("Debian:12", "nginx", new);
     let world = world_at("2026-11-19T09:00Z")
         .baseline(baseline("web"))
         .notice(fixed.critical().exploited("2026-11-18", None))
         .node(
             node("web-1")
                 .label("tier", "web")
-                .has(&debian(&[("nginx", old), ("openssl", OLD)]))
+                .has(&debian(&[("nginx", old), ("openssl", OPENSSL_OLD)]))
                 .would("DSA-1", &large),
         )
         .node(
             node("web-2")
                 .label("tier", "web")
-                .has(&debian(&[("nginx", new), ("openssl", OLD)]))
+                .has(&debian(&[("nginx", new), ("openssl", OPENSSL_OLD)]))
                 .would("DSA-1", &small),
         )
         .build();
     let fails = Happening::PatchFails { node: "web-1".into(), message: "postinst exit 1".into() };
     let failed = story(&world, 2).after(minutes(1), fails).play();
     assert!(matches!(end_of(&failed, "web-1"), Ended::Failed(..)));
-    let half = by_hand(failed.clone(), "web-1", &[("nginx", old), ("openssl", NEW)]);
+    let half = by_hand(failed.clone(), "web-1", &[("nginx", old), ("openssl", OPENSSL_NEW)]);
     assert!(story(&half, 12).play().proven().is_empty(), "nginx is still the old one");
-    let whole = by_hand(failed, "web-1", &[("nginx", new), ("openssl", NEW)]);
+    let whole = by_hand(failed, "web-1", &[("nginx", new), ("openssl", OPENSSL_NEW)]);
     assert_eq!(story(&whole, 12).play().proven(), ["web-1", "web-2"]);
 }
 

@@ -12,35 +12,12 @@ use hozen_domain::{
     units::{Share, Span, Uid},
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, WorldBuilder, at, baseline, debian, freeze, node, notice,
-    resolved, stage, story, transaction, window, world_at,
+    BaselineBuilder, OPENSSL_NEW, OPENSSL_OLD, at, baseline, debian, freeze, node, notice, openssl,
+    resolved, stage, story, transaction, web, web_fleet, window, world_at,
 };
-
-const OLD: &str = "3.0.20-1~deb12u2";
-const NEW: &str = "3.0.22-1~deb12u2";
 
 fn minutes(minutes: u32) -> Span {
     Span::minutes(minutes)
-}
-
-/// A web node that runs the old openssl, and whose package manager would bring the new one.
-fn web(name: &str) -> NodeBuilder {
-    let set = debian(&[("libssl3", OLD), ("openssl", OLD), ("nginx", "1.22.1-9+deb12u3")]);
-    let change = transaction(&[("libssl3", OLD, NEW), ("openssl", OLD, NEW)]);
-    let mut how = resolved("DSA-1", &change);
-    how.restart = ["nginx.service".into()].into();
-    node(name).label("tier", "web").has(&set).would_as(how, &change)
-}
-
-fn openssl() -> hozen_testkit::NoticeBuilder {
-    notice("DSA-1").fixes("Debian:12", "openssl", NEW).fixes("Debian:12", "libssl3", NEW)
-}
-
-fn fleet(nodes: u32, baseline: BaselineBuilder) -> WorldBuilder {
-    let world = world_at("2026-11-19T09:00Z")
-        .baseline(baseline)
-        .notice(openssl().critical().exploited("2026-11-18", None));
-    (1..=nodes).fold(world, |world, n| world.node(web(&format!("web-{n}"))))
 }
 
 fn two_at_once() -> BaselineBuilder {
@@ -69,7 +46,7 @@ fn with_node(world: World, name: &str, change: impl FnOnce(&mut Node)) -> World 
 
 #[test]
 fn every_node_is_patched_restarted_and_proven_by_a_scan() {
-    let told = story(&fleet(3, two_at_once()).build(), 12).play();
+    let told = story(&web_fleet(3, two_at_once()).build(), 12).play();
     assert_eq!(told.proven().len(), 3, "{:#?}", told.0.trace);
     for view in told.0.after.assessment.nodes.values() {
         assert_eq!(view.state, hozen_domain::assess::State::Compliant);
@@ -81,14 +58,14 @@ fn every_node_is_patched_restarted_and_proven_by_a_scan() {
 
 #[test]
 fn i01_no_more_nodes_at_once_than_max_unavailable() {
-    let told = story(&fleet(7, two_at_once()).build(), 12).play();
+    let told = story(&web_fleet(7, two_at_once()).build(), 12).play();
     assert_eq!(told.proven().len(), 7);
     assert_eq!(told.busiest(|_| true), 2, "two at once are allowed, and no slot may stay idle");
 }
 
 #[test]
 fn i02_a_node_that_is_not_ready_takes_a_slot() {
-    let world = fleet(4, two_at_once()).build();
+    let world = web_fleet(4, two_at_once()).build();
     let world = with_node(world, "web-4", |node| node.ready = Ready::No(at("2026-11-18T09:00Z")));
     let told = story(&world, 12).play();
     assert_eq!(told.proven().len(), 3);
@@ -98,7 +75,7 @@ fn i02_a_node_that_is_not_ready_takes_a_slot() {
 #[test]
 fn i03_a_failure_holds_the_rollout_until_a_person_accepts_it() {
     let fails = Happening::PatchFails { node: on("web-1"), message: "postinst exit 1".into() };
-    let world = fleet(4, baseline("web")).build();
+    let world = web_fleet(4, baseline("web")).build();
     let told = story(&world, 12).after(minutes(1), fails.clone()).play();
     assert!(told.held("FailuresReached"));
     assert!(told.proven().is_empty(), "nothing goes on after a failure: {:?}", told.proven());
@@ -146,8 +123,9 @@ fn i05_the_last_node_of_a_role_is_never_taken_unless_the_plan_says_so() {
 
 #[test]
 fn i06_a_cordon_of_somebody_else_is_left_alone_and_its_node_waits() {
-    let world =
-        with_node(fleet(3, two_at_once()).build(), "web-2", |node| node.cordon = Cordon::Foreign);
+    let world = with_node(web_fleet(3, two_at_once()).build(), "web-2", |node| {
+        node.cordon = Cordon::Foreign;
+    });
     let told = story(&world, 12).play();
     assert_eq!(told.proven(), ["web-1", "web-3"]);
     assert_eq!(told.0.world.nodes["web-2"].cordon, Cordon::Foreign);
@@ -156,7 +134,8 @@ fn i06_a_cordon_of_somebody_else_is_left_alone_and_its_node_waits() {
 
 #[test]
 fn i06_a_node_that_a_person_uncordons_is_given_up_and_stays_as_they_left_it() {
-    let slow = with_node(fleet(1, baseline("web")).build(), "web-1", |node| node.pods.movable = 40);
+    let slow =
+        with_node(web_fleet(1, baseline("web")).build(), "web-1", |node| node.pods.movable = 40);
     let told = story(&slow, 12)
         .after(Span::seconds(630), Happening::Uncordon { node: on("web-1") })
         .play();
@@ -171,7 +150,7 @@ fn i12_nothing_is_touched_before_enough_people_agreed() {
         role: on("on-call"),
         user: user.into(),
     };
-    let world = fleet(2, baseline("web")).build();
+    let world = web_fleet(2, baseline("web")).build();
     let one = story(&world, 12).nobody_approves().after(minutes(5), approve("alice@example.com"));
     let told = one.clone().play();
     assert!(told.ended().is_empty());
@@ -187,7 +166,8 @@ fn i12_nothing_is_touched_before_enough_people_agreed() {
 #[test]
 fn i13_withdrawal_stops_new_disruptions_at_once() {
     let withdraw = Happening::Withdraw { baseline: on("web"), user: "alice@example.com".into() };
-    let told = story(&fleet(6, baseline("web")).build(), 12).after(minutes(11), withdraw).play();
+    let told =
+        story(&web_fleet(6, baseline("web")).build(), 12).after(minutes(11), withdraw).play();
     let late = told.ended().into_iter().filter(|e| e.1 > at("2026-11-19T09:11Z")).count();
     assert_eq!(late, 0, "{:#?}", told.ended());
     assert!(told.proven().len() < 6);
@@ -246,25 +226,29 @@ fn i27_a_reboot_is_believed_by_its_boot_id_and_i28_done_once() {
     assert!(told.0.world.nodes["web-1"].needs_attention.is_some(), "i33: a person is called");
 }
 
-#[test]
-fn installing_now_and_rebooting_in_its_own_window_serves_in_between() {
-    let set = debian(&[("libc6", "2.36-9+deb12u10")]);
-    let change = transaction(&[("libc6", "2.36-9+deb12u10", "2.36-9+deb12u13")]);
+/// Nodes whose libc is installed at night, and whose reboot waits for Sunday.
+fn rebooting_on_sundays(nodes: u32) -> World {
+    let (old, new) = ("2.36-9+deb12u10", "2.36-9+deb12u13");
+    let set = debian(&[("libc6", old)]);
+    let change = transaction(&[("libc6", old, new)]);
     let mut sunday = window("sunday", "0 1 * * 0", Span::hours(5), "UTC");
     sunday.purposes = vec![Purpose::Reboot];
     let mut tonight = window("tonight", "0 20 * * *", Span::hours(3), "UTC");
     tonight.purposes = vec![Purpose::Install];
     let world = world_at("2026-11-19T09:00Z")
         .baseline(baseline("web").window(tonight).window(sunday))
-        .notice(notice("DSA-2").fixes("Debian:12", "libc6", "2.36-9+deb12u13").high())
-        .node(
-            node("web-1")
-                .label("tier", "web")
-                .has(&set)
-                .would_as(resolved("DSA-2", &change), &change),
-        )
-        .build();
-    let told = story(&world, 96).play();
+        .notice(notice("DSA-2").fixes("Debian:12", "libc6", new).high());
+    (1..=nodes)
+        .fold(world, |world, n| {
+            let node = node(&format!("web-{n}")).label("tier", "web").has(&set);
+            world.node(node.would_as(resolved("DSA-2", &change), &change))
+        })
+        .build()
+}
+
+#[test]
+fn installing_now_and_rebooting_in_its_own_window_serves_in_between() {
+    let told = story(&rebooting_on_sundays(1), 96).play();
     let (_, started, ended, how) = *told.ended().first().expect("it ended");
     assert!(matches!(how, Ended::Proven(_)), "{how:?}");
     assert_eq!(started.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(), "2026-11-19");
@@ -274,21 +258,7 @@ fn installing_now_and_rebooting_in_its_own_window_serves_in_between() {
 
 #[test]
 fn i01_nodes_that_waited_for_a_reboot_window_keep_the_budget_in_it() {
-    let set = debian(&[("libc6", "2.36-9+deb12u10")]);
-    let change = transaction(&[("libc6", "2.36-9+deb12u10", "2.36-9+deb12u13")]);
-    let mut sunday = window("sunday", "0 1 * * 0", Span::hours(5), "UTC");
-    sunday.purposes = vec![Purpose::Reboot];
-    let mut tonight = window("tonight", "0 20 * * *", Span::hours(3), "UTC");
-    tonight.purposes = vec![Purpose::Install];
-    let fixed = notice("DSA-2").fixes("Debian:12", "libc6", "2.36-9+deb12u13").high();
-    let world = world_at("2026-11-19T09:00Z")
-        .baseline(baseline("web").window(tonight).window(sunday))
-        .notice(fixed);
-    let world = (1..=4).fold(world, |world, n| {
-        let node = node(&format!("web-{n}")).label("tier", "web").has(&set);
-        world.node(node.would_as(resolved("DSA-2", &change), &change))
-    });
-    let told = story(&world.build(), 96).play();
+    let told = story(&rebooting_on_sundays(4), 96).play();
     assert_eq!(told.proven().len(), 4, "{:#?}", told.ended());
     let mut ends: Vec<_> = told.ended().iter().map(|e| e.2).collect();
     ends.dedup();
@@ -312,7 +282,7 @@ fn gated() -> BaselineBuilder {
 #[test]
 fn i29_a_gate_without_an_answer_never_passes() {
     let silent = Happening::GateSilent { gate: on("errors") };
-    let told = story(&fleet(2, gated()).build(), 12).after(minutes(1), silent).play();
+    let told = story(&web_fleet(2, gated()).build(), 12).after(minutes(1), silent).play();
     assert!(told.proven().is_empty());
     assert!(told.held("GateNotPassed"));
 }
@@ -324,7 +294,7 @@ fn i30_after_a_failed_gate_no_node_of_a_later_stage_is_touched() {
             vec![stage("canary", Share::Count(1)), stage("rest", Share::Percent(100))];
     });
     let bad = Happening::GateFails { gate: on("errors"), says: "3.2 errors a second".into() };
-    let told = story(&fleet(4, staged).build(), 12).after(minutes(1), bad).play();
+    let told = story(&web_fleet(4, staged).build(), 12).after(minutes(1), bad).play();
     assert_eq!(told.ended().len(), 1, "{:#?}", told.ended());
     assert!(told.held("FailuresReached"));
 }
@@ -332,9 +302,9 @@ fn i30_after_a_failed_gate_no_node_of_a_later_stage_is_touched() {
 #[test]
 fn i31_a_job_that_says_it_succeeded_proves_nothing() {
     let lies = Happening::PatchLies { node: on("web-1") };
-    let told = story(&fleet(1, baseline("web")).build(), 12).after(minutes(1), lies).play();
+    let told = story(&web_fleet(1, baseline("web")).build(), 12).after(minutes(1), lies).play();
     let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
-    assert!(failure.message.contains(OLD), "the difference is named: {}", failure.message);
+    assert!(failure.message.contains(OPENSSL_OLD), "the difference is named: {}", failure.message);
     assert!(told.proven().is_empty());
 }
 
@@ -345,7 +315,7 @@ fn i31_units_that_go_on_running_old_code_are_restarted_again_before_they_count()
         unit: on("nginx.service"),
         restarts,
     };
-    let world = fleet(1, baseline("web")).build();
+    let world = web_fleet(1, baseline("web")).build();
     let told = story(&world, 12).after(minutes(1), stays(1)).play();
     assert_eq!(told.proven(), ["web-1"]);
     let told = story(&world, 12).after(minutes(1), stays(9)).play();
@@ -358,7 +328,7 @@ fn i31_units_that_go_on_running_old_code_are_restarted_again_before_they_count()
 fn i32_a_failed_pair_of_node_and_plan_is_not_tried_again_without_a_new_approval() {
     let fails = Happening::PatchFails { node: on("web-1"), message: "postinst exit 1".into() };
     let repaired = Happening::Repaired { node: on("web-1") };
-    let told = story(&fleet(1, baseline("web")).build(), 48)
+    let told = story(&web_fleet(1, baseline("web")).build(), 48)
         .after(minutes(1), fails)
         .after(minutes(90), repaired)
         .play();
@@ -368,7 +338,8 @@ fn i32_a_failed_pair_of_node_and_plan_is_not_tried_again_without_a_new_approval(
 #[test]
 fn i35_a_node_whose_drain_is_blocked_is_put_back_and_does_not_stop_others() {
     let blocked = Happening::DrainBlocked { node: on("web-1"), budget: on("shop/web") };
-    let world = with_node(fleet(3, baseline("web")).build(), "web-1", |node| node.pods.movable = 2);
+    let world =
+        with_node(web_fleet(3, baseline("web")).build(), "web-1", |node| node.pods.movable = 2);
     let told = story(&world, 12).after(minutes(1), blocked.clone()).play();
     assert!(
         matches!(end_of(&told, "web-1"), Ended::PutBack(_, f) if f.message.contains("shop/web"))
@@ -377,7 +348,7 @@ fn i35_a_node_whose_drain_is_blocked_is_put_back_and_does_not_stop_others() {
     let node = &told.0.world.nodes["web-1"];
     assert!(node.cordon == Cordon::None && node.needs_attention.is_some());
     let force = baseline("web").with(|b| b.rollout.drain.on_blocked = OnBlocked::Force);
-    let world = with_node(fleet(1, force).build(), "web-1", |node| node.pods.movable = 2);
+    let world = with_node(web_fleet(1, force).build(), "web-1", |node| node.pods.movable = 2);
     assert_eq!(
         story(&world, 12).after(minutes(1), blocked).play().proven(),
         ["web-1"],
@@ -387,7 +358,7 @@ fn i35_a_node_whose_drain_is_blocked_is_put_back_and_does_not_stop_others() {
 
 #[test]
 fn i36_abort_and_pause_put_back_what_is_not_patched_yet() {
-    let world = fleet(6, baseline("web")).build();
+    let world = web_fleet(6, baseline("web")).build();
     let world = world
         .nodes
         .keys()
@@ -426,7 +397,7 @@ fn a_canary_soaks_before_the_rest_and_promote_skips_only_that() {
     let mut canary = stage("canary", Share::Count(1));
     canary.soak = Span::hours(2);
     let staged = baseline("web").stages(vec![canary, stage("rest", Share::Percent(100))]);
-    let world = fleet(3, staged).build();
+    let world = web_fleet(3, staged).build();
     let told = story(&world, 12).play();
     let ends = told.ended();
     let (first, second) = (ends[0].2, ends[1].1);
@@ -441,10 +412,10 @@ fn a_canary_soaks_before_the_rest_and_promote_skips_only_that() {
 #[test]
 fn a_canary_holds_one_of_every_class() {
     let other = || {
-        let set = debian(&[("libssl3", OLD), ("openssl", OLD)]);
+        let set = debian(&[("libssl3", OPENSSL_OLD), ("openssl", OPENSSL_OLD)]);
         let change = transaction(&[
-            ("libssl3", OLD, NEW),
-            ("openssl", OLD, NEW),
+            ("libssl3", OPENSSL_OLD, OPENSSL_NEW),
+            ("openssl", OPENSSL_OLD, OPENSSL_NEW),
             ("zlib1g", "-", "1:1.2.13.dfsg-1"),
         ]);
         move |name: &str| node(name).label("tier", "web").has(&set).would("DSA-1", &change)
@@ -453,7 +424,7 @@ fn a_canary_holds_one_of_every_class() {
     canary.per_class = true;
     canary.soak = Span::hours(1);
     let staged = baseline("web").stages(vec![canary, stage("rest", Share::Percent(100))]);
-    let world = fleet(3, staged).node(other()("db-1")).node(other()("db-2")).build();
+    let world = web_fleet(3, staged).node(other()("db-1")).node(other()("db-2")).build();
     let told = story(&world, 12).play();
     let rest = told.ended().iter().map(|e| e.0).skip(2).collect::<Vec<_>>();
     assert_eq!(told.proven().len(), 5, "{:#?}", told.0.trace);
@@ -489,10 +460,10 @@ fn a_failed_patch_is_rolled_back_when_the_plan_says_so_and_it_is_possible() {
     let careful = baseline("web").with(|b| b.rollout.failures.then = OnFailure::Rollback);
     let stays =
         Happening::StaysInactive { node: on("web-1"), unit: on("nginx.service"), restarts: 9 };
-    let told = story(&fleet(1, careful).build(), 12).after(minutes(1), stays).play();
+    let told = story(&web_fleet(1, careful).build(), 12).after(minutes(1), stays).play();
     assert!(matches!(end_of(&told, "web-1"), Ended::RolledBack(..)), "{:#?}", told.ended());
     let set = &told.0.world.nodes["web-1"].report.known().expect("a report").package_set;
-    assert!(told.0.world.package_sets[set].packages.iter().any(|p| p.version == OLD));
+    assert!(told.0.world.package_sets[set].packages.iter().any(|p| p.version == OPENSSL_OLD));
 }
 
 #[test]
@@ -500,10 +471,10 @@ fn a_patch_declared_bad_holds_the_running_rollout_that_has_it() {
     let bad = Happening::Block {
         baseline: on("web"),
         package: on("openssl"),
-        version: NEW.into(),
+        version: OPENSSL_NEW.into(),
         reason: "breaks TLS".into(),
     };
-    let told = story(&fleet(6, baseline("web")).build(), 12).after(minutes(11), bad).play();
+    let told = story(&web_fleet(6, baseline("web")).build(), 12).after(minutes(11), bad).play();
     assert!(told.held("BadPatch"), "{:#?}", told.holds());
     assert!(told.proven().len() < 6);
 }
@@ -511,7 +482,7 @@ fn a_patch_declared_bad_holds_the_running_rollout_that_has_it() {
 #[test]
 fn a_halt_stops_everything_new_and_its_end_lets_it_go_on() {
     let halt = Happening::Halt { reason: "incident 12".into() };
-    let world = fleet(4, baseline("web")).build();
+    let world = web_fleet(4, baseline("web")).build();
     let told = story(&world, 12).after(minutes(11), halt.clone()).play();
     assert!(told.held("Halted"));
     assert!(told.proven().len() < 4);
@@ -524,7 +495,7 @@ fn a_halt_stops_everything_new_and_its_end_lets_it_go_on() {
 fn an_offline_node_is_patched_when_it_comes_back_while_the_approval_stands() {
     let off = Happening::NodeOffline { node: on("web-2") };
     let back = Happening::NodeReturns { node: on("web-2") };
-    let world = fleet(3, two_at_once()).build();
+    let world = web_fleet(3, two_at_once()).build();
     let told = story(&world, 40).after(minutes(1), off.clone()).after(Span::hours(6), back).play();
     assert_eq!(told.proven(), ["web-1", "web-3", "web-2"]);
     assert!(told.held("Offline"));
@@ -540,7 +511,7 @@ fn an_offline_node_is_patched_when_it_comes_back_while_the_approval_stands() {
 fn i34_a_node_rebuilt_in_mid_work_gives_its_slot_back_and_is_patched_anew() {
     let rebuilt = Happening::NodeRebuilt { node: on("web-1") };
     let told =
-        story(&fleet(2, baseline("web")).build(), 30).after(Span::seconds(605), rebuilt).play();
+        story(&web_fleet(2, baseline("web")).build(), 30).after(Span::seconds(605), rebuilt).play();
     assert_ne!(told.0.world.nodes["web-1"].uid, Uid::new("uid-web-1"));
     let mut proven = told.proven();
     proven.sort_unstable();
@@ -549,7 +520,7 @@ fn i34_a_node_rebuilt_in_mid_work_gives_its_slot_back_and_is_patched_anew() {
 
 #[test]
 fn the_same_seed_tells_the_same_story_and_another_seed_another() {
-    let world = fleet(4, two_at_once()).build();
+    let world = web_fleet(4, two_at_once()).build();
     let tell = |seed| format!("{:?}", story(&world, 12).seed(seed).play().0.trace);
     assert_eq!(tell(7), tell(7));
     assert_ne!(tell(7), tell(8));
@@ -557,7 +528,7 @@ fn the_same_seed_tells_the_same_story_and_another_seed_another() {
 
 #[test]
 fn i37_a_settled_fleet_writes_nothing() {
-    let told = story(&fleet(3, two_at_once()).build(), 48).play();
+    let told = story(&web_fleet(3, two_at_once()).build(), 48).play();
     assert!(told.0.after.decision.is_quiet(), "{:#?}", told.0.after.decision);
 }
 

@@ -21,6 +21,7 @@ mod notice;
 mod packages;
 mod plan;
 mod story;
+mod web;
 mod world;
 
 pub use baseline::{BaselineBuilder, baseline, freeze, policy, stage, window};
@@ -33,4 +34,5 @@ pub use notice::{NoticeBuilder, notice};
 pub use packages::{debian, packages, resolved, sourced, transaction};
 pub use plan::{node_class, plan, rollout_of};
 pub use story::{Story, Told, story};
+pub use web::{OPENSSL_NEW, OPENSSL_OLD, openssl, web, web_fleet};
 pub use world::{WorldBuilder, at, world_at};
