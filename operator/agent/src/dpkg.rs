@@ -35,6 +35,19 @@ pub struct Database {
     pub native: String,
     /// Other architectures that are allowed.
     pub foreign: Vec<String>,
+    /// Packages whose installation has begun and was not finished, sorted: their files may be of two versions.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// A package that is neither installed nor gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unfinished {
+    /// Binary package name.
+    pub name: String,
+    /// Architecture.
+    pub arch: String,
+    /// dpkg's word for its state: `unpacked`, `half-configured`, `half-installed`, `triggers-pending`.
+    pub state: String,
 }
 
 /// Whether the system has a dpkg database.
@@ -62,6 +75,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
     }
     tally.packages.sort();
     tally.packages.dedup();
+    tally.unfinished.sort();
     let listed = root.text(ARCHITECTURES, PARAGRAPH_FILE_BYTES_MAX).unwrap_or_default();
     let native = native(&tally.packages);
     let foreign = listed
@@ -71,7 +85,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
         .take(16)
         .map(str::to_owned)
         .collect();
-    Database { packages: tally.packages, native, foreign }
+    Database { packages: tally.packages, native, foreign, unfinished: tally.unfinished }
 }
 
 fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
@@ -94,6 +108,7 @@ fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
 #[derive(Default)]
 struct Tally {
     packages: Vec<Installed>,
+    unfinished: Vec<Unfinished>,
     broken: u64,
 }
 
@@ -110,7 +125,14 @@ impl Tally {
             return;
         }
         match installed(&fields, status) {
-            Some(package) if self.packages.len() < PACKAGES_MAX => self.packages.push(package),
+            Some(package) if self.packages.len() < PACKAGES_MAX => {
+                if let Some(state) = status.and_then(unfinished) {
+                    let Installed { name, arch, .. } = &package;
+                    let (name, arch) = (name.clone(), arch.clone());
+                    self.unfinished.push(Unfinished { name, arch, state: state.to_owned() });
+                }
+                self.packages.push(package);
+            }
             _ => self.broken += 1,
         }
     }
@@ -121,6 +143,21 @@ fn is_on_disk(status: Option<&str>, needs_status: bool) -> bool {
     match status.and_then(|words| words.split_whitespace().nth(2)) {
         Some(state) => !matches!(state, "not-installed" | "config-files"),
         None => !needs_status,
+    }
+}
+
+/// The state of a package that is not wholly installed: any but `installed` without a flag. A word that dpkg does not know is told
+/// as `broken`.
+fn unfinished(status: &str) -> Option<&str> {
+    const STATES: [&str; 5] =
+        ["half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending"];
+    let mut words = status.split_whitespace().skip(1);
+    match (words.next(), words.next()) {
+        (Some("ok"), Some("installed")) => None,
+        (_, Some(state)) => {
+            Some(STATES.into_iter().find(|known| *known == state).unwrap_or("broken"))
+        }
+        (_, None) => Some("broken"),
     }
 }
 
@@ -230,6 +267,9 @@ mod tests {
             }
         );
         assert_eq!((database.native.as_str(), unread.len()), ("amd64", 0));
+        let unfinished: Vec<_> =
+            database.unfinished.iter().map(|of| (of.name.as_str(), of.state.as_str())).collect();
+        assert_eq!(unfinished, [("g++", "half-configured"), ("libssl3", "unpacked")]);
     }
 
     #[test]

@@ -2,9 +2,12 @@
 //!
 //! The scan reads a system that may be hostile and runs nothing that the system names. It goes one way: `root` (the only
 //! door to files) → readers of one format each (`dpkg`, `apt`, `rpm`, `apk`, `live`) → `scan`, which puts them together.
+//!
+//! The work of a Job is another way: `work`, which runs the host's own tools, with privilege, for an approved plan.
 
 pub mod apk;
 pub mod apt;
+pub mod clock;
 pub mod command;
 pub mod compressed;
 pub mod consequences;
@@ -22,3 +25,4 @@ pub mod staging;
 pub mod stanza;
 pub mod system;
 pub mod unread;
+pub mod work;

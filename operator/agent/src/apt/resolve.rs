@@ -121,8 +121,8 @@ fn is_plain(value: &str) -> bool {
     value.chars().all(|character| !character.is_control() && character != '"')
 }
 
-/// `Inst name [from] (to Label:1/suite [arch])`, `Remv name [from]`.
-fn step(line: &str) -> Option<Step> {
+/// Reads a line of apt's simulation: `Inst name [from] (to Label:1/suite [arch])`, `Remv name [from]`.
+pub fn step(line: &str) -> Option<Step> {
     let mut words = line.split(' ');
     let is_removal = match words.next()? {
         "Inst" => false,
@@ -148,7 +148,7 @@ fn step(line: &str) -> Option<Step> {
 }
 
 /// What apt complains of: its errors and what it says about unmet dependencies, in one text of a few sentences.
-fn complaint(stdout: &str, stderr: &str) -> String {
+pub fn complaint(stdout: &str, stderr: &str) -> String {
     let unmet = stdout
         .lines()
         .skip_while(|line| !line.contains("unmet dependencies"))

@@ -1,0 +1,204 @@
+//! What of an approved transaction is still to be done, and whether the package manager would do exactly that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_advisory::package::{Change, Transaction};
+
+use crate::{
+    dpkg::Database,
+    package::{Archive, Step},
+    system::ArchiveKey,
+};
+
+/// Stands in a transaction for "not installed" and "no archive".
+const ABSENT: &str = "-";
+/// Most differences that are told.
+const TOLD_MAX: usize = 8;
+
+/// The changes of the way back: what was installed goes, what was before comes again. Nobody has approved an archive for it, so none is
+/// compared.
+pub fn reversed(transaction: &Transaction) -> Vec<Change> {
+    let back = transaction.changes.iter().map(|change| Change {
+        name: change.name.clone(),
+        arch: change.arch.clone(),
+        from: change.to.clone(),
+        to: change.from.clone(),
+        archive: ABSENT.into(),
+    });
+    back.collect()
+}
+
+/// Changes that are not done yet, or what on the host fits neither before nor after.
+pub fn outstanding(changes: &[Change], database: &Database) -> Result<Vec<Change>, String> {
+    let mut left = Vec::new();
+    let mut strange = Vec::new();
+    for change in changes {
+        let versions = installed(database, change);
+        let finished = !database.unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
+        let has = |version: &str| versions.contains(&version);
+        let (before, after) = match (change.from.as_str(), change.to.as_str()) {
+            (from, ABSENT) => (has(from), versions.is_empty()),
+            (ABSENT, to) => (versions.is_empty(), has(to)),
+            (from, to) => (has(from), has(to)),
+        };
+        match (before, after, finished) {
+            (_, true, true) => {}
+            (_, _, false) | (true, false, true) => left.push(change.clone()),
+            (false, false, true) => strange.push(format!(
+                "{}:{} is {}; {} to {} is approved",
+                change.name,
+                change.arch,
+                if versions.is_empty() { "not installed".into() } else { versions.join(" and ") },
+                change.from,
+                change.to
+            )),
+        }
+    }
+    if strange.is_empty() { Ok(left) } else { Err(told(&strange)) }
+}
+
+/// Why what the package manager would do is not exactly what is left of the approved transaction; none where it is.
+pub fn difference(
+    approved: &[Change],
+    steps: &[Step],
+    database: &Database,
+    archives: &BTreeMap<ArchiveKey, Archive>,
+    key: impl Fn(&str, &str, &str) -> ArchiveKey,
+) -> Option<String> {
+    let mut different = Vec::new();
+    let mut met = BTreeSet::new();
+    for step in steps {
+        let to = step.to.as_deref().unwrap_or(ABSENT);
+        let found = approved.iter().find(|change| is_of(&step.name, &step.arch, change));
+        let Some(change) = found else {
+            let from = step.from.as_deref().unwrap_or(ABSENT);
+            different.push(format!("{} {from} to {to} is not approved", step.name));
+            continue;
+        };
+        met.insert((change.name.as_str(), change.arch.as_str()));
+        if change.to != to {
+            different.push(format!("{} would become {to}; {} is approved", step.name, change.to));
+        } else if to != ABSENT && change.archive != ABSENT {
+            let archive = archives.get(&key(&change.name, &change.arch, to));
+            let offered = archive.and_then(|archive| archive.sha256.as_deref());
+            if offered != Some(change.archive.as_str()) {
+                let offered = offered.unwrap_or("none");
+                different.push(format!(
+                    "the archive of {} {to} has the hash {offered}; {} is approved",
+                    step.name, change.archive
+                ));
+            }
+        }
+    }
+    for change in approved {
+        // What is unpacked already and only has to be configured is no step of apt's simulation.
+        let begun = database.unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
+        if !begun && !met.contains(&(change.name.as_str(), change.arch.as_str())) {
+            different.push(format!("{} would not become {}", change.name, change.to));
+        }
+    }
+    (!different.is_empty()).then(|| told(&different))
+}
+
+fn told(different: &[String]) -> String {
+    let more = different.len().saturating_sub(TOLD_MAX);
+    let text = different.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
+    if more > 0 { format!("{text}; and {more} more") } else { text }
+}
+
+fn installed<'a>(database: &'a Database, change: &Change) -> Vec<&'a str> {
+    let of_name = database.packages.iter().filter(|of| is_of(&of.name, &of.arch, change));
+    of_name.map(|package| package.version.as_str()).collect()
+}
+
+/// Whether a package is the change's. A package may go from `all` to an architecture of its own, and back; a removal may name none.
+fn is_of(name: &str, arch: &str, change: &Change) -> bool {
+    name == change.name
+        && (arch == change.arch || arch.is_empty() || arch == "all" || change.arch == "all")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dpkg::Unfinished, package::Installed};
+
+    const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn changes(lines: &[&str]) -> Vec<Change> {
+        let whole = lines.iter().map(|line| {
+            let archive = if line.ends_with(" -") { "-" } else { HASH };
+            Change::parse(&format!("{line} {archive}")).unwrap()
+        });
+        whole.collect()
+    }
+
+    fn host(packages: &[(&str, &str)]) -> Database {
+        let packages = packages.iter().map(|(name, version)| Installed {
+            name: (*name).into(),
+            arch: "amd64".into(),
+            version: (*version).into(),
+            ..Installed::default()
+        });
+        Database { packages: packages.collect(), native: "amd64".into(), ..Database::default() }
+    }
+
+    fn step(name: &str, from: &str, to: &str) -> Step {
+        let version = |text: &str| (text != "-").then(|| text.to_owned());
+        Step { name: name.into(), arch: "amd64".into(), from: version(from), to: version(to) }
+    }
+
+    fn differs(approved: &[Change], steps: &[Step], hash: &str) -> Option<String> {
+        let archives = approved.iter().map(|change| {
+            let key = (change.name.to_string(), change.arch.to_string(), change.to.to_string());
+            (key, Archive { sha256: Some(hash.into()), ..Archive::default() })
+        });
+        let key =
+            |name: &str, arch: &str, version: &str| (name.into(), arch.into(), version.into());
+        difference(approved, steps, &host(&[]), &archives.collect(), key)
+    }
+
+    #[test]
+    fn what_is_done_is_not_done_again_and_what_fits_nowhere_is_told() {
+        let approved = changes(&["a:amd64 1 2", "b:amd64 1 2", "new:amd64 - 1", "old:amd64 1 -"]);
+
+        let left = outstanding(&approved, &host(&[("a", "2"), ("b", "1"), ("old", "1")])).unwrap();
+        let names: Vec<_> = left.iter().map(|change| change.name.as_str()).collect();
+        assert_eq!(names, ["b", "new", "old"]);
+        let strange = outstanding(&approved, &host(&[("a", "3"), ("b", "2"), ("new", "1")]));
+        assert_eq!(strange.unwrap_err(), "a:amd64 is 3; 1 to 2 is approved");
+    }
+
+    #[test]
+    fn a_package_that_is_half_installed_is_to_be_installed_whatever_its_version_says() {
+        let mut host = host(&[("a", "2")]);
+        let unfinished =
+            Unfinished { name: "a".into(), arch: "amd64".into(), state: "half-installed".into() };
+        host.unfinished.push(unfinished);
+
+        assert_eq!(outstanding(&changes(&["a:amd64 1 2"]), &host).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_sixth_package_another_version_another_archive_and_a_missing_step_are_each_named() {
+        let approved = changes(&["a:amd64 1 2"]);
+        let good = step("a", "1", "2");
+
+        assert_eq!(differs(&approved, std::slice::from_ref(&good), HASH), None);
+        let sixth = differs(&approved, &[good.clone(), step("b", "-", "7")], HASH);
+        assert_eq!(sixth.unwrap(), "b - to 7 is not approved");
+        let newer = differs(&approved, &[step("a", "1", "3")], HASH);
+        assert_eq!(newer.unwrap(), "a would become 3; 2 is approved");
+        assert!(differs(&approved, &[good], "another").unwrap().contains("has the hash another"));
+        assert_eq!(differs(&approved, &[], HASH).unwrap(), "a would not become 2");
+    }
+
+    #[test]
+    fn the_way_back_brings_what_was_and_takes_what_came() {
+        let transaction = Transaction::from_changes(changes(&["a:amd64 1 2", "new:amd64 - 1"]));
+
+        let left =
+            outstanding(&reversed(&transaction), &host(&[("a", "2"), ("new", "1")])).unwrap();
+        let words: Vec<_> = left.iter().map(|c| format!("{} {}", c.name, c.to)).collect();
+        assert_eq!(words, ["a 1", "new -"]);
+    }
+}

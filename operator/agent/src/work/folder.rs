@@ -1,0 +1,252 @@
+//! Where one work stands on its host: `/var/lib/hozen/work/NAME`, with the order, the program, the log and, in the end, the answer.
+//!
+//! Files are written whole or not at all, and survive a power cut once they are there.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use hozen_advisory::package::digest;
+use hozen_api::job::{Answer, ORDER_FILE, Order, PLAN_FILE, TRANSACTION_FILE};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    Failure,
+    order::{Assignment, Texts},
+};
+
+/// Folder of all that the agent keeps on a host, below its root.
+pub const STATE: &str = "var/lib/hozen";
+/// Folders of work that are kept, the newest ones.
+const FOLDERS_MAX: usize = 24;
+/// The program, a copy of the one in the image.
+const PROGRAM: &str = "hozen-agent";
+const ANSWER: &str = "answer.json";
+const LOG: &str = "log";
+const LOCK: &str = "lock";
+const STARTS: &str = "starts";
+
+/// A folder of work.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// Why a folder of work cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file of it.
+    #[error("{} could not be {doing} ({source})", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What was attempted: `read`, `written`.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its answer cannot be read.
+    #[error("{} is not an answer ({source})", path.display())]
+    Answer {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Its order is not in order.
+    #[error("{0}")]
+    Order(String),
+}
+
+fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> FolderError {
+    let path = path.to_owned();
+    move |source| FolderError::Io { path, doing, source }
+}
+
+impl From<Failure> for FolderError {
+    fn from(failure: Failure) -> Self {
+        Self::Order(failure.message)
+    }
+}
+
+/// Name of a work: the same request, step and attempt is the same work.
+pub fn name(order: &Order) -> String {
+    let key = format!("{}\n{}\n{}\n", order.request_uid, order.step, order.attempt);
+    let digest = digest(&key);
+    let step = order.step.as_str().to_ascii_lowercase();
+    format!("{step}-{}", digest.trim_start_matches("sha256-").get(..16).unwrap_or_default())
+}
+
+impl Folder {
+    /// The folder at this path.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Name of the work.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The agent's folder on the host.
+    pub fn state(&self) -> &Path {
+        self.path.ancestors().nth(2).unwrap_or(&self.path)
+    }
+
+    /// Makes the folder of a work below a host's root and puts the order and this program into it; what is there stays.
+    pub fn prepare(host: &Path, order: &Order, texts: &Texts) -> Result<Self, FolderError> {
+        let work = host.join(STATE).join("work");
+        let folder = Self { path: work.join(name(order)) };
+        let path = &folder.path;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io(path, "made"))?;
+        for (name, text) in [
+            (PLAN_FILE, &texts.plan),
+            (TRANSACTION_FILE, &texts.transaction),
+            (ORDER_FILE, &texts.order),
+        ] {
+            folder.write(name, text.as_bytes(), 0o600)?;
+        }
+        if folder.answer()?.is_none() {
+            let own = fs::read("/proc/self/exe").map_err(io(path, "read"))?;
+            // Another pod's worker may run the file that is there; a new one takes its name, and the old one stays for who runs it.
+            folder.write(PROGRAM, &own, 0o700)?;
+        }
+        forget(&work, path);
+        Ok(folder)
+    }
+
+    /// Path of the program.
+    pub fn program(&self) -> PathBuf {
+        self.path.join(PROGRAM)
+    }
+
+    /// Path of the log.
+    pub fn log(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+
+    /// The log, open for more lines.
+    pub fn open_log(&self) -> Result<File, FolderError> {
+        let path = self.log();
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600).open(&path).map_err(io(&path, "opened"))
+    }
+
+    /// Holds the folder for one worker, until the file is dropped; none where another one holds it.
+    pub fn hold(&self) -> Result<Option<File>, FolderError> {
+        lock(&self.path.join(LOCK))
+    }
+
+    /// Holds the whole host for one work.
+    pub fn hold_host(&self) -> Result<Option<File>, FolderError> {
+        lock(&self.state().join(LOCK))
+    }
+
+    /// The order and its transaction, checked anew: what the pod has checked may have been cut off by a power cut.
+    pub fn assignment(&self) -> Result<Assignment, FolderError> {
+        Ok(Texts::read(&self.path)?.check()?)
+    }
+
+    /// How the work ended, if it did.
+    pub fn answer(&self) -> Result<Option<Answer>, FolderError> {
+        let path = self.path.join(ANSWER);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(&path, "read")(error)),
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|source| FolderError::Answer { path, source })
+    }
+
+    /// Writes how the work ended; the program is not needed any more.
+    pub fn put_answer(&self, answer: &Answer) -> Result<(), FolderError> {
+        let path = self.path.join(ANSWER);
+        let text = serde_json::to_vec(answer)
+            .map_err(|source| FolderError::Answer { path: path.clone(), source })?;
+        self.write(ANSWER, &text, 0o600)?;
+        let program = self.program();
+        match fs::remove_file(&program) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io(&program, "removed")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts this start of the work; the number, from 1.
+    pub fn count_start(&self) -> Result<usize, FolderError> {
+        let earlier = self.note(STARTS)?.map_or(0, |text| text.trim().parse().unwrap_or(0));
+        let starts = earlier + 1;
+        self.put_note(STARTS, &starts.to_string())?;
+        Ok(starts)
+    }
+
+    /// A small text that an earlier start of this work has left.
+    pub fn note(&self, name: &str) -> Result<Option<String>, FolderError> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(&path, "read")(error)),
+        }
+    }
+
+    /// Leaves a small text for a later start of this work.
+    pub fn put_note(&self, name: &str, text: &str) -> Result<(), FolderError> {
+        self.write(name, text.as_bytes(), 0o600)
+    }
+
+    fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), FolderError> {
+        write_whole(&self.path, name, content, mode).map_err(io(&self.path.join(name), "written"))
+    }
+}
+
+fn lock(path: &Path) -> Result<Option<File>, FolderError> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    let file = options.open(path).map_err(io(path, "opened"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(io(path, "locked")(errno.into())),
+    }
+}
+
+/// Writes a file under another name, waits for the disk, and gives it its name.
+pub fn write_whole(folder: &Path, name: &str, content: &[u8], mode: u32) -> io::Result<()> {
+    let next = folder.join(format!(".{name}.next"));
+    let _ = fs::remove_file(&next);
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&next)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&next, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Removes the oldest folders of ended work beyond a number. What cannot be removed stays until the next time.
+fn forget(work: &Path, own: &Path) {
+    let entries = fs::read_dir(work).into_iter().flatten().flatten();
+    let mut ended: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path != own)
+        .filter_map(|path| Some((path.join(ANSWER).metadata().ok()?.modified().ok()?, path)))
+        .collect();
+    ended.sort();
+    let surplus = ended.len().saturating_sub(FOLDERS_MAX);
+    for (_, path) in ended.into_iter().take(surplus) {
+        let _ = fs::remove_dir_all(path);
+    }
+}

@@ -1,0 +1,190 @@
+//! The pod's side: it brings order and program to the host, has the host do the work, shows its log and waits for its answer.
+//!
+//! The host's systemd runs the worker as a unit of its own, so that it outlives the pod; another pod finds the same unit, or the answer
+//! that it has left. Where the host has no systemd the worker is the pod's own child, in the host's root, and ends with the pod.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use hozen_api::{
+    job::{ANSWER_BYTES_MAX, Answer, ErrorClass, Order, verb},
+    managed_node::Step,
+};
+
+use super::{
+    Course, Failure,
+    folder::{Folder, STATE},
+    log, order,
+    order::Texts,
+};
+use crate::{
+    clock::{self, Moment},
+    root::Root,
+};
+
+/// How long a worker may take to begin: to load the program and to take its lock.
+const BEGIN_MAX: Duration = Duration::from_secs(20);
+/// Starts of a worker by one pod; each worker counts its own starts, too.
+const STARTS_MAX: u32 = 12;
+/// Where a tool says that it is the host's init.
+const SYSTEMD: &str = "run/systemd/system";
+
+/// Does what the order in `orders` says on the host whose root is at `host`, and gives the answer.
+pub fn ask(called: &str, orders: &Path, host: &Path) -> Answer {
+    let started = clock::now();
+    let texts = Texts::read(orders);
+    let read = texts.and_then(|texts| Ok((texts.check()?, texts)));
+    let (assignment, texts) = match read {
+        Ok(read) => read,
+        Err(failure) => return unreadable(failure),
+    };
+    match attend(called, &assignment.order, &texts, host) {
+        Ok(answer) => answer,
+        Err(failure) => {
+            log(format!("it ends: {failure}"));
+            super::answer(&assignment, started, Course::default(), Err(failure))
+        }
+    }
+}
+
+/// The answer as the termination message carries it.
+pub fn message(answer: &Answer) -> Vec<u8> {
+    let mut answer = answer.clone();
+    loop {
+        let text = serde_json::to_vec(&answer).unwrap_or_default();
+        if text.len() <= ANSWER_BYTES_MAX || answer.message.is_empty() {
+            return text;
+        }
+        // Escapes may make it longer than its text.
+        let half = answer.message.chars().count() / 2;
+        answer.message = answer.message.chars().take(half).collect();
+    }
+}
+
+fn unreadable(failure: Failure) -> Answer {
+    log(format!("it ends: {failure}"));
+    Answer {
+        request_uid: String::new(),
+        step: Step::Unknown(String::new()),
+        attempt: 0,
+        plan_digest: String::new(),
+        transaction: String::new(),
+        result: hozen_api::job::AnswerResult::Refused,
+        class: Some(failure.class),
+        message: crate::unread::text(&failure.message, 1_000),
+        started: clock::now(),
+        timings: Vec::new(),
+        kept: Vec::new(),
+    }
+}
+
+fn attend(called: &str, order: &Order, texts: &Texts, host: &Path) -> Result<Answer, Failure> {
+    if verb(&order.step) != Some(called) {
+        let message = format!("called to {called}, and the order's step is {}", order.step);
+        return Err(Failure::before(ErrorClass::Order, message));
+    }
+    let root = Root::open(host)
+        .map_err(|error| Failure::before(ErrorClass::Host, format!("the host's root {error}")))?;
+    order::check_host(order, &root)?;
+    let folder = Folder::prepare(host, order, texts)?;
+    let mut shown = Shown::new(&folder);
+    let mut worker: Option<Child> = None;
+    let mut starts = 0;
+    let mut begun = Moment::now();
+    loop {
+        shown.more();
+        if let Some(answer) = folder.answer()? {
+            shown.more();
+            if let Some(mut worker) = worker {
+                // It has said all; its end is only waited for so that it leaves no process behind.
+                let _ = worker.wait();
+            }
+            return Ok(answer);
+        }
+        let ended = match &mut worker {
+            Some(child) => child.try_wait().ok().flatten().is_some(),
+            None => starts == 0 || begun.elapsed() > BEGIN_MAX,
+        };
+        // Free means: nobody works. The worker takes the lock first of all and keeps it to its end.
+        if ended && folder.hold()?.is_some() && folder.answer()?.is_none() {
+            if starts == STARTS_MAX {
+                let message = format!("the worker was started {starts} times and left no answer");
+                return Err(Failure::after(ErrorClass::Interrupted, message));
+            }
+            starts += 1;
+            begun = Moment::now();
+            worker = start(host, &root, &folder)?;
+        }
+        clock::pause();
+    }
+}
+
+/// Has the worker started; gives it where it is a child of ours.
+fn start(host: &Path, root: &Root, folder: &Folder) -> Result<Option<Child>, Failure> {
+    let own = std::env::current_exe().map_err(|error| failed("this program", &error))?;
+    let inside = format!("/{STATE}/work/{}", folder.name());
+    let program = format!("{inside}/hozen-agent");
+    let mut command = Command::new(own);
+    command.arg("enter").arg(host).env_clear().stdin(Stdio::null());
+    if !root.has(SYSTEMD) {
+        let out = folder.open_log()?;
+        let errors = out.try_clone().map_err(|error| failed("the log", &error))?;
+        command.args([&program, "work", &inside]).stdout(out).stderr(errors);
+        return command.spawn().map(Some).map_err(|error| failed("the worker", &error));
+    }
+    let unit = format!("hozen-{}", folder.name());
+    let properties = [
+        "Type=exec".to_owned(),
+        format!("StandardOutput=append:{inside}/log"),
+        format!("StandardError=append:{inside}/log"),
+        // A shutdown waits for the work instead of cutting it: the signal does nothing, the time is long.
+        "KillSignal=SIGCONT".to_owned(),
+        "TimeoutStopSec=900".to_owned(),
+        "OOMScoreAdjust=-500".to_owned(),
+    ];
+    command.args(["/usr/bin/systemd-run", "--quiet", "--collect", &format!("--unit={unit}")]);
+    command.args(properties.iter().map(|property| format!("--property={property}")));
+    command.args(["--", &program, "work", &inside]);
+    let said = command.output().map_err(|error| failed("systemd-run", &error))?;
+    let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+    // A unit of this name that is still there is the work, about to end or to begin.
+    if said.status.success() || words.contains("already") {
+        log(format!("the host's unit is {unit}"));
+        return Ok(None);
+    }
+    Err(Failure::before(ErrorClass::System, format!("systemd-run: {words}")))
+}
+
+fn failed(what: &str, error: &io::Error) -> Failure {
+    Failure::before(ErrorClass::System, format!("{what} could not be run ({error})"))
+}
+
+/// The worker's log, as far as it was shown.
+struct Shown {
+    log: Option<File>,
+    path: std::path::PathBuf,
+}
+
+impl Shown {
+    fn new(folder: &Folder) -> Self {
+        Self { log: None, path: folder.log() }
+    }
+
+    /// Shows what has come since. What cannot be shown is in the file on the host.
+    fn more(&mut self) {
+        if self.log.is_none() {
+            self.log = File::open(&self.path).ok();
+        }
+        let mut bytes = Vec::new();
+        if let Some(file) = &mut self.log
+            && file.take(1 << 20).read_to_end(&mut bytes).is_ok()
+        {
+            let _ = io::stdout().lock().write_all(&bytes);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The work of one Job on its host: patch, restart, reboot, mitigate, lift, roll back.
+//!
+//! A pod only asks ([`host`]); the worker ([`run`]) is a process of the host, runs in the host's root and leaves its answer there, so
+//! that the same work, asked for twice, is done once. Invariant: whatever is killed at whatever instant, the next run of the same work
+//! finds the package manager repaired first, and goes on with what of the approved transaction is still to be done.
+
+pub mod apt;
+pub mod compare;
+pub mod folder;
+pub mod host;
+pub mod locks;
+pub mod order;
+pub mod reboot;
+pub mod services;
+pub mod tool;
+pub mod units;
+
+use std::{fs::File, time::Duration};
+
+use hozen_api::{
+    job::{Answer, AnswerResult, ErrorClass, GRACE_SECONDS, Timing},
+    managed_node::Step,
+};
+use jiff::Timestamp;
+
+use crate::{
+    clock::{self, Moment},
+    unread::text,
+    work::{
+        folder::{Folder, FolderError},
+        order::Assignment,
+    },
+};
+
+/// Most starts of one work: what is killed so often is killed by the work itself.
+const STARTS_MAX: usize = 12;
+/// How long a worker tries to take its folder.
+const TAKE_MAX: Duration = Duration::from_secs(2);
+/// Longest message of an answer, in bytes; with the rest of it well below what Kubernetes keeps.
+const MESSAGE_BYTES_MAX: usize = 2_000;
+/// Most kept configuration files that an answer names.
+const KEPT_MAX: usize = 8;
+
+/// Why work did not end well.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind.
+    pub class: ErrorClass,
+    /// What, for people.
+    pub message: String,
+    /// Whether something on the node may have been changed.
+    pub touched: bool,
+}
+
+impl Failure {
+    /// A failure before anything was changed.
+    pub fn before(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), touched: false }
+    }
+
+    /// A failure after something was or may have been changed.
+    pub fn after(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), touched: true }
+    }
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        Self::before(ErrorClass::System, error.to_string())
+    }
+}
+
+/// Work that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Success {
+    /// Whether there was nothing left to do.
+    pub already: bool,
+    /// What was done, for people.
+    pub message: String,
+    /// Configuration files that were kept.
+    pub kept: Vec<String>,
+}
+
+impl Success {
+    /// Something was done.
+    pub fn done(message: impl Into<String>) -> Self {
+        Self { already: false, message: message.into(), kept: Vec::new() }
+    }
+
+    /// Nothing was left to do.
+    pub fn already(message: impl Into<String>) -> Self {
+        Self { already: true, message: message.into(), kept: Vec::new() }
+    }
+}
+
+/// A line of the log, with the time.
+pub fn log(line: impl AsRef<str>) {
+    println!("{:.3} {}", clock::now(), line.as_ref());
+}
+
+/// Parts of the work and how long each took.
+#[derive(Debug, Default)]
+pub struct Course {
+    timings: Vec<Timing>,
+}
+
+impl Course {
+    /// Does one part of the work, logs its begin and its end, and remembers how long it took.
+    pub fn part<T>(
+        &mut self,
+        name: &str,
+        part: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        log(format!("{name}: begins"));
+        let start = Moment::now();
+        let outcome = part();
+        let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &outcome {
+            Ok(_) => log(format!("{name}: done in {milliseconds} ms")),
+            Err(failure) => log(format!("{name}: {failure}")),
+        }
+        self.timings.push(Timing { part: name.to_owned(), milliseconds });
+        outcome
+    }
+}
+
+/// Does the work of a folder to its end, as a process of the host, and leaves the answer in the folder. Returns at once where another
+/// worker has the folder, or where there is an answer already.
+pub fn run(folder: &Folder) -> Result<(), FolderError> {
+    let Some(_held) = hold(folder)? else {
+        log("another worker does this work");
+        return Ok(());
+    };
+    if folder.answer()?.is_some() {
+        return Ok(());
+    }
+    let assignment = folder.assignment()?;
+    let started = clock::now();
+    let mut course = Course::default();
+    let starts = folder.count_start()?;
+    log(format!(
+        "{} for request {}, attempt {}, start {starts}",
+        assignment.order.step, assignment.order.request_uid, assignment.order.attempt
+    ));
+    let outcome = if starts > STARTS_MAX {
+        let message = format!("it was started {STARTS_MAX} times and never came to an end");
+        Err(Failure::after(ErrorClass::Interrupted, message))
+    } else {
+        perform(folder, &assignment, &mut course)
+    };
+    match &outcome {
+        Ok(success) => log(&success.message),
+        Err(failure) => log(format!("it ends: {failure}")),
+    }
+    folder.put_answer(&answer(&assignment, started, course, outcome))
+}
+
+/// Takes the folder. A pod that looks whether anybody works holds it for an instant, too.
+fn hold(folder: &Folder) -> Result<Option<File>, FolderError> {
+    let start = Moment::now();
+    loop {
+        let held = folder.hold()?;
+        if held.is_some() || start.elapsed() > TAKE_MAX {
+            return Ok(held);
+        }
+        clock::pause();
+    }
+}
+
+fn perform(
+    folder: &Folder,
+    assignment: &Assignment,
+    course: &mut Course,
+) -> Result<Success, Failure> {
+    let deadline = assignment.order.deadline;
+    let _host = course.part("lock", || locks::host(folder, deadline))?;
+    match assignment.order.step {
+        Step::Patch => apt::change(folder, assignment, apt::Way::Forth, course),
+        Step::Rollback => apt::change(folder, assignment, apt::Way::Back, course),
+        Step::Restart => course.part("restart", || units::restart(&assignment.order.units)),
+        Step::Mitigate => course.part("mitigate", || units::mitigate(&assignment.order)),
+        Step::Lift => course.part("lift", || units::lift(&assignment.order)),
+        Step::Reboot => course.part("reboot", || reboot::reboot(folder, &assignment.order)),
+        Step::Claim
+        | Step::Drain
+        | Step::Snapshot
+        | Step::AwaitReboot
+        | Step::Verify
+        | Step::Gate
+        | Step::Release
+        | Step::Unknown(_) => Err(Failure::before(
+            ErrorClass::Order,
+            format!("{} is no work of a Job", assignment.order.step),
+        )),
+    }
+}
+
+/// An answer for this outcome.
+pub fn answer(
+    assignment: &Assignment,
+    started: Timestamp,
+    course: Course,
+    outcome: Result<Success, Failure>,
+) -> Answer {
+    let order = &assignment.order;
+    let (result, class, message, mut kept) = match outcome {
+        Ok(success) if success.already => {
+            (AnswerResult::Already, None, success.message, success.kept)
+        }
+        Ok(success) => (AnswerResult::Done, None, success.message, success.kept),
+        Err(failure) => {
+            let result = if failure.touched { AnswerResult::Failed } else { AnswerResult::Refused };
+            (result, Some(failure.class), failure.message, Vec::new())
+        }
+    };
+    kept.truncate(KEPT_MAX);
+    Answer {
+        request_uid: order.request_uid.clone(),
+        step: order.step.clone(),
+        attempt: order.attempt,
+        plan_digest: order.plan_digest.clone(),
+        transaction: order.transaction.clone(),
+        result,
+        class,
+        message: text(&message, MESSAGE_BYTES_MAX),
+        started,
+        timings: course.timings,
+        kept: kept.iter().map(|path| text(path, 128)).collect(),
+    }
+}
+
+/// Time until the deadline; none where it is over.
+fn left(deadline: Timestamp) -> Option<Duration> {
+    Duration::try_from(deadline.duration_since(clock::now())).ok().filter(|left| !left.is_zero())
+}
+
+/// How long something that has begun may go on: until the deadline and most of the grace that the Job has after it.
+fn limit(deadline: Timestamp) -> Duration {
+    left(deadline).unwrap_or_default() + Duration::from_secs(u64::from(GRACE_SECONDS) / 2)
+}

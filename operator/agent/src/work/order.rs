@@ -1,0 +1,120 @@
+//! What a Job is told to do, read as the files that the operator has mounted, and checked before anything else happens.
+
+use std::{fs, io::Read, path::Path};
+
+use hozen_advisory::package::{Transaction, digest};
+use hozen_api::{
+    job::{ANSWER_BYTES_MAX, ErrorClass, ORDER_FILE, Order, PLAN_FILE, TRANSACTION_FILE},
+    managed_node::Step,
+};
+
+use super::Failure;
+use crate::root::Root;
+
+/// A `ConfigMap` holds a mebibyte in all.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Longest word of an order that becomes part of a path or an answer.
+const WORD_BYTES_MAX: usize = 128;
+const _: () = assert!(ANSWER_BYTES_MAX > 2 * WORD_BYTES_MAX);
+
+/// An order, and the transaction that it names; empty where no package changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// What is to be done.
+    pub order: Order,
+    /// What becomes of which package; none where no package changes.
+    pub transaction: Option<Transaction>,
+}
+
+/// Texts of the three files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// The order.
+    pub order: String,
+    /// The plan.
+    pub plan: String,
+    /// The transaction's lines.
+    pub transaction: String,
+}
+
+impl Texts {
+    /// Reads the files of a folder.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            order: read(&folder.join(ORDER_FILE))?,
+            plan: read(&folder.join(PLAN_FILE))?,
+            transaction: read(&folder.join(TRANSACTION_FILE))?,
+        })
+    }
+
+    /// Checks that the files are what they say, and belong together.
+    pub fn check(&self) -> Result<Assignment, Failure> {
+        let order: Order = serde_json::from_str(&self.order)
+            .map_err(|error| refuse(format!("the order cannot be read ({error})")))?;
+        let words = [&order.request_uid, &order.plan_digest, &order.transaction, &order.node_uid];
+        if words.iter().any(|word| !is_word(word)) {
+            return Err(refuse("a word of the order is empty, too long or not printable"));
+        }
+        if digest(&self.plan) != order.plan_digest {
+            return Err(refuse(format!("the plan is not {}", order.plan_digest)));
+        }
+        if digest(&self.transaction) != order.transaction {
+            return Err(refuse(format!("the transaction is not {}", order.transaction)));
+        }
+        let transaction = if self.transaction.is_empty() {
+            None
+        } else {
+            // The digest has to be that of an approved class, not only that of the file beside it.
+            self.plan_names(&order.transaction)?;
+            let parsed = Transaction::parse(&self.transaction);
+            Some(parsed.map_err(|error| refuse(format!("the transaction: {error}")))?)
+        };
+        if matches!(order.step, Step::Patch | Step::Rollback) && transaction.is_none() {
+            return Err(refuse("the order changes packages, and its transaction is empty"));
+        }
+        Ok(Assignment { order, transaction })
+    }
+
+    fn plan_names(&self, transaction: &str) -> Result<(), Failure> {
+        let plan: serde_json::Value = serde_json::from_str(&self.plan)
+            .map_err(|error| refuse(format!("the plan cannot be read ({error})")))?;
+        let classes = plan.get("classes").and_then(|classes| classes.as_array());
+        let named = classes.into_iter().flatten().any(|class| {
+            class.get("transaction").and_then(|named| named.as_str()) == Some(transaction)
+        });
+        named.then_some(()).ok_or_else(|| refuse("no class of the plan has this transaction"))
+    }
+}
+
+/// Refuses a host that is not the order's: a node that was rebuilt under the same name.
+pub fn check_host(order: &Order, root: &Root) -> Result<(), Failure> {
+    let Some(wanted) = &order.machine_id else {
+        return Ok(());
+    };
+    let found = root.text("etc/machine-id", 4096).unwrap_or_default();
+    if found.trim() == wanted {
+        return Ok(());
+    }
+    let message = format!("the host's machine id is {}, the order's is {wanted}", found.trim());
+    Err(Failure::before(ErrorClass::Host, message))
+}
+
+fn is_word(word: &str) -> bool {
+    (1..=WORD_BYTES_MAX).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn refuse(message: impl Into<String>) -> Failure {
+    Failure::before(ErrorClass::Order, message)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let failed =
+        |error: std::io::Error| refuse(format!("{} cannot be read ({error})", path.display()));
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(refuse(format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display())));
+    }
+    Ok(text)
+}

@@ -1,0 +1,164 @@
+//! Units of the host's service manager: restarted, held stopped, let start again.
+
+use std::time::Duration;
+
+use hozen_api::job::{ErrorClass, Order};
+
+use super::{Failure, Success, log, tool};
+use crate::clock::{self, Moment};
+
+/// How long a unit may take to be active again.
+const START_MAX: Duration = Duration::from_mins(2);
+/// How long it has to stay active to count.
+const STAY: Duration = Duration::from_secs(2);
+/// Kinds of units that can be restarted; scopes and slices are made by others.
+const KINDS: [&str; 4] = [".service", ".socket", ".timer", ".path"];
+/// Restarted last, in this order: while they are down nobody sees the node.
+const LAST: [&str; 4] = ["containerd.service", "crio.service", "docker.service", "kubelet.service"];
+/// The service manager itself takes its new code without ending.
+const MANAGER: &str = "init.scope";
+
+/// Restarts units, each with a look whether it stays up. What is no unit is told and left to the scan.
+pub fn restart(units: &[String]) -> Result<Success, Failure> {
+    manager()?;
+    let mut restarted = Vec::new();
+    let mut left = Vec::new();
+    for unit in in_order(units) {
+        if unit == MANAGER {
+            call(&["daemon-reexec"])?;
+            restarted.push(unit);
+        } else if is_unit(unit) {
+            log(format!("restarts {unit}"));
+            call(&["restart", "--", unit])?;
+            stays_up(unit)?;
+            restarted.push(unit);
+        } else {
+            left.push(unit);
+        }
+    }
+    if restarted.is_empty() && !left.is_empty() {
+        let message = format!("no unit to restart, only {}", left.join(", "));
+        return Err(Failure::before(ErrorClass::Unit, message));
+    }
+    let restarted = restarted.join(", ");
+    Ok(Success::done(if left.is_empty() {
+        format!("restarted {restarted}")
+    } else {
+        format!("restarted {restarted}; {} is no unit", left.join(", "))
+    }))
+}
+
+/// Stops units and masks them, so that nothing starts them.
+pub fn mitigate(order: &Order) -> Result<Success, Failure> {
+    no_ports(order)?;
+    manager()?;
+    for unit in checked(order)? {
+        call(&["mask", "--now", "--", unit])?;
+    }
+    Ok(Success::done(format!("stopped and masked {}", order.units.join(", "))))
+}
+
+/// Lets units start again, and starts those that the host has enabled.
+pub fn lift(order: &Order) -> Result<Success, Failure> {
+    no_ports(order)?;
+    manager()?;
+    for unit in checked(order)? {
+        call(&["unmask", "--", unit])?;
+        if tool::ask("systemctl", &["is-enabled", "--quiet", "--", unit])?.success {
+            call(&["start", "--", unit])?;
+            stays_up(unit)?;
+        }
+    }
+    Ok(Success::done(format!("unmasked {}", order.units.join(", "))))
+}
+
+fn no_ports(order: &Order) -> Result<(), Failure> {
+    if order.ports.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "this agent blocks no ports yet ({}); the mitigation has to stop units",
+        order.ports.join(", ")
+    );
+    Err(Failure::before(ErrorClass::Unsupported, message))
+}
+
+fn manager() -> Result<(), Failure> {
+    if std::path::Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    Err(Failure::before(ErrorClass::Unsupported, "the host's service manager is not systemd"))
+}
+
+fn checked(order: &Order) -> Result<impl Iterator<Item = &String>, Failure> {
+    match order.units.iter().find(|unit| !is_unit(unit)) {
+        Some(unit) => {
+            Err(Failure::before(ErrorClass::Order, format!("{unit} is no name of a unit")))
+        }
+        None => Ok(order.units.iter()),
+    }
+}
+
+fn in_order(units: &[String]) -> Vec<&str> {
+    let place = |unit: &str| LAST.iter().position(|last| *last == unit).map_or(0, |at| at + 1);
+    let mut units: Vec<&str> = units.iter().map(String::as_str).collect();
+    units.sort_by_key(|unit| place(unit));
+    units
+}
+
+fn is_unit(unit: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    unit.len() <= 256
+        && !unit.starts_with(['-', '.'])
+        && unit.bytes().all(plain)
+        && KINDS.iter().any(|kind| unit.ends_with(kind))
+}
+
+fn call(arguments: &[&str]) -> Result<(), Failure> {
+    let said = tool::ask("systemctl", arguments)?;
+    if said.success {
+        return Ok(());
+    }
+    let message = format!("systemctl {}: {}", arguments.join(" "), said.output.trim());
+    Err(Failure::after(ErrorClass::Unit, message))
+}
+
+/// A unit that ends by design (a one-shot) is inactive and well.
+fn stays_up(unit: &str) -> Result<(), Failure> {
+    let start = Moment::now();
+    let mut since: Option<Moment> = None;
+    loop {
+        let state = tool::ask("systemctl", &["is-active", "--", unit])?.output;
+        match state.trim() {
+            "active" => {
+                if since.get_or_insert_with(Moment::now).elapsed() >= STAY {
+                    return Ok(());
+                }
+            }
+            "inactive" => return Ok(()),
+            state => {
+                since = None;
+                if state == "failed" || start.elapsed() >= START_MAX {
+                    let message = format!("{unit} is {state} after its restart");
+                    return Err(Failure::after(ErrorClass::Unit, message));
+                }
+            }
+        }
+        clock::pause();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_or_a_path_is_no_unit_and_the_runtime_restarts_last() {
+        for word in ["--force.service", "../x.service", "a b.service", "session-1.scope", "nginx"] {
+            assert!(!is_unit(word), "{word}");
+        }
+        assert!(is_unit("nginx.service") && is_unit("getty@tty1.service"));
+        let units = ["kubelet.service", "nginx.service", "containerd.service"].map(str::to_owned);
+        assert_eq!(in_order(&units), ["nginx.service", "containerd.service", "kubelet.service"]);
+    }
+}

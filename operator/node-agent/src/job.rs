@@ -1,0 +1,62 @@
+//! The work of a Job, from the pod's side and from the host's.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::{fs::chroot, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use hozen_agent::work::{self, folder::Folder, host};
+use hozen_api::job::{AnswerResult, EXIT_ENDED};
+
+use crate::args::Job;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A folder of work.
+    #[error("the work could not be done: {0}")]
+    Folder(#[from] work::folder::FolderError),
+    /// Something that the system refused.
+    #[error("{what} ({source})")]
+    Io {
+        /// What was attempted.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Has the host do what the order says, and answers by file and exit code.
+pub fn ask(verb: &str, job: &Job) -> Result<ExitCode, Error> {
+    let answer = host::ask(verb, &job.orders, &job.host);
+    fs::write(&job.answer, host::message(&answer)).map_err(|source| {
+        let what = format!("the answer could not be written to {}", job.answer.display());
+        Error::Io { what, source }
+    })?;
+    Ok(match answer.result {
+        AnswerResult::Done | AnswerResult::Already => ExitCode::SUCCESS,
+        AnswerResult::Refused | AnswerResult::Failed | AnswerResult::Unknown(_) => {
+            ExitCode::from(u8::try_from(EXIT_ENDED).unwrap_or(u8::MAX))
+        }
+    })
+}
+
+/// Becomes a program of the host, in the host's root.
+pub fn enter(root: &Path, program: &OsString, arguments: &[OsString]) -> Result<ExitCode, Error> {
+    let failed = |what: String| |source| Error::Io { what, source };
+    chroot(root)
+        .and_then(|()| std::env::set_current_dir("/"))
+        .map_err(failed(format!("the root {} could not be entered", root.display())))?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(failed(format!("{} could not be run", program.to_string_lossy()))(error))
+}
+
+/// Does the work of a folder.
+pub fn work(folder: PathBuf) -> Result<ExitCode, Error> {
+    work::run(&Folder::at(folder))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,25 @@
+//! `hozen-agent`: scans one node, reports what it found, and does the work of one Job. The library of the same name does it.
+
+mod args;
+mod job;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let outcome = match args::Arguments::parse().action {
+        args::Action::Apply(job) => job::ask("apply", &job),
+        args::Action::Rollback(job) => job::ask("rollback", &job),
+        args::Action::Restart(job) => job::ask("restart", &job),
+        args::Action::Reboot(job) => job::ask("reboot", &job),
+        args::Action::Mitigate(job) => job::ask("mitigate", &job),
+        args::Action::Lift(job) => job::ask("lift", &job),
+        args::Action::Enter { root, program, arguments } => job::enter(&root, &program, &arguments),
+        args::Action::Work { folder } => job::work(folder),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("hozen-agent: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,217 @@
+//! The work of a patch Job on a Debian root, with the real apt and dpkg and packages of our own making.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot prepare its host fails"
+)]
+
+mod debian;
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use debian::{Host, Job, Package, Repository};
+use hozen_agent::clock::Moment;
+use hozen_api::{
+    job::{AnswerResult, ErrorClass},
+    managed_node::Step,
+};
+
+const NAMES: [&str; 5] = ["alpha", "beta", "gamma", "delta", "extra"];
+/// How many instants of a kill are tried: `SOAK_KILLS` tries more.
+const KILLS: u32 = 20;
+
+fn package(name: &'static str, version: &'static str, depends: &'static str) -> Package {
+    let setting = if version == "1" { "as of old\n" } else { "as of new\n" };
+    Package { name, version, depends, setting }
+}
+
+/// Four packages are installed in version 1; version 2 is pending, and brings a fifth one.
+struct Scene {
+    folder: tempfile::TempDir,
+    repository: Repository,
+    host: Host,
+}
+
+impl Scene {
+    fn new(test: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            hozen_testkit::not_run(test, "a root can be entered by root only");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let repository = Repository::new(folder.path());
+        repository.publish(&[
+            package("alpha", "1", ""),
+            package("beta", "1", "alpha"),
+            package("gamma", "1", "alpha"),
+            package("delta", "1", "beta"),
+        ]);
+        let host = Host::new(test, folder.path(), &repository)?;
+        host.run(&[
+            "sh",
+            "-ec",
+            "apt-get -qq update; apt-get -qq -y install gamma delta >/dev/null",
+        ]);
+        fs::write(host.at("etc/gamma.conf"), "an administrator was here\n").unwrap();
+        repository.publish(&[
+            package("alpha", "2", ""),
+            package("beta", "2", "alpha (>= 2)"),
+            package("gamma", "2", "alpha (>= 2)"),
+            package("delta", "2", "beta (>= 2), extra"),
+            package("extra", "2", ""),
+        ]);
+        Some(Self { folder, repository, host })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let line = |name: &str| {
+            let from = if name == "extra" { "-" } else { "1" };
+            format!("{name}:amd64 {from} 2 {}", self.repository.hash(name, "2"))
+        };
+        let mut lines: Vec<String> = NAMES.into_iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+}
+
+fn all(version: &str, names: &[&str]) -> BTreeMap<String, String> {
+    names.iter().map(|name| ((*name).to_owned(), version.to_owned())).collect()
+}
+
+fn held_is_let_go(host: &Host) {
+    assert!(!host.at("usr/sbin/policy-rc.d").exists(), "services are no longer held");
+}
+
+#[test]
+fn an_approved_transaction_is_done_once_and_what_an_administrator_has_changed_is_kept() {
+    let Some(scene) = Scene::new("an_approved_transaction_is_done_once") else { return };
+    let job = Job::patch(scene.lines());
+
+    let (answer, log) = scene.host.work(&job);
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+    assert_eq!(scene.host.versions(&NAMES), all("2", &NAMES));
+    assert_eq!(answer.kept, ["/etc/gamma.conf"]);
+    let setting = fs::read_to_string(scene.host.at("etc/gamma.conf")).unwrap();
+    assert_eq!(setting, "an administrator was here\n");
+    assert_eq!(scene.host.run(&["apt-mark", "showmanual", "alpha", "extra", "gamma"]), "gamma\n");
+    held_is_let_go(&scene.host);
+    let parts: Vec<_> = answer.timings.iter().map(|timing| timing.part.as_str()).collect();
+    let wanted = ["lock", "wait", "repair", "refresh", "compare", "download", "install", "check"];
+    assert_eq!(parts, wanted);
+
+    let (again, log) = scene.host.work(&job);
+    assert_eq!(again, answer, "the same work is not done twice: {log}");
+    assert!(log.contains("start 1") && !log.contains("start 2"), "{log}");
+    let (next, log) = scene.host.work(&Job { attempt: 2, ..job });
+    assert_eq!(next.result, AnswerResult::Already, "{log}");
+}
+
+#[test]
+fn a_transaction_that_would_differ_is_refused_with_the_difference_and_nothing_is_changed() {
+    let Some(scene) = Scene::new("a_transaction_that_would_differ_is_refused") else { return };
+    let approved = scene.lines();
+    let job = Job::patch(approved.clone());
+    let refused = |job: &Job, difference: &str| {
+        let (answer, log) = scene.host.work(job);
+        let (result, class) = (answer.result, answer.class);
+        assert_eq!((result, class), (AnswerResult::Refused, Some(ErrorClass::Difference)), "{log}");
+        assert!(answer.message.contains(difference), "{}", answer.message);
+        assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+        held_is_let_go(&scene.host);
+    };
+
+    let four = approved.iter().filter(|line| !line.starts_with("extra")).cloned().collect();
+    refused(&Job { lines: four, ..job.clone() }, "extra - to 2 is not approved");
+    let other = approved.iter().map(|line| {
+        let cut = line.rsplit_once(' ').unwrap().0;
+        if line.starts_with("beta") { format!("{cut} {}", "0".repeat(64)) } else { line.clone() }
+    });
+    refused(
+        &Job { attempt: 2, lines: other.collect(), ..job.clone() },
+        "the archive of beta 2 has",
+    );
+    scene.repository.publish(&[package("alpha", "3", "")]);
+    scene.repository.withdraw("alpha", "2");
+    refused(&Job { attempt: 3, ..job }, "'2' for 'alpha'");
+}
+
+#[test]
+fn a_tampered_archive_and_an_unsigned_repository_are_refused_by_apt_and_named() {
+    let Some(scene) = Scene::new("a_tampered_archive_is_refused") else { return };
+    let job = Job::patch(scene.lines());
+    let refused = |job: &Job| {
+        let (answer, log) = scene.host.work(job);
+        let (result, class) = (answer.result, answer.class);
+        assert_eq!((result, class), (AnswerResult::Refused, Some(ErrorClass::Signature)), "{log}");
+        assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+    };
+
+    scene.repository.tamper("gamma", "2");
+    refused(&job);
+    scene.repository.unsign();
+    refused(&Job { attempt: 2, ..job });
+}
+
+#[test]
+fn a_lock_of_somebody_else_is_waited_for_until_the_deadline_with_a_reason() {
+    let Some(scene) = Scene::new("a_lock_is_waited_for") else { return };
+    // As dpkg takes its lock, in the words of the one interpreter that every Debian has.
+    let hold = r#"chroot root perl -e 'use Fcntl; open(F, "+<", "/var/lib/dpkg/lock-frontend");
+        $l = pack("ssx4qqlx4", F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; sleep 1000' & sleep 0.5"#;
+    let job = Job { lasts: Duration::from_secs(3), ..Job::patch(scene.lines()) };
+    let (answer, log) = scene.host.work_beside(&job, hold);
+    assert_eq!(answer.class, Some(ErrorClass::Locked), "{log}");
+    assert!(answer.message.contains("lock-frontend"), "{}", answer.message);
+    assert_eq!(answer.result, AnswerResult::Refused);
+    let (answer, log) = scene.host.work(&Job { attempt: 2, ..Job::patch(scene.lines()) });
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+}
+
+#[test]
+fn a_rollback_brings_the_versions_before_and_takes_what_was_new() {
+    let Some(scene) = Scene::new("a_rollback_brings_the_versions_before") else { return };
+    let job = Job::patch(scene.lines());
+    let (answer, log) = scene.host.work(&job);
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+
+    let (answer, log) = scene.host.work(&Job { step: Step::Rollback, ..job });
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+}
+
+/// Everything is killed at once, the agent with apt, dpkg and its scripts; the next pod of the same Job repairs and goes on.
+#[test]
+fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint() {
+    let Some(scene) = Scene::new("i25_killed_at_any_instant") else { return };
+    let job = Job::patch(scene.lines());
+    let first = scene.host.copy(&scene.folder.path().join("undisturbed"));
+    let start = Moment::now();
+    first.work(&job);
+    let whole = start.elapsed();
+    let kills = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let kills = kills.unwrap_or(KILLS);
+    let seed = hozen_agent::clock::now().subsec_nanosecond().unsigned_abs() / 1_000 % 100;
+    println!("seed {seed}, {kills} instants within {whole:?}");
+
+    for kill in 0..kills {
+        let host = scene.host.copy(&scene.folder.path().join(format!("kill-{kill}")));
+        let at = whole * (kill * 100 + seed) / (kills * 100);
+        let running = host.begin(&job, "");
+        let start = Moment::now();
+        while start.elapsed() < at {
+            hozen_agent::clock::pause();
+        }
+        running.kill();
+        let left = host.versions(&NAMES);
+        let (answer, log) = host.work(&job);
+        let good = matches!(answer.result, AnswerResult::Done | AnswerResult::Already);
+        assert!(good, "killed after {at:?} with {left:?}: {log}");
+        assert_eq!(host.versions(&NAMES), all("2", &NAMES), "killed after {at:?}: {log}");
+        assert_eq!(host.run(&["dpkg", "--audit"]), "", "killed after {at:?}: {log}");
+        held_is_let_go(&host);
+        fs::remove_dir_all(scene.folder.path().join(format!("kill-{kill}"))).unwrap();
+    }
+}

@@ -1,0 +1,343 @@
+//! A Debian root and a signed repository of packages that the tests build themselves: what is pending is known, and no network is needed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use hozen_advisory::package::digest;
+use hozen_agent::clock;
+use hozen_api::{
+    job::{Answer, Order, verb},
+    managed_node::Step,
+};
+use hozen_testkit::not_run;
+use jiff::Timestamp;
+
+/// Runs a command that has to succeed; its output.
+pub fn call(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {text}{}", {
+        String::from_utf8_lossy(&output.stderr)
+    });
+    text
+}
+
+/// A package to be built.
+pub struct Package {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub depends: &'static str,
+    /// Text of its configuration file.
+    pub setting: &'static str,
+}
+
+/// A repository with a key of its own.
+pub struct Repository {
+    pub folder: PathBuf,
+    keys: PathBuf,
+}
+
+impl Repository {
+    pub fn new(below: &Path) -> Self {
+        let repository = Self { folder: below.join("repository"), keys: below.join("keys") };
+        fs::create_dir_all(&repository.folder).unwrap();
+        fs::create_dir_all(&repository.keys).unwrap();
+        fs::set_permissions(&repository.keys, fs::Permissions::from_mode(0o700)).unwrap();
+        repository.gpg(&[
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            "tests",
+            "ed25519",
+            "sign",
+            "0",
+        ]);
+        let key = below.join("repository.gpg");
+        repository.gpg(&["--output", key.to_str().unwrap(), "--export"]);
+        repository
+    }
+
+    fn gpg(&self, arguments: &[&str]) {
+        let home = self.keys.to_str().unwrap();
+        call("gpg", &[&["--homedir", home, "--batch", "--yes", "--quiet"], arguments].concat());
+    }
+
+    /// Builds packages and publishes them beside those that are there; gives their archives' SHA-256 by name and version.
+    pub fn publish(&self, packages: &[Package]) {
+        for package in packages {
+            self.build(package);
+        }
+        self.index();
+    }
+
+    fn archive(&self, name: &str, version: &str) -> PathBuf {
+        self.folder.join(format!("{name}_{version}_amd64.deb"))
+    }
+
+    /// SHA-256 of an archive.
+    pub fn hash(&self, name: &str, version: &str) -> String {
+        let sum = call("sha256sum", &[self.archive(name, version).to_str().unwrap()]);
+        sum.split(' ').next().unwrap().to_owned()
+    }
+
+    /// Takes a version away.
+    pub fn withdraw(&self, name: &str, version: &str) {
+        fs::remove_file(self.archive(name, version)).unwrap();
+        self.index();
+    }
+
+    /// Changes one byte of an archive and leaves the index as it is.
+    pub fn tamper(&self, name: &str, version: &str) {
+        let path = self.archive(name, version);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Publishes the index anew, without a signature.
+    pub fn unsign(&self) {
+        fs::rename(self.folder.join("InRelease"), self.folder.join("Release")).unwrap();
+        let release = fs::read_to_string(self.folder.join("Release")).unwrap();
+        let text = release.split("\n\n").nth(1).unwrap();
+        let text = text.split("-----BEGIN").next().unwrap();
+        fs::write(self.folder.join("Release"), text).unwrap();
+    }
+
+    fn build(&self, package: &Package) {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |path: &str| tree.path().join(path);
+        let Package { name, version, depends, setting } = package;
+        fs::create_dir_all(at("DEBIAN")).unwrap();
+        fs::create_dir_all(at("etc")).unwrap();
+        fs::create_dir_all(at(&format!("usr/share/{name}"))).unwrap();
+        fs::write(at(&format!("etc/{name}.conf")), setting).unwrap();
+        for number in 0..40 {
+            let path = at(&format!("usr/share/{name}/{number}"));
+            fs::write(path, format!("{version} {number}\n").repeat(500)).unwrap();
+        }
+        let depends =
+            if depends.is_empty() { String::new() } else { format!("Depends: {depends}\n") };
+        let control = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: tests\n{depends}Description: a test\n"
+        );
+        fs::write(at("DEBIAN/control"), control).unwrap();
+        fs::write(at("DEBIAN/conffiles"), format!("/etc/{name}.conf\n")).unwrap();
+        for script in ["preinst", "postinst"] {
+            let path = at(&format!("DEBIAN/{script}"));
+            fs::write(&path, "#!/bin/sh\nsleep 0.05\n").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let archive = self.archive(name, version);
+        let words = ["--root-owner-group", "-Zgzip", "--build", tree.path().to_str().unwrap()];
+        call("dpkg-deb", &[&words[..], &[archive.to_str().unwrap()]].concat());
+    }
+
+    fn index(&self) {
+        let within = |script: &str| {
+            let output = Command::new("sh")
+                .args(["-ec", script])
+                .current_dir(&self.folder)
+                .env("GNUPGHOME", &self.keys)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        within(
+            "rm -f InRelease Release; apt-ftparchive packages . >Packages; \
+             apt-ftparchive -o APT::FTPArchive::Release::Label=Tests release . >../Release; \
+             gpg --batch --yes --quiet --output InRelease --clearsign ../Release",
+        );
+    }
+}
+
+/// A Debian root whose changes are its own, entered like a container: what is killed leaves nothing running.
+pub struct Host {
+    lower: PathBuf,
+    folder: PathBuf,
+    repository: PathBuf,
+}
+
+/// What runs in a host.
+pub struct Running(Child);
+
+impl Running {
+    /// Kills everything at once, as a power cut or the end of a container does.
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn end(self) -> (bool, String) {
+        let output = self.0.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
+    }
+}
+
+impl Host {
+    /// A host over a root of Debian; says itself why there is none.
+    pub fn new(test: &str, below: &Path, repository: &Repository) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/roots/debian");
+        let built =
+            Command::new(script).args(["small", "openssl", "ca-certificates"]).output().unwrap();
+        if !built.status.success() {
+            not_run(test, String::from_utf8_lossy(&built.stderr).trim());
+            return None;
+        }
+        let lower = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
+        let repository = repository.folder.clone();
+        let host = Self { lower, folder: below.join("host"), repository };
+        for folder in ["up/etc/apt/trusted.gpg.d", "up/repository", "work", "root"] {
+            fs::create_dir_all(host.folder.join(folder)).unwrap();
+        }
+        fs::copy(
+            below.join("repository.gpg"),
+            host.folder.join("up/etc/apt/trusted.gpg.d/tests.gpg"),
+        )
+        .unwrap();
+        fs::write(host.folder.join("up/etc/apt/sources.list"), "deb file:/repository ./\n")
+            .unwrap();
+        for path in
+            ["", "/up", "/up/etc", "/up/etc/apt", "/up/etc/apt/trusted.gpg.d", "/up/repository"]
+        {
+            let path = format!("{}{path}", host.folder.display());
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Some(host)
+    }
+
+    /// Another host in the same state.
+    pub fn copy(&self, to: &Path) -> Self {
+        fs::create_dir_all(to).unwrap();
+        for folder in ["up", "work", "root"] {
+            fs::create_dir_all(to.join(folder)).unwrap();
+        }
+        let from = self.folder.join("up/.");
+        call("cp", &["-a", from.to_str().unwrap(), to.join("up").to_str().unwrap()]);
+        Self {
+            lower: self.lower.clone(),
+            folder: to.to_owned(),
+            repository: self.repository.clone(),
+        }
+    }
+
+    /// A path of the host, as it is while nothing runs in it.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.folder.join("up").join(path)
+    }
+
+    /// Starts a program, beside something that a shell begins first, that sees the host's root at `root` below its folder.
+    fn start(&self, words: &[&str], beside: &str) -> Running {
+        let script = format!(
+            "cd '{0}'; mount -t overlay overlay -o 'lowerdir={1},upperdir=up,workdir=work' root; \
+             mount -t proc proc root/proc; mount --rbind /dev root/dev; mount --bind '{2}' root/repository; \
+             {beside}\nexec \"$@\"",
+            self.folder.display(),
+            self.lower.display(),
+            self.repository.display()
+        );
+        let child = Command::new("unshare")
+            .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-ec", &script, "sh"])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running(child)
+    }
+
+    /// Runs a program of the host to its end; it has to succeed.
+    pub fn run(&self, words: &[&str]) -> String {
+        let words = [&["chroot", "root"], words].concat();
+        let (success, text) = self.start(&words, "").end();
+        assert!(success, "{words:?}: {text}");
+        text
+    }
+
+    /// Versions of packages.
+    pub fn versions(&self, names: &[&str]) -> BTreeMap<String, String> {
+        let status = fs::read_to_string(self.at("var/lib/dpkg/status")).unwrap();
+        let of = |paragraph: &str, field: &str| {
+            paragraph.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned)
+        };
+        let installed = status.split("\n\n").filter_map(|paragraph| {
+            let state = of(paragraph, "Status: ")?;
+            let version = of(paragraph, "Version: ")?;
+            let name = of(paragraph, "Package: ")?;
+            let whole = state == "install ok installed";
+            let there = !state.ends_with("config-files") && names.contains(&name.as_str());
+            there.then(|| (name, if whole { version } else { format!("{version} ({state})") }))
+        });
+        installed.collect()
+    }
+
+    /// Begins the work of an order, as its pod would.
+    pub fn begin(&self, job: &Job, beside: &str) -> Running {
+        job.write(&self.folder.join("orders"));
+        let called = verb(&job.step).unwrap();
+        let program = env!("CARGO_BIN_EXE_hozen-agent");
+        let words = ["--orders=orders", "--host=root", "--answer=answer"];
+        self.start(&[&[program, called], &words[..]].concat(), beside)
+    }
+
+    /// Does the work of an order to its end; the answer and the log.
+    pub fn work(&self, job: &Job) -> (Answer, String) {
+        self.work_beside(job, "")
+    }
+
+    /// Does the work of an order while something else, in the words of a shell, goes on in the host.
+    pub fn work_beside(&self, job: &Job, beside: &str) -> (Answer, String) {
+        let (_, log) = self.begin(job, beside).end();
+        let text = fs::read(self.folder.join("answer")).expect(&log);
+        (serde_json::from_slice(&text).expect(&log), log)
+    }
+}
+
+/// One Job.
+#[derive(Clone)]
+pub struct Job {
+    pub step: Step,
+    pub attempt: u32,
+    pub lines: Vec<String>,
+    pub lasts: Duration,
+}
+
+impl Job {
+    /// A patch with these lines.
+    pub fn patch(lines: Vec<String>) -> Self {
+        Self { step: Step::Patch, attempt: 1, lines, lasts: Duration::from_mins(5) }
+    }
+
+    fn write(&self, folder: &Path) {
+        let transaction: String = self.lines.iter().flat_map(|line| [line, "\n"]).collect();
+        let named = digest(&transaction).to_string();
+        let plan = serde_json::json!({"classes": [{"transaction": named}]}).to_string();
+        let deadline = clock::now() + self.lasts;
+        let order = Order {
+            node: "a".into(),
+            node_uid: "n".into(),
+            machine_id: None,
+            request_uid: "r".into(),
+            step: self.step.clone(),
+            attempt: self.attempt,
+            plan_digest: digest(&plan).to_string(),
+            transaction: named,
+            units: Vec::new(),
+            ports: Vec::new(),
+            boot_id: None,
+            deadline: Timestamp::from_second(deadline.as_second()).unwrap(),
+        };
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("order.json"), serde_json::to_string(&order).unwrap()).unwrap();
+        fs::write(folder.join("plan.json"), plan).unwrap();
+        fs::write(folder.join("transaction"), transaction).unwrap();
+    }
+}
