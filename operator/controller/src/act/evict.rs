@@ -226,3 +226,30 @@ fn called(pod: &Pod) -> String {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     format!("{namespace}/{}", pod.metadata.name.as_deref().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(value: serde_json::Value) -> Pod {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn i10_static_pods_stay_and_pods_that_ended_are_not_asked() {
+        let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});
+        assert!(!must_leave(&pod(mirror)));
+        assert!(!must_leave(&pod(json!({"metadata": {}, "status": {"phase": "Succeeded"}}))));
+        assert!(must_leave(&pod(json!({"metadata": {}, "status": {"phase": "Running"}}))));
+    }
+
+    #[test]
+    fn a_drain_that_was_told_to_wait_says_so_and_not_that_pods_stay() {
+        let kept = |why| Kept { pod: "a/b".into(), why };
+        let wait = std::time::Duration::from_secs(3);
+        let late = vec![kept(WhyKept::Unmanaged), kept(WhyKept::Overloaded(wait))];
+        assert_eq!(outcome(1, late), Outcome::Overloaded { retry_after: wait });
+        assert_eq!(outcome(0, Vec::new()), Outcome::AlreadySo);
+        assert_eq!(outcome(2, Vec::new()), Outcome::Done);
+    }
+}
