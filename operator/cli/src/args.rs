@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hozen_controller::audit::Head;
 use jiff::{Timestamp, civil::DateTime};
 
 use crate::scan::ScanArgs;
@@ -33,6 +34,9 @@ pub enum Command {
     Crds(Crds),
     /// Write who may do what (RBAC, admission policies) for one installation, or into the chart; or check that the chart is current.
     Manifests(Manifests),
+    /// Look at the operator's audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Print a completion script for a shell.
     Completion {
         /// Which shell.
@@ -40,6 +44,25 @@ pub enum Command {
     },
     /// Print the version.
     Version,
+}
+
+/// `hozen audit`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Audit {
+    /// Say whether a trail is whole: no entry changed, dropped, moved or put in.
+    ///
+    /// Exit code 0: whole; 1: it is not, and where; 2: it cannot be read.
+    Verify(AuditVerify),
+}
+
+/// `hozen audit verify`.
+#[derive(Debug, clap::Args)]
+pub struct AuditVerify {
+    /// The trail: lines of JSON as the operator wrote them.
+    pub file: PathBuf,
+    /// The head that an earlier verification printed: without it a trail that was cut off at its end looks whole.
+    #[arg(long, value_name = "NUMBER:HASH")]
+    pub head: Option<Head>,
 }
 
 /// A folder, and how it is played.

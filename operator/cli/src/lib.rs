@@ -3,6 +3,7 @@
 //! Nothing is decided here. What is shown is in [`facts`], and what is in the facts the domain has said.
 
 mod args;
+mod audit;
 mod clock;
 mod crds;
 mod error;
@@ -22,7 +23,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Cli, Command};
+use args::{Audit, Cli, Command};
 use error::Failed;
 
 /// Something is late, stuck, or not current.
@@ -46,6 +47,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
         Command::Crds(asked) => crds::run(&asked),
         Command::Manifests(asked) => manifests::run(&asked),
+        Command::Audit(Audit::Verify(asked)) => audit::run(&asked),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "hozen", &mut script);

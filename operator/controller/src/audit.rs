@@ -16,7 +16,7 @@ use std::{
 
 pub use entry::What;
 use entry::{Body, NONE, line};
-pub use verify::{Finding, Head, LINE_BYTES_MAX, Verified, verify};
+pub use verify::{Finding, Head, LINE_BYTES_MAX, NoHead, Verified, verify};
 
 use crate::clock::Clock;
 

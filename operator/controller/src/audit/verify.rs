@@ -1,6 +1,10 @@
 //! Whether a trail is whole.
 
-use std::io::{self, BufRead, Read};
+use std::{
+    fmt,
+    io::{self, BufRead, Read},
+    str::FromStr,
+};
 
 use super::entry::{Body, NONE, hash, split};
 
@@ -71,6 +75,30 @@ pub enum Finding {
         /// Number of the head.
         number: u64,
     },
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.number, self.hash)
+    }
+}
+
+/// Why a text is no head.
+#[derive(Debug, thiserror::Error)]
+#[error("a head is written as NUMBER:HASH, as `hozen audit verify` prints it")]
+pub struct NoHead;
+
+impl FromStr for Head {
+    type Err = NoHead;
+
+    fn from_str(text: &str) -> Result<Self, NoHead> {
+        let (number, hash) = text.split_once(':').ok_or(NoHead)?;
+        let hex = hash.strip_prefix("sha256-").ok_or(NoHead)?;
+        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NoHead);
+        }
+        Ok(Self { number: number.parse().map_err(|_| NoHead)?, hash: hash.to_owned() })
+    }
 }
 
 impl Head {
