@@ -37,6 +37,8 @@ pub enum Hold {
         other: Name,
         /// One of the systems.
         example: Name,
+        /// How many there are.
+        systems: u32,
     },
     /// The approval policy that the baseline names does not exist.
     PolicyMissing {
@@ -392,6 +394,15 @@ impl Hold {
     }
 }
 
+/// ` and 4 others`, after the one that is named; nothing where there is none.
+fn others(more: u32) -> String {
+    match more {
+        0 => String::new(),
+        1 => " and 1 other".to_owned(),
+        more => format!(" and {more} others"),
+    }
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -400,10 +411,11 @@ impl fmt::Display for Hold {
                 write!(f, "admission policies are not as they must be: {what}")
             }
             Self::ClockSkew { what } => write!(f, "clocks disagree: {what}"),
-            Self::PriorityTie { baseline, other, example } => {
+            Self::PriorityTie { baseline, other, example, systems } => {
+                let more = others(systems.saturating_sub(1));
                 write!(
                     f,
-                    "{baseline} and {other} both select {example} with the same priority; neither acts"
+                    "{baseline} and {other} both select {example}{more} with the same priority; neither acts"
                 )
             }
             Self::PolicyMissing { baseline, policy } => {

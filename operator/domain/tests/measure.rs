@@ -1,7 +1,7 @@
 //! Exposure, response time, cost, coverage (PROCESS 5).
 #![expect(clippy::unwrap_used, reason = "a wrong fact in a test must fail it at once, and loudly")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hozen_domain::{
     World,
@@ -207,6 +207,13 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
     assert_eq!((silent.standing, silent.covered), (Standing::AtRisk, Permyriad(5_000)));
     assert!(silent.because.contains("1 are unknown"), "{}", silent.because);
     let inactive = with(patched("web-2").stale_unit("nginx.service"));
+    let twin = baseline("twin").nodes("tier", "web");
+    let mut tied = fleet().baseline(twin).build();
+    let web = Arc::make_mut(tied.baselines.get_mut("web").expect("the baseline is there"));
+    web.target = Some(Target { compliant: Permyriad(9_980), within: Span::hours(72) });
+    let tied = of_web(&tied, &BTreeMap::new());
+    assert_eq!(tied.standing, Standing::AtRisk, "what nobody acts for is not met");
+    assert!(tied.because.contains("same priority"), "{}", tied.because);
     assert!(inactive.because.contains("1 patched but inactive"), "{}", inactive.because);
 }
 

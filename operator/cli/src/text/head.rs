@@ -232,10 +232,9 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
         if notice.baselines.is_empty() {
             idle += 1;
             if idle <= IDLE_SHOWN {
-                let why = paint(FAINT, reader.sentence(&notice.why));
-                let whom =
-                    pad(if notice.relevance == "Unknown" { "unknown" } else { "none" }, systems);
-                let text = format!("{whom}{}{}{why}", pad("-", 13), pad("-", until));
+                let (whom, why) = idle_cells(notice, reader);
+                let text =
+                    format!("{}{}{}{why}", pad(whom, systems), pad("-", 13), pad("-", until));
                 page.hang(&lead, &text, priority + 13 + until);
             }
         }
@@ -245,6 +244,18 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     if more > 0 {
         let text = format!("and {more} more that concern nothing that is installed here");
         page.line("  ", &paint(FAINT, text));
+    }
+}
+
+/// Whom a notice concerns that is nobody's, and why.
+fn idle_cells(notice: &Notice, reader: &Reader) -> (&'static str, String) {
+    let why = reader.sentence(&notice.why);
+    match notice.relevance.as_str() {
+        "Unknown" => ("unknown", paint(FAINT, why)),
+        "Relevant" | "NoFixYet" => {
+            ("nobody", paint(WAIT, format!("{why}, on systems that no baseline acts for")))
+        }
+        _ => ("none", paint(FAINT, why)),
     }
 }
 

@@ -69,9 +69,9 @@ pub(super) fn holding(held: &Held<'_>) -> Holding {
     }
 }
 
-/// Ties found so far: for each baseline and each other, the first system that both select.
+/// Ties found so far: for each baseline and each other, the first system that both select, and how many they are.
 #[derive(Default)]
-pub(super) struct Ties(BTreeMap<(Name, Name), Name>);
+pub(super) struct Ties(BTreeMap<(Name, Name), (Name, u32)>);
 
 impl Ties {
     /// Every one of those that tie says so, naming every other.
@@ -81,16 +81,15 @@ impl Ties {
         }
         for one in held {
             for other in held.iter().filter(|other| other.name != one.name) {
-                self.0
-                    .entry((one.name.clone(), other.name.clone()))
-                    .or_insert_with(|| example.clone());
+                let pair = (one.name.clone(), other.name.clone());
+                self.0.entry(pair).or_insert_with(|| (example.clone(), 0)).1 += 1;
             }
         }
     }
 
     pub(super) fn holds(self) -> impl Iterator<Item = (Name, Hold)> {
-        self.0.into_iter().map(|((baseline, other), example)| {
-            let hold = Hold::PriorityTie { baseline: baseline.clone(), other, example };
+        self.0.into_iter().map(|((baseline, other), (example, systems))| {
+            let hold = Hold::PriorityTie { baseline: baseline.clone(), other, example, systems };
             (baseline, hold)
         })
     }

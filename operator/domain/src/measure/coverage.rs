@@ -80,6 +80,10 @@ pub fn coverage(
             stock.counted, stock.unknown, stock.inactive
         );
     }
+    if let Some(tie) = assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first()) {
+        coverage.standing = coverage.standing.max(Standing::AtRisk);
+        coverage.because = tie.to_string();
+    }
     Some(coverage)
 }
 
