@@ -30,6 +30,10 @@ pub enum Command {
     Plan(Plan),
     /// Report one system as a node's scanner sees it: packages, services, ports, pending updates.
     Scan(ScanArgs),
+    /// Run the operator: observe the cluster, decide, act, and say in status how everything stands.
+    ///
+    /// Several replicas agree by a lease who acts. SIGTERM ends it after what is under way.
+    Operator(Operator),
     /// Write the custom resource definitions, or check that they are current.
     Crds(Crds),
     /// Write who may do what (RBAC, admission policies) for one installation, or into the chart; or check that the chart is current.
@@ -122,6 +126,35 @@ pub struct Plan {
     /// How to print it; `json` and `yaml` give the change requests as they would be created.
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     pub output: Output,
+}
+
+/// `hozen operator`.
+#[derive(Debug, clap::Args)]
+pub struct Operator {
+    /// Namespace of Hozen itself.
+    #[arg(long, env = "HOZEN_NAMESPACE", default_value = "hozen-system", value_name = "NAME")]
+    pub namespace: String,
+    /// Namespace of the Jobs on nodes, and of nothing else.
+    #[arg(long, env = "HOZEN_WORK_NAMESPACE", default_value = "hozen-work", value_name = "NAME")]
+    pub work_namespace: String,
+    /// Image of the node agent, by digest: only it runs in those Jobs.
+    #[arg(long, env = "HOZEN_AGENT_IMAGE", value_name = "IMAGE@sha256:DIGEST")]
+    pub agent_image: String,
+    /// Name of this replica, unique; the pod's uid. Without it, one is made of host name and process id.
+    #[arg(long, env = "HOZEN_REPLICA", value_name = "NAME")]
+    pub replica: Option<String>,
+    /// Name of the Lease by which replicas agree who acts.
+    #[arg(long, default_value = "hozen-operator", value_name = "NAME")]
+    pub lease: String,
+    /// Where /livez, /readyz, /metrics and /debug/decision are served.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub listen: std::net::SocketAddr,
+    /// File of the audit trail; without it, standard output.
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or by room: hozen_controller=debug,warn.
+    #[arg(long, env = "HOZEN_LOG", default_value = "info", value_name = "LEVEL")]
+    pub log: String,
 }
 
 /// `hozen crds`.

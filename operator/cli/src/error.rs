@@ -6,8 +6,8 @@ use hozen_domain::model::ModelError;
 use hozen_intake::folder::Refused;
 use jiff::civil::DateTime;
 
-use crate::scan::ScanError;
 use crate::text::page::{BAD, FAINT, Page, STRONG, paint};
+use crate::{operator::OperatorError, scan::ScanError};
 
 /// Problems that are shown; the rest is a number. Who has more begins with these.
 const SHOWN: usize = 100;
@@ -81,6 +81,9 @@ pub enum Failed {
     /// A scan failed.
     #[error("{0}")]
     Scan(#[from] ScanError),
+    /// The operator does not run.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// The output could not be printed.
     #[error("the output could not be printed")]
     Print(#[source] io::Error),
@@ -102,6 +105,7 @@ pub fn page(failed: &Failed) -> String {
         | Failed::ReportPlace { .. }
         | Failed::File { .. }
         | Failed::Scan(_)
+        | Failed::Operator(_)
         | Failed::Print(_)
         | Failed::Form(_) => {}
     }

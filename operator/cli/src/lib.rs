@@ -10,6 +10,7 @@ mod error;
 pub mod explain;
 pub mod facts;
 mod manifests;
+mod operator;
 mod plan;
 mod play;
 mod progress;
@@ -45,6 +46,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Explain(asked) => explain::run(&asked),
         Command::Plan(asked) => plan::run(&asked),
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
+        Command::Operator(asked) => Ok(operator::run(asked)?),
         Command::Crds(asked) => crds::run(&asked),
         Command::Manifests(asked) => manifests::run(&asked),
         Command::Audit(Audit::Verify(asked)) => audit::run(&asked),

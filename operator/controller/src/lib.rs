@@ -4,8 +4,13 @@
 pub mod act;
 pub mod audit;
 pub mod clock;
+pub mod config;
+pub mod controllers;
 pub mod freshness;
+pub mod http;
 pub mod lease;
+pub mod metrics;
 pub mod observe;
+pub mod runtime;
 pub mod status;
 pub mod world;

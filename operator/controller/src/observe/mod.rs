@@ -3,6 +3,7 @@
 //! An object that does not have its kind's form is kept apart ([`kept::Malformed`]) and blinds nobody; what has the form and not the
 //! sense is kept with its refusals.
 
+pub mod admission;
 pub mod kept;
 mod prune;
 mod watch;
@@ -27,12 +28,12 @@ use k8s_openapi::api::{
 use kube::{Api, Client, Resource, runtime::watcher::Config};
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    freshness::{Freshness, Kind},
+};
 use kept::Kept;
 use watch::watch;
-
-/// Name of the `ConfigMap` that stops everything, in Hozen's namespace.
-pub const HALT: &str = "hozen-halt";
 
 /// An object, and what it means; or why it is refused.
 #[derive(Clone, Debug)]
@@ -83,8 +84,10 @@ pub struct Stores {
     pub pods: Kept<Pod>,
     /// What may be disrupted at once.
     pub budgets: Kept<PodDisruptionBudget>,
-    /// Jobs in Hozen's namespace.
+    /// Jobs of pod templates, in Hozen's namespace.
     pub jobs: Kept<Job>,
+    /// Jobs on nodes, in the namespace that is theirs.
+    pub work: Kept<Job>,
     /// The halt, if there is one.
     pub halt: Kept<ConfigMap>,
 }
@@ -107,6 +110,7 @@ macro_rules! each {
             $apply!($stores, pods),
             $apply!($stores, budgets),
             $apply!($stores, jobs),
+            $apply!($stores, work),
             $apply!($stores, halt),
         ]
     };
@@ -203,16 +207,29 @@ pub fn pruned<K: Resource>(mut object: K) -> K {
     object
 }
 
+/// What every watch needs.
+#[derive(Clone)]
+pub struct Watching {
+    /// Reads.
+    pub client: Client,
+    /// Hozen's namespace: the halt, and Jobs of pod templates.
+    pub namespace: String,
+    /// Namespace of the Jobs on nodes.
+    pub work_namespace: String,
+    /// Where everything goes.
+    pub stores: Arc<Stores>,
+    /// Told of every change that may mean something.
+    pub wake: Arc<Notify>,
+    /// Told how new the stores are.
+    pub freshness: Arc<Freshness>,
+    /// For times that a server would have written.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// Every watch, to be driven side by side until dropped.
-pub fn watches(
-    client: &Client,
-    namespace: &str,
-    stores: &Arc<Stores>,
-    wake: &Arc<Notify>,
-    clock: &Arc<dyn Clock>,
-) -> Vec<BoxFuture<'static, ()>> {
-    let mut all = ours(client, stores, wake, clock);
-    all.extend(foreign(client, namespace, stores, wake));
+pub fn watches(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
+    let mut all = ours(watching);
+    all.extend(foreign(watching));
     all
 }
 
@@ -220,36 +237,39 @@ fn never<V>(_: &V, _: &V) -> bool {
     false
 }
 
-/// One watch of a cluster-wide kind.
+/// One watch. Without a kind of its own nobody asks how new the store is.
 macro_rules! watched {
-    ($api:expr, $config:expr, $stores:expr, $wake:expr, $store:ident, $take:expr, $same:expr) => {{
-        let (stores, wake, api) = (Arc::clone($stores), Arc::clone($wake), $api);
-        async move { watch(api, $config, &stores.$store, wake, $take, $same).await }.boxed()
+    ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr) => {
+        watched!($w, $api, $config, $store, $take, $same, |_: &str| {})
+    };
+    ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $saw:expr) => {{
+        let (stores, wake, api) = (Arc::clone(&$w.stores), Arc::clone(&$w.wake), $api);
+        async move { watch(api, $config, &stores.$store, wake, $take, $same, $saw).await }.boxed()
     }};
 }
 
-fn ours(
-    client: &Client,
-    stores: &Arc<Stores>,
-    wake: &Arc<Notify>,
-    clock: &Arc<dyn Clock>,
-) -> Vec<BoxFuture<'static, ()>> {
+/// Tells how new the store of a kind is.
+macro_rules! saw {
+    ($w:expr, $kind:ident) => {{
+        let freshness = Arc::clone(&$w.freshness);
+        move |version: &str| freshness.saw(Kind::$kind, version)
+    }};
+}
+
+fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
+    let client = &watching.client;
     macro_rules! ours {
         ($store:ident, $take:expr) => {
-            watched!(
-                Api::all(client.clone()),
-                Config::default(),
-                stores,
-                wake,
-                $store,
-                $take,
-                never
-            )
+            watched!(watching, Api::all(client.clone()), Config::default(), $store, $take, never)
         };
+        ($store:ident, $take:expr, $kind:ident) => {{
+            let (api, saw) = (Api::all(client.clone()), saw!(watching, $kind));
+            watched!(watching, api, Config::default(), $store, $take, never, saw)
+        }};
     }
     macro_rules! now {
         () => {{
-            let clock = Arc::clone(clock);
+            let clock = Arc::clone(&watching.clock);
             move || clock.now()
         }};
     }
@@ -261,9 +281,9 @@ fn ours(
             read(object, |object| convert::governance::approval(object, agreed()))
         }),
         ours!(advisories, move |object| advisory(object, seen())),
-        ours!(requests, move |object| request(object, made())),
-        ours!(rollouts, move |object| rollout(object, ran())),
-        ours!(managed, pruned),
+        ours!(requests, move |object| request(object, made()), ChangeRequest),
+        ours!(rollouts, move |object| rollout(object, ran()), Rollout),
+        ours!(managed, pruned, ManagedNode),
         ours!(inventories, pruned),
         ours!(package_sets, packages),
         ours!(transactions, |object: api::transaction::Transaction| {
@@ -272,23 +292,22 @@ fn ours(
     ]
 }
 
-fn foreign(
-    client: &Client,
-    namespace: &str,
-    stores: &Arc<Stores>,
-    wake: &Arc<Notify>,
-) -> Vec<BoxFuture<'static, ()>> {
-    let all = Config::default;
-    let (own, jobs) =
-        (Api::namespaced(client.clone(), namespace), Api::namespaced(client.clone(), namespace));
+fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
+    let Watching { client, namespace, work_namespace, .. } = watching;
+    let own = Api::namespaced(client.clone(), namespace);
+    let at_work = Api::namespaced(client.clone(), work_namespace);
+    let nodes = Api::all(client.clone());
     let placed = Config::default().fields("spec.nodeName!=");
-    let halt = Config::default().fields("metadata.name=hozen-halt");
+    let halt = Config::default().fields(&format!("metadata.name={}", api::names::halt::CONFIG_MAP));
+    let (node, job, work) = (saw!(watching, Node), saw!(watching, Job), saw!(watching, Job));
+    let same_node = prune::same_node;
     vec![
-        watched!(Api::all(client.clone()), all(), stores, wake, nodes, prune::node, Node::eq),
-        watched!(Api::all(client.clone()), placed, stores, wake, pods, prune::pod, Pod::eq),
-        watched!(Api::all(client.clone()), all(), stores, wake, budgets, pruned, never),
-        watched!(jobs, all(), stores, wake, jobs, prune::job, never),
-        watched!(own, halt, stores, wake, halt, pruned, never),
+        watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
+        watched!(watching, Api::all(client.clone()), placed, pods, prune::pod, Pod::eq),
+        watched!(watching, Api::all(client.clone()), Config::default(), budgets, pruned, never),
+        watched!(watching, own, Config::default(), jobs, prune::job, never, job),
+        watched!(watching, at_work, Config::default(), work, prune::job, never, work),
+        watched!(watching, Api::namespaced(client.clone(), namespace), halt, halt, pruned, never),
     ]
 }
 

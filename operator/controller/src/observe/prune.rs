@@ -1,6 +1,5 @@
 //! What of foreign objects is kept: what a decision reads, and nothing else. Five thousand nodes have fifty thousand pods.
 
-use hozen_api::names::annotation;
 use k8s_openapi::{
     api::{
         batch::v1::Job,
@@ -12,11 +11,9 @@ use k8s_openapi::{
 /// A node without images, addresses, capacities and heartbeats.
 pub(super) fn node(node: Node) -> Node {
     let Node { metadata, spec, status } = node;
+    // Taints are written as a whole list, so all of them have to be known.
     let spec = spec.map(|spec| NodeSpec {
-        taints: spec.taints.map(|mut taints| {
-            taints.retain(|taint| taint.key == annotation::TAINT);
-            taints
-        }),
+        taints: spec.taints,
         unschedulable: spec.unschedulable,
         ..NodeSpec::default()
     });
@@ -41,8 +38,13 @@ pub(super) fn node(node: Node) -> Node {
     if let Some(annotations) = &mut metadata.annotations {
         annotations.retain(|key, _| key.starts_with("hozen.dev/"));
     }
-    metadata.resource_version = None;
     Node { metadata, spec, status }
+}
+
+/// Whether a change of a node means nothing to us: a heartbeat.
+pub(super) fn same_node(a: &Node, b: &Node) -> bool {
+    let meta = |node: &Node| ObjectMeta { resource_version: None, ..node.metadata.clone() };
+    a.spec == b.spec && a.status == b.status && meta(a) == meta(b)
 }
 
 /// A pod as a drain sees it.
@@ -63,7 +65,13 @@ pub(super) fn pod(pod: Pod) -> Pod {
         }),
         ..PodSpec::default()
     });
-    let status = status.map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
+    // What a Job of ours answered stands in the end of its container.
+    let job = metadata.owner_references.iter().flatten().any(|owner| owner.kind == "Job");
+    let status = status.map(|status| PodStatus {
+        phase: status.phase,
+        container_statuses: status.container_statuses.filter(|_| job),
+        ..PodStatus::default()
+    });
     Pod { metadata, spec, status }
 }
 

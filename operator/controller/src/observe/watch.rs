@@ -20,7 +20,7 @@ use super::kept::{Kept, Malformed, Seen, key, version};
 const PAGE_SIZE: u32 = 500;
 
 /// Watches one kind until dropped. `take` makes of an object what is kept; `same` says that a change means nothing to us, so that
-/// the decider sleeps on.
+/// the decider sleeps on. `saw` is told each version when the store has it.
 pub(super) async fn watch<K, V>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
@@ -28,6 +28,7 @@ pub(super) async fn watch<K, V>(
     wake: Arc<Notify>,
     take: impl Fn(K) -> V,
     same: impl Fn(&V, &V) -> bool,
+    saw: impl Fn(&str),
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -35,6 +36,12 @@ pub(super) async fn watch<K, V>(
     let stream = watcher::watcher(api, config.page_size(PAGE_SIZE)).default_backoff();
     let mut events = pin!(stream);
     while let Some(event) = events.next().await {
+        let version = match &event {
+            Ok(Event::InitApply(object) | Event::Apply(object) | Event::Delete(object)) => {
+                object.meta().resource_version.clone()
+            }
+            Ok(Event::Init | Event::InitDone) | Err(_) => None,
+        };
         let news = match event {
             Ok(Event::Init) => {
                 kept.write().begin_list();
@@ -56,6 +63,9 @@ pub(super) async fn watch<K, V>(
                 false
             }
         };
+        if let Some(version) = version {
+            saw(&version);
+        }
         if news {
             wake.notify_one();
         }

@@ -83,11 +83,18 @@ pub struct Written {
 }
 
 impl Written {
-    fn take(&mut self, outcome: Result<(), WriteError>) {
+    /// One outcome more.
+    pub fn take(&mut self, outcome: Result<(), WriteError>) {
         match outcome {
             Ok(()) => self.count += 1,
             Err(error) => self.failed.push(error),
         }
+    }
+
+    /// The outcomes of others.
+    pub fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.failed.extend(other.failed);
     }
 }
 
@@ -107,14 +114,14 @@ pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Tu
 }
 
 async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
-    let mut going = stream::iter(writes)
-        .map(|write| async move {
-            match write {
-                Ok(write) => write.await,
-                Err(error) => Err(error),
-            }
-        })
-        .buffer_unordered(WRITES_AT_ONCE);
+    let mut ready = Vec::new();
+    for write in writes {
+        match write {
+            Ok(write) => ready.push(write),
+            Err(error) => written.take(Err(error)),
+        }
+    }
+    let mut going = stream::iter(ready).buffer_unordered(WRITES_AT_ONCE);
     while let Some(outcome) = going.next().await {
         written.take(outcome);
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use hozen_advisory::package::PackageSet;
+use hozen_api::{managed_node::ManagedNode, names::halt};
 use hozen_domain::{
     World, planner,
     units::{Digest, Name, Uid, User},
@@ -21,13 +22,17 @@ use hozen_intake::convert::{
     workload,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+use k8s_openapi::api::{
+    core::v1::{Node, Pod},
+    policy::v1::PodDisruptionBudget,
+};
 
-use crate::observe::{HALT, Packages, Stores};
+use crate::{
+    act::{Seen, answer},
+    observe::{Packages, Stores, kept::Key},
+};
 use notices::Matched;
 
-/// Key in the `ConfigMap` that stops everything.
-const HALT_REASON: &str = "reason";
 /// A reason for people is cut there: it is shown in every hold.
 const HALT_REASON_CHARS_MAX: usize = 200;
 
@@ -50,31 +55,53 @@ pub struct Memory {
     joined: BTreeMap<Digest, Arc<PackageSet>>,
 }
 
+/// What a decision is made of.
+pub struct Scenery {
+    /// The world.
+    pub world: World,
+    /// The nodes behind it, as they were then.
+    nodes: BTreeMap<Key, Arc<Node>>,
+    stores: Arc<Stores>,
+}
+
+impl Seen for Scenery {
+    fn node(&self, name: &str) -> Option<Arc<Node>> {
+        self.nodes.get(name).cloned()
+    }
+
+    /// The newest: between the decision and its effects we write status into it ourselves, and what an effect does to it is to raise a number.
+    fn managed_node(&self, name: &str) -> Option<Arc<ManagedNode>> {
+        self.stores.managed.read().get(name).map(|seen| Arc::clone(&seen.value))
+    }
+}
+
 /// Puts the world together. `admission` is what is wrong with the admission policies, if anything is.
 pub fn assemble(
-    stores: &Stores,
+    stores: &Arc<Stores>,
     memory: &mut Memory,
     identity: &Identity,
     admission: Option<String>,
     now: Timestamp,
-) -> World {
+) -> Scenery {
     let mut world = World::empty(identity.cluster.clone(), now);
     world.operator = identity.operator.clone();
     world.platform = Platform { halt: halt(stores, identity), admission, clock: None };
     intents(stores, &mut world);
     contents(stores, memory, &mut world);
-    nodes(stores, &mut world);
+    let nodes = nodes(stores, &mut world);
+    jobs(stores, &mut world);
     memory.matched.fill(stores, &mut world);
     excluded(stores, &mut world);
-    world
+    Scenery { world, nodes, stores: Arc::clone(stores) }
 }
 
+/// The reason in the halt; an empty one stops nothing: the `ConfigMap` is there before anybody needs it.
 fn halt(stores: &Stores, identity: &Identity) -> Option<String> {
-    let halt = stores.halt.read();
-    let seen = halt.get(&format!("{}/{HALT}", identity.namespace))?;
-    let reason = seen.value.data.iter().flatten().find(|(key, _)| *key == HALT_REASON);
-    let told = reason.map_or("no reason was written into it", |(_, text)| text.trim());
-    Some(told.chars().filter(|c| !c.is_control()).take(HALT_REASON_CHARS_MAX).collect())
+    let stored = stores.halt.read();
+    let seen = stored.get(&format!("{}/{}", identity.namespace, halt::CONFIG_MAP))?;
+    let reason = seen.value.data.as_ref()?.get(halt::KEY)?.trim();
+    let told = reason.chars().filter(|c| !c.is_control()).take(HALT_REASON_CHARS_MAX);
+    (!reason.is_empty()).then(|| told.collect())
 }
 
 /// What people want and said.
@@ -169,7 +196,7 @@ impl Content for Verified<'_> {
     }
 }
 
-fn nodes(stores: &Stores, world: &mut World) {
+fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
     let (objects, inventories) = (stores.nodes.read(), stores.inventories.read());
     let (managed, pods, budgets) =
         (stores.managed.read(), stores.pods.read(), stores.budgets.read());
@@ -196,10 +223,35 @@ fn nodes(stores: &Stores, world: &mut World) {
         nodes.insert(key.clone(), node::node(parts, workload::pods_of(key, pods, &budgets)));
     }
     world.nodes = nodes;
+    objects.iter().map(|(key, seen)| (key.clone(), Arc::clone(&seen.value))).collect()
+}
+
+/// Our Jobs, on the nodes where they are.
+fn jobs(stores: &Stores, world: &mut World) {
+    let pods = stores.pods.read();
+    let mut controlled: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for pod in pods.values() {
+        let owners = pod.metadata.owner_references.iter().flatten();
+        for owner in owners.filter(|owner| owner.kind == "Job") {
+            controlled.entry(&owner.uid).or_default().push(pod);
+        }
+    }
+    for jobs in [&stores.jobs, &stores.work] {
+        for (_, seen) in jobs.read().iter() {
+            let pods = controlled.get(seen.uid.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let Some(found) = answer::read(&seen.value, pods) else {
+                continue;
+            };
+            if let Some(node) = world.nodes.get_mut(&found.node.0).filter(|n| n.uid == found.node.1)
+            {
+                node.jobs.insert(found.key, found.state);
+            }
+        }
+    }
 }
 
 /// A record belongs to the Node that owns it: one rebuilt under the same name has another uid and begins anew (invariant 34).
-pub fn owned(record: &hozen_api::managed_node::ManagedNode, node: &str) -> bool {
+pub fn owned(record: &ManagedNode, node: &str) -> bool {
     let owners = record.metadata.owner_references.iter().flatten();
     owners.into_iter().any(|owner| owner.kind == "Node" && owner.uid == node)
 }

@@ -1,0 +1,86 @@
+//! `hozen operator`: one replica, run until it is told to stop.
+
+use std::{process::ExitCode, sync::Arc};
+
+use hozen_controller::{
+    clock::MachineClock,
+    config::Settings,
+    runtime::{self, Admission},
+};
+use kube::Config;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Operator;
+
+/// Why the operator does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The log level is none.
+    #[error("--log `{0}` is no level; write one like `info`, or `hozen_controller=debug,warn`")]
+    Log(String, #[source] tracing_subscriber::filter::ParseError),
+    /// The process cannot have threads, or hear signals.
+    #[error("prepare the process")]
+    Process(#[source] std::io::Error),
+    /// Nothing says where the API server is.
+    #[error("find the API server; run in a pod, or set KUBECONFIG")]
+    Config(#[source] kube::config::InferConfigError),
+    /// It ended by itself.
+    #[error("the operator ended")]
+    Ended(#[source] runtime::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(asked: Operator) -> Result<ExitCode, OperatorError> {
+    let filter = EnvFilter::builder()
+        .parse(&asked.log)
+        .map_err(|error| OperatorError::Log(asked.log.clone(), error))?;
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(OperatorError::Process)?;
+    runtime.block_on(until_told(asked))
+}
+
+async fn until_told(asked: Operator) -> Result<ExitCode, OperatorError> {
+    let (tell, stop) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate()).map_err(OperatorError::Process)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(OperatorError::Process)?;
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tell.send_replace(true);
+        // Whoever waits sees the value as long as the sender is there.
+        std::future::pending::<()>().await;
+    };
+    let config = Config::infer().await.map_err(OperatorError::Config)?;
+    let settings = Settings {
+        replica: asked.replica.unwrap_or_else(replica),
+        namespace: asked.namespace,
+        work_namespace: asked.work_namespace,
+        agent_image: asked.agent_image,
+        lease: asked.lease,
+        listen: Some(asked.listen),
+        audit: asked.audit,
+    };
+    let clock = Arc::new(MachineClock);
+    tokio::select! {
+        ended = runtime::run(settings, config, clock, Admission::Watched, stop) => {
+            ended.map(|()| ExitCode::SUCCESS).map_err(OperatorError::Ended)
+        }
+        () = told => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A name that no other replica has: host names are unique within a cluster's pods, and a restart has another process id or time.
+fn replica() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "hozen" } else { host }, std::process::id())
+}

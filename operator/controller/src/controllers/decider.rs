@@ -1,0 +1,267 @@
+//! The one decider of everything, over one snapshot. Records first, then effects; after each write the next decision waits until the stores
+//! show it (invariant 52).
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use hozen_domain::{check, effect::Effect, model::Turn};
+use jiff::{Timestamp, Unit};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Node};
+use kube::{Api, Client, Resource, core::PartialObjectMeta};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+use super::{nodes, shown};
+use crate::{
+    act::{Act, Authority, Outcome, Refusal, Scene},
+    clock::Clock,
+    freshness::{Freshness, Kind},
+    metrics::Metrics,
+    observe::Stores,
+    status::{self, Written},
+    world::{self, Identity, Memory, Scenery},
+};
+
+/// Effects at once: each is one or a few calls, and evictions of one node wait for nobody else's.
+const EFFECTS_AT_ONCE: usize = 16;
+/// An effect whose end is not seen yet is not asked for again before.
+const REPEAT_AFTER: Duration = Duration::from_secs(5);
+/// After something failed, and while something is waited for that may come without an event.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// However quiet it is: an event may have been missed.
+const SLEEP_MAX: Duration = Duration::from_secs(3_300);
+/// Added to that, by cluster, so that many clusters behind one load balancer do not wake together.
+const SLEEP_SPREAD_SECONDS: u64 = 300;
+
+/// What the decider works with.
+pub struct Parts {
+    /// For status and reads.
+    pub client: Client,
+    /// What is known.
+    pub stores: Arc<Stores>,
+    /// Who we are.
+    pub identity: Identity,
+    /// Namespace of the Jobs on nodes.
+    pub work_namespace: String,
+    /// Makes the calls.
+    pub act: Arc<Act>,
+    /// Who may act now.
+    pub authority: Arc<dyn Authority>,
+    /// How new the stores must be.
+    pub freshness: Arc<Freshness>,
+    /// What is wrong with the admission policies, if anything is.
+    pub admission: watch::Receiver<Option<String>>,
+    /// Told of every change.
+    pub wake: Arc<Notify>,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the last decision is shown.
+    pub shown: watch::Sender<Value>,
+}
+
+/// See the module.
+pub struct Decider {
+    parts: Parts,
+    memory: Memory,
+    /// Effects that were carried out, and when, since boot, they may be asked for again.
+    done: BTreeMap<String, Duration>,
+    /// The server asked to be left alone until then, since boot.
+    overloaded_until: Duration,
+}
+
+impl Decider {
+    /// A decider that remembers nothing.
+    pub fn new(parts: Parts) -> Self {
+        let (memory, done) = (Memory::default(), BTreeMap::new());
+        Self { parts, memory, done, overloaded_until: Duration::ZERO }
+    }
+
+    /// Runs until told to stop; a pass under way is finished.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut admission = self.parts.admission.clone();
+        let wake = Arc::clone(&self.parts.wake);
+        loop {
+            let sleep = self.pass().await;
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = wake.notified() => {}
+                Ok(()) = admission.changed() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// One look at everything; how long to sleep if nothing happens.
+    async fn pass(&mut self) -> Duration {
+        if !self.parts.stores.synced() || self.parts.authority.epoch().is_none() {
+            self.parts.metrics.leads(false);
+            return RETRY_AFTER;
+        }
+        self.parts.metrics.leads(true);
+        self.read_lost().await;
+        if !self.parts.freshness.behind().is_empty() {
+            return RETRY_AFTER;
+        }
+        let now = self.now();
+        let admission = self.parts.admission.borrow().clone();
+        let identity = &self.parts.identity;
+        let scenery =
+            world::assemble(&self.parts.stores, &mut self.memory, identity, admission, now);
+        let mut turn = Turn::take(&scenery.world);
+        let broken = check::decision(&scenery.world, &turn.assessment, &turn.decision);
+        self.parts.shown.send_replace(shown::shown(now, &turn, &broken));
+        self.parts.metrics.decided(&turn, broken.len());
+        if !broken.is_empty() {
+            // A decision that breaks a promise is a bug of ours: nothing of it is done, and how things stand is still said.
+            for promise in &broken {
+                tracing::error!(promise, "the decision would break a promise; it is refused");
+            }
+            turn.decision.records.clear();
+            turn.decision.effects.clear();
+        }
+        let written = self.say(&scenery, &turn).await;
+        if !written.failed.is_empty() {
+            return RETRY_AFTER;
+        }
+        let acted = self.act(&scenery, &turn.decision.effects).await;
+        if written.count > 0 {
+            return Duration::ZERO;
+        }
+        let sleep = if acted { REPEAT_AFTER } else { self.sleep_max() };
+        let until = turn.decision.wake_at.map(|at| at.duration_since(self.now()));
+        let until = until.map(|left| Duration::try_from(left).unwrap_or(RETRY_AFTER));
+        until.map_or(sleep, |left| left.clamp(RETRY_AFTER, sleep))
+    }
+
+    /// Whole seconds, as the API server's own times: what is written and read back is the same.
+    fn now(&self) -> Timestamp {
+        let now = self.parts.clock.now();
+        let round = jiff::TimestampRound::new().smallest(Unit::Second).mode(jiff::RoundMode::Floor);
+        now.round(round).unwrap_or(now)
+    }
+
+    fn sleep_max(&self) -> Duration {
+        let spread = self.parts.identity.cluster.0.bytes().map(u64::from).sum::<u64>();
+        SLEEP_MAX + Duration::from_secs(spread % SLEEP_SPREAD_SECONDS)
+    }
+
+    async fn say(&self, scenery: &Scenery, turn: &Turn) -> Written {
+        let Parts { client, stores, metrics, .. } = &self.parts;
+        let mut written = nodes::tend(client, stores, &scenery.world, turn).await;
+        written.merge(status::say(client, stores, &scenery.world, turn).await);
+        metrics.wrote(&written);
+        for error in &written.failed {
+            if error.is_conflict() {
+                tracing::debug!(error = error as &dyn std::error::Error, "somebody wrote first");
+            } else {
+                tracing::warn!(error = error as &dyn std::error::Error, "not written");
+            }
+        }
+        written
+    }
+
+    /// True if anything was asked for whose end is not seen yet.
+    async fn act(&mut self, scenery: &Scenery, effects: &[Effect]) -> bool {
+        let now = self.parts.clock.since_boot();
+        self.done.retain(|_, until| *until > now);
+        if effects.is_empty() || self.overloaded_until > now {
+            return !effects.is_empty();
+        }
+        let mut calls: Vec<BoxFuture<'_, (&Effect, Outcome)>> = Vec::new();
+        let scene = Scene { world: &scenery.world, seen: scenery };
+        let act = &self.parts.act;
+        for effect in effects.iter().filter(|effect| !self.done.contains_key(&id(effect))) {
+            calls.push(async move { (effect, act.run(&scene, effect).await) }.boxed());
+        }
+        let outcomes: Vec<(&Effect, Outcome)> =
+            stream::iter(calls).buffer_unordered(EFFECTS_AT_ONCE).collect().await;
+        for (effect, outcome) in outcomes {
+            let (kind, about) = (shown::name(effect), shown::about(effect));
+            self.parts.metrics.acted(kind, &outcome);
+            match &outcome {
+                Outcome::Done => tracing::info!(effect = kind, about, "done"),
+                Outcome::AlreadySo => tracing::debug!(effect = kind, about, "it was so already"),
+                Outcome::Refused(Refusal::Changed(_) | Refusal::Pods(_)) => {
+                    tracing::info!(effect = kind, about, %outcome, "not done");
+                }
+                Outcome::Refused(_) | Outcome::Lost(_) | Outcome::Overloaded { .. } => {
+                    tracing::warn!(effect = kind, about, %outcome, "not done");
+                }
+            }
+            if let Outcome::Overloaded { retry_after } = &outcome {
+                self.overloaded_until = self.overloaded_until.max(now + *retry_after);
+            }
+            // What was refused since something had changed is asked for anew as soon as the change is seen.
+            if !matches!(outcome, Outcome::Refused(Refusal::Changed(_))) {
+                self.done.insert(id(effect), now + REPEAT_AFTER);
+            }
+        }
+        true
+    }
+
+    /// Looks at the objects whose writes got no answer.
+    async fn read_lost(&self) {
+        let freshness = &self.parts.freshness;
+        for (kind, name) in freshness.to_read() {
+            match self.version(kind, &name).await {
+                Ok(version) => freshness.read(kind, &name, version.as_deref()),
+                Err(error) => {
+                    tracing::warn!(?kind, name, %error, "could not be read after a lost answer");
+                }
+            }
+        }
+    }
+
+    async fn version(&self, kind: Kind, name: &str) -> Result<Option<String>, kube::Error> {
+        use hozen_api::{
+            change_request::ChangeRequest, managed_node::ManagedNode, rollout::Rollout,
+        };
+        let client = &self.parts.client;
+        match kind {
+            Kind::Node => cluster::<Node>(client, name).await,
+            Kind::ManagedNode => cluster::<ManagedNode>(client, name).await,
+            Kind::ChangeRequest => cluster::<ChangeRequest>(client, name).await,
+            Kind::Rollout => cluster::<Rollout>(client, name).await,
+            Kind::Job => {
+                let Parts { work_namespace, identity, .. } = &self.parts;
+                for namespace in [work_namespace, &identity.namespace] {
+                    let api: Api<Job> = Api::namespaced(client.clone(), namespace);
+                    if let Some(found) = api.get_metadata_opt(name).await? {
+                        return Ok(found.metadata.resource_version);
+                    }
+                }
+                Ok(None)
+            }
+            // Workloads are not watched, so no decision is made of an old one.
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob => Ok(None),
+        }
+    }
+}
+
+async fn cluster<K>(client: &Client, name: &str) -> Result<Option<String>, kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    K: Resource<Scope = k8s_openapi::ClusterResourceScope>,
+{
+    let api: Api<K> = Api::all(client.clone());
+    let found: Option<PartialObjectMeta<K>> = api.get_metadata_opt(name).await?;
+    Ok(found.and_then(|found| found.metadata.resource_version))
+}
+
+/// What makes two effects the same.
+fn id(effect: &Effect) -> String {
+    let detail = match effect {
+        Effect::StartJob { job, .. } => format!("{job:?}"),
+        Effect::RequestScan { scan, .. } => scan.to_string(),
+        Effect::Evict { force, .. } => force.to_string(),
+        Effect::Taint { taint, .. } => format!("{taint:?}"),
+        Effect::Claim { record, .. } => record.rollout.to_string(),
+        Effect::Release { rollout, .. } => rollout.to_string(),
+        Effect::SetImage { to, .. } => to.to_string(),
+        Effect::CreateRequest { .. } => String::new(),
+        Effect::CreateRollout { digest, .. } => digest.to_string(),
+    };
+    format!("{} {} {detail}", shown::name(effect), shown::about(effect))
+}

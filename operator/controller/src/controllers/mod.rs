@@ -1,0 +1,5 @@
+//! What runs: one decider over everything, and the records that it needs to be there.
+
+pub mod decider;
+pub mod nodes;
+pub mod shown;

@@ -1,0 +1,137 @@
+//! A `ManagedNode` for every Node, owned by it and gone with it, and what its scanner is asked to resolve.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hozen_api::{
+    managed_node::{ManagedNode, ManagedNodeSpec, ResolveRequest},
+    names::manager,
+};
+use hozen_domain::{World, model::Turn, node::Node, units::Name};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
+
+use crate::{
+    observe::{self, Stores},
+    status::{
+        Written,
+        write::{self, Part, WriteError, pending},
+    },
+    world::owned,
+};
+
+/// Questions that one node is asked, by the schema.
+const RESOLVE_MAX: usize = 32;
+/// Packages of one question, by the schema.
+const PACKAGES_MAX: usize = 256;
+
+/// Makes, removes and asks, as far as it is not so already.
+pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn) -> Written {
+    let mut written = Written::default();
+    for node in world.nodes.values().filter(|node| !node.deleting) {
+        let known = stores.managed.read().get(&node.name).map(|seen| Arc::clone(&seen.value));
+        if known.is_none() {
+            written.take(make(client, stores, node).await);
+        }
+    }
+    let strays: Vec<Arc<ManagedNode>> = stores
+        .managed
+        .read()
+        .iter()
+        .filter(|(name, seen)| {
+            let node = world.nodes.get(*name);
+            node.is_none_or(|node| !owned(&seen.value, &node.uid.0))
+        })
+        .map(|(_, seen)| Arc::clone(&seen.value))
+        .collect();
+    for stray in strays {
+        let gone = write::remove::<ManagedNode>(client, &stray.metadata).await;
+        if gone.is_ok() {
+            stores.managed.removed(stray.metadata.name.as_deref().unwrap_or_default());
+        }
+        written.take(gone);
+    }
+    for (name, asked) in questions(world, turn) {
+        written.merge(ask(client, stores, &name, &asked).await);
+    }
+    written
+}
+
+async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<(), WriteError> {
+    let mut object = ManagedNode::new(&node.name, ManagedNodeSpec::default());
+    object.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: node.name.to_string(),
+        uid: node.uid.to_string(),
+        ..OwnerReference::default()
+    }]);
+    if let Some(made) = write::create(client, &object).await? {
+        let metadata = made.metadata.clone();
+        stores.managed.wrote(&metadata, observe::pruned(made));
+    }
+    Ok(())
+}
+
+/// What each node's scanner should have resolved: what the planner asks now. A question whose answer is still needed stays: without it the next report
+/// would come without the answer, and it would be asked for ever.
+fn questions(world: &World, turn: &Turn) -> BTreeMap<Name, BTreeMap<String, Vec<String>>> {
+    let mut asked: BTreeMap<Name, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for resolve in &turn.planned.resolves {
+        let packages = resolve.packages.iter().take(PACKAGES_MAX).map(ToString::to_string);
+        let packages: Vec<String> = packages.collect();
+        for node in resolve.nodes.iter().filter(|node| world.nodes.contains_key(*node)) {
+            let questions = asked.entry(node.clone()).or_default();
+            questions.insert(resolve.purpose.to_string(), packages.clone());
+        }
+    }
+    asked
+}
+
+async fn ask(
+    client: &Client,
+    stores: &Stores,
+    name: &Name,
+    asked: &BTreeMap<String, Vec<String>>,
+) -> Written {
+    let mut written = Written::default();
+    let Some(object) = stores.managed.read().get(name).map(|seen| Arc::clone(&seen.value)) else {
+        return written;
+    };
+    let mut spec = object.spec.clone();
+    let new: BTreeSet<&String> = asked.keys().collect();
+    spec.resolve.retain(|known| !new.contains(&known.name));
+    spec.resolve.extend(
+        asked.iter().map(|(name, packages)| ResolveRequest {
+            name: name.clone(),
+            packages: packages.clone(),
+        }),
+    );
+    // The oldest questions stand first, and are the first to go.
+    let many = spec.resolve.len().saturating_sub(RESOLVE_MAX);
+    spec.resolve.drain(..many);
+    let sorted = |spec: &ManagedNodeSpec| -> BTreeMap<String, Vec<String>> {
+        spec.resolve.iter().map(|r| (r.name.clone(), r.packages.clone())).collect()
+    };
+    if sorted(&spec) == sorted(&object.spec) {
+        return written;
+    }
+    let part = (Part::Spec, manager::INVENTORY);
+    match pending(&object.metadata, part, Some(&object.spec), &spec) {
+        Ok(None) => {}
+        Ok(Some(write)) => {
+            let outcome = write::send::<ManagedNode>(client, &write).await;
+            written.take(outcome.map(|made| {
+                let metadata = made.metadata.clone();
+                stores.managed.wrote(&metadata, observe::pruned(made));
+            }));
+        }
+        Err(error) => written.take(Err(WriteError {
+            what: format!("spec of ManagedNode {name}"),
+            source: error.into(),
+        })),
+    }
+    written
+}

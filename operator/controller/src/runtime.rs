@@ -1,0 +1,231 @@
+//! Wiring: the only place that spawns.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use hozen_access::Installation;
+use hozen_domain::units::{Uid, User};
+use kube::Client;
+use serde_json::Value;
+use tokio::{
+    sync::{Notify, watch},
+    task::{JoinError, JoinHandle},
+};
+
+use crate::{
+    act::{self, Act, Authority},
+    audit::{self, Stdout, Trail},
+    clock::Clock,
+    config::{self, Settings},
+    controllers::decider::{Decider, Parts},
+    freshness::Freshness,
+    http::{Served, serve},
+    lease::{self, Keeper, Wanted},
+    metrics::Metrics,
+    observe::{
+        Stores, Watching,
+        admission::{UNSEEN, watch_policies},
+        watches,
+    },
+    world::Identity,
+};
+
+/// Why the operator ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server cannot be used.
+    #[error("begin to work with the cluster")]
+    Cluster(#[from] config::Error),
+    /// The client cannot be made.
+    #[error("make a client of the API server")]
+    Client(#[source] kube::Error),
+    /// The audit trail cannot be had: nothing disruptive could start.
+    #[error("open the audit trail")]
+    Audit(#[from] audit::Error),
+    /// The address cannot be had.
+    #[error("serve probes and metrics")]
+    Serve(#[source] std::io::Error),
+    /// A task that must not end before all others ended.
+    #[error("the task of {0} ended")]
+    Ended(&'static str),
+    /// A task panicked.
+    #[error("the task of {what} broke")]
+    Broke {
+        /// Which.
+        what: &'static str,
+        /// How.
+        #[source]
+        source: JoinError,
+    },
+}
+
+/// Who tells what is wrong with the admission policies.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// They are watched, and compared with what this program would write.
+    Watched,
+    /// A test that has none says so.
+    Told(watch::Receiver<Option<String>>),
+}
+
+impl Admission {
+    fn begin(self, client: &Client, settings: &Settings) -> watch::Receiver<Option<String>> {
+        let tell = match self {
+            Self::Told(told) => return told,
+            Self::Watched => watch::channel(Some(UNSEEN.to_owned())),
+        };
+        let installation = Installation {
+            namespace: settings.namespace.clone(),
+            work_namespace: settings.work_namespace.clone(),
+            agent_image: settings.agent_image.clone(),
+        };
+        tokio::spawn(watch_policies(client.clone(), installation, tell.0));
+        tell.1
+    }
+}
+
+/// Runs one replica until `stop` is true. What is under way then is finished, and the lease given back.
+///
+/// `admission` tells what is wrong with the admission policies, if anything is (invariant 16): [`Admission::Watched`] but in tests.
+pub async fn run(
+    settings: Settings,
+    mut config: kube::Config,
+    clock: Arc<dyn Clock>,
+    admission: Admission,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    // A refusal is an answer; kube's own retries would keep it inside the client for minutes.
+    config.default_retry = false;
+    let client = Client::try_from(config).map_err(Error::Client)?;
+    let operator = config::whoami(&client).await?;
+    let cluster = config::cluster(&client).await?;
+    tracing::info!(operator, cluster, replica = settings.replica, "begins");
+    let identity = Identity {
+        cluster: Uid::new(cluster),
+        operator: User::from(operator),
+        namespace: settings.namespace.clone(),
+    };
+    let admission = admission.begin(&client, &settings);
+    let replica = Replica::of(&settings, &client, &clock)?;
+    let (shown, last) = watch::channel(Value::Null);
+    let served = Served {
+        stores: Arc::clone(&replica.watching.stores),
+        metrics: Arc::clone(&replica.metrics),
+        shown: last,
+    };
+    let (all, keep) = (watch::channel(false), watch::channel(false));
+    let probes = settings.listen.map(|listen| tokio::spawn(serve(listen, served, keep.1.clone())));
+    let keeper = tokio::spawn(replica.keeper.run(keep.1.clone()));
+    let watching = tokio::spawn(join_all(watches(&replica.watching)));
+    let decider = Decider::new(Parts {
+        client,
+        stores: replica.watching.stores,
+        identity,
+        work_namespace: settings.work_namespace,
+        act: replica.act,
+        authority: replica.authority,
+        freshness: replica.watching.freshness,
+        admission,
+        wake: replica.watching.wake,
+        clock,
+        metrics: replica.metrics,
+        shown,
+    });
+    let decider = tokio::spawn(decider.run(all.1));
+    let mut tasks = Tasks { decider, keeper, watching, probes };
+    let outcome = tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        ended = tasks.any() => ended,
+    };
+    tracing::info!("ends");
+    all.0.send_replace(true);
+    let decided = ended("the decider", (&mut tasks.decider).await);
+    keep.0.send_replace(true);
+    let kept = if tasks.keeper.is_finished() {
+        Ok(())
+    } else {
+        ended("the lease", (&mut tasks.keeper).await)
+    };
+    tasks.watching.abort();
+    outcome.and(decided).and(kept)
+}
+
+/// What one replica is made of.
+struct Replica {
+    watching: Watching,
+    keeper: Keeper,
+    authority: Arc<dyn Authority>,
+    act: Arc<Act>,
+    metrics: Arc<Metrics>,
+}
+
+impl Replica {
+    fn of(settings: &Settings, client: &Client, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+        let Settings { namespace, work_namespace, agent_image, replica, lease, audit, .. } =
+            settings.clone();
+        let wanted =
+            Wanted { namespace: namespace.clone(), name: lease, identity: replica.clone() };
+        let keeper = Keeper::new(client.clone(), wanted, Arc::clone(clock));
+        let authority: Arc<dyn Authority> = Arc::new(keeper.leadership());
+        let trail = match audit {
+            Some(path) => Trail::open(&replica, Arc::clone(clock), &path)?,
+            None => Trail::new(&replica, Arc::clone(clock), Box::new(Stdout)),
+        };
+        let freshness = Arc::new(Freshness::default());
+        let act = Act::new(
+            client.clone(),
+            act::Settings {
+                namespace: namespace.clone(),
+                work_namespace: work_namespace.clone(),
+                agent_image,
+                call_time_max: lease::CALL_TIME_MAX,
+            },
+            Arc::clone(&authority),
+            Arc::new(trail),
+            Arc::clone(&freshness),
+        );
+        let watching = Watching {
+            client: client.clone(),
+            namespace,
+            work_namespace,
+            stores: Arc::new(Stores::default()),
+            wake: Arc::new(Notify::new()),
+            freshness,
+            clock: Arc::clone(clock),
+        };
+        Ok(Self { watching, keeper, authority, act: Arc::new(act), metrics: Arc::default() })
+    }
+}
+
+struct Tasks {
+    decider: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    watching: JoinHandle<Vec<()>>,
+    probes: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Tasks {
+    /// Waits for a task that must not end to end: then the process ends too, and another replica takes over.
+    async fn any(&mut self) -> Result<(), Error> {
+        let probes = async {
+            match &mut self.probes {
+                Some(probes) => probes.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            done = &mut self.decider => ended("the decider", done).and(Err(Error::Ended("the decider"))),
+            done = &mut self.keeper => ended("the lease", done).and(Err(Error::Ended("the lease"))),
+            done = &mut self.watching => ended("the watches", done.map(|_| ())).and(Err(Error::Ended("the watches"))),
+            done = probes => match done {
+                Ok(Ok(())) => Err(Error::Ended("probes and metrics")),
+                Ok(Err(source)) => Err(Error::Serve(source)),
+                Err(source) => Err(Error::Broke { what: "probes and metrics", source }),
+            },
+        }
+    }
+}
+
+fn ended(what: &'static str, done: Result<(), JoinError>) -> Result<(), Error> {
+    done.map_err(|source| Error::Broke { what, source })
+}
