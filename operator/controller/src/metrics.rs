@@ -67,7 +67,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// In the text format of Prometheus (OpenMetrics 1.0).
+    /// In the text format of Prometheus (`OpenMetrics` 1.0).
     pub fn text(&self) -> String {
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {

@@ -139,15 +139,11 @@ pub async fn run(
     };
     tracing::info!("ends");
     all.0.send_replace(true);
-    let decided = ended("the decider", (&mut tasks.decider).await);
+    let last_pass = Tasks::through("the decider", &mut tasks.decider).await;
     keep.0.send_replace(true);
-    let kept = if tasks.keeper.is_finished() {
-        Ok(())
-    } else {
-        ended("the lease", (&mut tasks.keeper).await)
-    };
+    let kept = Tasks::through("the lease", &mut tasks.keeper).await;
     tasks.watching.abort();
-    outcome.and(decided).and(kept)
+    outcome.and(last_pass).and(kept)
 }
 
 /// What one replica is made of.
@@ -205,6 +201,11 @@ struct Tasks {
 }
 
 impl Tasks {
+    /// Waits for a task that was told to end. One that has ended before was told of already.
+    async fn through(what: &'static str, task: &mut JoinHandle<()>) -> Result<(), Error> {
+        if task.is_finished() { Ok(()) } else { ended(what, task.await) }
+    }
+
     /// Waits for a task that must not end to end: then the process ends too, and another replica takes over.
     async fn any(&mut self) -> Result<(), Error> {
         let probes = async {

@@ -29,7 +29,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(5);
 /// After something failed, and while something is waited for that may come without an event.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// However quiet it is: an event may have been missed.
-const SLEEP_MAX: Duration = Duration::from_secs(3_300);
+const SLEEP_MAX: Duration = Duration::from_mins(55);
 /// Added to that, by cluster, so that many clusters behind one load balancer do not wake together.
 const SLEEP_SPREAD_SECONDS: u64 = 300;
 

@@ -97,8 +97,8 @@ pub fn assemble(
 
 /// The reason in the halt; an empty one stops nothing: the `ConfigMap` is there before anybody needs it.
 fn halt(stores: &Stores, identity: &Identity) -> Option<String> {
-    let stored = stores.halt.read();
-    let seen = stored.get(&format!("{}/{}", identity.namespace, halt::CONFIG_MAP))?;
+    let known = stores.halt.read();
+    let seen = known.get(&format!("{}/{}", identity.namespace, halt::CONFIG_MAP))?;
     let reason = seen.value.data.as_ref()?.get(halt::KEY)?.trim();
     let told = reason.chars().filter(|c| !c.is_control()).take(HALT_REASON_CHARS_MAX);
     (!reason.is_empty()).then(|| told.collect())
