@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use hozen_controller::audit::Head;
 use jiff::{Timestamp, civil::DateTime};
 
-use crate::scan::ScanArgs;
+use crate::{cluster, scan::ScanArgs};
 
 /// Keep a Kubernetes fleet at its security baseline.
 #[derive(Debug, Parser)]
@@ -28,6 +28,9 @@ pub enum Command {
     Explain(Explain),
     /// Show what would be requested at once, with the digest that people approve.
     Plan(Plan),
+    /// Something of a cluster.
+    #[command(flatten)]
+    Cluster(Box<cluster::args::Command>),
     /// Report one system as a node's scanner sees it: packages, services, ports, pending updates.
     Scan(ScanArgs),
     /// Run the operator: observe the cluster, decide, act, and say in status how everything stands.

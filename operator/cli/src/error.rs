@@ -7,7 +7,7 @@ use hozen_intake::folder::Refused;
 use jiff::civil::DateTime;
 
 use crate::text::page::{BAD, FAINT, Page, STRONG, paint};
-use crate::{operator::OperatorError, scan::ScanError};
+use crate::{cluster::error::ClusterError, operator::OperatorError, scan::ScanError};
 
 /// Problems that are shown; the rest is a number. Who has more begins with these.
 const SHOWN: usize = 100;
@@ -84,6 +84,9 @@ pub enum Failed {
     /// The operator does not run.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// A cluster did not do it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The output could not be printed.
     #[error("the output could not be printed")]
     Print(#[source] io::Error),
@@ -106,6 +109,7 @@ pub fn page(failed: &Failed) -> String {
         | Failed::File { .. }
         | Failed::Scan(_)
         | Failed::Operator(_)
+        | Failed::Cluster(_)
         | Failed::Print(_)
         | Failed::Form(_) => {}
     }

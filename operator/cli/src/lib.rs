@@ -5,6 +5,7 @@
 mod args;
 mod audit;
 mod clock;
+mod cluster;
 mod crds;
 mod error;
 pub mod explain;
@@ -45,6 +46,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Simulate(asked) => simulate::run(&asked),
         Command::Explain(asked) => explain::run(&asked),
         Command::Plan(asked) => plan::run(&asked),
+        Command::Cluster(asked) => cluster::run(&asked),
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
         Command::Operator(asked) => Ok(operator::run(asked)?),
         Command::Crds(asked) => crds::run(&asked),

@@ -1,4 +1,5 @@
 //! The chart: what is generated in it is current, it renders, and wrong values are told with what to write instead.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::{
     path::{Path, PathBuf},

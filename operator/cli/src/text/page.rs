@@ -60,6 +60,12 @@ impl Page {
         }
     }
 
+    /// A line of a table, which is never wrapped: its columns would be lost.
+    pub fn row(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
     /// An empty line, unless there is one already.
     pub fn gap(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {

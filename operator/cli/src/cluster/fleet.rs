@@ -1,0 +1,308 @@
+//! `hozen status`: how the fleet stands, and what is waited for.
+
+use std::process::ExitCode;
+
+use hozen_api::{
+    baseline::Baseline,
+    change_request::{ChangeRequest, Phase},
+    names::halt,
+    rollout::Rollout,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt as _};
+use serde::Serialize;
+
+use super::{
+    Cluster,
+    error::{ClusterError, told},
+    instant,
+};
+use crate::{
+    args::Output,
+    error::Failed,
+    print,
+    simulate::formed,
+    text::page::{BAD, Page, STRONG, WAIT, pad, paint},
+};
+
+/// How a fleet stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fleet {
+    /// Version of this shape.
+    api_version: &'static str,
+    /// `Fleet`.
+    kind: &'static str,
+    /// Why everything is halted, if it is.
+    halted: Option<String>,
+    /// Baselines, by name.
+    baselines: Vec<BaselineLine>,
+    /// Requests that have not ended, by name.
+    requests: Vec<RequestLine>,
+    /// Rollouts that have not ended, by name.
+    rollouts: Vec<RolloutLine>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BaselineLine {
+    name: String,
+    nodes: Option<u32>,
+    compliant: Option<u32>,
+    below: Option<u32>,
+    unknown: Option<u32>,
+    oldest_due: Option<Timestamp>,
+    next_window: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestLine {
+    name: String,
+    #[serde(rename = "type")]
+    change: String,
+    emergency: bool,
+    phase: Option<String>,
+    missing: Vec<String>,
+    due: Option<Timestamp>,
+    finish: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RolloutLine {
+    /// Name.
+    pub name: String,
+    /// Stage at which it is.
+    pub stage: Option<String>,
+    /// Systems of the stage that are done, of how many.
+    pub done: u32,
+    /// All systems of the stage.
+    pub of: u32,
+    /// Being worked on.
+    pub active: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Whether people paused it.
+    pub paused: bool,
+    /// Why nothing more is started.
+    pub hold: Option<String>,
+    /// What would end that.
+    pub ended_by: Option<String>,
+    /// How it ended.
+    pub outcome: Option<String>,
+}
+
+/// Prints how the fleet stands.
+pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
+    let fleet = fleet(cluster).await?;
+    match form {
+        Output::Text => print(&text(&fleet)),
+        Output::Json | Output::Yaml => print(&formed(&fleet, form)?),
+    }
+}
+
+async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
+    let baselines: Vec<Baseline> = cluster.list("baseline").await?;
+    let requests: Vec<ChangeRequest> = cluster.list("change request").await?;
+    let rollouts: Vec<Rollout> = cluster.list("rollout").await?;
+    let mut fleet = Fleet {
+        api_version: "status.hozen.dev/v1alpha1",
+        kind: "Fleet",
+        halted: halted(cluster).await?,
+        baselines: baselines.iter().map(baseline).collect(),
+        requests: requests.iter().filter(|request| !ended(request)).map(self::request).collect(),
+        rollouts: rollouts.iter().map(rollout).filter(|line| line.outcome.is_none()).collect(),
+    };
+    fleet.baselines.sort_by(|a, b| a.name.cmp(&b.name));
+    fleet.requests.sort_by(|a, b| a.name.cmp(&b.name));
+    fleet.rollouts.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(fleet)
+}
+
+/// What stands in the halt. Who may not read it is told nothing of it.
+async fn halted(cluster: &Cluster) -> Result<Option<String>, ClusterError> {
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    match api.get_opt(halt::CONFIG_MAP).await {
+        Ok(found) => Ok(found.and_then(|map| map.data?.get(halt::KEY).cloned())),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(told("read the halt", error)),
+    }
+}
+
+fn ended(request: &ChangeRequest) -> bool {
+    match request.status.as_ref().and_then(|status| status.phase.as_ref()) {
+        Some(
+            Phase::Done | Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed,
+        ) => true,
+        Some(
+            Phase::Planned
+            | Phase::AwaitingTest
+            | Phase::AwaitingApproval
+            | Phase::Approved
+            | Phase::Running
+            | Phase::Verifying
+            | Phase::Watching
+            | Phase::Unknown(_),
+        )
+        | None => false,
+    }
+}
+
+fn baseline(object: &Baseline) -> BaselineLine {
+    let status = object.status.as_ref();
+    let nodes = status.and_then(|status| status.nodes);
+    BaselineLine {
+        name: object.name_any(),
+        nodes: nodes.map(|nodes| nodes.total),
+        compliant: nodes.map(|nodes| nodes.compliant),
+        below: nodes.map(|nodes| nodes.below),
+        unknown: nodes.map(|nodes| nodes.unknown),
+        oldest_due: status.and_then(|status| status.oldest_due),
+        next_window: status
+            .and_then(|status| status.next_window.as_ref())
+            .map(|window| window.from),
+    }
+}
+
+fn request(object: &ChangeRequest) -> RequestLine {
+    let status = object.status.as_ref();
+    RequestLine {
+        name: object.name_any(),
+        change: object.spec.plan.r#type.to_string(),
+        emergency: object.spec.plan.emergency,
+        phase: status.and_then(|status| status.phase.as_ref()).map(Phase::to_string),
+        missing: status
+            .iter()
+            .flat_map(|status| &status.missing)
+            .map(|role| format!("{} × {}", role.count, role.name))
+            .collect(),
+        due: status.and_then(|status| status.due),
+        finish: status
+            .and_then(|status| status.forecast.as_ref())
+            .and_then(|forecast| forecast.finish),
+    }
+}
+
+/// A rollout in one line.
+pub(super) fn rollout(object: &Rollout) -> RolloutLine {
+    let status = object.status.as_ref();
+    let stage = status.and_then(|status| status.stage.as_ref());
+    let nodes = stage.map(|stage| stage.nodes).unwrap_or_default();
+    let hold = status.and_then(|status| status.hold.as_ref());
+    RolloutLine {
+        name: object.name_any(),
+        stage: stage.map(|stage| stage.name.clone()),
+        done: nodes.done,
+        of: nodes.total,
+        active: nodes.active,
+        failed: nodes.failed,
+        paused: object.spec.paused,
+        hold: hold.map(|hold| hold.message.clone()),
+        ended_by: hold.and_then(|hold| hold.ended_by.clone()),
+        outcome: status.and_then(|status| status.outcome.as_ref()).map(ToString::to_string),
+    }
+}
+
+fn text(fleet: &Fleet) -> String {
+    let mut page = Page::default();
+    if let Some(reason) = &fleet.halted {
+        page.line("", &paint(BAD, format!("halted: {reason}")));
+        page.gap();
+    }
+    let number =
+        |count: Option<u32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), instant);
+    let rows = fleet.baselines.iter().map(|b| {
+        vec![
+            b.name.clone(),
+            number(b.nodes),
+            number(b.compliant),
+            number(b.below),
+            number(b.unknown),
+            time(b.oldest_due),
+            time(b.next_window),
+        ]
+    });
+    table(
+        &mut page,
+        &["BASELINE", "NODES", "COMPLIANT", "BELOW", "UNKNOWN", "OLDEST DUE", "NEXT WINDOW"],
+        rows.collect(),
+    );
+    let rows = fleet.requests.iter().map(|r| {
+        let urgent = if r.emergency { "yes" } else { "no" };
+        let missing = if r.missing.is_empty() { "-".to_owned() } else { r.missing.join(", ") };
+        vec![
+            r.name.clone(),
+            r.change.clone(),
+            urgent.to_owned(),
+            r.phase.clone().unwrap_or_else(|| "-".to_owned()),
+            missing,
+            time(r.due),
+            time(r.finish),
+        ]
+    });
+    table(
+        &mut page,
+        &["CHANGE REQUEST", "TYPE", "EMERGENCY", "PHASE", "MISSING", "DUE", "FINISH"],
+        rows.collect(),
+    );
+    let rows = fleet.rollouts.iter().map(|r| {
+        let stage = r.stage.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            r.name.clone(),
+            stage,
+            format!("{}/{}", r.done, r.of),
+            r.active.to_string(),
+            r.failed.to_string(),
+        ]
+    });
+    table(&mut page, &["ROLLOUT", "STAGE", "DONE", "ACTIVE", "FAILED"], rows.collect());
+    for line in &fleet.rollouts {
+        if let Some(hold) = &line.hold {
+            let by =
+                line.ended_by.as_ref().map_or_else(String::new, |by| format!("; ended by {by}"));
+            page.hang(&format!("{}: ", line.name), &format!("{}{by}", paint(WAIT, hold)), 2);
+        }
+    }
+    if page_is_empty(fleet) {
+        page.line("", "no baselines, no requests, no rollouts");
+    }
+    page.finish()
+}
+
+fn page_is_empty(fleet: &Fleet) -> bool {
+    fleet.baselines.is_empty()
+        && fleet.requests.is_empty()
+        && fleet.rollouts.is_empty()
+        && fleet.halted.is_none()
+}
+
+/// Rows under their headings, columns as wide as their widest; nothing where there are no rows.
+pub(super) fn table(page: &mut Page, headings: &[&str], rows: Vec<Vec<String>>) {
+    if rows.is_empty() {
+        return;
+    }
+    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.len()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(crate::text::page::width(cell));
+        }
+    }
+    let line = |cells: &[String]| -> String {
+        cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| pad(cell, width + 2))
+            .collect::<String>()
+            .trim_end()
+            .to_owned()
+    };
+    let headings: Vec<String> = headings.iter().map(ToString::to_string).collect();
+    page.row(&paint(STRONG, line(&headings)));
+    for row in rows {
+        page.row(&line(&row));
+    }
+    page.gap();
+}

@@ -1,0 +1,188 @@
+//! The handle of rollouts, scans on demand, and the halt.
+
+use std::process::ExitCode;
+
+use hozen_api::{
+    managed_node::ManagedNode,
+    names::privilege,
+    rollout::{AcceptedFailure, Rollout},
+};
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use super::{
+    Cluster,
+    args::{AcceptFailure, OfRollout, Promote, Rescan},
+    error::ClusterError,
+};
+use crate::{clock, error::Failed, print};
+
+const ROLLOUT: &str = "rollout";
+
+/// A rollout that has not ended: of one that has, nothing can be moved any more.
+async fn live(cluster: &Cluster, name: &str) -> Result<Rollout, ClusterError> {
+    let rollout: Rollout = cluster.get(ROLLOUT, name).await?;
+    match rollout.status.as_ref().and_then(|status| status.ended) {
+        Some(at) => {
+            Err(ClusterError::Sense(format!("the rollout {name} ended on {}", super::instant(at))))
+        }
+        None => Ok(rollout),
+    }
+}
+
+/// Pauses or resumes.
+pub async fn pause(cluster: &Cluster, asked: &OfRollout, paused: bool) -> Result<ExitCode, Failed> {
+    let rollout = live(cluster, &asked.rollout).await?;
+    let name = &asked.rollout;
+    if rollout.spec.paused == paused {
+        return print(&format!(
+            "{name} is {} already\n",
+            if paused { "paused" } else { "not paused" }
+        ));
+    }
+    cluster.turn(&rollout, &json!({ "paused": paused })).await?;
+    print(&if paused {
+        format!(
+            "{name} is paused: nothing new is started, what was started is finished (hozen resume {name})\n"
+        )
+    } else {
+        format!("{name} goes on\n")
+    })
+}
+
+/// Aborts, for good.
+pub async fn abort(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Failed> {
+    let rollout = live(cluster, &asked.rollout).await?;
+    let name = &asked.rollout;
+    if rollout.spec.abort {
+        return print(&format!("{name} is aborted already\n"));
+    }
+    cluster.turn(&rollout, &json!({ "abort": true })).await?;
+    print(&format!(
+        "{name} is aborted: what was not yet changed is put back; what is left needs a new change request\n"
+    ))
+}
+
+/// Cuts a soak short.
+pub async fn promote(cluster: &Cluster, asked: &Promote) -> Result<ExitCode, Failed> {
+    let rollout = live(cluster, &asked.rollout).await?;
+    let name = &asked.rollout;
+    let present = rollout.status.as_ref().and_then(|status| status.stage.as_ref());
+    let stage = asked.through.clone().or_else(|| present.map(|stage| stage.name.clone()));
+    let Some(stage) = stage else {
+        return Err(ClusterError::Sense(format!(
+            "{name} is at no stage yet: write --through STAGE"
+        ))
+        .into());
+    };
+    let request: hozen_api::change_request::ChangeRequest =
+        cluster.get("change request", &rollout.spec.change_request.name).await?;
+    let stages: Vec<String> =
+        request.spec.plan.stages.iter().map(|stage| stage.name.clone()).collect();
+    if !stages.contains(&stage) {
+        let stages = hozen_intake::problem::one_of(&stages);
+        return Err(
+            ClusterError::Sense(format!("{name} has no stage {stage}: write {stages}")).into()
+        );
+    }
+    cluster.turn(&rollout, &json!({ "promoteThrough": stage })).await?;
+    print(&format!(
+        "{name} is promoted through {stage}: the rest of its soak is skipped, nothing else\n"
+    ))
+}
+
+/// Accepts the failure of one system, in one's own name.
+pub async fn accept(cluster: &Cluster, asked: &AcceptFailure) -> Result<ExitCode, Failed> {
+    let rollout = match &asked.rollout {
+        Some(name) => live(cluster, name).await?,
+        None => failed_on(cluster, &asked.system).await?,
+    };
+    let (name, system) = (rollout.name_any(), &asked.system);
+    let uid = match &asked.uid {
+        Some(uid) => uid.clone(),
+        None => uid_of(cluster, system).await?,
+    };
+    let mut accepted = rollout.spec.accept_failures.clone();
+    if accepted.iter().any(|failure| failure.node == *system && failure.uid == uid) {
+        return print(&format!("the failure of {system} is accepted in {name} already\n"));
+    }
+    if !cluster.may(privilege::ACCEPT, "rollouts", &name).await? {
+        return Err(ClusterError::Sense(format!(
+            "you may not accept failures of {name}: it needs the verb accept on rollouts (the role hozen-accepter)"
+        ))
+        .into());
+    }
+    let by = cluster.who().await?;
+    accepted.push(AcceptedFailure { node: system.clone(), uid, by: Some(by.clone()) });
+    cluster.turn(&rollout, &json!({ "acceptFailures": accepted })).await?;
+    print(&format!(
+        "the failure of {system} is accepted in {name} by {by}: it goes on without it\n"
+    ))
+}
+
+/// The one rollout in which a system failed.
+async fn failed_on(cluster: &Cluster, system: &str) -> Result<Rollout, ClusterError> {
+    let all: Vec<Rollout> = cluster.list(ROLLOUT).await?;
+    let mut found: Vec<Rollout> = all
+        .into_iter()
+        .filter(|rollout| {
+            rollout.status.as_ref().is_some_and(|status| {
+                status.ended.is_none()
+                    && status.first_failures.iter().any(|failure| failure.node == system)
+            })
+        })
+        .collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(rollout), true) => Ok(rollout),
+        (None, _) => Err(ClusterError::Sense(format!(
+            "no rollout shows a failure of {system} among its first: write --rollout NAME"
+        ))),
+        (Some(_), false) => Err(ClusterError::Sense(format!(
+            "{system} failed in several rollouts: write --rollout NAME"
+        ))),
+    }
+}
+
+/// The uid of the node behind a managed node.
+async fn uid_of(cluster: &Cluster, system: &str) -> Result<String, ClusterError> {
+    let missing =
+        || ClusterError::Sense(format!("the uid of {system} is not known here: write --uid UID"));
+    if system.contains('/') {
+        return Err(missing());
+    }
+    let node: ManagedNode = cluster.get("managed node", system).await?;
+    let owner = node.owner_references().iter().find(|owner| owner.kind == "Node");
+    owner.map(|owner| owner.uid.clone()).ok_or_else(missing)
+}
+
+/// Asks for scans.
+pub async fn rescan(cluster: &Cluster, asked: &Rescan) -> Result<ExitCode, Failed> {
+    let by = cluster.who().await?;
+    let why = format!("{} by {by}", clock::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
+    // All names are looked up before the first scan is asked for.
+    let mut nodes: Vec<ManagedNode> = Vec::new();
+    for name in &asked.nodes {
+        nodes.push(cluster.get("managed node", name).await?);
+    }
+    for node in &nodes {
+        cluster.ask_for_scan(node, &why).await?;
+    }
+    print(&format!("asked for a scan of {}\n", asked.nodes.join(", ")))
+}
+
+/// Halts everything, or lets it go on.
+pub async fn halt(cluster: &Cluster, reason: Option<&str>) -> Result<ExitCode, Failed> {
+    if reason.is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(ClusterError::Sense(
+            "a halt needs a reason: everybody who looks reads it".to_owned(),
+        )
+        .into());
+    }
+    cluster.set_halt(reason).await?;
+    print(match reason {
+        Some(_) => {
+            "halted: nothing new is disturbed in this cluster, what was started is finished (hozen unhalt)\n"
+        }
+        None => "the halt is lifted\n",
+    })
+}

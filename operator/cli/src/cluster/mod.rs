@@ -1,0 +1,150 @@
+//! What is asked of a cluster: by the person who types it, with that person's own rights and in that person's own name.
+
+mod approval;
+pub mod args;
+mod doctor;
+pub mod error;
+mod fleet;
+mod handle;
+mod rights;
+mod show;
+mod watch;
+mod write;
+
+use std::process::ExitCode;
+
+use kube::{
+    Api, Client, Config, Resource, ResourceExt,
+    api::ListParams,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde::de::DeserializeOwned;
+
+use crate::error::Failed;
+use args::{At, Command};
+use error::{ClusterError, told};
+
+/// How many objects of a kind are asked for at once.
+const PAGE: u32 = 500;
+
+/// A cluster, and who asks.
+pub struct Cluster {
+    client: Client,
+    /// Namespace that Hozen is installed in.
+    namespace: String,
+}
+
+/// Does what was typed.
+pub fn run(command: &Command) -> Result<ExitCode, Failed> {
+    match command {
+        Command::Approve(asked) => with(&asked.at, async |c| approval::approve(&c, asked).await),
+        Command::Reject(asked) => with(&asked.at, async |c| approval::reject(&c, asked).await),
+        Command::Withdraw(asked) => with(&asked.at, async |c| approval::withdraw(&c, asked).await),
+        Command::Pause(asked) => with(&asked.at, async |c| handle::pause(&c, asked, true).await),
+        Command::Resume(asked) => with(&asked.at, async |c| handle::pause(&c, asked, false).await),
+        Command::Abort(asked) => with(&asked.at, async |c| handle::abort(&c, asked).await),
+        Command::Promote(asked) => with(&asked.at, async |c| handle::promote(&c, asked).await),
+        Command::AcceptFailure(asked) => with(&asked.at, async |c| handle::accept(&c, asked).await),
+        Command::Rescan(asked) => with(&asked.at, async |c| handle::rescan(&c, asked).await),
+        Command::Halt(asked) => {
+            with(&asked.at, async |c| handle::halt(&c, Some(&asked.reason)).await)
+        }
+        Command::Unhalt(asked) => with(&asked.at, async |c| handle::halt(&c, None).await),
+        Command::Status(asked) => with(&asked.at, async |c| fleet::run(&c, asked.output).await),
+        Command::Doctor(asked) => with(&asked.at, async |c| doctor::run(&c, asked.output).await),
+        Command::Watch(asked) => {
+            with(&asked.at, async |c| watch::run(&c, asked.rollout.as_deref()).await)
+        }
+    }
+}
+
+fn with(
+    at: &At,
+    work: impl AsyncFnOnce(Cluster) -> Result<ExitCode, Failed>,
+) -> Result<ExitCode, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ClusterError::Runtime)?;
+    runtime.block_on(async { work(Cluster::connect(at).await?).await })
+}
+
+impl Cluster {
+    async fn connect(at: &At) -> Result<Self, ClusterError> {
+        let options =
+            KubeConfigOptions { context: at.context.clone(), ..KubeConfigOptions::default() };
+        let config = match &at.kubeconfig {
+            Some(file) => {
+                let file = Kubeconfig::read_from(file).map_err(ClusterError::Config)?;
+                Config::from_custom_kubeconfig(file, &options).await
+            }
+            None => match Config::from_kubeconfig(&options).await {
+                Err(error) if at.context.is_none() => Config::incluster().map_err(|_| error),
+                other => other,
+            },
+        };
+        let config = config.map_err(ClusterError::Config)?;
+        let client = Client::try_from(config)
+            .map_err(|error| ClusterError::Silent("let us in".to_owned(), error))?;
+        Ok(Self { client, namespace: at.hozen_namespace.clone() })
+    }
+
+    /// All objects of a cluster-wide kind.
+    fn api<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    /// One object by name; where there is none, the nearest name is told.
+    async fn get<K>(&self, kind: &'static str, name: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        match self.api::<K>().get_opt(name).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                let all = self.list::<K>(kind).await?;
+                let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
+                let nearest =
+                    hozen_intake::problem::nearest(name, names.iter().map(String::as_str));
+                let hint =
+                    nearest.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                Err(ClusterError::Absent { kind, name: name.to_owned(), hint })
+            }
+            Err(error) => Err(told(&format!("show the {kind} {name}"), error)),
+        }
+    }
+
+    /// All objects of a kind, page by page.
+    async fn list<K>(&self, kind: &str) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        self.list_by(kind, ListParams::default()).await
+    }
+
+    /// The selected objects of a kind, page by page.
+    async fn list_by<K>(&self, kind: &str, select: ListParams) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let api = self.api::<K>();
+        let mut select = select.limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = api
+                .list(&select)
+                .await
+                .map_err(|error| told(&format!("list every {kind}"), error))?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => select.continue_token = Some(token),
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
+/// An instant, to the minute.
+fn instant(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}

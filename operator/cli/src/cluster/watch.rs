@@ -1,0 +1,108 @@
+//! `hozen watch`: rollouts as they go, one line for each change that a person would notice.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use futures::TryStreamExt as _;
+use hozen_api::rollout::Rollout;
+use kube::{
+    ResourceExt as _,
+    api::{ListParams, WatchEvent, WatchParams},
+};
+
+use super::{
+    Cluster,
+    error::{ClusterError, told},
+    fleet::{self, RolloutLine},
+};
+use crate::{clock, error::Failed, print};
+
+/// Seconds after which the server ends a watch, so that a dead connection is not watched for ever.
+const WATCH_SECONDS: u32 = 290;
+/// A watch that ends at once, again and again, is given up.
+const EMPTY_WATCHES_MAX: u32 = 5;
+
+/// Prints until the rollout has ended, or for ever.
+pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Failed> {
+    if let Some(name) = only {
+        let _: Rollout = cluster.get("rollout", name).await?;
+    }
+    let mut seen = BTreeMap::new();
+    let mut empty = 0;
+    while empty < EMPTY_WATCHES_MAX {
+        let api = cluster.api::<Rollout>();
+        let select = only.map_or_else(ListParams::default, |name| {
+            ListParams::default().fields(&format!("metadata.name={name}"))
+        });
+        let list = api.list(&select).await.map_err(|error| told("list every rollout", error))?;
+        let version = list.metadata.resource_version.unwrap_or_default();
+        for rollout in &list.items {
+            if show(rollout, &mut seen)? && only.is_some() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        let mut watch = WatchParams::default().timeout(WATCH_SECONDS);
+        watch.field_selector = select.field_selector;
+        let events =
+            api.watch(&watch, &version).await.map_err(|error| told("watch rollouts", error))?;
+        let mut events = std::pin::pin!(events);
+        let before = seen.len();
+        let mut heard = false;
+        // What ends a stream (410, a broken connection) is healed by the list above.
+        while let Ok(Some(event)) = events.try_next().await {
+            heard = true;
+            let rollout = match event {
+                WatchEvent::Added(rollout) | WatchEvent::Modified(rollout) => rollout,
+                WatchEvent::Deleted(rollout) => {
+                    print(&format!("{}: deleted\n", rollout.name_any()))?;
+                    if only.is_some() {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                    continue;
+                }
+                WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Error(_) => break,
+            };
+            if show(&rollout, &mut seen)? && only.is_some() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        empty = if heard || seen.len() > before { 0 } else { empty + 1 };
+    }
+    Err(ClusterError::Sense("the cluster ends every watch at once: is it going down?".to_owned())
+        .into())
+}
+
+/// Prints a rollout if it says something new; whether it has ended.
+fn show(rollout: &Rollout, seen: &mut BTreeMap<String, String>) -> Result<bool, Failed> {
+    let line = fleet::rollout(rollout);
+    let text = told_line(&line);
+    if seen.get(&line.name) != Some(&text) {
+        print(&format!("{} {}: {text}\n", clock::now().strftime("%H:%M:%S"), line.name))?;
+        seen.insert(line.name, text);
+    }
+    Ok(line.outcome.is_some())
+}
+
+fn told_line(line: &RolloutLine) -> String {
+    let RolloutLine { name: _, stage, done, of, active, failed, paused, hold, ended_by, outcome } =
+        line;
+    if let Some(outcome) = outcome {
+        return format!("ended: {outcome}");
+    }
+    let mut text = stage.as_ref().map_or_else(
+        || "not begun".to_owned(),
+        |stage| format!("{stage} {done}/{of} done, {active} active, {failed} failed"),
+    );
+    if *paused {
+        text.push_str(", paused");
+    }
+    if let Some(hold) = hold {
+        text.push_str("; ");
+        text.push_str(hold);
+    }
+    if let Some(by) = ended_by {
+        text.push_str("; ended by ");
+        text.push_str(by);
+    }
+    text
+}

@@ -1,0 +1,310 @@
+//! The cases. Each makes objects of its own.
+
+use serde_json::{Value, json};
+
+use crate::bed::{Cluster, OPERATOR};
+
+const SELECT: &str = "spec.changeRequest.name=";
+
+fn words_on(cluster: &Cluster, request: &str) -> Vec<Value> {
+    let list = cluster.json(&["approvals", "--field-selector", &format!("{SELECT}{request}")]);
+    list["items"].as_array().unwrap().clone()
+}
+
+pub fn approve_shows_what_is_approved_and_speaks_in_the_callers_own_name(cluster: &Cluster) {
+    let request = cluster.request("shown", |_| {});
+    cluster.status("changerequest", "shown", &json!({
+        "phase": "AwaitingApproval", "due": "2026-11-20T09:14:00Z",
+        "missing": [{"name": "platform", "count": 1}, {"name": "security", "count": 1}],
+        "forecast": {"start": "2026-11-19T12:00:00Z", "finish": "2026-11-19T15:40:00Z", "meetsDue": true, "limitedBy": "maxUnavailable 2 in canary", "podsMoved": 31}}));
+    let digest = request["spec"]["planDigest"].as_str().unwrap();
+    let shown = cluster.hozen("alice", &["approve", "shown", "--yes", "--comment", "agreed"]);
+    let shown = shown.says("shown: approved as security by alice");
+    for words in [
+        "shown: Patch of web-tier, emergency",
+        "5 nodes: nginx.service restart; no reboot; rollback: Possible",
+        "openssl:amd64 3.0.20-1~deb12u2 → 3.0.22-1~deb12u2",
+        "at most 5 nodes drained, 5 with restarts, 0 rebooted",
+        "canary, then rest",
+        "2026-11-19 12:00 UTC to 2026-11-19 15:40 UTC, in time; limited by maxUnavailable 2 in canary; 31 pods moved",
+        "1 × platform, 1 × security",
+        digest,
+    ] {
+        let told = shown.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(words), "no {words:?} in\n{}", shown.out);
+    }
+    let words = words_on(cluster, "shown");
+    assert_eq!(words.len(), 1);
+    let uid = cluster.json(&["changerequest", "shown"])["metadata"]["uid"].clone();
+    assert_eq!(
+        words[0]["spec"],
+        json!({"changeRequest": {"name": "shown", "uid": uid}, "planDigest": digest,
+        "role": "security", "decision": "Approve", "user": "alice", "comment": "agreed", "withdrawn": false})
+    );
+    assert_eq!(words[0]["metadata"]["ownerReferences"][0]["uid"], uid, "it goes with its request");
+    cluster.hozen("alice", &["approve", "shown", "--yes"]).says("you said so already as security");
+    assert_eq!(words_on(cluster, "shown").len(), 1, "saying it twice is saying it once");
+    cluster.hozen("bob", &["reject", "shown", "--yes"]).says("shown: rejected as platform by bob");
+}
+
+pub fn approve_takes_no_word_that_would_not_count(cluster: &Cluster) {
+    cluster.request("counts", |_| {});
+    cluster
+        .hozen("mallory", &["approve", "counts", "--yes"])
+        .refuses("cannot get resource \"changerequests\"");
+    cluster
+        .hozen("alice", &["approve", "count", "--yes"])
+        .refuses("there is no change request count; did you mean counts?");
+    cluster
+        .hozen("alice", &["approve", "counts", "--role", "owner", "--yes"])
+        .refuses("counts does not ask for the role owner: write --role platform or security");
+    cluster
+        .hozen("alice", &["approve", "counts", "--role", "platform", "--yes"])
+        .refuses("you do not hold the approval role platform");
+    cluster
+        .hozen("carol", &["approve", "counts", "--yes"])
+        .refuses("you hold several roles that counts asks for: write --role platform or security");
+    cluster.status(
+        "changerequest",
+        "counts",
+        &json!({"excluded": [{"user": "alice", "why": "alice changed web-tier on 18 Nov"}]}),
+    );
+    cluster
+        .hozen("alice", &["approve", "counts", "--yes"])
+        .refuses("would not count: alice changed web-tier on 18 Nov");
+    assert_eq!(words_on(cluster, "counts").len(), 0);
+}
+
+pub fn approve_refuses_a_request_that_was_superseded_or_is_over(cluster: &Cluster) {
+    cluster.request("old", |_| {});
+    cluster.request("new", |request| request["spec"]["supersedes"] = json!("old"));
+    cluster
+        .hozen("alice", &["approve", "old", "--yes"])
+        .refuses("old was superseded by new: look at that one");
+    cluster.status("changerequest", "new", &json!({"phase": "Expired"}));
+    cluster
+        .hozen("alice", &["approve", "new", "--yes"])
+        .refuses("new has expired: nobody's word changes that");
+    assert_eq!(words_on(cluster, "old").len() + words_on(cluster, "new").len(), 0);
+}
+
+pub fn approve_refuses_another_digest_than_the_reviewed_and_one_that_lies(cluster: &Cluster) {
+    let request = cluster.request("digest", |_| {});
+    let reviewed = format!("sha256-{}", "a".repeat(64));
+    cluster
+        .hozen("alice", &["approve", "digest", "--digest", &reviewed, "--yes"])
+        .refuses("look at it again");
+    cluster.request("lies", |request| request["spec"]["planDigest"] = json!(reviewed));
+    cluster
+        .hozen("alice", &["approve", "lies", "--yes"])
+        .refuses("the plan of lies is not what its digest says");
+    assert_eq!(words_on(cluster, "digest").len() + words_on(cluster, "lies").len(), 0);
+    let right = request["spec"]["planDigest"].as_str().unwrap();
+    cluster
+        .hozen("alice", &["approve", "digest", "--digest", right, "--yes"])
+        .says("approved as security");
+}
+
+pub fn nobody_is_asked_where_there_is_no_terminal(cluster: &Cluster) {
+    cluster.request("asks", |_| {});
+    cluster.hozen("alice", &["approve", "asks"]).refuses("the input is no terminal: add --yes");
+    assert_eq!(words_on(cluster, "asks").len(), 0);
+}
+
+pub fn a_word_is_withdrawn_by_its_giver_only(cluster: &Cluster) {
+    cluster.request("withdrawn", |_| {});
+    cluster.hozen("alice", &["approve", "withdrawn", "--yes"]).says("approved as security");
+    cluster
+        .hozen("bob", &["withdraw", "withdrawn"])
+        .refuses("bob has said nothing on withdrawn that stands");
+    cluster
+        .hozen("alice", &["withdraw", "withdrawn", "--role", "platform"])
+        .refuses("alice has said nothing on withdrawn as platform");
+    cluster.hozen("alice", &["withdraw", "withdrawn"]).says("given as security");
+    assert_eq!(words_on(cluster, "withdrawn")[0]["spec"]["withdrawn"], true);
+    cluster.hozen("alice", &["approve", "withdrawn", "--yes"]).says("approved as security");
+    assert_eq!(words_on(cluster, "withdrawn").len(), 2, "another word is another approval");
+}
+
+pub fn the_handle_of_a_rollout_is_held_by_operations(cluster: &Cluster) {
+    cluster.request("handle", |_| {});
+    cluster.rollout("handle");
+    let spec = |field: &str| cluster.json(&["rollout", "handle"])["spec"][field].clone();
+    cluster.hozen("alice", &["pause", "handle"]).refuses("cannot patch resource \"rollouts\"");
+    cluster.hozen("bob", &["pause", "handle"]).says("handle is paused");
+    assert_eq!(spec("paused"), true);
+    cluster.hozen("bob", &["pause", "handle"]).says("paused already");
+    cluster.hozen("bob", &["resume", "handle"]).says("handle goes on");
+    assert_eq!(spec("paused"), false);
+    cluster
+        .hozen("bob", &["promote", "handle"])
+        .refuses("handle is at no stage yet: write --through STAGE");
+    cluster
+        .hozen("bob", &["promote", "handle", "--through", "canari"])
+        .refuses("handle has no stage canari: write canary or rest");
+    cluster.status("rollout", "handle", &json!({"stage": {"name": "canary", "index": 0, "nodes": {"total": 1, "done": 1, "active": 0, "failed": 0, "blocked": 0, "offline": 0}}}));
+    cluster.hozen("bob", &["promote", "handle"]).says("promoted through canary");
+    assert_eq!(spec("promoteThrough"), "canary");
+    cluster.hozen("bob", &["abort", "handle"]).says("handle is aborted");
+    assert_eq!(spec("abort"), true);
+    cluster.status(
+        "rollout",
+        "handle",
+        &json!({"ended": "2026-11-19T15:40:00Z", "outcome": "Aborted"}),
+    );
+    cluster.hozen("bob", &["pause", "handle"]).refuses("handle ended on 2026-11-19 15:40 UTC");
+    cluster.hozen("bob", &["watch", "handle"]).says("handle: ended: Aborted");
+}
+
+pub fn a_failure_is_accepted_by_name_and_uid_with_the_privilege_only(cluster: &Cluster) {
+    cluster.rollout("fails");
+    cluster.make_as(OPERATOR, &json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode", "spec": {},
+        "metadata": {"name": "node-17", "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "node-17", "uid": "node-17-uid"}]}}));
+    cluster
+        .hozen("carol", &["accept-failure", "node-17"])
+        .refuses("no rollout shows a failure of node-17");
+    cluster.status("rollout", "fails", &json!({"firstFailures": [{"node": "node-17", "step": "Patch", "message": "dpkg could not configure nginx-light"}]}));
+    cluster
+        .hozen("bob", &["accept-failure", "node-17", "--uid", "u"])
+        .refuses("it needs the verb accept on rollouts");
+    cluster
+        .hozen("carol", &["accept-failure", "Deployment/shop/web", "--rollout", "fails"])
+        .refuses("write --uid UID");
+    cluster
+        .hozen("carol", &["accept-failure", "node-17", "--uid", "node-17-uid"])
+        .says("accepted in fails by carol");
+    let accepted = cluster.json(&["rollout", "fails"])["spec"]["acceptFailures"].clone();
+    assert_eq!(accepted, json!([{"node": "node-17", "uid": "node-17-uid", "by": "carol"}]));
+}
+
+pub fn a_scan_is_asked_for_by_an_annotation(cluster: &Cluster) {
+    // A node that there is: the garbage collector removes what belongs to one that is not.
+    cluster.kubectl(&["create", "-f", &cluster.node("scanned")]);
+    let uid = cluster.json(&["node", "scanned"])["metadata"]["uid"].clone();
+    cluster.make_as(OPERATOR, &json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode", "spec": {},
+        "metadata": {"name": "scanned", "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "scanned", "uid": uid}]}}));
+    cluster
+        .hozen("alice", &["rescan", "scanned"])
+        .refuses("cannot patch resource \"managednodes\"");
+    cluster
+        .hozen("bob", &["rescan", "scanned", "nowhere"])
+        .refuses("there is no managed node nowhere");
+    let before = cluster.json(&["managednode", "scanned"]);
+    assert!(
+        before["metadata"]["annotations"].is_null(),
+        "all names are looked up before the first is asked for"
+    );
+    cluster.hozen("bob", &["rescan", "scanned"]).says("asked for a scan of scanned");
+    let asked =
+        cluster.json(&["managednode", "scanned"])["metadata"]["annotations"]["hozen.dev/rescan"]
+            .clone();
+    assert!(asked.as_str().unwrap().ends_with(" by bob"), "{asked}");
+}
+
+pub fn a_halt_is_set_shown_and_lifted_by_who_holds_it(cluster: &Cluster) {
+    cluster.hozen("bob", &["halt", "for fun"]).refuses("cannot patch resource \"configmaps\"");
+    cluster.hozen("carol", &["halt", " "]).refuses("a halt needs a reason");
+    cluster
+        .hozen("carol", &["halt", "x", "--hozen-namespace", "elsewhere"])
+        .refuses("cannot patch resource");
+    cluster
+        .hozen("carol", &["halt", "kernel panics in ring-1"])
+        .says("halted: nothing new is disturbed");
+    cluster.hozen("carol", &["status"]).says("halted: kernel panics in ring-1");
+    let map = cluster.json(&["configmap", "hozen-halt", "--namespace", "hozen-system"]);
+    assert_eq!(map["data"], json!({"reason": "kernel panics in ring-1"}));
+    cluster.hozen("carol", &["unhalt"]).says("the halt is lifted");
+    let map = cluster.json(&["configmap", "hozen-halt", "--namespace", "hozen-system"]);
+    assert!(map["data"].is_null());
+}
+
+pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
+    cluster.request("waits", |_| {});
+    cluster.status(
+        "changerequest",
+        "waits",
+        &json!({"phase": "AwaitingApproval", "missing": [{"name": "security", "count": 1}]}),
+    );
+    cluster.request("ended", |_| {});
+    cluster.status("changerequest", "ended", &json!({"phase": "Done"}));
+    cluster.rollout("held");
+    cluster.status("rollout", "held", &json!({"stage": {"name": "ring-1", "index": 2, "nodes": {"total": 10, "done": 8, "active": 1, "failed": 1, "blocked": 0, "offline": 0}},
+        "hold": {"reason": "FailuresReached", "message": "1 of at most 0 failures in ring-1", "endedBy": "accept-failure node-17, abort"}}));
+    let shown = cluster.hozen("alice", &["status"]).says("CHANGE REQUEST");
+    let line = |word: &str| {
+        shown
+            .out
+            .lines()
+            .find(|line| line.starts_with(word))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    assert!(
+        line("waits").unwrap().contains("Patch yes AwaitingApproval 1 × security"),
+        "{}",
+        shown.out
+    );
+    assert_eq!(line("ended"), None, "what has ended is not waited for");
+    assert!(shown.out.contains("8/10"), "{}", shown.out);
+    assert!(
+        shown.out.contains(
+            "held: 1 of at most 0 failures in ring-1; ended by accept-failure node-17, abort"
+        ),
+        "{}",
+        shown.out
+    );
+    let facts: Value =
+        serde_json::from_str(&cluster.hozen("alice", &["status", "-o", "json"]).says("").out)
+            .unwrap();
+    let held = facts["rollouts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|rollout| rollout["name"] == "held")
+        .unwrap();
+    assert_eq!((&held["done"], &held["of"], &held["failed"]), (&json!(8), &json!(10), &json!(1)));
+    cluster.hozen("alice", &["status", "-o", "yaml"]).says("apiVersion: status.hozen.dev/v1alpha1");
+}
+
+pub fn doctor_names_who_holds_power_and_every_policy_that_does_not_stand(cluster: &Cluster) {
+    let found = cluster.hozen("admin", &["doctor"]).says("the admission policies stand, unaltered");
+    for words in [
+        "who can approve",
+        "User alice: security (role hozen-approve-security)",
+        "who can impersonate",
+        "Group system:masters (role cluster-admin)",
+        "who can alter admission policies",
+        "who can halt",
+        "User carol: hozen-halt (role hozen-halter)",
+    ] {
+        assert!(found.out.contains(words), "no {words:?} in\n{}", found.out);
+    }
+    cluster
+        .hozen("admin", &["doctor", "--hozen-namespace", "elsewhere"])
+        .refuses("there is no Deployment hozen in the namespace elsewhere");
+    cluster.hozen("alice", &["doctor"]).refuses("is forbidden");
+    cluster.kubectl(&[
+        "patch",
+        "validatingadmissionpolicybinding",
+        "hozen-nodes",
+        "--type",
+        "merge",
+        "--patch",
+        r#"{"spec":{"validationActions":["Audit"]}}"#,
+    ]);
+    let sick = cluster.hozen("admin", &["doctor"]);
+    assert_eq!(sick.code, 1);
+    assert!(sick.out.contains("the binding of the admission policy hozen-nodes was altered at spec.validationActions[0]"), "{}", sick.out);
+    let facts: Value =
+        serde_json::from_str(&cluster.hozen("admin", &["doctor", "-o", "json"]).out).unwrap();
+    assert_eq!(facts["faults"].as_array().unwrap().len(), 1);
+    cluster.kubectl(&[
+        "patch",
+        "validatingadmissionpolicybinding",
+        "hozen-nodes",
+        "--type",
+        "merge",
+        "--patch",
+        r#"{"spec":{"validationActions":["Deny"]}}"#,
+    ]);
+    cluster.hozen("admin", &["doctor"]).says("unaltered");
+}
