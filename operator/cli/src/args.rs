@@ -155,7 +155,7 @@ pub struct Operator {
     /// File of the audit trail; without it, standard output.
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace, or by room: hozen_controller=debug,warn.
+    /// What is logged: error, warn, info, debug, trace, or by room: `hozen_controller=debug,warn`.
     #[arg(long, env = "HOZEN_LOG", default_value = "info", value_name = "LEVEL")]
     pub log: String,
 }
