@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz soak crds chart cluster
+.PHONY: help run test check bench fuzz soak crds chart cluster images
 
 CARGO ?= cargo
 # The folder that `make run` plays: make run EXAMPLE=examples/fleet
@@ -32,6 +32,9 @@ fuzz: ## feed every parser of foreign data with noise: FUZZ_SECONDS=60 for each 
 
 soak: ## the property tests with many more cases (SOAK_CASES=20000); the record goes to operator/docs/soak
 	@tests/bin/soak
+
+images: ## container images of operator and agent as OCI archives, the same digests from the same sources (target/images)
+	@tests/bin/images
 
 cluster: ## a real cluster on this machine, with NODES=3 real nodes; the first time it builds Kubernetes (tests/testbed/README.md)
 	@tests/bin/cluster-binaries >/dev/null

@@ -18,10 +18,18 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open},
 };
 
+use crate::root::Root;
+
 /// User and group that a tool runs as when the scan itself runs as root: `nobody`.
 pub const NOBODY: u32 = 65_534;
 /// Folders in which tools are looked for.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+/// Loaders of programs, and the folders of the libraries that belong to them.
+const LOADERS: [(&str, &str); 2] = [
+    ("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"),
+    ("usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu"),
+];
 
 /// A call of a tool.
 #[derive(Clone, Debug)]
@@ -83,6 +91,20 @@ pub enum CallError {
 pub fn find(tool: &str) -> Option<PathBuf> {
     let paths = FOLDERS.into_iter().map(|folder| Path::new(folder).join(tool));
     { paths }.find(|path| access(path, Access::EXEC_OK).is_ok())
+}
+
+/// A tool, and the words that come before its own arguments: the machine's own, or else the scanned root's, run by that root's own
+/// loader with its own libraries, so that a scanner in a small image needs no package manager of its own.
+pub fn find_for(root: &Root, tool: &str) -> Option<(PathBuf, Vec<OsString>)> {
+    if let Some(own) = find(tool) {
+        return Some((own, Vec::new()));
+    }
+    let at = |path: &str| root.path().join(path);
+    let program = ["usr/bin", "usr/sbin"].map(|folder| at(&format!("{folder}/{tool}")));
+    let program = program.into_iter().find(|path| path.is_file())?;
+    let (loader, libraries) = LOADERS.into_iter().find(|(loader, _)| at(loader).is_file())?;
+    let before = vec!["--library-path".into(), at(libraries).into(), program.into()];
+    Some((at(loader), before))
 }
 
 /// Runs a tool to its end.

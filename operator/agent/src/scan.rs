@@ -11,8 +11,8 @@ use hozen_advisory::{
     purl,
 };
 use hozen_api::node_inventory::{
-    AvailableUpdate, Kernel, Listener, NodeReport, OperatingSystem, Readiness, RebootRequired,
-    Resolved, StaleProcess, Updates,
+    AvailableUpdate, Kernel, Listener, Mitigated, NodeReport, OperatingSystem, Readiness,
+    RebootRequired, Resolved, StaleProcess, Updates,
 };
 use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, ToSmolStr};
@@ -44,6 +44,11 @@ const LISTENERS_MAX: usize = 512;
 const ADDRESSES_MAX: usize = 16;
 const RESTARTS_MAX: usize = 256;
 const REASONS_MAX: usize = 64;
+const UNFINISHED_MAX: usize = 64;
+const MASKED_MAX: usize = 64;
+/// Where an administrator's units are, and most of them that are looked at.
+const UNITS: &str = "etc/systemd/system";
+const UNITS_MAX: usize = 10_000;
 
 /// Packages that somebody wants to see resolved, beside all security updates and all updates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +114,8 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
         os,
         ..NodeReport::default()
     };
+    report.unfinished = unfinished(&system);
+    report.mitigated = held_down(root);
     live_facts(root, &system, processes.as_ref(), &mut report, &mut unread);
     let updates = updates.unwrap_or_default();
     let transactions = if options.resolve {
@@ -118,6 +125,24 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
     };
     report.not_read = unread.into_entries();
     Scan { report, packages, transactions, updates }
+}
+
+/// Packages of which only a part may be on disk.
+fn unfinished(system: &System) -> Vec<String> {
+    let System::Dpkg { database, .. } = system else { return Vec::new() };
+    let entries = database.unfinished.iter().take(UNFINISHED_MAX);
+    entries.map(|of| line(&format!("{}:{} is {}", of.name, of.arch, of.state))).collect()
+}
+
+/// Units that are masked: their file is a link to nowhere. Which ports are blocked is not seen from here.
+fn held_down(root: &Root) -> Option<Mitigated> {
+    let entries = root.list(UNITS, UNITS_MAX).ok()?;
+    let masked = entries.into_iter().filter(|entry| {
+        root.link(&format!("{UNITS}/{}", entry.name)).is_ok_and(|to| to == "/dev/null")
+    });
+    let stop: Vec<String> =
+        masked.filter_map(|entry| token(&entry.name)).take(MASKED_MAX).collect();
+    (!stop.is_empty()).then(|| Mitigated { stop, block: Vec::new() })
 }
 
 /// The installed packages as package URLs know them.

@@ -83,6 +83,12 @@ pub struct NodeReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub package_count: Option<u32>,
+    /// Packages whose installation has begun and was not finished, each as one line: `libssl3:amd64 is half-configured`. A node with
+    /// one is never proven patched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Line>", length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub unfinished: Vec<String>,
     /// Newer versions of what is installed, as the package manager's own indices on disk offer them; absent where no index
     /// could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

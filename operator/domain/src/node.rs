@@ -166,6 +166,8 @@ pub struct Inventory {
     pub kernel_installed: SmolStr,
     /// Digest of its package set.
     pub package_set: Digest,
+    /// Packages whose installation was not finished: such a node is not proven patched.
+    pub unfinished: Vec<SmolStr>,
     /// What its package manager would do.
     pub transactions: Vec<Resolved>,
     /// Units that still run replaced files.

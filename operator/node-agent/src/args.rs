@@ -5,6 +5,9 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use hozen_api::job::{HOST_FOLDER, ORDER_FOLDER};
 
+/// Folder that the scanner and the reporter of a node share.
+const SHARED: &str = "/shared";
+
 /// Scans one node, reports what it found, and does the work of one Job.
 #[derive(Parser, Debug)]
 #[command(version)]
@@ -17,6 +20,27 @@ pub struct Arguments {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Action {
+    /// Scan a host and write what was found into a folder.
+    Scan {
+        /// Root of the host.
+        #[arg(long, value_name = "DIR", default_value = HOST_FOLDER)]
+        root: PathBuf,
+        /// Folder for the report; shared with the reporter.
+        #[arg(long, value_name = "DIR", default_value = SHARED)]
+        out: PathBuf,
+        /// Stay, and scan again when asked, when packages change, and on a schedule.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Bring the reports of a folder to the API server, and its requests to the folder.
+    Report {
+        /// The folder that the scanner writes to.
+        #[arg(long, value_name = "DIR", default_value = SHARED)]
+        r#in: PathBuf,
+        /// Name of the node; where it is not the one that the token is bound to, nothing is reported.
+        #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+        node: Option<String>,
+    },
     /// Do the approved transaction of an order.
     Apply(Job),
     /// Undo the approved transaction of an order.

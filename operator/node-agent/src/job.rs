@@ -1,4 +1,4 @@
-//! The work of a Job, from the pod's side and from the host's.
+//! What needs no API server: the scan, and the work of a Job, from the pod's side and from the host's.
 
 use std::{
     ffi::OsString,
@@ -8,7 +8,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use hozen_agent::work::{self, folder::Folder, host};
+use hozen_agent::{
+    root::{ReadError, Root},
+    share::{Share, ShareError},
+    watch,
+    work::{self, folder::Folder, host},
+};
 use hozen_api::job::{AnswerResult, EXIT_ENDED};
 
 use crate::args::Job;
@@ -19,6 +24,21 @@ pub enum Error {
     /// A folder of work.
     #[error("the work could not be done: {0}")]
     Folder(#[from] work::folder::FolderError),
+    /// The root of the host.
+    #[error("the root {} {source}", path.display())]
+    Root {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot be scanned.
+        #[source]
+        source: ReadError,
+    },
+    /// The folder that is shared with the reporter.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// The reporter.
+    #[error(transparent)]
+    Report(#[from] Box<crate::report::Error>),
     /// Something that the system refused.
     #[error("{what} ({source})")]
     Io {
@@ -28,6 +48,20 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// Scans a root, once or from now on.
+pub fn scan(path: &Path, out: PathBuf, stay: bool) -> Result<ExitCode, Error> {
+    let failed = |source| Error::Root { path: path.to_owned(), source };
+    let root = Root::open(path).map_err(failed)?;
+    let share = Share::at(out);
+    if stay {
+        let what = "changes of the host cannot be watched".to_owned();
+        watch::forever(&root, &share).map_err(|source| Error::Io { what, source })?;
+    } else {
+        watch::once(&root, &share)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Has the host do what the order says, and answers by file and exit code.

@@ -2,6 +2,7 @@
 
 mod args;
 mod job;
+mod report;
 
 use std::process::ExitCode;
 
@@ -9,6 +10,10 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let outcome = match args::Arguments::parse().action {
+        args::Action::Scan { root, out, watch } => job::scan(&root, out, watch),
+        args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Box::new(error).into()),
         args::Action::Apply(job) => job::ask("apply", &job),
         args::Action::Rollback(job) => job::ask("rollback", &job),
         args::Action::Restart(job) => job::ask("restart", &job),

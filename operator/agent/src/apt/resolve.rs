@@ -36,9 +36,10 @@ const OPTIONS: [&str; 7] = [
 
 /// Asks apt. The steps are sorted; none means that nothing is to be done.
 pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
-    let program = command::find("apt-get").ok_or(ResolveError::NoTool { tool: "apt-get" })?;
+    let found = command::find_for(root, "apt-get");
+    let (program, mut arguments) = found.ok_or(ResolveError::NoTool { tool: "apt-get" })?;
     let state = copy(root, apt)?;
-    let mut arguments = vec!["--simulate".into(), "--quiet".into()];
+    arguments.extend(["--simulate".into(), "--quiet".into()]);
     match goal {
         Goal::All => arguments.push("dist-upgrade".into()),
         Goal::Packages(packages) => {

@@ -88,6 +88,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         kernel_running: report.kernel.running.as_deref().map(small).unwrap_or_default(),
         kernel_installed: report.kernel.installed.as_deref().map(small).unwrap_or_default(),
         package_set: report.package_set.as_deref().map(small).unwrap_or_default(),
+        unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
         transactions: report
             .transactions
             .iter()

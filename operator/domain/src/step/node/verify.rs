@@ -43,7 +43,10 @@ impl Work<'_> {
         if self.view.plan.drill {
             return self.enter(Step::Gate, |_| {});
         }
-        match proof::not_done(self.world, &self.task.transaction, &inventory.package_set) {
+        let unfinished = inventory.unfinished.first().map(ToString::to_string);
+        let missing =
+            || proof::not_done(self.world, &self.task.transaction, &inventory.package_set);
+        match unfinished.or_else(missing) {
             Some(difference) => {
                 self.fail(format!("the scan does not confirm it: {difference}"), false)
             }

@@ -1,0 +1,206 @@
+//! The scanner that stays: it scans when it is asked to, when packages change, and on a schedule, and writes only what is new.
+
+use std::{mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
+
+use hozen_api::node_inventory::NodeReport;
+use jiff::SignedDuration;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::inotify::{self, CreateFlags, Reader, WatchFlags},
+};
+
+use crate::{
+    clock::{self, Moment},
+    root::Root,
+    scan::{Ask, Options, Scan, scan},
+    share::{self, Request, Share, ShareError},
+    work::log,
+};
+
+/// Folders of the host whose change means another inventory: the package databases, the indices, what is held down.
+const WATCHED: [&str; 8] = [
+    "var/lib/dpkg",
+    "var/lib/apt/lists",
+    "var/lib/rpm",
+    "usr/lib/sysimage/rpm",
+    "usr/share/rpm",
+    "lib/apk/db",
+    "etc/apt",
+    "etc/systemd/system",
+];
+/// A package manager writes many times; the scan waits until it has been quiet for so long, but not longer than `BUSY_MAX`.
+const QUIET: Duration = Duration::from_secs(3);
+const BUSY_MAX: Duration = Duration::from_mins(2);
+/// How long at most until the next scan when nothing calls for one, and by how much it is earlier, so that nodes that booted together
+/// do not scan together.
+const SCHEDULE: Duration = Duration::from_hours(1);
+const JITTER: Duration = Duration::from_mins(20);
+/// A report is written anew at least once a day (API, `scannedAt`); an hour before, to be in time.
+const WRITTEN_MAX: SignedDuration = SignedDuration::from_hours(23);
+
+/// Scans once and writes the report, whether it is new or not.
+pub fn once(root: &Root, share: &Share) -> Result<(), ShareError> {
+    let request = share.request()?;
+    share.put(&scanned(root, &request))
+}
+
+/// Scans and writes until the process ends; an error of one turn is said, and the next turn comes all the same.
+pub fn forever(root: &Root, share: &Share) -> std::io::Result<()> {
+    let events = watched(root, share)?;
+    let mut answered = None;
+    loop {
+        match turn(root, share, &mut answered) {
+            Ok(what) => log(what),
+            Err(error) => log(format!("not written: {error}")),
+        }
+        let schedule = SCHEDULE.saturating_sub(jitter());
+        if wait(&events, schedule)? {
+            settle(&events)?;
+        }
+    }
+}
+
+/// One scan; says what became of it. `answered` is the request that was answered last.
+fn turn(
+    root: &Root,
+    share: &Share,
+    answered: &mut Option<Request>,
+) -> Result<&'static str, ShareError> {
+    let request = share.request().unwrap_or_else(|error| {
+        log(format!("the request is ignored: {error}"));
+        answered.clone().unwrap_or_default()
+    });
+    let found = scanned(root, &request);
+    // What cannot be read was not written by this scanner.
+    let last = share.report().ok().flatten();
+    if last.as_ref().is_some_and(|last| says_the_same(last, &found.report)) {
+        *answered = Some(request);
+        return Ok("scanned: nothing new");
+    }
+    share.put(&found)?;
+    *answered = Some(request);
+    Ok("scanned: the report is written")
+}
+
+fn scanned(root: &Root, request: &Request) -> Scan {
+    let asks = request
+        .resolve
+        .iter()
+        .map(|ask| Ask { name: ask.name.clone(), packages: ask.packages.clone() });
+    let options = Options { now: clock::now(), resolve: true, asks: asks.collect() };
+    let mut found = scan(root, &options);
+    found.report.scan.clone_from(&request.scan);
+    found
+}
+
+/// Whether a report would tell nothing that the last one has not told. Numbers of processes and the last bytes of free disk are no news;
+/// an answer to a request and the daily report are.
+fn says_the_same(last: &NodeReport, new: &NodeReport) -> bool {
+    let due = new.scanned_at.duration_since(last.scanned_at) >= WRITTEN_MAX;
+    !due && settled(last) == settled(new)
+}
+
+fn settled(report: &NodeReport) -> NodeReport {
+    let mut report = NodeReport { scanned_at: jiff::Timestamp::UNIX_EPOCH, ..report.clone() };
+    for process in &mut report.stale {
+        process.pids.clear();
+    }
+    if let Some(ready) = &mut report.ready {
+        // To the nearest power of two.
+        ready.disk_free_bytes = ready.disk_free_bytes.and_then(u64::checked_ilog2).map(u64::from);
+    }
+    report
+}
+
+fn watched(root: &Root, share: &Share) -> std::io::Result<OwnedFd> {
+    let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    let change = WatchFlags::CLOSE_WRITE
+        | WatchFlags::MOVED_TO
+        | WatchFlags::DELETE
+        | WatchFlags::CREATE
+        | WatchFlags::ONLYDIR;
+    for path in WATCHED {
+        // Folders of other distributions are not there.
+        let _ = inotify::add_watch(&events, root.path().join(path), change);
+    }
+    let asked = WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+    inotify::add_watch(&events, share.path(), asked)?;
+    Ok(events)
+}
+
+/// Waits for a change that counts; whether there was one before the time was over.
+fn wait(events: &OwnedFd, limit: Duration) -> std::io::Result<bool> {
+    let start = Moment::now();
+    while let Some(left) = limit.checked_sub(start.elapsed()) {
+        let timeout = Timespec::try_from(left).ok();
+        let mut readable = [PollFd::new(events, PollFlags::IN)];
+        if poll(&mut readable, timeout.as_ref())? == 0 {
+            return Ok(false);
+        }
+        if drain(events) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads away what has happened; whether any of it counts. Our own files in the shared folder do not, and locks neither.
+fn drain(events: &OwnedFd) -> bool {
+    let mut space = [MaybeUninit::uninit(); 4096];
+    let mut reader = Reader::new(events, &mut space);
+    let mut counts = false;
+    while let Ok(event) = reader.next() {
+        let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+        counts |= name.is_none_or(|name| is_news(&name));
+    }
+    counts
+}
+
+fn is_news(name: &str) -> bool {
+    let ours = name == "report.json" || name.starts_with('.') || share::is_content(name);
+    !ours && !name.starts_with("lock")
+}
+
+fn settle(events: &OwnedFd) -> std::io::Result<()> {
+    let start = Moment::now();
+    while start.elapsed() < BUSY_MAX && wait(events, QUIET)? {}
+    Ok(())
+}
+
+/// Some part of the jitter, another one at each moment and on each node.
+fn jitter() -> Duration {
+    let nanoseconds = clock::now().subsec_nanosecond().unsigned_abs();
+    JITTER.mul_f64(f64::from(nanoseconds) / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hozen_api::node_inventory::{Readiness, StaleProcess};
+
+    fn report(free: u64, pid: u32, scan: &str) -> NodeReport {
+        NodeReport {
+            scan: Some(scan.into()),
+            stale: vec![StaleProcess { pids: vec![pid], ..StaleProcess::default() }],
+            ready: Some(Readiness { disk_free_bytes: Some(free), ..Readiness::default() }),
+            ..NodeReport::default()
+        }
+    }
+
+    #[test]
+    fn other_process_numbers_are_no_news_and_an_answer_is() {
+        assert!(says_the_same(&report(1000, 7, "1"), &report(1001, 8, "1")));
+        assert!(!says_the_same(&report(1000, 7, "1"), &report(1000, 7, "2")));
+        let mut tomorrow = report(1000, 7, "1");
+        tomorrow.scanned_at += SignedDuration::from_hours(24);
+        assert!(!says_the_same(&report(1000, 7, "1"), &tomorrow));
+    }
+
+    #[test]
+    fn what_the_scanner_writes_itself_does_not_make_it_scan() {
+        for name in ["report.json", ".report.json.next", "sha256-0.set", "lock", "lock-frontend"] {
+            assert!(!is_news(name), "{name}");
+        }
+        assert!(is_news("request.json") && is_news("status") && is_news("rpmdb.sqlite"));
+    }
+}
