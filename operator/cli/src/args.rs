@@ -143,7 +143,7 @@ pub struct Operator {
     /// Image of the node agent, by digest: only it runs in those Jobs.
     #[arg(long, env = "HOZEN_AGENT_IMAGE", value_name = "IMAGE@sha256:DIGEST")]
     pub agent_image: String,
-    /// Name of this replica, unique; the pod's uid. Without it, one is made of host name and process id.
+    /// Name of this replica, unique also among its restarts. Without it, one is made of host name and time.
     #[arg(long, env = "HOZEN_REPLICA", value_name = "NAME")]
     pub replica: Option<String>,
     /// Name of the Lease by which replicas agree who acts.

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use hozen_controller::{
-    clock::MachineClock,
+    clock::{Clock, MachineClock},
     config::Settings,
     runtime::{self, Admission},
 };
@@ -61,7 +61,7 @@ async fn until_told(asked: Operator) -> Result<ExitCode, OperatorError> {
     };
     let config = Config::infer().await.map_err(OperatorError::Config)?;
     let settings = Settings {
-        replica: asked.replica.unwrap_or_else(replica),
+        replica: asked.replica.unwrap_or_else(|| replica(&MachineClock)),
         namespace: asked.namespace,
         work_namespace: asked.work_namespace,
         agent_image: asked.agent_image,
@@ -78,9 +78,11 @@ async fn until_told(asked: Operator) -> Result<ExitCode, OperatorError> {
     }
 }
 
-/// A name that no other replica has: host names are unique within a cluster's pods, and a restart has another process id or time.
-fn replica() -> String {
+/// A name that no other replica has: host names are unique among a cluster's pods, and a container that is started anew in one begins at
+/// another moment.
+fn replica(clock: &dyn Clock) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}-{}", if host.is_empty() { "hozen" } else { host }, std::process::id())
+    let host = if host.is_empty() { "hozen" } else { host };
+    format!("{host}-{:x}", clock.since_boot().as_millis())
 }

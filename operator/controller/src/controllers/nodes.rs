@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_api::{
     managed_node::{ManagedNode, ManagedNodeSpec, ResolveRequest},
     names::manager,
@@ -22,6 +23,8 @@ use crate::{
     world::owned,
 };
 
+/// Writes at once, as for status.
+const WRITES_AT_ONCE: usize = 32;
 /// Questions that one node is asked, by the schema.
 const RESOLVE_MAX: usize = 32;
 /// Packages of one question, by the schema.
@@ -30,11 +33,15 @@ const PACKAGES_MAX: usize = 256;
 /// Makes, removes and asks, as far as it is not so already.
 pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn) -> Written {
     let mut written = Written::default();
+    let mut making: Vec<BoxFuture<'_, Result<(), WriteError>>> = Vec::new();
     for node in world.nodes.values().filter(|node| !node.deleting) {
-        let known = stores.managed.read().get(&node.name).map(|seen| Arc::clone(&seen.value));
-        if known.is_none() {
-            written.take(make(client, stores, node).await);
+        if stores.managed.read().get(&node.name).is_none() {
+            making.push(make(client, stores, node).boxed());
         }
+    }
+    let mut made = stream::iter(making).buffer_unordered(WRITES_AT_ONCE);
+    while let Some(outcome) = made.next().await {
+        written.take(outcome);
     }
     let strays: Vec<Arc<ManagedNode>> = stores
         .managed
@@ -75,8 +82,8 @@ async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<(), Write
     Ok(())
 }
 
-/// What each node's scanner should have resolved: what the planner asks now. A question whose answer is still needed stays: without it the next report
-/// would come without the answer, and it would be asked for ever.
+/// What the planner asks each node's scanner now. What was asked before stays beside it: without it the next report would come without the answer,
+/// and the question would be asked for ever.
 fn questions(world: &World, turn: &Turn) -> BTreeMap<Name, BTreeMap<String, Vec<String>>> {
     let mut asked: BTreeMap<Name, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for resolve in &turn.planned.resolves {

@@ -221,3 +221,71 @@ impl<V> Inner<V> {
         self.failing = why;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(version: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some("a".to_owned()),
+            uid: Some("u-1".to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn told(kept: &Kept<&'static str>, version: &str, value: &'static str) -> bool {
+        let metadata = metadata(version);
+        let seen =
+            Seen { uid: "u-1".into(), version: super::version(&metadata), value: Arc::new(value) };
+        kept.write().take(key(&metadata), seen)
+    }
+
+    fn value(kept: &Kept<&'static str>) -> Option<&'static str> {
+        kept.read().get("a").map(|seen| *seen.value)
+    }
+
+    #[test]
+    fn i52_what_we_wrote_is_seen_at_once_and_an_event_from_before_it_changes_nothing() {
+        let kept = Kept::default();
+        assert!(told(&kept, "5", "as it was"));
+        kept.wrote(&metadata("9"), "as we wrote it");
+        assert_eq!(value(&kept), Some("as we wrote it"));
+        assert!(!told(&kept, "7", "of before our write"));
+        assert!(!told(&kept, "9", "our own write, told by the watch"));
+        assert_eq!(value(&kept), Some("as we wrote it"));
+        assert!(told(&kept, "12", "somebody else's"));
+        assert_eq!(value(&kept), Some("somebody else's"));
+    }
+
+    #[test]
+    fn what_a_new_list_does_not_name_is_gone() {
+        let kept = Kept::default();
+        told(&kept, "5", "old");
+        kept.write().begin_list();
+        kept.write().end_list();
+        assert_eq!(value(&kept), None);
+        assert!(kept.read().synced());
+    }
+
+    #[test]
+    fn i52_what_we_make_while_a_list_is_read_stays() {
+        let kept = Kept::default();
+        kept.write().begin_list();
+        kept.wrote(&metadata("9"), "ours");
+        kept.write().end_list();
+        assert_eq!(value(&kept), Some("ours"));
+    }
+
+    #[test]
+    fn a_malformed_object_takes_nothing_of_its_neighbours_and_is_healed_by_a_good_version() {
+        let kept = Kept::default();
+        let malformed = Malformed { metadata: metadata("5"), why: "spec: missing field".into() };
+        assert!(kept.write().refuse("a".into(), malformed.clone()));
+        assert!(!kept.write().refuse("a".into(), malformed), "the same again is no news");
+        assert_eq!(value(&kept), None);
+        assert!(told(&kept, "6", "good"));
+        assert!(kept.read().malformed().is_empty());
+    }
+}

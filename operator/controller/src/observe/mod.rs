@@ -190,7 +190,14 @@ pub fn advisory(
     object: api::advisory::Advisory,
     now: Timestamp,
 ) -> Read<api::advisory::Advisory, Known> {
-    read(object, |object| convert::advisory::advisory(object, now))
+    let status = object.status.as_ref();
+    // A fix that comes to a notice which we knew before is seen now; deadlines count from here.
+    let new_fix = status.is_some_and(|s| s.first_seen.is_some() && s.fix_first_seen.is_none());
+    read(object, |object| {
+        let known = convert::advisory::advisory(object, now)?;
+        let fix_first_seen = known.fix_first_seen.map(|seen| if new_fix { now } else { seen });
+        Ok(Known { fix_first_seen, ..known })
+    })
 }
 
 /// An approval policy, likewise.

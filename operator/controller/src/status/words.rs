@@ -204,3 +204,31 @@ pub fn conditions(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(holds: bool) -> Vec<Said> {
+        vec![Said { aspect: "Ready", holds: Some(holds), reason: "Because", message: "so".into() }]
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_its_status_changes() {
+        let (early, late): (Timestamp, Timestamp) =
+            ("2026-01-05T02:00:00Z".parse().unwrap(), "2026-01-05T03:00:00Z".parse().unwrap());
+        let first = conditions(&[], said(false), Some(1), early);
+        assert_eq!(conditions(&first, said(false), Some(1), late), first);
+        let turned = conditions(&first, said(true), Some(2), late);
+        assert_eq!(turned[0].last_transition_time, Time(late));
+        assert_eq!(turned[0].observed_generation, Some(2));
+    }
+
+    #[test]
+    fn a_text_for_people_is_one_line_and_bounded() {
+        assert_eq!(line("two\nlines"), "two lines");
+        let long = "é".repeat(1_000);
+        assert_eq!(line(&long).chars().count(), 256);
+        assert!(line(&long).ends_with('…'));
+    }
+}

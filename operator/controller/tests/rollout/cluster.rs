@@ -2,9 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
+use futures::{StreamExt as _, stream::BoxStream};
 use hozen_api::{
     advisory::Advisory, approval::Approval, approval_policy::ApprovalPolicy, baseline::Baseline,
-    change_request::ChangeRequest, crds::all_crds, node_inventory::NodeInventory,
+    change_request::ChangeRequest, crds::all_crds, managed_node::ManagedNode,
+    node_inventory::NodeInventory, rollout::Rollout,
 };
 use k8s_openapi::{
     ClusterResourceScope,
@@ -15,6 +17,7 @@ use kube::{
     Api, Client, Config, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
+    runtime::watcher::{self, Event, watcher},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -25,6 +28,10 @@ pub const WORK: &str = "hozen-work";
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// After how many looks it is taken for never: 4 minutes.
 const LOOKS_MAX: u32 = 1_200;
+
+/// As long as nothing changes, what was under way is through; and for so long nothing may change after that.
+const QUIET_BEFORE: Duration = Duration::from_secs(3);
+const QUIET_FOR: Duration = Duration::from_secs(10);
 
 /// Polls until there is something.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -147,6 +154,44 @@ impl Cluster {
         let table: Value = self.client.request(request).await.unwrap();
         let rows = table["rows"].as_array().unwrap();
         rows.iter().map(|row| row["cells"].to_string()).collect()
+    }
+
+    /// A settled fleet writes nothing: nothing of ours changes for a while, the lease and the scanners' reports aside.
+    pub async fn quiet(&self) {
+        let mut changes = self.changes();
+        // What is under way may still come in.
+        while let Ok(Some(_)) = tokio::time::timeout(QUIET_BEFORE, changes.next()).await {}
+        if let Ok(Some(what)) = tokio::time::timeout(QUIET_FOR, changes.next()).await {
+            panic!("a settled fleet was written to: {what}");
+        }
+    }
+
+    /// Names of what changes from now on among what the operator writes.
+    fn changes(&self) -> BoxStream<'static, String> {
+        fn of<K>(client: &Client) -> BoxStream<'static, String>
+        where
+            K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+            K: Send + Sync + 'static,
+        {
+            let api: Api<K> = Api::all(client.clone());
+            let changed =
+                watcher(api, watcher::Config::default()).filter_map(async |event| match event {
+                    Ok(Event::Apply(object) | Event::Delete(object)) => {
+                        Some(format!("{} {}", K::kind(&()), object.name_any()))
+                    }
+                    Ok(Event::Init | Event::InitApply(_) | Event::InitDone) | Err(_) => None,
+                });
+            changed.boxed()
+        }
+        let client = &self.client;
+        futures::stream::select_all([
+            of::<ManagedNode>(client),
+            of::<Baseline>(client),
+            of::<Advisory>(client),
+            of::<ChangeRequest>(client),
+            of::<Rollout>(client),
+        ])
+        .boxed()
     }
 
     /// Takes a tier's nodes and baseline away, so that the next story has the cluster for itself.

@@ -1,5 +1,7 @@
 //! The whole way on a real API server: an advisory, a request with its forecast, people who agree, a rollout in stages, one node that fails
 //! and one that is away, to the end. Nodes are played: their scanners report and their Jobs answer, as far as the API server can see.
+#![expect(clippy::disallowed_methods, reason = "people and nodes write with the API's own verbs")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod cluster;
 mod fleet;
@@ -105,6 +107,7 @@ async fn story(cluster: &Cluster, nodes: usize) {
     held(cluster, &fleet, &request).await;
     finished(cluster, &fleet, &request).await;
     settled(cluster, &tier, nodes).await;
+    cluster.quiet().await;
     tell.send(true).unwrap();
     operator.await.unwrap().expect("it ends as it was told to");
     playing.abort();
