@@ -394,6 +394,11 @@ impl Hold {
     }
 }
 
+/// `all 3 slots are`, of a budget.
+fn slots(max: u32) -> String {
+    if max == 1 { "its one slot is".to_owned() } else { format!("all {max} slots are") }
+}
+
 /// ` and 4 others`, after the one that is named; nothing where there is none.
 fn others(more: u32) -> String {
     match more {
@@ -455,7 +460,7 @@ impl fmt::Display for Hold {
                 write!(f, "window {window} is kept shut by {gate}: {why}")
             }
             Self::BudgetSpent { stage, max, holders } => {
-                write!(f, "{stage}: all {max} slots are taken by {}", listed(holders))
+                write!(f, "{stage}: {} taken by {}", slots(*max), listed(holders))
             }
             Self::ControlPlaneQuorum { node, why } => write!(f, "{node} waits: {why}"),
             Self::LastOfRole { node, role } => {

@@ -7,7 +7,7 @@ use hozen_domain::{
     World,
     calendar::Purpose,
     model::scenario::Happening,
-    node::{Cordon, Ended, Ready},
+    node::{Cordon, Ready},
     plan::{Ask, Gate, OnFailure, OrderBy},
     units::{Share, Span},
 };
@@ -195,12 +195,16 @@ proptest! {
             let ours = matches!(node.cordon, Cordon::Ours(_));
             prop_assert!(!ours || node.needs_attention.is_some(), "{}: {:?}", node.name, node);
         }
-        for (node, _, _, ended) in told.ended() {
-            // i31: proven means that the newest report shows it, unless the node was rebuilt since.
-            if matches!(ended, Ended::Proven(_)) && told.0.world.nodes[node].uid == world.nodes[node].uid {
-                let report = told.0.world.nodes[node].report.latest().expect("a proven node has reported");
+        for node in told.0.world.nodes.values() {
+            // i31: proven means that the newest report shows what the plan was to do here.
+            let proven = node.ended.iter().filter(|(_, ended)| ended.proven_at().is_some());
+            for tried in proven.filter_map(|(request, _)| node.tried.get(request)) {
+                let report = node.report.latest().expect("a proven node has reported");
                 let set = &told.0.world.package_sets[&report.package_set];
-                prop_assert!(set.packages.iter().all(|p| p.name != "openssl" || p.version != OLD), "{node}");
+                for change in told.0.world.transactions[tried].changes.iter() {
+                    let old = set.packages.iter().find(|p| p.name == change.name && p.version == change.from);
+                    prop_assert!(old.is_none(), "{}: {old:?}", node.name);
+                }
             }
         }
     }

@@ -198,7 +198,9 @@ impl<'a> Teller<'a> {
         self.say(event.at, &text, None);
         if let Some(old) = supersedes {
             let why = because.as_deref().unwrap_or_default();
-            self.say(event.at, &format!("it supersedes {old}: {why}"), None);
+            let text =
+                format!("it supersedes {old}: {why}; approvals of {old} do not count for it");
+            self.say(event.at, &text, None);
         }
         // What is asked for beforehand (leave for nodes that will be late) works on nothing by itself.
         if forecast.never.is_some() || !forecast.stages.is_empty() {
