@@ -135,6 +135,28 @@ impl Image {
     }
 }
 
+/// Name of the image in an archive of ours, by tag and by digest: `a/b:1` and `a/b@sha256:…`; none for an archive without an index.
+pub fn names(archive: &Path) -> Result<Option<(String, String)>, Error> {
+    let doing = || format!("read {}", archive.display());
+    let file = File::open(archive).map_err(Error::io(doing()))?;
+    let mut entries = tar::Archive::new(file);
+    for entry in entries.entries().map_err(Error::io(doing()))? {
+        let entry = entry.map_err(Error::io(doing()))?;
+        if entry.path().is_ok_and(|path| *path == *Path::new("index.json")) {
+            let index: Value = serde_json::from_reader(entry.take(FILE_BYTES_MAX))
+                .map_err(|error| Error::Io { doing: doing(), source: error.into() })?;
+            let manifest = &index["manifests"][0];
+            let name = manifest["annotations"]["io.containerd.image.name"].as_str();
+            let repository = name.and_then(|name| Some((name, name.rsplit_once(':')?.0)));
+            let digest = manifest["digest"].as_str();
+            return Ok(repository.zip(digest).map(|((name, repository), digest)| {
+                (name.to_owned(), format!("{repository}@{digest}"))
+            }));
+        }
+    }
+    Ok(None)
+}
+
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
     let doing = || format!("read {}", file.display());
     let mut bytes = Vec::new();
@@ -229,6 +251,8 @@ mod tests {
         let first = image(one.path()).write(&archives[0]).unwrap();
         let second = image(two.path()).write(&archives[1]).unwrap();
         assert_eq!(first, second);
+        let by_digest = format!("hozen.test/busybox@{first}");
+        assert_eq!(names(&archives[0]).unwrap(), Some((BUSYBOX.to_owned(), by_digest)));
         assert_eq!(fs::read(&archives[0]).unwrap(), fs::read(&archives[1]).unwrap());
     }
 

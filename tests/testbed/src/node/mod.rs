@@ -15,7 +15,7 @@ use crate::{
     certificates::Authority,
     cgroup, clock, control_plane,
     error::Error,
-    network, process,
+    image, network, process,
     process::Record,
 };
 
@@ -315,7 +315,13 @@ impl<'a> Node<'a> {
         let doing = format!("read {}", archive.display());
         let file = fs::File::open(archive).map_err(Error::io(doing))?;
         let mut command = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
-        process::output_of(command.stdin(file)).map(drop)
+        process::output_of(command.stdin(file))?;
+        // Pods that name their image by digest find it only under that name.
+        if let Some((reference, by_digest)) = image::names(archive)? {
+            let words = ["ctr", "--namespace=k8s.io", "images", "tag", "--force"];
+            self.exec(&[&words[..], &[&reference, &by_digest]].concat())?;
+        }
+        Ok(())
     }
 
     /// Ends it and removes everything of it on this host. The state still names it.
