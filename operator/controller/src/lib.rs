@@ -6,6 +6,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod controllers;
+pub mod evidence;
 pub mod freshness;
 pub mod http;
 pub mod lease;

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::{self, Settings},
     controllers::decider::{Decider, Parts},
+    evidence::{Evaluators, NoClient, Observer},
     freshness::Freshness,
     http::{Served, serve},
     lease::{self, Keeper, Wanted},
@@ -42,6 +43,9 @@ pub enum Error {
     /// The audit trail cannot be had: nothing disruptive could start.
     #[error("open the audit trail")]
     Audit(#[from] audit::Error),
+    /// Gates cannot be read.
+    #[error("begin to read gates")]
+    Evidence(#[from] NoClient),
     /// The address cannot be had.
     #[error("serve probes and metrics")]
     Serve(#[source] std::io::Error),
@@ -117,6 +121,8 @@ pub async fn run(
     let probes = settings.listen.map(|listen| tokio::spawn(serve(listen, served, keep.1.clone())));
     let keeper = tokio::spawn(replica.keeper.run(keep.1.clone()));
     let watching = tokio::spawn(join_all(watches(&replica.watching)));
+    let evaluators = Evaluators::new(Arc::clone(&replica.act), Arc::clone(&clock))?;
+    let observer = Observer::new(evaluators, Arc::clone(&replica.watching.wake));
     let decider = Decider::new(Parts {
         client,
         stores: replica.watching.stores,
@@ -126,6 +132,7 @@ pub async fn run(
         authority: replica.authority,
         freshness: replica.watching.freshness,
         admission,
+        observer: Arc::new(observer),
         wake: replica.watching.wake,
         clock,
         metrics: replica.metrics,

@@ -95,7 +95,7 @@ impl Act {
     }
 
     /// Reads one object from the server itself, not from a cache.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         url: &str,
         name: &str,

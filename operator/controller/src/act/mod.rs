@@ -155,6 +155,21 @@ impl Act {
         Self { client, settings, authority, trail, freshness }
     }
 
+    /// Hozen's own namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.settings.namespace
+    }
+
+    /// For reads.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether this replica leads, for longer than a call may take.
+    pub(crate) fn leads(&self) -> bool {
+        self.authority.epoch().is_some()
+    }
+
     /// Carries out one effect.
     pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
         let Some(epoch) = self.authority.epoch() else {

@@ -15,6 +15,7 @@ use super::{nodes, shown};
 use crate::{
     act::{Act, Authority, Outcome, Refusal, Scene},
     clock::Clock,
+    evidence::Observer,
     freshness::{Freshness, Kind},
     metrics::Metrics,
     observe::Stores,
@@ -51,6 +52,8 @@ pub struct Parts {
     pub freshness: Arc<Freshness>,
     /// What is wrong with the admission policies, if anything is.
     pub admission: watch::Receiver<Option<String>>,
+    /// Observes what gates wait for.
+    pub observer: Arc<Observer>,
     /// Told of every change.
     pub wake: Arc<Notify>,
     /// The present.
@@ -107,8 +110,10 @@ impl Decider {
         let now = self.now();
         let admission = self.parts.admission.borrow().clone();
         let identity = &self.parts.identity;
-        let scenery =
+        let mut scenery =
             world::assemble(&self.parts.stores, &mut self.memory, identity, admission, now);
+        scenery.world.evidence = self.parts.observer.evidence();
+        self.parts.observer.ask(&scenery.world);
         let mut turn = Turn::take(&scenery.world);
         let broken = check::decision(&scenery.world, &turn.assessment, &turn.decision);
         self.parts.shown.send_replace(shown::shown(now, &turn, &broken));

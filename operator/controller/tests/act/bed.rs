@@ -151,6 +151,7 @@ impl Hand {
 pub struct Cluster {
     pub client: Client,
     pub namespace: String,
+    config: Config,
 }
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
@@ -167,8 +168,8 @@ impl Cluster {
         let mut config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
         config.default_retry = false;
-        let client = Client::try_from(config).unwrap();
-        let cluster = Self { client, namespace: name("act") };
+        let client = Client::try_from(config.clone()).unwrap();
+        let cluster = Self { client, namespace: name("act"), config };
         let by = PatchParams::apply("act-tests").force();
         let kinds = Api::<CustomResourceDefinition>::all(cluster.client.clone());
         for mut crd in all_crds() {
@@ -187,6 +188,13 @@ impl Cluster {
         let accounts = cluster.api::<ServiceAccount>();
         until("the namespace has its account", async || accounts.get("default").await.ok()).await;
         cluster
+    }
+
+    /// A client that is another user to the server.
+    pub fn acting_as(&self, user: &str) -> Client {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = Some(user.to_owned());
+        Client::try_from(config).unwrap()
     }
 
     /// A replica of the operator.

@@ -30,7 +30,7 @@ use serde_json::json;
 use crate::bed::{Cluster, Hand, digest, id, is_changed, name, until};
 
 /// Puts the request with the plan, and a transaction, into the hand's world; gives the transaction's digest.
-fn planned(hand: &mut Hand) -> hozen_domain::units::Digest {
+pub fn planned(hand: &mut Hand) -> hozen_domain::units::Digest {
     let (now, plan) = (hand.world.now, plan("web", &["DSA-1"]));
     let request = Request {
         name: "r".into(),
@@ -54,7 +54,7 @@ fn planned(hand: &mut Hand) -> hozen_domain::units::Digest {
     digest
 }
 
-fn start(node: &Node, transaction: &str, step: Step) -> Effect {
+pub fn start(node: &Node, transaction: &str, step: Step) -> Effect {
     Effect::StartJob {
         node: id(node),
         job: JobKey { request: Uid::new("uid-request"), step, attempt: 1 },

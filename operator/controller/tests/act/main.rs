@@ -7,9 +7,11 @@
 
 mod bed;
 mod drain;
+mod gates;
 mod jobs;
 mod leader;
 mod nodes;
+mod own;
 
 use std::{future::Future, pin::Pin, process::ExitCode};
 
@@ -56,12 +58,17 @@ fn main() -> ExitCode {
         jobs::a_request_that_is_there_with_the_same_plan_is_so_already,
         jobs::i15_a_request_has_one_rollout,
         jobs::i48_an_image_moves_only_from_the_digest_that_was_seen,
+        gates::i29_an_expression_over_objects_of_any_kind_is_read_from_the_server,
+        gates::i29_a_nodes_condition_is_read_from_the_server,
+        gates::i29_a_gates_job_is_made_once_and_its_end_is_the_evidence,
         leader::i47_of_three_that_race_for_the_lease_one_holds_it,
         leader::i47_wrong_wall_clocks_neither_lose_nor_win_the_lease,
         leader::i49_a_replica_that_was_paused_beyond_its_lease_does_nothing_when_it_wakes,
         leader::i49_a_lease_that_is_about_to_end_begins_no_call,
         leader::i47_a_renewal_that_was_overtaken_is_refused,
         leader::a_standby_takes_over_within_15_s_of_a_kill_and_at_once_after_a_clean_stop,
+        // Last: its policies hold for the whole cluster while they run.
+        own::i42_the_operators_own_account_does_its_work_under_its_own_policies,
     ];
     let word = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     let rules: Vec<_> = rules.into_iter().filter(|(name, _)| name.contains(&word)).collect();

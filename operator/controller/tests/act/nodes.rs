@@ -1,7 +1,10 @@
 //! Claim, release, taint, scan: each write holds only for the node that the decision saw.
 
 use hozen_api::{managed_node::ManagedNode, names};
-use hozen_controller::act::{Outcome, Refusal};
+use hozen_controller::{
+    act::{Outcome, Refusal},
+    freshness::Kind,
+};
 use hozen_domain::{
     effect::Effect,
     node::{Cordon, Taint},
@@ -208,7 +211,6 @@ pub async fn i48_a_lost_answer_is_lost_and_the_next_try_finds_it_done(cluster: C
     let outcome = hand.run(&cluster.seen(name(&node)).await, &claim(&node)).await;
     assert!(matches!(outcome, Outcome::Lost(_)), "{outcome:?}");
     // Until the server was asked, no cache is new enough to decide on.
-    use hozen_controller::freshness::Kind;
     assert_eq!(hand.freshness.behind(), [Kind::Node]);
     hand.act.settle().await;
     let after = cluster.nodes().get(name(&node)).await.unwrap();

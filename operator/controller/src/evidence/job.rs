@@ -1,0 +1,133 @@
+//! A Job from a template in Hozen's own namespace, run once after each time that its evidence has to be newer than.
+
+use std::collections::BTreeMap;
+
+use hozen_api::names;
+use hozen_domain::world::{Evidence, Said};
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::{Job, JobSpec},
+    core::v1::PodTemplate,
+};
+use kube::Resource as _;
+use sha2::{Digest as _, Sha256};
+
+use super::{Question, nothing};
+use crate::act::{Act, Outcome, Refusal};
+
+/// Longer than a gate's patience no Job runs.
+const RUNS_MAX_SECONDS: i64 = 3_600;
+/// It is looked at by people after it ended.
+const KEPT_SECONDS: i32 = 24 * 3_600;
+/// Value of the label `hozen.dev/component`.
+const COMPONENT: &str = "gate";
+
+/// Looks at the Job of this question, and makes it if there is none.
+pub(super) async fn observe(
+    act: &Act,
+    template: &str,
+    question: &Question<'_>,
+    now: Timestamp,
+) -> Evidence {
+    let namespace = act.namespace();
+    let url = Job::url_path(&(), Some(namespace));
+    let name = name(question);
+    match act.get::<Job>(&url, &name).await {
+        Ok(job) => judge(&job, now),
+        Err(Outcome::Refused(Refusal::Gone(_))) => {
+            match make(act, template, name, namespace).await {
+                Ok(Outcome::Done | Outcome::AlreadySo) => nothing(now, "its Job was started"),
+                Ok(other) | Err(other) => nothing(now, format!("its Job: {other}")),
+            }
+        }
+        Err(other) => nothing(now, format!("its Job: {other}")),
+    }
+}
+
+async fn make(
+    act: &Act,
+    template: &str,
+    name: String,
+    namespace: &str,
+) -> Result<Outcome, Outcome> {
+    if !act.leads() {
+        return Err(Outcome::Refused(Refusal::NotLeader));
+    }
+    let url = PodTemplate::url_path(&(), Some(namespace));
+    let found: PodTemplate = act.get(&url, template).await?;
+    let mut template = found.template.unwrap_or_default();
+    template.spec.get_or_insert_default().restart_policy = Some("Never".to_owned());
+    let label = (names::label::COMPONENT.to_owned(), COMPONENT.to_owned());
+    let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
+    labels.insert(label.0.clone(), label.1.clone());
+    let mut job = Job::default();
+    job.metadata.name = Some(name);
+    job.metadata.namespace = Some(namespace.to_owned());
+    job.metadata.labels = Some(BTreeMap::from([label]));
+    job.spec = Some(JobSpec {
+        template,
+        backoff_limit: Some(0),
+        active_deadline_seconds: Some(RUNS_MAX_SECONDS),
+        ttl_seconds_after_finished: Some(KEPT_SECONDS),
+        ..JobSpec::default()
+    });
+    Ok(act.create_job(&job).await)
+}
+
+/// The same for the same question, so that asking twice makes it once.
+fn name(question: &Question<'_>) -> String {
+    let key = question.key;
+    let about = key.about.as_deref().unwrap_or("-");
+    let text = format!("{}\n{}\n{about}\n{}\n", key.gate, key.asked_by, question.newer_than);
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(10).fold("hozen-gate-".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+/// What a Job saw is of no earlier time than its start.
+fn judge(job: &Job, now: Timestamp) -> Evidence {
+    let status = job.status.as_ref();
+    let start = status.and_then(|status| status.start_time.as_ref());
+    let Some(at) = start.map(|time| time.0) else {
+        return nothing(now, "its Job has not begun");
+    };
+    let conditions = status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    let end = conditions
+        .into_iter()
+        .find(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"));
+    let said = match end {
+        Some(end) if end.type_ == "Complete" => Said::Pass("its Job succeeded".to_owned()),
+        Some(end) => {
+            let reason = end.reason.as_deref().unwrap_or("without a reason");
+            Said::Fail(format!("its Job failed: {reason}"))
+        }
+        None => Said::Nothing("its Job runs".to_owned()),
+    };
+    Evidence { at, said }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn judged(status: &Value) -> Evidence {
+        let job = json!({"metadata": {}, "spec": {"template": {}}, "status": status});
+        judge(&serde_json::from_value(job).unwrap(), "2026-01-05T03:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn i29_a_jobs_evidence_is_of_its_start_and_not_of_its_end() {
+        let start = "2026-01-05T02:00:00Z";
+        let done =
+            json!({"startTime": start, "conditions": [{"type": "Complete", "status": "True"}]});
+        let evidence = judged(&done);
+        assert_eq!(evidence.at, start.parse().unwrap());
+        assert!(matches!(evidence.said, Said::Pass(_)));
+        let failed =
+            json!({"startTime": start, "conditions": [{"type": "Failed", "status": "True"}]});
+        assert!(matches!(judged(&failed).said, Said::Fail(_)));
+        assert!(matches!(judged(&json!({"startTime": start})).said, Said::Nothing(_)));
+        assert!(matches!(judged(&json!({})).said, Said::Nothing(_)));
+    }
+}

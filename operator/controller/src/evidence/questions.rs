@@ -1,0 +1,130 @@
+//! Which evidence is waited for now.
+
+use std::collections::BTreeMap;
+
+use hozen_domain::{
+    gate::WINDOW_EVIDENCE_AGE_MAX,
+    node::{Ended, Step},
+    plan::{Ask, Gate},
+    request::{ChangeRequest, Phase, Rollout},
+    units::{Name, Uid, after},
+    workload::ImageStep,
+    world::{EvidenceKey, World},
+};
+use jiff::{Timestamp, TimestampRound, Unit};
+
+/// What is to be observed, and what it has to be newer than.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The gate.
+    pub gate: Gate,
+    /// Nodes that it is about.
+    pub nodes: Vec<Name>,
+    /// What the evidence has to be newer than.
+    pub newer_than: Timestamp,
+}
+
+/// Everything that the domain asks for, by the key under which it looks for it.
+pub fn questions(world: &World) -> BTreeMap<EvidenceKey, Asked> {
+    let mut asked = BTreeMap::new();
+    for rollout in world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()) {
+        if let Some(request) = world.requests.get(&rollout.request.0) {
+            of_systems(world, rollout, request, &mut asked);
+            of_stage(world, rollout, request, &mut asked);
+            of_windows(world, rollout, request, &mut asked);
+        }
+    }
+    for request in world.requests.values().filter(|request| waits_for_mirror(request)) {
+        of_mirror(world, request, &mut asked);
+    }
+    asked
+}
+
+type Questions = BTreeMap<EvidenceKey, Asked>;
+
+fn ask(asked: &mut Questions, asked_by: &Name, about: Option<&Name>, question: Asked) {
+    let key = EvidenceKey {
+        gate: question.gate.name.clone(),
+        asked_by: asked_by.clone(),
+        about: about.cloned(),
+    };
+    asked.insert(key, question);
+}
+
+/// Nodes and workloads that wait at their gates.
+fn of_systems(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &mut Questions) {
+    let nodes = world.nodes.values().filter_map(|node| {
+        let task = node.task.as_ref().filter(|task| task.rollout.1 == rollout.uid)?;
+        (task.step == Step::Gate).then(|| (&node.name, vec![node.name.clone()], task.since))
+    });
+    let workloads = world.workloads.values().filter_map(|workload| {
+        let task = workload.task.as_ref().filter(|task| task.rollout.1 == rollout.uid)?;
+        (task.step == ImageStep::Gate).then(|| (&workload.key, Vec::new(), task.since))
+    });
+    for (about, nodes, newer_than) in nodes.chain(workloads) {
+        for gate in &request.plan.execution.gates {
+            let question = Asked { gate: gate.clone(), nodes: nodes.clone(), newer_than };
+            ask(asked, &rollout.name, Some(about), question);
+        }
+    }
+}
+
+/// The stage as a whole, from the moment that its last system is done: at each of its turns the evidence has to be newer than that turn.
+fn of_stage(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &mut Questions) {
+    let (cursor, plan) = (&rollout.cursor, &request.plan);
+    let soak = plan.stages.get(cursor.stage).map(|stage| stage.soak.duration());
+    let soaked = cursor.stage_done.zip(soak).map(|(done, soak)| after(done, soak));
+    let watched = cursor.finished.map(|at| after(at, plan.execution.watch.duration()));
+    let turns = [cursor.stage_done, soaked, cursor.finished, watched];
+    let Some(newer_than) = turns.into_iter().flatten().filter(|at| *at <= world.now).max() else {
+        return;
+    };
+    let touched = world.nodes.values().filter(|node| node.ended.contains_key(&request.uid));
+    let nodes: Vec<Name> = touched.map(|node| node.name.clone()).collect();
+    for gate in &plan.execution.gates {
+        let question = Asked { gate: gate.clone(), nodes: nodes.clone(), newer_than };
+        ask(asked, &rollout.name, None, question);
+    }
+}
+
+/// Gates of windows speak of the live state of production: a Job is run anew every half of the age that its evidence may have.
+fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &mut Questions) {
+    let minutes = WINDOW_EVIDENCE_AGE_MAX.duration().as_mins() / 2;
+    let round = TimestampRound::new().smallest(Unit::Minute).increment(minutes);
+    let round = round.mode(jiff::RoundMode::Floor);
+    let newer_than = world.now.round(round).unwrap_or(world.now);
+    let gates = request.plan.windows.windows.iter().flat_map(|window| &window.when);
+    for gate in gates {
+        let question = Asked { gate: gate.clone(), nodes: Vec::new(), newer_than };
+        ask(asked, &rollout.name, None, question);
+    }
+}
+
+fn waits_for_mirror(request: &ChangeRequest) -> bool {
+    matches!(request.phase, Phase::Planned | Phase::AwaitingTest)
+}
+
+/// The Job that tests a mirror: after the last thing that was proven there.
+fn of_mirror(world: &World, request: &ChangeRequest, asked: &mut Questions) {
+    let Some(test) = &request.plan.execution.test else {
+        return;
+    };
+    let (Some(template), Some(mirror)) = (&test.job_template, world.baselines.get(&test.mirror))
+    else {
+        return;
+    };
+    let theirs = |uid: &Uid| {
+        world.requests.values().any(|r| r.uid == *uid && r.plan.baseline.uid == mirror.uid)
+    };
+    let proven =
+        world.nodes.values().flat_map(|node| &node.ended).filter_map(|(uid, ended)| match ended {
+            Ended::Proven(at) if theirs(uid) => Some(*at),
+            _ => None,
+        });
+    let Some(newest) = proven.max() else {
+        return;
+    };
+    let gate = Gate { name: template.clone(), ask: Ask::Job { template: template.clone() } };
+    let newer_than = newest.max(request.created);
+    ask(asked, &request.name, None, Asked { gate, nodes: Vec::new(), newer_than });
+}

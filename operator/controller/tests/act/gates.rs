@@ -1,0 +1,137 @@
+//! Evidence for gates, from a real API server.
+
+use std::sync::Arc;
+
+use hozen_controller::{
+    clock::{Clock, MachineClock},
+    evidence::{Evaluators, Question},
+};
+use hozen_domain::{
+    plan::{Ask, Gate, ResourceRef},
+    units::Name,
+    world::{Evidence, EvidenceKey, Said},
+};
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::Job,
+    core::v1::{Pod, PodTemplate},
+};
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::bed::{Cluster, name, until};
+
+async fn observe(
+    evaluators: &Evaluators,
+    ask: Ask,
+    nodes: &[Name],
+    newer_than: Timestamp,
+) -> Evidence {
+    let gate = Gate { name: "g".into(), ask };
+    let key = EvidenceKey { gate: "g".into(), asked_by: "web-1".into(), about: None };
+    evaluators.observe(&Question { gate: &gate, key: &key, nodes, newer_than }).await
+}
+
+fn evaluators(cluster: &Cluster) -> Evaluators {
+    Evaluators::new(Arc::new(cluster.hand().act), Arc::new(MachineClock)).unwrap()
+}
+
+pub async fn i29_an_expression_over_objects_of_any_kind_is_read_from_the_server(cluster: Cluster) {
+    let evaluators = evaluators(&cluster);
+    let web = name("web");
+    let _: Deployment = cluster
+        .make_in(&json!({"metadata": {"name": web}, "spec": {"replicas": 0,
+            "selector": {"matchLabels": {"app": web}}, "template": {"metadata": {"labels": {"app": web}},
+            "spec": {"containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}}))
+        .await;
+    let said = async |kind: &str, named: Option<&str>, expression: &str| {
+        let resource = ResourceRef {
+            group: "apps".into(),
+            kind: kind.into(),
+            namespace: Some(cluster.namespace.as_str().into()),
+            name: named.map(Into::into),
+        };
+        let ask = Ask::Cel { resource, expression: expression.into() };
+        observe(&evaluators, ask, &[], MachineClock.now()).await.said
+    };
+    let none = "object.spec.replicas == 0";
+    assert!(matches!(said("Deployment", Some(&web), none).await, Said::Pass(_)));
+    let some = said("Deployment", Some(&web), "object.spec.replicas > 0").await;
+    assert!(matches!(some, Said::Fail(_)), "{some:?}");
+    for (kind, named, expression) in [
+        ("Deployment", Some("no-such"), none),
+        ("NoSuchKind", Some(web.as_str()), none),
+        ("StatefulSet", None, none),
+        ("Deployment", Some(web.as_str()), "object.spec.nothing == 0"),
+    ] {
+        let said = said(kind, named, expression).await;
+        assert!(matches!(said, Said::Nothing(_)), "{kind} {named:?}: {said:?}");
+    }
+}
+
+pub async fn i29_a_nodes_condition_is_read_from_the_server(cluster: Cluster) {
+    let evaluators = evaluators(&cluster);
+    let node = cluster.node().await;
+    let name: Name = node.metadata.name.as_deref().unwrap().into();
+    let said = async |kind: &str, status: &str, nodes: &[Name]| {
+        let ask = Ask::NodeCondition { r#type: kind.into(), status: status.into() };
+        observe(&evaluators, ask, nodes, MachineClock.now()).await.said
+    };
+    let one = std::slice::from_ref(&name);
+    let set = async |status: &str| {
+        let patch = Patch::Strategic(
+            json!({"status": {"conditions": [{"type": "Test", "status": status}]}}),
+        );
+        cluster.nodes().patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    set("True").await;
+    assert!(matches!(said("Test", "True", one).await, Said::Pass(_)));
+    set("False").await;
+    assert!(matches!(said("Test", "True", one).await, Said::Fail(_)));
+    set("Unknown").await;
+    assert!(matches!(said("Test", "True", one).await, Said::Nothing(_)));
+    assert!(matches!(said("NoSuch", "True", one).await, Said::Nothing(_)));
+    assert!(matches!(said("Test", "True", &["gone".into()]).await, Said::Nothing(_)));
+    assert!(matches!(said("Test", "True", &[]).await, Said::Nothing(_)));
+}
+
+pub async fn i29_a_gates_job_is_made_once_and_its_end_is_the_evidence(cluster: Cluster) {
+    let evaluators = evaluators(&cluster);
+    let template = name("smoke");
+    let ask = || Ask::Job { template: template.as_str().into() };
+    let newer_than = MachineClock.now();
+    let missing = observe(&evaluators, ask(), &[], newer_than).await;
+    assert!(matches!(missing.said, Said::Nothing(_)), "{missing:?}");
+    let _: PodTemplate = cluster
+        .make_in(&json!({"metadata": {"name": template}, "template": {"metadata": {"labels": {"smoke": template}},
+            "spec": {"containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}))
+        .await;
+    for _ in 0..3 {
+        let started = observe(&evaluators, ask(), &[], newer_than).await;
+        assert!(matches!(started.said, Said::Nothing(_)), "{started:?}");
+    }
+    let pods = cluster.api::<Pod>();
+    let wanted = ListParams::default().labels(&format!("smoke={template}"));
+    let pod = until("the Job has its pod", async || {
+        let pods = pods.list(&wanted).await.ok()?.items;
+        assert!(pods.len() < 2, "asked three times, made once");
+        pods.into_iter().next()
+    })
+    .await;
+    let done = json!({"status": {"phase": "Succeeded"}});
+    let pod = pod.metadata.name.unwrap();
+    pods.patch_status(&pod, &PatchParams::default(), &Patch::Merge(done)).await.unwrap();
+    let evidence = until("the Job passes", async || {
+        let evidence = observe(&evaluators, ask(), &[], newer_than).await;
+        matches!(evidence.said, Said::Pass(_)).then_some(evidence)
+    })
+    .await;
+    let gates = ListParams::default().labels("hozen.dev/component=gate");
+    let jobs = cluster.api::<Job>().list(&gates).await.unwrap();
+    let begun = jobs.items[0].status.clone().unwrap().start_time.unwrap().0;
+    assert_eq!(evidence.at, begun);
+    // After the next step it is run anew.
+    let next = observe(&evaluators, ask(), &[], MachineClock.now()).await;
+    assert!(matches!(next.said, Said::Nothing(_)), "{next:?}");
+}

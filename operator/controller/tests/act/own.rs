@@ -1,0 +1,111 @@
+//! The operator as its own account, under its own rules: what it has to do it may, and the admission policies that hold its Jobs let them through.
+
+use hozen_access::{Installation, policies, rbac};
+use hozen_controller::act::Outcome;
+use hozen_domain::{effect::Effect, node::Step, units::Uid};
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    core::v1::Node,
+};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    bed::{Cluster, claim, id, is_changed, until},
+    jobs,
+};
+
+async fn apply(cluster: &Cluster, manifest: &Value) {
+    let (group, version) =
+        manifest["apiVersion"].as_str().and_then(|text| text.split_once('/')).unwrap_or(("", "v1"));
+    let kind = manifest["kind"].as_str().unwrap();
+    let resource = if kind.ends_with("Policy") {
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        ApiResource::from_gvk_with_plural(&gvk, "validatingadmissionpolicies")
+    } else {
+        ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+    };
+    let client = cluster.client.clone();
+    let api: Api<DynamicObject> = match manifest["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let name = manifest["metadata"]["name"].as_str().unwrap();
+    let by = PatchParams::apply("act-tests").force();
+    api.patch(name, &by, &Patch::Apply(manifest)).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+}
+
+fn installation(cluster: &Cluster) -> Installation {
+    Installation {
+        namespace: cluster.namespace.clone(),
+        work_namespace: cluster.namespace.clone(),
+        agent_image: format!("hozen.test/agent@sha256:{}", "a".repeat(64)),
+    }
+}
+
+async fn remove_policies(cluster: &Cluster) {
+    let gone = DeleteParams::default();
+    for manifest in policies::manifests(&installation(cluster)) {
+        let name = manifest["metadata"]["name"].as_str().unwrap();
+        if manifest["kind"] == "ValidatingAdmissionPolicy" {
+            let api = Api::<ValidatingAdmissionPolicy>::all(cluster.client.clone());
+            let _ = api.delete(name, &gone).await;
+        } else {
+            let api = Api::<ValidatingAdmissionPolicyBinding>::all(cluster.client.clone());
+            let _ = api.delete(name, &gone).await;
+        }
+    }
+}
+
+/// A client that is the operator's account to the server.
+async fn operator(cluster: &Cluster) -> Client {
+    for manifest in rbac::manifests(&installation(cluster)) {
+        apply(cluster, &manifest).await;
+    }
+    let user = installation(cluster).operator();
+    cluster.acting_as(&user)
+}
+
+pub async fn i42_the_operators_own_account_does_its_work_under_its_own_policies(cluster: Cluster) {
+    let client = operator(&cluster).await;
+    let mut hand = cluster.hand_with(client);
+    hand.world.operator = installation(&cluster).operator().into();
+    let transaction = jobs::planned(&mut hand);
+    let node = cluster.node().await;
+    let on = node.metadata.name.clone().unwrap();
+    let pod = cluster.pod(&on, json!({})).await;
+    for manifest in policies::manifests(&installation(&cluster)) {
+        apply(&cluster, &manifest).await;
+    }
+    let run = async |effect: &Effect| {
+        until("the effect is taken", async || {
+            let outcome = hand.run(&cluster.seen(&on).await, effect).await;
+            // Policies and rights hold from some moment on, and the node's controllers write to it too.
+            if matches!(outcome, Outcome::Done) || outcome == Outcome::AlreadySo {
+                return Some(());
+            }
+            eprintln!("not yet: {outcome}");
+            let wait = is_changed(&outcome) || outcome.to_string().contains("cannot");
+            assert!(wait, "{outcome}");
+            None
+        })
+        .await;
+    };
+    run(&claim(&node)).await;
+    run(&Effect::Evict { node: id(&node), force: false }).await;
+    until("the pod is gone", async || {
+        let api = cluster.api::<k8s_openapi::api::core::v1::Pod>();
+        api.get_opt(pod.metadata.name.as_deref().unwrap()).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    for step in [Step::Patch, Step::Restart, Step::Reboot, Step::Rollback] {
+        run(&jobs::start(&node, &transaction, step)).await;
+    }
+    run(&Effect::Release { node: id(&node), rollout: Uid::new("uid-rollout") }).await;
+    let after: Node = cluster.nodes().get(&on).await.unwrap();
+    assert_eq!(after.spec.unwrap().unschedulable, None);
+    remove_policies(&cluster).await;
+}
