@@ -8,11 +8,11 @@ use std::{
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_api::{
     managed_node::{ManagedNode, ManagedNodeSpec, ResolveRequest},
-    names::manager,
+    names::{annotation, manager},
 };
 use hozen_domain::{World, model::Turn, node::Node, units::Name};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::Client;
+use kube::{Client, ResourceExt as _};
 
 use crate::{
     observe::{self, Stores},
@@ -60,10 +60,29 @@ pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &T
         }
         written.take(gone);
     }
+    let wished: Vec<Arc<ManagedNode>> = stores
+        .managed
+        .read()
+        .iter()
+        .filter(|(_, seen)| seen.value.annotations().contains_key(annotation::RESCAN))
+        .map(|(_, seen)| Arc::clone(&seen.value))
+        .collect();
+    for object in wished {
+        written.merge(rescan(client, stores, &object).await);
+    }
     for (name, asked) in questions(world, turn) {
         written.merge(ask(client, stores, &name, &asked).await);
     }
     written
+}
+
+/// A person asked for a scan: its number is raised and the wish removed in one patch, so that one wish is one scan.
+async fn rescan(client: &Client, stores: &Stores, object: &ManagedNode) -> Written {
+    let number = |text: &String| text.parse::<u64>().ok();
+    let last = object.spec.scan.as_ref().and_then(number).unwrap_or(0);
+    let mut spec = object.spec.clone();
+    spec.scan = Some(last.saturating_add(1).to_string());
+    write_spec(client, stores, object, &spec, Some(annotation::RESCAN)).await
 }
 
 async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<(), WriteError> {
@@ -103,9 +122,8 @@ async fn ask(
     name: &Name,
     asked: &BTreeMap<String, Vec<String>>,
 ) -> Written {
-    let mut written = Written::default();
     let Some(object) = stores.managed.read().get(name).map(|seen| Arc::clone(&seen.value)) else {
-        return written;
+        return Written::default();
     };
     let mut spec = object.spec.clone();
     let new: BTreeSet<&String> = asked.keys().collect();
@@ -123,12 +141,28 @@ async fn ask(
         spec.resolve.iter().map(|r| (r.name.clone(), r.packages.clone())).collect()
     };
     if sorted(&spec) == sorted(&object.spec) {
-        return written;
+        return Written::default();
     }
+    write_spec(client, stores, &object, &spec, None).await
+}
+
+/// Writes a spec, if it is another, and removes an annotation in the same patch.
+async fn write_spec(
+    client: &Client,
+    stores: &Stores,
+    object: &ManagedNode,
+    spec: &ManagedNodeSpec,
+    without: Option<&str>,
+) -> Written {
+    let mut written = Written::default();
     let part = (Part::Spec, manager::INVENTORY);
-    match pending(&object.metadata, part, Some(&object.spec), &spec) {
+    match pending(&object.metadata, part, Some(&object.spec), spec) {
         Ok(None) => {}
         Ok(Some(write)) => {
+            let write = match without {
+                Some(annotation) => write.without(annotation),
+                None => write,
+            };
             let outcome = write::send::<ManagedNode>(client, &write).await;
             written.take(outcome.map(|made| {
                 let metadata = made.metadata.clone();
@@ -136,7 +170,7 @@ async fn ask(
             }));
         }
         Err(error) => written.take(Err(WriteError {
-            what: format!("spec of ManagedNode {name}"),
+            what: format!("spec of ManagedNode {}", object.name_any()),
             source: error.into(),
         })),
     }

@@ -76,6 +76,15 @@ pub struct Pending {
     patch: Value,
 }
 
+impl Pending {
+    /// Removes an annotation in the same write.
+    #[must_use]
+    pub fn without(mut self, annotation: &str) -> Self {
+        self.patch["metadata"]["annotations"][annotation] = Value::Null;
+        self
+    }
+}
+
 /// What has to be written so that a part is as wanted; none: it is so already.
 pub fn pending<S: Serialize + PartialEq>(
     metadata: &ObjectMeta,

@@ -16,6 +16,7 @@ use hozen_api::{
     baseline::Baseline,
     change_request::{ChangeRequest, Phase},
     managed_node::{ManagedNode, State},
+    names::annotation,
     rollout::{Rollout, RolloutOutcome},
 };
 use hozen_controller::{
@@ -107,6 +108,7 @@ async fn story(cluster: &Cluster, nodes: usize) {
     held(cluster, &fleet, &request).await;
     finished(cluster, &fleet, &request).await;
     settled(cluster, &tier, nodes).await;
+    rescanned(cluster, &tier).await;
     cluster.quiet().await;
     tell.send(true).unwrap();
     operator.await.unwrap().expect("it ends as it was told to");
@@ -215,4 +217,23 @@ async fn settled(cluster: &Cluster, tier: &str, nodes: usize) {
         .filter(|n| n.status.as_ref().is_some_and(|status| status.state == Some(State::Compliant)));
     assert_eq!(compliant.count(), nodes - 1);
     assert!(ours.iter().all(|node| node.spec.task.is_none()), "work is left over");
+}
+
+/// A person's wish for a scan raises the number that the scanner answers, and is gone with the same write: one wish is one scan.
+async fn rescanned(cluster: &Cluster, tier: &str) {
+    let managed: Api<ManagedNode> = Api::all(cluster.client.clone());
+    let list = managed.list(&ListParams::default()).await.unwrap().items;
+    let node = list.iter().find(|node| node.name_any().starts_with(&format!("{tier}-"))).unwrap();
+    let number = |node: &ManagedNode| {
+        node.spec.scan.as_ref().and_then(|scan| scan.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let before = number(node);
+    let wish = json!({"metadata": {"annotations": {annotation::RESCAN: "by carol"}}});
+    cluster.merge::<ManagedNode>(&node.name_any(), &wish).await;
+    until("the wish for a scan is taken up", async || {
+        let node = managed.get(&node.name_any()).await.ok()?;
+        let taken = !node.annotations().contains_key(annotation::RESCAN);
+        (taken && number(&node) == before + 1).then_some(())
+    })
+    .await;
 }
