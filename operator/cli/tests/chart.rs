@@ -109,7 +109,7 @@ fn nothing_of_the_operator_is_privileged_and_the_token_is_where_the_host_is_not(
         let mounts = scanner["containers"][index]["volumeMounts"].as_array().unwrap();
         mounts.iter().map(|mount| mount["name"].as_str().unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!(mounts(0), ["host", "shared", "tmp"], "who sees the host holds no token");
+    assert_eq!(mounts(0), ["host", "shared", "scratch"], "who sees the host holds no token");
     assert_eq!(mounts(1), ["shared", "token"], "who holds the token sees no host");
     assert_eq!(scanner["containers"][0]["volumeMounts"][0]["readOnly"], true);
 }
