@@ -79,7 +79,7 @@ fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
         "tmp",
     ])?;
     copy.give("tmp")?;
-    copy.write("apt.conf", &configuration(copy.path(), apt))?;
+    copy.write("apt.conf", &configuration(copy.path(), root, apt))?;
     copy.copy(root, dpkg::STATUS, "status")?;
     copy.copy_if_there(root, "var/lib/apt/extended_states", "state/extended_states")?;
     for file in ["sources.list", "preferences"] {
@@ -98,7 +98,7 @@ fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
 }
 
 /// The configuration that the tool gets, and nothing beside it.
-fn configuration(folder: &Path, apt: &Apt) -> String {
+fn configuration(folder: &Path, root: &Root, apt: &Apt) -> String {
     let folder = folder.display();
     let quoted: Vec<String> = apt.architectures.iter().map(|arch| format!("\"{arch}\";")).collect();
     let architectures = quoted.join(" ");
@@ -109,6 +109,13 @@ fn configuration(folder: &Path, apt: &Apt) -> String {
          Dir::Log \"tmp\";\nDebug::NoLocking \"true\";\nAPT::Cache-Limit \"{CACHE_BYTES_MAX}\";\n\
          APT::Architecture \"{native}\";\nAPT::Architectures {{ {architectures} }};\n"
     );
+    // Its own tables of architectures, which it otherwise looks for beside itself.
+    for table in ["cputable", "tupletable"] {
+        let path = root.path().join("usr/share/dpkg").join(table).display().to_string();
+        if is_plain(&path) {
+            text.extend(["Dir::dpkg::", table, " \"", &path, "\";\n"]);
+        }
+    }
     for option in OPTIONS {
         if let Some(value) = apt.conf.last(option).filter(|value| is_plain(value)) {
             text.extend([option, " \"", value, "\";\n"]);

@@ -130,8 +130,9 @@ fn start(host: &Path, root: &Root, folder: &Folder) -> Result<Option<Child>, Fai
     let inside = format!("/{STATE}/work/{}", folder.name());
     let program = format!("{inside}/hozen-agent");
     let mut command = Command::new(own);
-    command.arg("enter").arg(host).env_clear().stdin(Stdio::null());
+    command.arg("enter").env_clear().stdin(Stdio::null());
     if !root.has(SYSTEMD) {
+        command.arg(host);
         let out = folder.open_log()?;
         let errors = out.try_clone().map_err(|error| failed("the log", &error))?;
         command.args([&program, "work", &inside]).stdout(out).stderr(errors);
@@ -147,6 +148,8 @@ fn start(host: &Path, root: &Root, folder: &Folder) -> Result<Option<Child>, Fai
         "TimeoutStopSec=900".to_owned(),
         "OOMScoreAdjust=-500".to_owned(),
     ];
+    // A client of the service manager has to see who answers it: process 1, which a pod's own namespace hides.
+    command.arg("--processes").arg(host);
     command.args(["/usr/bin/systemd-run", "--quiet", "--collect", &format!("--unit={unit}")]);
     command.args(properties.iter().map(|property| format!("--property={property}")));
     command.args(["--", &program, "work", &inside]);
