@@ -56,9 +56,6 @@ pub enum Action {
     /// Run a program of the host in the host's root.
     #[command(hide = true)]
     Enter {
-        /// Enter the host's process namespace, too: its service manager speaks only to processes that it can name.
-        #[arg(long)]
-        processes: bool,
         /// Root of the host.
         root: PathBuf,
         /// Program, as the host names it.

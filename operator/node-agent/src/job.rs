@@ -3,10 +3,7 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::{
-        fd::AsFd,
-        unix::{fs::chroot, process::CommandExt},
-    },
+    os::unix::{fs::chroot, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -18,7 +15,6 @@ use hozen_agent::{
     work::{self, folder::Folder, host},
 };
 use hozen_api::job::{AnswerResult, EXIT_ENDED};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space as move_into};
 
 use crate::args::Job;
 
@@ -83,32 +79,14 @@ pub fn ask(verb: &str, job: &Job) -> Result<ExitCode, Error> {
     })
 }
 
-/// Runs a program of the host in the host's root, and, where told so, among the host's processes.
-pub fn enter(
-    processes: bool,
-    root: &Path,
-    program: &OsString,
-    arguments: &[OsString],
-) -> Result<ExitCode, Error> {
+/// Becomes a program of the host, in the host's root.
+pub fn enter(root: &Path, program: &OsString, arguments: &[OsString]) -> Result<ExitCode, Error> {
     let failed = |what: String| |source| Error::Io { what, source };
-    if processes {
-        let path = root.join("proc/1/ns/pid");
-        fs::File::open(&path)
-            .and_then(|space| Ok(move_into(space.as_fd(), Some(LinkNameSpaceType::ProcessID))?))
-            .map_err(failed(format!("{} could not be entered", path.display())))?;
-    }
     chroot(root)
         .and_then(|()| std::env::set_current_dir("/"))
         .map_err(failed(format!("the root {} could not be entered", root.display())))?;
-    let mut command = Command::new(program);
-    command.args(arguments);
-    let what = format!("{} could not be run", program.to_string_lossy());
-    if !processes {
-        return Err(failed(what)(command.exec()));
-    }
-    // Only a child is among the host's processes, not who has entered.
-    let status = command.status().map_err(failed(what))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let error = Command::new(program).args(arguments).exec();
+    Err(failed(format!("{} could not be run", program.to_string_lossy()))(error))
 }
 
 /// Does the work of a folder.

@@ -20,9 +20,7 @@ fn main() -> ExitCode {
         args::Action::Reboot(job) => job::ask("reboot", &job),
         args::Action::Mitigate(job) => job::ask("mitigate", &job),
         args::Action::Lift(job) => job::ask("lift", &job),
-        args::Action::Enter { processes, root, program, arguments } => {
-            job::enter(processes, &root, &program, &arguments)
-        }
+        args::Action::Enter { root, program, arguments } => job::enter(&root, &program, &arguments),
         args::Action::Work { folder } => job::work(folder),
     };
     outcome.unwrap_or_else(|error| {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long a worker may take to begin: to load the program and to take its lock.
-const BEGIN_MAX: Duration = Duration::from_secs(20);
+const BEGIN_MAX: Duration = Duration::from_secs(3);
 /// Starts of a worker by one pod; each worker counts its own starts, too.
 const STARTS_MAX: u32 = 12;
 /// Where a tool says that it is the host's init.
@@ -106,9 +106,10 @@ fn attend(called: &str, order: &Order, texts: &Texts, host: &Path) -> Result<Ans
             }
             return Ok(answer);
         }
+        // A unit of the same name may be about to begin, or about to go.
         let ended = match &mut worker {
-            Some(child) => child.try_wait().ok().flatten().is_some(),
-            None => starts == 0 || begun.elapsed() > BEGIN_MAX,
+            Some(child) => child.try_wait().ok().flatten().is_some() && begun.elapsed() > BEGIN_MAX,
+            None => true,
         };
         // Free means: nobody works. The worker takes the lock first of all and keeps it to its end.
         if ended && folder.hold()?.is_some() && folder.answer()?.is_none() {
@@ -118,25 +119,24 @@ fn attend(called: &str, order: &Order, texts: &Texts, host: &Path) -> Result<Ans
             }
             starts += 1;
             begun = Moment::now();
-            worker = start(host, &root, &folder)?;
+            worker = Some(start(host, &root, &folder)?);
         }
         clock::pause();
     }
 }
 
-/// Has the worker started; gives it where it is a child of ours.
-fn start(host: &Path, root: &Root, folder: &Folder) -> Result<Option<Child>, Failure> {
+/// Has the worker started; gives who waits for its end: the worker itself, or the one who asked the host's systemd for it.
+fn start(host: &Path, root: &Root, folder: &Folder) -> Result<Child, Failure> {
     let own = std::env::current_exe().map_err(|error| failed("this program", &error))?;
     let inside = format!("/{STATE}/work/{}", folder.name());
     let program = format!("{inside}/hozen-agent");
     let mut command = Command::new(own);
-    command.arg("enter").env_clear().stdin(Stdio::null());
+    command.arg("enter").arg(host).env_clear().stdin(Stdio::null());
     if !root.has(SYSTEMD) {
-        command.arg(host);
         let out = folder.open_log()?;
         let errors = out.try_clone().map_err(|error| failed("the log", &error))?;
         command.args([&program, "work", &inside]).stdout(out).stderr(errors);
-        return command.spawn().map(Some).map_err(|error| failed("the worker", &error));
+        return command.spawn().map_err(|error| failed("the worker", &error));
     }
     let unit = format!("hozen-{}", folder.name());
     let properties = [
@@ -148,19 +148,15 @@ fn start(host: &Path, root: &Root, folder: &Folder) -> Result<Option<Child>, Fai
         "TimeoutStopSec=900".to_owned(),
         "OOMScoreAdjust=-500".to_owned(),
     ];
-    // A client of the service manager has to see who answers it: process 1, which a pod's own namespace hides.
-    command.arg("--processes").arg(host);
-    command.args(["/usr/bin/systemd-run", "--quiet", "--collect", &format!("--unit={unit}")]);
+    // With `--wait` it speaks over the system bus. Without, it would speak to process 1 directly, and refuse since a pod cannot see that.
+    command.args(["/usr/bin/systemd-run", "--wait", "--quiet", "--collect"]);
+    command.arg(format!("--unit={unit}"));
     command.args(properties.iter().map(|property| format!("--property={property}")));
     command.args(["--", &program, "work", &inside]);
-    let said = command.output().map_err(|error| failed("systemd-run", &error))?;
-    let words = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-    // A unit of this name that is still there is the work, about to end or to begin.
-    if said.status.success() || words.contains("already") {
-        log(format!("the host's unit is {unit}"));
-        return Ok(None);
-    }
-    Err(Failure::before(ErrorClass::System, format!("systemd-run: {words}")))
+    let out = folder.open_log()?;
+    command.stdout(Stdio::null()).stderr(out);
+    log(format!("asks the host to run the unit {unit}"));
+    command.spawn().map_err(|error| failed("systemd-run", &error))
 }
 
 fn failed(what: &str, error: &io::Error) -> Failure {
