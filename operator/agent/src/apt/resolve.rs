@@ -116,11 +116,6 @@ fn configuration(folder: &Path, root: &Root, apt: &Apt) -> String {
             text.extend(["Dir::dpkg::", table, " \"", &path, "\";\n"]);
         }
     }
-    // It looks whether its methods are there, and runs none.
-    let methods = root.path().join("usr/lib/apt/methods").display().to_string();
-    if is_plain(&methods) {
-        text.extend(["Dir::Bin::methods \"", &methods, "\";\n"]);
-    }
     for option in OPTIONS {
         if let Some(value) = apt.conf.last(option).filter(|value| is_plain(value)) {
             text.extend([option, " \"", value, "\";\n"]);
