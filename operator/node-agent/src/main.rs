@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if hozen_agent::apt::resolve::answer_as_method() {
+        return ExitCode::SUCCESS;
+    }
     let outcome = match args::Arguments::parse().action {
         args::Action::Scan { root, out, watch } => job::scan(&root, out, watch),
         args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())

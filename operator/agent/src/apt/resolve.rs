@@ -4,7 +4,7 @@
 //! write: only values that change the answer are taken over from the root's own, never programs (see [`super::conf`]).
 //! The system is not locked, not written to, and nothing is downloaded.
 
-use std::{path::Path, time::Duration};
+use std::{io::Write as _, path::Path, time::Duration};
 
 use crate::{
     command::{self, Call},
@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
 /// Most memory that apt may use for its cache.
 const CACHE_BYTES_MAX: u64 = 1 << 30;
+/// Folder of the copy in which this program stands in for apt's methods.
+const METHODS: &str = "methods";
 /// Options whose values change what apt would do; each is one word or one sentence, never a program.
 const OPTIONS: [&str; 7] = [
     "apt::default-release",
@@ -39,6 +41,9 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
     let found = command::find_for(root, "apt-get");
     let (program, mut arguments) = found.ok_or(ResolveError::NoTool { tool: "apt-get" })?;
     let state = copy(root, apt)?;
+    if !arguments.is_empty() {
+        stand_in(&state)?;
+    }
     arguments.extend(["--simulate".into(), "--quiet".into()]);
     match goal {
         Goal::All => arguments.push("dist-upgrade".into()),
@@ -97,6 +102,38 @@ fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
     Ok(copy)
 }
 
+/// apt asks its methods what they can before it needs them, also for a simulation. The scanned root's own are not run; this program
+/// stands in for them ([`answer_as_method`]), and a simulation fetches nothing.
+fn stand_in(copy: &Staging) -> Result<(), ResolveError> {
+    let failed = |source: std::io::Error| ResolveError::Copy {
+        what: "apt's methods".to_owned(),
+        source: source.into(),
+    };
+    copy.folders(&[METHODS])?;
+    let own = std::env::current_exe().map_err(failed)?;
+    for method in ["cdrom", "copy", "file", "ftp", "http", "https", "mirror", "store"] {
+        let link = copy.at(&format!("{METHODS}/{method}"));
+        std::os::unix::fs::symlink(&own, link).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Whether this process was started by apt as one of the methods that [`stand_in`] has put there; then it is one until apt ends it.
+pub fn answer_as_method() -> bool {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let folder = Path::new(&called).parent().and_then(Path::file_name);
+    if folder.is_none_or(|folder| folder != METHODS) {
+        return false;
+    }
+    let mut out = std::io::stdout().lock();
+    let said = out.write_all(b"100 Capabilities\nVersion: 1.2\nSend-Config: true\n\n");
+    if said.and_then(|()| out.flush()).is_ok() {
+        // What apt sends is its configuration; it ends us by closing the pipe.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    }
+    true
+}
+
 /// The configuration that the tool gets, and nothing beside it.
 fn configuration(folder: &Path, root: &Root, apt: &Apt) -> String {
     let folder = folder.display();
@@ -109,6 +146,10 @@ fn configuration(folder: &Path, root: &Root, apt: &Apt) -> String {
          Dir::Log \"tmp\";\nDebug::NoLocking \"true\";\nAPT::Cache-Limit \"{CACHE_BYTES_MAX}\";\n\
          APT::Architecture \"{native}\";\nAPT::Architectures {{ {architectures} }};\n"
     );
+    if command::find("apt-get").is_none() {
+        let methods = format!("{folder}/{METHODS}");
+        text.extend(["Dir::Bin::methods \"", &methods, "\";\n"]);
+    }
     // Its own tables of architectures, which it otherwise looks for beside itself.
     for table in ["cputable", "tupletable"] {
         let path = root.path().join("usr/share/dpkg").join(table).display().to_string();
