@@ -231,11 +231,11 @@ impl Scene {
             status["succeeded"] == 1 || status["conditions"].to_string().contains("\"Failed\"")
         });
         let pods = self.get(&["pods", "-l", &format!("job-name={name}")]).unwrap();
-        let messages = pods["items"].as_array().unwrap().iter().filter_map(|pod| {
+        let mut messages = pods["items"].as_array().unwrap().iter().filter_map(|pod| {
             let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
             serde_json::from_str(ended["message"].as_str()?).ok()
         });
-        let answer = messages.last().unwrap_or_default();
+        let answer = messages.next_back().unwrap_or_default();
         (job["status"]["succeeded"] == 1, answer)
     }
 

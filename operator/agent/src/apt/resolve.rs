@@ -40,10 +40,9 @@ const OPTIONS: [&str; 7] = [
 pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
     let found = command::find_for(root, "apt-get");
     let (program, mut arguments) = found.ok_or(ResolveError::NoTool { tool: "apt-get" })?;
-    let state = copy(root, apt)?;
-    if !arguments.is_empty() {
-        stand_in(&state)?;
-    }
+    // The root's own apt runs under its loader, and looks for methods of its own.
+    let methods = if arguments.is_empty() { Methods::Machine } else { Methods::Agent };
+    let state = copy(root, apt, methods)?;
     arguments.extend(["--simulate".into(), "--quiet".into()]);
     match goal {
         Goal::All => arguments.push("dist-upgrade".into()),
@@ -73,8 +72,20 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
     Ok(steps)
 }
 
-fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
+/// Whose methods apt starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Methods {
+    /// Those that belong to the machine's own apt.
+    Machine,
+    /// This program stands in for them.
+    Agent,
+}
+
+fn copy(root: &Root, apt: &Apt, methods: Methods) -> Result<Staging, ResolveError> {
     let copy = Staging::new()?;
+    if methods == Methods::Agent {
+        stand_in(&copy)?;
+    }
     copy.folders(&[
         "etc/apt.conf.d",
         "etc/sources.list.d",
@@ -84,7 +95,7 @@ fn copy(root: &Root, apt: &Apt) -> Result<Staging, ResolveError> {
         "tmp",
     ])?;
     copy.give("tmp")?;
-    copy.write("apt.conf", &configuration(copy.path(), root, apt))?;
+    copy.write("apt.conf", &configuration(copy.path(), root, apt, methods))?;
     copy.copy(root, dpkg::STATUS, "status")?;
     copy.copy_if_there(root, "var/lib/apt/extended_states", "state/extended_states")?;
     for file in ["sources.list", "preferences"] {
@@ -135,7 +146,7 @@ pub fn answer_as_method() -> bool {
 }
 
 /// The configuration that the tool gets, and nothing beside it.
-fn configuration(folder: &Path, root: &Root, apt: &Apt) -> String {
+fn configuration(folder: &Path, root: &Root, apt: &Apt, methods: Methods) -> String {
     let folder = folder.display();
     let quoted: Vec<String> = apt.architectures.iter().map(|arch| format!("\"{arch}\";")).collect();
     let architectures = quoted.join(" ");
@@ -146,9 +157,8 @@ fn configuration(folder: &Path, root: &Root, apt: &Apt) -> String {
          Dir::Log \"tmp\";\nDebug::NoLocking \"true\";\nAPT::Cache-Limit \"{CACHE_BYTES_MAX}\";\n\
          APT::Architecture \"{native}\";\nAPT::Architectures {{ {architectures} }};\n"
     );
-    if command::find("apt-get").is_none() {
-        let methods = format!("{folder}/{METHODS}");
-        text.extend(["Dir::Bin::methods \"", &methods, "\";\n"]);
+    if methods == Methods::Agent {
+        text.extend(["Dir::Bin::methods \"", &format!("{folder}/{METHODS}"), "\";\n"]);
     }
     // Its own tables of architectures, which it otherwise looks for beside itself.
     for table in ["cputable", "tupletable"] {
