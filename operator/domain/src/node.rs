@@ -363,6 +363,23 @@ pub enum Job {
 }
 
 impl Step {
+    /// Whether a report made meanwhile may show packages half changed: until a scan after it has answered.
+    pub const fn changes_packages(self) -> bool {
+        match self {
+            Self::Patch | Self::Rollback | Self::Verify => true,
+            Self::Claim
+            | Self::Drain
+            | Self::Snapshot
+            | Self::Mitigate
+            | Self::Lift
+            | Self::Restart
+            | Self::AwaitReboot
+            | Self::Reboot
+            | Self::Gate
+            | Self::Release => false,
+        }
+    }
+
     /// The step as people say it: "draining".
     pub const fn gerund(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hozen_api::{job as contract, managed_node as api, names};
 use hozen_domain::{
+    mitigation::NOTHING,
     node::{JobKey, Step},
     units::{Digest, Name, Uid, after},
 };
@@ -305,12 +306,13 @@ fn files(
     let impossible = |error: &dyn std::fmt::Display| Refusal::Impossible(error.to_string());
     let plan = plan_of(scene, order)?.canonical().map_err(|error| impossible(&error))?;
     let plan = String::from_utf8(plan).map_err(|error| impossible(&error))?;
-    let transaction = if matches!(order.job.step, Step::Patch | Step::Rollback) {
+    // What restarts or boots belongs to its transaction too: the agent checks every order by the same rule.
+    let transaction = if *order.transaction == *NOTHING {
+        String::new()
+    } else {
         let known = scene.world.transactions.get(order.transaction);
         let gone = || Refusal::Gone(format!("there is no Transaction {}", order.transaction));
         known.ok_or_else(gone)?.text()
-    } else {
-        String::new()
     };
     let told = serde_json::to_string(&as_told(scene, order, node, deadline));
     let told = told.map_err(|error| impossible(&error))?;

@@ -67,10 +67,14 @@ impl<'w> System<'w> {
         }
     }
 
-    /// Whether its state is known now. A silent node counts in bounds, for it may come back, and starts nothing.
+    /// Whether its state is known now. A silent node counts in bounds, for it may come back, and starts nothing. So does one whose
+    /// packages are being changed: what it reports meanwhile is half done, and is over when somebody could agree to it.
     pub(super) fn fresh(self) -> bool {
         match self {
-            Self::Node(node) => node.report.known().is_some(),
+            Self::Node(node) => {
+                let changing = node.task.as_ref().is_some_and(|task| task.step.changes_packages());
+                node.report.known().is_some() && !changing
+            }
             Self::Workload(_) => true,
         }
     }

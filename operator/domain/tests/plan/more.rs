@@ -1,5 +1,9 @@
 //! The second half: what changes plans that stand.
 
+use std::sync::Arc;
+
+use hozen_domain::{node::Task, units::Uid};
+
 use super::*;
 
 #[test]
@@ -417,4 +421,46 @@ fn a_request_that_took_the_place_of_another_stands_while_the_other_is_still_open
         })
         .collect();
     assert_eq!(ended, [first.as_str()]);
+}
+
+#[test]
+fn a_node_whose_packages_are_being_changed_reports_nothing_that_is_planned() {
+    let (curl_old, curl_new) = ("7.88.1-10+deb12u8", "7.88.1-10+deb12u14");
+    let both = transaction(&[("curl", curl_old, curl_new), ("openssl", OLD, NEW)]);
+    let rest = transaction(&[("curl", curl_old, curl_new)]);
+    let old = |name: &str| {
+        let set = debian(&[("curl", curl_old), ("openssl", OLD)]);
+        let node = node(name).label("tier", "web").has(&set);
+        node.would("DSA-6123-1", &both).would("DSA-6200-1", &both)
+    };
+    let world = world_at(NOW).baseline(baseline("web")).notice(openssl().high());
+    let world = world.notice(curl().high()).node(old("b"));
+    let mut before = world.clone().node(old("a")).build();
+    drop(settle(&mut before));
+    let request = before.requests.values_mut().next().unwrap();
+    request.phase = Phase::Running;
+    // openssl is done on a, and curl is next.
+    let half = node("a").label("tier", "web").has(&debian(&[("curl", curl_old), ("openssl", NEW)]));
+    let mut world = world.node(half.would("DSA-6200-1", &rest)).build();
+    world.requests.insert(request.name.clone(), request.clone());
+    let left = planned(&world);
+    assert_eq!(created(&left.decision).len(), 1, "nobody works on it: what is left is planned");
+    let node = world.nodes.get_mut("a").unwrap();
+    node.task = Some(Task {
+        rollout: (request.name.clone(), Uid::new("uid-rollout")),
+        request: request.uid.clone(),
+        plan: request.digest.clone(),
+        transaction: both.digest.clone(),
+        step: Step::Patch,
+        since: at(NOW),
+        stage: 0,
+        attempt: 1,
+        boot_before: None,
+        reboots: 0,
+        scan: None,
+        restarts: 0,
+        started: at(NOW),
+        failure: None,
+    });
+    nothing(&planned(&world));
 }
