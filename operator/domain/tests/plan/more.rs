@@ -1,7 +1,5 @@
 //! The second half: what changes plans that stand.
 
-use std::sync::Arc;
-
 use hozen_domain::{node::Task, units::Uid};
 
 use super::*;
