@@ -72,7 +72,12 @@ fn head(page: &mut Page, request: &ChangeRequest) {
             plan.baseline.name
         ),
     );
-    row(page, "answers", &plan.advisories.join(", "));
+    let notices = if plan.advisories.is_empty() {
+        "no notice: updates of the distribution, or versions that the baseline requires".to_owned()
+    } else {
+        plan.advisories.join(", ")
+    };
+    row(page, "answers", &notices);
     row(page, "requested by", &request.spec.requested_by);
     row(page, "owner", &plan.owner);
     if let Some(old) = &request.spec.supersedes {
