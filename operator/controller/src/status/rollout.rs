@@ -40,12 +40,20 @@ pub fn draft(
         return RolloutStatus { observed_generation: generation, conditions, ..before };
     };
     let hold = hold(turn, rollout, cursor);
-    let said = conditions(cursor, hold, &progress);
     let paused_since = rollout.handle.paused;
+    // A pass that writes down what has happened looks no further: what holds the rollout is known after it, and said so far meanwhile.
+    let unasked = hold.is_none() && cursor.ended.is_none() && !turn.decision.records.is_empty();
+    let (hold, conditions) = if unasked && !before.conditions.is_empty() {
+        (before.hold, before.conditions)
+    } else {
+        let said = conditions(cursor, hold, &progress);
+        let conditions = words::conditions(&before.conditions, said, generation, world.now);
+        (hold.map(words::hold), conditions)
+    };
     RolloutStatus {
         observed_generation: generation,
         stage: stage(world, rollout, cursor, &progress),
-        hold: hold.map(words::hold),
+        hold,
         paused_since,
         first_failures: failures(&progress),
         started: cursor.started,
@@ -53,7 +61,7 @@ pub fn draft(
         ended: cursor.ended.map(|(at, _)| at),
         outcome: cursor.ended.map(|(_, how)| words::outcome(how)),
         timings: before.timings,
-        conditions: words::conditions(&before.conditions, said, generation, world.now),
+        conditions,
     }
 }
 
