@@ -129,7 +129,7 @@ fn stand_in(copy: &Staging) -> Result<(), ResolveError> {
     Ok(())
 }
 
-/// Whether this process was started by apt as one of the methods that [`stand_in`] has put there; then it is one until apt ends it.
+/// Whether this process was started by apt as one of the methods that `stand_in` has put there; then it is one until apt ends it.
 pub fn answer_as_method() -> bool {
     let called = std::env::args_os().next().unwrap_or_default();
     let folder = Path::new(&called).parent().and_then(Path::file_name);
