@@ -159,12 +159,12 @@ fn configuration(folder: &Path, root: &Root, apt: &Apt, methods: Methods) -> Str
     );
     if methods == Methods::Agent {
         text.extend(["Dir::Bin::methods \"", &format!("{folder}/{METHODS}"), "\";\n"]);
-    }
-    // Its own tables of architectures, which it otherwise looks for beside itself.
-    for table in ["cputable", "tupletable"] {
-        let path = root.path().join("usr/share/dpkg").join(table).display().to_string();
-        if is_plain(&path) {
-            text.extend(["Dir::dpkg::", table, " \"", &path, "\";\n"]);
+        // The root's own apt looks for its tables of architectures where its own root would be.
+        for table in ["cputable", "tupletable"] {
+            let path = root.path().join("usr/share/dpkg").join(table).display().to_string();
+            if is_plain(&path) {
+                text.extend(["Dir::dpkg::", table, " \"", &path, "\";\n"]);
+            }
         }
     }
     for option in OPTIONS {
