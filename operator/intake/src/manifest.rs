@@ -3,7 +3,10 @@
 //! All mistakes of a run are told at once, each with file, line, column, path and what to write instead. Unknown fields are
 //! mistakes here, where a person wrote them; in the cluster a newer version may have.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hozen_api::names;
 use kube::core::cel::{ErrorKind, Validator};
@@ -11,7 +14,7 @@ use kube::core::cel::{ErrorKind, Validator};
 use crate::{
     check::check,
     kinds::{Kind, Kinds, Object},
-    problem::{Problem, nearest},
+    problem::{Problem, is_within, nearest},
     tree::{self, Node, Value},
 };
 
@@ -41,15 +44,61 @@ impl Document {
     }
 }
 
+/// An object whose form is wrong. What refers to it is not wrong for that reason.
+#[derive(Clone, Debug)]
+pub struct Unformed {
+    /// Its kind, or the one that was meant.
+    pub kind: &'static str,
+    /// Its name; none if that is what is missing.
+    pub name: Option<String>,
+    /// The file, as it was named to us.
+    pub file: Arc<str>,
+    /// What was written, place by place.
+    pub tree: Arc<Node>,
+}
+
 /// Everything that was read, and everything that is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub struct Manifests {
-    /// Objects, in the order read.
+    /// Objects, in the order read: also those of which a problem tells, as far as they have the form of their kind, so that
+    /// what is wrong with them later is told in the same run.
     pub documents: Vec<Document>,
+    /// Objects that do not have the form of their kind.
+    pub unformed: Vec<Unformed>,
     /// Mistakes, in the order of files and lines.
     pub problems: Vec<Problem>,
     /// Kinds that are not read here, with how many of each there were.
     pub ignored: BTreeMap<String, u32>,
+    /// Some of it could not even be told apart: it may hold objects of any kind and name.
+    pub torn: bool,
+}
+
+impl Manifests {
+    /// The names of the objects of a kind, also of those that are wrong. None if it cannot be known which there are: then
+    /// nobody can say that one is missing.
+    pub fn names(&self, kind: &str) -> Option<BTreeSet<&str>> {
+        if self.torn {
+            return None;
+        }
+        let unformed = self.unformed.iter().filter(|object| object.kind == kind);
+        let mut names: BTreeSet<&str> =
+            unformed.map(|object| object.name.as_deref()).collect::<Option<_>>()?;
+        let formed = self.documents.iter().filter(|document| document.object.kind() == kind);
+        names.extend(formed.map(|document| document.name.as_str()));
+        Some(names)
+    }
+
+    /// What was written of every object of a kind that has a name, also of those that are wrong: file, name and tree.
+    pub fn written<'a>(
+        &'a self,
+        kind: &'a str,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a str, &'a Node)> {
+        let formed = self.documents.iter().filter(move |document| document.object.kind() == kind);
+        let unformed = self.unformed.iter().filter(move |object| object.kind == kind);
+        formed
+            .map(|document| (&document.file, document.name.as_str(), &*document.tree))
+            .chain(unformed.filter_map(|of| Some((&of.file, of.name.as_deref()?, &*of.tree))))
+    }
 }
 
 /// Reads manifests, file by file.
@@ -82,6 +131,7 @@ impl Reader {
         for node in documents {
             self.document(&file, node);
         }
+        self.manifests.torn |= !unreadable.is_empty();
         for fault in unreadable {
             self.manifests.problems.push(Problem {
                 file: Arc::clone(&file),
@@ -96,7 +146,7 @@ impl Reader {
     /// What was read. Objects that stand twice and references to what is not there are told now.
     pub fn finish(self) -> Manifests {
         let mut manifests = self.manifests;
-        manifests.problems.extend(crate::reference::problems(&manifests.documents));
+        manifests.problems.extend(crate::reference::problems(&manifests));
         manifests.problems.sort();
         manifests
     }
@@ -132,6 +182,7 @@ impl Reader {
         let Some(definition) = self.kinds.get(api_version, kind) else {
             return;
         };
+        let kind = definition.kind;
         let name = name_of(&node, self.manifests.documents.len());
         let object = format!("{kind}/{}", name.as_deref().unwrap_or("?"));
         let tell = |place, path: &str, message: String| Problem {
@@ -153,6 +204,8 @@ impl Reader {
                 "is missing".to_owned(),
             ));
             self.manifests.problems.append(&mut problems);
+            let (file, tree) = (Arc::clone(file), Arc::new(node));
+            self.manifests.unformed.push(Unformed { kind, name, file, tree });
             return;
         };
         let mut json = node.to_json();
@@ -161,20 +214,25 @@ impl Reader {
             metadata.insert("name".to_owned(), name.clone().into());
         }
         if formed {
-            for (path, message) in broken_rules(&self.validator, definition, &json) {
+            let wrong: Vec<String> = problems.iter().map(|known| known.path.clone()).collect();
+            for (path, message) in broken_rules(&self.validator, definition, &json, &wrong) {
                 problems.push(tell(node.place_of(&path), &path, message));
             }
         }
-        if problems.is_empty() {
-            match Object::from_json(kind, json) {
-                Ok(object) => {
-                    let (file, tree) = (Arc::clone(file), Arc::new(node));
-                    self.manifests.documents.push(Document { object, name, file, tree });
-                }
-                Err(message) => problems.push(tell(node.place, "", message)),
-            }
+        let object = if formed { Object::from_json(kind, json) } else { Err(String::new()) };
+        if let Err(message) = &object
+            && problems.is_empty()
+        {
+            problems.push(tell(node.place, "", message.clone()));
         }
         self.manifests.problems.append(&mut problems);
+        let (file, tree) = (Arc::clone(file), Arc::new(node));
+        match object {
+            Ok(object) => self.manifests.documents.push(Document { object, name, file, tree }),
+            Err(_) => {
+                self.manifests.unformed.push(Unformed { kind, name: Some(name), file, tree });
+            }
+        }
     }
 
     fn unknown(&mut self, file: &Arc<str>, node: &Node, api_version: &str, kind: &str) {
@@ -183,10 +241,18 @@ impl Reader {
             *self.manifests.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
             return;
         }
+        let meant = nearest(kind, Kinds::of(names::API_VERSION));
+        match meant {
+            Some(kind) => self.manifests.unformed.push(Unformed {
+                kind,
+                name: name_of(node, self.manifests.documents.len()),
+                file: Arc::clone(file),
+                tree: Arc::new(node.clone()),
+            }),
+            None => self.manifests.torn = true,
+        }
         let (path, message) = if api_version == names::API_VERSION {
-            let hint = nearest(kind, Kinds::of(names::API_VERSION))
-                .map(|name| format!("; did you mean {name}?"))
-                .unwrap_or_default();
+            let hint = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
             ("kind", format!("{kind} is no kind of {}{hint}", names::API_VERSION))
         } else {
             ("apiVersion", format!("{api_version} is not known; write {}", names::API_VERSION))
@@ -228,6 +294,7 @@ impl Reader {
             }
             None => String::new(),
         };
+        self.manifests.torn = true;
         self.manifests.problems.push(Problem {
             file: Arc::clone(file),
             place: node.place,
@@ -252,11 +319,13 @@ fn name_of(node: &Node, number: usize) -> Option<String> {
         .or_else(|| text("generateName").map(|prefix| format!("{prefix}{number:05}")))
 }
 
-/// CEL rules that an object breaks: the field's path, and the rule's message.
+/// CEL rules that an object breaks: the field's path, and the rule's message. Of a field that is `wrong` already no rule is told,
+/// nor of one around it that cannot be judged for that reason.
 fn broken_rules(
     validator: &Validator,
     kind: &Kind,
     json: &serde_json::Value,
+    wrong: &[String],
 ) -> Vec<(String, String)> {
     let Some(rules) = &kind.rules else {
         return Vec::new();
@@ -267,12 +336,14 @@ fn broken_rules(
     errors
         .into_vec()
         .into_iter()
-        .map(|error| {
+        .filter(|error| !wrong.iter().any(|path| is_within(&error.field_path, path)))
+        .filter_map(|error| {
             if error.kind == ErrorKind::ValidationFailure {
-                return (error.field_path, error.message);
+                return Some((error.field_path, error.message));
             }
             let message = format!("a rule could not be judged: {} ({})", error.message, error.rule);
-            (error.field_path, message)
+            let is_judged = wrong.iter().all(|path| !is_within(path, &error.field_path));
+            is_judged.then_some((error.field_path, message))
         })
         .collect()
 }

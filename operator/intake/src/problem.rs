@@ -49,6 +49,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
+/// Whether a field is another one, or a part of it: `spec.windows[0].name` is within `spec.windows`.
+pub fn is_within(path: &str, other: &str) -> bool {
+    path.strip_prefix(other)
+        .is_some_and(|rest| rest.is_empty() || other.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// An error with its causes, in one line.
 pub fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -7,55 +7,52 @@ use std::{
 
 use crate::{
     kinds::Object,
-    manifest::Document,
+    manifest::{Document, Manifests},
     problem::{Problem, nearest},
+    tree::Node,
 };
 
+/// What a baseline refers to: the fields on the way, and the kind that is meant.
+const REFERENCES: [(&[&str], &str); 2] = [
+    (&["spec", "approvalPolicy"], "ApprovalPolicy"),
+    (&["spec", "rollout", "test", "mirror"], "Baseline"),
+];
+
 /// Everything that is wrong among the objects.
-pub fn problems(documents: &[Document]) -> Vec<Problem> {
-    let mut problems = twice(documents);
-    let names = |wanted: &str| -> BTreeSet<&str> {
-        documents.iter().filter(|d| d.object.kind() == wanted).map(|d| d.name.as_str()).collect()
-    };
-    let (policies, baselines) = (names("ApprovalPolicy"), names("Baseline"));
-    for document in documents {
-        let Object::Baseline(baseline) = &document.object else {
-            continue;
-        };
-        let policy = &baseline.spec.approval_policy;
-        if !policies.contains(policy.as_str()) {
-            problems.push(missing(
-                document,
-                "spec.approvalPolicy",
-                "ApprovalPolicy",
-                policy,
-                &policies,
-            ));
-        }
-        if let Some(test) = &baseline.spec.rollout.test
-            && !baselines.contains(test.mirror.as_str())
-        {
-            problems.push(missing(
-                document,
-                "spec.rollout.test.mirror",
-                "Baseline",
-                &test.mirror,
-                &baselines,
-            ));
+pub fn problems(manifests: &Manifests) -> Vec<Problem> {
+    let mut problems = twice(&manifests.documents);
+    problems.extend(missing(manifests, manifests));
+    problems
+}
+
+/// References of baselines to what is not there. They are read as written, so that a baseline that is wrong elsewhere has
+/// them told as well.
+pub fn missing(of: &Manifests, among: &Manifests) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (fields, wanted) in REFERENCES {
+        let Some(known) = among.names(wanted) else { continue };
+        for (file, name, tree) in of.written("Baseline") {
+            let field = fields.iter().try_fold(tree, |node, key| node.get(key));
+            let Some(text) = field.and_then(Node::text) else { continue };
+            if !known.contains(text) {
+                let path = fields.join(".");
+                problems.push(Problem {
+                    file: Arc::clone(file),
+                    place: tree.place_of(&path),
+                    object: format!("Baseline/{name}"),
+                    path,
+                    message: not_there(wanted, text, &known),
+                });
+            }
         }
     }
     problems
 }
 
-fn missing(
-    document: &Document,
-    path: &str,
-    kind: &str,
-    name: &str,
-    known: &BTreeSet<&str>,
-) -> Problem {
+/// "there is no node web-1a; did you mean web-a1?"
+pub fn not_there(kind: &str, name: &str, known: &BTreeSet<&str>) -> String {
     let hint = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
-    document.problem(path, format!("there is no {kind} {name}{}", hint.unwrap_or_default()))
+    format!("there is no {kind} {name}{}", hint.unwrap_or_default())
 }
 
 /// Objects of one kind and name: which of them counts would depend on the order of files. Workloads are told apart by

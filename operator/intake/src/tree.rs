@@ -307,6 +307,13 @@ pub(crate) fn message(error: &Error) -> String {
         };
     }
     let text = error.to_string();
+    // The parser has limits of its own words for these two.
+    if text.starts_with("recursion limit") {
+        return format!("is nested too deeply; the limit is {DEPTH_MAX} levels");
+    }
+    if text.starts_with("alias replay limit") {
+        return format!("its aliases stand for too much; the limit is {ALIASED_MAX} values");
+    }
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
@@ -381,10 +388,10 @@ mod tests {
             );
         }
         for (text, said) in [
-            (bomb.as_str(), "alias replay limit"),
-            (&"[".repeat(100_000), "limit"),
-            (&"- ".repeat(100_000), "limit"),
-            (&"{a: ".repeat(100_000), "limit"),
+            (bomb.as_str(), "its aliases stand for too much; the limit is 100000 values"),
+            (&"[".repeat(100_000), "is nested too deeply; the limit is 32 levels"),
+            (&"- ".repeat(100_000), "is nested too deeply; the limit is 32 levels"),
+            (&"{a: ".repeat(100_000), "is nested too deeply; the limit is 32 levels"),
         ] {
             let (documents, unreadable) = read(text);
             assert_eq!(documents.len(), 0);

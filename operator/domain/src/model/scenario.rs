@@ -268,6 +268,75 @@ pub enum Happening {
     Lift {},
 }
 
+/// What an event is about, by the name that the script gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// A baseline, or its newest open request.
+    Baseline(&'a str),
+    /// A node.
+    Node(&'a str),
+    /// A notice.
+    Advisory(&'a str),
+    /// A gate of a baseline.
+    Gate(&'a str),
+    /// A manifest below `later/`.
+    Manifest(&'a str),
+}
+
+impl<'a> Subject<'a> {
+    /// The name as written.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Baseline(name)
+            | Self::Node(name)
+            | Self::Advisory(name)
+            | Self::Gate(name)
+            | Self::Manifest(name) => name,
+        }
+    }
+}
+
+impl Happening {
+    /// What has to exist for this to happen.
+    pub fn subject(&self) -> Option<Subject<'_>> {
+        Some(match self {
+            Self::Approve { baseline, .. }
+            | Self::Reject { baseline, .. }
+            | Self::Withdraw { baseline, .. }
+            | Self::Pause { baseline }
+            | Self::Resume { baseline }
+            | Self::Abort { baseline }
+            | Self::Promote { baseline, .. }
+            | Self::Freeze { baseline, .. }
+            | Self::Drill { baseline }
+            | Self::Block { baseline, .. } => Subject::Baseline(baseline),
+            Self::AcceptFailure { node, .. }
+            | Self::NodeOffline { node }
+            | Self::NodeReturns { node }
+            | Self::NodeRebuilt { node }
+            | Self::PatchFails { node, .. }
+            | Self::PatchLies { node }
+            | Self::RollbackLies { node }
+            | Self::StaysInactive { node, .. }
+            | Self::RebootHangs { node }
+            | Self::DiskFull { node }
+            | Self::Repaired { node }
+            | Self::DrainBlocked { node, .. }
+            | Self::DrainUnblocked { node }
+            | Self::Cordon { node }
+            | Self::Uncordon { node } => Subject::Node(node),
+            Self::AdvisoryAppears { name } | Self::AdvisoryWithdrawn { name } => {
+                Subject::Advisory(name)
+            }
+            Self::GateFails { gate, .. }
+            | Self::GateSilent { gate }
+            | Self::GateRecovers { gate } => Subject::Gate(gate),
+            Self::Apply { manifest, .. } => Subject::Manifest(manifest),
+            Self::Release { .. } | Self::Halt { .. } | Self::Lift {} => return None,
+        })
+    }
+}
+
 /// What is needed to play a script: the script, and the baselines that its `apply` events name, parsed.
 #[derive(Clone, Debug)]
 pub struct Scenario {

@@ -8,7 +8,7 @@ use super::{
     Model, ModelError, What,
     answer::SCANS_EVERY,
     clock::Due,
-    scenario::{Event, Happening, Scenario},
+    scenario::{Event, Happening, Scenario, Subject},
 };
 use crate::{
     approval,
@@ -22,45 +22,17 @@ use crate::{
 /// Every name in a script must exist, so that a misspelt one is not silently a story in which nothing happens.
 pub(super) fn check(world: &World, scenario: &Scenario) -> Result<(), ModelError> {
     for (index, event) in scenario.script.events.iter().enumerate() {
-        let (kind, name, known): (_, &str, Vec<&str>) = match &event.happening {
-            Happening::Approve { baseline, .. }
-            | Happening::Reject { baseline, .. }
-            | Happening::Withdraw { baseline, .. }
-            | Happening::Pause { baseline }
-            | Happening::Resume { baseline }
-            | Happening::Abort { baseline }
-            | Happening::Promote { baseline, .. }
-            | Happening::Freeze { baseline, .. }
-            | Happening::Drill { baseline }
-            | Happening::Block { baseline, .. } => {
-                ("baseline", baseline, keys(world.baselines.keys()))
+        let Some(subject) = event.happening.subject() else { continue };
+        let (kind, known): (_, Vec<&str>) = match subject {
+            Subject::Baseline(_) => ("baseline", keys(world.baselines.keys())),
+            Subject::Node(_) => ("node", keys(world.nodes.keys())),
+            Subject::Advisory(_) => ("advisory", keys(world.notices.keys())),
+            Subject::Gate(_) => ("gate", gates(world)),
+            Subject::Manifest(_) => {
+                ("manifest", scenario.later.keys().map(String::as_str).collect())
             }
-            Happening::AcceptFailure { node, .. }
-            | Happening::NodeOffline { node }
-            | Happening::NodeReturns { node }
-            | Happening::NodeRebuilt { node }
-            | Happening::PatchFails { node, .. }
-            | Happening::PatchLies { node }
-            | Happening::RollbackLies { node }
-            | Happening::StaysInactive { node, .. }
-            | Happening::RebootHangs { node }
-            | Happening::DiskFull { node }
-            | Happening::Repaired { node }
-            | Happening::DrainBlocked { node, .. }
-            | Happening::DrainUnblocked { node }
-            | Happening::Cordon { node }
-            | Happening::Uncordon { node } => ("node", node, keys(world.nodes.keys())),
-            Happening::AdvisoryAppears { name } | Happening::AdvisoryWithdrawn { name } => {
-                ("advisory", name, keys(world.notices.keys()))
-            }
-            Happening::GateFails { gate, .. }
-            | Happening::GateSilent { gate }
-            | Happening::GateRecovers { gate } => ("gate", gate, gates(world)),
-            Happening::Apply { manifest, .. } => {
-                ("manifest", manifest, scenario.later.keys().map(String::as_str).collect())
-            }
-            Happening::Release { .. } | Happening::Halt { .. } | Happening::Lift {} => continue,
         };
+        let name = subject.name();
         if !known.contains(&name) {
             let nearest = nearest(name, &known).map(str::to_owned);
             return Err(ModelError::Unknown { index, kind, name: name.to_owned(), nearest });

@@ -7,10 +7,16 @@
 mod feeds;
 mod files;
 mod images;
+mod names;
 mod scenario;
 mod stock;
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::Arc,
+};
 
 use hozen_domain::{World, model::scenario::Scenario, units::Uid};
 use jiff::Timestamp;
@@ -21,7 +27,7 @@ use crate::{
     convert::Refusal,
     kinds::Object,
     manifest::{Document, Manifests, Reader},
-    problem::Problem,
+    problem::{Problem, is_within},
 };
 
 /// Something that was left out, and why.
@@ -64,22 +70,30 @@ pub struct Refused {
 }
 
 /// Reads a folder. `now` is the instant of the world where no scenario gives one.
+///
+/// What is wrong is collected to the end: later parts go on with what could be read, and the world that is made of it is
+/// thrown away.
 pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     let mut refused = Refused::default();
     let files = files::list(folder, &mut refused);
     let script = scenario::read(&files, &mut refused);
-    let now = script.as_ref().and_then(scenario::start).unwrap_or(now);
+    let now = script.as_ref().and_then(scenario::Draft::start).unwrap_or(now);
     let manifests = manifests(&files.manifests, &mut refused);
+    let told_of_form = refused.problems.len();
     let mut world = World::empty(cluster(&manifests), now);
     let documents = &manifests.documents;
     let workloads = images::workloads(documents);
     stock::contents(documents, &mut world, &mut refused);
     let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
     let corpus = feeds::read(&files.feeds, documents, &mut world, &mut refused);
-    stock::fill(documents, &mut world, &mut refused);
+    stock::fill(&manifests, &mut world, &mut refused);
     images::fill(documents, workloads, &bills, &mut world);
     corpus.match_all(&mut world);
-    let scenario = script.map(|script| scenario::with_later(script, &files, &mut refused));
+    let scenario = script.and_then(|script| {
+        script.check(&names::Names::of(&manifests, &world), &mut refused);
+        script.finish(&manifests, &files, &mut refused)
+    });
+    refused.keep_first_of_each_field(told_of_form);
     refused.problems.sort();
     refused.problems.dedup();
     refused.notes.sort();
@@ -117,6 +131,25 @@ fn cluster(manifests: &Manifests) -> Uid {
 }
 
 impl Refused {
+    /// Of a field whose form is wrong, what later parts say of it, of a part of it, or of what it is a part of is not told: it
+    /// would be the same mistake again. The first `told_of_form` problems are those of form.
+    fn keep_first_of_each_field(&mut self, told_of_form: usize) {
+        let later = self.problems.split_off(told_of_form.min(self.problems.len()));
+        let mut told: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        for known in self.problems.iter().filter(|known| !known.path.is_empty()) {
+            told.entry((&*known.file, &*known.object)).or_default().insert(&known.path);
+        }
+        let is_new = |problem: &Problem| {
+            told.get(&(&*problem.file, &*problem.object)).is_none_or(|paths| {
+                !paths
+                    .iter()
+                    .any(|path| is_within(path, &problem.path) || is_within(&problem.path, path))
+            })
+        };
+        let fresh: Vec<Problem> = later.into_iter().filter(is_new).collect();
+        self.problems.extend(fresh);
+    }
+
     /// What a person wrote and is wrong.
     fn problem(&mut self, document: &Document, refusals: Vec<Refusal>) {
         self.problems.extend(

@@ -2,44 +2,124 @@
 
 use std::collections::BTreeMap;
 
-use hozen_domain::model::scenario::{Happening, Scenario, Script};
+use hozen_domain::{
+    baseline::Baseline,
+    model::scenario::{Approver, Event, Happening, Scenario, Script, Subject},
+};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::de::DeserializeOwned;
 
 use super::{
     Refused,
     files::{File, Files},
+    names::Names,
 };
 use crate::{
     convert::baseline::baseline,
     kinds::Object,
-    manifest::Reader,
+    manifest::{Manifests, Reader},
     problem::{Problem, nearest},
+    reference::{missing, not_there},
     tree::{self, Node, Place, Value},
 };
 
-/// The script, if there is one and it can be read. Every event that is wrong is told, not only the first.
-pub(super) fn read(files: &Files, refused: &mut Refused) -> Option<Script> {
+/// A script as far as it could be read.
+pub(super) struct Draft<'f> {
+    file: &'f File,
+    tree: Node,
+    /// Everything but the lists, if that could be read.
+    head: Option<Script>,
+    /// Approvers and events that could be read, each with its path.
+    approvers: Vec<(String, Approver)>,
+    events: Vec<(String, Event)>,
+}
+
+/// The script, if there is one. Everything that is wrong with it is told, not only the first thing.
+pub(super) fn read<'f>(files: &'f Files, refused: &mut Refused) -> Option<Draft<'f>> {
     let file = files.scenario.as_ref()?;
     let text = file.text().map_err(|why| refused.problems.push(file.problem(why))).ok()?;
     let (documents, unreadable) = tree::read(&text);
-    let told = refused.problems.len();
+    let is_readable = unreadable.is_empty();
     refused.problems.extend(
         unreadable
             .into_iter()
             .map(|fault| Problem { place: fault.place, ..file.problem(fault.message) }),
     );
-    let [document] = documents.as_slice() else {
-        if refused.problems.len() == told {
+    let Ok([document]) = <[Node; 1]>::try_from(documents) else {
+        if is_readable {
             refused.problems.push(file.problem("must hold exactly one document"));
         }
         return None;
     };
     let mut parts = Parts { file, refused };
-    let approvers = parts.items(document, "approvers");
-    let events = parts.items(document, "events");
-    let script = parts.head(document)?;
-    (refused.problems.len() == told).then_some(Script { approvers, events, ..script })
+    let approvers = parts.items(&document, "approvers");
+    let events = parts.items(&document, "events");
+    let head = parts.head(&document);
+    Some(Draft { file, tree: document, head, approvers, events })
+}
+
+impl Draft<'_> {
+    /// When the simulation begins, if that can be read.
+    pub fn start(&self) -> Option<Timestamp> {
+        let head = self.head.as_ref()?;
+        TimeZone::get(&head.time_zone).ok()?.to_timestamp(head.from).ok()
+    }
+
+    /// Tells what is wrong with times and names.
+    pub fn check(&self, names: &Names<'_>, refused: &mut Refused) {
+        let mut parts = Parts { file: self.file, refused };
+        if let Some(head) = &self.head {
+            let place = |path: &str| self.tree.place_of(path);
+            if let Some(message) = no_zone(&head.time_zone) {
+                parts.tell(place("timeZone"), "timeZone", message);
+            }
+            if head.until <= head.from {
+                let message = format!("{} is not after from ({})", head.until, head.from);
+                parts.tell(place("until"), "until", message);
+            }
+        }
+        for (path, approver) in &self.approvers {
+            for name in &approver.baselines {
+                parts.name(&self.tree, path, Subject::Baseline(name), names);
+            }
+        }
+        for (path, event) in &self.events {
+            if let Some(subject) = event.happening.subject() {
+                parts.name(&self.tree, path, subject, names);
+            }
+        }
+    }
+
+    /// The scenario: the script, and the baselines that its `apply` events name. None if the script's head is wrong.
+    pub fn finish(
+        self,
+        manifests: &Manifests,
+        files: &Files,
+        refused: &mut Refused,
+    ) -> Option<Scenario> {
+        let mut later = BTreeMap::new();
+        for (path, event) in &self.events {
+            let Happening::Apply { manifest, .. } = &event.happening else {
+                continue;
+            };
+            if later.contains_key(manifest) {
+                continue;
+            }
+            let Some(file) = files.later.iter().find(|file| file.within == *manifest) else {
+                let known = files.later.iter().map(|file| file.within.as_str()).collect();
+                let message = not_there("manifest", manifest, &known);
+                Parts { file: self.file, refused }.at_word(&self.tree, path, manifest, message);
+                continue;
+            };
+            // One that is wrong is told of once, however often it is applied.
+            later.insert(manifest.clone(), baseline_of(file, manifests, refused));
+        }
+        let later = later.into_iter().filter_map(|(name, baseline)| Some((name, baseline?)));
+        let later = later.collect();
+        let approvers = self.approvers.into_iter().map(|(_, approver)| approver).collect();
+        let events = self.events.into_iter().map(|(_, event)| event).collect();
+        Some(Scenario { script: Script { approvers, events, ..self.head? }, later })
+    }
 }
 
 /// Reads a script part by part.
@@ -59,7 +139,7 @@ impl Parts<'_> {
     }
 
     /// The items of a list that can be read.
-    fn items<T: DeserializeOwned>(&mut self, document: &Node, key: &str) -> Vec<T> {
+    fn items<T: DeserializeOwned>(&mut self, document: &Node, key: &str) -> Vec<(String, T)> {
         let Some(list) = document.get(key) else {
             return Vec::new();
         };
@@ -68,7 +148,8 @@ impl Parts<'_> {
                 .iter()
                 .enumerate()
                 .filter_map(|(index, item)| {
-                    self.part(item, &format!("{key}[{index}]"), item.to_json())
+                    let path = format!("{key}[{index}]");
+                    Some((path.clone(), self.part(item, &path, item.to_json())?))
                 })
                 .collect(),
             Value::Null => Vec::new(),
@@ -96,6 +177,25 @@ impl Parts<'_> {
         }
     }
 
+    /// Tells of a name that does not exist, where it stands.
+    fn name(&mut self, tree: &Node, path: &str, subject: Subject<'_>, names: &Names<'_>) {
+        if let Some(message) = names.missing(subject) {
+            self.at_word(tree, path, subject.name(), message);
+        }
+    }
+
+    /// Tells something of a word below a path.
+    fn at_word(&mut self, tree: &Node, path: &str, word: &str, message: String) {
+        let (list, index) = path.split_once('[').unwrap_or((path, ""));
+        let index = index.trim_end_matches(']').parse::<usize>().ok();
+        let item = match (tree.get(list).map(|list| &list.value), index) {
+            (Some(Value::List(items)), Some(index)) => items.get(index),
+            _ => None,
+        };
+        let place = item.and_then(|item| place_of_word(item, word));
+        self.tell(place.unwrap_or_else(|| tree.place_of(path)), path, message);
+    }
+
     fn tell(&mut self, place: Place, path: &str, message: String) {
         self.refused.problems.push(Problem {
             place,
@@ -103,6 +203,17 @@ impl Parts<'_> {
             ..self.file.problem(message)
         });
     }
+}
+
+/// What is to be said of a text that is no zone.
+fn no_zone(text: &str) -> Option<String> {
+    TimeZone::get(text).err()?;
+    let known: Vec<String> =
+        jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+    Some(match nearest(text, known.iter().map(String::as_str)) {
+        Some(meant) => format!("{text} is no IANA zone; did you mean {meant}?"),
+        None => format!("{text} is no IANA zone; write one like Europe/Berlin"),
+    })
 }
 
 /// Where a word that a message names was written, as a key or as a text.
@@ -134,51 +245,24 @@ fn with_nearest(message: &str) -> String {
     }
 }
 
-/// When the simulation begins. A zone that does not exist is told by the domain, which reads it again.
-pub(super) fn start(script: &Script) -> Option<Timestamp> {
-    TimeZone::get(&script.time_zone).ok()?.to_timestamp(script.from).ok()
-}
-
-/// The scenario: the script, and the baselines that its `apply` events name.
-pub(super) fn with_later(script: Script, files: &Files, refused: &mut Refused) -> Scenario {
-    let mut later = BTreeMap::new();
-    for event in &script.events {
-        let Happening::Apply { manifest, .. } = &event.happening else {
-            continue;
-        };
-        if later.contains_key(manifest) {
-            continue;
-        }
-        let Some(file) = files.later.iter().find(|file| file.within == *manifest) else {
-            let known: Vec<&str> = files.later.iter().map(|file| file.within.as_str()).collect();
-            let hint = nearest(manifest, known)
-                .map(|near| format!("; did you mean {near}?"))
-                .unwrap_or_default();
-            let scenario = files.scenario.as_ref();
-            let message = format!("there is no manifest {manifest} below later/{hint}");
-            refused.problems.extend(scenario.map(|file| file.problem(message)));
-            continue;
-        };
-        if let Some(baseline) = self::baseline_of(file, refused) {
-            later.insert(manifest.clone(), baseline);
-        }
-    }
-    Scenario { script, later }
-}
-
-/// The one baseline of a file. Whether its references are there is judged when it is applied.
-fn baseline_of(file: &File, refused: &mut Refused) -> Option<hozen_domain::baseline::Baseline> {
+/// The one baseline of a file.
+fn baseline_of(file: &File, among: &Manifests, refused: &mut Refused) -> Option<Baseline> {
     let text = file.text().map_err(|why| refused.problems.push(file.problem(why))).ok()?;
     let mut reader = Reader::new();
     reader.read(&file.name, &text);
     let manifests = reader.without_references();
+    refused.problems.extend(missing(&manifests, among));
+    let is_wrong = !manifests.problems.is_empty();
     refused.problems.extend(manifests.problems);
     let mut baselines = manifests.documents.iter().filter_map(|document| match &document.object {
         Object::Baseline(object) => Some((document, object)),
         _ => None,
     });
     let (Some((document, object)), None) = (baselines.next(), baselines.next()) else {
-        refused.problems.push(file.problem("must hold exactly one Baseline, to be applied later"));
+        if !is_wrong {
+            let message = "must hold exactly one Baseline, to be applied later";
+            refused.problems.push(file.problem(message));
+        }
         return None;
     };
     baseline(object).map_err(|refusals| refused.problem(document, refusals)).ok()

@@ -19,13 +19,17 @@ use crate::{
         request, workload,
     },
     kinds::Object,
-    manifest::Document,
+    manifest::{Document, Manifests},
 };
 
 /// Fills the world with what people want and said, and with nodes. Its package sets and transactions must be there.
-pub(super) fn fill(documents: &[Document], world: &mut World, refused: &mut Refused) {
+pub(super) fn fill(manifests: &Manifests, world: &mut World, refused: &mut Refused) {
+    let documents = &manifests.documents;
     intents(documents, world, refused);
     nodes(documents, world);
+    if manifests.torn || manifests.unformed.iter().any(|object| object.kind == "Transaction") {
+        return; // What is missing may be among what is told to be wrong.
+    }
     lost(documents, world, refused);
 }
 

@@ -1,0 +1,69 @@
+//! Names that a script may use: a misspelt one would silently be a story in which nothing happens.
+
+use std::collections::BTreeSet;
+
+use hozen_domain::{World, model::scenario::Subject};
+use smol_str::SmolStr;
+
+use crate::{manifest::Manifests, reference::not_there, tree::Value};
+
+/// What is there by name, also what is wrong in itself; none where a part of it could not be read, so that nobody can say that
+/// something is missing.
+pub(super) struct Names<'a> {
+    baselines: Option<BTreeSet<&'a str>>,
+    nodes: Option<BTreeSet<&'a str>>,
+    advisories: Option<BTreeSet<&'a str>>,
+    gates: Option<BTreeSet<&'a str>>,
+}
+
+impl<'a> Names<'a> {
+    pub fn of(manifests: &'a Manifests, world: &'a World) -> Self {
+        let with = |kind: &str, more: Vec<&'a str>| {
+            let mut names = manifests.names(kind)?;
+            names.extend(more);
+            Some(names)
+        };
+        let nodes = with("Node", world.nodes.keys().map(SmolStr::as_str).collect());
+        // Which notices of feeds matter is known only if every package set is.
+        let sets = manifests
+            .names("PackageSet")
+            .filter(|_| manifests.unformed.iter().all(|object| object.kind != "PackageSet"));
+        let notices = world.notices.keys().map(SmolStr::as_str).collect();
+        Self {
+            baselines: manifests.names("Baseline"),
+            // Where no Node is written, reports stand for their nodes.
+            nodes: nodes
+                .filter(|_| manifests.unformed.iter().all(|object| object.kind != "NodeInventory")),
+            advisories: sets.and_then(|_| with("Advisory", notices)),
+            gates: gates(manifests, world),
+        }
+    }
+
+    /// What is to be said of a name that a script uses; nothing if all is well, or if it cannot be known.
+    pub fn missing(&self, subject: Subject<'_>) -> Option<String> {
+        let (kind, name, known) = match subject {
+            Subject::Baseline(name) => ("baseline", name, &self.baselines),
+            Subject::Node(name) => ("node", name, &self.nodes),
+            Subject::Advisory(name) => ("advisory", name, &self.advisories),
+            Subject::Gate(name) => ("gate", name, &self.gates),
+            // Files are looked for where they are read.
+            Subject::Manifest(_) => return None,
+        };
+        let known = known.as_ref()?;
+        (!known.contains(name)).then(|| not_there(kind, name, known))
+    }
+}
+
+/// Gates of all baselines, as written and as understood.
+fn gates<'a>(manifests: &'a Manifests, world: &'a World) -> Option<BTreeSet<&'a str>> {
+    manifests.names("Baseline")?;
+    let understood = world.baselines.values().flat_map(|baseline| &baseline.rollout.gates);
+    let mut names: BTreeSet<&str> = understood.map(|gate| gate.name.as_str()).collect();
+    for (_, _, tree) in manifests.written("Baseline") {
+        let gates = ["spec", "rollout", "gates"].iter().try_fold(tree, |node, key| node.get(key));
+        if let Some(Value::List(gates)) = gates.map(|gates| &gates.value) {
+            names.extend(gates.iter().filter_map(|gate| gate.get("name")?.text()));
+        }
+    }
+    Some(names)
+}

@@ -1,0 +1,172 @@
+//! What is wrong with a folder: all of it in one run, and nothing that only follows from it.
+
+use super::{change, copy, problems, put};
+
+#[test]
+fn mistakes_of_people_refuse_the_folder_all_at_once() {
+    let folder = copy();
+    change(&folder, "baselines.yaml", "schedule: \"0 2 * * 2\"", "schedule: \"0 2 31 2 *\"");
+    change(&folder, "baselines.yaml", "timeZone: Asia/Tokyo", "timeZone: Asia/Tokio");
+    change(&folder, "advisories.yaml", "/AV:N/AC:L", "/AV:X/AC:L");
+    change(&folder, "scenario.yaml", "approve:", "aprove:");
+    let said = problems(&folder);
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(said[0].starts_with("advisories.yaml:10:"), "{said:#?}");
+    assert!(said[1].contains("never comes") || said[1].contains("Asia/Tokyo"), "{said:#?}");
+    assert!(said[2].contains("did you mean approve?"), "{said:#?}");
+}
+
+#[test]
+fn every_mistake_of_a_scenario_is_told_at_its_place() {
+    let folder = copy();
+    put(
+        &folder,
+        "scenario.yaml",
+        "timeZone: Asia/Tokyo
+from: 2026-11-19T09:14
+untl: 2026-11-21T09:00
+approvers: [{user: a, role: b, after: 3 hours}]
+events:
+  - {at: 2026-11-19T09:40, do: {aprove: {baseline: web-tier, role: on-call, user: alice}}}
+  - {at: 2026-11-19T10:05, do: {approve: {baseline: web-tier, rol: on-call, user: bob}}}
+  - {at: noon, do: {pause: {baseline: web-tier}}}
+",
+    );
+    let said = problems(&folder);
+    let wanted = [
+        "scenario.yaml:3:1: unknown field untl; did you mean until?",
+        "scenario.yaml:4:39: approvers[0]: `3 hours` is not a duration",
+        "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
+        "scenario.yaml:7:63: events[1]: unknown field rol; did you mean role?",
+        "scenario.yaml:8:5: events[2]: ",
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for (said, wanted) in said.iter().zip(wanted) {
+        assert!(said.starts_with(wanted), "{said}\n{wanted}");
+    }
+}
+
+#[test]
+fn mistakes_of_every_part_are_told_in_one_run() {
+    let folder = copy();
+    // Form, rules and sense of one object; a reference; names and times of the scenario; a manifest that comes later.
+    change(
+        &folder,
+        "baselines.yaml",
+        "  asset: {businessImpact",
+        "  asett: 1\n  asset: {businessImpact",
+    );
+    change(&folder, "baselines.yaml", "schedule: \"0 2 * * 2\"", "schedule: \"0 2 31 2 *\"");
+    change(&folder, "baselines.yaml", "maxUnavailable: 2, soak", "maxUnavailable: 0, soak");
+    change(
+        &folder,
+        "baselines.yaml",
+        "approvalPolicy: production\n  windows",
+        "approvalPolicy: prodution\n  windows",
+    );
+    put(
+        &folder,
+        "scenario.yaml",
+        "timeZone: Asia/Tokio
+from: 2026-11-19T09:14
+until: 2026-11-18T09:00
+approvers: [{user: a, role: b, after: 3h, baselines: [web-tire]}]
+events:
+  - {at: 2026-11-19T09:40, do: {aprove: {baseline: web-tier, role: on-call, user: alice}}}
+  - {at: 2026-11-19T10:05, do: {pause: {baseline: wep-tier}}}
+  - {at: 2026-11-19T10:05, do: {rebootHangs: {node: web-1a}}}
+  - {at: 2026-11-19T10:05, do: {advisoryAppears: {name: dsa-6119-9}}}
+  - {at: 2026-11-19T10:05, do: {gateFails: {gate: errors, says: no}}}
+  - {at: 2026-11-19T10:05, do: {apply: {manifest: later/wep.yaml, user: bob}}}
+  - {at: 2026-11-19T10:05, do: {apply: {manifest: later/web.yaml, user: bob}}}
+",
+    );
+    let later = "apiVersion: hozen.dev/v1alpha1
+kind: Baseline
+metadata: {name: web-tier}
+spec:
+  selector: {nodes: {}}
+  asset: {owner: x}
+  approvalPolicy: producton
+  windows: [{name: a, schedule: '0 2 31 2 *', duration: 3h, timeZone: UTC}]
+";
+    put(&folder, "later/web.yaml", later);
+    let wanted = [
+        "baselines.yaml:13:3: Baseline/web-tier: spec.asett: unknown field",
+        "baselines.yaml:24:3: Baseline/web-tier: spec.approvalPolicy: there is no ApprovalPolicy prodution; did you mean production?",
+        "baselines.yaml:26:7: Baseline/web-tier: spec.windows[0]: `0 2 31 2 *` never comes",
+        "baselines.yaml:29:50: Baseline/web-tier: spec.rollout.stages[0].maxUnavailable: a stage that may make nothing unavailable never ends",
+        "later/web.yaml:7:3: Baseline/web-tier: spec.approvalPolicy: there is no ApprovalPolicy producton; did you mean production?",
+        "later/web.yaml:8:13: Baseline/web-tier: spec.windows[0]: `0 2 31 2 *` never comes",
+        "scenario.yaml:1:1: timeZone: Asia/Tokio is no IANA zone; did you mean Asia/Tokyo?",
+        "scenario.yaml:3:1: until: 2026-11-18T09:00:00 is not after from (2026-11-19T09:14:00)",
+        "scenario.yaml:4:55: approvers[0]: there is no baseline web-tire; did you mean web-tier?",
+        "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
+        "scenario.yaml:7:51: events[1]: there is no baseline wep-tier; did you mean web-tier?",
+        "scenario.yaml:8:53: events[2]: there is no node web-1a; did you mean web-a1?",
+        "scenario.yaml:9:57: events[3]: there is no advisory dsa-6119-9; did you mean dsa-6119-2?",
+        "scenario.yaml:10:51: events[4]: there is no gate errors",
+        "scenario.yaml:11:51: events[5]: there is no manifest later/wep.yaml; did you mean later/web.yaml?",
+    ];
+    let said = problems(&folder);
+    let differ: Vec<(&String, &str)> =
+        said.iter().zip(wanted).filter(|(said, wanted)| !said.starts_with(wanted)).collect();
+    assert!(differ.is_empty() && said.len() == wanted.len(), "{differ:#?}\n{said:#?}");
+}
+
+#[test]
+fn what_only_follows_from_a_mistake_is_not_told() {
+    // The policy and the baseline are there, wrong as they are: who names them is right.
+    let folder = copy();
+    change(
+        &folder,
+        "policies.yaml",
+        "normal: {roles: [{name: platform}",
+        "normal: {roles: [{nmae: platform}",
+    );
+    change(
+        &folder,
+        "baselines.yaml",
+        "asset: {businessImpact: High, exposure: Internet",
+        "asset: {exposure: [1]",
+    );
+    let said = problems(&folder);
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].contains("spec.asset.exposure: expected"), "{said:#?}");
+    assert!(said[1].contains("nmae: unknown field; did you mean name?"), "{said:#?}");
+
+    // Half of a file cannot be read: what is not found may have stood there.
+    for (spoilt, by) in [
+        (
+            "kind: Baseline\nmetadata:\n  name: web-tier",
+            "kind: Baseline\nmetadata: [\n  name: web-tier",
+        ),
+        (
+            "kind: Baseline\nmetadata:\n  name: web-tier",
+            "kind: Baselin\nmetadata:\n  name: web-tier",
+        ),
+        (
+            "kind: Baseline\nmetadata:\n  name: web-tier",
+            "knid: Baseline\nmetadata:\n  name: web-tier",
+        ),
+        (
+            "kind: Baseline\nmetadata:\n  name: web-tier",
+            "kind: Baseline\nmetadata:\n  nmae: web-tier",
+        ),
+    ] {
+        let folder = copy();
+        change(&folder, "baselines.yaml", spoilt, by);
+        let said = problems(&folder);
+        assert!(said.iter().all(|said| said.starts_with("baselines.yaml:")), "{said:#?}");
+        assert!(said.len() <= 2, "{said:#?}");
+    }
+}
+
+#[test]
+fn a_field_that_is_wrong_is_told_once() {
+    let folder = copy();
+    change(&folder, "baselines.yaml", "timeZone: Asia/Tokyo", "timeZone: \"Asia Tokyo\"");
+    change(&folder, "baselines.yaml", "duration: 3h", "duration: 3 hours");
+    let said = problems(&folder);
+    assert_eq!(said.len(), 2, "{said:#?}");
+}
