@@ -44,7 +44,12 @@ pub struct Processes {
     pub all: BTreeMap<u32, Process>,
     /// Files that run, and the processes that run them.
     pub by_file: BTreeMap<String, BTreeSet<u32>>,
+    /// There are processes that may not be looked into.
+    pub some_hidden: bool,
 }
+
+/// What an ordinary user has to do to see what others run.
+pub const AS_ROOT: &str = "run the scan as root, with CAP_SYS_PTRACE";
 
 /// Reads all processes; how many could not be looked into is noted.
 pub fn read(root: &Root, unread: &mut Unread) -> Processes {
@@ -57,6 +62,8 @@ pub fn read(root: &Root, unread: &mut Unread) -> Processes {
         }
     };
     let mut hidden = 0_u64;
+    // With the mount option hidepid a user sees their own processes and no other, not even the first.
+    let others_listed = entries.iter().any(|entry| entry.name == "1");
     for pid in entries.into_iter().filter_map(|entry| entry.name.parse::<u32>().ok()) {
         match process(root, pid, &mut processes.by_file) {
             Ok(Some(process)) => {
@@ -68,10 +75,13 @@ pub fn read(root: &Root, unread: &mut Unread) -> Processes {
         }
     }
     if hidden > 0 {
-        let why =
-            format!("{hidden} processes of other users; run the scan as root, with CAP_SYS_PTRACE");
+        let why = format!("those of other users ({hidden}); {AS_ROOT}");
+        unread.note("files that processes run", why);
+    } else if !others_listed {
+        let why = format!("/proc hides the processes of other users; {AS_ROOT}");
         unread.note("files that processes run", why);
     }
+    processes.some_hidden = hidden > 0 || !others_listed;
     processes
 }
 

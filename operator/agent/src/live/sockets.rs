@@ -10,7 +10,10 @@ use crate::{
     unread::Unread,
 };
 
-use super::{PROC, processes::Processes};
+use super::{
+    PROC,
+    processes::{AS_ROOT, Processes},
+};
 
 /// Largest table of sockets that is read, about 150 bytes for each of 400,000 connections.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
@@ -56,6 +59,12 @@ pub fn read(root: &Root, processes: &Processes, unread: &mut Unread) -> Vec<Sock
         .collect();
     sockets.sort();
     sockets.dedup_by(|a, b| (a.port, a.protocol, a.address) == (b.port, b.protocol, b.address));
+    let unknown = sockets.iter().filter(|socket| socket.pid.is_none()).count();
+    // Sockets of the kernel and of containers have no program of the host even for root; then nothing is missing.
+    if processes.some_hidden && unknown > 0 {
+        let what = format!("programs behind {unknown} of {} listening sockets", sockets.len());
+        unread.note(what, format!("they may be other users' processes; {AS_ROOT}"));
+    }
     sockets
 }
 
