@@ -5,7 +5,7 @@ use std::fs::File;
 
 use super::{
     header::HEADER_BYTES_MAX,
-    pages::{DatabaseError, bytes_at, number},
+    pages::{Budget, DatabaseError, bytes_at, number},
 };
 
 const HASH_MAGIC: u64 = 0x0006_1561;
@@ -16,15 +16,13 @@ const OVERFLOW: u8 = 7;
 /// Kind of an entry whose value is on other pages.
 const OFF_PAGE: u8 = 3;
 const PAGE_HEADER_BYTES: usize = 26;
-/// Most pages that are visited: 16 GiB of 4 KiB.
-const PAGES_MAX: u64 = 4 << 20;
 
 struct Bdb<'a> {
     file: &'a File,
     big_endian: bool,
     page_bytes: usize,
     last: u64,
-    visits: u64,
+    budget: Budget,
 }
 
 /// Calls `each` with every package's header.
@@ -47,7 +45,8 @@ pub fn for_each(file: &File, each: &mut impl FnMut(&[u8])) -> Result<(), Databas
         big_endian,
         page_bytes: usize::try_from(page_bytes).unwrap_or(65_536),
         last: number(&head, 32, 4, big_endian).unwrap_or(0),
-        visits: 0,
+        // Each page is looked at once, and once more where a value goes on in it.
+        budget: Budget::of([file], 2)?,
     };
     for page in 1..=database.last {
         let bytes = database.page(page)?;
@@ -60,10 +59,7 @@ pub fn for_each(file: &File, each: &mut impl FnMut(&[u8])) -> Result<(), Databas
 
 impl Bdb<'_> {
     fn page(&mut self, page: u64) -> Result<Vec<u8>, DatabaseError> {
-        self.visits += 1;
-        if self.visits > PAGES_MAX {
-            return Err(DatabaseError::Damaged("its pages have no end"));
-        }
+        self.budget.take(self.page_bytes)?;
         bytes_at(self.file, page * self.page_bytes as u64, self.page_bytes)
     }
 

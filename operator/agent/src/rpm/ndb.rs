@@ -5,7 +5,7 @@ use std::fs::File;
 
 use super::{
     header::HEADER_BYTES_MAX,
-    pages::{DatabaseError, bytes_at, number},
+    pages::{Budget, DatabaseError, bytes_at, number},
 };
 
 const HEADER_MAGIC: u64 = 0x506d_7052; // "RpmP"
@@ -27,6 +27,7 @@ pub fn for_each(file: &File, each: &mut impl FnMut(&[u8])) -> Result<(), Databas
     if pages == 0 || pages > SLOT_PAGES_MAX {
         return Err(DatabaseError::Damaged("its number of slots is none"));
     }
+    let mut budget = Budget::of([file], 1)?;
     for page in 0..pages {
         let slots = bytes_at(file, page * PAGE_BYTES, 4096)?;
         // The file's header takes the place of the first two slots.
@@ -37,7 +38,9 @@ pub fn for_each(file: &File, each: &mut impl FnMut(&[u8])) -> Result<(), Databas
             }
             let package = little(slot, 4);
             if package != 0 {
-                each(&blob(file, package, little(slot, 8) * BLOCK_BYTES)?);
+                let blob = blob(file, package, little(slot, 8) * BLOCK_BYTES)?;
+                budget.take(blob.len())?;
+                each(&blob);
             }
         }
     }

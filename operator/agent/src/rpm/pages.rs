@@ -13,6 +13,35 @@ pub enum DatabaseError {
     Damaged(&'static str),
 }
 
+/// How much may still be read of a file. In a sound one nothing lies twice; one whose parts name the same bytes again and again
+/// could otherwise be read for days.
+#[derive(Debug)]
+pub struct Budget {
+    left: u64,
+}
+
+impl Budget {
+    /// So many times the bytes of these files.
+    pub fn of<'f>(
+        files: impl IntoIterator<Item = &'f File>,
+        times: u64,
+    ) -> Result<Self, DatabaseError> {
+        let mut bytes = 0_u64;
+        for file in files {
+            bytes = bytes.saturating_add(file.metadata()?.len());
+        }
+        Ok(Self { left: bytes.saturating_mul(times) })
+    }
+
+    /// Takes some bytes of it.
+    pub fn take(&mut self, bytes: usize) -> Result<(), DatabaseError> {
+        const AGAIN: DatabaseError =
+            DatabaseError::Damaged("it names the same bytes again and again");
+        self.left = self.left.checked_sub(bytes as u64).ok_or(AGAIN)?;
+        Ok(())
+    }
+}
+
 /// Reads exactly the bytes at an offset.
 pub fn bytes_at(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, DatabaseError> {
     let mut bytes = vec![0; length];

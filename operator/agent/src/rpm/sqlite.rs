@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs::File};
 
 use super::{
     header::HEADER_BYTES_MAX,
-    pages::{DatabaseError, bytes_at, number},
+    pages::{Budget, DatabaseError, bytes_at, number},
 };
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -18,7 +18,7 @@ const FRAME_HEADER_BYTES: u64 = 24;
 const LOG_MAGIC: u64 = 0x377f_0682;
 /// Deepest tree; SQLite's own limit.
 const DEPTH_MAX: usize = 20;
-/// Most pages that are visited: 16 GiB of 4 KiB.
+/// Most pages of a log: 16 GiB of 4 KiB.
 const PAGES_MAX: u64 = 4 << 20;
 const LEAF: u8 = 0x0d;
 const INTERIOR: u8 = 0x05;
@@ -32,7 +32,7 @@ pub struct Sqlite {
     usable_bytes: usize,
     /// Pages that the log has newer, and where in the log they begin.
     logged: BTreeMap<u64, u64>,
-    visits: u64,
+    budget: Budget,
 }
 
 impl Sqlite {
@@ -56,7 +56,9 @@ impl Sqlite {
             Some(log) => pages_of(log, page_bytes),
             None => BTreeMap::new(),
         };
-        Ok(Self { file, log, page_bytes, usable_bytes, logged, visits: 0 })
+        // Two trees are walked, in which each page stands once; and rows are copied out of their pages.
+        let budget = Budget::of([Some(&file), log.as_ref()].into_iter().flatten(), 3)?;
+        Ok(Self { file, log, page_bytes, usable_bytes, logged, budget })
     }
 
     /// Calls `each` with the blob of every row of `Packages`.
@@ -77,10 +79,10 @@ impl Sqlite {
     }
 
     fn page(&mut self, page: u64) -> Result<Vec<u8>, DatabaseError> {
-        self.visits += 1;
-        if page == 0 || self.visits > PAGES_MAX {
-            return Err(DatabaseError::Damaged("its pages have no end"));
+        if page == 0 {
+            return Err(DatabaseError::Damaged("a row goes on nowhere"));
         }
+        self.budget.take(self.page_bytes)?;
         match (self.logged.get(&page), &self.log) {
             (Some(offset), Some(log)) => bytes_at(log, *offset, self.page_bytes),
             _ => bytes_at(&self.file, (page - 1) * self.page_bytes as u64, self.page_bytes),
@@ -126,6 +128,7 @@ impl Sqlite {
         let length = usize::try_from(length).ok().filter(|length| *length <= HEADER_BYTES_MAX);
         let length = length.ok_or(DatabaseError::Damaged("a row is larger than any package's"))?;
         let local = local_bytes(length, self.usable_bytes);
+        self.budget.take(local)?;
         let mut record = rest.get(..local).ok_or(SHORT)?.to_vec();
         let mut next = if local < length { number(rest, local, 4, true).ok_or(SHORT)? } else { 0 };
         while record.len() < length {
