@@ -24,6 +24,11 @@ use crate::clock::Clock;
 pub trait Sink: Send {
     /// Takes one line, and returns when it is kept.
     fn append(&mut self, line: &[u8]) -> io::Result<()>;
+
+    /// Whether that may take its time, as a disk or a pipe does: then it is done beside everything else.
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// Why the trail takes no entry.
@@ -62,6 +67,7 @@ pub enum Error {
 pub struct Trail {
     writer: String,
     clock: Arc<dyn Clock>,
+    waits: bool,
     chain: Arc<Mutex<Chain>>,
 }
 
@@ -74,8 +80,9 @@ struct Chain {
 impl Trail {
     /// A trail that begins anew in a sink; its first entry says so.
     pub fn new(writer: &str, clock: Arc<dyn Clock>, sink: Box<dyn Sink>) -> Self {
+        let waits = sink.waits();
         let chain = Chain { number: 0, previous: NONE.to_owned(), sink };
-        Self { writer: writer.to_owned(), clock, chain: Arc::new(Mutex::new(chain)) }
+        Self { writer: writer.to_owned(), clock, waits, chain: Arc::new(Mutex::new(chain)) }
     }
 
     /// The trail in a file, gone on with where there is one. A torn last line (the process was killed while it wrote) is cut off: its call was
@@ -108,10 +115,12 @@ impl Trail {
             what: what.clone(),
         };
         let chain = Arc::clone(&self.chain);
-        let append = tokio::task::spawn_blocking(move || {
-            chain.lock().unwrap_or_else(PoisonError::into_inner).append(body)
-        });
-        append.await.map_err(|_| Error::Ended)?
+        let append = move || chain.lock().unwrap_or_else(PoisonError::into_inner).append(body);
+        if self.waits {
+            tokio::task::spawn_blocking(append).await.map_err(|_| Error::Ended)?
+        } else {
+            append()
+        }
     }
 }
 

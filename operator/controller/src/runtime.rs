@@ -96,11 +96,27 @@ pub async fn run(
     mut config: kube::Config,
     clock: Arc<dyn Clock>,
     admission: Admission,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     // A refusal is an answer; kube's own retries would keep it inside the client for minutes.
     config.default_retry = false;
     let client = Client::try_from(config).map_err(Error::Client)?;
+    let trail = match &settings.audit {
+        Some(path) => Trail::open(&settings.replica, Arc::clone(&clock), path)?,
+        None => Trail::new(&settings.replica, Arc::clone(&clock), Box::new(Stdout)),
+    };
+    operate(settings, client, trail, clock, admission, stop).await
+}
+
+/// The same over a client without retries and into a trail that somebody else made: all that a replica has of the world is in these arguments.
+pub async fn operate(
+    settings: Settings,
+    client: Client,
+    trail: Trail,
+    clock: Arc<dyn Clock>,
+    admission: Admission,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     let operator = config::whoami(&client).await?;
     let cluster = config::cluster(&client).await?;
     tracing::info!(operator, cluster, replica = settings.replica, "begins");
@@ -110,7 +126,7 @@ pub async fn run(
         namespace: settings.namespace.clone(),
     };
     let admission = admission.begin(&client, &settings);
-    let replica = Replica::of(&settings, &client, &clock)?;
+    let replica = Replica::of(&settings, &client, trail, &clock);
     let (shown, last) = watch::channel(Value::Null);
     let served = Served {
         stores: Arc::clone(&replica.watching.stores),
@@ -141,6 +157,7 @@ pub async fn run(
     let decider = tokio::spawn(decider.run(all.1));
     let mut tasks = Tasks { decider, keeper, watching, probes };
     let outcome = tokio::select! {
+        biased;
         _ = stop.wait_for(|stop| *stop) => Ok(()),
         ended = tasks.any() => ended,
     };
@@ -163,17 +180,12 @@ struct Replica {
 }
 
 impl Replica {
-    fn of(settings: &Settings, client: &Client, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
-        let Settings { namespace, work_namespace, agent_image, replica, lease, audit, .. } =
+    fn of(settings: &Settings, client: &Client, trail: Trail, clock: &Arc<dyn Clock>) -> Self {
+        let Settings { namespace, work_namespace, agent_image, replica, lease, .. } =
             settings.clone();
-        let wanted =
-            Wanted { namespace: namespace.clone(), name: lease, identity: replica.clone() };
+        let wanted = Wanted { namespace: namespace.clone(), name: lease, identity: replica };
         let keeper = Keeper::new(client.clone(), wanted, Arc::clone(clock));
         let authority: Arc<dyn Authority> = Arc::new(keeper.leadership());
-        let trail = match audit {
-            Some(path) => Trail::open(&replica, Arc::clone(clock), &path)?,
-            None => Trail::new(&replica, Arc::clone(clock), Box::new(Stdout)),
-        };
         let freshness = Arc::new(Freshness::default());
         let act = Act::new(
             client.clone(),
@@ -196,7 +208,7 @@ impl Replica {
             freshness,
             clock: Arc::clone(clock),
         };
-        Ok(Self { watching, keeper, authority, act: Arc::new(act), metrics: Arc::default() })
+        Self { watching, keeper, authority, act: Arc::new(act), metrics: Arc::default() }
     }
 }
 
@@ -222,6 +234,7 @@ impl Tasks {
             }
         };
         tokio::select! {
+            biased;
             done = &mut self.decider => ended("the decider", done).and(Err(Error::Ended("the decider"))),
             done = &mut self.keeper => ended("the lease", done).and(Err(Error::Ended("the lease"))),
             done = &mut self.watching => ended("the watches", done.map(|_| ())).and(Err(Error::Ended("the watches"))),
@@ -230,6 +243,18 @@ impl Tasks {
                 Ok(Err(source)) => Err(Error::Serve(source)),
                 Err(source) => Err(Error::Broke { what: "probes and metrics", source }),
             },
+        }
+    }
+}
+
+/// Dropped before its end, as by whoever gives the whole up, a replica leaves nothing behind that goes on.
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.decider.abort();
+        self.keeper.abort();
+        self.watching.abort();
+        if let Some(probes) = &self.probes {
+            probes.abort();
         }
     }
 }

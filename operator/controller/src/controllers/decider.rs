@@ -87,7 +87,9 @@ impl Decider {
         let wake = Arc::clone(&self.parts.wake);
         loop {
             let sleep = self.pass().await;
+            // In this order, and not by chance: the same events make the same run.
             tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = wake.notified() => {}
                 Ok(()) = admission.changed() => {}

@@ -42,6 +42,7 @@ pub async fn watch_policies(
     let mut of_bindings = pin!(events(&client, "ValidatingAdmissionPolicyBinding"));
     loop {
         tokio::select! {
+            biased;
             Some(event) = of_policies.next() => policies.take(event),
             Some(event) = of_bindings.next() => bindings.take(event),
             else => return,
