@@ -107,11 +107,14 @@ fn intake_and_access_link_no_client_and_no_runtime() {
 }
 
 #[test]
-fn nothing_that_ships_links_the_testkit() {
+fn nothing_that_ships_links_what_is_for_tests() {
     for package in
         ["hozen-cli", "hozen-agent", "hozen-intake", "hozen-domain", "hozen-advisory", "hozen-api"]
     {
-        assert!(!dependencies(package).contains("hozen-testkit"), "{package} links hozen-testkit");
+        let linked = dependencies(package);
+        for tests in ["hozen-testkit", "hozen-simulator"] {
+            assert!(!linked.contains(tests), "{package} links {tests}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use hozen_simulator::{Link, Server as Simulated, Trace, controllers};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
@@ -19,40 +20,103 @@ use kube::{
     core::{GroupVersionKind, Status},
 };
 use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
 
 /// How often something is looked at that another part of the cluster does soon.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// After how many looks it is taken for never: 40 s.
 const LOOKS_MAX: u32 = 400;
 
-/// Where the server is; a bed of our own ends with this value.
-pub struct Place {
-    kubeconfig: PathBuf,
-    own: Option<Bed>,
+/// Where a server is.
+pub enum Place {
+    /// A real one; a bed of our own ends with this value.
+    Real {
+        /// How it is reached.
+        kubeconfig: PathBuf,
+        /// Ours, if it is.
+        own: Option<Bed>,
+    },
+    /// The simulator's, on a paused clock.
+    Simulated,
 }
 
 impl Place {
     /// The server that the environment names, or one of our own; otherwise why there is none.
     pub fn find() -> Result<Self, String> {
         if let Some(file) = std::env::var_os("KUBECONFIG_TEST") {
-            return Ok(Self { kubeconfig: file.into(), own: None });
+            return Ok(Self::Real { kubeconfig: file.into(), own: None });
         }
         let bed = Bed::open(&bed::home(), "apisem").map_err(|error| error.to_string())?;
         let wanted = Wanted { nodes: None, fake: 0, missing: Missing::Refuse };
         match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
-            Ok(_) => Ok(Self { kubeconfig: bed.kubeconfig(), own: Some(bed) }),
+            Ok(_) => Ok(Self::Real { kubeconfig: bed.kubeconfig(), own: Some(bed) }),
             Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
                 Err(error.to_string())
             }
             Err(error) => panic!("the control plane does not come up: {error}"),
         }
     }
+
+    /// What the rules run in: on the simulator time passes only when everybody waits.
+    pub fn runtime(&self) -> Runtime {
+        match self {
+            Self::Real { .. } => Runtime::new(),
+            Self::Simulated => {
+                Builder::new_current_thread().enable_time().start_paused(true).build()
+            }
+        }
+        .expect("a runtime")
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(bed) = &self.own {
+        if let Self::Real { own: Some(bed), .. } = self {
             hozen_testbed::down(bed).expect("the bed can be removed");
+        }
+    }
+}
+
+/// How a client is made.
+#[derive(Clone)]
+enum Access {
+    Real(Box<Config>),
+    Simulated(Simulated),
+}
+
+impl Access {
+    /// A client without retries: a refusal is an answer here.
+    async fn of(place: &Place) -> Self {
+        let kubeconfig = match place {
+            Place::Real { kubeconfig, .. } => kubeconfig,
+            Place::Simulated => {
+                let epoch = "2026-11-28T02:00:00Z".parse().expect("a time");
+                let server = Simulated::new(epoch, 1, 1);
+                tokio::spawn(controllers::disruption(server.clone()));
+                tokio::spawn(controllers::garbage(server.clone(), Duration::ZERO));
+                return Self::Simulated(server);
+            }
+        };
+        let file = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig can be read");
+        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .expect("the kubeconfig is complete");
+        config.default_retry = false;
+        Self::Real(Box::new(config))
+    }
+
+    /// The administrator's client, or another user's.
+    fn client(&self, user: Option<&str>) -> Result<Client, Error> {
+        match self {
+            Self::Real(config) => {
+                let mut config = Config::clone(config);
+                config.auth_info.impersonate = user.map(str::to_owned);
+                Client::try_from(config)
+            }
+            Self::Simulated(server) => {
+                let user = user.unwrap_or("admin");
+                Ok(Link::new(server, (user, user), 0, &Trace::default()).client())
+            }
         }
     }
 }
@@ -66,7 +130,7 @@ pub struct Server {
     pub version: String,
     /// The namespace of this run.
     pub namespace: String,
-    config: Config,
+    access: Access,
 }
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
@@ -79,15 +143,11 @@ pub fn name(what: &str) -> String {
 impl Server {
     /// Connects, and makes the namespace and the kind `Widget`.
     pub async fn connect(place: &Place) -> Result<Self, kube::Error> {
-        let file = Kubeconfig::read_from(&place.kubeconfig).expect("the kubeconfig can be read");
-        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-            .await
-            .expect("the kubeconfig is complete");
-        config.default_retry = false;
-        let client = Client::try_from(config.clone())?;
+        let access = Access::of(place).await;
+        let client = access.client(None)?;
         let version = client.apiserver_version().await?.git_version;
         let namespace = format!("apisem-{}", std::process::id());
-        let server = Self { client, version, namespace, config };
+        let server = Self { client, version, namespace, access };
         let of = json!({"metadata": {"name": server.namespace}});
         Api::<Namespace>::all(server.client.clone())
             .create(&PostParams::default(), &serde_json::from_value(of).expect("a namespace"))
@@ -122,10 +182,8 @@ impl Server {
 
     /// A client that acts as another user.
     pub fn acting_as(&self, user: &str) -> Self {
-        let mut config = self.config.clone();
-        config.auth_info.impersonate = Some(user.to_owned());
-        let client = Client::try_from(config.clone()).expect("a client");
-        Self { client, config, ..self.clone() }
+        let client = self.access.client(Some(user)).expect("a client");
+        Self { client, ..self.clone() }
     }
 
     /// Any kind of a `v1` group.
