@@ -1,0 +1,428 @@
+//! One run: a server, a fleet, people, replicas of the operator, and what goes wrong; to its end.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hozen_controller::{
+    audit::{Sink, Trail},
+    clock::Clock,
+    config::Settings,
+    runtime::{self, Admission},
+};
+use hozen_simulator::{
+    How, Link, Random, Server, Strike, Tamper, Trace, View, Weather, controllers, json::text,
+};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+use crate::{
+    check::{Broken, Checker, failures, record},
+    clock::{MachineClock, now},
+    entropy, meddle,
+    outside::{Machines, NODES, Outside, REQUESTS, ROLLOUTS, name},
+    scene::{NAMESPACE, Scene, WORK},
+};
+
+/// Faults last so long, in virtual time; then everything must come to its end.
+const FAULTS_LAST: SignedDuration = SignedDuration::from_mins(10);
+/// A run that is not over by then is stuck: the window is open for another while.
+const PATIENCE: Duration = Duration::from_hours(4);
+/// More writes than this are without end: a run has some hundreds.
+const WRITES_MAX: u64 = 10_000;
+/// Between two looks whether it is over.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+/// After the end, nothing is written for so long; the lease aside.
+const QUIET: Duration = Duration::from_mins(3);
+/// Replicas of the server.
+const SERVERS: usize = 2;
+
+/// Makes somebody who tampers.
+pub type Tampers = fn(&Server) -> Box<dyn Tamper>;
+
+/// What is run.
+#[derive(Clone)]
+pub struct Trial {
+    pub seed: u64,
+    pub scene: Scene,
+    pub replicas: usize,
+    /// Whether calls fail, caches lag, replicas are killed, people interfere.
+    pub faults: bool,
+    /// What happens to the first life of the first replica.
+    pub strike: Option<Strike>,
+    /// Who tampers with the operator's calls.
+    pub tamper: Option<Tampers>,
+    /// Nobody writes for so long after the end.
+    pub quiet: Duration,
+    /// It must end by then.
+    pub patience: Duration,
+    /// The first broken promise ends the run.
+    pub once: bool,
+    /// What people do besides; with faults, more is drawn by the seed.
+    pub meddling: Vec<meddle::Act>,
+}
+
+impl Trial {
+    /// Without anything that goes wrong but what the scene says.
+    pub fn fair(seed: u64) -> Self {
+        Self {
+            seed,
+            scene: Scene::golden(),
+            replicas: 2,
+            faults: false,
+            strike: None,
+            tamper: None,
+            quiet: QUIET,
+            patience: PATIENCE,
+            once: false,
+            meddling: Vec::new(),
+        }
+    }
+
+    /// With whatever the seed draws.
+    pub fn foul(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x5ce0e);
+        let mut scene = Scene::golden();
+        scene.fails = random.permille(500).then_some(3);
+        scene.reboot = random.permille(300);
+        scene.control_plane = if random.permille(300) { 3 } else { 0 };
+        scene.nodes = usize::try_from(random.between(4, 7)).unwrap();
+        Self { scene, faults: true, ..Self::fair(seed) }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub digest: u64,
+    pub broken: Vec<String>,
+    /// Writing calls of the first replica's first life.
+    pub writes: u64,
+    pub calls: u64,
+    pub virtually: Duration,
+    pub lines: Vec<String>,
+}
+
+/// Runs it on a thread of its own, so that nothing of another run is left in any of its corners.
+pub fn run(trial: &Trial) -> Outcome {
+    entropy::seed(trial.seed);
+    let trial = trial.clone();
+    let thread = std::thread::spawn(move || {
+        fastrand::seed(trial.seed);
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(play(trial))
+    });
+    thread.join().unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().map_or("it panicked", String::as_str);
+        Outcome { broken: vec![format!("invariant 54: {what}")], ..Outcome::default() }
+    })
+}
+
+/// What all replicas share.
+struct Shared {
+    trial: Trial,
+    server: Server,
+    trace: Trace,
+    random: Mutex<Random>,
+    weather: Weather,
+    user: String,
+    /// The way of the first replica's first life.
+    first: Mutex<Option<Link>>,
+    faults_until: Timestamp,
+}
+
+async fn play(trial: Trial) -> Outcome {
+    let mut random = Random::new(trial.seed);
+    let server = Server::new(trial.scene.begins, random.bits(), SERVERS);
+    let trace = Trace::default();
+    if std::env::var_os("HOZEN_SIM_ALL").is_some() {
+        trace.keep_all();
+    }
+    let (user, machines) = (Scene::installation().operator(), Machines::default());
+    let faults_until = trial.scene.begins + FAULTS_LAST;
+    let weather =
+        if trial.faults { Weather::drawn(&mut random, faults_until) } else { Weather::fair() };
+    let known_after = match (trial.faults, weather.watches) {
+        (false, _) => SignedDuration::from_secs(3),
+        // The slowest call, the longest lag and a lease.
+        (true, 0) => SignedDuration::from_mins(1),
+        // A watch that hangs is given up by the client after five minutes.
+        (true, _) => SignedDuration::from_mins(6),
+    };
+    let checker = Checker::new(&user, trial.scene.max_unavailable, &machines, known_after);
+    let broken = Arc::clone(&checker.broken);
+    server.witness(Box::new(checker));
+    let writes = Writes::watch(&server, &user);
+    trial.scene.set(&server);
+    tokio::spawn(controllers::disruption(server.clone()));
+    let collects = if trial.faults { random.below(30_000) } else { 0 };
+    tokio::spawn(controllers::garbage(server.clone(), Duration::from_millis(collects)));
+    Outside::new(&server, &trial.scene, &machines, random.fork()).begin();
+    meddle::begin(&server, &trial, &mut random, faults_until);
+    let shared = Arc::new(Shared {
+        server: server.clone(),
+        trace: trace.clone(),
+        random: Mutex::new(random.fork()),
+        weather,
+        user,
+        first: Mutex::new(None),
+        faults_until,
+        trial,
+    });
+    let mut replicas = Vec::new();
+    for number in 0..shared.trial.replicas {
+        replicas.push(tokio::spawn(replica(Arc::clone(&shared), number)));
+    }
+    let began = now();
+    let fault = end(&shared, &writes, &broken).await;
+    let broken = {
+        let mut broken = broken.lock().unwrap();
+        broken.extend(fault);
+        broken.clone()
+    };
+    for replica in replicas {
+        replica.abort();
+    }
+    let first = shared.first.lock().unwrap().as_ref().map_or(0, Link::writes);
+    Outcome {
+        digest: trace.digest(),
+        broken,
+        writes: first,
+        calls: trace.calls(),
+        virtually: now() - began,
+        lines: trace.lines(),
+    }
+}
+
+/// Waits until all is done and quiet; why it is not, if it never is (invariants 33 and 37).
+async fn end(shared: &Shared, writes: &Writes, broken: &Broken) -> Option<String> {
+    let Shared { server, trial, .. } = shared;
+    let (began, mut quiet) = (now(), None);
+    loop {
+        let before = writes.count();
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        if before > WRITES_MAX {
+            return Some(format!("invariant 37: {before} writes, the last {}", writes.last()));
+        }
+        if trial.once && !broken.lock().unwrap().is_empty() {
+            return None;
+        }
+        let over = server.look(done) && (!trial.faults || server.now() >= shared.faults_until);
+        let since = match quiet {
+            Some(since) if over && before == writes.count() => since,
+            _ => now(),
+        };
+        quiet = Some(since);
+        if over && now() - since >= trial.quiet {
+            return None;
+        }
+        if now() - began > trial.patience + trial.quiet {
+            let last =
+                format!("invariant 37: it is never quiet, the last write was {}", writes.last());
+            return Some(if server.look(done) { last } else { server.look(stuck) });
+        }
+    }
+}
+
+/// Every rollout has ended, there was one, and no node is ours.
+fn done(view: &View<'_>) -> bool {
+    let mut rollouts = view.list(ROLLOUTS).peekable();
+    rollouts.peek().is_some()
+        && rollouts.all(|rollout| text(rollout, "/status/ended").is_some())
+        && !view.list(NODES).any(|node| record(node).is_some())
+        && view.list(NODES).count() > 0
+}
+
+fn stuck(view: &View<'_>) -> String {
+    let flagged = |node: &str| {
+        let managed = view.get(crate::outside::MANAGED, "", node);
+        managed.is_some_and(|node| {
+            hozen_simulator::json::list(node, "/status/conditions")
+                .any(|c| c["type"] == "NeedsAttention" && c["status"] == "True")
+        })
+    };
+    let ours: Vec<&str> =
+        view.list(NODES).filter(|node| record(node).is_some()).map(name).collect();
+    let unflagged = ours.iter().filter(|node| !flagged(node)).count();
+    let number = if unflagged > 0 { 33 } else { 37 };
+    let requests: Vec<String> = view
+        .list(REQUESTS)
+        .map(|request| {
+            format!("{} is {}", name(request), text(request, "/status/phase").unwrap_or("new"))
+        })
+        .collect();
+    let holds: Vec<String> = view
+        .list(ROLLOUTS)
+        .map(|rollout| {
+            let hold = text(rollout, "/status/hold/message").unwrap_or("nothing");
+            format!("{} is held by: {hold}", name(rollout))
+        })
+        .collect();
+    format!(
+        "invariant {number}: it never ends: ours are {ours:?}, {} failures are not accepted; {}; {}",
+        failures(view),
+        requests.join(", "),
+        holds.join(", ")
+    )
+}
+
+/// What the operator writes, the lease aside.
+#[derive(Clone, Default)]
+struct Writes(Arc<Mutex<(u64, String)>>);
+
+struct Counter {
+    user: String,
+    writes: Writes,
+}
+
+impl Writes {
+    fn watch(server: &Server, user: &str) -> Self {
+        let writes = Self::default();
+        let counter = Counter { user: user.to_owned(), writes: writes.clone() };
+        server.witness(Box::new(counter));
+        writes
+    }
+
+    fn count(&self) -> u64 {
+        self.0.lock().unwrap().0
+    }
+
+    fn last(&self) -> String {
+        self.0.lock().unwrap().1.clone()
+    }
+}
+
+impl hozen_simulator::Witness for Counter {
+    fn asked(&mut self, call: &hozen_simulator::Call, _: &View<'_>) {
+        // A call that changes nothing is one too.
+        if call.user == self.user
+            && call.verb.writes()
+            && !matches!(call.resource.as_str(), "leases" | "selfsubjectreviews")
+        {
+            let mut writes = self.writes.0.lock().unwrap();
+            writes.0 += 1;
+            writes.1 = format!(
+                "{} {} {}: {}",
+                call.verb.word(),
+                call.rbac_resource(),
+                call.name,
+                call.body
+            );
+        }
+    }
+
+    fn saw(&mut self, _: &hozen_simulator::Transition<'_>, _: &View<'_>) {}
+}
+
+/// One replica, life after life.
+async fn replica(shared: Arc<Shared>, number: usize) {
+    for life in 0_u64.. {
+        let id = format!("operator-{number}-{life}");
+        let link = shared.link(number, life, &id);
+        let wrong_by =
+            if shared.trial.faults { shared.draw(|random| random.below(8_001)) } else { 4_000 };
+        let wrong_by = SignedDuration::from_millis(i64::try_from(wrong_by).unwrap() - 4_000);
+        let clock: Arc<dyn Clock> = Arc::new(MachineClock::new(shared.server.now(), wrong_by));
+        let (tell, stop) = watch::channel(false);
+        let trail = Trail::new(&id, Arc::clone(&clock), Box::new(Memory));
+        let settings = settings(&id);
+        let mut work = tokio::spawn(runtime::operate(
+            settings,
+            link.client(),
+            trail,
+            clock,
+            Admission::Watched,
+            stop,
+        ));
+        let lives = shared.lives();
+        tokio::select! {
+            biased;
+            () = link.crashed() => {}
+            () = tokio::time::sleep(lives) => {
+                shared.trace.note(&id, "is killed");
+                link.die();
+            }
+            ended = &mut work => {
+                shared.trace.note(&id, &format!("ended: {:?}", ended.map(|ended| ended.map_err(|e| e.to_string()))));
+                link.die();
+            }
+        }
+        work.abort();
+        drop(tell);
+        let pause = shared.draw(|random| random.between(500, 15_000));
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+impl Shared {
+    fn draw<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
+        draw(&mut self.random.lock().unwrap())
+    }
+
+    fn link(&self, number: usize, life: u64, id: &str) -> Link {
+        let random = self.draw(Random::fork);
+        let link = Link::new(&self.server, (&self.user, id), number % SERVERS, &self.trace)
+            .in_weather(self.weather.clone(), random);
+        let link = match self.trial.tamper {
+            Some(tamper) => link.tampered(tamper(&self.server)),
+            None => link,
+        };
+        let first = number == 0 && life == 0;
+        let link = match self.trial.strike.filter(|_| first) {
+            Some(strike) => link.struck(strike),
+            None => link,
+        };
+        if first {
+            *self.first.lock().unwrap() = Some(link.clone());
+        }
+        if self.trial.faults {
+            tokio::spawn(meddle::partitions(
+                link.clone(),
+                self.draw(Random::fork),
+                self.server.clone(),
+                self.faults_until,
+            ));
+        }
+        link
+    }
+
+    /// How long a replica lives: while there are faults, some minutes; then for ever.
+    fn lives(&self) -> Duration {
+        let (short, seconds) = self.draw(|random| (random.permille(600), random.between(5, 600)));
+        if self.trial.faults && short && self.server.now() < self.faults_until {
+            Duration::from_secs(seconds)
+        } else {
+            Duration::from_hours(24 * 365)
+        }
+    }
+}
+
+fn settings(id: &str) -> Settings {
+    Settings {
+        namespace: NAMESPACE.to_owned(),
+        work_namespace: WORK.to_owned(),
+        agent_image: Scene::installation().agent_image,
+        replica: id.to_owned(),
+        lease: "hozen-operator".to_owned(),
+        listen: None,
+        audit: None,
+    }
+}
+
+/// An audit trail that nobody reads.
+struct Memory;
+
+impl Sink for Memory {
+    fn append(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn waits(&self) -> bool {
+        false
+    }
+}
+
+/// All kinds of strike.
+pub const STRIKES: [How; 3] = [How::CrashBefore, How::CrashAfter, How::AnswerLost];
