@@ -306,14 +306,7 @@ pub const TABLE: &[Grant] = &[
         Nothing,
         "whether the policies stand unaltered (invariant 16)",
     ),
-    operator(
-        Cluster,
-        "events.k8s.io",
-        &["events"],
-        &["create", "patch"],
-        Whole,
-        "what a person can follow",
-    ),
+    operator(Cluster, "events.k8s.io", &["events"], &["create"], Whole, "what a person can follow"),
     operator(
         Own,
         "coordination.k8s.io",

@@ -61,6 +61,14 @@ pub mod halt {
     pub const KEY: &str = "reason";
 }
 
+/// What the operator logs, changed at run time.
+pub mod log {
+    /// `ConfigMap` in Hozen's namespace; the chart makes it, without data.
+    pub const CONFIG_MAP: &str = "hozen-log";
+    /// Its only key: a level, or a filter by room.
+    pub const KEY: &str = "filter";
+}
+
 /// Verbs and resources that exist for the authorizer only: RBAC grants them, admission asks for them.
 pub mod privilege {
     /// Resource whose names are the roles in which people approve.

@@ -368,6 +368,12 @@ pub struct PlanDrain {
     pub on_blocked: OnBlocked,
     /// The last schedulable node of a role, and the only control-plane node, may be taken.
     pub allow_last_of_role: bool,
+    /// Pods with an emptyDir are evicted too, and lose what is in it. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_empty_dir_data: Option<bool>,
+    /// Pods without controller are evicted too, and nobody makes them anew. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
 }
 
 /// How nodes are rebooted.

@@ -188,11 +188,25 @@ pub struct Drain {
     /// it, no other should have it.
     #[serde(default)]
     pub allow_last_of_role: bool,
+    /// Whether pods with an emptyDir are evicted too, and lose what is in it (`kubectl drain --delete-emptydir-data`). Without it
+    /// a node with such a pod is not cordoned, and the rollout says so.
+    #[serde(default)]
+    pub delete_empty_dir_data: bool,
+    /// Whether pods without controller are evicted too, although nobody makes them anew (`kubectl drain --force`). Without it a
+    /// node with such a pod is not cordoned, and the rollout says so.
+    #[serde(default)]
+    pub force: bool,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { timeout: hour(), on_blocked: skip(), allow_last_of_role: false }
+        Self {
+            timeout: hour(),
+            on_blocked: skip(),
+            allow_last_of_role: false,
+            delete_empty_dir_data: false,
+            force: false,
+        }
     }
 }
 

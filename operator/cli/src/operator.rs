@@ -5,14 +5,17 @@ use std::{process::ExitCode, sync::Arc};
 use hozen_controller::{
     clock::{Clock, MachineClock},
     config::Settings,
+    log,
     runtime::{self, Admission},
 };
-use kube::Config;
+use kube::{Client, Config};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 use crate::args::Operator;
 
@@ -28,6 +31,9 @@ pub enum OperatorError {
     /// Nothing says where the API server is.
     #[error("find the API server; run in a pod, or set KUBECONFIG")]
     Config(#[source] kube::config::InferConfigError),
+    /// A client cannot be made of it.
+    #[error("make a client of the API server")]
+    Client(#[source] kube::Error),
     /// It ended by itself.
     #[error("the operator ended")]
     Ended(#[source] runtime::Error),
@@ -38,15 +44,26 @@ pub fn run(asked: Operator) -> Result<ExitCode, OperatorError> {
     let filter = EnvFilter::builder()
         .parse(&asked.log)
         .map_err(|error| OperatorError::Log(asked.log.clone(), error))?;
-    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let (filter, change) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(OperatorError::Process)?;
-    runtime.block_on(until_told(asked))
+    let begun_with = asked.log.clone();
+    let set = move |wanted: Option<&str>| {
+        let filter = EnvFilter::builder().parse(wanted.unwrap_or(&begun_with));
+        let filter = filter.map_err(|error| error.to_string())?;
+        change.reload(filter).map_err(|error| error.to_string())
+    };
+    runtime.block_on(until_told(asked, set))
 }
 
-async fn until_told(asked: Operator) -> Result<ExitCode, OperatorError> {
+async fn until_told(
+    asked: Operator,
+    set: impl Fn(Option<&str>) -> Result<(), String>,
+) -> Result<ExitCode, OperatorError> {
     let (tell, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(OperatorError::Process)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(OperatorError::Process)?;
@@ -60,6 +77,13 @@ async fn until_told(asked: Operator) -> Result<ExitCode, OperatorError> {
         std::future::pending::<()>().await;
     };
     let config = Config::infer().await.map_err(OperatorError::Config)?;
+    let client = Client::try_from(config.clone()).map_err(OperatorError::Client)?;
+    let namespace = asked.namespace.clone();
+    let logging = async move {
+        log::follow(client, namespace, set).await;
+        // Without it the operator goes on.
+        std::future::pending::<()>().await;
+    };
     let settings = Settings {
         replica: asked.replica.unwrap_or_else(|| replica(&MachineClock)),
         namespace: asked.namespace,
@@ -75,6 +99,7 @@ async fn until_told(asked: Operator) -> Result<ExitCode, OperatorError> {
             ended.map(|()| ExitCode::SUCCESS).map_err(OperatorError::Ended)
         }
         () = told => Ok(ExitCode::SUCCESS),
+        () = logging => Ok(ExitCode::SUCCESS),
     }
 }
 

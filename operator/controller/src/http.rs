@@ -14,6 +14,9 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{metrics::Metrics, observe::Stores};
 
+/// Objects without the form of their kind that are named; the rest is a number.
+const MALFORMED_TOLD_MAX: usize = 20;
+
 /// What is served.
 #[derive(Clone)]
 pub struct Served {
@@ -57,11 +60,18 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
         .collect();
     let objects: serde_json::Map<String, Value> =
         health.iter().map(|h| (h.store.to_owned(), h.objects.into())).collect();
-    let malformed: usize = health.iter().map(|h| h.malformed).sum();
+    let malformed: usize = health.iter().map(|h| h.malformed.len()).sum();
+    let told: Vec<Value> = health
+        .iter()
+        .flat_map(|h| {
+            h.malformed.iter().map(|(key, why)| json!({"store": h.store, "name": key, "why": why}))
+        })
+        .take(MALFORMED_TOLD_MAX)
+        .collect();
     let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": missing.is_empty(), "notListed": missing, "failing": failing, "objects": objects,
-        "malformed": malformed,
+        "malformed": {"total": malformed, "first": told},
     });
     (code, Json(body))
 }

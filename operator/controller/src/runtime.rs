@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::{self, Settings},
     controllers::decider::{Decider, Parts},
+    events::Teller,
     evidence::{Evaluators, NoClient, Observer},
     freshness::Freshness,
     http::{Served, serve},
@@ -28,6 +29,7 @@ use crate::{
         admission::{UNSEEN, watch_policies},
         watches,
     },
+    skew,
     world::Identity,
 };
 
@@ -126,6 +128,9 @@ pub async fn operate(
         namespace: settings.namespace.clone(),
     };
     let admission = admission.begin(&client, &settings);
+    let (tell_clock, server_clock) = watch::channel(Some(skew::UNSEEN.to_owned()));
+    let comparing = skew::watch_server(client.clone(), Arc::clone(&clock), tell_clock);
+    let comparing = AbortOnDrop(tokio::spawn(comparing));
     let replica = Replica::of(&settings, &client, trail, &clock);
     let (shown, last) = watch::channel(Value::Null);
     let served = Served {
@@ -140,7 +145,6 @@ pub async fn operate(
     let evaluators = Evaluators::new(Arc::clone(&replica.act), Arc::clone(&clock))?;
     let observer = Observer::new(evaluators, Arc::clone(&replica.watching.wake));
     let decider = Decider::new(Parts {
-        client,
         stores: replica.watching.stores,
         identity,
         work_namespace: settings.work_namespace,
@@ -148,8 +152,11 @@ pub async fn operate(
         authority: replica.authority,
         freshness: replica.watching.freshness,
         admission,
+        server_clock,
         observer: Arc::new(observer),
         wake: replica.watching.wake,
+        teller: Teller::new(client.clone(), settings.replica, Arc::clone(&clock)),
+        client,
         clock,
         metrics: replica.metrics,
         shown,
@@ -167,7 +174,17 @@ pub async fn operate(
     keep.0.send_replace(true);
     let kept = Tasks::through("the lease", &mut tasks.keeper).await;
     tasks.watching.abort();
+    drop(comparing);
     outcome.and(last_pass).and(kept)
+}
+
+/// A task that ends with this value.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What one replica is made of.

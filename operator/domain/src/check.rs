@@ -10,11 +10,11 @@ use crate::{
     approval,
     assess::Assessment,
     calendar::{Calendar, Purpose},
-    effect::{Decision, Effect, Record},
-    enforce, gate,
+    drain,
+    effect::{Decision, Doomed, Effect, Leave, Record},
+    enforce, garbage, gate,
     mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Taint, Task},
-    plan::OnBlocked,
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
     units::{Name, Uid},
@@ -237,12 +237,18 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
                 .is_some_and(|t| t.rollout.1 == record.rollout && t.step == Step::Claim);
             (!ours).then(|| format!("7: {node} would be cordoned before its task is written"))
         }
-        Effect::Evict { node, force } => {
+        Effect::Evict { node, leave } => {
             let found = world.nodes.get(&node.0)?;
-            let plan = plan_of(world, found)?;
-            let approved = plan.plan.execution.drain.on_blocked == OnBlocked::Force;
-            (*force && !approved)
-                .then(|| format!("8: {} would be drained by force without leave", node.0))
+            let approved = plan_of(world, found)
+                .map(|request| drain::leave(&request.plan.execution.drain, true))
+                .unwrap_or_default();
+            let Leave { past_budgets, delete_empty_dir_data, unmanaged } = *leave;
+            if past_budgets && !approved.past_budgets {
+                return Some(format!("8: {} would be drained by force without leave", node.0));
+            }
+            let more = (delete_empty_dir_data && !approved.delete_empty_dir_data)
+                || (unmanaged && !approved.unmanaged);
+            more.then(|| format!("10: pods would leave {} that the plan lets stay", node.0))
         }
         Effect::StartJob { node, job, .. } => {
             job_allowed(world, world.nodes.get(&node.0)?, job.step)
@@ -262,6 +268,27 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
         | Effect::CreateRequest { .. }
         | Effect::CreateRollout { .. }
         | Effect::Taint { .. } => None,
+        Effect::LetGo { rollout } => {
+            let found = world.rollouts.get(&rollout.0)?;
+            let free = found.cursor.ended.is_some() || found.deleted.is_some();
+            (!free).then(|| format!("36: {} would be let go while it goes on", rollout.0))
+        }
+        Effect::Delete { object, seen: _ } => needed(world, object),
+    }
+}
+
+/// What is deleted is needed by nothing: neither content that something names nor a Job of work that changes its node.
+fn needed(world: &World, object: &Doomed) -> Option<String> {
+    match object {
+        Doomed::PackageSet(digest) | Doomed::Transaction(digest) => (!garbage::idle(world)
+            .contains(object))
+        .then(|| format!("26: {digest} would be deleted although something names it")),
+        Doomed::NodeInventory(node) => world
+            .nodes
+            .contains_key(node)
+            .then(|| format!("26: the report of {node} would be deleted although it is there")),
+        Doomed::Job { node, job } => (!job.step.before_patch())
+            .then(|| format!("43: a Job that may change {} would be ended", node.0)),
     }
 }
 
@@ -286,7 +313,9 @@ fn overdue(world: &World, assessment: &Assessment, effect: &Effect) -> Option<St
         | Effect::Release { .. }
         | Effect::SetImage { .. }
         | Effect::CreateRequest { .. }
-        | Effect::CreateRollout { .. } => None,
+        | Effect::CreateRollout { .. }
+        | Effect::Delete { .. }
+        | Effect::LetGo { .. } => None,
     }
 }
 

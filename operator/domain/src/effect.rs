@@ -126,6 +126,55 @@ pub enum Record {
     },
 }
 
+/// What may be deleted of what the operator or the scanners made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doomed {
+    /// A package set that nothing names.
+    PackageSet(Digest),
+    /// A transaction that nothing names.
+    Transaction(Digest),
+    /// The report of a node that does not exist.
+    NodeInventory(Name),
+    /// A Job of ours, on a node that is put back.
+    Job {
+        /// Node, by name and uid.
+        node: (Name, Uid),
+        /// Which.
+        job: JobKey,
+    },
+}
+
+impl Doomed {
+    /// Its kind.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::PackageSet(_) => "PackageSet",
+            Self::Transaction(_) => "Transaction",
+            Self::NodeInventory(_) => "NodeInventory",
+            Self::Job { .. } => "Job",
+        }
+    }
+
+    /// Its name; of a Job, that of its node.
+    pub const fn name(&self) -> &Name {
+        match self {
+            Self::PackageSet(name) | Self::Transaction(name) | Self::NodeInventory(name) => name,
+            Self::Job { node, job: _ } => &node.0,
+        }
+    }
+}
+
+/// What a drain may do to pods that it would otherwise leave where they are (invariants 8, 10). By default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leave {
+    /// Budgets may be passed over: the pods are deleted.
+    pub past_budgets: bool,
+    /// Pods with an emptyDir may go, and its content with them.
+    pub delete_empty_dir_data: bool,
+    /// Pods without controller may go, and stay away.
+    pub unmanaged: bool,
+}
+
 /// One conditional API call. It is safe to repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -140,8 +189,8 @@ pub enum Effect {
     Evict {
         /// Node, by name and uid.
         node: (Name, Uid),
-        /// Budgets may be passed over: the approved plan says so.
-        force: bool,
+        /// What the approved plan allows of pods that would otherwise stay.
+        leave: Leave,
     },
     /// A Job of ours, if there is none of this key yet.
     StartJob {
@@ -201,6 +250,18 @@ pub enum Effect {
         request: (Name, Uid),
         /// Digest of its plan.
         digest: Digest,
+    },
+    /// An object that nothing needs is deleted, if it is the one that was seen.
+    Delete {
+        /// Which.
+        object: Doomed,
+        /// Its uid and resource version; none: it is read first, and its content says whether it is meant.
+        seen: Option<(Uid, SmolStr)>,
+    },
+    /// A rollout that has ended, or has been deleted for too long, no longer waits for us before it goes.
+    LetGo {
+        /// Rollout, by name and uid.
+        rollout: (Name, Uid),
     },
     /// Our taint on an overdue node, in place of the one it has.
     Taint {

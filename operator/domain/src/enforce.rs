@@ -9,7 +9,7 @@ use crate::{
     approval,
     assess::Assessment,
     baseline::{Baseline, OnOverdue},
-    effect::{Decision, Effect, Record},
+    effect::{Decision, Effect, Leave, Record},
     gate,
     hold::Hold,
     node::{Node, Taint},
@@ -86,7 +86,7 @@ fn set(node: &Node, taint: Option<Taint>) -> Effect {
 fn empty(node: &Node) -> Option<Effect> {
     let id = (node.name.clone(), node.uid.clone());
     (node.pods.movable > 0 && node.task.is_none())
-        .then_some(Effect::Evict { node: id, force: false })
+        .then_some(Effect::Evict { node: id, leave: Leave::default() })
 }
 
 fn one(

@@ -130,6 +130,8 @@ fn not_begun(world: &World, request: &ChangeRequest) -> Rollout {
         request: (request.name.clone(), request.uid.clone()),
         digest: request.digest.clone(),
         handle: Handle::default(),
+        deleted: None,
+        waits: false,
         cursor: Cursor {
             stage: 0,
             stage_since: world.now,

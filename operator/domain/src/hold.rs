@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use crate::{
     calendar::Purpose,
+    drain::Obstacle,
     plan::RoleCount,
     units::{Name, Span},
 };
@@ -216,6 +217,17 @@ pub enum Hold {
         /// What to change where.
         line: String,
     },
+    /// A node cannot be drained, which is seen before its cordon: it is not cordoned, and others go on (invariants 10, 35, 38).
+    CannotDrain {
+        /// The node that waits; the first of them.
+        node: Name,
+        /// What is in the way.
+        obstacle: Obstacle,
+        /// How many others wait likewise.
+        others: u32,
+        /// When the stage goes on without it, or its approval ends.
+        until: Option<Timestamp>,
+    },
     /// A person cordoned the node (invariant 6).
     HumanTookOver {
         /// Node.
@@ -267,6 +279,7 @@ impl Hold {
             Self::Offline { .. } => "Offline",
             Self::BadPatch { .. } => "BadPatch",
             Self::GitOpsOwned { .. } => "GitOpsOwned",
+            Self::CannotDrain { .. } => "CannotDrain",
             Self::HumanTookOver { .. } => "HumanTookOver",
             Self::MitigationStands { .. } => "MitigationStands",
             Self::Watch { .. } => "Watch",
@@ -280,6 +293,7 @@ impl Hold {
             | Self::AwaitingWindow { until, .. }
             | Self::Working { until, .. }
             | Self::GateNotPassed { until, .. }
+            | Self::CannotDrain { until, .. }
             | Self::Offline { until, .. } => *until,
             Self::AwaitingStandardSoak { until, .. }
             | Self::AwaitingBundle { until, .. }
@@ -325,6 +339,7 @@ impl Hold {
             | Self::Paused { .. }
             | Self::BadPatch { .. }
             | Self::GitOpsOwned { .. }
+            | Self::CannotDrain { .. }
             | Self::HumanTookOver { .. } => true,
             Self::AwaitingApproval { .. }
             | Self::AwaitingStandardSoak { .. }
@@ -383,6 +398,7 @@ impl Hold {
             Self::Offline { .. } => "the nodes' return".into(),
             Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
             Self::GitOpsOwned { line, .. } => line.clone(),
+            Self::CannotDrain { obstacle, .. } => obstacle.ended_by(),
             Self::HumanTookOver { node } => {
                 format!("{node} uncordoned by whoever cordoned it")
             }
@@ -442,18 +458,7 @@ impl fmt::Display for Hold {
                 )
             }
             Self::AwaitingWindow { purpose, until, needed } => {
-                let what = match purpose {
-                    Purpose::Install => "a window",
-                    Purpose::Reboot => "a window for reboots",
-                };
-                write!(f, "waits for {what}")?;
-                if let Some(needed) = needed {
-                    write!(f, " (the open one ends too soon: a node may take {needed})")?;
-                }
-                if until.is_none() {
-                    f.write_str("; none opens within two years")?;
-                }
-                Ok(())
+                f.write_str(&shut(*purpose, *until, *needed))
             }
             Self::Frozen { freeze, reason, .. } => write!(f, "freeze {freeze}: {reason}"),
             Self::WindowGate { window, gate, why } => {
@@ -484,6 +489,9 @@ impl fmt::Display for Hold {
             Self::GitOpsOwned { workload, owner, line } => {
                 write!(f, "{workload} belongs to {owner}: {line}")
             }
+            Self::CannotDrain { node, obstacle, others, .. } => {
+                write!(f, "{node}{} cannot be drained: {obstacle}", self::others(*others))
+            }
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
             Self::MitigationStands { nodes, without, .. } => {
                 f.write_str(&in_force(*nodes, without))
@@ -491,6 +499,18 @@ impl fmt::Display for Hold {
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }
     }
+}
+
+fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Span>) -> String {
+    let what = match purpose {
+        Purpose::Install => "a window",
+        Purpose::Reboot => "a window for reboots",
+    };
+    let needed = needed.map_or_else(String::new, |needed| {
+        format!(" (the open one ends too soon: a node may take {needed})")
+    });
+    let never = if until.is_none() { "; none opens within two years" } else { "" };
+    format!("waits for {what}{needed}{never}")
 }
 
 fn unproven(stage: &str, nodes: &[(Name, String)]) -> String {

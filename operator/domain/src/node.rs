@@ -113,8 +113,19 @@ pub struct Pods {
     pub movable: u32,
     /// Of those: kept by a budget that allows no eviction, with its name.
     pub blocked_by: Option<SmolStr>,
-    /// Of those: without controller or with an emptyDir.
-    pub unmanaged: u32,
+    /// Of those: with an emptyDir, whose content an eviction deletes.
+    pub empty_dir: Option<Such>,
+    /// Of those: without a controller that would make them anew elsewhere.
+    pub unmanaged: Option<Such>,
+}
+
+/// Pods that have something in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Such {
+    /// How many: at least one.
+    pub pods: u32,
+    /// One of them: `namespace/name`.
+    pub example: SmolStr,
 }
 
 /// The scanner's latest report, or why it cannot be used.
@@ -304,6 +315,19 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// When it ended.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Proven(at)
+            | Self::Failed(at, _)
+            | Self::RolledBack(at, _)
+            | Self::PutBack(at, _)
+            | Self::Mitigated(at)
+            | Self::Lifted(at)
+            | Self::Exercised(at) => *at,
+        }
+    }
+
     /// When a scan proved the patch; none for every other end, a mitigation's too.
     pub const fn proven_at(&self) -> Option<Timestamp> {
         match self {

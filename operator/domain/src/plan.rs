@@ -331,6 +331,17 @@ pub struct Drain {
     /// The last schedulable node of a role may be taken, and the only control-plane node: without it they never are
     /// (invariants 4, 5).
     pub allow_last_of_role: bool,
+    /// Pods with an emptyDir are evicted too, and lose what is in it (`kubectl drain --delete-emptydir-data`, invariant 10).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub delete_empty_dir_data: bool,
+    /// Pods without controller are evicted too, and nobody makes them anew (`kubectl drain --force`, invariant 10).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub force: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What happens when a drain is blocked past its deadline.

@@ -104,6 +104,10 @@ pub struct Rollout {
     pub handle: Handle,
     /// Where it stands.
     pub cursor: Cursor,
+    /// Since when it is being deleted: it is aborted, and goes when what it holds is released.
+    pub deleted: Option<Timestamp>,
+    /// It waits for us before it goes: our finalizer is on it.
+    pub waits: bool,
 }
 
 /// What people want of a rollout.

@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 
 use crate::{
     baseline::Baseline,
+    garbage::Storage,
     governance::{Approval, ApprovalPolicy},
     node::Node,
     request::{ChangeRequest, Known, Rollout},
@@ -59,6 +60,8 @@ pub struct World {
     pub evidence: BTreeMap<EvidenceKey, Evidence>,
     /// What the stock is compared with.
     pub stock: Stock,
+    /// What may be collected when nothing needs it.
+    pub storage: Storage,
 }
 
 /// What the stock is compared with (PROCESS 1.2).
@@ -180,6 +183,7 @@ impl World {
             rollouts: BTreeMap::new(),
             evidence: BTreeMap::new(),
             stock: Stock::default(),
+            storage: Storage::default(),
         }
     }
 }

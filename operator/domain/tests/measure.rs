@@ -286,6 +286,8 @@ fn a_mitigation_in_place_is_a_response_of_its_own() {
         request: (request.name.clone(), request.uid.clone()),
         digest: request.digest.clone(),
         handle: Handle::default(),
+        deleted: None,
+        waits: false,
         cursor: Cursor {
             stage: 0,
             stage_since: at("2026-11-19T09:30Z"),

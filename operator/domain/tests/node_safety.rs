@@ -246,8 +246,9 @@ fn i36_what_a_pause_or_halt_puts_back_is_taken_again_when_it_ends() {
 fn a_canary_that_was_put_back_proves_nothing_and_another_takes_its_place() {
     let blocked = Happening::DrainBlocked { node: "web-1".into(), budget: "shop/web".into() };
     let world = fleet(4, baseline("web").stages(canary_and_rest(Span::hours(2))));
-    let world = with_node(world, "web-1", |node| node.pods.movable = 2);
-    let told = story(&world, 12).after(minutes(1), blocked).play();
+    // Its pods are leaving when the budget shuts.
+    let world = with_node(world, "web-1", |node| node.pods.movable = 40);
+    let told = story(&world, 12).after(Span::seconds(630), blocked).play();
     assert!(matches!(end_of(&told, "web-1"), Ended::PutBack(..)));
     assert_eq!(told.proven(), ["web-2", "web-3", "web-4"]);
     let (canary, next) = (span_of(&told, "web-2").1, span_of(&told, "web-3").0);
@@ -430,8 +431,9 @@ fn i17_a_reboot_with_its_drain_is_begun_only_where_its_window_holds_both() {
 fn a_patched_node_whose_second_drain_is_refused_failed_and_is_not_called_unchanged() {
     let blocked = Happening::DrainBlocked { node: "web-1".into(), budget: "shop/web".into() };
     let rolls_back = baseline("web").with(|b| b.rollout.failures.then = OnFailure::Rollback);
-    let told = story(&rebooting(2, Span::hours(5), 4, rolls_back), 96)
-        .after(Span::hours(36), blocked)
+    // Sunday, 01:00 is 64 hours after the beginning; its 20 pods are leaving when the budget shuts.
+    let told = story(&rebooting(2, Span::hours(5), 20, rolls_back), 96)
+        .after(minutes(64 * 60 + 1), blocked)
         .play();
     let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
     assert!(failure.message.contains("shop/web"), "{}", failure.message);

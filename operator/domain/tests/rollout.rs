@@ -338,9 +338,10 @@ fn i32_a_failed_pair_of_node_and_plan_is_not_tried_again_without_a_new_approval(
 #[test]
 fn i35_a_node_whose_drain_is_blocked_is_put_back_and_does_not_stop_others() {
     let blocked = Happening::DrainBlocked { node: on("web-1"), budget: on("shop/web") };
+    // Its pods are leaving when the budget shuts.
     let world =
-        with_node(web_fleet(3, baseline("web")).build(), "web-1", |node| node.pods.movable = 2);
-    let told = story(&world, 12).after(minutes(1), blocked.clone()).play();
+        with_node(web_fleet(3, baseline("web")).build(), "web-1", |node| node.pods.movable = 40);
+    let told = story(&world, 12).after(Span::seconds(630), blocked.clone()).play();
     assert!(
         matches!(end_of(&told, "web-1"), Ended::PutBack(_, f) if f.message.contains("shop/web"))
     );

@@ -60,6 +60,8 @@ fn strategy() -> Strategy {
             timeout: Span::minutes(10),
             on_blocked: OnBlocked::Skip,
             allow_last_of_role: false,
+            delete_empty_dir_data: false,
+            force: false,
         },
         reboot: Reboot { policy: RebootPolicy::AsNeeded, timeout: Span::minutes(10), max: 1 },
         gates: Vec::new(),

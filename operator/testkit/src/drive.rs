@@ -68,6 +68,8 @@ pub fn created(decision: &Decision) -> BTreeMap<Name, &Plan> {
             | Effect::Release { .. }
             | Effect::SetImage { .. }
             | Effect::CreateRollout { .. }
+            | Effect::Delete { .. }
+            | Effect::LetGo { .. }
             | Effect::Taint { .. } => None,
         })
         .collect()

@@ -51,6 +51,8 @@ fn execution() -> Execution {
             timeout: Span::minutes(10),
             on_blocked: OnBlocked::Skip,
             allow_last_of_role: false,
+            delete_empty_dir_data: false,
+            force: false,
         },
         reboot: Reboot { policy: RebootPolicy::AsNeeded, timeout: Span::minutes(10), max: 1 },
         gates: Vec::new(),
@@ -82,6 +84,8 @@ pub fn rollout_of(request: &ChangeRequest, now: Timestamp) -> Rollout {
         request: (request.name.clone(), request.uid.clone()),
         digest: request.digest.clone(),
         handle: Handle::default(),
+        deleted: None,
+        waits: false,
         cursor: Cursor {
             stage: 0,
             stage_since: now,

@@ -182,7 +182,14 @@ fn tell_bounds(page: &mut Page, plan: &Plan) {
         (false, false) => format!("in {}", windows.join(", ")),
     };
     row(page, "when", &when);
-    if plan.execution.drain.on_blocked == hozen_api::common::OnBlocked::Force {
+    let drain = &plan.execution.drain;
+    if drain.delete_empty_dir_data == Some(true) {
+        row(page, "", &paint(BAD, "pods with an emptyDir are evicted: what is in it is lost"));
+    }
+    if drain.force == Some(true) {
+        row(page, "", &paint(BAD, "pods without controller are evicted: nobody makes them anew"));
+    }
+    if drain.on_blocked == hozen_api::common::OnBlocked::Force {
         row(
             page,
             "",

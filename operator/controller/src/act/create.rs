@@ -55,7 +55,9 @@ impl Act {
             },
             ..RolloutSpec::default()
         };
-        let object = Rollout::new(name, spec);
+        let mut object = Rollout::new(name, spec);
+        // What it holds is released before it goes (invariants 36, 39).
+        object.metadata.finalizers = Some(vec![names::finalizer::ROLLOUT.to_owned()]);
         let approved = &object.spec.change_request;
         let same = |found: &Rollout| found.spec.change_request == *approved;
         self.create(Kind::Rollout, names::manager::ROLLOUT, &object, same).await

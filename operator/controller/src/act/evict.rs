@@ -1,11 +1,14 @@
 //! Pods are asked to leave a node, by the eviction subresource and nothing else unless the plan forces (invariants 8 to 11).
 
-use hozen_api::names;
 use hozen_domain::{
+    effect::Leave,
     node::{Cordon, Taint},
     units::{Name, Uid},
 };
-use hozen_intake::convert::node::{cordon, taint};
+use hozen_intake::convert::{
+    node::{cordon, taint},
+    workload::{has_empty_dir, is_controlled, must_leave},
+};
 use k8s_openapi::{
     List,
     api::core::v1::{self as core, Pod},
@@ -28,7 +31,7 @@ const PODS_MAX: usize = 5_000;
 
 impl Act {
     /// Asks every pod that must leave, once. Pods that are on their way out are left alone.
-    pub(super) async fn evict(&self, id: &(Name, Uid), force: bool) -> Outcome {
+    pub(super) async fn evict(&self, id: &(Name, Uid), leave: Leave) -> Outcome {
         // A person may have uncordoned it since: their will stands (invariants 6, 49).
         let node = match self.emptied(id).await {
             Ok(node) => node,
@@ -44,7 +47,7 @@ impl Act {
             if self.authority.epoch().is_none() {
                 return Outcome::Refused(Refusal::NotLeader);
             }
-            match self.ask_to_leave(pod, force).await {
+            match self.ask_to_leave(pod, leave).await {
                 Ok(()) => asked += 1,
                 Err(why) => {
                     // A server that has too much to do is not asked about the next pod too.
@@ -116,14 +119,17 @@ impl Act {
     }
 
     /// One conditional call: a pod of the same name that took its place is not meant.
-    async fn ask_to_leave(&self, pod: &Pod, force: bool) -> Result<(), WhyKept> {
-        if !force && unmanaged(pod) {
+    async fn ask_to_leave(&self, pod: &Pod, leave: Leave) -> Result<(), WhyKept> {
+        if !leave.delete_empty_dir_data && has_empty_dir(pod) {
+            return Err(WhyKept::EmptyDir);
+        }
+        if !leave.unmanaged && !is_controlled(pod) {
             return Err(WhyKept::Unmanaged);
         }
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let uid = pod.metadata.uid.clone();
         let url = Pod::url_path(&(), pod.metadata.namespace.as_deref());
-        let request = if force {
+        let request = if leave.past_budgets {
             let preconditions = Some(Preconditions { uid, resource_version: None });
             Request::new(url)
                 .delete(name, &DeleteParams { preconditions, ..DeleteParams::default() })
@@ -176,6 +182,7 @@ fn outcome(asked: u32, mut kept: Vec<Kept>) -> Outcome {
         WhyKept::Budget(_)
         | WhyKept::SeveralBudgets(_)
         | WhyKept::Denied(_)
+        | WhyKept::EmptyDir
         | WhyKept::Unmanaged => None,
     };
     if let Some(outcome) = kept.last().and_then(alone) {
@@ -183,31 +190,6 @@ fn outcome(asked: u32, mut kept: Vec<Kept>) -> Outcome {
     }
     kept.sort_by(|a, b| a.pod.cmp(&b.pod));
     Outcome::Refused(Refusal::Pods(kept))
-}
-
-/// Not the pods of daemons, static pods, pods that have ended, nor our own (invariant 10).
-fn must_leave(pod: &Pod) -> bool {
-    let metadata = &pod.metadata;
-    let daemon = metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owner.controller == Some(true) && owner.kind == "DaemonSet");
-    let mirror = metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror"));
-    let ours =
-        metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::label::COMPONENT));
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    !daemon && !mirror && !ours && !matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn unmanaged(pod: &Pod) -> bool {
-    let controlled =
-        pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
-    let volumes = pod.spec.iter().filter_map(|spec| spec.volumes.as_ref()).flatten();
-    !controlled || volumes.into_iter().any(|volume| volume.empty_dir.is_some())
 }
 
 /// A 429 of a budget, and not of a server that has too much to do.

@@ -9,9 +9,12 @@ use hozen_domain::{
     units::{Digest, Name, Uid, after},
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{
-    batch::v1::{Job, JobSpec},
-    core::v1::{self as core, PodTemplate, PodTemplateSpec},
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobSpec},
+        core::v1::{self as core, PodTemplate, PodTemplateSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Resource as _, api::PostParams, core::Request};
 use serde_json::{Value, json};
@@ -199,7 +202,9 @@ impl Act {
             Some(vec![core::Toleration { operator: Some("Exists".into()), ..Default::default() }]);
         let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
         labels.insert(names::label::COMPONENT.to_owned(), COMPONENT.to_owned());
-        Ok(job(order, namespace, template))
+        let mut made = job(order, namespace, template);
+        made.metadata.owner_references = owner(scene, order).map(|owner| vec![owner]);
+        Ok(made)
     }
 
     /// Created, or there already: the name says the same work, and the annotations say so too.
@@ -277,6 +282,7 @@ fn ours(
     template.metadata.get_or_insert_default().annotations = Some(files);
     let left = deadline.duration_since(scene.world.now).as_secs().max(0);
     let mut made = job(order, &settings.work_namespace, template);
+    made.metadata.owner_references = owner(scene, order).map(|owner| vec![owner]);
     let spec = made.spec.get_or_insert_default();
     spec.active_deadline_seconds = Some(left + i64::from(contract::GRACE_SECONDS));
     spec.backoff_limit = Some(PODS_MAX);
@@ -396,6 +402,19 @@ fn pod(order: &Order<'_>, verb: &str, image: &str) -> Value {
                 {"name": "host", "hostPath": {"path": "/", "type": "Directory"}},
             ],
         },
+    })
+}
+
+/// A Job goes with the rollout that it is part of (invariant 36).
+fn owner(scene: &Scene<'_>, order: &Order<'_>) -> Option<OwnerReference> {
+    let task = scene.world.nodes.get(&order.node.0)?.task.as_ref()?;
+    let (name, uid) = &task.rollout;
+    Some(OwnerReference {
+        api_version: names::API_VERSION.to_owned(),
+        kind: "Rollout".to_owned(),
+        name: name.to_string(),
+        uid: uid.to_string(),
+        ..OwnerReference::default()
     })
 }
 

@@ -8,6 +8,7 @@
 pub mod answer;
 mod call;
 mod create;
+mod delete;
 mod evict;
 mod image;
 pub mod job;
@@ -124,7 +125,9 @@ pub enum WhyKept {
     SeveralBudgets(String),
     /// Admission or RBAC denied it; in the server's words.
     Denied(String),
-    /// It has no controller, or an emptyDir whose content would be lost, and the plan does not force (invariant 10).
+    /// It has an emptyDir whose content would be lost, and the plan does not say `deleteEmptyDirData` (invariant 10).
+    EmptyDir,
+    /// It has no controller, and the plan does not say `force` (invariant 10).
     Unmanaged,
     /// The server has too much to do.
     Overloaded(Duration),
@@ -193,7 +196,7 @@ impl Act {
     async fn call(&self, scene: &Scene<'_>, effect: &Effect, epoch: u64) -> Outcome {
         match effect {
             Effect::Claim { node, record } => self.claim(scene, node, record, epoch).await,
-            Effect::Evict { node, force } => self.evict(node, *force).await,
+            Effect::Evict { node, leave } => self.evict(node, *leave).await,
             Effect::StartJob { node, job, plan, transaction, units, ports } => {
                 let order = job::Order { node, job, plan, transaction, units, ports };
                 self.start_job(scene, &order).await
@@ -209,6 +212,8 @@ impl Act {
             }
             Effect::CreateRollout { request, digest } => self.create_rollout(request, digest).await,
             Effect::Taint { node, taint } => self.taint(scene, node, *taint).await,
+            Effect::Delete { object, seen } => self.delete(object, seen.as_ref()).await,
+            Effect::LetGo { rollout } => self.let_go(rollout).await,
         }
     }
 }
@@ -223,7 +228,11 @@ pub const fn disrupts(effect: &Effect) -> bool {
         | Effect::SetImage { .. }
         | Effect::CreateRollout { .. } => true,
         Effect::Taint { taint, .. } => taint.is_some(),
-        Effect::RequestScan { .. } | Effect::Release { .. } | Effect::CreateRequest { .. } => false,
+        Effect::RequestScan { .. }
+        | Effect::Release { .. }
+        | Effect::CreateRequest { .. }
+        | Effect::Delete { .. }
+        | Effect::LetGo { .. } => false,
     }
 }
 
@@ -272,9 +281,8 @@ impl fmt::Display for Kept {
             WhyKept::Budget(said) => write!(f, "{pod}: a budget allows no eviction: {said}"),
             WhyKept::SeveralBudgets(said) => write!(f, "{pod}: {said}"),
             WhyKept::Denied(said) => write!(f, "{pod}: denied: {said}"),
-            WhyKept::Unmanaged => {
-                write!(f, "{pod}: it has no controller, or an emptyDir that would be lost")
-            }
+            WhyKept::EmptyDir => write!(f, "{pod}: it has an emptyDir that would be lost"),
+            WhyKept::Unmanaged => write!(f, "{pod}: it has no controller"),
             WhyKept::Overloaded(_) => write!(f, "{pod}: the API server has too much to do"),
             WhyKept::Lost(why) => write!(f, "{pod}: no answer: {why}"),
         }

@@ -1,6 +1,9 @@
 //! One entry, as a line.
 
-use hozen_domain::{effect::Effect, node::JobKey};
+use hozen_domain::{
+    effect::{Effect, Leave},
+    node::JobKey,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -91,9 +94,7 @@ fn told(effect: &Effect) -> (&'static str, String, Option<String>, Option<String
             (node.to_string(), record.node.to_string()),
             Some(format!("rollout {}, plan {}", record.rollout, record.plan)),
         ),
-        Effect::Evict { node, force } => {
-            named("Evict", id(node), force.then(|| "by force, as the plan says".to_owned()))
-        }
+        Effect::Evict { node, leave } => named("Evict", id(node), leave_told(*leave)),
         Effect::StartJob { node, job, plan, transaction, units, ports } => {
             let JobKey { request, step, attempt } = job;
             let mut detail = format!(
@@ -124,11 +125,30 @@ fn told(effect: &Effect) -> (&'static str, String, Option<String>, Option<String
         Effect::CreateRollout { request, digest } => {
             named("CreateRollout", id(request), Some(format!("plan {digest}")))
         }
+        Effect::Delete { object, seen } => {
+            let uid = seen.as_ref().map(|(uid, _)| uid.to_string());
+            ("Delete", object.name().to_string(), uid, Some(object.kind().to_owned()))
+        }
+        Effect::LetGo { rollout } => named("LetGo", id(rollout), None),
         Effect::Taint { node, taint } => {
             let which = taint.map_or_else(|| "lifted".to_owned(), |taint| format!("{taint:?}"));
             named("Taint", id(node), Some(which))
         }
     }
+}
+
+/// What the plan allows beyond a plain eviction.
+fn leave_told(leave: Leave) -> Option<String> {
+    let Leave { past_budgets, delete_empty_dir_data, unmanaged } = leave;
+    let told: Vec<&str> = [
+        (past_budgets, "past budgets"),
+        (delete_empty_dir_data, "with emptyDir data"),
+        (unmanaged, "without controller"),
+    ]
+    .into_iter()
+    .filter_map(|(allowed, what)| allowed.then_some(what))
+    .collect();
+    (!told.is_empty()).then(|| format!("{}, as the plan says", told.join(", ")))
 }
 
 /// The line of an entry, its line feed included, and its hash.

@@ -13,14 +13,16 @@ use tokio::sync::{Notify, watch};
 
 use super::{nodes, shown};
 use crate::{
-    act::{Act, Authority, Outcome, Refusal, Scene},
+    act::{self, Act, Authority, Outcome, Refusal, Scene},
     clock::Clock,
+    events::Teller,
     evidence::Observer,
     freshness::{Freshness, Kind},
     metrics::Metrics,
     observe::Stores,
-    status::{self, Written},
-    world::{self, Identity, Memory, Scenery},
+    skew::Steady,
+    status::{self, Written, told},
+    world::{self, Identity, Memory, Scenery, Wrong},
 };
 
 /// Effects at once: each is one or a few calls, and evictions of one node wait for nobody else's.
@@ -52,6 +54,8 @@ pub struct Parts {
     pub freshness: Arc<Freshness>,
     /// What is wrong with the admission policies, if anything is.
     pub admission: watch::Receiver<Option<String>>,
+    /// What is wrong with this machine's clock against the API server's, if anything is.
+    pub server_clock: watch::Receiver<Option<String>>,
     /// Observes what gates wait for.
     pub observer: Arc<Observer>,
     /// Told of every change.
@@ -60,6 +64,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Tells people what came to pass.
+    pub teller: Teller,
     /// Where the last decision is shown.
     pub shown: watch::Sender<Value>,
 }
@@ -72,18 +78,28 @@ pub struct Decider {
     done: BTreeMap<String, Duration>,
     /// The server asked to be left alone until then, since boot.
     overloaded_until: Duration,
+    steady: Steady,
+    unreadable: status::unreadable::Memory,
 }
 
 impl Decider {
     /// A decider that remembers nothing.
     pub fn new(parts: Parts) -> Self {
         let (memory, done) = (Memory::default(), BTreeMap::new());
-        Self { parts, memory, done, overloaded_until: Duration::ZERO }
+        Self {
+            parts,
+            memory,
+            done,
+            overloaded_until: Duration::ZERO,
+            steady: Steady::default(),
+            unreadable: status::unreadable::Memory::default(),
+        }
     }
 
     /// Runs until told to stop; a pass under way is finished.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut admission = self.parts.admission.clone();
+        let mut server_clock = self.parts.server_clock.clone();
         let wake = Arc::clone(&self.parts.wake);
         loop {
             let sleep = self.pass().await;
@@ -93,6 +109,7 @@ impl Decider {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = wake.notified() => {}
                 Ok(()) = admission.changed() => {}
+                Ok(()) = server_clock.changed() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -109,11 +126,14 @@ impl Decider {
         if !self.parts.freshness.behind().is_empty() {
             return RETRY_AFTER;
         }
-        let now = self.now();
-        let admission = self.parts.admission.borrow().clone();
+        let (now, set_back) = self.now();
+        let wrong = Wrong {
+            admission: self.parts.admission.borrow().clone(),
+            clock: set_back.or_else(|| self.parts.server_clock.borrow().clone()),
+        };
         let identity = &self.parts.identity;
         let mut scenery =
-            world::assemble(&self.parts.stores, &mut self.memory, identity, admission, now);
+            world::assemble(&self.parts.stores, &mut self.memory, identity, wrong, now);
         scenery.world.evidence = self.parts.observer.evidence();
         self.parts.observer.ask(&scenery.world);
         let mut turn = Turn::take(&scenery.world);
@@ -130,23 +150,28 @@ impl Decider {
         }
         let written = self.say(&scenery, &turn).await;
         if !written.failed.is_empty() {
+            // What guards other effects may not be written down; what puts back and tidies up needs nothing of it (invariants 33, 63).
+            turn.decision.effects.retain(|effect| !act::disrupts(effect));
+            self.act(&scenery, &turn.decision.effects).await;
             return RETRY_AFTER;
         }
         let acted = self.act(&scenery, &turn.decision.effects).await;
         if written.count > 0 {
             return Duration::ZERO;
         }
-        let sleep = if acted { REPEAT_AFTER } else { self.sleep_max() };
-        let until = turn.decision.wake_at.map(|at| at.duration_since(self.now()));
+        let looks = acted || self.memory.unsettled();
+        let sleep = if looks { REPEAT_AFTER } else { self.sleep_max() };
+        let until = turn.decision.wake_at.map(|at| at.duration_since(self.now().0));
         let until = until.map(|left| Duration::try_from(left).unwrap_or(RETRY_AFTER));
         until.map_or(sleep, |left| left.clamp(RETRY_AFTER, sleep))
     }
 
-    /// Whole seconds, as the API server's own times: what is written and read back is the same.
-    fn now(&self) -> Timestamp {
-        let now = self.parts.clock.now();
+    /// Whole seconds, as the API server's own times: what is written and read back is the same. It never goes back; and what is wrong
+    /// with the clock, if anything is.
+    fn now(&self) -> (Timestamp, Option<String>) {
+        let (now, wrong) = self.steady.read(&*self.parts.clock);
         let round = jiff::TimestampRound::new().smallest(Unit::Second).mode(jiff::RoundMode::Floor);
-        now.round(round).unwrap_or(now)
+        (now.round(round).unwrap_or(now), wrong)
     }
 
     fn sleep_max(&self) -> Duration {
@@ -154,11 +179,19 @@ impl Decider {
         SLEEP_MAX + Duration::from_secs(spread % SLEEP_SPREAD_SECONDS)
     }
 
-    async fn say(&self, scenery: &Scenery, turn: &Turn) -> Written {
+    async fn say(&mut self, scenery: &Scenery, turn: &Turn) -> Written {
         let Parts { client, stores, metrics, .. } = &self.parts;
         let mut written = nodes::tend(client, stores, &scenery.world, turn).await;
         written.merge(status::say(client, stores, &scenery.world, turn).await);
+        let (memory, now) = (&mut self.unreadable, scenery.world.now);
+        let mut unreadable = status::unreadable::say(client, stores, memory, now).await;
+        // A condition that cannot be written keeps nobody else from anything.
+        for error in unreadable.failed.drain(..) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "not written");
+        }
+        written.merge(unreadable);
         metrics.wrote(&written);
+        self.parts.teller.tell(&written.notes).await;
         for error in &written.failed {
             if error.is_conflict() {
                 tracing::debug!(error = error as &dyn std::error::Error, "somebody wrote first");
@@ -184,7 +217,13 @@ impl Decider {
         }
         let outcomes: Vec<(&Effect, Outcome)> =
             stream::iter(calls).buffer_unordered(EFFECTS_AT_ONCE).collect().await;
+        let mut notes = Vec::new();
         for (effect, outcome) in outcomes {
+            if let (Effect::LetGo { rollout }, Outcome::Done) = (effect, &outcome) {
+                let found = scenery.world.rollouts.get(&rollout.0);
+                let deleted = found.filter(|rollout| rollout.deleted.is_some());
+                notes.extend(deleted.map(|rollout| told::let_go(&scenery.world, rollout)));
+            }
             let (kind, about) = (shown::name(effect), shown::about(effect));
             self.parts.metrics.acted(kind, &outcome);
             match &outcome {
@@ -205,6 +244,7 @@ impl Decider {
                 self.done.insert(id(effect), now + REPEAT_AFTER);
             }
         }
+        self.parts.teller.tell(&notes).await;
         true
     }
 
@@ -262,12 +302,13 @@ fn id(effect: &Effect) -> String {
     let detail = match effect {
         Effect::StartJob { job, .. } => format!("{job:?}"),
         Effect::RequestScan { scan, .. } => scan.to_string(),
-        Effect::Evict { force, .. } => force.to_string(),
+        Effect::Evict { leave, .. } => format!("{leave:?}"),
         Effect::Taint { taint, .. } => format!("{taint:?}"),
         Effect::Claim { record, .. } => record.rollout.to_string(),
         Effect::Release { rollout, .. } => rollout.to_string(),
         Effect::SetImage { to, .. } => to.to_string(),
-        Effect::CreateRequest { .. } => String::new(),
+        Effect::Delete { object, .. } => format!("{object:?}"),
+        Effect::CreateRequest { .. } | Effect::LetGo { .. } => String::new(),
         Effect::CreateRollout { digest, .. } => digest.to_string(),
     };
     format!("{} {} {detail}", shown::name(effect), shown::about(effect))

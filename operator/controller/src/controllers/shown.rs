@@ -52,6 +52,8 @@ pub const fn name(effect: &Effect) -> &'static str {
         Effect::CreateRequest { .. } => "CreateRequest",
         Effect::CreateRollout { .. } => "CreateRollout",
         Effect::Taint { .. } => "Taint",
+        Effect::Delete { .. } => "Delete",
+        Effect::LetGo { .. } => "LetGo",
     }
 }
 
@@ -66,6 +68,8 @@ pub fn about(effect: &Effect) -> &str {
         | Effect::Taint { node, .. } => &node.0,
         Effect::SetImage { workload, .. } => &workload.0,
         Effect::CreateRequest { name, .. } => name,
+        Effect::Delete { object, seen: _ } => object.name(),
+        Effect::LetGo { rollout } => &rollout.0,
         Effect::CreateRollout { request, .. } => &request.0,
     }
 }
@@ -76,9 +80,13 @@ fn effect(effect: &Effect) -> Value {
         Effect::CreateRequest { because, .. } => because.clone(),
         Effect::RequestScan { scan, .. } => Some(format!("scan {scan}")),
         Effect::SetImage { from, to, .. } => Some(format!("{from} to {to}")),
-        Effect::Evict { force, .. } => force.then(|| "by force".to_owned()),
+        Effect::Evict { leave, .. } => leave.past_budgets.then(|| "past budgets".to_owned()),
         Effect::Taint { taint, .. } => taint.map(|taint| format!("{taint:?}")),
-        Effect::Claim { .. } | Effect::Release { .. } | Effect::CreateRollout { .. } => None,
+        Effect::Delete { object, seen: _ } => Some(object.kind().to_owned()),
+        Effect::Claim { .. }
+        | Effect::Release { .. }
+        | Effect::CreateRollout { .. }
+        | Effect::LetGo { .. } => None,
     };
     json!({"effect": name(effect), "about": about(effect), "detail": detail})
 }

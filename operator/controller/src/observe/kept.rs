@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smol_str::{SmolStr, format_smolstr};
 
@@ -21,13 +22,28 @@ pub struct Seen<V> {
     pub uid: SmolStr,
     /// Its resource version. They are ordered numbers within one kind since Kubernetes says so (KEP-5504).
     pub version: u64,
+    /// When it was made, by the API server.
+    pub created: Timestamp,
     /// What was made of it.
     pub value: Arc<V>,
 }
 
 impl<V> Clone for Seen<V> {
     fn clone(&self) -> Self {
-        Self { uid: self.uid.clone(), version: self.version, value: Arc::clone(&self.value) }
+        let Self { uid, version, created, value } = self;
+        Self { uid: uid.clone(), version: *version, created: *created, value: Arc::clone(value) }
+    }
+}
+
+impl<V> Seen<V> {
+    /// What was made of the object with this metadata.
+    pub fn of(metadata: &ObjectMeta, value: V) -> Self {
+        Self {
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            version: version(metadata),
+            created: metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            value: Arc::new(value),
+        }
     }
 }
 
@@ -101,11 +117,10 @@ impl<V> Kept<V> {
 
     /// Takes in the answer to a write of ours, at once: the next decision sees it.
     pub fn wrote(&self, metadata: &ObjectMeta, value: V) {
-        let (key, version) = (key(metadata), version(metadata));
-        let uid: SmolStr = metadata.uid.as_deref().unwrap_or_default().into();
+        let (key, seen) = (key(metadata), Seen::of(metadata, value));
         let mut inner = self.write();
-        inner.written.insert(key.clone(), (uid.clone(), version));
-        inner.take(key, Seen { uid, version, value: Arc::new(value) });
+        inner.written.insert(key.clone(), (seen.uid.clone(), seen.version));
+        inner.take(key, seen);
     }
 
     /// Forgets an object that we deleted.
@@ -237,9 +252,7 @@ mod tests {
 
     fn told(kept: &Kept<&'static str>, version: &str, value: &'static str) -> bool {
         let metadata = metadata(version);
-        let seen =
-            Seen { uid: "u-1".into(), version: super::version(&metadata), value: Arc::new(value) };
-        kept.write().take(key(&metadata), seen)
+        kept.write().take(key(&metadata), Seen::of(&metadata, value))
     }
 
     fn value(kept: &Kept<&'static str>) -> Option<&'static str> {

@@ -127,8 +127,8 @@ pub struct Health {
     pub failing: Option<String>,
     /// Objects.
     pub objects: usize,
-    /// Of those: without the form of their kind.
-    pub malformed: usize,
+    /// Objects without the form of their kind, by name, and what is wrong with each.
+    pub malformed: Vec<(kept::Key, String)>,
 }
 
 impl Stores {
@@ -142,7 +142,11 @@ impl Stores {
                     synced: inner.synced(),
                     failing: inner.failing().map(str::to_owned),
                     objects: inner.len(),
-                    malformed: inner.malformed().len(),
+                    malformed: inner
+                        .malformed()
+                        .iter()
+                        .map(|(key, malformed)| (key.clone(), malformed.why.clone()))
+                        .collect(),
                 }
             }};
         }

@@ -14,7 +14,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::kept::{Kept, Malformed, Seen, key, version};
+use super::kept::{Kept, Malformed, Seen, key};
 
 /// Objects that one answer to a list brings: large enough for few calls, small enough that an answer stays below some megabytes.
 const PAGE_SIZE: u32 = 500;
@@ -83,15 +83,13 @@ where
 {
     match object.0 {
         Ok(object) => {
-            let metadata = object.meta();
-            let (key, version) = (key(metadata), version(metadata));
-            let uid = metadata.uid.as_deref().unwrap_or_default().into();
-            let value = Arc::new(take(object));
+            let metadata = object.meta().clone();
+            let (key, seen) = (key(&metadata), Seen::of(&metadata, take(object)));
             let mut inner = kept.write();
             inner.fail(None);
-            let idle =
-                inner.get(&key).is_some_and(|old| old.uid == uid && same(&old.value, &value));
-            inner.take(key, Seen { uid, version, value }) && !idle
+            let same = |old: &Seen<V>| old.uid == seen.uid && same(&old.value, &seen.value);
+            let idle = inner.get(&key).is_some_and(same);
+            inner.take(key, seen) && !idle
         }
         Err(invalid) => {
             let mut metadata = invalid.metadata;

@@ -7,6 +7,8 @@ mod difference;
 mod node;
 mod request;
 mod rollout;
+pub mod told;
+pub mod unreadable;
 pub mod words;
 pub mod write;
 
@@ -31,7 +33,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 
-use crate::observe::{self, Stores, kept::Key};
+use crate::{
+    events::Note,
+    observe::{self, Stores, kept::Key},
+};
+use told::Telling as _;
 use words::Said;
 use write::{Part, WriteError, pending, send};
 
@@ -80,6 +86,8 @@ pub struct Written {
     pub count: usize,
     /// What could not be.
     pub failed: Vec<WriteError>,
+    /// What people are told of it.
+    pub notes: Vec<Note>,
 }
 
 impl Written {
@@ -95,10 +103,12 @@ impl Written {
     pub fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.failed.extend(other.failed);
+        self.notes.extend(other.notes);
     }
 }
 
-type Write = BoxFuture<'static, Result<(), WriteError>>;
+/// A write, and what people are told when it took place.
+type Write = BoxFuture<'static, Result<Vec<Note>, WriteError>>;
 
 /// Writes what was decided, and how everything stands. First what cannot be observed again and guards other things: how changes ended comes
 /// before the end of the work, so that a node whose work is over is never taken for one that waits.
@@ -123,6 +133,7 @@ async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
     }
     let mut going = stream::iter(ready).buffer_unordered(WRITES_AT_ONCE);
     while let Some(outcome) = going.next().await {
+        let outcome = outcome.map(|notes| written.notes.extend(notes));
         written.take(outcome);
     }
 }
@@ -146,10 +157,11 @@ macro_rules! status {
             Ok(None) => {}
             Ok(Some(write)) => {
                 let (client, stores) = ($client.clone(), Arc::clone($stores));
+                let notes = object.told(object.status.as_ref(), &after);
                 $out.push(Ok(Box::pin(async move {
                     let object = send(&client, &write).await?;
                     enter(&stores.$store, object, $enter);
-                    Ok(())
+                    Ok(notes)
                 }) as Write));
             }
             Err(error) => $out.push(Err(WriteError {
@@ -266,10 +278,12 @@ fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Vec<Result<W
             Ok(None) => {}
             Ok(Some(write)) => {
                 let (client, stores) = (client.clone(), Arc::clone(stores));
+                let id = (name.clone(), uid.clone());
+                let note = told::step(&id, object.spec.task.as_ref(), *task);
                 out.push(Ok(Box::pin(async move {
                     let object = send(&client, &write).await?;
                     enter(&stores.managed, object, observe::pruned);
-                    Ok(())
+                    Ok(note.into_iter().collect())
                 }) as Write));
             }
             Err(error) => out.push(Err(WriteError { what, source: error.into() })),

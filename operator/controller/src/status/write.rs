@@ -8,6 +8,7 @@ use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::Objec
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::DynamicObject,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -130,6 +131,20 @@ where
     }
 }
 
+/// Writes a status without knowing its type, of an object that does not have the form of its kind.
+pub async fn status_of(
+    api: &Api<DynamicObject>,
+    name: &str,
+    manager: &str,
+    patch: &Value,
+) -> Result<(), WriteError> {
+    let by = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(patch);
+    #[expect(clippy::disallowed_methods, reason = "this is the room that writes status")]
+    let written = api.patch_status(name, &by, &patch);
+    timed(|| format!("condition of {name}"), written).await.map(drop)
+}
+
 /// Makes an object of ours, if there is none of its name; none: there was.
 pub async fn create<K>(client: &Client, object: &K) -> Result<Option<K>, WriteError>
 where
@@ -171,7 +186,8 @@ where
     }
 }
 
-async fn timed<T>(
+/// A call, or that it got no answer in time.
+pub(super) async fn timed<T>(
     what: impl FnOnce() -> String,
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, WriteError> {

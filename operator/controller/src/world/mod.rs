@@ -2,6 +2,7 @@
 //! condition from `status`.
 
 mod notices;
+mod storage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +12,11 @@ use std::{
 use hozen_advisory::package::PackageSet;
 use hozen_api::{managed_node::ManagedNode, names::halt};
 use hozen_domain::{
-    World, planner,
-    units::{Digest, Name, Uid, User},
+    World,
+    effect::Doomed,
+    node::Job,
+    planner,
+    units::{Digest, Name, Uid, User, after},
     world::Platform,
 };
 use hozen_intake::convert::{
@@ -21,7 +25,7 @@ use hozen_intake::convert::{
     report::Content,
     workload,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     core::v1::{Node, Pod},
     policy::v1::PodDisruptionBudget,
@@ -33,6 +37,8 @@ use crate::{
 };
 use notices::Matched;
 
+/// A watch that failed is back within half a minute, and has listed everything soon after.
+const PODS_BEHIND_MAX: SignedDuration = SignedDuration::from_mins(2);
 /// A reason for people is cut there: it is shown in every hold.
 const HALT_REASON_CHARS_MAX: usize = 200;
 
@@ -51,8 +57,19 @@ pub struct Identity {
 #[derive(Debug, Default)]
 pub struct Memory {
     matched: Matched,
+    /// The end of a Job is told by one watch and not by the other yet.
+    unsettled: bool,
+    /// Since when nothing has needed an object.
+    idle_since: BTreeMap<Doomed, Timestamp>,
     /// Package sets that are in parts, put together.
     joined: BTreeMap<Digest, Arc<PackageSet>>,
+}
+
+impl Memory {
+    /// Whether something is waited for that may come without an event.
+    pub const fn unsettled(&self) -> bool {
+        self.unsettled
+    }
 }
 
 /// What a decision is made of.
@@ -75,23 +92,34 @@ impl Seen for Scenery {
     }
 }
 
-/// Puts the world together. `admission` is what is wrong with the admission policies, if anything is.
+/// What is wrong around the cluster, if anything is.
+#[derive(Clone, Debug, Default)]
+pub struct Wrong {
+    /// With the admission policies (invariant 16).
+    pub admission: Option<String>,
+    /// With clocks (invariant 19).
+    pub clock: Option<String>,
+}
+
+/// Puts the world together.
 pub fn assemble(
     stores: &Arc<Stores>,
     memory: &mut Memory,
     identity: &Identity,
-    admission: Option<String>,
+    wrong: Wrong,
     now: Timestamp,
 ) -> Scenery {
     let mut world = World::empty(identity.cluster.clone(), now);
     world.operator = identity.operator.clone();
-    world.platform = Platform { halt: halt(stores, identity), admission, clock: None };
+    let Wrong { admission, clock } = wrong;
+    world.platform = Platform { halt: halt(stores, identity), admission, clock };
     intents(stores, &mut world);
     contents(stores, memory, &mut world);
     let nodes = nodes(stores, &mut world);
-    jobs(stores, &mut world);
+    memory.unsettled = jobs(stores, &mut world);
     memory.matched.fill(stores, &mut world);
     excluded(stores, &mut world);
+    storage::fill(stores, &mut memory.idle_since, &mut world);
     Scenery { world, nodes, stores: Arc::clone(stores) }
 }
 
@@ -227,7 +255,9 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
 }
 
 /// Our Jobs, on the nodes where they are.
-fn jobs(stores: &Stores, world: &mut World) {
+/// True if the end of one is not settled yet.
+fn jobs(stores: &Stores, world: &mut World) -> bool {
+    let mut unsettled = false;
     let pods = stores.pods.read();
     let mut controlled: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     for pod in pods.values() {
@@ -242,11 +272,30 @@ fn jobs(stores: &Stores, world: &mut World) {
             let Some(found) = answer::read(&seen.value, pods) else {
                 continue;
             };
+            let (state, waits) = settled(found.state, pods, world.now);
+            unsettled |= waits;
             if let Some(node) = world.nodes.get_mut(&found.node.0).filter(|n| n.uid == found.node.1)
             {
-                node.jobs.insert(found.key, found.state);
+                node.jobs.insert(found.key, state);
             }
         }
+    }
+    unsettled
+}
+
+/// Jobs and pods come by two watches: after the API server was away one may show a Job's end long before the other shows what its pod
+/// answered. A failure is believed when the pods that are known have ended too, or have not been heard of for long.
+fn settled(state: Job, pods: &[&Pod], now: Timestamp) -> (Job, bool) {
+    let ended = |pod: &&Pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    let behind = pods.is_empty() || !pods.iter().all(ended);
+    match state {
+        Job::Failed(at, _) if behind && now < after(at, PODS_BEHIND_MAX) => {
+            (Job::Running(at), true)
+        }
+        Job::Failed(..) | Job::Succeeded(_) | Job::Running(_) => (state, false),
     }
 }
 
@@ -254,4 +303,30 @@ fn jobs(stores: &Stores, world: &mut World) {
 pub fn owned(record: &ManagedNode, node: &str) -> bool {
     let owners = record.metadata.owner_references.iter().flatten();
     owners.into_iter().any(|owner| owner.kind == "Node" && owner.uid == node)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(phase: &str) -> Pod {
+        serde_json::from_value(json!({"metadata": {}, "status": {"phase": phase}})).unwrap()
+    }
+
+    #[test]
+    fn i53_a_job_that_ended_has_not_failed_while_its_pod_is_not_seen_to_have_ended() {
+        let at: Timestamp = "2026-01-05T02:00:00Z".parse().unwrap();
+        let failed = || Job::Failed(at, "NoAnswer: it ended".into());
+        let soon = at + SignedDuration::from_secs(5);
+        let (runs, ended) = (pod("Running"), pod("Succeeded"));
+        assert_eq!(settled(failed(), &[&runs], soon), (Job::Running(at), true));
+        assert_eq!(settled(failed(), &[], soon), (Job::Running(at), true));
+        assert_eq!(settled(failed(), &[&ended], soon), (failed(), false));
+        let late = at + PODS_BEHIND_MAX;
+        assert_eq!(settled(failed(), &[], late), (failed(), false), "its pod was deleted");
+        let well = Job::Succeeded(at);
+        assert_eq!(settled(well.clone(), &[&runs], soon), (well, false));
+    }
 }

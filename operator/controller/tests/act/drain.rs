@@ -1,7 +1,7 @@
 //! Eviction: who is asked, who is not, and the answers that are told apart.
 
 use hozen_controller::act::{Kept, Outcome, Refusal, WhyKept};
-use hozen_domain::effect::Effect;
+use hozen_domain::effect::{Effect, Leave};
 use k8s_openapi::api::{
     apps::v1::DaemonSet,
     core::v1::{Node, Pod},
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::bed::{Cluster, id, is_changed, name, until};
 
-fn evict(node: &Node, force: bool) -> Effect {
-    Effect::Evict { node: id(node), force }
+fn evict(node: &Node, past_budgets: bool) -> Effect {
+    Effect::Evict { node: id(node), leave: Leave { past_budgets, ..Leave::default() } }
 }
 
 /// A budget for one pod that the disruption controller has seen.
@@ -79,7 +79,7 @@ pub async fn i10_daemons_and_our_own_pods_are_never_evicted(cluster: Cluster) {
     assert_eq!(hand.run(&cluster.seen(&on).await, &evict(&node, false)).await, Outcome::AlreadySo);
 }
 
-pub async fn i10_pods_without_controller_and_with_scratch_data_stay_unless_the_plan_forces(
+pub async fn i10_pods_without_controller_and_with_scratch_data_stay_unless_the_plan_says_so(
     cluster: Cluster,
 ) {
     let hand = cluster.hand();
@@ -88,11 +88,25 @@ pub async fn i10_pods_without_controller_and_with_scratch_data_stay_unless_the_p
     let alone = cluster.pod(&on, json!({"metadata": {"ownerReferences": []}})).await;
     let scratch = json!({"spec": {"volumes": [{"name": "s", "emptyDir": {}}]}});
     let scratch = cluster.pod(&on, scratch).await;
-    let stay = kept(hand.run(&cluster.seen(&on).await, &evict(&node, false)).await);
-    assert_eq!(stay.len(), 2);
-    assert!(stay.iter().all(|kept| kept.why == WhyKept::Unmanaged), "{stay:?}");
-    assert_eq!(hand.run(&cluster.seen(&on).await, &evict(&node, true)).await, Outcome::Done);
-    assert!(!there(&cluster, &alone).await && !there(&cluster, &scratch).await);
+    // To pass budgets over is another leave.
+    for leave in [Leave::default(), Leave { past_budgets: true, ..Leave::default() }] {
+        let effect = Effect::Evict { node: id(&node), leave };
+        let stay = kept(hand.run(&cluster.seen(&on).await, &effect).await);
+        let whys: Vec<&WhyKept> = stay.iter().map(|kept| &kept.why).collect();
+        assert!(
+            whys.contains(&&WhyKept::Unmanaged) && whys.contains(&&WhyKept::EmptyDir),
+            "{stay:?}"
+        );
+    }
+    let leave = Leave { unmanaged: true, ..Leave::default() };
+    let effect = Effect::Evict { node: id(&node), leave };
+    let stay = kept(hand.run(&cluster.seen(&on).await, &effect).await);
+    assert!(matches!(&stay[..], [Kept { why: WhyKept::EmptyDir, .. }]), "{stay:?}");
+    assert!(!there(&cluster, &alone).await && there(&cluster, &scratch).await);
+    let leave = Leave { delete_empty_dir_data: true, ..Leave::default() };
+    let effect = Effect::Evict { node: id(&node), leave };
+    assert_eq!(hand.run(&cluster.seen(&on).await, &effect).await, Outcome::Done);
+    assert!(!there(&cluster, &scratch).await);
 }
 
 pub async fn i09_a_budget_that_never_allows_keeps_its_pod_and_no_other(cluster: Cluster) {

@@ -8,6 +8,7 @@
 mod bed;
 mod drain;
 mod gates;
+mod gone;
 mod jobs;
 mod leader;
 mod nodes;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         nodes::our_taint_comes_and_goes_among_others,
         nodes::a_scan_is_asked_for_once_and_never_under_a_lower_number,
         drain::i10_daemons_and_our_own_pods_are_never_evicted,
-        drain::i10_pods_without_controller_and_with_scratch_data_stay_unless_the_plan_forces,
+        drain::i10_pods_without_controller_and_with_scratch_data_stay_unless_the_plan_says_so,
         drain::i09_a_budget_that_never_allows_keeps_its_pod_and_no_other,
         drain::i09_two_budgets_for_one_pod_are_told_apart_from_a_failing_server,
         drain::i09_a_denial_by_admission_is_no_budget,
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
         jobs::a_request_that_is_there_with_the_same_plan_is_so_already,
         jobs::i15_a_request_has_one_rollout,
         jobs::i48_an_image_moves_only_from_the_digest_that_was_seen,
+        gone::i48_content_that_was_made_anew_under_its_name_is_not_deleted,
+        gone::i48_a_report_that_was_written_since_is_not_deleted,
+        gone::i36_the_job_of_work_that_is_put_back_ends_and_another_of_its_name_does_not,
+        gone::i39_a_rollout_waits_for_us_and_goes_when_it_is_let_go,
         gates::i29_an_expression_over_objects_of_any_kind_is_read_from_the_server,
         gates::i29_a_nodes_condition_is_read_from_the_server,
         gates::i29_a_gates_job_is_made_once_and_its_end_is_the_evidence,

@@ -2,7 +2,11 @@
 
 use hozen_access::{Installation, policies, rbac};
 use hozen_controller::act::Outcome;
-use hozen_domain::{effect::Effect, node::Step, units::Uid};
+use hozen_domain::{
+    effect::{Effect, Leave},
+    node::Step,
+    units::Uid,
+};
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     core::v1::Node,
@@ -95,7 +99,7 @@ pub async fn i42_the_operators_own_account_does_its_work_under_its_own_policies(
         .await;
     };
     run(&claim(&node)).await;
-    run(&Effect::Evict { node: id(&node), force: false }).await;
+    run(&Effect::Evict { node: id(&node), leave: Leave::default() }).await;
     until("the pod is gone", async || {
         let api = cluster.api::<k8s_openapi::api::core::v1::Pod>();
         api.get_opt(pod.metadata.name.as_deref().unwrap()).await.unwrap().is_none().then_some(())

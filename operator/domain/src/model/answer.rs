@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     durations::{Between, Durations, Load},
-    effect::Effect,
+    effect::{Doomed, Effect},
     node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step, Taint},
     plan::Plan,
     planner::Planned,
@@ -34,7 +34,7 @@ impl Model<'_> {
     pub(super) fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Claim { node, record } => self.claim(&node, record),
-            Effect::Evict { node, force: _ } => self.evict(&node),
+            Effect::Evict { node, leave } => self.evict(&node, leave.past_budgets),
             Effect::StartJob { node, job, units, ports, .. } => {
                 self.start_job(&node, job, units, ports);
             }
@@ -50,6 +50,12 @@ impl Model<'_> {
             }
             Effect::CreateRollout { request, digest } => self.create_rollout(request, digest),
             Effect::Taint { node, taint } => self.taint(&node, taint),
+            Effect::Delete { object, seen: _ } => self.delete(&object),
+            Effect::LetGo { rollout } => {
+                if let Some(found) = self.world.rollouts.get_mut(&rollout.0) {
+                    found.waits = false;
+                }
+            }
         }
     }
 
@@ -66,6 +72,18 @@ impl Model<'_> {
         self.outside(format!("{} is {what}", node.0));
     }
 
+    /// Of what may be deleted the model has only Jobs.
+    fn delete(&mut self, object: &Doomed) {
+        match object {
+            Doomed::Job { node, job } => {
+                if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) {
+                    found.jobs.remove(job);
+                }
+            }
+            Doomed::PackageSet(_) | Doomed::Transaction(_) | Doomed::NodeInventory(_) => {}
+        }
+    }
+
     fn claim(&mut self, node: &Name, record: Ownership) {
         if let Some(found) = self.world.nodes.get_mut(node).filter(|n| n.uid == record.node)
             && matches!(found.cordon, Cordon::None | Cordon::Lifted(_))
@@ -77,10 +95,12 @@ impl Model<'_> {
     /// Effects that are asked for until their end is seen, and change nothing by being asked again.
     pub(super) fn under_way(&self, effect: &Effect) -> bool {
         match effect {
-            Effect::Evict { node, force } => {
+            Effect::Evict { node, leave } => {
                 let blocked =
                     self.world.nodes.get(&node.0).is_none_or(|n| n.pods.blocked_by.is_some());
-                (blocked && !force) || self.queue.holds(&Due::Drained { node: node.clone() })
+                let past_budgets = leave.past_budgets;
+                let node = node.clone();
+                (blocked && !past_budgets) || self.queue.holds(&Due::Drained { node, past_budgets })
             }
             Effect::Taint { .. }
             | Effect::Claim { .. }
@@ -89,11 +109,13 @@ impl Model<'_> {
             | Effect::Release { .. }
             | Effect::SetImage { .. }
             | Effect::CreateRequest { .. }
-            | Effect::CreateRollout { .. } => false,
+            | Effect::CreateRollout { .. }
+            | Effect::Delete { .. }
+            | Effect::LetGo { .. } => false,
         }
     }
 
-    fn evict(&mut self, node: &Id) {
+    fn evict(&mut self, node: &Id, past_budgets: bool) {
         let Some(found) = self.world.nodes.get(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
@@ -104,7 +126,7 @@ impl Model<'_> {
         let Between { least, most } = Durations::GUESSED.of(Step::Drain, load);
         let subject = format!("drain {} {}", node.0, self.world.now);
         let at = soon(self.world.now, self.seed, &subject, least, most);
-        self.queue.push(at, Due::Drained { node: node.clone() });
+        self.queue.push(at, Due::Drained { node: node.clone(), past_budgets });
     }
 
     fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>, ports: Vec<SmolStr>) {
@@ -200,9 +222,10 @@ impl Model<'_> {
             ended: None,
         };
         let handle = Handle::default();
-        self.world
-            .rollouts
-            .insert(name.clone(), Rollout { name, uid, request, digest, handle, cursor });
+        self.world.rollouts.insert(
+            name.clone(),
+            Rollout { name, uid, request, digest, handle, cursor, deleted: None, waits: true },
+        );
     }
 
     /// Everything that is due now happens.
@@ -211,7 +234,7 @@ impl Model<'_> {
             match due {
                 Due::Script(index) => self.script_event(index),
                 Due::Approver { index, request } => self.approver(index, &request),
-                Due::Drained { node } => self.drained(&node),
+                Due::Drained { node, past_budgets } => self.drained(&node, past_budgets),
                 Due::Job { node, job } => self.end_job(&node, job),
                 Due::Booted { node } => self.booted(&node),
                 Due::Scanned { node, scan } => self.scanned(&node, scan),
@@ -223,8 +246,10 @@ impl Model<'_> {
     }
 
     /// Where cordon and isolation were lifted meanwhile, other pods have come in their place.
-    fn drained(&mut self, node: &Id) {
+    fn drained(&mut self, node: &Id, past_budgets: bool) {
         if let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1)
+            // A budget that shut in the middle keeps what has not left.
+            && (past_budgets || found.pods.blocked_by.is_none())
             && (matches!(found.cordon, Cordon::Ours(_)) || found.taint == Some(Taint::Isolated))
         {
             found.pods.movable = 0;

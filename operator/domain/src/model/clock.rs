@@ -18,7 +18,7 @@ pub(super) enum Due {
     /// An approver gives their word.
     Approver { index: usize, request: (Name, Uid) },
     /// The last pod has left.
-    Drained { node: (Name, Uid) },
+    Drained { node: (Name, Uid), past_budgets: bool },
     /// A Job ends.
     Job { node: (Name, Uid), job: JobKey },
     /// A node is back from its reboot.

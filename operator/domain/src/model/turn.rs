@@ -9,7 +9,7 @@ use crate::{
     assess::{self, Assessment},
     check,
     effect::{Decision, Held, Record},
-    enforce, forecast, gate,
+    enforce, forecast, garbage, gate,
     hold::Hold,
     node::{Ended, Step, Task},
     planner::{self, Planned},
@@ -48,6 +48,7 @@ impl Turn {
         decision.absorb(step::step(world, &assessment));
         let enforced = enforce::enforce(world, &assessment, &ranking, &decision);
         decision.absorb(enforced);
+        decision.absorb(garbage::collect(world));
         Self { assessment, ranking, planned, decision }
     }
 }

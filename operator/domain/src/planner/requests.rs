@@ -325,6 +325,8 @@ pub(crate) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: 
             | Effect::Release { .. }
             | Effect::SetImage { .. }
             | Effect::CreateRollout { .. }
+            | Effect::Delete { .. }
+            | Effect::LetGo { .. }
             | Effect::Taint { .. } => false,
         });
         now || world.requests.contains_key(name)

@@ -5,7 +5,7 @@ use super::{
     view::{Standing, View},
 };
 use crate::{
-    assess::Assessment, node::Node, request::Rollout, units::Digest, workload::Workload,
+    assess::Assessment, drain, node::Node, request::Rollout, units::Digest, workload::Workload,
     world::World,
 };
 
@@ -67,11 +67,12 @@ pub(crate) fn layout<'w>(
             members
                 .into_iter()
                 .filter_map(|member| {
-                    Some(Place {
-                        node: member.node,
-                        transaction: member.transaction,
-                        reach: reach(member.standing)?,
-                    })
+                    let found = reach(member.standing)?;
+                    // A budget may allow more by then; the others need another plan or another node.
+                    let lasting = drain::obstacle(member.node, &view.plan.execution.drain)
+                        .is_some_and(|obstacle| member.stuck && obstacle.lasts());
+                    let reach = if lasting { Reach::Away } else { found };
+                    Some(Place { node: member.node, transaction: member.transaction, reach })
                 })
                 .collect()
         })

@@ -14,6 +14,7 @@ mod view;
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use view::{Standing, View};
 
 use crate::{
@@ -23,11 +24,14 @@ use crate::{
     hold::Hold,
     node::{Cordon, Node, Ready, Step},
     request::{Cursor, Rollout, RolloutEnd},
-    safety::Safety,
-    units::{Digest, Name, Uid},
+    safety::{self, Safety},
+    units::{Digest, Name, Uid, after},
     world::World,
 };
 
+/// A rollout that is being deleted ends within this time: a Job may take an hour, its rollback another, a scan and a gate a quarter
+/// each.
+pub const DELETED_MAX: SignedDuration = SignedDuration::from_hours(3);
 /// Names that a hold lists; the rest is a number in the status.
 const SHOWN: usize = 5;
 
@@ -42,6 +46,25 @@ pub fn step(world: &World, assessment: &Assessment) -> Decision {
         }
     }
     decision.absorb(leftovers(world));
+    decision.absorb(let_go(world));
+    decision
+}
+
+/// Rollouts whose end is written wait for nobody; one that is being deleted is let go after a time even if it holds something still,
+/// so that a node, a namespace or a kind that is gone keeps nothing for ever (invariant 39). What it held is then a leftover.
+fn let_go(world: &World) -> Decision {
+    let mut decision = Decision::default();
+    for rollout in world.rollouts.values().filter(|rollout| rollout.waits) {
+        let late = rollout.deleted.map(|since| after(since, DELETED_MAX));
+        let holds = world.nodes.values().any(|node| safety::owned_by(node, &rollout.uid));
+        let ended = rollout.cursor.ended.is_some() && !holds;
+        if ended || late.is_some_and(|late| late <= world.now) {
+            let rollout = (rollout.name.clone(), rollout.uid.clone());
+            decision.effects.push(Effect::LetGo { rollout });
+        } else if let Some(late) = late {
+            decision.wake(late);
+        }
+    }
     decision
 }
 

@@ -17,7 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{proof, view::View};
 use crate::{
     calendar::Purpose,
-    effect::{Decision, Effect, Record},
+    drain,
+    effect::{Decision, Doomed, Effect, Record},
     hold::Hold,
     mitigation::{self, Steps},
     node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
@@ -119,6 +120,10 @@ impl Work<'_> {
 
     /// Nothing was done to the node, so nothing ended on it: it goes back to those that wait.
     fn let_go(&self) -> Outcome {
+        if matches!(self.node.jobs.get(&self.key()), Some(Job::Running(_))) {
+            let object = Doomed::Job { node: self.id(), job: self.key() };
+            return Self::effect(Effect::Delete { object, seen: None }, "the end of its Job", None);
+        }
         if safety::owned_by(self.node, &self.view.rollout.uid) {
             let release =
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
@@ -180,7 +185,8 @@ impl Work<'_> {
                     Some(budget) => format!("{} pods, kept by budget {budget}", pods.movable),
                     None => format!("{} pods to leave", pods.movable),
                 };
-                let evict = Effect::Evict { node: self.id(), force: late };
+                let leave = drain::leave(&self.view.plan.execution.drain, late);
+                let evict = Effect::Evict { node: self.id(), leave };
                 Self::effect(evict, &what, (!late).then_some(deadline))
             }
         }

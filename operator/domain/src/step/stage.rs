@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     calendar::Purpose,
+    drain,
     effect::{Decision, Record},
     evidence::{self, Judgement},
     hold::Hold,
@@ -55,9 +56,16 @@ fn in_stage(
     stage: &Stage,
 ) -> Decision {
     let open: Vec<&Member<'_>> = up_to_now(view).collect();
-    let waiting = open.iter().any(|m| m.standing == Standing::Waiting);
+    let waiting = open.iter().any(|m| m.standing == Standing::Waiting && !m.stuck);
     let images_left = image::left(view);
     if !waiting && !images_left && working.is_empty() && image::idle(view) {
+        let until = patience(view);
+        if view.world.now < until
+            && let Some(hold) = stuck(view, Some(until))
+            && may_not_start(view, stage).is_none()
+        {
+            return held(view, Some(hold));
+        }
         return stage_done(view, stage);
     }
     if let Some(hold) = may_not_start(view, stage) {
@@ -90,6 +98,23 @@ fn in_stage(
         decision.records.push(write(view, cursor));
     }
     decision
+}
+
+/// Until when a stage waits for nodes that cannot be drained: as long as a drain may take, from when its last node ended or it
+/// began itself. Then it goes on without them; they stay due, as those that are away.
+fn patience(view: &View<'_>) -> Timestamp {
+    let ended = view.pool.iter().filter_map(|node| node.ended.get(&view.request.uid));
+    let quiet = ended.map(Ended::at).max().unwrap_or(view.rollout.cursor.stage_since);
+    after(quiet.max(view.rollout.cursor.stage_since), view.plan.execution.drain.timeout.duration())
+}
+
+/// The nodes that cannot be drained, of this stage and of earlier ones.
+fn stuck(view: &View<'_>, until: Option<Timestamp>) -> Option<Hold> {
+    let mut stuck = up_to_now(view).filter(|member| member.stuck);
+    let node = stuck.next()?.node;
+    let others = u32::try_from(stuck.count()).unwrap_or(u32::MAX);
+    let obstacle = drain::obstacle(node, &view.plan.execution.drain)?;
+    Some(Hold::CannotDrain { node: node.name.clone(), obstacle, others, until })
 }
 
 /// Members of this stage and of earlier ones: who could not be reached then is still due.
@@ -180,7 +205,7 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
     })
 }
 
-/// Promises the node a slot of the current stage's budget, or says what keeps it from one (invariants 1 to 5, 12).
+/// Promises the node a slot of the current stage's budget, or says what keeps it from one (invariants 1 to 5, 10, 12).
 pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
     if let Some(hold) = &view.stop_hold {
         return Err(hold.clone());
@@ -189,7 +214,13 @@ pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Res
     let Some(stage) = stages.get(view.rollout.cursor.stage).or(stages.last()) else {
         return Ok(());
     };
-    safety.node(node, view.plan.execution.drain.allow_last_of_role)?;
+    let drain = &view.plan.execution.drain;
+    let drains = view.plan.mitigation.is_none() && !view.plan.drill;
+    if let Some(obstacle) = drain::obstacle(node, drain).filter(|_| drains) {
+        let node = node.name.clone();
+        return Err(Hold::CannotDrain { node, obstacle, others: 0, until: None });
+    }
+    safety.node(node, drain.allow_last_of_role)?;
     let pool = view.pool.iter().filter(|other| !stage.per_zone || other.zone == node.zone);
     safety.budget(&stage.name, stage.max_unavailable, Some(node), pool.map(|n| &n.name))?;
     safety.promise(&node.name, &view.rollout.name);
@@ -253,6 +284,10 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         let until = crate::approval::count(view.world, view.request).valid_until;
         return wait_for_somebody(view, Hold::Offline { nodes: away, until });
     }
+    let until = crate::approval::count(view.world, view.request).valid_until;
+    if let Some(hold) = stuck(view, until).filter(|_| last) {
+        return wait_for_somebody(view, hold);
+    }
     let next = Cursor {
         stage: cursor.stage + 1,
         stage_since: view.world.now,
@@ -303,6 +338,10 @@ fn nothing_proven(view: &View<'_>, stage: &Stage) -> Option<Hold> {
 /// Why a member proves nothing; none: it does.
 fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
     let node = member.node;
+    if member.stuck {
+        let obstacle = drain::obstacle(node, &view.plan.execution.drain);
+        return obstacle.map(|obstacle| (node.name.clone(), obstacle.to_string()));
+    }
     if view.rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone())) {
         return None;
     }

@@ -8,7 +8,7 @@ use crate::{
     approval,
     assess::Assessment,
     calendar::{Calendar, Purpose},
-    gate,
+    drain, gate,
     hold::Hold,
     mitigation::{self, NOTHING},
     node::{Ended, Node, Ready},
@@ -48,6 +48,8 @@ pub(super) struct Member<'w> {
     pub(super) node: &'w Node,
     pub(super) transaction: &'w Digest,
     pub(super) standing: Standing,
+    /// It could be taken, and its drain could not succeed.
+    pub(super) stuck: bool,
 }
 
 /// Where a member stands. The order is the order of choice: what has begun stays where it began.
@@ -138,7 +140,9 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
         return Some(hold);
     }
     if rollout.handle.abort {
-        return Some(Hold::ApprovalLost { request: request.name.clone(), why: "aborted".into() });
+        let why =
+            if rollout.deleted.is_some() { "the rollout is being deleted" } else { "aborted" };
+        return Some(Hold::ApprovalLost { request: request.name.clone(), why: why.into() });
     }
     if let Some(since) = rollout.handle.paused {
         let alert_at = after(since, request.plan.execution.max_pause.duration());
@@ -183,14 +187,14 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
     let classes = || request.plan.node_classes();
     if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
         let class = classes().find(|class| class.transaction == task.transaction)?;
-        return Some(Member { node, transaction: &class.transaction, standing: Standing::Active });
+        return Some(Member::of(node, &class.transaction, Standing::Active));
     }
     if node.ended.contains_key(&request.uid) {
         let tried = node.tried.get(&request.uid);
         let class = classes()
             .find(|class| Some(&class.transaction) == tried)
             .or_else(|| classes().next())?;
-        return Some(Member { node, transaction: &class.transaction, standing: Standing::Ended });
+        return Some(Member::of(node, &class.transaction, Standing::Ended));
     }
     let inventory = node.report.latest()?;
     let resolved = |class: &&NodeClass| {
@@ -199,7 +203,10 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
     };
     // Where several fit, the one that changes most leaves nothing of the others undone.
     let class = classes().filter(|class| resolved(class).is_some()).max_by_key(resolved)?;
-    Some(Member { node, transaction: &class.transaction, standing: not_begun(node) })
+    let standing = not_begun(node);
+    let drain = &request.plan.execution.drain;
+    let stuck = standing == Standing::Waiting && drain::obstacle(node, drain).is_some();
+    Some(Member { stuck, ..Member::of(node, &class.transaction, standing) })
 }
 
 fn not_begun(node: &Node) -> Standing {
@@ -224,16 +231,21 @@ fn unpatched<'w>(
     } else {
         return None;
     };
-    Some(Member { node, transaction: &NOTHING, standing })
+    Some(Member::of(node, &NOTHING, standing))
 }
 
-impl Member<'_> {
-    /// Whether it takes one of its stage's places: who is away, or was put back unchanged, proves nothing and leaves its place to
-    /// another.
+impl<'w> Member<'w> {
+    const fn of(node: &'w Node, transaction: &'w Digest, standing: Standing) -> Self {
+        Self { node, transaction, standing, stuck: false }
+    }
+
+    /// Whether it takes one of its stage's places: who is away, cannot be drained, or was put back unchanged, proves nothing and
+    /// leaves its place to another.
     fn takes_a_place(&self, request: &Uid) -> bool {
         match self.standing {
             Standing::Ended => !matches!(self.node.ended.get(request), Some(Ended::PutBack(..))),
-            Standing::Active | Standing::Waiting => true,
+            Standing::Active => true,
+            Standing::Waiting => !self.stuck,
             Standing::Away => false,
         }
     }

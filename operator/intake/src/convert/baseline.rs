@@ -264,6 +264,8 @@ fn rollout(spec: &strategy::Strategy, refused: &mut Refusals) -> Strategy {
                 timeout: hozen_domain::units::Span::ZERO,
                 on_blocked: hozen_domain::plan::OnBlocked::Skip,
                 allow_last_of_role: false,
+                delete_empty_dir_data: false,
+                force: false,
             },
         ),
         reboot: refused.recast("spec.rollout.reboot", &spec.reboot).unwrap_or(

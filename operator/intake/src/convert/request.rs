@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hozen_api::{change_request as api, rollout};
+use hozen_api::{change_request as api, names, rollout};
 use hozen_domain::{
     request::{ChangeRequest, Cursor, Handle, Phase, Rollout, RolloutEnd},
     units::Uid,
@@ -93,6 +93,8 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
         }
     });
     let stage = status.stage.as_ref();
+    let deleted = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+    let mut finalizers = object.metadata.finalizers.iter().flatten();
     refused.finish(Some(Rollout {
         name: name(&object.metadata),
         uid: uid(&object.metadata, "Rollout"),
@@ -100,7 +102,7 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
         digest: small(&spec.change_request.plan_digest),
         handle: Handle {
             paused: spec.paused.then(|| status.paused_since.unwrap_or(now)),
-            abort: spec.abort,
+            abort: spec.abort || deleted.is_some(),
             promote_through: spec.promote_through.as_deref().map(small),
             accepted: spec
                 .accept_failures
@@ -119,5 +121,7 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
             finished: status.finished,
             ended: status.ended.zip(outcome),
         },
+        deleted,
+        waits: finalizers.any(|finalizer| finalizer == names::finalizer::ROLLOUT),
     }))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hozen_api::names;
 use hozen_domain::{
-    node::Pods,
+    node::{Pods, Such},
     selector::Labels,
     workload::{GitOps, ImageUse, Replicas, Workload},
 };
@@ -212,48 +212,82 @@ pub fn managed_by(metadata: &ObjectMeta) -> Option<GitOps> {
     })
 }
 
-/// What a drain of a node would have to move: not the pods of daemons, static pods, pods that have ended, nor our own
-/// (invariant 10).
+/// Whether a drain would have to move a pod: not one of a daemon, a static one, one that has ended, nor our own (invariant 10).
+pub fn must_leave(pod: &Pod) -> bool {
+    let metadata = &pod.metadata;
+    let owners = metadata.owner_references.iter().flatten();
+    let daemon =
+        owners.into_iter().any(|owner| owner.controller == Some(true) && owner.kind == "DaemonSet");
+    let has = |map: &Option<BTreeMap<String, String>>, key: &str| {
+        map.as_ref().is_some_and(|map| map.contains_key(key))
+    };
+    let mirror = has(&metadata.annotations, "kubernetes.io/config.mirror");
+    let ours = has(&metadata.labels, names::label::COMPONENT);
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !daemon && !mirror && !ours && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Whether a controller makes a pod anew elsewhere when it has left.
+pub fn is_controlled(pod: &Pod) -> bool {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    owners.into_iter().any(|owner| owner.controller == Some(true))
+}
+
+/// Whether an eviction deletes data of a pod.
+pub fn has_empty_dir(pod: &Pod) -> bool {
+    let volumes = pod.spec.iter().filter_map(|spec| spec.volumes.as_ref()).flatten();
+    volumes.into_iter().any(|volume| volume.empty_dir.is_some())
+}
+
+/// What a drain of a node would have to move, and what would keep it.
 pub fn pods_of(node: &str, pods: &[&Pod], budgets: &[&PodDisruptionBudget]) -> Pods {
+    let here = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(node);
     let mut found = Pods::default();
-    for pod in pods
-        .iter()
-        .filter(|pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(node))
-    {
-        let metadata = &pod.metadata;
-        let owner =
-            metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        let stays = owner.is_some_and(|owner| owner.kind == "DaemonSet")
-            || metadata
-                .annotations
-                .iter()
-                .flatten()
-                .any(|(key, _)| key == "kubernetes.io/config.mirror")
-            || metadata.labels.iter().flatten().any(|(key, _)| key == names::label::COMPONENT)
-            || matches!(phase, Some("Succeeded" | "Failed"));
-        if stays {
-            continue;
-        }
+    for pod in pods.iter().filter(|pod| here(pod) && must_leave(pod)) {
         found.movable += 1;
-        let scratch = pod.spec.iter().filter_map(|spec| spec.volumes.as_ref()).flatten();
-        if owner.is_none() || scratch.into_iter().any(|volume| volume.empty_dir.is_some()) {
-            found.unmanaged += 1;
+        if has_empty_dir(pod) {
+            count(&mut found.empty_dir, pod);
         }
-        if found.blocked_by.is_none() {
+        if !is_controlled(pod) {
+            count(&mut found.unmanaged, pod);
+        }
+        // A pod on its way out needs nobody's leave any more.
+        if found.blocked_by.is_none() && pod.metadata.deletion_timestamp.is_none() {
             found.blocked_by = blocking_budget(pod, budgets);
         }
     }
     found
 }
 
-/// The budget that would refuse an eviction of this pod now.
+fn count(such: &mut Option<Such>, pod: &Pod) {
+    if let Some(such) = such {
+        such.pods += 1;
+        return;
+    }
+    let metadata = &pod.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or("default");
+    let name = metadata.name.as_deref().unwrap_or_default();
+    *such = Some(Such { pods: 1, example: format_smolstr!("{namespace}/{name}") });
+}
+
+/// The budget that would refuse an eviction of this pod now; two that both select it, since the eviction subresource serves no
+/// such pod.
 fn blocking_budget(pod: &Pod, budgets: &[&PodDisruptionBudget]) -> Option<SmolStr> {
-    let budget = budgets.iter().find(|budget| {
-        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        budget.metadata.namespace == pod.metadata.namespace
-            && selector.is_some_and(|selector| selects(selector, &pod.metadata))
-            && budget.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
-    })?;
-    budget.metadata.name.as_deref().map(small)
+    let theirs: Vec<&PodDisruptionBudget> = budgets
+        .iter()
+        .copied()
+        .filter(|budget| {
+            let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+            budget.metadata.namespace == pod.metadata.namespace
+                && selector.is_some_and(|selector| selects(selector, &pod.metadata))
+        })
+        .collect();
+    let name = |budget: &PodDisruptionBudget| budget.metadata.name.clone().unwrap_or_default();
+    if let [one, two, ..] = theirs.as_slice() {
+        return Some(format_smolstr!("{} beside {}", name(one), name(two)));
+    }
+    let shut = |budget: &&&PodDisruptionBudget| {
+        budget.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
+    };
+    theirs.iter().find(shut).map(|budget| name(budget).into())
 }

@@ -1,0 +1,112 @@
+//! What nothing needs any more: deleted if it is the very one that was seen, and a rollout let go.
+
+use hozen_api::{node_inventory::NodeInventory, rollout::Rollout, transaction::Transaction};
+use hozen_controller::act::{Outcome, Refusal, job};
+use hozen_domain::{
+    effect::{Doomed, Effect},
+    node::{JobKey, Step},
+    units::{Name, Uid},
+};
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::bed::{Cluster, Snapshot, id, is_changed, name, until};
+
+fn delete<K: Resource>(object: Doomed, seen: &K) -> Effect {
+    let (uid, version) = (seen.uid().unwrap(), seen.resource_version().unwrap());
+    Effect::Delete { object, seen: Some((Uid::new(uid), version.into())) }
+}
+
+async fn transaction(cluster: &Cluster) -> Transaction {
+    let made = hozen_testkit::transaction(&[(&name("lib"), "1", "2")]);
+    let text = made.text();
+    let lines: Vec<&str> = text.lines().collect();
+    cluster.make(&json!({"metadata": {"name": made.digest}, "spec": {"changes": lines}})).await
+}
+
+pub async fn i48_content_that_was_made_anew_under_its_name_is_not_deleted(cluster: Cluster) {
+    let (hand, nothing) = (cluster.hand(), Snapshot::default());
+    let seen = transaction(&cluster).await;
+    let api: Api<Transaction> = Api::all(cluster.client.clone());
+    let effect = delete(Doomed::Transaction(seen.name_any().into()), &seen);
+    api.delete(&seen.name_any(), &DeleteParams::default()).await.unwrap();
+    let anew = json!({"metadata": {"name": seen.name_any()}, "spec": seen.spec});
+    let anew: Transaction = cluster.make(&anew).await;
+    assert!(is_changed(&hand.run(&nothing, &effect).await));
+    let effect = delete(Doomed::Transaction(anew.name_any().into()), &anew);
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::AlreadySo);
+    assert!(api.get_opt(&anew.name_any()).await.unwrap().is_none());
+}
+
+pub async fn i48_a_report_that_was_written_since_is_not_deleted(cluster: Cluster) {
+    let (hand, nothing) = (cluster.hand(), Snapshot::default());
+    let on = name("node");
+    let seen: NodeInventory = cluster
+        .make(&json!({"metadata": {"name": on}, "report": {"scannedAt": "2026-01-05T02:00:00Z",
+            "os": {"id": "debian"}, "kernel": {}, "packageManager": "Dpkg", "packageCount": 0}}))
+        .await;
+    let api: Api<NodeInventory> = Api::all(cluster.client.clone());
+    let again = json!({"report": {"scannedAt": "2026-01-05T03:00:00Z"}});
+    api.patch(&on, &PatchParams::default(), &Patch::Merge(&again)).await.unwrap();
+    let effect = delete(Doomed::NodeInventory(on.as_str().into()), &seen);
+    assert!(is_changed(&hand.run(&nothing, &effect).await));
+    assert!(api.get_opt(&on).await.unwrap().is_some());
+}
+
+pub async fn i36_the_job_of_work_that_is_put_back_ends_and_another_of_its_name_does_not(
+    cluster: Cluster,
+) {
+    let (hand, nothing) = (cluster.hand(), Snapshot::default());
+    let node = cluster.claimed(&hand).await;
+    let key = JobKey { request: Uid::new("uid-r"), step: Step::Snapshot, attempt: 1 };
+    let effect =
+        Effect::Delete { object: Doomed::Job { node: id(&node), job: key.clone() }, seen: None };
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::AlreadySo);
+    let called = job::name(&id(&node).1, &key);
+    let of = |request: &str| {
+        json!({"metadata": {"name": called, "annotations": {"hozen.dev/request-uid": request}},
+            "spec": {"suspend": true, "template": {"spec": {"restartPolicy": "Never",
+                "containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}})
+    };
+    let jobs = cluster.api::<Job>();
+    cluster.make_in::<Job>(&of("uid-of-another")).await;
+    let outcome = hand.run(&nothing, &effect).await;
+    assert!(matches!(outcome, Outcome::Refused(Refusal::NameTaken(_))), "{outcome:?}");
+    jobs.delete(&called, &DeleteParams::background()).await.unwrap();
+    until("it is gone", async || jobs.get_opt(&called).await.unwrap().is_none().then_some(()))
+        .await;
+    cluster.make_in::<Job>(&of("uid-r")).await;
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    until("it is gone", async || jobs.get_opt(&called).await.unwrap().is_none().then_some(()))
+        .await;
+}
+
+pub async fn i39_a_rollout_waits_for_us_and_goes_when_it_is_let_go(cluster: Cluster) {
+    let (hand, nothing) = (cluster.hand(), Snapshot::default());
+    let request: (Name, Uid) = (name("web").into(), Uid::new("uid-r"));
+    let effect = Effect::CreateRollout { request: request.clone(), digest: crate::bed::digest() };
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    let api: Api<Rollout> = Api::all(cluster.client.clone());
+    let made = api.get(&request.0).await.unwrap();
+    let others =
+        json!({"metadata": {"finalizers": ["hozen.dev/release-nodes", "hozen.test/other"]}});
+    api.patch(&request.0, &PatchParams::default(), &Patch::Merge(&others)).await.unwrap();
+    api.delete(&request.0, &DeleteParams::default()).await.unwrap();
+    let waiting = api.get(&request.0).await.unwrap();
+    assert!(waiting.metadata.deletion_timestamp.is_some(), "it is there still");
+    let other = Effect::LetGo { rollout: (request.0.clone(), Uid::new("uid-of-another")) };
+    assert_eq!(hand.run(&nothing, &other).await, Outcome::AlreadySo);
+    let effect = Effect::LetGo { rollout: (request.0.clone(), Uid::new(made.uid().unwrap())) };
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    let left = api.get(&request.0).await.unwrap();
+    assert_eq!(left.finalizers(), ["hozen.test/other"], "those of others stay");
+    let none = json!({"metadata": {"finalizers": null}});
+    api.patch(&request.0, &PatchParams::default(), &Patch::Merge(&none)).await.unwrap();
+    assert!(api.get_opt(&request.0).await.unwrap().is_none());
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::AlreadySo);
+}

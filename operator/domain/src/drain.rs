@@ -1,0 +1,98 @@
+//! Whether a node can be drained, seen before its cordon: one that cannot is not cordoned, and others go on (invariants 8 to 10, 35).
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+use crate::{
+    effect::Leave,
+    node::{Node, Pods, Such},
+    plan::{Drain, OnBlocked},
+};
+
+/// What keeps a node from being drained under a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A budget allows no eviction now, and the plan does not force.
+    Budget {
+        /// Its name.
+        budget: SmolStr,
+    },
+    /// Pods have data in an emptyDir, and the plan does not say that it may be deleted.
+    EmptyDir(Such),
+    /// Pods have no controller, and the plan does not say that they may go.
+    Unmanaged(Such),
+}
+
+/// What keeps a node from being drained now, the lasting before the passing; none: its drain may begin.
+pub fn obstacle(node: &Node, drain: &Drain) -> Option<Obstacle> {
+    let Pods { movable: _, blocked_by, empty_dir, unmanaged } = &node.pods;
+    if let Some(such) = empty_dir
+        && !drain.delete_empty_dir_data
+    {
+        return Some(Obstacle::EmptyDir(such.clone()));
+    }
+    if let Some(such) = unmanaged
+        && !drain.force
+    {
+        return Some(Obstacle::Unmanaged(such.clone()));
+    }
+    let budget = blocked_by.clone().filter(|_| drain.on_blocked == OnBlocked::Skip)?;
+    Some(Obstacle::Budget { budget })
+}
+
+/// What the plan allows of pods that a plain eviction leaves where they are; budgets are passed over only when the drain is `late`.
+pub const fn leave(drain: &Drain, late: bool) -> Leave {
+    Leave {
+        past_budgets: late && matches!(drain.on_blocked, OnBlocked::Force),
+        delete_empty_dir_data: drain.delete_empty_dir_data,
+        unmanaged: drain.force,
+    }
+}
+
+impl Obstacle {
+    /// Whether it does not go away while other nodes are done.
+    pub const fn lasts(&self) -> bool {
+        match self {
+            Self::EmptyDir(_) | Self::Unmanaged(_) => true,
+            Self::Budget { .. } => false,
+        }
+    }
+
+    /// What would end it.
+    pub fn ended_by(&self) -> String {
+        match self {
+            Self::Budget { budget } => format!("an eviction that {budget} allows"),
+            Self::EmptyDir(such) => format!(
+                "drain.deleteEmptyDirData: true in the baseline (a new request), or {} gone",
+                such.example
+            ),
+            Self::Unmanaged(such) => {
+                format!(
+                    "drain.force: true in the baseline (a new request), or {} gone",
+                    such.example
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = |f: &mut fmt::Formatter<'_>, such: &Such| {
+            f.write_str(&such.example)?;
+            if such.pods > 1 { write!(f, " and {} more", such.pods - 1) } else { Ok(()) }
+        };
+        match self {
+            Self::Budget { budget } => write!(f, "the budget {budget} allows no eviction"),
+            Self::EmptyDir(such) => {
+                more(f, such)?;
+                f.write_str(" would lose what is in an emptyDir")
+            }
+            Self::Unmanaged(such) => {
+                more(f, such)?;
+                f.write_str(" would not come back: no controller")
+            }
+        }
+    }
+}

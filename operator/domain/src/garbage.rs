@@ -1,0 +1,121 @@
+//! What nobody needs any more: content-addressed objects that nothing names, and reports whose node does not exist.
+//!
+//! Objects that are named by their content are shared: a thousand equal nodes name one package set. Each is kept while anything names it,
+//! and for a time after that, since a node that goes back to it would have to write it anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use smol_str::SmolStr;
+
+use crate::{
+    effect::{Decision, Doomed, Effect},
+    units::{Digest, Name, Uid, after},
+    world::World,
+};
+
+/// How long an object is kept after the last that named it: a scanner writes content first and its report then, and reports once a day.
+pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
+/// How long the transactions of an ended request stay readable: people review what was done.
+pub const ENDED_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Objects that one pass collects; the next pass goes on.
+const AT_ONCE_MAX: usize = 50;
+
+/// What is stored in the cluster of what may be collected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Every package set, transaction and report.
+    pub objects: BTreeMap<Doomed, Stored>,
+    /// Digests of the package sets that a set in parts is made of, by its own.
+    pub parts: BTreeMap<Digest, Vec<Digest>>,
+    /// Digests that reports and images name, those of nodes that do not exist included.
+    pub named: BTreeSet<Digest>,
+    /// Something could not be read that may name content: then no content is collected.
+    pub unread: bool,
+    /// Since when nothing has needed an object, as far as this replica has seen.
+    pub idle_since: BTreeMap<Doomed, Timestamp>,
+}
+
+/// One stored object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its uid.
+    pub uid: Uid,
+    /// Its resource version: what was written since is not collected.
+    pub version: SmolStr,
+    /// When it was made, by the API server.
+    pub created: Timestamp,
+}
+
+/// The objects that nothing needs at this instant.
+pub fn idle(world: &World) -> BTreeSet<&Doomed> {
+    let storage = &world.storage;
+    if storage.objects.is_empty() {
+        return BTreeSet::new();
+    }
+    let named = named(world);
+    let idle = |object: &&Doomed| match object {
+        Doomed::PackageSet(digest) | Doomed::Transaction(digest) => {
+            !storage.unread && !named.contains(digest)
+        }
+        Doomed::NodeInventory(node) => !world.nodes.contains_key(node),
+        // Jobs end by their own time to live; those of work that is put back are ended with it.
+        Doomed::Job { .. } => false,
+    };
+    storage.objects.keys().filter(idle).collect()
+}
+
+/// What is to be deleted now, and when to look again.
+pub fn collect(world: &World) -> Decision {
+    let storage = &world.storage;
+    let mut decision = Decision::default();
+    for object in idle(world) {
+        let (Some(stored), Some(since)) =
+            (storage.objects.get(object), storage.idle_since.get(object))
+        else {
+            continue;
+        };
+        let due = after(stored.created.max(*since), GRACE);
+        if world.now < due {
+            decision.wake(due);
+        } else if decision.effects.len() < AT_ONCE_MAX {
+            let Stored { uid, version, created: _ } = stored.clone();
+            decision
+                .effects
+                .push(Effect::Delete { object: object.clone(), seen: Some((uid, version)) });
+        } else {
+            break;
+        }
+    }
+    decision
+}
+
+/// Every digest that something names.
+fn named(world: &World) -> BTreeSet<&Digest> {
+    let mut named: BTreeSet<&Digest> = world.storage.named.iter().collect();
+    named.extend(world.images.values().filter_map(|image| image.packages.as_ref().ok()));
+    named.extend(world.nodes.values().filter_map(|node| Some(&node.task.as_ref()?.transaction)));
+    let executed: BTreeSet<&Name> = world
+        .rollouts
+        .values()
+        .filter(|rollout| rollout.cursor.ended.is_none())
+        .map(|rollout| &rollout.request.0)
+        .collect();
+    for request in world.requests.values() {
+        let kept = !request.phase.ended()
+            || executed.contains(&request.name)
+            || world.now < after(request.phase_since, ENDED_KEPT);
+        if kept {
+            named.extend(request.plan.node_classes().map(|class| &class.transaction));
+        }
+    }
+    let parts: Vec<&Digest> = world
+        .storage
+        .parts
+        .iter()
+        .filter(|(whole, _)| named.contains(whole))
+        .flat_map(|(_, parts)| parts)
+        .collect();
+    named.extend(parts);
+    named
+}

@@ -1,0 +1,94 @@
+//! Drains that cannot succeed are seen before the cordon: the node is left as it is, others go on, and the rollout says why.
+
+use hozen_domain::{
+    World,
+    drain::Obstacle,
+    effect::{Decision, Effect, Leave},
+    hold::Hold,
+    model::scenario::Happening,
+    node::{Node, Such},
+    units::Span,
+};
+use hozen_testkit::{Told, baseline, story, web_fleet};
+
+fn minutes(minutes: u32) -> Span {
+    Span::minutes(minutes)
+}
+
+fn on(node: &str) -> smol_str::SmolStr {
+    node.into()
+}
+
+fn with_node(mut world: World, name: &str, change: impl FnOnce(&mut Node)) -> World {
+    change(world.nodes.get_mut(name).expect("the node is there"));
+    world
+}
+
+/// What was done to a node of a rollout, and whether anybody was held by it.
+fn never_cordoned(told: &Told, node: &str) {
+    assert!(told.ended().iter().all(|ended| ended.0 != node), "{:#?}", told.ended());
+    assert!(told.held("CannotDrain"), "{:#?}", told.holds());
+}
+
+#[test]
+fn i35_a_node_whose_drain_a_budget_would_refuse_is_not_cordoned_and_others_go_on() {
+    let blocked = Happening::DrainBlocked { node: on("web-1"), budget: on("shop/web") };
+    let world =
+        with_node(web_fleet(3, baseline("web")).build(), "web-1", |node| node.pods.movable = 2);
+    let told = story(&world, 12).after(minutes(1), blocked.clone()).play();
+    never_cordoned(&told, "web-1");
+    assert_eq!(told.proven(), ["web-2", "web-3"]);
+    // It stays due, and is taken as soon as its budget allows it.
+    let allowed = Happening::DrainUnblocked { node: on("web-1") };
+    let told = story(&world, 12).after(minutes(1), blocked).after(Span::hours(6), allowed).play();
+    assert_eq!(told.proven(), ["web-2", "web-3", "web-1"]);
+}
+
+#[test]
+fn i10_a_node_with_pods_that_the_plan_lets_stay_is_not_cordoned_and_others_go_on() {
+    let such = || Some(Such { pods: 1, example: on("shop/cache") });
+    let empty_dir = |node: &mut Node| (node.pods.movable, node.pods.empty_dir) = (2, such());
+    let unmanaged = |node: &mut Node| (node.pods.movable, node.pods.unmanaged) = (2, such());
+    let plain = || web_fleet(2, baseline("web")).build();
+    for world in [with_node(plain(), "web-1", empty_dir), with_node(plain(), "web-1", unmanaged)] {
+        let told = story(&world, 12).play();
+        never_cordoned(&told, "web-1");
+        assert_eq!(told.proven(), ["web-2"]);
+    }
+    let leave = baseline("web").with(|b| b.rollout.drain.delete_empty_dir_data = true);
+    let world = with_node(web_fleet(2, leave).build(), "web-1", empty_dir);
+    assert_eq!(story(&world, 12).play().proven(), ["web-1", "web-2"]);
+    let leave = baseline("web").with(|b| b.rollout.drain.force = true);
+    let world = with_node(web_fleet(2, leave).build(), "web-1", unmanaged);
+    assert_eq!(story(&world, 12).play().proven(), ["web-1", "web-2"]);
+}
+
+#[test]
+fn i10_pods_are_not_evicted_by_leave_that_the_plan_does_not_give() {
+    let world = with_node(web_fleet(1, baseline("web")).build(), "web-1", |node| {
+        node.pods.movable = 2;
+    });
+    let node = (on("web-1"), world.nodes["web-1"].uid.clone());
+    let leave = Leave { delete_empty_dir_data: true, ..Leave::default() };
+    let mut decision = Decision::default();
+    decision.effects.push(Effect::Evict { node, leave });
+    let assessment = hozen_domain::assess::assess(&world);
+    let broken = hozen_domain::check::decision(&world, &assessment, &decision);
+    assert!(broken.iter().any(|promise| promise.starts_with("10:")), "{broken:?}");
+}
+
+#[test]
+fn a_hold_names_the_pod_and_the_line_that_would_end_it() {
+    let such = Such { pods: 3, example: on("shop/cache") };
+    let hold = Hold::CannotDrain {
+        node: on("web-1"),
+        obstacle: Obstacle::EmptyDir(such),
+        others: 1,
+        until: None,
+    };
+    assert_eq!(
+        hold.to_string(),
+        "web-1 and 1 other cannot be drained: shop/cache and 2 more would lose what is in an emptyDir"
+    );
+    assert!(hold.ended_by().contains("drain.deleteEmptyDirData: true"), "{}", hold.ended_by());
+}
