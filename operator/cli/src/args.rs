@@ -6,7 +6,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use hozen_controller::audit::Head;
 use jiff::{Timestamp, civil::DateTime};
 
-use crate::{cluster, scan::ScanArgs};
+use crate::{
+    cluster::{self, args::At},
+    scan::ScanArgs,
+};
 
 /// Keep a Kubernetes fleet at its security baseline.
 #[derive(Debug, Parser)]
@@ -105,27 +108,35 @@ pub struct Simulate {
 /// `hozen explain`.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// What is played.
+    /// A folder to play, and then what to explain; or that alone, to explain it as it stands in the cluster.
     #[command(flatten)]
     pub play: Play,
     /// What to explain: node/, baseline/, advisory/, changerequest/ (chg/), rollout/, workload/, image/ or approvalpolicy/, and its
-    /// name.
+    /// name. Without a folder before it: of the cluster.
     #[arg(value_name = "KIND/NAME")]
-    pub subject: String,
+    pub subject: Option<String>,
     /// When: a local time of the scenario, or an instant; without it, at the end of the scenario.
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<Moment>,
+    #[arg(long = "at", value_name = "TIME")]
+    pub moment: Option<Moment>,
     /// How to print it.
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     pub output: Output,
+    /// Which cluster.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// `hozen plan`.
 #[derive(Debug, clap::Args)]
 pub struct Plan {
-    /// What is planned for.
+    /// Folder with manifests, feeds and SBOMs; without it, the cluster is planned for.
+    pub folder: Option<PathBuf>,
+    /// Seed of every duration; the same seed prints the same bytes.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Which cluster.
     #[command(flatten)]
-    pub play: Play,
+    pub at: At,
     /// How to print it; `json` and `yaml` give the change requests as they would be created.
     #[arg(short, long, default_value = "text", value_name = "FORM")]
     pub output: Output,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{Explain, Output},
+    cluster,
     error::Failed,
     facts::{API_VERSION, Played},
     play, print,
@@ -119,9 +120,22 @@ impl Answer {
 
 /// Plays the folder up to the moment and explains.
 pub fn run(asked: &Explain) -> Result<ExitCode, Failed> {
-    let subject: Subject = asked.subject.parse().map_err(Failed::Subject)?;
-    let done = play::play(&asked.play, asked.at)?;
-    let explanation = explain(done.played, &done.outcome, &subject).map_err(Failed::Subject)?;
+    let Some(subject) = &asked.subject else {
+        return cluster::explain(asked, &asked.play.folder.to_string_lossy());
+    };
+    let subject: Subject = subject.parse().map_err(Failed::Subject)?;
+    let done = play::play(&asked.play, asked.moment)?;
+    tell(asked, done.played, &done.outcome, &subject)
+}
+
+/// Explains, and prints it in the form that was asked for.
+pub fn tell(
+    asked: &Explain,
+    played: Played,
+    outcome: &Outcome,
+    subject: &Subject,
+) -> Result<ExitCode, Failed> {
+    let explanation = explain(played, outcome, subject).map_err(Failed::Subject)?;
     match asked.output {
         Output::Text => print(&text::explanation(&explanation)),
         form @ (Output::Json | Output::Yaml) => print(&formed(&explanation, form)?),

@@ -7,9 +7,11 @@ use jiff::ToSpan as _;
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Moment, Output, Plan},
+    args::{Moment, Output, Plan, Play},
+    cluster,
     error::Failed,
     explain::{self, Subject},
+    facts::Played,
     play, print,
     simulate::formed,
     text,
@@ -17,15 +19,24 @@ use crate::{
 
 /// Plans, and prints the requests.
 pub fn run(asked: &Plan) -> Result<ExitCode, Failed> {
-    let folder = play::read(&asked.play)?;
+    let Some(folder) = asked.folder.clone() else {
+        return cluster::plan(asked);
+    };
+    let of = Play { folder, seed: asked.seed };
+    let folder = play::read(&of)?;
     // One second is enough for every decider to come to rest once, and too short for anybody to do anything.
     let soon = folder.world.now.saturating_add(1.second()).unwrap_or(folder.world.now);
-    let done = play::play_folder(&asked.play, folder, Some(Moment::Instant(soon)))?;
+    let done = play::play_folder(&of, folder, Some(Moment::Instant(soon)))?;
+    tell(asked, &done.played, &done.outcome)
+}
+
+/// Prints the requests that are open at the end, in the form that was asked for.
+pub fn tell(asked: &Plan, played: &Played, outcome: &Outcome) -> Result<ExitCode, Failed> {
     let requests: Vec<&ChangeRequest> =
-        done.outcome.world.requests.values().filter(|request| !request.phase.ended()).collect();
+        outcome.world.requests.values().filter(|request| !request.phase.ended()).collect();
     match asked.output {
         Output::Text if requests.is_empty() => print("nothing would be requested\n"),
-        Output::Text => print(&told(&done.played, &done.outcome, &requests)?),
+        Output::Text => print(&told(played, outcome, &requests)?),
         form @ (Output::Json | Output::Yaml) => {
             let items: Result<Vec<Value>, Failed> = requests.into_iter().map(manifest).collect();
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": items? });
@@ -34,11 +45,7 @@ pub fn run(asked: &Plan) -> Result<ExitCode, Failed> {
     }
 }
 
-fn told(
-    played: &crate::facts::Played,
-    outcome: &Outcome,
-    requests: &[&ChangeRequest],
-) -> Result<String, Failed> {
+fn told(played: &Played, outcome: &Outcome, requests: &[&ChangeRequest]) -> Result<String, Failed> {
     let pages: Result<Vec<String>, Failed> = requests
         .iter()
         .map(|request| {

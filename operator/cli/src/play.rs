@@ -73,6 +73,17 @@ pub fn read(asked: &Play) -> Result<Folder, Failed> {
     Ok(folder)
 }
 
+/// One look at a world, long enough for every decider to come to rest once.
+pub fn at_once(world: World) -> Result<Outcome, Failed> {
+    let scenario = nothing_happens(&world);
+    let notices = world.notices.iter().map(|(name, known)| (name, &*known.notice));
+    let corpus = folder::Corpus::new(notices);
+    let until = world.now.saturating_add(1.second()).ok();
+    let options = Options { seed: 1, until };
+    model::simulate(world, &scenario, &corpus, options, &mut |_| {})
+        .map_err(|error| Failed::Scenario { folder: "the cluster".into(), error })
+}
+
 /// Time passes, and nobody does anything.
 fn nothing_happens(world: &World) -> Scenario {
     let from = world.now.to_zoned(TimeZone::UTC).datetime();

@@ -35,9 +35,10 @@ pub enum Command {
     Halt(Halt),
     /// Lift the halt.
     Unhalt(Unhalt),
-    /// Check that the admission policies stand; say who can approve, impersonate, alter policies, be the operator.
+    /// Check that the admission policies stand and that no cordon is left that nobody works on; say who can approve, impersonate, alter
+    /// policies, be the operator.
     ///
-    /// Exit code 1: the policies do not stand.
+    /// Exit code 1: the policies do not stand, or cordons are left.
     Doctor(Look),
 }
 

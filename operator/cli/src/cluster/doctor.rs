@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::{
     Cluster,
+    cordons::{self, Left},
     error::{ClusterError, told},
     rights::{Ask, Holder, Rights},
 };
@@ -38,6 +39,8 @@ struct Findings {
     kind: &'static str,
     /// What is wrong with the policies; none: they stand.
     faults: Vec<String>,
+    /// Cordons of Hozen's that nobody works on, each with the line that lifts it.
+    cordons: Vec<Left>,
     /// Who holds which power, in the order of the page.
     powers: Vec<Power>,
 }
@@ -49,26 +52,43 @@ struct Power {
     holders: Vec<Holder>,
 }
 
-/// Prints what is found; exit code 1 where the policies do not stand.
+/// Prints what is found; exit code 1 where the policies do not stand, or cordons of ours are left.
 pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
-    let installation = installation(cluster).await?;
-    let rights = Rights::read(cluster).await?;
-    let faults = standing::faults(&installation, &standing(cluster).await?);
-    let findings = Findings {
+    let mut findings = Findings {
         api_version: "status.hozen.dev/v1alpha1",
         kind: "Findings",
-        faults: faults.iter().map(ToString::to_string).collect(),
-        powers: powers(&rights, &installation),
+        faults: Vec::new(),
+        cordons: Vec::new(),
+        powers: Vec::new(),
     };
+    match installation(cluster).await {
+        Ok(installation) => {
+            let rights = Rights::read(cluster).await?;
+            let faults = standing::faults(&installation, &standing(cluster).await?);
+            findings.faults = faults.iter().map(ToString::to_string).collect();
+            findings.powers = powers(&rights, &installation);
+            findings.cordons = cordons::left(cluster, true).await?;
+        }
+        Err(ClusterError::Sense(why)) => {
+            // What an operator that is gone has left behind is told all the same (invariant 58).
+            findings.cordons = cordons::left(cluster, false).await?;
+            if findings.cordons.is_empty() {
+                return Err(ClusterError::Sense(why).into());
+            }
+            findings.faults.push(why);
+        }
+        Err(other) => return Err(other.into()),
+    }
     match form {
         Output::Text => print(&text(&findings))?,
         Output::Json | Output::Yaml => print(&formed(&findings, form)?)?,
     };
-    Ok(if findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(LATE) })
+    let sound = findings.faults.is_empty() && findings.cordons.is_empty();
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(LATE) })
 }
 
 /// What the operator was started with says how the policies must be.
-async fn installation(cluster: &Cluster) -> Result<Installation, ClusterError> {
+pub(super) async fn installation(cluster: &Cluster) -> Result<Installation, ClusterError> {
     let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let found = api.get_opt(account::OPERATOR).await;
     let found = found.map_err(|error| told("show the operator's Deployment", error))?;
@@ -213,8 +233,17 @@ fn text(findings: &Findings) -> String {
     for fault in &findings.faults {
         page.hang("", &paint(BAD, fault), 2);
     }
-    if !findings.faults.is_empty() {
+    if !findings.faults.is_empty() && !findings.powers.is_empty() {
         page.line("", "nothing new is started until that is mended: install the chart again");
+    }
+    for Left { node, why, lift } in &findings.cordons {
+        page.gap();
+        page.hang(
+            "",
+            &paint(BAD, format!("{node} is cordoned by Hozen, and nobody works on it: {why}")),
+            2,
+        );
+        page.hang("  ", lift, 4);
     }
     for Power { can, because, holders } in &findings.powers {
         page.gap();

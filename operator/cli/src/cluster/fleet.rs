@@ -14,7 +14,7 @@ use kube::{Api, ResourceExt as _};
 use serde::Serialize;
 
 use super::{
-    Cluster,
+    Cluster, Unreadable,
     error::{ClusterError, told},
     instant,
 };
@@ -42,6 +42,8 @@ pub struct Fleet {
     requests: Vec<RequestLine>,
     /// Rollouts that have not ended, by name.
     rollouts: Vec<RolloutLine>,
+    /// Objects of these kinds that do not have their form: nothing is done with them.
+    unreadable: Vec<Unreadable>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,9 +106,11 @@ pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
 }
 
 async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
-    let baselines: Vec<Baseline> = cluster.list("baseline").await?;
-    let requests: Vec<ChangeRequest> = cluster.list("change request").await?;
-    let rollouts: Vec<Rollout> = cluster.list("rollout").await?;
+    let (baselines, mut unreadable) = cluster.list_readable::<Baseline>("baseline").await?;
+    let (requests, more) = cluster.list_readable::<ChangeRequest>("change request").await?;
+    unreadable.extend(more);
+    let (rollouts, more) = cluster.list_readable::<Rollout>("rollout").await?;
+    unreadable.extend(more);
     let mut fleet = Fleet {
         api_version: "status.hozen.dev/v1alpha1",
         kind: "Fleet",
@@ -114,6 +118,7 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
         baselines: baselines.iter().map(baseline).collect(),
         requests: requests.iter().filter(|request| !ended(request)).map(self::request).collect(),
         rollouts: rollouts.iter().map(rollout).filter(|line| line.outcome.is_none()).collect(),
+        unreadable,
     };
     fleet.baselines.sort_by(|a, b| a.name.cmp(&b.name));
     fleet.requests.sort_by(|a, b| a.name.cmp(&b.name));
@@ -266,6 +271,16 @@ fn text(fleet: &Fleet) -> String {
             page.hang(&format!("{}: ", line.name), &format!("{}{by}", paint(WAIT, hold)), 2);
         }
     }
+    for Unreadable { kind, name, why } in &fleet.unreadable {
+        page.hang(
+            "",
+            &paint(
+                BAD,
+                format!("{kind} {name} cannot be read, and nothing is done with it: {why}"),
+            ),
+            2,
+        );
+    }
     if page_is_empty(fleet) {
         page.line("", "no baselines, no requests, no rollouts");
     }
@@ -276,6 +291,7 @@ fn page_is_empty(fleet: &Fleet) -> bool {
     fleet.baselines.is_empty()
         && fleet.requests.is_empty()
         && fleet.rollouts.is_empty()
+        && fleet.unreadable.is_empty()
         && fleet.halted.is_none()
 }
 

@@ -2,6 +2,8 @@
 
 mod approval;
 pub mod args;
+mod cordons;
+mod decide;
 mod doctor;
 pub mod error;
 mod fleet;
@@ -17,8 +19,9 @@ use kube::{
     Api, Client, Config, Resource, ResourceExt,
     api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
+    core::DeserializeGuard,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Failed;
 use args::{At, Command};
@@ -32,6 +35,16 @@ pub struct Cluster {
     client: Client,
     /// Namespace that Hozen is installed in.
     namespace: String,
+    /// Address of its API server.
+    server: String,
+}
+
+/// An object that does not have the form of its kind.
+#[derive(Debug, Serialize)]
+struct Unreadable {
+    kind: String,
+    name: String,
+    why: String,
 }
 
 /// Does what was typed.
@@ -56,6 +69,16 @@ pub fn run(command: &Command) -> Result<ExitCode, Failed> {
             with(&asked.at, async |c| watch::run(&c, asked.rollout.as_deref()).await)
         }
     }
+}
+
+/// `hozen explain` without a folder.
+pub fn explain(asked: &crate::args::Explain, subject: &str) -> Result<ExitCode, Failed> {
+    with(&asked.at, async |c| decide::explain(&c, asked, subject).await)
+}
+
+/// `hozen plan` without a folder.
+pub fn plan(asked: &crate::args::Plan) -> Result<ExitCode, Failed> {
+    with(&asked.at, async |c| decide::plan(&c, asked).await)
 }
 
 fn with(
@@ -84,9 +107,10 @@ impl Cluster {
             },
         };
         let config = config.map_err(ClusterError::Config)?;
+        let server = config.cluster_url.to_string();
         let client = Client::try_from(config)
             .map_err(|error| ClusterError::Silent("let us in".to_owned(), error))?;
-        Ok(Self { client, namespace: at.hozen_namespace.clone() })
+        Ok(Self { client, namespace: at.hozen_namespace.clone(), server })
     }
 
     /// All objects of a cluster-wide kind.
@@ -112,6 +136,26 @@ impl Cluster {
             }
             Err(error) => Err(told(&format!("show the {kind} {name}"), error)),
         }
+    }
+
+    /// All objects of a kind that have its form, and what is wrong with each of the others.
+    async fn list_readable<K>(&self, kind: &str) -> Result<(Vec<K>, Vec<Unreadable>), ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let all: Vec<DeserializeGuard<K>> = self.list(kind).await?;
+        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+        for object in all {
+            match object.0 {
+                Ok(object) => readable.push(object),
+                Err(invalid) => unreadable.push(Unreadable {
+                    kind: K::kind(&()).into_owned(),
+                    name: invalid.metadata.name.unwrap_or_default(),
+                    why: invalid.error,
+                }),
+            }
+        }
+        Ok((readable, unreadable))
     }
 
     /// All objects of a kind, page by page.
