@@ -23,6 +23,8 @@ const SERVICES: &str = "10.96.0.0/16";
 pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
     let authority = Authority::open(&bed.folder.join("pki"))?;
     write_identities(bed, state, &authority)?;
+    let policy = bed.folder.join("audit-policy.yaml");
+    fs::write(&policy, AUDIT_POLICY).map_err(Error::io(format!("write {}", policy.display())))?;
     let programs = Programs::at(state.programs.clone());
     for part in ["etcd", "kube-apiserver"] {
         start_part(bed, &programs, part, &arguments(bed, state, part))?;
@@ -66,6 +68,32 @@ pub fn kubectl(bed: &Bed, state: &State, arguments: &[&str]) -> Result<String, E
     command.arg("--cache-dir").arg(bed.folder.join("kubectl-cache")).args(arguments);
     process::output_of(&mut command)
 }
+
+/// Ends one part at once, as a crash would.
+pub fn kill(bed: &Bed, part: &str) -> Result<(), Error> {
+    Record::read(&record(bed, part)).map_or(Ok(()), Record::kill)
+}
+
+/// Starts a part again that was killed, and waits until the API server answers.
+pub fn start_again(bed: &Bed, state: &State, part: &str) -> Result<(), Error> {
+    let programs = Programs::at(state.programs.clone());
+    start_part(bed, &programs, part, &arguments(bed, state, part))?;
+    wait_for(bed, state, "an answer of the API server", &["get", "--raw", "/readyz"])
+}
+
+/// Where the API server writes what Hozen's own accounts ask of it: one event a line, as JSON.
+pub fn audit_log(bed: &Bed) -> PathBuf {
+    bed.folder.join("logs").join("audit.log")
+}
+
+/// What the API server writes down: every answered request of Hozen's accounts, without bodies, and nothing else.
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: Metadata, userGroups: ['system:serviceaccounts:hozen-system']}
+- {level: None}
+";
 
 /// Starts one more part beside the control plane, on record and with a log.
 pub fn start_part(
@@ -152,6 +180,8 @@ fn arguments(bed: &Bed, state: &State, part: &str) -> Vec<String> {
         ],
         "kube-apiserver" => vec![
             "--allow-privileged".into(),
+            format!("--audit-policy-file={folder}/audit-policy.yaml"),
+            format!("--audit-log-path={}", audit_log(bed).display()),
             format!("--etcd-servers={etcd}"),
             format!("--secure-port={}", ports.apiserver),
             // What a cluster forgets after five minutes a bed forgets in seconds: the answer 410 is met early.

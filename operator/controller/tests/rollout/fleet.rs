@@ -81,7 +81,10 @@ impl Fleet {
                 cluster.apply(&json!({"metadata": {"name": name, "labels": {"tier": tier}}})).await;
             fleet.uids.insert(name.clone(), made.uid().unwrap());
             fleet.ready(&name, true).await;
-            fleet.scanned(&name, 0).await;
+            fleet
+                .scanned(&name, 0)
+                .await
+                .unwrap_or_else(|error| panic!("report of {name}: {error}"));
         }
         let away = fleet.away().to_owned();
         fleet.ready(&away, false).await;
@@ -126,7 +129,7 @@ impl Fleet {
     }
 
     /// The scanner reports what is on the node.
-    async fn scanned(&self, name: &str, scan: u64) {
+    async fn scanned(&self, name: &str, scan: u64) -> Result<(), kube::Error> {
         let patched = self.state.lock().unwrap().patched.contains(name);
         let set = if patched { &self.fixed } else { &self.old };
         let transactions: Vec<Value> = if patched {
@@ -145,9 +148,9 @@ impl Fleet {
                 "ready": {"repository": true, "clockOffsetMilliseconds": 0}}});
         let reports: Api<NodeInventory> = Api::all(self.client.clone());
         let by = PatchParams::apply("scanner").force();
-        let written = reports.patch(name, &by, &Patch::Apply(&report)).await;
-        written.unwrap_or_else(|error| panic!("report of {name}: {error}"));
+        reports.patch(name, &by, &Patch::Apply(&report)).await?;
         self.state.lock().unwrap().scans.insert(name.to_owned(), scan);
+        Ok(())
     }
 
     /// Answers what is asked, until aborted.
@@ -174,7 +177,8 @@ impl Fleet {
                 asked.filter(|asked| here && scanned.is_some_and(|scanned| scanned < *asked))
             };
             if let Some(scan) = due {
-                self.scanned(&name, scan).await;
+                // A server that is away is asked again at the next look.
+                let _ = self.scanned(&name, scan).await;
             }
         }
     }
@@ -192,7 +196,7 @@ impl Fleet {
                 continue;
             };
             if !self.uids.contains_key(&order.node)
-                || !self.state.lock().unwrap().answered.insert(name.clone())
+                || self.state.lock().unwrap().answered.contains(&name)
             {
                 continue;
             }
@@ -200,11 +204,19 @@ impl Fleet {
             if !fails && order.step == Step::Patch {
                 self.state.lock().unwrap().patched.insert(order.node.clone());
             }
-            self.end(&pods, &name, &order, fails).await;
+            if self.end(&pods, &name, &order, fails).await.is_ok() {
+                self.state.lock().unwrap().answered.insert(name);
+            }
         }
     }
 
-    async fn end(&self, pods: &Api<Pod>, name: &str, order: &Order, fails: bool) {
+    async fn end(
+        &self,
+        pods: &Api<Pod>,
+        name: &str,
+        order: &Order,
+        fails: bool,
+    ) -> Result<(), kube::Error> {
         let answer = Answer {
             request_uid: order.request_uid.clone(),
             step: order.step.clone(),
@@ -224,6 +236,6 @@ impl Fleet {
         let ended = json!({"exitCode": code, "message": message, "startedAt": now, "finishedAt": now, "reason": "Played"});
         let change = json!({"status": {"phase": phase, "containerStatuses": [{"name": "agent", "image": "agent",
             "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": ended}}]}});
-        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await.map(drop)
     }
 }

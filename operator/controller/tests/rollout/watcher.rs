@@ -9,7 +9,10 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, ResourceExt as _,
-    runtime::watcher::{Config, Event, watcher},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{Config, Event, watcher},
+    },
 };
 use tokio::task::JoinHandle;
 
@@ -34,7 +37,7 @@ impl Budget {
         let told = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             let mut away: BTreeMap<String, bool> = BTreeMap::new();
-            let mut events = std::pin::pin!(watcher(api, config));
+            let mut events = std::pin::pin!(watcher(api, config).default_backoff());
             while let Some(event) = events.next().await {
                 if let Ok(Event::Apply(node) | Event::InitApply(node)) = event {
                     away.insert(node.name_any(), unavailable(&node));
