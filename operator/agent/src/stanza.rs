@@ -12,6 +12,9 @@ use memchr::memmem;
 const PARAGRAPH_BYTES_MAX: usize = 1 << 20;
 /// How much is read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Most bytes of one stream, unpacked: ten times the largest index of a distribution. A sparse file of a terabyte would hold a scan for
+/// an hour.
+const STREAM_BYTES_MAX: u64 = 512 << 20;
 
 /// Cuts a stream into paragraphs.
 #[derive(Debug)]
@@ -21,12 +24,13 @@ pub struct Stanzas<R> {
     start: usize,
     ended: bool,
     oversized: u64,
+    read: u64,
 }
 
 impl<R: Read> Stanzas<R> {
     /// Begins at the stream's first byte.
     pub fn new(stream: R) -> Self {
-        Self { stream, buffer: Vec::new(), start: 0, ended: false, oversized: 0 }
+        Self { stream, buffer: Vec::new(), start: 0, ended: false, oversized: 0, read: 0 }
     }
 
     /// How many paragraphs were passed over because they were larger than a mebibyte.
@@ -66,10 +70,20 @@ impl<R: Read> Stanzas<R> {
             self.pass_over()?;
         }
         let kept = self.buffer.len();
-        let read = (&mut self.stream).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
-        self.ended = read == 0;
+        self.ended = self.chunk()? == 0;
         debug_assert!(self.buffer.len() >= kept);
         Ok(())
+    }
+
+    /// Reads some more; how much.
+    fn chunk(&mut self) -> io::Result<usize> {
+        let read = (&mut self.stream).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
+        self.read = self.read.saturating_add(read as u64);
+        if self.read > STREAM_BYTES_MAX {
+            let message = format!("is larger than the limit of {STREAM_BYTES_MAX} bytes");
+            return Err(io::Error::other(message));
+        }
+        Ok(read)
     }
 
     /// Throws a paragraph away that is too large, up to the empty line that ends it.
@@ -80,8 +94,7 @@ impl<R: Read> Stanzas<R> {
             let last = self.buffer.last().copied();
             self.buffer.clear();
             self.buffer.extend(last);
-            let read = (&mut self.stream).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
-            if read == 0 {
+            if self.chunk()? == 0 {
                 self.buffer.clear();
                 return Ok(());
             }
