@@ -61,8 +61,8 @@ pub fn of(
                 .find(|package| package.name == step.name && package.version == *from);
             let bytes = installed.map_or(0, |package| package.installed_bytes);
             disk_bytes = disk_bytes.saturating_sub_unsigned(bytes);
-            back &=
-                archive(step, from).is_some() || system.keeps(root, &step.name, &step.arch, from);
+            back &= archive(step, from).is_some()
+                || system.kept(root, &step.name, &step.arch, from).is_some();
         }
     }
     Consequences {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use smol_str::SmolStr;
 
 use crate::{
-    package::{Installed, PACKAGES_MAX},
+    package::{Installed, PACKAGES_MAX, Unfinished},
     root::{ReadError, Root},
     stanza::{Paragraph, Stanzas, parse},
     unread::Unread,
@@ -15,6 +15,9 @@ use crate::{
 pub const STATUS: &str = "var/lib/dpkg/status";
 /// One file per package, in images made without dpkg.
 const STATUS_D: &str = "var/lib/dpkg/status.d";
+/// What dpkg has changed since it wrote `status` anew: numbered files, each with the newest paragraphs of some packages. Where dpkg was
+/// killed, they are all that knows of it.
+const UPDATES: &str = "var/lib/dpkg/updates";
 /// Lists of files, one per package.
 const INFO: &str = "var/lib/dpkg/info";
 /// Foreign architectures, one a line, the native one among them.
@@ -39,17 +42,6 @@ pub struct Database {
     pub unfinished: Vec<Unfinished>,
 }
 
-/// A package that is neither installed nor gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Unfinished {
-    /// Binary package name.
-    pub name: String,
-    /// Architecture.
-    pub arch: String,
-    /// dpkg's word for its state: `unpacked`, `half-configured`, `half-installed`, `triggers-pending`.
-    pub state: String,
-}
-
 /// Whether the system has a dpkg database.
 pub fn is_here(root: &Root) -> bool {
     root.has(STATUS) || root.has(STATUS_D)
@@ -57,7 +49,7 @@ pub fn is_here(root: &Root) -> bool {
 
 /// Reads what is installed; what could not be read is noted.
 pub fn read(root: &Root, unread: &mut Unread) -> Database {
-    let mut tally = Tally::default();
+    let mut tally = Tally { newer: newer(root, unread), ..Tally::default() };
     match root.file(STATUS) {
         Ok(file) => {
             let mut stanzas = Stanzas::new(file);
@@ -68,6 +60,9 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
         }
         Err(error) if error.is_absent() => {}
         Err(error) => unread.note(STATUS, error),
+    }
+    for paragraph in std::mem::take(&mut tally.newer).into_values() {
+        tally.take(&paragraph, true);
     }
     read_folder(root, unread, &mut tally);
     if tally.broken > 0 {
@@ -86,6 +81,46 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
         .map(str::to_owned)
         .collect();
     Database { packages: tally.packages, native, foreign, unfinished: tally.unfinished }
+}
+
+/// Newest paragraphs by name and architecture of their packages.
+fn newer(root: &Root, unread: &mut Unread) -> BTreeMap<Key, Vec<u8>> {
+    let mut newer = BTreeMap::new();
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let entries = match root.list(UPDATES, PARAGRAPH_FILES_MAX) {
+        Ok(entries) => entries,
+        Err(error) => {
+            if !error.is_absent() {
+                unread.note(UPDATES, error);
+            }
+            return newer;
+        }
+    };
+    // Their numbers have one length, so that they are sorted in the order in which they were written.
+    for entry in entries.into_iter().filter(|entry| is_number(&entry.name)) {
+        let path = format!("{UPDATES}/{}", entry.name);
+        match root.read(&path, PARAGRAPH_FILE_BYTES_MAX) {
+            Ok(file) => {
+                // What is in memory cannot fail to be read.
+                let _ = Stanzas::new(file.as_slice()).for_each(|paragraph| {
+                    let text = String::from_utf8_lossy(paragraph);
+                    if let Some(fields) = parse(&text).next() {
+                        newer.insert(key(&fields), paragraph.to_vec());
+                    }
+                });
+            }
+            Err(error) => unread.note(path, error),
+        }
+    }
+    newer
+}
+
+/// Name and architecture of a package.
+type Key = (String, String);
+
+fn key(fields: &Paragraph<'_>) -> Key {
+    let field = |name| fields.get(name).unwrap_or_default().to_owned();
+    (field("Package"), field("Architecture"))
 }
 
 fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
@@ -107,6 +142,8 @@ fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
 /// Packages read so far.
 #[derive(Default)]
 struct Tally {
+    /// Paragraphs that stand in the place of older ones of the same package.
+    newer: BTreeMap<Key, Vec<u8>>,
     packages: Vec<Installed>,
     unfinished: Vec<Unfinished>,
     broken: u64,
@@ -120,6 +157,9 @@ impl Tally {
             self.broken += 1;
             return;
         };
+        if !self.newer.is_empty() && self.newer.contains_key(&key(&fields)) {
+            return;
+        }
         let status = fields.get("Status");
         if !is_on_disk(status, needs_status) {
             return;
@@ -270,6 +310,32 @@ mod tests {
         let unfinished: Vec<_> =
             database.unfinished.iter().map(|of| (of.name.as_str(), of.state.as_str())).collect();
         assert_eq!(unfinished, [("g++", "half-configured"), ("libssl3", "unpacked")]);
+    }
+
+    #[test]
+    fn what_dpkg_had_not_written_into_its_status_when_it_was_killed_counts() {
+        let (database, unread) = scan(&[
+            (
+                STATUS,
+                b"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n\
+                  Package: b\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n",
+            ),
+            (
+                "var/lib/dpkg/updates/0000",
+                b"Package: a\nStatus: install ok half-installed\nArchitecture: amd64\nVersion: 1\n",
+            ),
+            (
+                "var/lib/dpkg/updates/0001",
+                b"Package: a\nStatus: install ok unpacked\nArchitecture: amd64\nVersion: 2\n",
+            ),
+            ("var/lib/dpkg/updates/tmp.i", b"Package: b\n"),
+        ]);
+
+        let packages: Vec<_> =
+            database.packages.iter().map(|of| (of.name.as_str(), of.version.as_str())).collect();
+        assert_eq!((packages, unread.len()), (vec![("a", "2"), ("b", "1")], 0));
+        assert_eq!(database.unfinished.len(), 1);
+        assert_eq!(database.unfinished[0].state, "unpacked");
     }
 
     #[test]

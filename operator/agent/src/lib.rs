@@ -7,6 +7,7 @@
 
 pub mod apk;
 pub mod apt;
+pub mod begun;
 pub mod clock;
 pub mod command;
 pub mod compressed;

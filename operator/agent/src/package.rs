@@ -98,3 +98,14 @@ pub struct Step {
     /// Version to be installed; `None` for a removal.
     pub to: Option<String>,
 }
+
+/// A package of which only a part may be on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unfinished {
+    /// Binary package name.
+    pub name: String,
+    /// Architecture.
+    pub arch: String,
+    /// In which state it is: dpkg's word (`unpacked`, `half-configured`, `half-installed`, `triggers-pending`), or ours.
+    pub state: String,
+}

@@ -31,6 +31,7 @@ use crate::{
     root::Root,
     system::System,
     unread::{Unread, line, text, token},
+    work::ports,
 };
 
 /// Indices older than this say little about what is missing.
@@ -114,8 +115,8 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
         os,
         ..NodeReport::default()
     };
-    report.unfinished = unfinished(&system);
-    report.mitigated = held_down(root);
+    report.unfinished = unfinished(root, &system);
+    report.mitigated = held_down(root, options.now);
     live_facts(root, &system, processes.as_ref(), &mut report, &mut unread);
     let updates = updates.unwrap_or_default();
     let transactions = if options.resolve {
@@ -128,21 +129,20 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
 }
 
 /// Packages of which only a part may be on disk.
-fn unfinished(system: &System) -> Vec<String> {
-    let System::Dpkg { database, .. } = system else { return Vec::new() };
-    let entries = database.unfinished.iter().take(UNFINISHED_MAX);
+fn unfinished(root: &Root, system: &System) -> Vec<String> {
+    let entries = system.unfinished(root).into_iter().take(UNFINISHED_MAX);
     entries.map(|of| line(&format!("{}:{} is {}", of.name, of.arch, of.state))).collect()
 }
 
-/// Units that are masked: their file is a link to nowhere. Which ports are blocked is not seen from here.
-fn held_down(root: &Root) -> Option<Mitigated> {
-    let entries = root.list(UNITS, UNITS_MAX).ok()?;
-    let masked = entries.into_iter().filter(|entry| {
+/// Units that are masked, whose file is a link to nowhere, and ports that the kernel was seen to block.
+fn held_down(root: &Root, now: Timestamp) -> Option<Mitigated> {
+    let masked = root.list(UNITS, UNITS_MAX).unwrap_or_default().into_iter().filter(|entry| {
         root.link(&format!("{UNITS}/{}", entry.name)).is_ok_and(|to| to == "/dev/null")
     });
     let stop: Vec<String> =
         masked.filter_map(|entry| token(&entry.name)).take(MASKED_MAX).collect();
-    (!stop.is_empty()).then(|| Mitigated { stop, block: Vec::new() })
+    let block = ports::in_force(root, now);
+    (!stop.is_empty() || !block.is_empty()).then_some(Mitigated { stop, block })
 }
 
 /// The installed packages as package URLs know them.

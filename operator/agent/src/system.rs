@@ -8,8 +8,8 @@ use hozen_api::node_inventory::PackageManager;
 use crate::{
     apk::Apk,
     apt::{self, Apt, native_arch},
-    dpkg,
-    package::{Archive, Goal, Installed, Step, Update},
+    begun, dpkg,
+    package::{Archive, Goal, Installed, Step, Unfinished, Update},
     resolve::ResolveError,
     root::Root,
     rpm::{self, Rpm},
@@ -97,6 +97,16 @@ impl System {
         }
     }
 
+    /// Packages of which only a part may be on disk: by dpkg's word, or, where the package manager keeps none, by what our own work has
+    /// begun and not brought to its end.
+    pub fn unfinished(&self, root: &Root) -> Vec<Unfinished> {
+        match self {
+            Self::Dpkg { database, .. } => database.unfinished.clone(),
+            Self::Rpm(_) | Self::Apk(_) => begun::read(root),
+            Self::None => Vec::new(),
+        }
+    }
+
     /// Newer versions that the package manager would choose, sorted; `None` where it has no index to say so.
     pub fn updates(&self, root: &Root, unread: &mut Unread) -> Option<Vec<Update>> {
         match self {
@@ -132,6 +142,7 @@ impl System {
                 steps.sort();
                 Ok(steps)
             }
+            Self::Rpm(rpm) if rpm.repos.zypper => rpm::zypper::resolve(root, rpm, goal),
             Self::Rpm(rpm) => rpm::resolve::resolve(root, rpm, goal),
             Self::Apk(_) => Err(ResolveError::NotSupported(
                 "apk's indices name archives by SHA-1, and a transaction names them by SHA-256",
@@ -178,15 +189,16 @@ impl System {
         (name.to_owned(), arch.to_owned(), version.to_owned())
     }
 
-    /// Whether an archive is kept on the node itself, from an earlier installation.
-    pub fn keeps(&self, root: &Root, name: &str, arch: &str, version: &str) -> bool {
+    /// Where on the node itself an archive is kept from an earlier installation, if it is.
+    pub fn kept(&self, root: &Root, name: &str, arch: &str, version: &str) -> Option<String> {
         match self {
             Self::Dpkg { .. } => {
                 let version = version.replace(':', "%3a");
-                root.has(&format!("var/cache/apt/archives/{name}_{version}_{arch}.deb"))
+                let path = format!("/var/cache/apt/archives/{name}_{version}_{arch}.deb");
+                root.has(&path).then_some(path)
             }
-            Self::Rpm(rpm) => rpm.keeps(root, name, arch, version),
-            Self::Apk(_) | Self::None => false,
+            Self::Rpm(rpm) => rpm.kept(root, name, arch, version),
+            Self::Apk(_) | Self::None => None,
         }
     }
 

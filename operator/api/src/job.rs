@@ -21,6 +21,8 @@ pub const PLAN_FILE: &str = "plan.json";
 /// File of the transaction: its lines, each ended by a line feed, whose SHA-256 is [`Order::transaction`]; empty for work that changes
 /// no package.
 pub const TRANSACTION_FILE: &str = "transaction";
+/// File of the script, where a line of the transaction is one: its SHA-256 is that line's last word.
+pub const SCRIPT_FILE: &str = "script";
 /// Where the node's root folder is mounted, with what is mounted below it.
 pub const HOST_FOLDER: &str = "/host";
 /// Exit code of a pod whose work ended and would not end better by another pod: the Job fails. Every other code but 0 means that the
@@ -30,6 +32,14 @@ pub const EXIT_ENDED: i32 = 3;
 pub const ANSWER_BYTES_MAX: usize = 4096;
 /// The agent begins nothing new after [`Order::deadline`]; a Job lives so much longer, so that it can answer. In seconds.
 pub const GRACE_SECONDS: u32 = 600;
+
+/// Words that stand for the architecture in lines of a transaction that name no package. Such a line is a transaction of its own.
+pub mod kind {
+    /// `remote:ref:ostree FROM TO TO`: commits of an image-based host.
+    pub const OSTREE: &str = "ostree";
+    /// `name:script FROM TO sha256`: an approved script, by the SHA-256 of its text.
+    pub const SCRIPT: &str = "script";
+}
 
 /// Verb of a step: the one argument of the container. None for steps that no Job of ours does.
 pub fn verb(step: &Step) -> Option<&'static str> {

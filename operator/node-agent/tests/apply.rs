@@ -6,6 +6,7 @@
     reason = "a test that cannot prepare its host fails"
 )]
 
+#[expect(dead_code, reason = "shared with the tests of other hosts")]
 mod debian;
 
 use std::{collections::BTreeMap, fs, time::Duration};

@@ -9,6 +9,7 @@ pub mod repos;
 pub mod resolve;
 mod sqlite;
 mod updates;
+pub mod zypper;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -129,13 +130,12 @@ impl Rpm {
         fetched.min()
     }
 
-    /// Whether an archive of an earlier installation is kept (`keepcache`).
-    pub fn keeps(&self, root: &Root, name: &str, arch: &str, version: &str) -> bool {
+    /// Where an archive of an earlier installation is kept (`keepcache`), if it is.
+    pub fn kept(&self, root: &Root, name: &str, arch: &str, version: &str) -> Option<String> {
         let version = version.split_once(':').map_or(version, |(_, version)| version);
-        self.repos
-            .repos
-            .iter()
-            .any(|repo| root.has(&format!("{}/packages/{name}-{version}.{arch}.rpm", repo.folder)))
+        let file = format!("{name}-{version}.{arch}.rpm");
+        let folders = self.repos.repos.iter().map(|repo| format!("/{}/packages", repo.folder));
+        { folders }.map(|folder| format!("{folder}/{file}")).find(|path| root.has(path))
     }
 }
 

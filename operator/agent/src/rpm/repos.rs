@@ -14,7 +14,9 @@ const CONFIGURED: [&str; 3] = ["etc/yum.repos.d", "etc/distro.repos.d", "etc/zyp
 /// Folders of dnf's and dnf5's caches: one folder for each repository, its name followed by a hash.
 const CACHES: [&str; 2] = ["var/cache/dnf", "var/cache/libdnf5"];
 /// zypper's cache: one folder for each repository.
-const ZYPPER: &str = "var/cache/zypp/raw";
+pub const ZYPPER: &str = "var/cache/zypp/raw";
+/// What is true of all of zypper's repositories that do not say otherwise.
+const ZYPP_CONF: &str = "etc/zypp/zypp.conf";
 const MAIN: [&str; 2] = ["etc/dnf/dnf.conf", "etc/yum.conf"];
 /// Packages that the plugin `versionlock` holds.
 const LOCKS: [&str; 2] =
@@ -52,6 +54,8 @@ pub struct Repos {
     pub excludes: Vec<String>,
     /// Patterns of packages that are held.
     pub locks: Vec<String>,
+    /// Whether they are zypper's.
+    pub zypper: bool,
 }
 
 type Section = (String, BTreeMap<String, String>);
@@ -68,6 +72,7 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
     for folder in CONFIGURED {
         for entry in root.list(folder, FILES_MAX).unwrap_or_default() {
             if entry.name.strip_suffix(".repo").is_some() {
+                repos.zypper |= folder == CONFIGURED[2];
                 names.extend(sections_of(root, &format!("{folder}/{}", entry.name), unread));
             }
         }
@@ -105,9 +110,32 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
     repos
 }
 
+/// A repository of zypper's whose signature check its configuration switches off, or `zypp.conf` for all of them; none where all are
+/// checked. That of the metadata alone may be off: libzypp then insists on that of the packages.
+pub fn unchecked(root: &Root) -> Option<String> {
+    let is_off = |options: &BTreeMap<String, String>| {
+        ["gpgcheck", "pkg_gpgcheck"].into_iter().any(|name| is_no(options.get(name)))
+    };
+    let mut unread = Unread::default();
+    let all = sections_of(root, ZYPP_CONF, &mut unread).into_iter();
+    if all.filter(|(name, _)| name == "main").any(|(_, options)| is_off(&options)) {
+        return Some(format!("/{ZYPP_CONF}"));
+    }
+    let entries = root.list(CONFIGURED[2], FILES_MAX).unwrap_or_default();
+    let files = entries.into_iter().filter(|entry| entry.name.strip_suffix(".repo").is_some());
+    let mut repositories = files.flat_map(|entry| {
+        sections_of(root, &format!("{}/{}", CONFIGURED[2], entry.name), &mut unread)
+    });
+    repositories.find(|(_, options)| is_enabled(options) && is_off(options)).map(|(name, _)| name)
+}
+
+fn is_no(value: Option<&String>) -> bool {
+    let value = value.map(|value| value.to_ascii_lowercase());
+    matches!(value.as_deref(), Some("0" | "no" | "false" | "off"))
+}
+
 fn is_enabled(options: &BTreeMap<String, String>) -> bool {
-    let enabled = options.get("enabled").map(|value| value.to_ascii_lowercase());
-    !matches!(enabled.as_deref(), Some("0" | "no" | "false" | "off"))
+    !is_no(options.get("enabled"))
 }
 
 fn excludes(options: &BTreeMap<String, String>) -> Vec<String> {

@@ -103,7 +103,7 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
 }
 
 /// Pairs what comes with what goes: the same name and architecture, or else the same name.
-fn steps(output: &str) -> Vec<Step> {
+pub fn steps(output: &str) -> Vec<Step> {
     let mut comes = Vec::new();
     let mut goes = BTreeMap::<(String, String), Vec<String>>::new();
     for line in output.lines() {

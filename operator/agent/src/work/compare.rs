@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hozen_advisory::package::{Change, Transaction};
 
 use crate::{
-    dpkg::Database,
-    package::{Archive, Step},
+    package::{Archive, Installed, Step, Unfinished},
     system::ArchiveKey,
 };
 
@@ -28,18 +27,33 @@ pub fn reversed(transaction: &Transaction) -> Vec<Change> {
     back.collect()
 }
 
+/// Packages as they are on a host.
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    /// What is installed.
+    pub packages: &'a [Installed],
+    /// What may be there in part only.
+    pub unfinished: &'a [Unfinished],
+    /// Whether several versions of one package can be installed beside each other, as rpm's kernels are.
+    pub side_by_side: bool,
+}
+
 /// Changes that are not done yet, or what on the host fits neither before nor after.
-pub fn outstanding(changes: &[Change], database: &Database) -> Result<Vec<Change>, String> {
+pub fn outstanding(changes: &[Change], present: &Present<'_>) -> Result<Vec<Change>, String> {
     let mut left = Vec::new();
     let mut strange = Vec::new();
     for change in changes {
-        let versions = installed(database, change);
-        let finished = !database.unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
+        let of_name = present.packages.iter().filter(|of| is_of(&of.name, &of.arch, change));
+        let versions: Vec<&str> = of_name.map(|package| package.version.as_str()).collect();
+        let finished = !present.unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
         let has = |version: &str| versions.contains(&version);
         let (before, after) = match (change.from.as_str(), change.to.as_str()) {
+            (from, ABSENT) if present.side_by_side => (has(from), !has(from)),
             (from, ABSENT) => (has(from), versions.is_empty()),
+            (ABSENT, to) if present.side_by_side => (!has(to), has(to)),
             (ABSENT, to) => (versions.is_empty(), has(to)),
-            (from, to) => (has(from), has(to)),
+            // Both are there where rpm was killed between the two.
+            (from, to) => (has(from), has(to) && !has(from)),
         };
         match (before, after, finished) {
             (_, true, true) => {}
@@ -61,7 +75,7 @@ pub fn outstanding(changes: &[Change], database: &Database) -> Result<Vec<Change
 pub fn difference(
     approved: &[Change],
     steps: &[Step],
-    database: &Database,
+    unfinished: &[Unfinished],
     archives: &BTreeMap<ArchiveKey, Archive>,
     key: impl Fn(&str, &str, &str) -> ArchiveKey,
 ) -> Option<String> {
@@ -92,7 +106,7 @@ pub fn difference(
     }
     for change in approved {
         // What is unpacked already and only has to be configured is no step of apt's simulation.
-        let begun = database.unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
+        let begun = unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
         if !begun && !met.contains(&(change.name.as_str(), change.arch.as_str())) {
             different.push(format!("{} would not become {}", change.name, change.to));
         }
@@ -106,13 +120,8 @@ fn told(different: &[String]) -> String {
     if more > 0 { format!("{text}; and {more} more") } else { text }
 }
 
-fn installed<'a>(database: &'a Database, change: &Change) -> Vec<&'a str> {
-    let of_name = database.packages.iter().filter(|of| is_of(&of.name, &of.arch, change));
-    of_name.map(|package| package.version.as_str()).collect()
-}
-
 /// Whether a package is the change's. A package may go from `all` to an architecture of its own, and back; a removal may name none.
-fn is_of(name: &str, arch: &str, change: &Change) -> bool {
+pub fn is_of(name: &str, arch: &str, change: &Change) -> bool {
     name == change.name
         && (arch == change.arch || arch.is_empty() || arch == "all" || change.arch == "all")
 }
@@ -120,7 +129,6 @@ fn is_of(name: &str, arch: &str, change: &Change) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dpkg::Unfinished, package::Installed};
 
     const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
@@ -132,14 +140,25 @@ mod tests {
         whole.collect()
     }
 
-    fn host(packages: &[(&str, &str)]) -> Database {
+    fn packages(packages: &[(&str, &str)]) -> Vec<Installed> {
         let packages = packages.iter().map(|(name, version)| Installed {
             name: (*name).into(),
             arch: "amd64".into(),
             version: (*version).into(),
             ..Installed::default()
         });
-        Database { packages: packages.collect(), native: "amd64".into(), ..Database::default() }
+        packages.collect()
+    }
+
+    fn left(
+        changes: &[Change],
+        host: &[(&str, &str)],
+        side_by_side: bool,
+    ) -> Result<Vec<String>, String> {
+        let packages = packages(host);
+        let present = Present { packages: &packages, unfinished: &[], side_by_side };
+        let left = outstanding(changes, &present)?;
+        Ok(left.iter().map(|change| format!("{} {}", change.name, change.to)).collect())
     }
 
     fn step(name: &str, from: &str, to: &str) -> Step {
@@ -154,28 +173,39 @@ mod tests {
         });
         let key =
             |name: &str, arch: &str, version: &str| (name.into(), arch.into(), version.into());
-        difference(approved, steps, &host(&[]), &archives.collect(), key)
+        difference(approved, steps, &[], &archives.collect(), key)
     }
 
     #[test]
     fn what_is_done_is_not_done_again_and_what_fits_nowhere_is_told() {
         let approved = changes(&["a:amd64 1 2", "b:amd64 1 2", "new:amd64 - 1", "old:amd64 1 -"]);
 
-        let left = outstanding(&approved, &host(&[("a", "2"), ("b", "1"), ("old", "1")])).unwrap();
-        let names: Vec<_> = left.iter().map(|change| change.name.as_str()).collect();
-        assert_eq!(names, ["b", "new", "old"]);
-        let strange = outstanding(&approved, &host(&[("a", "3"), ("b", "2"), ("new", "1")]));
+        let host = [("a", "2"), ("b", "1"), ("old", "1")];
+        assert_eq!(left(&approved, &host, false).unwrap(), ["b 2", "new 1", "old -"]);
+        let strange = left(&approved, &[("a", "3"), ("b", "2"), ("new", "1")], false);
         assert_eq!(strange.unwrap_err(), "a:amd64 is 3; 1 to 2 is approved");
     }
 
     #[test]
     fn a_package_that_is_half_installed_is_to_be_installed_whatever_its_version_says() {
-        let mut host = host(&[("a", "2")]);
+        let packages = packages(&[("a", "2")]);
         let unfinished =
-            Unfinished { name: "a".into(), arch: "amd64".into(), state: "half-installed".into() };
-        host.unfinished.push(unfinished);
+            [Unfinished { name: "a".into(), arch: "amd64".into(), state: "half-installed".into() }];
+        let present = Present { packages: &packages, unfinished: &unfinished, side_by_side: false };
 
-        assert_eq!(outstanding(&changes(&["a:amd64 1 2"]), &host).unwrap().len(), 1);
+        assert_eq!(outstanding(&changes(&["a:amd64 1 2"]), &present).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn kernels_of_rpm_come_and_go_beside_each_other_and_a_twin_of_a_killed_upgrade_is_not_done() {
+        let approved = changes(&["kernel:amd64 - 3", "old-kernel:amd64 1 -", "a:amd64 1 2"]);
+
+        let before =
+            [("kernel", "1"), ("kernel", "2"), ("old-kernel", "1"), ("a", "1"), ("a", "2")];
+        assert_eq!(left(&approved, &before, true).unwrap(), ["kernel 3", "old-kernel -", "a 2"]);
+        let after = [("kernel", "2"), ("kernel", "3"), ("old-kernel", "2"), ("a", "2")];
+        assert!(left(&approved, &after, true).unwrap().is_empty());
+        assert!(left(&approved, &after, false).is_err());
     }
 
     #[test]
@@ -196,9 +226,7 @@ mod tests {
     fn the_way_back_brings_what_was_and_takes_what_came() {
         let transaction = Transaction::from_changes(changes(&["a:amd64 1 2", "new:amd64 - 1"]));
 
-        let left =
-            outstanding(&reversed(&transaction), &host(&[("a", "2"), ("new", "1")])).unwrap();
-        let words: Vec<_> = left.iter().map(|c| format!("{} {}", c.name, c.to)).collect();
-        assert_eq!(words, ["a 1", "new -"]);
+        let host = [("a", "2"), ("new", "1")];
+        assert_eq!(left(&reversed(&transaction), &host, false).unwrap(), ["a 1", "new -"]);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use hozen_advisory::package::digest;
-use hozen_api::job::{Answer, ORDER_FILE, Order, PLAN_FILE, TRANSACTION_FILE};
+use hozen_api::job::{Answer, ORDER_FILE, Order, PLAN_FILE, SCRIPT_FILE, TRANSACTION_FILE};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
@@ -115,6 +115,9 @@ impl Folder {
             (ORDER_FILE, &texts.order),
         ] {
             folder.write(name, text.as_bytes(), 0o600)?;
+        }
+        if let Some(script) = &texts.script {
+            folder.write(SCRIPT_FILE, script.as_bytes(), 0o700)?;
         }
         if folder.answer()?.is_none() {
             let own = fs::read("/proc/self/exe").map_err(io(path, "read"))?;

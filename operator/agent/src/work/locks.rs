@@ -20,6 +20,17 @@ const APT: [&str; 4] = [
     "/var/lib/apt/lists/lock",
     "/var/cache/apt/archives/lock",
 ];
+/// Files that rpm locks while it changes its database.
+const RPM: [&str; 2] = ["/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"];
+/// Files in which dnf and libzypp name the process that works.
+const AT_WORK: [&str; 4] = [
+    "/var/cache/dnf/metadata_lock.pid",
+    "/var/cache/dnf/download_lock.pid",
+    "/var/lib/dnf/rpmdb_lock.pid",
+    "/run/zypp.pid",
+];
+/// Words in the command lines of programs that leave such files.
+const PACKAGERS: [&str; 6] = ["dnf", "yum", "zypp", "yast", "packagekit", "python"];
 /// How often a wait is said again.
 const SAY_AGAIN: Duration = Duration::from_mins(1);
 
@@ -37,6 +48,17 @@ pub fn host(folder: &Folder, deadline: Timestamp) -> Result<File, Failure> {
 pub fn apt(deadline: Timestamp) -> Result<(), Failure> {
     wait(deadline, "another use of the package manager", || {
         Ok(match APT.into_iter().find_map(holder) {
+            None => Ok(()),
+            Some(holder) => Err(holder),
+        })
+    })
+}
+
+/// Waits until nobody uses rpm, nor dnf or zypper above it.
+pub fn rpm(deadline: Timestamp) -> Result<(), Failure> {
+    wait(deadline, "another use of the package manager", || {
+        let locked = RPM.into_iter().find_map(holder);
+        Ok(match locked.or_else(|| AT_WORK.into_iter().find_map(worker)) {
             None => Ok(()),
             Some(holder) => Err(holder),
         })
@@ -83,4 +105,14 @@ fn holder(path: &str) -> Option<String> {
         format!(" by process {pid} ({})", name.unwrap_or_default().trim())
     });
     Some(format!("{path} is locked{by}"))
+}
+
+/// The process that a file names, in words, where it lives. A file that is left over from a boot before names nobody, or somebody else.
+fn worker(path: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let pid: u32 = text.trim().parse().ok()?;
+    let program = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let program = String::from_utf8_lossy(&program).replace('\0', " ");
+    let is_known = PACKAGERS.iter().any(|known| program.to_lowercase().contains(known));
+    is_known.then(|| format!("{path} names process {pid} ({})", program.trim()))
 }

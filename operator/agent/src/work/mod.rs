@@ -4,16 +4,26 @@
 //! that the same work, asked for twice, is done once. Invariant: whatever is killed at whatever instant, the next run of the same work
 //! finds the package manager repaired first, and goes on with what of the approved transaction is still to be done.
 
+pub mod apk;
 pub mod apt;
 pub mod compare;
+pub mod digest;
+pub mod dnf;
+pub mod executor;
 pub mod folder;
 pub mod host;
 pub mod locks;
 pub mod order;
+pub mod ostree;
+pub mod packages;
+pub mod ports;
 pub mod reboot;
+pub mod rpm;
+pub mod script;
 pub mod services;
 pub mod tool;
 pub mod units;
+pub mod zypper;
 
 use std::{fs::File, time::Duration};
 
@@ -27,6 +37,7 @@ use crate::{
     clock::{self, Moment},
     unread::text,
     work::{
+        executor::Way,
         folder::{Folder, FolderError},
         order::Assignment,
     },
@@ -176,8 +187,8 @@ fn perform(
     let deadline = assignment.order.deadline;
     let _host = course.part("lock", || locks::host(folder, deadline))?;
     match assignment.order.step {
-        Step::Patch => apt::change(folder, assignment, apt::Way::Forth, course),
-        Step::Rollback => apt::change(folder, assignment, apt::Way::Back, course),
+        Step::Patch => executor::change(folder, assignment, Way::Forth, course),
+        Step::Rollback => executor::change(folder, assignment, Way::Back, course),
         Step::Restart => course.part("restart", || units::restart(&assignment.order.units)),
         Step::Mitigate => course.part("mitigate", || units::mitigate(&assignment.order)),
         Step::Lift => course.part("lift", || units::lift(&assignment.order)),

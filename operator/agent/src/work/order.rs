@@ -4,7 +4,10 @@ use std::{fs, io::Read, path::Path};
 
 use hozen_advisory::package::{Transaction, digest};
 use hozen_api::{
-    job::{ANSWER_BYTES_MAX, ErrorClass, ORDER_FILE, Order, PLAN_FILE, TRANSACTION_FILE},
+    job::{
+        ANSWER_BYTES_MAX, ErrorClass, ORDER_FILE, Order, PLAN_FILE, SCRIPT_FILE, TRANSACTION_FILE,
+        kind,
+    },
     managed_node::Step,
 };
 
@@ -35,6 +38,8 @@ pub struct Texts {
     pub plan: String,
     /// The transaction's lines.
     pub transaction: String,
+    /// The script, where there is one.
+    pub script: Option<String>,
 }
 
 impl Texts {
@@ -44,6 +49,10 @@ impl Texts {
             order: read(&folder.join(ORDER_FILE))?,
             plan: read(&folder.join(PLAN_FILE))?,
             transaction: read(&folder.join(TRANSACTION_FILE))?,
+            script: match folder.join(SCRIPT_FILE) {
+                path if path.exists() => Some(read(&path)?),
+                _ => None,
+            },
         })
     }
 
@@ -69,10 +78,28 @@ impl Texts {
             let parsed = Transaction::parse(&self.transaction);
             Some(parsed.map_err(|error| refuse(format!("the transaction: {error}")))?)
         };
+        self.check_script(transaction.as_ref())?;
         if matches!(order.step, Step::Patch | Step::Rollback) && transaction.is_none() {
             return Err(refuse("the order changes packages, and its transaction is empty"));
         }
         Ok(Assignment { order, transaction })
+    }
+
+    /// A script is there exactly where a line names one, and is the one that the line names.
+    fn check_script(&self, transaction: Option<&Transaction>) -> Result<(), Failure> {
+        let changes = transaction.map(|transaction| &*transaction.changes).unwrap_or_default();
+        let named = changes.iter().find(|change| change.arch == kind::SCRIPT);
+        match (named, &self.script) {
+            (None, None) => Ok(()),
+            (Some(named), Some(script))
+                if digest(script) == format!("sha256-{}", named.archive) =>
+            {
+                Ok(())
+            }
+            (Some(named), Some(_)) => Err(refuse(format!("the script is not {}", named.archive))),
+            (Some(named), None) => Err(refuse(format!("the script {} is not there", named.name))),
+            (None, Some(_)) => Err(refuse("there is a script, and the transaction names none")),
+        }
     }
 
     fn plan_names(&self, transaction: &str) -> Result<(), Failure> {

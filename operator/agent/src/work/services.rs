@@ -11,7 +11,7 @@ use std::{
 
 use hozen_api::job::ErrorClass;
 
-use super::{Failure, folder::write_whole, log};
+use super::{Failure, folder::write_whole, log, tool};
 
 const FOLDER: &str = "/usr/sbin";
 const NAME: &str = "policy-rc.d";
@@ -65,4 +65,21 @@ impl Drop for Held {
 fn failed(path: &Path, error: &io::Error) -> Failure {
     let message = format!("services could not be held: {} ({error})", path.display());
     Failure::before(ErrorClass::System, message)
+}
+
+/// What holds services where rpm and apk install: with it `systemctl` does on disk what it can do there, and does not speak to the
+/// service manager (systemd, ENVIRONMENT: "treat as if in a chroot").
+pub const OFFLINE: (&str, &str) = ("SYSTEMD_OFFLINE", "1");
+
+/// Has the service manager read its units, of which new ones may be on disk; where there is none, there is nothing to do.
+pub fn read_units_anew() -> Result<(), Failure> {
+    if !Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    let said = tool::ask("systemctl", &["daemon-reload"])?;
+    if said.success {
+        return Ok(());
+    }
+    let message = format!("systemctl daemon-reload: {}", said.output.trim());
+    Err(Failure::after(ErrorClass::Unit, message))
 }

@@ -1,7 +1,7 @@
 //! Runs the host's own tools for work, with privilege: arguments as a list, never through a shell, output into the log.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
@@ -32,38 +32,49 @@ const ENVIRONMENT: [(&str, &str); 8] = [
     ("NEEDRESTART_SUSPEND", "1"),
 ];
 
+/// A call of a tool.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The program, by name or path.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Environment beside what every tool gets.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
 /// What a tool did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// Whether it ended with exit code 0.
     pub success: bool,
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
     /// What it wrote, both outputs, in the order in which it wrote them.
     pub output: String,
 }
 
 /// Runs a tool to its end, or until `limit` has passed; then it and all that it started are ended.
-pub fn run(
-    folder: &Folder,
-    program: &str,
-    arguments: &[OsString],
-    limit: Duration,
-) -> Result<Said, Failure> {
-    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+pub fn run(folder: &Folder, call: &Call<'_>, limit: Duration) -> Result<Said, Failure> {
+    let program = call.program.to_string_lossy();
+    let words: Vec<_> = call.arguments.iter().map(|word| word.to_string_lossy()).collect();
     log(format!("$ {program} {}", words.join(" ")));
     let mut out = folder.open_log()?;
     let failed = |error: std::io::Error| {
         Failure::before(ErrorClass::System, format!("{program} could not be run ({error})"))
     };
     let from = out.seek(SeekFrom::End(0)).map_err(failed)?;
-    let mut command = command(program);
+    let mut command = command(&call.program);
     command
-        .args(arguments)
+        .args(&call.arguments)
+        .envs(call.environment.iter().copied())
         .stdout(out.try_clone().map_err(failed)?)
         .stderr(out.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
     let status = watch(&mut child, limit).map_err(failed)?;
     let output = written(&folder.log(), from).map_err(failed)?;
-    let ended = status.map(|status| Said { success: status.success(), output });
+    let ended =
+        status.map(|status| Said { success: status.success(), code: status.code(), output });
     ended.ok_or_else(|| {
         let message = format!("{program} did not end within {} s", limit.as_secs());
         Failure::after(ErrorClass::Interrupted, message)
@@ -72,14 +83,15 @@ pub fn run(
 
 /// Runs a small tool whose output is the answer and not of interest in the log.
 pub fn ask(program: &str, arguments: &[&str]) -> Result<Said, Failure> {
-    let said = command(program).args(arguments).output().map_err(|error| {
+    let said = command(program.as_ref()).args(arguments).output().map_err(|error| {
         Failure::before(ErrorClass::System, format!("{program} could not be run ({error})"))
     })?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Said { success: said.status.success(), output: text(&said.stdout) + &text(&said.stderr) })
+    let output = text(&said.stdout) + &text(&said.stderr);
+    Ok(Said { success: said.status.success(), code: said.status.code(), output })
 }
 
-fn command(program: &str) -> Command {
+fn command(program: &OsStr) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(ENVIRONMENT).current_dir("/").stdin(Stdio::null()).process_group(0);
     command

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hozen_api::job::{ErrorClass, Order};
 
-use super::{Failure, Success, log, tool};
+use super::{Failure, Success, log, ports, tool};
 use crate::clock::{self, Moment};
 
 /// How long a unit may take to be active again.
@@ -48,20 +48,24 @@ pub fn restart(units: &[String]) -> Result<Success, Failure> {
     }))
 }
 
-/// Stops units and masks them, so that nothing starts them.
+/// Stops units and masks them, so that nothing starts them, and blocks ports.
 pub fn mitigate(order: &Order) -> Result<Success, Failure> {
-    no_ports(order)?;
     manager()?;
     for unit in checked(order)? {
         call(&["mask", "--now", "--", unit])?;
     }
-    Ok(Success::done(format!("stopped and masked {}", order.units.join(", "))))
+    if !order.ports.is_empty() {
+        ports::block(&order.ports)?;
+    }
+    Ok(Success::done(told([("stopped and masked", &order.units), ("blocked", &order.ports)])))
 }
 
-/// Lets units start again, and starts those that the host has enabled.
+/// Lets units start again, and starts those that the host has enabled; opens ports again.
 pub fn lift(order: &Order) -> Result<Success, Failure> {
-    no_ports(order)?;
     manager()?;
+    if !order.ports.is_empty() {
+        ports::open(&order.ports)?;
+    }
     for unit in checked(order)? {
         call(&["unmask", "--", unit])?;
         if tool::ask("systemctl", &["is-enabled", "--quiet", "--", unit])?.success {
@@ -69,18 +73,15 @@ pub fn lift(order: &Order) -> Result<Success, Failure> {
             stays_up(unit)?;
         }
     }
-    Ok(Success::done(format!("unmasked {}", order.units.join(", "))))
+    Ok(Success::done(told([("unmasked", &order.units), ("opened", &order.ports)])))
 }
 
-fn no_ports(order: &Order) -> Result<(), Failure> {
-    if order.ports.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "this agent blocks no ports yet ({}); the mitigation has to stop units",
-        order.ports.join(", ")
-    );
-    Err(Failure::before(ErrorClass::Unsupported, message))
+/// What was done, in words; nothing of what there was none.
+fn told(done: [(&str, &[String]); 2]) -> String {
+    let some = done.into_iter().filter(|(_, what)| !what.is_empty());
+    let parts: Vec<String> =
+        some.map(|(doing, what)| format!("{doing} {}", what.join(", "))).collect();
+    if parts.is_empty() { "nothing was ordered".to_owned() } else { parts.join("; ") }
 }
 
 fn manager() -> Result<(), Failure> {
@@ -114,7 +115,7 @@ fn is_unit(unit: &str) -> bool {
         && KINDS.iter().any(|kind| unit.ends_with(kind))
 }
 
-fn call(arguments: &[&str]) -> Result<(), Failure> {
+pub(super) fn call(arguments: &[&str]) -> Result<(), Failure> {
     let said = tool::ask("systemctl", arguments)?;
     if said.success {
         return Ok(());

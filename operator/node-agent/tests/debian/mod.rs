@@ -182,31 +182,40 @@ impl Running {
 }
 
 impl Host {
-    /// A host over a root of Debian; says itself why there is none.
+    /// A host over a root of Debian with our repository as its only one; says itself why there is none.
     pub fn new(test: &str, below: &Path, repository: &Repository) -> Option<Self> {
+        let host =
+            Self::over(test, below, &repository.folder, "small", &["openssl", "ca-certificates"])?;
+        let trusted = host.at("etc/apt/trusted.gpg.d");
+        fs::create_dir_all(&trusted).unwrap();
+        fs::copy(below.join("repository.gpg"), trusted.join("tests.gpg")).unwrap();
+        fs::write(host.at("etc/apt/sources.list"), "deb file:/repository ./\n").unwrap();
+        for path in ["etc", "etc/apt", "etc/apt/trusted.gpg.d"] {
+            fs::set_permissions(host.at(path), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Some(host)
+    }
+
+    /// A host over a root of Debian with these packages; says itself why there is none.
+    pub fn over(
+        test: &str,
+        below: &Path,
+        repository: &Path,
+        name: &str,
+        packages: &[&str],
+    ) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/roots/debian");
-        let built =
-            Command::new(script).args(["small", "openssl", "ca-certificates"]).output().unwrap();
+        let built = Command::new(script).arg(name).args(packages).output().unwrap();
         if !built.status.success() {
             not_run(test, String::from_utf8_lossy(&built.stderr).trim());
             return None;
         }
         let lower = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
-        let repository = repository.folder.clone();
-        let host = Self { lower, folder: below.join("host"), repository };
-        for folder in ["up/etc/apt/trusted.gpg.d", "up/repository", "work", "root"] {
+        let host = Self { lower, folder: below.join("host"), repository: repository.to_owned() };
+        for folder in ["up/repository", "work", "root"] {
             fs::create_dir_all(host.folder.join(folder)).unwrap();
         }
-        fs::copy(
-            below.join("repository.gpg"),
-            host.folder.join("up/etc/apt/trusted.gpg.d/tests.gpg"),
-        )
-        .unwrap();
-        fs::write(host.folder.join("up/etc/apt/sources.list"), "deb file:/repository ./\n")
-            .unwrap();
-        for path in
-            ["", "/up", "/up/etc", "/up/etc/apt", "/up/etc/apt/trusted.gpg.d", "/up/repository"]
-        {
+        for path in ["", "/up", "/up/repository"] {
             let path = format!("{}{path}", host.folder.display());
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -279,6 +288,17 @@ impl Host {
         installed.collect()
     }
 
+    /// Scans the host, as its scanner would; the folder with the report and what it names.
+    pub fn scan(&self) -> PathBuf {
+        let shared = self.folder.join("shared");
+        fs::create_dir_all(&shared).unwrap();
+        let program = env!("CARGO_BIN_EXE_hozen-agent");
+        let (success, text) =
+            self.start(&[program, "scan", "--root=root", "--out=shared"], "").end();
+        assert!(success, "{text}");
+        shared
+    }
+
     /// Begins the work of an order, as its pod would.
     pub fn begin(&self, job: &Job, beside: &str) -> Running {
         job.write(&self.folder.join("orders"));
@@ -307,16 +327,22 @@ pub struct Job {
     pub step: Step,
     pub attempt: u32,
     pub lines: Vec<String>,
+    pub units: Vec<String>,
+    pub ports: Vec<String>,
+    pub script: Option<String>,
     pub lasts: Duration,
 }
 
 impl Job {
     /// A patch with these lines.
     pub fn patch(lines: Vec<String>) -> Self {
-        Self { step: Step::Patch, attempt: 1, lines, lasts: Duration::from_mins(5) }
+        let lasts = Duration::from_mins(5);
+        let (units, ports) = (Vec::new(), Vec::new());
+        Self { step: Step::Patch, attempt: 1, lines, units, ports, script: None, lasts }
     }
 
-    fn write(&self, folder: &Path) {
+    /// Writes the order, the plan and the transaction, as the pod finds them.
+    pub fn write(&self, folder: &Path) {
         let transaction: String = self.lines.iter().flat_map(|line| [line, "\n"]).collect();
         let named = digest(&transaction).to_string();
         let plan = serde_json::json!({"classes": [{"transaction": named}]}).to_string();
@@ -330,8 +356,8 @@ impl Job {
             attempt: self.attempt,
             plan_digest: digest(&plan).to_string(),
             transaction: named,
-            units: Vec::new(),
-            ports: Vec::new(),
+            units: self.units.clone(),
+            ports: self.ports.clone(),
             boot_id: None,
             deadline: Timestamp::from_second(deadline.as_second()).unwrap(),
         };
@@ -339,5 +365,8 @@ impl Job {
         fs::write(folder.join("order.json"), serde_json::to_string(&order).unwrap()).unwrap();
         fs::write(folder.join("plan.json"), plan).unwrap();
         fs::write(folder.join("transaction"), transaction).unwrap();
+        if let Some(script) = &self.script {
+            fs::write(folder.join("script"), script).unwrap();
+        }
     }
 }

@@ -1,0 +1,115 @@
+//! Who does a transaction, and the one order in which all of them do it.
+//!
+//! A transaction's lines name what becomes of what. Where the architecture of a line is one of [`kind`]'s words it is no package: an image
+//! of an image-based host, or a script for everything else. The contract is the same: what is done already is left alone, what would differ
+//! from what was approved is refused with the difference before anything is changed, and what was killed is repaired first.
+
+use hozen_advisory::package::Change;
+use hozen_api::job::{ErrorClass, kind};
+use jiff::Timestamp;
+
+use super::{
+    Course, Failure, Success, compare, folder::Folder, left, order::Assignment, ostree::Ostree,
+    packages::Packages, script::Script,
+};
+
+/// Whether a transaction is done or undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// What was approved comes.
+    Forth,
+    /// What was before comes back, as the plan has for a failure.
+    Back,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// Folder of the work.
+    pub folder: &'a Folder,
+    /// Whether versions may go down.
+    pub way: Way,
+    /// The whole transaction, in the direction of the way.
+    pub wanted: Vec<Change>,
+    /// When nothing new is begun any more.
+    pub deadline: Timestamp,
+}
+
+/// Does one kind of transaction on the host. The parts are called in this order, each once.
+pub trait Executor {
+    /// Waits until nobody else changes what this changes.
+    fn take(&mut self) -> Result<(), Failure>;
+    /// Finishes or takes back what an earlier run has left half done.
+    fn repair(&mut self) -> Result<(), Failure>;
+    /// Whether there is nothing left to do; a host that is neither before nor after is a difference.
+    fn is_done(&mut self) -> Result<bool, Failure>;
+    /// Learns anew what is offered; what is not genuine fails.
+    fn refresh(&mut self) -> Result<(), Failure>;
+    /// Refuses where what would be done is not exactly what was approved.
+    fn compare(&mut self) -> Result<(), Failure>;
+    /// Fetches what is to be installed; nothing on the host is changed by it.
+    fn download(&mut self) -> Result<(), Failure>;
+    /// Does it; gives the configuration files that were kept as an administrator has them.
+    fn install(&mut self) -> Result<Vec<String>, Failure>;
+    /// Looks whether it is done and nothing is broken.
+    fn check(&mut self) -> Result<(), Failure>;
+    /// What is so when it is done, in words.
+    fn goal(&self) -> String;
+}
+
+/// Does or undoes the transaction of an assignment.
+pub fn change(
+    folder: &Folder,
+    assignment: &Assignment,
+    way: Way,
+    course: &mut Course,
+) -> Result<Success, Failure> {
+    let task = task(folder, assignment, way)?;
+    let mut executor = of(&task)?;
+    course.part("wait", || executor.take())?;
+    course.part("repair", || executor.repair())?;
+    if executor.is_done()? {
+        return Ok(Success::already(executor.goal()));
+    }
+    course.part("refresh", || executor.refresh())?;
+    course.part("compare", || executor.compare())?;
+    course.part("download", || executor.download())?;
+    let kept = course.part("install", || {
+        if left(task.deadline).is_none() {
+            let message = "the deadline was over before anything was installed";
+            return Err(Failure::before(ErrorClass::Locked, message));
+        }
+        executor.install()
+    })?;
+    course.part("check", || executor.check())?;
+    Ok(Success { already: false, message: executor.goal(), kept })
+}
+
+fn task<'a>(folder: &'a Folder, assignment: &Assignment, way: Way) -> Result<Task<'a>, Failure> {
+    let Some(transaction) = &assignment.transaction else {
+        return Err(Failure::before(ErrorClass::Order, "the transaction is empty"));
+    };
+    let wanted = match way {
+        Way::Forth => transaction.changes.to_vec(),
+        Way::Back => compare::reversed(transaction),
+    };
+    Ok(Task { folder, way, wanted, deadline: assignment.order.deadline })
+}
+
+/// Whose the lines are. Lines of several kinds are nobody's: they could not be done as one.
+fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
+    let special = [kind::OSTREE, kind::SCRIPT];
+    let is_special = |change: &&Change| special.contains(&change.arch.as_str());
+    let (first, rest) = match task.wanted.as_slice() {
+        [first, rest @ ..] if task.wanted.iter().any(|change| is_special(&change)) => (first, rest),
+        _ => return Ok(Box::new(Packages::new(task)?)),
+    };
+    match first.arch.as_str() {
+        kind::OSTREE if rest.is_empty() => Ok(Box::new(Ostree::new(task, first)?)),
+        kind::SCRIPT if rest.is_empty() => Ok(Box::new(Script::new(task, first))),
+        _ => {
+            let message = "an image or a script is a transaction of its own, of one line";
+            Err(Failure::before(ErrorClass::Order, message))
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! An image-based host (OSTree): another commit is deployed beside the one that runs, and a boot brings it.
+//!
+//! The transaction's one line is `remote:ref:ostree FROM TO TO`: both are commits, which are SHA-256 of what they hold. A commit is fetched
+//! with the remote's signature check, and that it is what the ref names now is what is compared. What runs is not touched; the way back is
+//! the deployment that was there before. Whether a host has booted what was deployed is the scan's to say.
+
+use std::{ffi::OsString, path::Path, time::Duration};
+
+use hozen_advisory::package::Change;
+use hozen_api::job::ErrorClass;
+
+use super::{
+    Failure,
+    executor::{Executor, Task, Way},
+    limit, rpm,
+    tool::{self, Call, Said},
+};
+
+const REPO: &str = "--repo=/ostree/repo";
+const SYSROOT: &str = "--sysroot=/";
+/// Where deployments and their origins are.
+const DEPLOYMENTS: &str = "/ostree/deploy";
+/// How long a look at the remote may take.
+const LOOK_MAX: Duration = Duration::from_mins(10);
+
+/// OSTree on its host.
+#[derive(Debug)]
+pub struct Ostree<'a> {
+    task: &'a Task<'a>,
+    change: &'a Change,
+    remote: &'a str,
+    branch: &'a str,
+}
+
+/// A deployment: the first of the list is what the next boot brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Deployment {
+    os: String,
+    commit: String,
+    serial: String,
+}
+
+impl<'a> Ostree<'a> {
+    /// For this task; an error where the line names no ref of a remote.
+    pub fn new(task: &'a Task<'a>, change: &'a Change) -> Result<Self, Failure> {
+        let is_plain = |text: &str| !text.is_empty() && !text.starts_with('-');
+        let named = change.name.split_once(':');
+        let (remote, branch) = named
+            .filter(|(remote, branch)| is_plain(remote) && is_plain(branch))
+            .ok_or_else(|| {
+                let message = format!("{} is no ref; write it like remote:branch", change.name);
+                Failure::before(ErrorClass::Order, message)
+            })?;
+        if [&change.from, &change.to].iter().any(|commit| !is_commit(commit)) {
+            let message = format!("{} does not go from one commit to another", change.name);
+            return Err(Failure::before(ErrorClass::Order, message));
+        }
+        Ok(Self { task, change, remote, branch })
+    }
+
+    fn ostree(&self, words: &[&str], limit: Duration) -> Result<Said, Failure> {
+        let arguments = words.iter().map(OsString::from).collect();
+        let call = Call { program: "ostree".into(), arguments, environment: &[] };
+        tool::run(self.task.folder, &call, limit)
+    }
+
+    fn refspec(&self) -> String {
+        format!("{}:{}", self.remote, self.branch)
+    }
+}
+
+impl Executor for Ostree<'_> {
+    /// OSTree takes a lock of its own for each call, and waits for it.
+    fn take(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// A deployment that was cut off is none yet; what it has left is cleared away.
+    fn repair(&mut self) -> Result<(), Failure> {
+        let said = self.ostree(&["admin", "cleanup", SYSROOT], LOOK_MAX)?;
+        if said.success {
+            return Ok(());
+        }
+        Err(failed(&said, |_| ErrorClass::Broken))
+    }
+
+    fn is_done(&mut self) -> Result<bool, Failure> {
+        let next = next()?.commit;
+        if next != self.change.to && next != self.change.from {
+            let message = format!(
+                "the next boot brings {next}; {} to {} is approved",
+                self.change.from, self.change.to
+            );
+            return Err(Failure::before(ErrorClass::Difference, message));
+        }
+        Ok(next == self.change.to)
+    }
+
+    /// Learns to which commit the ref goes now. On the way back the commit is still on the host, and nobody is asked.
+    fn refresh(&mut self) -> Result<(), Failure> {
+        if self.task.way == Way::Back {
+            return Ok(());
+        }
+        let key = format!("remote \"{}\".gpg-verify", self.remote);
+        let verify = tool::ask("ostree", &[REPO, "config", "get", &key])?;
+        if verify.output.trim() == "false" {
+            let message = format!(
+                "remote {} has its signature check switched off; set gpg-verify=true for it",
+                self.remote
+            );
+            return Err(Failure::before(ErrorClass::Signature, message));
+        }
+        let words = [REPO, "pull", "--commit-metadata-only", self.remote, self.branch];
+        let said = self.ostree(&words, LOOK_MAX)?;
+        if said.success {
+            return Ok(());
+        }
+        Err(failed(&said, rpm::class_of))
+    }
+
+    fn compare(&mut self) -> Result<(), Failure> {
+        if self.task.way == Way::Back {
+            return Ok(());
+        }
+        let said = tool::ask("ostree", &[REPO, "rev-parse", &self.refspec()])?;
+        if said.output.trim() == self.change.to {
+            return Ok(());
+        }
+        let message = format!(
+            "{} is at {}; {} is approved",
+            self.refspec(),
+            said.output.trim(),
+            self.change.to
+        );
+        Err(Failure::before(ErrorClass::Difference, message))
+    }
+
+    fn download(&mut self) -> Result<(), Failure> {
+        if self.task.way == Way::Back {
+            return Ok(());
+        }
+        let exact = format!("{}@{}", self.branch, self.change.to);
+        let said = self.ostree(&[REPO, "pull", self.remote, &exact], limit(self.task.deadline))?;
+        if said.success {
+            return Ok(());
+        }
+        Err(failed(&said, rpm::class_of))
+    }
+
+    fn install(&mut self) -> Result<Vec<String>, Failure> {
+        let next = next()?;
+        let os = format!("--os={}", next.os);
+        // Where later updates come from stays as it is, also where a commit is deployed and not a ref.
+        let Deployment { os: name, commit, serial } = next;
+        let origin = Path::new(DEPLOYMENTS).join(name).join("deploy");
+        let origin = origin.join(format!("{commit}.{serial}.origin"));
+        let origin = format!("--origin-file={}", origin.display());
+        let words = ["admin", "deploy", SYSROOT, &os, &origin, &self.change.to];
+        let said = self.ostree(&words, limit(self.task.deadline))?;
+        if said.success {
+            return Ok(Vec::new());
+        }
+        let complaint = rpm::complaint("ostree", &said.output);
+        Err(Failure::after(ErrorClass::Install, complaint))
+    }
+
+    fn check(&mut self) -> Result<(), Failure> {
+        let next = next().map_err(|failure| Failure { touched: true, ..failure })?.commit;
+        if next == self.change.to {
+            return Ok(());
+        }
+        let message = format!("the next boot brings {next} and not {}", self.change.to);
+        Err(Failure::after(ErrorClass::Install, message))
+    }
+
+    fn goal(&self) -> String {
+        format!("the next boot brings {}", self.change.to)
+    }
+}
+
+/// What the next boot brings.
+fn next() -> Result<Deployment, Failure> {
+    let said = tool::ask("ostree", &["admin", "status", SYSROOT])?;
+    deployments(&said.output).into_iter().next().ok_or_else(|| {
+        let message = format!("the host has no deployment of OSTree: {}", said.output.trim());
+        Failure::before(ErrorClass::Unsupported, message)
+    })
+}
+
+fn failed(said: &Said, class: fn(&str) -> ErrorClass) -> Failure {
+    Failure::before(class(&said.output), rpm::complaint("ostree", &said.output))
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Lines of `ostree admin status` that name a deployment: a mark where it runs, the name of its system, commit and serial.
+fn deployments(text: &str) -> Vec<Deployment> {
+    let lines = text.lines().filter_map(|line| {
+        let mut words = line.trim_start_matches(['*', ' ']).split(' ');
+        let (os, named) = (words.next()?, words.next()?);
+        let (commit, serial) = named.split_once('.')?;
+        is_commit(commit).then(|| Deployment {
+            os: os.to_owned(),
+            commit: commit.to_owned(),
+            serial: serial.to_owned(),
+        })
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_deployment_is_what_the_next_boot_brings() {
+        let commit = |digit: &str| digit.repeat(64);
+        let text = format!(
+            "  fedora {0}.1 (pending)\n    Version: 2\n    origin refspec: a:b\n* fedora {1}.0\n    Version: 1\n",
+            commit("b"),
+            commit("a")
+        );
+
+        let found = deployments(&text);
+        assert_eq!((found[0].commit.as_str(), found[0].serial.as_str()), (&*commit("b"), "1"));
+        assert_eq!((found[1].os.as_str(), found.len()), ("fedora", 2));
+    }
+}

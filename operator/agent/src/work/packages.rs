@@ -1,0 +1,240 @@
+//! A transaction of packages, done or undone by the host's package manager.
+//!
+//! What is compared with what is the same for every package manager; how a part is done is its own. Invariant: nothing is installed before what the package manager would do is seen to be exactly what is left of the approved transaction.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use hozen_advisory::package::Change;
+use hozen_api::job::ErrorClass;
+
+use super::{
+    Failure,
+    apk::Apk,
+    apt::Apt,
+    compare,
+    dnf::Dnf,
+    executor::{Executor, Task},
+    services,
+    zypper::Zypper,
+};
+use crate::{
+    begun,
+    package::{Archive, Step, Unfinished},
+    root::Root,
+    system::{ArchiveKey, System},
+    unread::Unread,
+};
+
+/// Bytes that are left free on the disk beyond what the transaction needs.
+const SPARE_BYTES: u64 = 64 << 20;
+/// A package manager at work on its own host. Its signature check is never switched off, and nobody is there to answer its questions.
+pub trait PackageManager {
+    /// Waits until nobody else uses it. From then until it is dropped, what it installs restarts no service.
+    fn take(&mut self) -> Result<(), Failure>;
+    /// Finishes or takes back what an earlier run, of ours or of anybody, has left half done.
+    fn repair(&mut self) -> Result<(), Failure>;
+    /// Fetches the indices; a repository that is silent, unsigned or wrong fails.
+    fn refresh(&mut self) -> Result<(), Failure>;
+    /// What it would do to come to exactly these versions.
+    fn simulate(&mut self, what: &Outstanding) -> Result<Vec<Step>, Failure>;
+    /// Fetches the archives and has their hashes checked.
+    fn download(&mut self, what: &Outstanding) -> Result<(), Failure>;
+    /// Installs what was simulated and downloaded; gives the configuration files that were kept as an administrator has them.
+    fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure>;
+    /// Whether its own database is in order.
+    fn audit(&mut self) -> Result<(), Failure>;
+}
+
+/// The host as it is now.
+#[derive(Debug)]
+pub struct Host {
+    /// Its root.
+    pub root: Root,
+    /// What is installed and offered.
+    pub system: System,
+    /// Packages of which only a part may be on disk.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// What of a transaction is still to be done on the host as it is.
+#[derive(Debug)]
+pub struct Outstanding {
+    /// The host.
+    pub host: Host,
+    /// What is left.
+    pub changes: Vec<Change>,
+    /// Archives that are offered for the packages.
+    pub archives: BTreeMap<ArchiveKey, Archive>,
+}
+
+impl Host {
+    /// Reads the host that this process runs on.
+    pub fn read() -> Result<Self, Failure> {
+        let root = Root::open(Path::new("/"))
+            .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))?;
+        let system = System::read(&root, &mut Unread::default());
+        let unfinished = system.unfinished(&root);
+        Ok(Self { root, system, unfinished })
+    }
+
+    /// What of these changes is left to be done.
+    pub fn outstanding(self, wanted: &[Change]) -> Result<Outstanding, Failure> {
+        let side_by_side = matches!(self.system, System::Rpm(_));
+        let present = compare::Present {
+            packages: self.system.packages(),
+            unfinished: &self.unfinished,
+            side_by_side,
+        };
+        let changes = compare::outstanding(wanted, &present)
+            .map_err(|difference| Failure::before(ErrorClass::Difference, difference))?;
+        let names: BTreeSet<&str> = changes.iter().map(|change| change.name.as_str()).collect();
+        let archives = self.system.archives(&self.root, &names, &mut Unread::default());
+        Ok(Outstanding { host: self, changes, archives })
+    }
+}
+
+impl Outstanding {
+    /// Whether an archive of this change is offered.
+    pub fn offers(&self, change: &Change) -> bool {
+        let key = self.host.system.archive_key(&change.name, &change.arch, &change.to);
+        self.archives.contains_key(&key)
+    }
+
+    /// Whether a part of this package may be on disk already.
+    pub fn has_begun(&self, change: &Change) -> bool {
+        self.host.unfinished.iter().any(|of| compare::is_of(&of.name, &of.arch, change))
+    }
+
+    /// Names what is about to be installed, so that a killed installation is known as one where the package manager keeps no such state.
+    pub fn begin(&self) -> Result<(), Failure> {
+        begun::add(&self.changes).map_err(|error| unwritten(&error))
+    }
+
+    /// The installation has come to its end: it is no longer named, and the service manager, which was not spoken to meanwhile, reads its
+    /// units anew.
+    pub fn end(&self) -> Result<(), Failure> {
+        begun::remove(&self.changes).map_err(|error| unwritten(&error))?;
+        services::read_units_anew()
+    }
+
+    /// Refuses where the steps are not exactly what is left.
+    fn compare(&self, steps: &[Step]) -> Result<(), Failure> {
+        let key = |name: &str, arch: &str, version: &str| {
+            self.host.system.archive_key(name, arch, version)
+        };
+        let unfinished = &self.host.unfinished;
+        match compare::difference(&self.changes, steps, unfinished, &self.archives, key) {
+            Some(difference) => Err(Failure::before(ErrorClass::Difference, difference)),
+            None => Ok(()),
+        }
+    }
+
+    fn room(&self) -> Result<(), Failure> {
+        let needed = self.changes.iter().filter_map(|change| {
+            let Change { name, arch, to, .. } = change;
+            let archive = self.archives.get(&self.host.system.archive_key(name, arch, to))?;
+            // While a package is unpacked the old files are still there.
+            Some(archive.download_bytes.saturating_add(archive.installed_bytes))
+        });
+        let needed = needed.fold(SPARE_BYTES, u64::saturating_add);
+        for path in ["usr", "var"] {
+            let free = self.host.root.free_bytes(path).unwrap_or(u64::MAX);
+            if free < needed {
+                let message = format!("{needed} bytes are needed below /{path}, {free} are free");
+                return Err(Failure::before(ErrorClass::Disk, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A transaction of packages.
+pub struct Packages<'a> {
+    task: &'a Task<'a>,
+    manager: Box<dyn PackageManager + 'a>,
+    /// What was compared: this is downloaded and installed.
+    what: Option<Outstanding>,
+}
+
+impl<'a> Packages<'a> {
+    /// For this task, with the host's package manager.
+    pub fn new(task: &'a Task<'a>) -> Result<Self, Failure> {
+        Ok(Self { task, manager: of_host(task)?, what: None })
+    }
+}
+
+fn compared(what: Option<&Outstanding>) -> Result<&Outstanding, Failure> {
+    what.ok_or_else(|| Failure::before(ErrorClass::System, "nothing was compared"))
+}
+
+impl Executor for Packages<'_> {
+    fn take(&mut self) -> Result<(), Failure> {
+        self.manager.take()
+    }
+
+    fn repair(&mut self) -> Result<(), Failure> {
+        self.manager.repair()
+    }
+
+    fn is_done(&mut self) -> Result<bool, Failure> {
+        Ok(Host::read()?.outstanding(&self.task.wanted)?.changes.is_empty())
+    }
+
+    fn refresh(&mut self) -> Result<(), Failure> {
+        self.manager.refresh()
+    }
+
+    fn compare(&mut self) -> Result<(), Failure> {
+        let what = Host::read()?.outstanding(&self.task.wanted)?;
+        let steps = self.manager.simulate(&what)?;
+        what.compare(&steps)?;
+        what.room()?;
+        self.what = Some(what);
+        Ok(())
+    }
+
+    fn download(&mut self) -> Result<(), Failure> {
+        self.manager.download(compared(self.what.as_ref())?)
+    }
+
+    fn install(&mut self) -> Result<Vec<String>, Failure> {
+        self.manager.install(compared(self.what.as_ref())?)
+    }
+
+    fn check(&mut self) -> Result<(), Failure> {
+        let undone = Host::read()?
+            .outstanding(&self.task.wanted)
+            .map_err(|failure| Failure { touched: true, ..failure })?;
+        if let Some(change) = undone.changes.last() {
+            let message = format!("{} did not become {}", change.name, change.to);
+            return Err(Failure::after(ErrorClass::Install, message));
+        }
+        self.manager.audit()
+    }
+
+    fn goal(&self) -> String {
+        format!("{} packages have their approved versions", self.task.wanted.len())
+    }
+}
+
+/// The package manager of this host.
+fn of_host<'a>(task: &'a Task<'a>) -> Result<Box<dyn PackageManager + 'a>, Failure> {
+    Ok(match Host::read()?.system {
+        System::Dpkg { .. } => Box::new(Apt::new(task)),
+        System::Rpm(rpm) if rpm.repos.zypper => Box::new(Zypper::new(task)),
+        System::Rpm(_) => Box::new(Dnf::new(task)?),
+        System::Apk(_) => Box::new(Apk::new(task)),
+        System::None => {
+            let message = "the host has no package manager of apt, dnf, zypper and apk";
+            return Err(Failure::before(ErrorClass::Unsupported, message));
+        }
+    })
+}
+
+fn unwritten(error: &std::io::Error) -> Failure {
+    let message = format!("what is being installed could not be written down ({error})");
+    Failure::before(ErrorClass::System, message)
+}

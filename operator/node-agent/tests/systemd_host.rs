@@ -1,0 +1,324 @@
+//! The work of Jobs on a host whose first process is the real systemd: services restarted, held down and let go, ports blocked by the
+//! kernel, power lost in mid-installation.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot prepare its host fails"
+)]
+
+#[expect(dead_code, reason = "shared with the tests of other hosts")]
+mod debian;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use debian::{Job, Package, Repository, call};
+use hozen_agent::clock::{self, Moment};
+use hozen_api::{
+    job::{Answer, AnswerResult, ErrorClass, verb},
+    managed_node::Step,
+    node_inventory::NodeReport,
+};
+use hozen_testkit::not_run;
+
+/// What the host has beside the smallest Debian; nginx and cron are its services.
+const PACKAGES: [&str; 6] = ["systemd-sysv", "dbus", "nginx-light", "cron", "nftables", "iproute2"];
+/// How long a host may take to boot, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A host in namespaces of its own, with a disk of its own: what is written survives its power.
+struct Host {
+    folder: PathBuf,
+    lower: PathBuf,
+    power: Option<Child>,
+}
+
+impl Host {
+    /// A host that is switched off; says itself why there is none.
+    fn new(test: &str, folder: &Path) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            not_run(test, "a host can be run by root only");
+            return None;
+        }
+        if let Err(why) = hozen_testbed::node::lacking() {
+            not_run(test, &why.to_string());
+            return None;
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/roots/debian");
+        let built = Command::new(script).arg("services").args(PACKAGES).output().unwrap();
+        if !built.status.success() {
+            not_run(test, String::from_utf8_lossy(&built.stderr).trim());
+            return None;
+        }
+        let lower = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
+        let host = Self { folder: folder.join("machine"), lower, power: None };
+        for path in ["files/opt", "programs/cni"] {
+            fs::create_dir_all(host.folder.join(path)).unwrap();
+        }
+        fs::copy(env!("CARGO_BIN_EXE_hozen-agent"), host.files().join("opt/hozen-agent")).unwrap();
+        let disk = host.folder.join("disk.img");
+        fs::File::create(&disk).unwrap().set_len(2 << 30).unwrap();
+        call("mkfs.ext4", &["-q", disk.to_str().unwrap()]);
+        Some(host)
+    }
+
+    /// Files that the host finds on its disk when it boots.
+    fn files(&self) -> PathBuf {
+        self.folder.join("files")
+    }
+
+    /// Switches it on, and waits until it has booted.
+    fn boot(&mut self) {
+        let init =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/testbed/src/node/init.sh");
+        let _ = fs::remove_file(self.folder.join("init"));
+        // A control group of its own in every hierarchy, or systemd would keep house in the machine's.
+        let script = "
+            for root in $(awk '$3 == \"cgroup\" || $3 == \"cgroup2\" { print $2 }' /proc/self/mounts | sort -u); do
+                group=$root/hozen-host-$$; mkdir -p $group
+                for file in cpuset.cpus cpuset.mems; do
+                    [ ! -e $root/$file ] || cat $root/$file >$group/$file
+                done
+                echo $$ >$group/cgroup.procs
+            done
+            exec setpriv --pdeathsig KILL unshare --mount --pid --uts --ipc --net --cgroup --fork --kill-child=KILL bash \"$@\"";
+        let words = [init.as_path(), &self.folder, Path::new("host"), &self.lower];
+        let power = Command::new("bash")
+            .args(["-c", script, "power"])
+            .args(words)
+            .arg(self.folder.join("programs"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(self.folder.join("console")).unwrap())
+            .spawn()
+            .unwrap();
+        self.power = Some(power);
+        let state = || self.say(&["systemctl", "is-system-running"]);
+        self.wait("boot", || ["running", "degraded"].contains(&state().trim()));
+        // Somebody outside, on a network of their own, who reaches the host at 10.9.9.1.
+        self.run(&["sh", "-ec", "ip link set lo up; ip netns add outside; ip link add in type veth peer name out netns outside; \
+             ip address add 10.9.9.1/24 dev in; ip link set in up; ip -n outside address add 10.9.9.2/24 dev out; ip -n outside link set out up"]);
+    }
+
+    /// Cuts its power: every process is gone at once, the disk stays as it is.
+    fn cut_power(&mut self) {
+        if let Some(mut power) = self.power.take() {
+            let group = format!("hozen-host-{}", power.id());
+            power.kill().unwrap();
+            power.wait().unwrap();
+            self.wait("an end of all its processes", || self.init().is_none());
+            let remove = format!(
+                "find /sys/fs/cgroup -depth -type d -path '*/{group}*' -exec rmdir {{}} + || true"
+            );
+            call("sh", &["-c", &remove]);
+        }
+    }
+
+    /// Number of its first process, while that lives.
+    fn init(&self) -> Option<String> {
+        let stat = fs::read_to_string(self.folder.join("init")).ok()?;
+        let pid = stat.split(' ').next()?.to_owned();
+        Path::new("/proc").join(&pid).exists().then_some(pid)
+    }
+
+    fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let start = Moment::now();
+        while !done() {
+            let console = || fs::read_to_string(self.folder.join("console")).unwrap_or_default();
+            assert!(start.elapsed() < PATIENCE, "{what} did not come: {}", console());
+            clock::pause();
+        }
+    }
+
+    /// What a command says, whether it succeeds or not.
+    fn say(&self, words: &[&str]) -> String {
+        let Some(init) = self.init() else { return String::new() };
+        let entered = ["--target", &init, "--all", "--wd=/", "--"];
+        let output = Command::new("nsenter").args(entered).args(words).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    /// Runs a command that has to succeed.
+    fn run(&self, words: &[&str]) -> String {
+        let init = self.init().expect("the host is on");
+        let entered = ["--target", &init, "--all", "--wd=/", "--"];
+        call("nsenter", &[&entered[..], words].concat())
+    }
+
+    fn begin(&self, job: &Job) -> Child {
+        let init = self.init().expect("the host is on");
+        let orders = Path::new("/proc").join(&init).join("root/orders");
+        job.write(&orders);
+        let words = ["--target", &init, "--all", "--wd=/", "--", "/opt/hozen-agent"];
+        let own = ["--orders=/orders", "--host=/", "--answer=/answer"];
+        Command::new("nsenter")
+            .args(words)
+            .arg(verb(&job.step).unwrap())
+            .args(own)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Does the work of an order to its end.
+    fn work(&self, job: &Job) -> Answer {
+        let output = self.begin(job).wait_with_output().unwrap();
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
+        let answer = self.run(&["cat", "/answer"]);
+        println!("{log}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    fn done(&self, job: &Job) -> Answer {
+        let answer = self.work(job);
+        assert_eq!(answer.result, AnswerResult::Done, "{}", answer.message);
+        answer
+    }
+
+    fn scan(&self) -> NodeReport {
+        self.run(&["sh", "-ec", "mkdir -p /shared; /opt/hozen-agent scan --root=/ --out=/shared"]);
+        serde_json::from_str(&self.run(&["cat", "/shared/report.json"])).unwrap()
+    }
+
+    /// Whether somebody outside can connect to a port of the host.
+    fn answers(&self, port: u16) -> bool {
+        let script = format!(
+            "use IO::Socket::INET; print IO::Socket::INET->new(PeerAddr => '10.9.9.1', PeerPort => {port}, Timeout => 2) ? 'yes' : 'no'"
+        );
+        let said = self.say(&["ip", "netns", "exec", "outside", "perl", "-e", &script]);
+        assert!(["yes", "no"].contains(&said.as_str()), "{said}");
+        said == "yes"
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.cut_power();
+    }
+}
+
+fn job(step: Step, attempt: u32, units: &[&str], ports: &[&str]) -> Job {
+    let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let patch = Job::patch(Vec::new());
+    Job { step, attempt, units: texts(units), ports: texts(ports), ..patch }
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[test]
+fn a_mitigation_holds_over_a_flush_and_a_power_cut_is_seen_by_the_scan_and_is_lifted_without_a_trace()
+ {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_mitigation_holds", folder.path()) else { return };
+    host.boot();
+    assert!(host.answers(80), "nginx serves before");
+
+    let mitigate = job(Step::Mitigate, 1, &["cron.service"], &["80/tcp"]);
+    host.done(&mitigate);
+    host.done(&Job { attempt: 2, ..mitigate });
+    let in_force = |host: &Host| {
+        assert!(!host.answers(80), "the kernel drops what comes from outside");
+        assert_eq!(host.say(&["systemctl", "is-active", "cron"]).trim(), "inactive");
+        let rules = host.run(&["nft", "list", "table", "inet", "hozen"]);
+        assert_eq!(rules.matches("dport 80 drop").count(), 1, "{rules}");
+        let seen = host.scan().mitigated.expect("it is seen");
+        assert_eq!((seen.stop, seen.block), (vec!["cron.service".into()], vec!["80/tcp".into()]));
+    };
+    in_force(&host);
+    // What the timer does every minute.
+    host.run(&["nft", "flush", "ruleset"]);
+    assert!(host.answers(80));
+    assert_eq!(host.say(&["systemctl", "is-active", "hozen-ports.timer"]).trim(), "active");
+    host.run(&["systemctl", "start", "hozen-ports.service"]);
+    in_force(&host);
+    host.cut_power();
+    host.boot();
+    in_force(&host);
+
+    host.done(&job(Step::Lift, 1, &["cron.service"], &["80/tcp"]));
+    assert!(host.answers(80), "nginx serves again");
+    assert_eq!(host.say(&["systemctl", "is-active", "cron"]).trim(), "active");
+    assert_eq!(host.scan().mitigated, None);
+    assert_eq!(host.run(&["nft", "list", "ruleset"]).trim(), "");
+    assert_eq!(host.run(&["sh", "-c", "ls /etc/systemd/system | grep -c hozen || true"]), "0\n");
+}
+
+#[test]
+fn a_restart_gives_new_processes_and_a_unit_that_does_not_stay_up_is_a_failure() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_restart_gives_new_processes", folder.path()) else { return };
+    host.boot();
+    let process = |host: &Host| host.run(&["systemctl", "show", "-P", "MainPID", "nginx"]);
+    let before = process(&host);
+
+    host.done(&job(Step::Restart, 1, &["nginx.service"], &[]));
+    let after = process(&host);
+    assert_ne!(before, after);
+    assert!(host.answers(80));
+    host.run(&["sh", "-c", "echo nonsense >>/etc/nginx/nginx.conf"]);
+    let answer = host.work(&job(Step::Restart, 2, &["nginx.service"], &[]));
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Failed, Some(ErrorClass::Unit)), "{}", answer.message);
+    assert!(answer.message.contains("nginx.service"), "{}", answer.message);
+}
+
+/// The whole host dies at once in mid-installation, and boots again; the next pod of the same Job repairs and goes on.
+#[test]
+fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
+    let folder = folder();
+    let Some(mut host) = Host::new("i25_power_lost_in_mid_unpack", folder.path()) else { return };
+    let names = ["alpha", "beta", "gamma"];
+    let package = |name, version| Package { name, version, depends: "", setting: "" };
+    let repository = Repository::new(folder.path());
+    repository.publish(&names.map(|name| package(name, "1")));
+    let files = host.files();
+    let copy = |files: &Path| {
+        let (from, to) = (&repository.folder, files.join("repository"));
+        let _ = fs::remove_dir_all(&to);
+        call("cp", &["-a", from.to_str().unwrap(), to.to_str().unwrap()]);
+    };
+    fs::create_dir_all(files.join("etc/apt/trusted.gpg.d")).unwrap();
+    fs::copy(folder.path().join("repository.gpg"), files.join("etc/apt/trusted.gpg.d/tests.gpg"))
+        .unwrap();
+    fs::write(files.join("etc/apt/sources.list"), "deb file:/repository ./\n").unwrap();
+    copy(&files);
+    host.boot();
+    host.run(&["sh", "-ec", "apt-get -qq update; apt-get -qq -y install alpha beta gamma >&2"]);
+    repository.publish(&names.map(|name| package(name, "2")));
+    let inside = Path::new("/proc").join(host.init().unwrap()).join("root");
+    copy(&inside);
+    copy(&files);
+    let lines = names.map(|name| format!("{name}:amd64 1 2 {}", repository.hash(name, "2")));
+    let patch = Job::patch(lines.to_vec());
+
+    let mut pod = host.begin(&patch);
+    let status = |host: &Host| host.say(&["dpkg-query", "-W", "-f", "${Package} ${Status}\n"]);
+    let begun = |text: &str| text.contains("unpacked") || text.contains("half-");
+    host.wait("an unpacked package", || begun(&status(&host)));
+    host.cut_power();
+    pod.kill().unwrap();
+    pod.wait().unwrap();
+    host.boot();
+    let report = host.scan();
+    assert!(!report.unfinished.is_empty(), "the scan sees what is half done");
+
+    let answer = host.done(&patch);
+    assert!(answer.message.contains("approved versions"), "{}", answer.message);
+    assert_eq!(host.run(&["dpkg", "--audit"]), "");
+    let versions = host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"]);
+    assert_eq!(versions, "2 2 2 ");
+    assert!(host.scan().unfinished.is_empty());
+}
