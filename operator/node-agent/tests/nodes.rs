@@ -81,7 +81,7 @@ impl Scene {
         };
         let bed =
             Removed(Bed::open(&bed::home(), "agent-test").expect("nobody else uses this bed"));
-        let wanted = Wanted { nodes: Some(1), fake: 0, missing: Missing::Refuse };
+        let wanted = Wanted { nodes: Some(1), ..Wanted::default() };
         let state = hozen_testbed::up(&bed.0, wanted, &mut |step| println!("{step}")).unwrap();
         let archive = bed.0.folder.join("agent.tar");
         let image = Image {

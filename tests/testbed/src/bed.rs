@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, programs::Programs};
+use crate::{Wanted, error::Error, packages::Packages, programs::Programs};
 
 /// How many beds one machine holds side by side: each takes ten ports and a /16 of its own.
 const BEDS_MAX: u8 = 16;
@@ -17,6 +17,9 @@ const BEDS_MAX: u8 = 16;
 const FIRST_PORT: u16 = 21_000;
 /// Ports that belong to one bed.
 const PORTS_EACH: u16 = 10;
+/// What must be free where beds live: etcd alone takes 64 MB before its first write, and ends without a word about the disk
+/// where it cannot.
+const ROOM_MEGABYTES: u64 = 256;
 /// A bed's name becomes part of names of files only, but is kept short and plain all the same.
 const NAME_LENGTH_MAX: usize = 20;
 
@@ -33,8 +36,14 @@ pub struct State {
     pub kubernetes: String,
     /// The folder of the programs that it runs.
     pub programs: PathBuf,
+    /// What is pending on its real nodes.
+    #[serde(default)]
+    pub packages: Packages,
     /// The folder that its real nodes lie over, once there is one.
     pub root: Option<PathBuf>,
+    /// What lies between that folder and the nodes' own files, if anything does.
+    #[serde(default)]
+    pub layer: Option<PathBuf>,
     /// Its real nodes by name.
     pub nodes: BTreeMap<String, NodeState>,
     /// Whether the host forwarded packets before this bed came.
@@ -188,7 +197,15 @@ impl Bed {
     }
 
     /// Takes a free number and makes the folder. Beds that start at the same moment wait for each other here.
-    pub fn create(&self, programs: &Programs, network: bool, fake: u32) -> Result<State, Error> {
+    pub fn create(&self, programs: &Programs, wanted: Wanted) -> Result<State, Error> {
+        let disk = rustix::fs::statvfs(&self.home).map_err(|source| {
+            Error::io(format!("look at {}", self.home.display()))(source.into())
+        })?;
+        let free = disk.f_bavail * disk.f_frsize / 1_000_000;
+        if free < ROOM_MEGABYTES {
+            let home = self.home.clone();
+            return Err(Error::NoRoom { home, free, needed: ROOM_MEGABYTES });
+        }
         let file = self.home.join("numbers.lock");
         let numbers =
             File::create(&file).map_err(Error::io(format!("create {}", file.display())))?;
@@ -207,11 +224,13 @@ impl Bed {
             }
             let state = State {
                 index,
-                network,
-                fake,
+                network: wanted.nodes.is_some(),
+                fake: wanted.fake,
                 kubernetes: programs.kubernetes()?,
                 programs: programs.folder().to_owned(),
+                packages: wanted.packages,
                 root: None,
+                layer: None,
                 nodes: BTreeMap::new(),
                 forwarded_before: crate::network::forwards(),
             };
@@ -256,4 +275,31 @@ fn port_in_use(index: u8) -> Option<String> {
         .iter()
         .find(|(_, port)| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_err())
         .map(|(name, port)| format!("port {port}, for {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::Programs;
+
+    #[test]
+    fn a_number_with_a_port_in_use_is_passed_over_and_no_number_at_all_is_said() {
+        let home = tempfile::tempdir().unwrap();
+        let programs = Programs::at(home.path().to_owned());
+        fs::write(home.path().join("complete"), "v1.37.2\n").unwrap();
+        let bed = Bed::open(home.path(), "ports").unwrap();
+        let first = bed.create(&programs, Wanted::default()).unwrap();
+        let _used = TcpListener::bind((Ipv4Addr::LOCALHOST, first.ports().apiserver)).unwrap();
+        fs::remove_dir_all(&bed.folder).unwrap();
+        let second = bed.create(&programs, Wanted::default()).unwrap();
+        assert_ne!(first.index, second.index);
+        // What other beds leave, beds of this home take.
+        let error = (0..=BEDS_MAX)
+            .map(|number| Bed::open(home.path(), &format!("bed-{number}")).unwrap())
+            .find_map(|bed| bed.create(&programs, Wanted::default()).err())
+            .expect("there are fewer numbers than this");
+        let said = error.to_string();
+        assert!(said.starts_with("no room for another bed"), "{said}");
+        assert!(said.contains(&format!("port {}, for ", first.ports().apiserver)), "{said}");
+    }
 }

@@ -36,7 +36,7 @@ pub fn run(
     let mut tell = |what: &str, value: f64, unit: &'static str, goal: f64| {
         say(&Measured { what: what.to_owned(), value, unit, goal });
     };
-    let wanted = |nodes| Wanted { nodes, fake: 0, missing };
+    let wanted = |nodes| Wanted { nodes, missing, ..Wanted::default() };
     let network = (nodes > 0).then_some(0);
     let start = Moment::now();
     crate::up(bed, wanted(network), &mut |_| {})?;

@@ -24,6 +24,18 @@ impl Moment {
     }
 }
 
+/// This moment as the API writes it, to the second.
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
+pub fn timestamp() -> String {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now).to_string()
+}
+
+/// Lets time pass until so long after `start`.
+pub async fn until(start: Moment, after: Duration) {
+    tokio::time::sleep(after.saturating_sub(start.elapsed())).await;
+}
+
 /// Lets time pass until `look` returns something or `limit` is over.
 ///
 /// `look` gives `Ok(Err(state))` as long as it has to be waited for; `state` is what the error says was seen last.

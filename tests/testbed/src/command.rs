@@ -1,6 +1,6 @@
 //! The words of the command line, and what each does.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use hozen_testbed::{
@@ -11,9 +11,11 @@ use hozen_testbed::{
     clock::Moment,
     control_plane,
     error::Error,
+    fake::player::{self, Play},
     image::{Content, Image},
     node::{self, Node},
-    programs::Missing,
+    packages::Packages,
+    programs::{Kubernetes, Missing},
 };
 
 /// A real Kubernetes cluster on this machine, with nodes that reboot, lose power and links.
@@ -37,6 +39,12 @@ enum Action {
         /// How many fake nodes: they have leases, heartbeats and pods, and nothing behind them.
         #[arg(long, default_value_t = 0)]
         fake: u32,
+        /// What is pending on the real nodes.
+        #[arg(long, value_enum, default_value_t)]
+        packages: Packages,
+        /// Which version of Kubernetes.
+        #[arg(long, value_enum, default_value_t)]
+        kubernetes: Kubernetes,
         /// No network for real nodes: needs neither root nor any kernel feature.
         #[arg(long, conflicts_with = "nodes")]
         control_plane_only: bool,
@@ -63,6 +71,9 @@ enum Action {
     /// Do something to one real node.
     #[command(subcommand)]
     Node(NodeAction),
+    /// Do something to the fake nodes.
+    #[command(subcommand)]
+    Fake(FakeAction),
     /// Container images without a registry.
     #[command(subcommand)]
     Image(ImageAction),
@@ -112,6 +123,24 @@ enum NodeAction {
 }
 
 #[derive(Debug, Subcommand)]
+enum FakeAction {
+    /// Play the scanners: each fake node writes its NodeInventory, as real ones do. The kinds must be installed (crds/).
+    Report {
+        /// What nodes report, one file for each class, as `hozen scan -o yaml` prints it; by default those of examples/fleet.
+        files: Vec<PathBuf>,
+        /// Over how many seconds the reports of a round are spread.
+        #[arg(long, default_value_t = 60)]
+        within_seconds: u32,
+        /// How many reports each node writes.
+        #[arg(long, default_value_t = 1)]
+        rounds: u32,
+        /// Write as the service account hozen-scanner of this namespace on each node, as the chart's admission policies demand.
+        #[arg(long)]
+        as_scanner_of: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum ImageAction {
     /// Make an image archive of files of this machine; equal files give an equal digest, which is printed.
     Build {
@@ -152,8 +181,9 @@ fn placed(word: &str) -> Result<(String, PathBuf), String> {
 pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let bed = Bed::open(&bed::home(), &arguments.bed)?;
     match arguments.action {
-        Action::Up { nodes, fake, control_plane_only } => {
-            up(&bed, (!control_plane_only).then_some(nodes), fake)?;
+        Action::Up { nodes, fake, packages, kubernetes, control_plane_only } => {
+            let nodes = (!control_plane_only).then_some(nodes);
+            up(&bed, Wanted { nodes, fake, packages, kubernetes, missing: Missing::Build })?;
         }
         Action::Down => {
             let there = bed.folder.exists();
@@ -172,6 +202,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
             })?;
         }
         Action::Node(action) => return on_node(bed, action),
+        Action::Fake(action) => return report(bed, action),
         Action::Image(ImageAction::Build { reference, entrypoint, user, archive, files }) => {
             let contents = files.into_iter().map(|(path, file)| (path, Content::of(file)));
             let contents = contents.collect();
@@ -193,9 +224,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(bed: &Bed, nodes: Option<u8>, fake: u32) -> Result<(), Error> {
+fn up(bed: &Bed, wanted: Wanted) -> Result<(), Error> {
     let start = Moment::now();
-    let wanted = Wanted { nodes, fake, missing: Missing::Build };
     let state = hozen_testbed::up(bed, wanted, &mut |step| {
         eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
     })?;
@@ -274,6 +304,22 @@ fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The bed is let go while the reports are played: other commands may work meanwhile.
+fn report(bed: Bed, action: FakeAction) -> Result<ExitCode, Error> {
+    let FakeAction::Report { files, within_seconds, rounds, as_scanner_of } = action;
+    let what = Play {
+        classes: if files.is_empty() { player::examples() } else { files },
+        within: Duration::from_secs(within_seconds.into()),
+        rounds,
+        scanner_of: as_scanner_of,
+    };
+    let (state, kubeconfig) = (bed.up()?, bed.kubeconfig());
+    drop(bed);
+    let played = player::play(&state, &kubeconfig, &what, &mut |round| println!("{round}"))?;
+    println!("{played}");
+    Ok(if played.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn set_link(bed: &Bed, state: &mut State, name: &str, cut: bool) -> Result<(), Error> {

@@ -57,10 +57,12 @@ pub enum Error {
         last: String,
     },
     /// There is no node of this name.
-    #[error("there is no node {name:?} in this bed; its nodes: {known}")]
+    #[error("there is no node {name:?} in this bed{}; its nodes: {known}", did_you_mean(.nearest.as_deref()))]
     UnknownNode {
         /// The name asked for.
         name: String,
+        /// The name that is most like it, if one is.
+        nearest: Option<String>,
         /// The names that there are.
         known: String,
     },
@@ -68,6 +70,12 @@ pub enum Error {
     #[error("node {name} is powered off: node power-on {name}")]
     PoweredOff {
         /// Its name.
+        name: String,
+    },
+    /// Another version of Kubernetes is wanted than those that can be built.
+    #[error("HOZEN_KUBERNETES={name:?} is none of the versions that can be built: 1.37, 1.33")]
+    UnknownKubernetes {
+        /// What was asked for.
         name: String,
     },
     /// The bed is not up.
@@ -108,6 +116,19 @@ pub enum Error {
         /// One port in use, and what it would serve.
         example: String,
     },
+    /// The disk is full, or nearly so.
+    #[error(
+        "only {free} MB are free in {} and a bed needs {needed}: make room, or name another folder in HOZEN_TESTBED_HOME",
+        home.display()
+    )]
+    NoRoom {
+        /// Where beds live.
+        home: PathBuf,
+        /// Megabytes that are free.
+        free: u64,
+        /// Megabytes that a control plane needs to begin.
+        needed: u64,
+    },
     /// A name that cannot be used.
     #[error("{name:?} cannot be a name here: 1 to 20 of a-z, 0-9 and -, beginning with a letter")]
     BadName {
@@ -129,6 +150,26 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// The bed has no fake nodes.
+    #[error("the bed has no fake nodes whose reports could be played: down, then up --fake N")]
+    NoFakes,
+    /// A file is no class of nodes.
+    #[error("{}: {why}; wanted is what `hozen scan -o yaml` prints of one node", path.display())]
+    BadClass {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The API server did not do what it was asked.
+    #[error("could not {doing}")]
+    Request {
+        /// What was attempted.
+        doing: String,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A certificate could not be made.
     #[error("could not make the certificate of {of}")]
     Certificate {
@@ -138,6 +179,10 @@ pub enum Error {
         #[source]
         source: rcgen::Error,
     },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
 impl Error {

@@ -156,6 +156,19 @@ pub fn output_of(command: &mut Command) -> Result<String, Error> {
     })
 }
 
+/// Whether a program would be found by its name.
+pub fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// The capabilities in force, by their numbers as bits.
+pub fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
+}
+
 fn package_of(program: &str) -> &str {
     match program {
         "ip" => "iproute2",

@@ -15,28 +15,79 @@ pub struct Programs {
 }
 
 /// Whether programs that are not there may be built, which takes minutes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Missing {
     /// Build them, showing progress on stderr.
     Build,
     /// Say so.
+    #[default]
     Refuse,
 }
 
+/// Which version of Kubernetes: the names are those of folders under `tests/cluster`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kubernetes {
+    /// The one that Hozen is developed against.
+    #[default]
+    #[value(name = "1.37")]
+    Current,
+    /// The oldest that Hozen supports.
+    #[value(name = "1.33")]
+    Oldest,
+}
+
+impl Kubernetes {
+    /// Whether a whole version, `v1.37.2`, is one of these.
+    pub fn is(self, version: &str) -> bool {
+        let minor = match self {
+            Self::Current => "v1.37.",
+            Self::Oldest => "v1.33.",
+        };
+        version.starts_with(minor)
+    }
+
+    /// The version that `HOZEN_KUBERNETES` asks the tests to run on, else the current one.
+    pub fn asked() -> Result<Self, Error> {
+        match std::env::var("HOZEN_KUBERNETES") {
+            Ok(name) => <Self as clap::ValueEnum>::from_str(&name, false)
+                .map_err(|_| Error::UnknownKubernetes { name }),
+            Err(_) => Ok(Self::default()),
+        }
+    }
+
+    /// The folder of an older version under `tests/cluster`.
+    fn folder(self) -> Option<&'static str> {
+        match self {
+            Self::Current => None,
+            Self::Oldest => Some("1.33"),
+        }
+    }
+}
+
 impl Programs {
-    /// Asks the build script for the folder.
+    /// The programs of the current version.
     pub fn find(missing: Missing) -> Result<Self, Error> {
+        Self::of(Kubernetes::Current, missing)
+    }
+
+    /// Asks the build script for the folder.
+    pub fn of(kubernetes: Kubernetes, missing: Missing) -> Result<Self, Error> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../bin/cluster-binaries");
         let mut command = Command::new(script);
         command.stdin(Stdio::null()).stderr(Stdio::inherit());
         if missing == Missing::Refuse {
-            command.arg("--cached").stderr(Stdio::null());
+            command.arg("--cached").stderr(Stdio::piped());
         }
+        command.args(kubernetes.folder());
         let output = command.output().map_err(Error::io(format!("run {script}")))?;
         if !output.status.success() {
             return Err(Error::MissingProgram {
                 program: "a finished build of the cluster's programs".into(),
-                remedy: "run tests/bin/cluster-binaries (some minutes, once)".into(),
+                remedy: String::from_utf8_lossy(&output.stderr)
+                    .lines()
+                    .last()
+                    .unwrap_or("tests/bin/cluster-binaries has said why")
+                    .to_owned(),
             });
         }
         Ok(Self::at(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())))

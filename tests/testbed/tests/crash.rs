@@ -8,9 +8,12 @@ use std::{
 };
 
 use hozen_testbed::{
-    bed, clock,
+    bed,
+    clock::{self, Moment},
     programs::{Missing, Programs},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 const BED: &str = "crash-test";
 
@@ -38,10 +41,35 @@ fn processes_of(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// `up` is ended at instants that are others in each run, in turn by SIGKILL and by Ctrl-C; each of them finds what the last has left.
+fn kill_at_random_instants() {
+    let count = std::env::var_os("HOZEN_SOAK").map_or(4, |_| 36);
+    for signal in [Signal::KILL, Signal::INT].into_iter().cycle().take(count) {
+        let seed = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("something random");
+        let seed = u64::from_str_radix(&seed[..8], 16).expect("hexadecimal digits");
+        let after = Duration::from_millis(seed % 7_000);
+        println!("{signal:?} after {} ms", after.as_millis());
+        let start = Moment::now();
+        let mut up = hozen_testbed(&["up", "--control-plane-only"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the command starts");
+        clock::wait("the instant of the signal", Duration::from_mins(1), || {
+            Ok(if start.elapsed() >= after { Ok(()) } else { Err(String::new()) })
+        })
+        .expect("time passes");
+        let id = Pid::from_raw(i32::try_from(up.id()).expect("an id")).expect("an id");
+        // It is a child of ours that nobody has waited for: the id is its own, also if it has ended.
+        let _ = kill_process(id, signal);
+        up.wait().expect("it ends");
+    }
+}
+
 #[test]
 fn up_after_a_kill_at_any_moment_is_up_and_down_leaves_nothing() {
     if let Err(why) = Programs::find(Missing::Refuse) {
-        eprintln!("not run: crash: {why}");
+        hozen_testbed::not_run("crash", &why.to_string());
         return;
     }
     let folder = bed::home().join(BED);
@@ -67,6 +95,9 @@ fn up_after_a_kill_at_any_moment_is_up_and_down_leaves_nothing() {
     let after = run(&["up", "--control-plane-only"]);
     assert!(after.status.success(), "{}", said(&after));
     assert!(said(&after).contains("an earlier bed is here without"), "{}", said(&after));
+    kill_at_random_instants();
+    let after = run(&["up", "--control-plane-only"]);
+    assert!(after.status.success(), "{}", said(&after));
     let again = run(&["up", "--control-plane-only"]);
     assert!(said(&again).contains("the control plane is up already"), "{}", said(&again));
     let unknown = run(&["node", "reboot", "nobody"]);

@@ -11,7 +11,6 @@ use bed::Cluster;
 use hozen_testbed::{
     Wanted,
     bed::{Bed, home},
-    programs::Missing,
 };
 
 type Case = (&'static str, fn(&Cluster));
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         doctor_names_who_holds_power_and_every_policy_that_does_not_stand,
     ];
     let bed = Bed::open(&home(), "command").expect("the bed is free");
-    let wanted = Wanted { nodes: None, fake: 0, missing: Missing::Refuse };
+    let wanted = Wanted::default();
     let state = match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
         Ok(state) => state,
         Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {

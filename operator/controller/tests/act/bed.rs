@@ -21,7 +21,6 @@ use hozen_domain::{effect::Effect, node::Ownership, units::Uid, world::World};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
-    programs::Missing,
 };
 use hozen_testkit::plan;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -55,7 +54,7 @@ impl Place {
             return Ok(Self { kubeconfig: file.into(), own: None });
         }
         let bed = Bed::open(&bed::home(), "act").map_err(|error| error.to_string())?;
-        let wanted = Wanted { nodes: None, fake: 0, missing: Missing::Refuse };
+        let wanted = Wanted::default();
         match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
             Ok(_) => Ok(Self { kubeconfig: bed.kubeconfig(), own: Some(bed) }),
             Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {

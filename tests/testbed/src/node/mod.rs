@@ -15,7 +15,7 @@ use crate::{
     certificates::Authority,
     cgroup, clock, control_plane,
     error::Error,
-    image, network, process,
+    image, network, packages, process,
     process::Record,
 };
 
@@ -27,6 +27,15 @@ const DISK: &str = "12G";
 const READY_LIMIT: Duration = Duration::from_mins(3);
 /// How long init may take to begin.
 const INIT_LIMIT: Duration = Duration::from_secs(20);
+/// What namespaces, mounts, roots and links need, with their numbers in the kernel.
+const CAPABILITIES: [(&str, u32); 4] =
+    [("CAP_SYS_ADMIN", 21), ("CAP_NET_ADMIN", 12), ("CAP_SYS_CHROOT", 18), ("CAP_MKNOD", 27)];
+/// The units that make a machine a node.
+const UNITS: [&str; 2] = ["containerd", "kubelet"];
+/// How often one of them may be started again, a second apart, while the node is awaited, before it is taken for broken.
+const RESTARTS_MAX: u32 = 8;
+/// Between so many looks at a node it is asked for its units.
+const LOOKS_BETWEEN_UNITS: u32 = 10;
 /// The packages of a node's root beyond Debian's minimum: what the cluster needs, and what there is to patch.
 const PACKAGES: [&str; 14] = [
     "busybox-static",
@@ -61,6 +70,12 @@ pub fn lacking() -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         lacking.push("you are not root".to_owned());
     }
+    let capabilities = process::capabilities();
+    for (name, bit) in CAPABILITIES {
+        if capabilities & (1 << bit) == 0 {
+            lacking.push(format!("the capability {name} is missing"));
+        }
+    }
     for (program, package) in [
         ("debootstrap", "debootstrap"),
         ("ip", "iproute2"),
@@ -70,10 +85,7 @@ pub fn lacking() -> Result<(), Error> {
         ("setpriv", "util-linux"),
         ("unshare", "util-linux"),
     ] {
-        let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-            .iter()
-            .any(|folder| Path::new(folder).join(program).exists());
-        if !found {
+        if !process::is_on_path(program) {
             lacking.push(format!("{program} is missing (Debian: apt-get install {package})"));
         }
     }
@@ -119,7 +131,9 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
     let of = NodeState { number, partitioned: false };
     // All nodes of a bed lie over one root, also after another one was built.
     if state.root.is_none() {
-        state.root = Some(root()?);
+        let root = root()?;
+        state.layer = packages::layer(state.packages, &root)?;
+        state.root = Some(root);
     }
     state.nodes.insert(name.clone(), of);
     let node = Node::find(bed, state, &name)?;
@@ -136,13 +150,28 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
     Ok(name)
 }
 
+/// Nobody means a name that is less like theirs than this, from 0 to 1.
+const LIKENESS_MIN: f64 = 0.6;
+
+fn unknown(state: &State, name: &str) -> Error {
+    let likeness = |known: &str| strsim::jaro(known, name);
+    let nearest = state
+        .nodes
+        .keys()
+        .filter(|known| likeness(known) >= LIKENESS_MIN)
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let known: Vec<&str> = state.nodes.keys().map(String::as_str).collect();
+    Error::UnknownNode {
+        name: name.to_owned(),
+        nearest: nearest.cloned(),
+        known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+    }
+}
+
 impl<'a> Node<'a> {
     /// A node by its name.
     pub fn find(bed: &'a Bed, state: &'a State, name: &'a str) -> Result<Self, Error> {
-        let of = state.nodes.get(name).copied().ok_or_else(|| Error::UnknownNode {
-            name: name.to_owned(),
-            known: state.nodes.keys().cloned().collect::<Vec<_>>().join(", "),
-        })?;
+        let of = state.nodes.get(name).copied().ok_or_else(|| unknown(state, name))?;
         Ok(Self { bed, state, name, of, folder: bed.folder.join("nodes").join(name) })
     }
 
@@ -176,7 +205,8 @@ impl<'a> Node<'a> {
         fs::write(self.folder.join("cgroups"), groups.join("\n") + "\n")
             .map_err(Error::io("write the node's control groups down"))?;
         let script = self.folder.join("run.sh");
-        let root = self.state.root.clone().unwrap_or_default();
+        let lower = [&self.state.layer, &self.state.root].into_iter().flatten();
+        let lower: Vec<_> = lower.map(|folder| folder.to_string_lossy()).collect();
         let arguments = [
             "--net".into(),
             "bash".into(),
@@ -185,7 +215,7 @@ impl<'a> Node<'a> {
             self.name.into(),
             network::node_address(self.state, self.of).into(),
             self.state.address().to_string().into(),
-            root.into_os_string(),
+            lower.join(":").into(),
             self.state.programs.clone().into_os_string(),
         ];
         let record = self.folder.join("run");
@@ -241,9 +271,15 @@ impl<'a> Node<'a> {
         let query =
             r#"jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type=="Ready")].status}"#;
         let want = |boot: &str| format!("{boot} True");
+        let before = UNITS.map(|unit| self.restarts(unit));
+        let mut looks = 0;
         let waited = clock::wait(&format!("{} Ready", self.name), READY_LIMIT, || {
             if self.supply().is_none() {
                 return Err(self.ended());
+            }
+            looks += 1;
+            if looks % LOOKS_BETWEEN_UNITS == 0 {
+                self.units_hold(before)?;
             }
             let arguments = ["get", "node", self.name, "--output", query];
             let seen = match control_plane::kubectl(self.bed, self.state, &arguments) {
@@ -262,12 +298,31 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// How often systemd has started a unit again since the boot.
+    fn restarts(&self, unit: &str) -> u32 {
+        let words = ["systemctl", "show", "--property=NRestarts", "--value", unit];
+        self.exec(&words).ok().and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// An error with its last words if a unit fails again and again.
+    fn units_hold(&self, before: [u32; UNITS.len()]) -> Result<(), Error> {
+        for (unit, before) in UNITS.into_iter().zip(before) {
+            if self.restarts(unit).saturating_sub(before) >= RESTARTS_MAX {
+                let part = format!("{unit} on {}", self.name);
+                return Err(Error::Ended { part, log: self.unit_log(unit) });
+            }
+        }
+        Ok(())
+    }
+
+    fn unit_log(&self, unit: &str) -> String {
+        let words = ["journalctl", "--no-pager", "--lines=12", "--unit", unit];
+        self.exec(&words).unwrap_or_else(|error| error.to_string())
+    }
+
     /// The last lines of the units that make a machine a node.
     fn unit_logs(&self) -> String {
-        let lines = |unit| self.exec(&["journalctl", "--no-pager", "--lines=12", "--unit", unit]);
-        ["containerd", "kubelet"]
-            .map(|unit| lines(unit).unwrap_or_else(|error| error.to_string()))
-            .join("\n")
+        UNITS.map(|unit| self.unit_log(unit)).join("\n")
     }
 
     /// A command to be run on the node, as its root, by the words given.

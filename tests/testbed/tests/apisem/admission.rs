@@ -3,11 +3,15 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
-use crate::server::{Server, name, object, refusal, until, widget};
+use crate::{
+    eviction,
+    server::{Server, name, object, refusal, until, widget},
+    webhook::{WORDS, Webhook},
+};
 
 pub async fn s10_a_kinds_cel_rules_hold_on_create_and_on_change(server: Server) {
     let (widgets, name) = (server.widgets(), name("cel"));
@@ -125,6 +129,66 @@ pub async fn s10_a_webhook_that_is_down_fails_or_is_passed_over_as_told(server: 
         .unwrap();
     until("it is passed over", async || gray().await.ok()).await;
     hooks.delete(&hook, &DeleteParams::default()).await.unwrap();
+}
+
+/// Somebody's webhook for the evictions of one pod.
+fn eviction_webhook(server: &Server, name: &str, pod: &str, client: &Value) -> Value {
+    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": name}, "webhooks": [{
+            "name": "evictions.apisem.hozen.dev", "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "timeoutSeconds": 5, "clientConfig": client,
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": server.namespace}},
+            "matchConditions": [{"name": "this-pod", "expression": format!("request.name == '{pod}'")}],
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/eviction"],
+                "operations": ["CREATE"]}]}]})
+}
+
+/// The refusal of an eviction once this webhook is in force; the eviction is not meant to be done before.
+async fn refused_eviction(server: &Server, pod: &str, client: &Value) -> kube::core::Status {
+    let hooks =
+        server.dynamic("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", None);
+    let hook = format!("{}-{}", server.namespace, name("hook"));
+    let hook_for = eviction_webhook(server, &hook, pod, client);
+    hooks.create(&PostParams::default(), &object(&hook_for)).await.unwrap();
+    let try_it = EvictParams {
+        post_options: PostParams { dry_run: true, ..PostParams::default() },
+        ..EvictParams::default()
+    };
+    let pods = eviction::pods(server);
+    until("the webhook takes effect", async || pods.evict(pod, &try_it).await.err()).await;
+    let refused = refusal(pods.evict(pod, &EvictParams::default()).await);
+    hooks.delete(&hook, &DeleteParams::default()).await.unwrap();
+    let after = pods.get(pod).await.expect("the pod is still there");
+    assert!(after.metadata.deletion_timestamp.is_none(), "a refused eviction does nothing");
+    refused
+}
+
+pub async fn s10_a_webhook_that_denies_an_eviction_is_told_from_a_budget(server: Server) {
+    if !server.is_here {
+        let why = "a server on this machine, which could reach a webhook of the test";
+        hozen_testbed::not_run("apisem: a webhook that denies", why);
+        return;
+    }
+    let webhook = Webhook::start().await;
+    // A webhook chooses its code itself, also the one that budgets have: only a budget names itself as the cause.
+    for code in [403, 429] {
+        let pod = eviction::pod(&server, true).await;
+        let refused = refused_eviction(&server, &pod, &webhook.client_config(code)).await;
+        assert_eq!(refused.code, code, "{}", refused.message);
+        let words = format!("\"evictions.apisem.hozen.dev\" denied the request: {WORDS}");
+        assert!(refused.message.contains(&words), "{}", refused.message);
+        let causes = refused.details.map(|details| details.causes).unwrap_or_default();
+        assert!(causes.iter().all(|cause| cause.reason != "DisruptionBudget"), "{causes:?}");
+    }
+}
+
+pub async fn s10_a_webhook_for_evictions_that_is_down_is_told_from_two_budgets(server: Server) {
+    let pod = eviction::pod(&server, true).await;
+    let refused = refused_eviction(&server, &pod, &json!({"url": "https://127.0.0.1:1/"})).await;
+    // Two budgets for one pod are 500 too; by the reason a client tells that trying again may help.
+    assert_eq!((refused.code, refused.reason.as_str()), (500, "InternalError"));
+    assert!(refused.message.contains("failed calling webhook"), "{}", refused.message);
+    assert!(!refused.message.contains("PodDisruptionBudget"), "{}", refused.message);
 }
 
 pub async fn s10_a_token_bound_to_a_pod_names_it_and_its_node_and_ends_with_it(server: Server) {

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::server::{Server, name, refusal, until};
 
-fn pods(server: &Server) -> Api<Pod> {
+pub fn pods(server: &Server) -> Api<Pod> {
     Api::namespaced(server.client.clone(), &server.namespace)
 }
 
 /// A pod that says it runs, ready or not. No node has this name, so nobody contradicts.
-async fn pod(server: &Server, ready: bool) -> String {
+pub async fn pod(server: &Server, ready: bool) -> String {
     let name = name("pod");
     let pod = json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": {
         "nodeName": "apisem-no-such-node", "terminationGracePeriodSeconds": 0,

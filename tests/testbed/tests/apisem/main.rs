@@ -3,22 +3,37 @@
 //! Runs against the simulator first, as far as that has the rules, and then against a real server: that of `KUBECONFIG_TEST` (the user
 //! must be an administrator; nothing outside of namespaces and kinds of its own is written), else a control plane that it brings up for itself. Not `KUBECONFIG`: a test run must not write
 //! to whatever cluster the shell happens to point at. A word on the command line selects the rules whose names contain it.
+//!
+//! The rules themselves are tried as well: behind a layer that breaks the server in one way, exactly the rule that this is about fails.
 #![expect(clippy::disallowed_methods, reason = "the suite is about the API's verbs themselves")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a rule fails by a panic, as any test does")]
 
 mod admission;
+mod broken;
 mod collection;
 mod eviction;
 mod lists;
 mod objects;
+mod proxy;
 mod server;
+mod webhook;
 
-use std::{future::Future, pin::Pin, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    process::ExitCode,
+};
 
+use futures::{StreamExt as _, stream};
+use proxy::Breakage;
 use server::Server;
 use tokio::task::LocalSet;
 
 type Rule = fn(Server) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// How many broken servers are tried at once, each with all rules at once: most of them wait for the server's own parts.
+const BROKEN_AT_ONCE: usize = 11;
 
 /// The rules of some modules, each with its name.
 macro_rules! rules {
@@ -56,8 +71,11 @@ fn main() -> ExitCode {
         admission::s10_a_kinds_cel_rules_hold_on_create_and_on_change,
         admission::s10_a_policy_may_ask_the_authorizer_about_the_user,
         admission::s10_a_webhook_that_is_down_fails_or_is_passed_over_as_told,
+        admission::s10_a_webhook_that_denies_an_eviction_is_told_from_a_budget,
+        admission::s10_a_webhook_for_evictions_that_is_down_is_told_from_two_budgets,
         admission::s10_a_token_bound_to_a_pod_names_it_and_its_node_and_ends_with_it,
     ];
+    every_rule_can_fail(&rules);
     let word = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     let rules: Vec<_> = rules.into_iter().filter(|(name, _)| name.contains(&word)).collect();
     let (theirs, shared): (Vec<_>, Vec<_>) =
@@ -72,7 +90,7 @@ fn main() -> ExitCode {
     let server = match server::Place::find() {
         Ok(place) => place,
         Err(why) => {
-            eprintln!("not run: apisem on a real server ({} rules): {why}", rules.len());
+            hozen_testbed::not_run(&format!("apisem on a real server, {} rules", rules.len()), &why);
             return ExitCode::SUCCESS;
         }
     };
@@ -82,20 +100,41 @@ fn main() -> ExitCode {
 /// Rules that only a real server has.
 const ONLY_REAL: [&str; 3] = ["s10_a_policy", "s10_a_webhook", "s10_a_token"];
 
+/// A rule that no broken server fails might hold of any; a breakage of no rule has a typing error in its name.
+fn every_rule_can_fail(rules: &[(&'static str, Rule)]) {
+    let rules: BTreeSet<&str> = rules.iter().map(|(name, _)| *name).collect();
+    let noticed: BTreeSet<&str> = broken::all().iter().map(|one| one.noticed_by).collect();
+    assert_eq!(rules, noticed, "rules, and those that a broken server must fail");
+}
+
 /// How many rules did not hold.
-fn run(rules: &[(&str, Rule)], place: &server::Place) -> usize {
+fn run(rules: &[(&'static str, Rule)], place: &server::Place) -> usize {
     let runtime = place.runtime();
     let server = runtime.block_on(Server::connect(place)).expect("the server can be reached");
     println!("\nrunning {} rules against {}", rules.len(), server.version);
     let (mut passed, mut failed) = (0, 0);
-    for (name, rule) in rules {
-        // A task of its own: what panics in it fails this rule only, and has printed why.
-        let held = runtime.block_on(async {
-            let tasks = LocalSet::new();
-            tasks.run_until(tasks.spawn_local(rule(server.clone()))).await.is_ok()
-        });
+    let mut judge = |name: &str, held: bool| {
         println!("test {name} ... {}", if held { "ok" } else { "FAILED" });
         *(if held { &mut passed } else { &mut failed }) += 1;
+    };
+    for (name, rule) in rules {
+        let failure = runtime.block_on(async {
+            let tasks = LocalSet::new();
+            tasks.run_until(failure(rule(server.clone()))).await
+        });
+        judge(name, failure.is_none());
+    }
+    if matches!(place, server::Place::Real { .. }) {
+        // What a rule prints when it fails as it should would look like a failure of this run.
+        std::panic::set_hook(Box::new(|_| {}));
+        let verdicts = runtime.block_on(LocalSet::new().run_until(try_the_rules(rules, &server)));
+        let _ = std::panic::take_hook();
+        for (breakage, wrong) in &verdicts {
+            for line in wrong {
+                eprintln!("{}: {line}", breakage.name);
+            }
+            judge(&format!("a broken server is noticed: {}", breakage.name), wrong.is_empty());
+        }
     }
     runtime.block_on(server.clean());
     let word = if failed == 0 { "ok" } else { "FAILED" };
@@ -103,4 +142,48 @@ fn run(rules: &[(&str, Rule)], place: &server::Place) -> usize {
         "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out\n"
     );
     failed
+}
+
+/// How a rule failed, if it did. A task of its own: what panics in it fails this rule only.
+async fn failure(rule: Pin<Box<dyn Future<Output = ()>>>) -> Option<String> {
+    let panic = tokio::task::spawn_local(rule).await.err()?.into_panic();
+    let words = panic.downcast_ref::<String>().cloned();
+    Some(
+        words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default(),
+    )
+}
+
+/// Tries the rules against servers that each break one of them; what was not as it should be, for each.
+async fn try_the_rules(
+    rules: &[(&'static str, Rule)],
+    server: &Server,
+) -> Vec<(Breakage, Vec<String>)> {
+    let is_there = |name: &str| rules.iter().any(|(rule, _)| *rule == name);
+    let breakages: Vec<_> =
+        broken::all().into_iter().filter(|one| is_there(one.noticed_by)).collect();
+    stream::iter(breakages.into_iter().enumerate())
+        .map(async |(number, breakage)| (breakage, try_one(rules, server, number, breakage).await))
+        .buffered(BROKEN_AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn try_one(
+    rules: &[(&'static str, Rule)],
+    server: &Server,
+    number: usize,
+    breakage: Breakage,
+) -> Vec<String> {
+    let broken = server.broken(number, breakage).await.expect("its namespace is made");
+    let all = rules.iter().map(async |(name, rule)| (*name, failure(rule(broken.clone())).await));
+    let failures: BTreeMap<_, _> = futures::future::join_all(all).await.into_iter().collect();
+    broken.move_out().await;
+    failures
+        .into_iter()
+        .filter_map(|(rule, failure)| match (rule == breakage.noticed_by, failure) {
+            (true, None) => Some(format!("{rule} does not notice")),
+            (false, Some(why)) => Some(format!("{rule} fails too: {why}")),
+            (true, Some(_)) | (false, None) => None,
+        })
+        .collect()
 }

@@ -10,7 +10,7 @@ use hozen_simulator::{Link, Server as Simulated, Trace, controllers};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
-    programs::Missing,
+    programs::Kubernetes,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
@@ -22,10 +22,12 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::proxy::{self, Breakage};
+
 /// How often something is looked at that another part of the cluster does soon.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
-/// After how many looks it is taken for never: 40 s.
-const LOOKS_MAX: u32 = 400;
+/// After this time it is taken for never.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Where a server is.
 pub enum Place {
@@ -47,7 +49,8 @@ impl Place {
             return Ok(Self::Real { kubeconfig: file.into(), own: None });
         }
         let bed = Bed::open(&bed::home(), "apisem").map_err(|error| error.to_string())?;
-        let wanted = Wanted { nodes: None, fake: 0, missing: Missing::Refuse };
+        let kubernetes = Kubernetes::asked().map_err(|error| error.to_string())?;
+        let wanted = Wanted { kubernetes, ..Wanted::default() };
         match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
             Ok(_) => Ok(Self::Real { kubeconfig: bed.kubeconfig(), own: Some(bed) }),
             Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
@@ -105,20 +108,25 @@ impl Access {
         Self::Real(Box::new(config))
     }
 
-    /// The administrator's client, or another user's.
-    fn client(&self, user: Option<&str>) -> Result<Client, Error> {
+    /// The administrator's client.
+    fn client(&self) -> Result<Client, Error> {
         match self {
-            Self::Real(config) => {
-                let mut config = Config::clone(config);
-                config.auth_info.impersonate = user.map(str::to_owned);
-                Client::try_from(config)
-            }
-            Self::Simulated(server) => {
-                let user = user.unwrap_or("admin");
-                Ok(Link::new(server, (user, user), 0, &Trace::default()).client())
-            }
+            Self::Real(config) => Client::try_from(Config::clone(config)),
+            Self::Simulated(server) => Ok(simulated(server, "admin")),
         }
     }
+
+    /// Another user's, through whatever stands before the server.
+    fn acting_as(&self, client: &Client, user: &str) -> Client {
+        match self {
+            Self::Real(_) => proxy::acting_as(client, user),
+            Self::Simulated(server) => simulated(server, user),
+        }
+    }
+}
+
+fn simulated(server: &Simulated, user: &str) -> Client {
+    Link::new(server, (user, user), 0, &Trace::default()).client()
 }
 
 /// A client of the server, without retries: a refusal is an answer here.
@@ -131,6 +139,8 @@ pub struct Server {
     /// The namespace of this run.
     pub namespace: String,
     access: Access,
+    /// Whether it runs on this machine, so that it reaches a webhook of ours.
+    pub is_here: bool,
 }
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
@@ -141,31 +151,57 @@ pub fn name(what: &str) -> String {
 }
 
 impl Server {
-    /// Connects, and makes the namespace and the kind `Widget`.
+    /// Connects, and makes the kind `Widget` and a namespace.
     pub async fn connect(place: &Place) -> Result<Self, kube::Error> {
         let access = Access::of(place).await;
-        let client = access.client(None)?;
+        let client = access.client()?;
         let version = client.apiserver_version().await?.git_version;
         let namespace = format!("apisem-{}", std::process::id());
-        let server = Self { client, version, namespace, access };
-        let of = json!({"metadata": {"name": server.namespace}});
-        Api::<Namespace>::all(server.client.clone())
-            .create(&PostParams::default(), &serde_json::from_value(of).expect("a namespace"))
-            .await?;
+        let is_here = matches!(place, Place::Real { own: Some(_), .. });
+        let server = Self { client, version, namespace, access, is_here };
         let kinds = server.dynamic("apiextensions.k8s.io", "CustomResourceDefinition", None);
         match kinds.create(&PostParams::default(), &object(&widget_definition())).await {
             Ok(_) => {}
             Err(error) => assert_eq!(code(&error), 409, "{error}"),
         }
-        let widgets = server.widgets();
+        server.move_in().await?;
+        Ok(server)
+    }
+
+    /// The same server, broken in one way, in a namespace of its own.
+    pub async fn broken(&self, number: usize, breakage: Breakage) -> Result<Self, kube::Error> {
+        let namespace = format!("{}-{number}", self.namespace);
+        let real = Self { namespace, ..self.clone() };
+        real.move_in().await?;
+        Ok(Self { client: breakage.before(&real.client), ..real })
+    }
+
+    /// Makes its namespace and waits until all that the rules need is in it.
+    async fn move_in(&self) -> Result<(), kube::Error> {
+        let of = json!({"metadata": {"name": self.namespace}});
+        Api::<Namespace>::all(self.client.clone())
+            .create(&PostParams::default(), &serde_json::from_value(of).expect("a namespace"))
+            .await?;
+        let widgets = self.widgets();
         until("the kind Widget is served", async || {
             widgets.list(&kube::api::ListParams::default()).await.ok()
         })
         .await;
-        let accounts = server.dynamic("", "ServiceAccount", Some(&server.namespace));
+        if matches!(self.access, Access::Simulated(_)) {
+            return Ok(());
+        }
+        let accounts = self.dynamic("", "ServiceAccount", Some(&self.namespace));
         until("the namespace has its service account", async || accounts.get("default").await.ok())
             .await;
-        Ok(server)
+        Ok(())
+    }
+
+    /// Removes the namespace.
+    pub async fn move_out(&self) {
+        Api::<Namespace>::all(self.client.clone())
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .expect("the namespace is removed");
     }
 
     /// Removes what this run made.
@@ -174,16 +210,12 @@ impl Server {
         let definition = widget_definition();
         let name = definition["metadata"]["name"].as_str().expect("a name");
         kinds.delete(name, &DeleteParams::default()).await.expect("the kind is removed");
-        Api::<Namespace>::all(self.client.clone())
-            .delete(&self.namespace, &DeleteParams::default())
-            .await
-            .expect("the namespace is removed");
+        self.move_out().await;
     }
 
     /// A client that acts as another user.
     pub fn acting_as(&self, user: &str) -> Self {
-        let client = self.access.client(Some(user)).expect("a client");
-        Self { client, ..self.clone() }
+        Self { client: self.access.acting_as(&self.client, user), ..self.clone() }
     }
 
     /// Any kind of a `v1` group.
@@ -282,11 +314,13 @@ pub fn code(error: &Error) -> u16 {
 
 /// Looks again and again until there is something.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..LOOKS_MAX {
-        if let Some(found) = look().await {
-            return found;
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
-    panic!("never came to pass: {what}");
+    });
+    found.await.unwrap_or_else(|_| panic!("never came to pass: {what}"))
 }

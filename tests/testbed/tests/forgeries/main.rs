@@ -19,7 +19,7 @@ use cases::{Answer, Case};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
-    programs::Missing,
+    programs::Kubernetes,
 };
 use stage::Stage;
 
@@ -38,11 +38,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let bed = Bed::open(&bed::home(), "forgeries").unwrap();
-    let wanted = Wanted { nodes: None, fake: 0, missing: Missing::Refuse };
+    let kubernetes = Kubernetes::asked().unwrap();
+    let wanted = Wanted { kubernetes, ..Wanted::default() };
     match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
         Ok(_) => {}
         Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
-            eprintln!("not run: forgeries: {error}");
+            hozen_testbed::not_run("forgeries", &error.to_string());
             return ExitCode::SUCCESS;
         }
         Err(error) => panic!("the control plane does not come up: {error}"),

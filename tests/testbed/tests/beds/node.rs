@@ -1,43 +1,18 @@
-//! A real node from its first boot to its removal. Needs root and what `node::lacking` names.
+//! A real node from its first boot to its removal.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use hozen_testbed::{
     Wanted,
-    bed::{self, Bed, State},
-    clock,
+    bed::{Bed, State},
     control_plane::kubectl,
     image,
-    node::{self, Node},
-    process,
-    programs::{Missing, Programs},
+    node::Node,
 };
 
+use crate::{await_output, bed, create, traces};
+
 const NODE: &str = "node-1";
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A bed that is removed also when the test fails.
-struct Removed(Bed);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
-}
-
-/// Waits until kubectl prints what is wanted.
-fn await_output(
-    bed: &Bed,
-    state: &State,
-    arguments: &[&str],
-    wanted: impl Fn(&str) -> bool,
-) -> String {
-    clock::wait(&format!("kubectl {}", arguments.join(" ")), PATIENCE, || {
-        let seen = kubectl(bed, state, arguments).unwrap_or_else(|error| error.to_string());
-        Ok(if wanted(&seen) { Ok(seen) } else { Err(seen) })
-    })
-    .expect("it comes to pass")
-}
 
 fn ready(bed: &Bed, state: &State, wanted: &str) {
     let query = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
@@ -60,9 +35,7 @@ fn pod_runs_and_is_reached(bed: &Bed, state: &State) {
             }],
         },
     });
-    let file = bed.folder.join("pod.json");
-    fs::write(&file, pod.to_string()).expect("a file");
-    kubectl(bed, state, &["create", "--filename", &file.to_string_lossy()]).expect("a pod");
+    create(bed, state, &pod);
     let log = await_output(bed, state, &["logs", "look"], |seen| seen.contains("reached"));
     assert_eq!(log.lines().collect::<Vec<_>>(), ["began", "reached"], "nothing is unmasked");
     let id = kubectl(bed, state, &["exec", "look", "--", "id", "-u"]).expect("exec works");
@@ -71,17 +44,14 @@ fn pod_runs_and_is_reached(bed: &Bed, state: &State) {
 
 #[test]
 fn a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace() {
-    if let Err(why) = Programs::find(Missing::Refuse).map(drop).and_then(|()| node::lacking()) {
-        eprintln!("not run: nodes: {why}");
-        return;
-    }
+    let test = "a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace";
+    let Some(bed) = bed(test, "nodes-test") else { return };
     let settings = || {
         ["net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic"]
             .map(|name| fs::read_to_string(format!("/proc/sys/{name}")).expect("a setting"))
     };
     let before = settings();
-    let bed = Removed(Bed::open(&bed::home(), "nodes-test").expect("nobody else uses this bed"));
-    let wanted = Wanted { nodes: Some(1), fake: 0, missing: Missing::Refuse };
+    let wanted = Wanted { nodes: Some(1), ..Wanted::default() };
     let state =
         hozen_testbed::up(&bed.0, wanted, &mut |step| println!("{step}")).expect("it comes up");
     let node = Node::find(&bed.0, &state, NODE).expect("there is a first node");
@@ -127,18 +97,6 @@ fn a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace() {
 
     let folder = bed.0.folder.clone();
     drop(bed);
-    assert!(!folder.exists());
-    let left = process::call("ip", &["-brief", "link"]).expect("links");
-    assert!(!left.lines().any(|line| line.starts_with(&state.prefix())), "{left}");
-    for table in ["filter", "nat"] {
-        let left = process::call("iptables", &["--wait", "-t", table, "-S"]).expect("rules");
-        assert!(!left.contains(&format!("10.{}.", state.net())), "{left}");
-        assert!(!left.contains(&format!(" {} ", state.prefix())), "{left}");
-    }
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
-    assert!(!mounts.contains(&*folder.to_string_lossy()), "{mounts}");
-    let groups =
-        process::call("find", &["/sys/fs/cgroup", "-name", &state.prefix()]).expect("groups");
-    assert_eq!(groups, "");
+    assert_eq!(traces::of(&folder, &state), Vec::<String>::new());
     assert_eq!(settings(), before, "the host's kernel has its settings back");
 }

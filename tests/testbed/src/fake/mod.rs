@@ -1,5 +1,7 @@
 //! Fake nodes in numbers, played by kwok: they have leases, heartbeats and pods that run, and nothing behind them.
 
+pub mod player;
+
 use std::{fs, time::Duration};
 
 use serde_json::json;

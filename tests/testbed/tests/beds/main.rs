@@ -1,0 +1,60 @@
+//! Real nodes: from first boot to removal, with packages of the tests' own, in two beds side by side, after kills of the command.
+//! Needs root and what `node::lacking` names.
+
+mod faults;
+mod node;
+mod packages;
+mod side_by_side;
+mod traces;
+
+use std::time::Duration;
+
+use hozen_testbed::{
+    bed::{self, Bed, State},
+    clock,
+    control_plane::kubectl,
+    node as nodes,
+    programs::{Missing, Programs},
+};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A bed that is removed also when the test fails.
+struct Removed(Bed);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        hozen_testbed::down(&self.0).expect("the bed can be removed");
+    }
+}
+
+/// The bed of a test; says itself why there is none.
+fn bed(test: &str, name: &str) -> Option<Removed> {
+    let possible = Programs::find(Missing::Refuse).map(drop).and_then(|()| nodes::lacking());
+    if let Err(why) = possible {
+        hozen_testbed::not_run(test, &why.to_string());
+        return None;
+    }
+    Some(Removed(Bed::open(&bed::home(), name).expect("nobody else uses this bed")))
+}
+
+/// Waits until kubectl prints what is wanted.
+fn await_output(
+    bed: &Bed,
+    state: &State,
+    arguments: &[&str],
+    wanted: impl Fn(&str) -> bool,
+) -> String {
+    clock::wait(&format!("kubectl {}", arguments.join(" ")), PATIENCE, || {
+        let seen = kubectl(bed, state, arguments).unwrap_or_else(|error| error.to_string());
+        Ok(if wanted(&seen) { Ok(seen) } else { Err(seen) })
+    })
+    .expect("it comes to pass")
+}
+
+/// Creates objects by kubectl.
+fn create(bed: &Bed, state: &State, object: &serde_json::Value) {
+    let file = bed.folder.join("object.json");
+    std::fs::write(&file, object.to_string()).expect("a file");
+    kubectl(bed, state, &["create", "--filename", &file.to_string_lossy()]).expect("it is made");
+}

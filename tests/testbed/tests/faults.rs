@@ -1,0 +1,142 @@
+//! What the machine lacks is said in one clear sentence, and the next command copes. The control plane alone is enough for this.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Output},
+};
+
+use hozen_testbed::{
+    not_run, process,
+    programs::{Missing, Programs},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hozen-testbed");
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// The command in a state folder of its own, called by the words of another program.
+fn run(home: &Path, before: &[&str], words: &[&str]) -> Output {
+    let all = [before, &[PROGRAM, "--bed", "faults"], words].concat();
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]).env("HOZEN_TESTBED_HOME", home);
+    command.output().expect("it runs")
+}
+
+/// Whether the test can run; says itself why not.
+fn possible(test: &str, needs_root: bool) -> bool {
+    if needs_root && !rustix::process::geteuid().is_root() {
+        not_run(test, "only root can give privileges away and mount a small disk");
+        return false;
+    }
+    match Programs::find(Missing::Refuse) {
+        Ok(_) => true,
+        Err(why) => {
+            not_run(test, &why.to_string());
+            false
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_with_its_place_and_down_works_all_the_same() {
+    if !possible("a_full_disk_is_said", true) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    // A disk of its own in a mount namespace of its own: nothing of it is left when the script ends.
+    let script = "mount -t tmpfs -o size=2m tmpfs \"$HOZEN_TESTBED_HOME\"; program=$1; \
+        \"$program\" --bed faults up --control-plane-only; echo \"up $?\"; \
+        \"$program\" --bed faults down; echo \"down $?\"; ls -A \"$HOZEN_TESTBED_HOME\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh", PROGRAM]);
+    let output = command.env("HOZEN_TESTBED_HOME", home.path()).output().expect("it runs");
+    let text = said(&output);
+    assert!(text.contains("up 1\n"), "{text}");
+    let place = format!("only 2 MB are free in {}", home.path().display());
+    assert!(text.contains(&place), "{text}");
+    assert!(text.contains("down 0\n"), "{text}");
+    assert!(!text.contains("state.json"), "{text}");
+}
+
+#[test]
+fn a_missing_tool_is_named_with_its_package_and_what_works_without_it() {
+    if !possible("a_missing_tool_is_named", true) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let path = home.path().join("bin");
+    fs::create_dir(&path).expect("a folder");
+    for folder in ["/usr/sbin", "/usr/bin"] {
+        for program in fs::read_dir(folder).expect("programs").flatten() {
+            if !["debootstrap", "iptables"].contains(&&*program.file_name().to_string_lossy()) {
+                // The same name in both folders: the first counts, as in a search path.
+                let _ = symlink(program.path(), path.join(program.file_name()));
+            }
+        }
+    }
+    let path = format!("PATH={}", path.display());
+    let output = run(home.path(), &["env", &path], &["up", "--nodes", "1"]);
+    let text = said(&output);
+    assert!(!output.status.success());
+    assert!(text.contains("real nodes are impossible here"), "{text}");
+    for tool in ["debootstrap", "iptables"] {
+        let words = format!("{tool} is missing (Debian: apt-get install {tool})");
+        assert!(text.contains(&words), "{text}");
+    }
+    assert!(text.contains("up --control-plane-only"), "{text}");
+    let status = run(home.path(), &[], &["status"]);
+    assert!(said(&status).contains("is not up"), "nothing was begun: {}", said(&status));
+}
+
+#[test]
+fn without_capabilities_nodes_are_refused_by_their_names_and_the_control_plane_runs() {
+    if !possible("without_capabilities", true) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let refused = run(home.path(), &powerless, &["up", "--nodes", "1"]);
+    let text = said(&refused);
+    for name in ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"] {
+        assert!(text.contains(&format!("the capability {name} is missing")), "{text}");
+    }
+    let up = run(home.path(), &powerless, &["up", "--control-plane-only"]);
+    assert!(up.status.success(), "{}", said(&up));
+    // The bed that is up is a control plane only: nodes cannot be added to it, and it says what to do.
+    let node = run(home.path(), &[], &["up", "--nodes", "1"]);
+    assert!(!node.status.success());
+    assert!(said(&node).contains("already up as a control plane only"), "{}", said(&node));
+    let down = run(home.path(), &powerless, &["down"]);
+    assert!(down.status.success(), "{}", said(&down));
+}
+
+#[test]
+fn a_build_that_was_cut_short_is_never_taken_for_a_finished_one() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../bin/cluster-binaries");
+    let cache = tempfile::tempdir().expect("a folder");
+    let ask = || {
+        let mut command = Command::new(script);
+        command.arg("--cached").env("XDG_CACHE_HOME", cache.path()).output().expect("it runs")
+    };
+    let nothing = ask();
+    assert_eq!(nothing.status.code(), Some(3), "{}", said(&nothing));
+    assert!(said(&nothing).contains("are not built yet"), "{}", said(&nothing));
+    // Which folder it would be: from a finished build of the same sources, wherever that is; its name is all that counts.
+    let cluster = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
+    let sum = format!("cat {cluster}/go.mod {cluster}/go.sum | sha256sum | cut -c1-16");
+    let name = process::call("sh", &["-c", &sum]).expect("a sum").trim().to_owned();
+    let cluster = cache.path().join("hozen/cluster");
+    for unfinished in [format!("{name}.part"), name.clone()] {
+        let folder = cluster.join(&unfinished);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("etcd"), "half").expect("a file");
+        assert_eq!(ask().status.code(), Some(3), "{unfinished} is no finished build");
+    }
+    fs::write(cluster.join(&name).join("complete"), "v1.37.2\n").expect("a file");
+    let whole = ask();
+    assert_eq!(said(&whole).trim(), cluster.join(&name).to_string_lossy());
+}
