@@ -153,6 +153,9 @@ pub enum Error {
     /// The bed has no fake nodes.
     #[error("the bed has no fake nodes whose reports could be played: down, then up --fake N")]
     NoFakes,
+    /// The kinds that reports are made of are not there.
+    #[error("the API server does not know the kinds of reports: kubectl create --filename crds")]
+    NotInstalled,
     /// A file is no class of nodes.
     #[error("{}: {why}; wanted is what `hozen scan -o yaml` prints of one node", path.display())]
     BadClass {

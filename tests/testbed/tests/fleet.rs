@@ -27,7 +27,8 @@ fn create(bed: &Bed, state: &State, objects: &[Value]) {
     let file = bed.folder.join("objects.json");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     fs::write(&file, list.to_string()).expect("a file");
-    kubectl(bed, state, &["create", "--filename", &file.to_string_lossy()]).expect("they are made");
+    kubectl(bed, state, &["create", "--validate=false", "--filename", &file.to_string_lossy()])
+        .expect("they are made");
 }
 
 /// Kinds, roles and policies, as the chart brings them.

@@ -130,8 +130,10 @@ pub fn play(
     runtime.block_on(async {
         let client = connect(kubeconfig).await?;
         let reporters = reporters(&client, &classes).await?;
-        for object in classes.iter().flat_map(|class| &class.named) {
-            create(&client, object).await?;
+        if let Some(first) = reporters.first() {
+            for object in classes.iter().flat_map(|class| &class.named) {
+                create(&client, object, first, what.scanner_of.as_deref()).await?;
+            }
         }
         let mut all = Played::default();
         for round in 1..=what.rounds {
@@ -272,12 +274,19 @@ async fn reporters(client: &Client, classes: &[Arc<Class>]) -> Result<Vec<Report
 }
 
 /// Writes what reports name; it may be there already.
-async fn create(client: &Client, object: &Value) -> Result<(), Error> {
+async fn create(
+    client: &Client,
+    object: &Value,
+    reporter: &Reporter,
+    scanner_of: Option<&str>,
+) -> Result<(), Error> {
     let plural = if object["kind"] == "PackageSet" { "packagesets" } else { "transactions" };
     let request = http::Request::post(format!("/apis/hozen.dev/v1alpha1/{plural}"))
         .header("content-type", "application/json");
+    let request = in_the_name_of(reporter, scanner_of, request);
     match send(client, request, object.to_string().into_bytes()).await {
         Ok(()) | Err((409, _)) => Ok(()),
+        Err((404, _)) => Err(Error::NotInstalled),
         Err((_, why)) => Err(Error::Request {
             doing: format!("create a {}", object["kind"].as_str().unwrap_or_default()),
             source: why.into(),
@@ -303,19 +312,25 @@ async fn write(
     let path = format!(
         "/apis/hozen.dev/v1alpha1/nodeinventories/{name}?fieldManager=hozen-scanner&force=true"
     );
-    let mut request =
-        http::Request::patch(path).header("content-type", "application/apply-patch+yaml");
-    if let Some(namespace) = scanner_of {
-        let user = format!("system:serviceaccount:{namespace}:hozen-scanner");
-        let extra = "Impersonate-Extra-authentication.kubernetes.io%2F";
-        request = request
-            .header("Impersonate-User", user)
-            .header("Impersonate-Group", "system:serviceaccounts")
-            .header("Impersonate-Group", "system:authenticated")
-            .header(format!("{extra}node-name"), name)
-            .header(format!("{extra}node-uid"), uid);
-    }
+    let request = http::Request::patch(path).header("content-type", "application/apply-patch+yaml");
+    let request = in_the_name_of(reporter, scanner_of, request);
     send(client, request, body).await.map(|()| bytes).map_err(|(_, why)| format!("{name}: {why}"))
+}
+
+/// Says in whose name a request is made: the scanner's, whose token is bound to its pod and so to its node.
+fn in_the_name_of(
+    reporter: &Reporter,
+    scanner_of: Option<&str>,
+    request: http::request::Builder,
+) -> http::request::Builder {
+    let Some(namespace) = scanner_of else { return request };
+    let extra = "Impersonate-Extra-authentication.kubernetes.io%2F";
+    request
+        .header("Impersonate-User", format!("system:serviceaccount:{namespace}:hozen-scanner"))
+        .header("Impersonate-Group", "system:serviceaccounts")
+        .header("Impersonate-Group", "system:authenticated")
+        .header(format!("{extra}node-name"), &reporter.name)
+        .header(format!("{extra}node-uid"), &reporter.uid)
 }
 
 /// Sends a request; a refusal is its code, 0 where there was no answer, and its words.

@@ -35,7 +35,7 @@ const UNITS: [&str; 2] = ["containerd", "kubelet"];
 /// How often one of them may be started again, a second apart, while the node is awaited, before it is taken for broken.
 const RESTARTS_MAX: u32 = 8;
 /// Between so many looks at a node it is asked for its units.
-const LOOKS_BETWEEN_UNITS: u32 = 10;
+const LOOKS_BETWEEN_UNITS: u32 = 3;
 /// The packages of a node's root beyond Debian's minimum: what the cluster needs, and what there is to patch.
 const PACKAGES: [&str; 14] = [
     "busybox-static",
