@@ -17,3 +17,4 @@ pub mod sbom;
 pub mod severity;
 pub mod skipped;
 pub mod version;
+pub mod vex;

@@ -1,0 +1,206 @@
+//! Statements about exploitability (VEX): whether a product is affected by a weakness, as its maker, or who runs it, says.
+//!
+//! OpenVEX 0.0.1 to 0.2.0, CycloneDX 1.4 to 1.7 and CSAF 2.0, all JSON. A statement covers exactly the products that it names, in
+//! exactly the versions that it names: one that names no version is left out and said so, for it would excuse every later one too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use crate::{
+    limits::{LimitHit, guard_json},
+    notice::Notice,
+    package::Package,
+    skipped::Skipped,
+};
+
+mod csaf;
+mod cyclonedx;
+mod openvex;
+mod product;
+
+pub use product::Product;
+
+/// Largest document, in bytes: those of whole distributions are zipped by the thousand, one each.
+pub const DOCUMENT_BYTES_MAX: u64 = 64 << 20;
+/// Most statements, products and the like in one list of a document.
+pub const ENTRIES_MAX: usize = 200_000;
+/// Justifications, impacts and the like are cut there, in characters: they are shown in one line.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// What is said of one weakness in some products.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The document that says it, by its own id.
+    pub document: SmolStr,
+    /// Who says it.
+    pub author: SmolStr,
+    /// Names of the weakness: all name the same.
+    pub weakness: Vec<SmolStr>,
+    /// In what.
+    pub products: Vec<Product>,
+    /// What is said.
+    pub status: Status,
+    /// When it was said; of two that disagree the later one counts.
+    pub at: Option<Timestamp>,
+}
+
+/// What is said of a weakness in a product. The order is from best to worst: of two said at one time the worse counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// It has the weakness fixed.
+    Fixed,
+    /// It does not have it, or nobody can get at it; with why, which is never empty.
+    NotAffected {
+        /// `vulnerable_code_not_present` and the like, or the author's own words.
+        justification: String,
+    },
+    /// Nobody knows yet: never taken for "not affected".
+    UnderInvestigation,
+    /// It has it.
+    Affected,
+}
+
+/// What a document says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// Its statements.
+    pub statements: Vec<Statement>,
+    /// Statements and products that could not be used.
+    pub skipped: Skipped,
+}
+
+/// Why a document could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VexError {
+    /// Too large, too deep, too long.
+    #[error(transparent)]
+    Limit(#[from] LimitHit),
+    /// Not JSON, or not such a document.
+    #[error("it is no {format} document: {what}")]
+    Form {
+        /// OpenVEX, CycloneDX or CSAF.
+        format: &'static str,
+        /// The parser's words, with line and column.
+        what: String,
+    },
+    /// None of the three.
+    #[error("it is neither OpenVEX nor CycloneDX nor CSAF")]
+    Other,
+}
+
+/// The format of a document, told from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenVEX.
+    OpenVex,
+    /// CycloneDX.
+    CycloneDx,
+    /// CSAF.
+    Csaf,
+}
+
+impl Format {
+    /// Tells it from the first bytes of a document; none: it is none of the three.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        let has = |needle: &[u8]| head.windows(needle.len()).any(|window| window == needle);
+        if has(b"openvex.dev/ns") {
+            Some(Self::OpenVex)
+        } else if has(b"\"csaf_version\"") || has(b"\"csaf_vex\"") {
+            Some(Self::Csaf)
+        } else if has(b"\"bomFormat\"") {
+            Some(Self::CycloneDx)
+        } else {
+            None
+        }
+    }
+}
+
+/// Reads a document of any of the three formats.
+pub fn read(bytes: &[u8]) -> Result<Document, VexError> {
+    guard_json(bytes, DOCUMENT_BYTES_MAX)?;
+    match Format::of(bytes) {
+        Some(Format::OpenVex) => openvex::read(bytes),
+        Some(Format::CycloneDx) => cyclonedx::read(bytes),
+        Some(Format::Csaf) => csaf::read(bytes),
+        None => Err(VexError::Other),
+    }
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(
+    format: &'static str,
+    bytes: &'a [u8],
+) -> Result<T, VexError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| VexError::Form { format, what: error.to_string() })
+}
+
+/// A text of strangers in one line of bounded length.
+fn line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+}
+
+/// Statements, found by weakness.
+#[derive(Clone, Debug, Default)]
+pub struct Statements {
+    all: Vec<Statement>,
+    by_weakness: BTreeMap<SmolStr, Vec<usize>>,
+    /// Names of packages, and digests of images, that any of them names.
+    named: BTreeSet<SmolStr>,
+}
+
+/// Images whose packages a set is; none for what is on a node.
+pub type Images = BTreeSet<SmolStr>;
+
+impl Statements {
+    /// Sorts statements by weakness.
+    pub fn of(all: Vec<Statement>) -> Self {
+        let mut by_weakness: BTreeMap<SmolStr, Vec<usize>> = BTreeMap::new();
+        for (index, statement) in all.iter().enumerate() {
+            for name in &statement.weakness {
+                by_weakness.entry(name.clone()).or_default().push(index);
+            }
+        }
+        let products = all.iter().flat_map(|statement| &statement.products);
+        let named = products.flat_map(Product::names).cloned().collect();
+        Self { all, by_weakness, named }
+    }
+
+    /// Whether anything is said of a package, or of the images that it is in: most packages are spoken of nowhere.
+    pub fn concerns(&self, package: &Package, images: &Images) -> bool {
+        self.named.contains(&package.name)
+            || self.named.contains(package.source().0)
+            || images.iter().any(|digest| self.named.contains(digest))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Statement> {
+        self.all.iter()
+    }
+
+    /// What is said of a package and a notice: of the notice itself, or of every CVE that it stands for. A notice that closes four
+    /// weaknesses is not answered by what is said of three.
+    pub fn said(&self, notice: &Notice, package: &Package, images: &Images) -> Option<&Statement> {
+        if let Some(said) = self.of_weakness(&notice.id, package, images) {
+            return Some(said);
+        }
+        let cves = notice.cves().map(|cve| self.of_weakness(cve, package, images));
+        let all: Option<Vec<&Statement>> = cves.collect();
+        all?.into_iter().max_by(|a, b| a.status.cmp(&b.status))
+    }
+
+    fn of_weakness(&self, id: &str, package: &Package, images: &Images) -> Option<&Statement> {
+        let said = self.by_weakness.get(id)?.iter().filter_map(|index| self.all.get(*index));
+        let about = said.filter(|statement| {
+            statement.products.iter().any(|product| product.covers(package, images))
+        });
+        about.max_by(|a, b| (a.at, &a.status).cmp(&(b.at, &b.status)))
+    }
+}

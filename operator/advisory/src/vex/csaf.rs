@@ -1,0 +1,235 @@
+//! VEX in CSAF 2.0 (<https://docs.oasis-open.org/csaf/csaf/v2.0/os/csaf-v2.0-os.html#45-profile-5-vex>).
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse};
+use crate::limits::Bounded;
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    document: Head<'a>,
+    #[serde(borrow)]
+    product_tree: Option<Tree<'a>>,
+    #[serde(borrow, default)]
+    vulnerabilities: Bounded<Said<'a>, ENTRIES_MAX>,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    publisher: Publisher<'a>,
+    #[serde(borrow)]
+    tracking: Tracking<'a>,
+}
+
+#[derive(Deserialize)]
+struct Publisher<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Tracking<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    current_release_date: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Tree<'a> {
+    #[serde(borrow, default)]
+    branches: Vec<Branch<'a>>,
+    #[serde(borrow, default)]
+    full_product_names: Bounded<FullName<'a>, ENTRIES_MAX>,
+    #[serde(borrow, default)]
+    relationships: Bounded<Relationship<'a>, ENTRIES_MAX>,
+}
+
+#[derive(Deserialize)]
+struct Branch<'a> {
+    #[serde(borrow, default)]
+    branches: Vec<Branch<'a>>,
+    #[serde(borrow)]
+    product: Option<FullName<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FullName<'a> {
+    #[serde(borrow)]
+    product_id: Cow<'a, str>,
+    #[serde(borrow)]
+    product_identification_helper: Option<Helper<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Helper<'a> {
+    #[serde(borrow)]
+    purl: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Relationship<'a> {
+    #[serde(borrow)]
+    product_reference: Cow<'a, str>,
+    #[serde(borrow)]
+    relates_to_product_reference: Cow<'a, str>,
+    #[serde(borrow)]
+    full_product_name: FullName<'a>,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    cve: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    ids: Vec<Id<'a>>,
+    #[serde(borrow, default)]
+    product_status: ProductStatus<'a>,
+    #[serde(borrow, default)]
+    flags: Vec<Note<'a>>,
+    #[serde(borrow, default)]
+    threats: Vec<Note<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Id<'a> {
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+struct ProductStatus<'a> {
+    #[serde(borrow, default)]
+    fixed: Ids<'a>,
+    #[serde(borrow, default)]
+    first_fixed: Ids<'a>,
+    #[serde(borrow, default)]
+    known_not_affected: Ids<'a>,
+    #[serde(borrow, default)]
+    known_affected: Ids<'a>,
+    #[serde(borrow, default)]
+    under_investigation: Ids<'a>,
+}
+
+type Ids<'a> = Bounded<Cow<'a, str>, ENTRIES_MAX>;
+
+/// A flag, or a threat, of some products.
+#[derive(Deserialize)]
+struct Note<'a> {
+    #[serde(borrow, default)]
+    label: Cow<'a, str>,
+    #[serde(borrow, default)]
+    category: Cow<'a, str>,
+    #[serde(borrow, default)]
+    details: Cow<'a, str>,
+    #[serde(borrow, default)]
+    product_ids: Ids<'a>,
+}
+
+/// Products by id: their package URL, and what they are a part of.
+struct Products<'a> {
+    purls: BTreeMap<&'a str, &'a str>,
+    parts: BTreeMap<&'a str, (&'a str, &'a str)>,
+}
+
+impl<'a> Products<'a> {
+    fn of(tree: Option<&'a Tree<'a>>) -> Self {
+        let mut found = Self { purls: BTreeMap::new(), parts: BTreeMap::new() };
+        let Some(tree) = tree else { return found };
+        let mut left: Vec<&Branch<'_>> = tree.branches.iter().collect();
+        while let Some(branch) = left.pop() {
+            left.extend(&branch.branches);
+            found.name(branch.product.as_ref());
+        }
+        for name in &tree.full_product_names.0 {
+            found.name(Some(name));
+        }
+        for related in &tree.relationships.0 {
+            let pair =
+                (related.product_reference.as_ref(), related.relates_to_product_reference.as_ref());
+            found.parts.insert(&related.full_product_name.product_id, pair);
+            found.name(Some(&related.full_product_name));
+        }
+        found
+    }
+
+    fn name(&mut self, name: Option<&'a FullName<'a>>) {
+        let helper = name.and_then(|name| name.product_identification_helper.as_ref());
+        if let Some((name, purl)) = name.zip(helper.and_then(|helper| helper.purl.as_deref())) {
+            self.purls.insert(&name.product_id, purl);
+        }
+    }
+
+    /// A component of an image is that component in that image; a component of a distribution is itself, wherever it is.
+    fn read(&self, id: &str) -> Result<Product, String> {
+        if let Some(purl) = self.purls.get(id) {
+            return Product::read(purl, &[]);
+        }
+        let none = || format!("product `{}` has no package URL", line(id));
+        let (part, whole) = self.parts.get(id).ok_or_else(none)?;
+        let part = self.purls.get(part).ok_or_else(none)?;
+        match self.purls.get(whole).filter(|whole| whole.starts_with("pkg:oci/")) {
+            Some(whole) => Product::read(whole, &[part]),
+            None => Product::read(part, &[]),
+        }
+    }
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
+    let file: File<'_> = parse("CSAF", bytes)?;
+    let products = Products::of(file.product_tree.as_ref());
+    let mut document = Document::default();
+    for (index, said) in file.vulnerabilities.0.iter().enumerate() {
+        let ids = said.cve.iter().chain(said.ids.iter().map(|id| &id.text));
+        let weakness: Vec<smol_str::SmolStr> = ids.map(|id| id.as_ref().into()).collect();
+        let ProductStatus { fixed, first_fixed, known_not_affected, known_affected, .. } =
+            &said.product_status;
+        let lists = [
+            (fixed, Some(Status::Fixed)),
+            (first_fixed, Some(Status::Fixed)),
+            (known_affected, Some(Status::Affected)),
+            (&said.product_status.under_investigation, Some(Status::UnderInvestigation)),
+            // Each of these has a reason of its own.
+            (known_not_affected, None),
+        ];
+        for (list, status) in lists {
+            for id in &list.0 {
+                let place = || format!("vulnerabilities[{index}], product {}", line(id));
+                let status = match &status {
+                    Some(status) => Ok(status.clone()),
+                    None => excused(said, id),
+                };
+                match (products.read(id), status) {
+                    (Ok(product), Ok(status)) => document.statements.push(Statement {
+                        document: file.document.tracking.id.as_ref().into(),
+                        author: line(&file.document.publisher.name).into(),
+                        weakness: weakness.clone(),
+                        products: vec![product],
+                        status,
+                        at: file.document.tracking.current_release_date,
+                    }),
+                    (Err(why), _) | (_, Err(why)) => document.skipped.push(place, || why),
+                }
+            }
+        }
+    }
+    Ok(document)
+}
+
+/// Why a product is not affected: its flag and its impact, of which the profile asks for one.
+fn excused(said: &Said<'_>, id: &str) -> Result<Status, String> {
+    let ours = |note: &&Note<'_>| note.product_ids.0.iter().any(|other| other == id);
+    let flag = said.flags.iter().find(ours).map(|note| line(&note.label));
+    let impact = said.threats.iter().filter(|note| note.category == "impact");
+    let impact = impact.into_iter().find(ours).map(|note| line(&note.details));
+    let words: Vec<String> =
+        flag.into_iter().chain(impact).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        return Err("says known_not_affected and not why; add a flag or an impact".into());
+    }
+    Ok(Status::NotAffected { justification: words.join(": ") })
+}

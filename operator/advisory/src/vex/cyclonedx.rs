@@ -1,0 +1,179 @@
+//! VEX in CycloneDX, JSON: `vulnerabilities` with an analysis (<https://cyclonedx.org/docs/1.6/json/#vulnerabilities>).
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse};
+use crate::limits::Bounded;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    #[serde(borrow, default)]
+    serial_number: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+    #[serde(borrow, default)]
+    components: Bounded<Component<'a>, ENTRIES_MAX>,
+    #[serde(borrow, default)]
+    vulnerabilities: Bounded<Said<'a>, ENTRIES_MAX>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    timestamp: Option<Timestamp>,
+    #[serde(borrow)]
+    component: Option<Component<'a>>,
+    #[serde(borrow)]
+    supplier: Option<Party<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Party<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Component<'a> {
+    #[serde(borrow, default, rename = "bom-ref")]
+    reference: Cow<'a, str>,
+    #[serde(borrow)]
+    purl: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, default)]
+    id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    references: Vec<Alias<'a>>,
+    updated: Option<Timestamp>,
+    #[serde(borrow)]
+    analysis: Option<Analysis<'a>>,
+    #[serde(borrow, default)]
+    affects: Bounded<Target<'a>, ENTRIES_MAX>,
+}
+
+#[derive(Deserialize)]
+struct Alias<'a> {
+    #[serde(borrow, default)]
+    id: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Analysis<'a> {
+    #[serde(borrow)]
+    state: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    justification: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    detail: Option<Cow<'a, str>>,
+    last_updated: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Target<'a> {
+    #[serde(borrow, rename = "ref")]
+    reference: Cow<'a, str>,
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
+    let file: File<'_> = parse("CycloneDX", bytes)?;
+    let metadata = file.metadata.as_ref();
+    let author = metadata.and_then(|metadata| metadata.supplier.as_ref());
+    let author = author.map_or_else(String::new, |party| line(&party.name));
+    let subject = metadata.and_then(|metadata| metadata.component.as_ref());
+    let known: BTreeMap<&str, &str> = file
+        .components
+        .0
+        .iter()
+        .chain(subject)
+        .filter_map(|component| Some((component.reference.as_ref(), component.purl.as_deref()?)))
+        .collect();
+    let mut document = Document::default();
+    for (index, said) in file.vulnerabilities.0.iter().enumerate() {
+        let place = || format!("vulnerabilities[{index}]");
+        // Without an analysis it is a finding of somebody's scanner and no statement.
+        let Some(analysis) = said.analysis.as_ref().filter(|analysis| analysis.state.is_some())
+        else {
+            continue;
+        };
+        let status = match status(analysis) {
+            Ok(status) => status,
+            Err(why) => {
+                document.skipped.push(place, || why);
+                continue;
+            }
+        };
+        let mut products = Vec::new();
+        for target in &said.affects.0 {
+            match Product::read(&purl(&known, &target.reference), &[]) {
+                Ok(product) => products.push(product),
+                Err(why) => document.skipped.push(place, || why),
+            }
+        }
+        if products.is_empty() {
+            continue;
+        }
+        let aliases = said.references.iter().map(|alias| &alias.id);
+        document.statements.push(Statement {
+            document: file.serial_number.as_ref().into(),
+            author: author.as_str().into(),
+            weakness: std::iter::once(&said.id)
+                .chain(aliases)
+                .map(|id| id.as_ref().into())
+                .collect(),
+            products,
+            status,
+            at: analysis.last_updated.or(said.updated).or(metadata.and_then(|m| m.timestamp)),
+        });
+    }
+    Ok(document)
+}
+
+/// The package URL behind a reference: of a component here, itself, or behind the `#` of a link into another bill of materials.
+fn purl(known: &BTreeMap<&str, &str>, reference: &str) -> String {
+    if let Some(purl) = known.get(reference) {
+        return (*purl).to_owned();
+    }
+    let after = reference.split_once('#').filter(|(link, _)| link.starts_with("urn:cdx:"));
+    let Some((_, fragment)) = after else {
+        return reference.to_owned();
+    };
+    // In a link the URL is written with its reserved characters escaped once more.
+    let plain = [
+        ("%3A", ":"),
+        ("%2F", "/"),
+        ("%40", "@"),
+        ("%3F", "?"),
+        ("%3D", "="),
+        ("%26", "&"),
+        ("%2B", "+"),
+    ];
+    if fragment.starts_with("pkg:") {
+        return fragment.to_owned();
+    }
+    plain.iter().fold(fragment.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+fn status(analysis: &Analysis<'_>) -> Result<Status, String> {
+    let state = analysis.state.as_deref().unwrap_or_default();
+    Ok(match state {
+        "not_affected" | "false_positive" => {
+            let words = [&analysis.justification, &analysis.detail];
+            let words: Vec<String> = words.into_iter().flatten().map(|word| line(word)).collect();
+            if words.iter().all(String::is_empty) {
+                return Err(format!("says {state} and not why; add a justification or a detail"));
+            }
+            Status::NotAffected { justification: words.join(": ") }
+        }
+        "resolved" | "resolved_with_pedigree" => Status::Fixed,
+        "exploitable" => Status::Affected,
+        "in_triage" => Status::UnderInvestigation,
+        other => return Err(format!("`{}` is no state of an analysis", line(other))),
+    })
+}

@@ -1,0 +1,169 @@
+//! Statements about exploitability: three formats, each scoped to exactly what it names.
+
+use hozen_advisory::{
+    notice::Notice,
+    package::Package,
+    purl,
+    vex::{Images, Statements, Status, VexError, read},
+};
+use rstest::rstest;
+
+const OPENVEX: &str = r#"{
+  "@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://example.com/vex/7",
+  "author": "Example Shop", "timestamp": "2026-11-18T10:00:00Z", "version": 1,
+  "statements": [{
+    "vulnerability": {"name": "CVE-2026-31337", "aliases": ["DSA-1"]},
+    "products": [{"@id": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-12"}],
+    "status": "not_affected", "justification": "vulnerable_code_not_in_execute_path",
+    "impact_statement": "DTLS is compiled out"
+  }]
+}"#;
+
+const CYCLONEDX: &str = r#"{
+  "bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79",
+  "metadata": {"timestamp": "2026-11-18T10:00:00Z", "supplier": {"name": "Example Shop"}},
+  "components": [{"type": "library", "bom-ref": "ssl", "name": "libssl3",
+    "purl": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-12"}],
+  "vulnerabilities": [
+    {"id": "CVE-2026-31337",
+     "analysis": {"state": "not_affected", "justification": "code_not_reachable", "detail": "DTLS is compiled out"},
+     "affects": [{"ref": "ssl"}]},
+    {"id": "CVE-2026-1", "ratings": [{"score": 9.8}], "affects": [{"ref": "ssl"}]}
+  ]
+}"#;
+
+const CSAF: &str = r#"{
+  "document": {"category": "csaf_vex", "csaf_version": "2.0", "publisher": {"name": "Example Shop", "category": "vendor"},
+    "tracking": {"id": "SHOP-2026-7", "current_release_date": "2026-11-18T10:00:00Z"}},
+  "product_tree": {"branches": [{"category": "vendor", "branches": [{"category": "product_version", "product": {
+    "product_id": "ssl", "name": "libssl3",
+    "product_identification_helper": {"purl": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-12"}}}]}]},
+  "vulnerabilities": [{"cve": "CVE-2026-31337", "product_status": {"known_not_affected": ["ssl"]},
+    "flags": [{"label": "vulnerable_code_not_in_execute_path", "product_ids": ["ssl"]}],
+    "threats": [{"category": "impact", "details": "DTLS is compiled out", "product_ids": ["ssl"]}]}]
+}"#;
+
+fn package(purl: &str) -> Package {
+    purl::parse(purl).expect("a package URL")
+}
+
+fn libssl3() -> Package {
+    package("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-12")
+}
+
+fn notice(id: &str, cves: &[&str]) -> Notice {
+    Notice {
+        id: id.into(),
+        related: cves.iter().map(|cve| (*cve).into()).collect(),
+        ..Notice::default()
+    }
+}
+
+fn statements(text: &str) -> Statements {
+    let document = read(text.as_bytes()).expect("a document");
+    assert_eq!(document.skipped.count, 0, "{:?}", document.skipped);
+    Statements::of(document.statements)
+}
+
+#[rstest]
+#[case(OPENVEX, "vulnerable_code_not_in_execute_path: DTLS is compiled out")]
+#[case(CYCLONEDX, "code_not_reachable: DTLS is compiled out")]
+#[case(CSAF, "vulnerable_code_not_in_execute_path: DTLS is compiled out")]
+fn each_format_excuses_a_package_with_its_justification(#[case] text: &str, #[case] why: &str) {
+    let (all, nowhere) = (statements(text), Images::new());
+    let said = all.said(&notice("CVE-2026-31337", &[]), &libssl3(), &nowhere).expect("a statement");
+    assert_eq!(said.status, Status::NotAffected { justification: why.into() });
+    assert_eq!(said.author, "Example Shop");
+}
+
+#[rstest]
+#[case::another_version("pkg:deb/debian/libssl3@3.0.21-1~deb12u1?arch=amd64&distro=debian-12")]
+#[case::another_release("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-13")]
+#[case::another_architecture("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=arm64&distro=debian-12")]
+#[case::another_distribution(
+    "pkg:deb/ubuntu/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=ubuntu-24.04"
+)]
+#[case::another_name("pkg:deb/debian/openssl@3.0.20-1~deb12u2?arch=amd64&distro=debian-12")]
+fn nothing_is_excused_but_exactly_what_is_named(#[case] purl: &str) {
+    let (all, nowhere) = (statements(OPENVEX), Images::new());
+    assert!(all.said(&notice("CVE-2026-31337", &[]), &package(purl), &nowhere).is_none());
+}
+
+#[test]
+fn a_notice_is_answered_only_by_what_is_said_of_all_its_weaknesses() {
+    let (all, nowhere) = (statements(OPENVEX), Images::new());
+    let said = |notice: &Notice| all.said(notice, &libssl3(), &nowhere).is_some();
+    assert!(
+        said(&notice("DSA-1", &["CVE-2026-31337", "CVE-2026-2"])),
+        "the notice itself is named"
+    );
+    assert!(said(&notice("DSA-9", &["CVE-2026-31337"])));
+    assert!(!said(&notice("DSA-9", &["CVE-2026-31337", "CVE-2026-2"])));
+    assert!(!said(&notice("DSA-8", &[])));
+}
+
+#[test]
+fn of_two_statements_the_later_counts_and_of_one_time_the_worse() {
+    let later = OPENVEX
+        .replace("2026-11-18", "2026-11-19")
+        .replace("\"not_affected\"", "\"under_investigation\"");
+    let same = OPENVEX.replace("\"not_affected\"", "\"affected\"");
+    for (other, expected) in [(later, Status::UnderInvestigation), (same, Status::Affected)] {
+        let mut both = read(OPENVEX.as_bytes()).expect("a document").statements;
+        both.extend(read(other.as_bytes()).expect("a document").statements);
+        let all = Statements::of(both);
+        let said = all.said(&notice("CVE-2026-31337", &[]), &libssl3(), &Images::new());
+        assert_eq!(said.map(|said| &said.status), Some(&expected));
+    }
+}
+
+#[test]
+fn what_is_said_of_an_image_is_said_of_no_node_and_of_no_other_image() {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let image = OPENVEX.replace(
+        r#"{"@id": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-12"}"#,
+        &format!(
+            r#"{{"@id": "pkg:oci/web@sha256%3A{}", "subcomponents": [{{"@id": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2"}}]}}"#,
+            "ab".repeat(32)
+        ),
+    );
+    let all = statements(&image);
+    let said = |images: &[&str]| {
+        let images: Images = images.iter().map(|digest| (*digest).into()).collect();
+        all.said(&notice("CVE-2026-31337", &[]), &libssl3(), &images).is_some()
+    };
+    assert!(said(&[&digest]));
+    assert!(!said(&[]), "a node");
+    assert!(!said(&["sha256:cd"]), "another image");
+    assert!(
+        !said(&[&digest, "sha256:cd"]),
+        "two images of the same packages, of which one is not meant"
+    );
+}
+
+#[rstest]
+#[case::no_version(OPENVEX.replace("@3.0.20-1~deb12u2", ""), "add @VERSION")]
+#[case::no_reason(OPENVEX.replace(r#""justification": "vulnerable_code_not_in_execute_path","#, "").replace(r#""impact_statement": "DTLS is compiled out""#, r#""x": 1"#), "add a justification")]
+#[case::no_status(OPENVEX.replace("not_affected", "fine"), "is no status")]
+#[case::no_flag(CSAF.replace("\"flags\"", "\"f\"").replace("\"threats\"", "\"t\""), "add a flag")]
+#[case::no_purl(CSAF.replace("\"purl\"", "\"p\""), "has no package URL")]
+fn what_cannot_be_used_is_named_and_excuses_nothing(#[case] text: String, #[case] why: &str) {
+    let document = read(text.as_bytes()).expect("the rest of the document is read");
+    assert!(document.statements.is_empty(), "{:?}", document.statements);
+    assert!(
+        document.skipped.named.iter().any(|skip| skip.why.contains(why)),
+        "{:?}",
+        document.skipped
+    );
+}
+
+#[test]
+fn what_is_no_statement_is_refused() {
+    assert_eq!(read(b"{}"), Err(VexError::Other));
+    assert!(matches!(
+        read(br#"{"bomFormat": 7}"#),
+        Err(VexError::Form { format: "CycloneDX", .. })
+    ));
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    assert!(matches!(read(deep.as_bytes()), Err(VexError::Limit(_))));
+}
