@@ -100,7 +100,10 @@ struct Found<'w> {
     fixable: u32,
     unfixed: u32,
     unknown: Option<&'w str>,
+    excused: Option<&'w str>,
     packages: BTreeSet<&'w str>,
+    /// Packages that a statement excuses.
+    spared: BTreeSet<&'w str>,
 }
 
 fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance, String)> {
@@ -112,11 +115,15 @@ fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance
             continue;
         }
         let found = by_notice.entry(&finding.notice).or_default();
-        found.packages.insert(&finding.package);
+        // What is excused is named where there is nothing else to name.
+        let excused = matches!(finding.verdict, Verdict::NotAffected { .. });
+        let packages = if excused { &mut found.spared } else { &mut found.packages };
+        packages.insert(&finding.package);
         match &finding.verdict {
             Verdict::Affected { fixed: Some(_) } => found.fixable += 1,
             Verdict::Affected { fixed: None } => found.unfixed += 1,
             Verdict::Unknown { why } => found.unknown = found.unknown.or(Some(why)),
+            Verdict::NotAffected { why } => found.excused = found.excused.or(Some(why)),
         }
     }
     by_notice.into_iter().map(|(name, found)| (name.clone(), found.sum())).collect()
@@ -131,6 +138,10 @@ impl Found<'_> {
         if self.unfixed > 0 {
             let why = format!("{packages} affected, and no fix is known yet");
             return (Relevance::NoFixYet, why);
+        }
+        if let (true, Some(why)) = (self.packages.is_empty(), self.excused) {
+            let packages = listed(self.spared.iter().copied());
+            return (Relevance::NotAffected, format!("{packages}: {why}"));
         }
         let why = self.unknown.unwrap_or("the reason is not known");
         (Relevance::Unknown, format!("{packages}: {why}"))

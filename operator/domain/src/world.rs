@@ -122,6 +122,11 @@ pub enum Verdict {
         /// First version that is not affected.
         fixed: Option<SmolStr>,
     },
+    /// Not affected, as its maker or who runs it states (VEX).
+    NotAffected {
+        /// The justification, who states it, and where.
+        why: String,
+    },
     /// Cannot be told; never taken for "not affected".
     Unknown {
         /// Why.

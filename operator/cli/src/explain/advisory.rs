@@ -3,6 +3,7 @@
 use hozen_advisory::notice::{Range, RangeEnd};
 use hozen_domain::{
     assess::Assessment, model::Outcome, relevance::Relevance, request::Known, units::Name,
+    world::Verdict,
 };
 
 use super::{Answer, Section, common};
@@ -48,6 +49,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     }
     answer.add(section);
     answer.add(affected(outcome, name));
+    answer.add(excused(outcome, name));
     let mut section = Section::new("requests that answer it");
     for request in outcome.world.requests.values() {
         if request.plan.advisories.contains(name) {
@@ -169,6 +171,25 @@ fn affected(outcome: &Outcome, name: &Name) -> Section {
     }
     for package in packages {
         section.say(package);
+    }
+    section
+}
+
+/// What is stated not to be affected, by whom and why.
+fn excused(outcome: &Outcome, name: &Name) -> Section {
+    let mut section = Section::new("what is stated not to be affected");
+    let findings = outcome.world.findings.values().flat_map(|findings| findings.iter());
+    let stated: std::collections::BTreeSet<String> = findings
+        .filter(|finding| finding.notice == *name)
+        .filter_map(|finding| match &finding.verdict {
+            Verdict::NotAffected { why } => {
+                Some(format!("{} {}: {why}", finding.package, finding.installed))
+            }
+            Verdict::Affected { .. } | Verdict::Unknown { .. } => None,
+        })
+        .collect();
+    for line in stated {
+        section.rule(line, "VEX");
     }
     section
 }

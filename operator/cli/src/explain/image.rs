@@ -30,6 +30,7 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
                 let verdict = match &finding.verdict {
                     Verdict::Affected { fixed: Some(fixed) } => format!("fixed in {fixed}"),
                     Verdict::Affected { fixed: None } => "no fix is known yet".to_owned(),
+                    Verdict::NotAffected { why } => format!("not affected: {why}"),
                     Verdict::Unknown { why } => format!("cannot be told: {why}"),
                 };
                 section.rule(

@@ -67,7 +67,8 @@ fn missing(
             NoticeKind::Security => true,
             NoticeKind::Bugfix => baseline.remediation.include_bugfix,
         };
-        if !concerns || known.notice.withdrawn.is_some() {
+        let excused = matches!(finding.verdict, Verdict::NotAffected { .. });
+        if !concerns || excused || known.notice.withdrawn.is_some() {
             continue;
         }
         let missing = by_notice.entry(&finding.notice).or_insert_with(|| Missing {
@@ -83,6 +84,7 @@ fn missing(
                 fixed: fixed.clone(),
                 ecosystem: ecosystem(set, finding),
             }),
+            Verdict::NotAffected { .. } => {}
             Verdict::Unknown { why } => {
                 missing.unknown.push((finding.package.clone(), why.clone()));
             }

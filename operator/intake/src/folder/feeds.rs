@@ -12,6 +12,7 @@ use hozen_advisory::{
     notice::Notice,
     osv::{self, ArchiveLimits, Parsed, read_archive},
     package::{PackageSet, digest},
+    vex::{self, Statements},
 };
 use hozen_domain::{
     World,
@@ -22,7 +23,11 @@ use hozen_domain::{
 };
 use smol_str::SmolStr;
 
-use super::{Refused, files::File};
+use super::{
+    Refused,
+    files::File,
+    stated::{Stated, unheard},
+};
 use crate::{
     convert::advisory::{advisory, has_fix, object_name},
     kinds::Object,
@@ -33,11 +38,12 @@ use crate::{
 /// Refused documents that are named in a feed's state.
 const REJECTED_NAMED_MAX: usize = 10;
 
-/// Every notice, ready to be matched. It knows them by id, the world by object name.
+/// Every notice, ready to be matched. It knows them by id, the world by object name. Beside them what is stated of products (VEX).
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
     index: index::Index,
     names: BTreeMap<SmolStr, Name>,
+    stated: Stated,
 }
 
 impl Corpus {
@@ -50,6 +56,7 @@ impl Corpus {
                 .iter()
                 .map(|(name, notice)| (notice.id.clone(), (*name).clone()))
                 .collect(),
+            stated: Stated::default(),
         }
     }
 
@@ -65,7 +72,8 @@ impl Corpus {
 
 impl Matcher for Corpus {
     fn findings(&self, set: &PackageSet) -> Vec<Finding> {
-        self.index
+        let mut found: Vec<Finding> = self
+            .index
             .match_set(set)
             .findings
             .into_iter()
@@ -82,7 +90,9 @@ impl Matcher for Corpus {
                     },
                 })
             })
-            .collect()
+            .collect();
+        self.stated.apply(set, &mut found);
+        found
     }
 }
 
@@ -92,6 +102,7 @@ struct Gathered {
     documents: BTreeMap<String, Parsed>,
     kev: kev::Catalogue,
     epss: epss::Scores,
+    statements: Vec<vex::Statement>,
 }
 
 /// Reads every notice: those of people into the world, those of feeds into the corpus, and into the world where something
@@ -124,9 +135,12 @@ pub(super) fn read(
             &gathered.epss,
         );
     }
-    let fed: BTreeMap<Name, Notice> =
+    let mut fed: BTreeMap<Name, Notice> =
         fed.into_iter().map(|notice| (object_name(&notice.id), notice)).collect();
-    let corpus = Corpus::new(own.iter().map(|(name, known)| (name, &*known.notice)).chain(&fed));
+    fed.extend(unheard(&gathered.statements, &own, &fed));
+    let all = || own.iter().map(|(name, known)| (name, &*known.notice)).chain(&fed);
+    let mut corpus = Corpus::new(all());
+    corpus.stated = Stated::of(Statements::of(gathered.statements), all(), world);
     world.notices = own;
     add_relevant(&corpus, fed, world);
     corpus
@@ -211,6 +225,7 @@ fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
         "zip" => archive(file, feed, gathered),
         "csv" | "gz" => scores(file, gathered, refused),
         "json" if contains(&head, b"\"catalogVersion\"") => catalogue(file, gathered, refused),
+        "json" if vex::Format::of(&head).is_some() => statements(file, gathered, refused),
         "json" => document(file, feed, gathered),
         _ => {
             return refused
@@ -249,6 +264,13 @@ fn catalogue(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Res
         kev::read(&file.bytes(kev::CATALOGUE_BYTES_MAX)?).map_err(|error| told(&error))?;
     skipped(file, &catalogue.skipped, refused);
     gathered.kev.entries.extend(catalogue.entries);
+    Ok(())
+}
+
+fn statements(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Result<(), String> {
+    let said = vex::read(&file.bytes(vex::DOCUMENT_BYTES_MAX)?).map_err(|error| told(&error))?;
+    skipped(file, &said.skipped, refused);
+    gathered.statements.extend(said.statements);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! A folder for `hozen simulate`: manifests anywhere in it, feeds under `feeds/`, SBOMs under `sboms/`, an optional
+//! A folder for `hozen simulate`: manifests anywhere in it, feeds and statements (VEX) under `feeds/`, SBOMs under `sboms/`, an optional
 //! `scenario.yaml`, and under `later/` the manifests that it applies.
 //!
 //! What people wrote for us must be right, or nothing is done ([`Refused`]). What came from elsewhere (feed documents, SBOMs,
@@ -9,6 +9,7 @@ mod files;
 mod images;
 mod names;
 mod scenario;
+mod stated;
 mod stock;
 
 use std::{
@@ -85,9 +86,9 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     let workloads = images::workloads(documents);
     stock::contents(documents, &mut world, &mut refused);
     let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
+    images::fill(documents, workloads, &bills, &mut world);
     let corpus = feeds::read(&files.feeds, documents, &mut world, &mut refused);
     stock::fill(&manifests, &mut world, &mut refused);
-    images::fill(documents, workloads, &bills, &mut world);
     corpus.match_all(&mut world);
     let scenario = script.and_then(|script| {
         script.check(&names::Names::of(&manifests, &world), &mut refused);

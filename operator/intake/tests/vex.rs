@@ -1,0 +1,99 @@
+//! What is stated of products (VEX) in a folder's feeds, up to what is decided of it.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::{fs, path::Path};
+
+use hozen_domain::{assess::assess, rank::rank, relevance::Relevance};
+use hozen_intake::folder::{self, Folder};
+use tempfile::TempDir;
+
+/// The quickstart, whose web nodes have libssl3 and openssl 3.0.20-1~deb12u2, with one document more among its feeds.
+fn with(document: &str) -> Folder {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart");
+    let to = TempDir::new().unwrap();
+    for below in ["", "inventories"] {
+        fs::create_dir_all(to.path().join(below)).unwrap();
+        for entry in fs::read_dir(from.join(below)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), to.path().join(below).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    fs::create_dir_all(to.path().join("feeds/own")).unwrap();
+    fs::write(to.path().join("feeds/own/vex.json"), document).unwrap();
+    folder::read(to.path(), "2026-11-19T00:14:00Z".parse().unwrap()).unwrap()
+}
+
+/// A statement by the shop on these packages of the web nodes.
+fn said(weakness: &str, status: &str, packages: &[&str]) -> String {
+    let products: Vec<String> = packages
+        .iter()
+        .map(|name| {
+            format!(r#"{{"@id": "pkg:deb/debian/{name}@3.0.20-1~deb12u2?distro=debian-12"}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"@context": "https://openvex.dev/ns/v0.2.0", "@id": "vex/7", "author": "the shop",
+        "timestamp": "2026-11-18T10:00:00Z", "statements": [{{"vulnerability": {{"name": "{weakness}"}},
+        "products": [{}], "status": "{status}", "justification": "vulnerable_code_not_present"}}]}}"#,
+        products.join(", ")
+    )
+}
+
+fn relevance(folder: &Folder, notice: &str) -> (Relevance, String) {
+    let ranking = rank(&folder.world, &assess(&folder.world));
+    let ranked = &ranking.notices[notice];
+    (ranked.relevance, ranked.why.clone())
+}
+
+#[test]
+fn what_is_stated_not_to_be_affected_is_recorded_with_its_justification_and_asks_for_nothing() {
+    let folder = with(&said("DSA-6123-1", "not_affected", &["libssl3", "openssl"]));
+    assert_eq!(folder.notes, []);
+    let (relevance, why) = relevance(&folder, "dsa-6123-1");
+    assert_eq!(relevance, Relevance::NotAffected);
+    assert_eq!(why, "libssl3, openssl: vulnerable_code_not_present, says the shop in vex/7");
+    let assessment = assess(&folder.world);
+    assert!(assessment.nodes.values().all(|node| node.missing().next().is_none()));
+}
+
+#[test]
+fn a_package_that_no_statement_names_stays_affected() {
+    let folder = with(&said("DSA-6123-1", "not_affected", &["libssl3"]));
+    assert_eq!(relevance(&folder, "dsa-6123-1").0, Relevance::Relevant);
+    let assessment = assess(&folder.world);
+    let missing = assessment.nodes["web-a1"].missing().next().unwrap();
+    let packages: Vec<&str> = missing.affected.iter().map(|p| p.package.as_str()).collect();
+    assert_eq!(packages, ["openssl"]);
+}
+
+#[test]
+fn under_investigation_excuses_nothing_that_the_matcher_found() {
+    let folder = with(&said("DSA-6123-1", "under_investigation", &["libssl3", "openssl"]));
+    assert_eq!(relevance(&folder, "dsa-6123-1").0, Relevance::Relevant);
+}
+
+#[test]
+fn a_weakness_under_investigation_of_which_no_notice_speaks_is_unknown_and_not_silence() {
+    let folder = with(&said("CVE-2026-77777", "under_investigation", &["libssl3"]));
+    let (relevance, why) = relevance(&folder, "cve-2026-77777");
+    assert_eq!(relevance, Relevance::Unknown);
+    assert_eq!(why, "libssl3: under investigation, says the shop in vex/7");
+}
+
+#[test]
+fn what_a_maker_calls_affected_is_so_though_no_notice_says_it() {
+    let folder = with(&said("CVE-2026-77777", "affected", &["libssl3"]));
+    assert_eq!(relevance(&folder, "cve-2026-77777").0, Relevance::NoFixYet);
+}
+
+#[test]
+fn a_statement_without_a_version_is_named_and_excuses_nothing() {
+    let document = said("DSA-6123-1", "not_affected", &["libssl3", "openssl"]);
+    let folder = with(&document.replace("@3.0.20-1~deb12u2", ""));
+    assert_eq!(relevance(&folder, "dsa-6123-1").0, Relevance::Relevant);
+    let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
+    assert!(notes.iter().any(|note| note.contains("add @VERSION")), "{notes:?}");
+}
