@@ -379,7 +379,13 @@ pub const TABLE: &[Grant] = &[
         OwnWord,
         "to agree, to reject, to withdraw",
     ),
-    ours(Operations, &["rollouts"], &["update", "patch"], Handle, "pause, resume, abort, promote"),
+    ours(
+        Operations,
+        &["rollouts"],
+        &["update", "patch"],
+        Handle,
+        "pause, resume, abort, promote, retry",
+    ),
     ours(Operations, &["managednodes"], &["update", "patch"], Rescan, "to ask for a scan"),
     ours(
         Governance,

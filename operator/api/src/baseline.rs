@@ -203,6 +203,9 @@ pub struct BaselineStatus {
     /// Earliest deadline that is still open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_due: Option<Timestamp>,
+    /// When what is pending without a notice was first seen: its clock stays there while it is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<FirstSeen>,
     /// Next opening of a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_window: Option<Interval>,
@@ -210,6 +213,29 @@ pub struct BaselineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "shape::Conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// When changes that no notice tells of were first seen.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstSeen {
+    /// Security updates of the distribution, by package; of more than a thousand the oldest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["package".into()]))]
+    pub updates: Vec<UpdateSeen>,
+    /// Nodes on which nothing is missing, and old code still runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive: Option<Timestamp>,
+}
+
+/// When a pending update of a package was first seen.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateSeen {
+    /// Binary package.
+    #[schemars(with = "shape::Package")]
+    pub package: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Systems of a baseline by state.

@@ -57,14 +57,40 @@ pub struct ManagedNodeSpec {
 
 /// What the scanner should have the package manager resolve.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[x_kube(
+    validation = Rule::new("has(self.packages) || has(self.remove) || has(self.downgrade)")
+        .message("a question names packages, packages to remove, or packages to downgrade"),
+)]
 pub struct ResolveRequest {
     /// Name under which the report answers: that of an advisory.
     #[schemars(with = "shape::Name")]
     pub name: String,
     /// Binary packages to bring to their newest version.
-    #[schemars(with = "Vec<shape::Package>", length(min = 1, max = 256))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Package>", length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub packages: Vec<String>,
+    /// Binary packages to remove.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Package>", length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub remove: Vec<String>,
+    /// Binary packages to bring back to an earlier version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["package".into()]))]
+    pub downgrade: Vec<Earlier>,
+}
+
+/// An earlier version of a package.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// Binary package.
+    #[schemars(with = "shape::Package")]
+    pub package: String,
+    /// Exactly this version.
+    #[schemars(with = "shape::Version")]
+    pub version: String,
 }
 
 /// Work on a node. Written before the effect that it guards.

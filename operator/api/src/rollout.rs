@@ -54,6 +54,9 @@ pub struct RolloutSpec {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into(), "uid".into()]))]
     pub accept_failures: Vec<AcceptedFailure>,
+    /// Asks for another attempt at what failed, once the rollout has ended: a new change request with new approvals comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// An approved change request.
@@ -69,6 +72,14 @@ pub struct ApprovedRequest {
     /// Digest of its plan.
     #[schemars(with = "shape::Digest")]
     pub plan_digest: String,
+}
+
+/// Another attempt that is asked for.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Who asks: must be the caller, whose own approval of it does not count.
+    #[schemars(with = "shape::User")]
+    pub by: String,
 }
 
 /// A failure that is accepted.

@@ -8,6 +8,7 @@ use hozen_advisory::notice::Notice;
 use smol_str::SmolStr;
 
 use crate::{
+    activate,
     category::{Facts, category},
     node::{Ended, Taint},
     plan::{Answers, ChangeType, Class, Plan, Reachable, RebootPolicy},
@@ -44,11 +45,17 @@ pub fn answers(world: &World, plan: &Plan) -> Answers {
 fn weakness(plan: &Plan, notices: &[&Notice]) -> String {
     if notices.is_empty() {
         return match plan.change {
+            ChangeType::Patch if activate::class(plan).is_some() => {
+                "that of the old code, which still runs after its replacement was installed".into()
+            }
             ChangeType::Patch if !plan.drill => {
                 "none that a notice tells of: security updates of the distribution, or versions that the baseline requires".into()
             }
             ChangeType::Patch => "none: an exercise".into(),
-            ChangeType::Mitigation | ChangeType::Exception | ChangeType::Rollback => "none named".into(),
+            ChangeType::Rollback => {
+                "none: a version that nobody approved makes way for the one that the baseline names".into()
+            }
+            ChangeType::Mitigation | ChangeType::Exception => "none named".into(),
         };
     }
     let told = notices.iter().map(|notice| {

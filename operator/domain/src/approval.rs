@@ -244,11 +244,11 @@ fn excluded(world: &World, request: &ChangeRequest, user: &User) -> Result<(), S
     if *user == world.operator {
         return Err(format!("{user} is the operator's own account"));
     }
-    if !request.plan.needs.exclude_authors {
-        return Ok(());
-    }
     if let Some(why) = request.excluded.get(user) {
         return Err(why.clone());
+    }
+    if !request.plan.needs.exclude_authors {
+        return Ok(());
     }
     let reference = &request.plan.baseline;
     let edited = world

@@ -1,5 +1,7 @@
 //! What a class of systems must look like, how fast it is brought there, who must agree.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use smol_str::SmolStr;
 
@@ -45,6 +47,18 @@ pub struct Baseline {
     pub freezes: Vec<Freeze>,
     /// How it is rolled out.
     pub rollout: Strategy,
+    /// Since when what is pending without a notice is known; its status remembers it.
+    pub first_seen: FirstSeen,
+}
+
+/// When we first saw what is pending on systems of a baseline and no notice tells of: the clock starts there and stays (PROCESS
+/// 3.1), whatever later reports are dated. What is pending nowhere any more is forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstSeen {
+    /// Security updates, by package. A newer version of an update that is still missing does not start its clock anew.
+    pub updates: BTreeMap<SmolStr, Timestamp>,
+    /// Nodes on which nothing is missing, and old code still runs.
+    pub inactive: Option<Timestamp>,
 }
 
 /// Which systems: nodes or images, never both.

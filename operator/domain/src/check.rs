@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     approval,
     assess::Assessment,
+    attempt,
     calendar::{Calendar, Purpose},
     drain,
     effect::{Decision, Doomed, Effect, Leave, Record},
@@ -112,6 +113,11 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
         }
         if found.ended.contains_key(&request.uid) {
             broken.push(format!("15, 32: {node} is taken again for {}", request.name));
+        }
+        if !request.plan.drill && attempt::not_again(world, request, &task.transaction, found) {
+            broken.push(format!(
+                "32: {node} is taken for what failed there, and nobody asked for it"
+            ));
         }
         let allow_last = request.plan.execution.drain.allow_last_of_role;
         if let Err(hold) = Safety::of(world).node(found, allow_last) {

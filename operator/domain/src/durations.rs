@@ -75,6 +75,24 @@ impl Durations {
         workload: Between::new(0, 20),
     };
 
+    /// The same with every step at its longest: what is forecast by it is not late, as long as nothing fails.
+    #[must_use]
+    pub const fn longest(self) -> Self {
+        Self {
+            drain: self.drain.longest(),
+            drain_per_pod: self.drain_per_pod,
+            snapshot: self.snapshot.longest(),
+            patch: self.patch.longest(),
+            patch_per_package: self.patch_per_package.longest(),
+            restart: self.restart.longest(),
+            reboot: self.reboot.longest(),
+            scan: self.scan.longest(),
+            gate: self.gate.longest(),
+            replica: self.replica,
+            workload: self.workload.longest(),
+        }
+    }
+
     /// How long a step takes on a node with so much to do.
     pub const fn of(&self, step: Step, load: Load) -> Between {
         match step {
@@ -118,6 +136,10 @@ impl Between {
     /// Between two numbers of seconds.
     pub const fn new(least: u32, most: u32) -> Self {
         Self { least, most }
+    }
+
+    const fn longest(self) -> Self {
+        Self::new(self.most, self.most)
     }
 
     /// The middle: what many of them take on average.

@@ -3,9 +3,11 @@
 //! No kube, no async, no clock, no I/O: what this crate does not depend on, it cannot do (`tests/tests/walls.rs` holds that).
 //! Waiting is a value ([`Hold`]), failing is an error, and everything decided carries the reasons that led to it.
 
+pub mod activate;
 pub mod answers;
 pub mod approval;
 pub mod assess;
+mod attempt;
 pub mod baseline;
 pub mod calendar;
 pub mod category;

@@ -121,6 +121,8 @@ pub struct Handle {
     pub promote_through: Option<SmolStr>,
     /// Failures accepted, by node and uid, with who did.
     pub accepted: BTreeMap<(Name, Uid), User>,
+    /// Who asks for another attempt at what failed, once it has ended.
+    pub retry: Option<User>,
 }
 
 /// Where a rollout stands; in its status.

@@ -2,8 +2,8 @@
 
 use hozen_domain::{
     baseline::{
-        Asset, Baseline, Block, Exposure, Impact, OnOverdue, PackageRule, PackageWant, Profile,
-        Remediation, Require, Selector, Strategy,
+        Asset, Baseline, Block, Exposure, FirstSeen, Impact, OnOverdue, PackageRule, PackageWant,
+        Profile, Remediation, Require, Selector, Strategy,
     },
     calendar::{Freeze, Window},
     governance::{ApprovalPolicy, Circle},
@@ -48,6 +48,7 @@ pub fn baseline(name: &str) -> BaselineBuilder {
             windows: Vec::new(),
             freezes: Vec::new(),
             rollout: strategy(),
+            first_seen: FirstSeen::default(),
         },
     }
 }

@@ -110,6 +110,12 @@ fn rollouts(installation: &Installation) -> Policy {
             "'a failure is accepted in your own name: set by to ' + request.userInfo.username",
             "a failure is accepted in your own name",
         )
+        .telling(
+            "!has(object.spec.retry) || object.spec.retry.by == request.userInfo.username \
+             || (oldObject != null && has(oldObject.spec.retry) && oldObject.spec.retry == object.spec.retry)",
+            "'another attempt is asked for in your own name: set retry.by to ' + request.userInfo.username",
+            "another attempt is asked for in your own name",
+        )
 }
 
 /// The halt: its own privilege, so that whoever may edit config maps can neither stop the fleet nor let it go on.

@@ -25,6 +25,8 @@ pub enum Command {
     Resume(OfRollout),
     /// End a rollout, for good: what was not yet changed is put back.
     Abort(OfRollout),
+    /// Ask, in your own name, for another attempt at what failed in a rollout that has ended: others must agree anew.
+    Retry(OfRollout),
     /// Skip the rest of a stage's soak, and nothing else.
     Promote(Promote),
     /// Let a rollout go on in spite of a failure, in your own name.

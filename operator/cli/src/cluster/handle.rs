@@ -63,6 +63,26 @@ pub async fn abort(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Fai
     ))
 }
 
+/// Asks for another attempt at what failed: a new change request comes of it, and its asker's own approval does not count.
+pub async fn retry(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Failed> {
+    let rollout: Rollout = cluster.get(ROLLOUT, &asked.rollout).await?;
+    let name = &asked.rollout;
+    if rollout.status.as_ref().and_then(|status| status.ended).is_none() {
+        return Err(ClusterError::Sense(format!(
+            "the rollout {name} has not ended: accept the failure, repair the system, or abort {name} first"
+        ))
+        .into());
+    }
+    if let Some(before) = &rollout.spec.retry {
+        return print(&format!("{} asked for another attempt at {name} already\n", before.by));
+    }
+    let by = cluster.who().await?;
+    cluster.turn(&rollout, &json!({ "retry": { "by": by } })).await?;
+    print(&format!(
+        "{by} asks for another attempt at what failed in {name}: a new change request follows, which others must approve (hozen status)\n"
+    ))
+}
+
 /// Cuts a soak short.
 pub async fn promote(cluster: &Cluster, asked: &Promote) -> Result<ExitCode, Failed> {
     let rollout = live(cluster, &asked.rollout).await?;

@@ -56,6 +56,7 @@ pub fn run(command: &Command) -> Result<ExitCode, Failed> {
         Command::Pause(asked) => with(&asked.at, async |c| handle::pause(&c, asked, true).await),
         Command::Resume(asked) => with(&asked.at, async |c| handle::pause(&c, asked, false).await),
         Command::Abort(asked) => with(&asked.at, async |c| handle::abort(&c, asked).await),
+        Command::Retry(asked) => with(&asked.at, async |c| handle::retry(&c, asked).await),
         Command::Promote(asked) => with(&asked.at, async |c| handle::promote(&c, asked).await),
         Command::AcceptFailure(asked) => with(&asked.at, async |c| handle::accept(&c, asked).await),
         Command::Rescan(asked) => with(&asked.at, async |c| handle::rescan(&c, asked).await),

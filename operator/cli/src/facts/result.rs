@@ -100,7 +100,7 @@ pub(super) fn not_done(outcome: &Outcome) -> Vec<NotDone> {
         .undone()
         .into_iter()
         .map(|undone| {
-            let Undone { systems, baseline, state, since, why, next } = undone;
+            let Undone { systems, baseline, state, since, why, next, left_out: _ } = undone;
             NotDone {
                 systems: names(&systems),
                 baseline: baseline.map(|name| name.to_string()),

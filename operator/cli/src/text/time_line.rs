@@ -87,6 +87,11 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
     let mut left = facts.time_line.as_slice();
     while let [event, rest @ ..] = left {
         let alike = run_of_alike(left);
+        if let Some(others) = same_notice(left) {
+            teller.noticed(&left[..others]);
+            left = &left[others..];
+            continue;
+        }
         teller.event(event);
         if alike.len() > ALIKE_MAX && !detail.every_system {
             teller.alike(event, &alike[1..]);
@@ -106,6 +111,16 @@ fn run_of_alike(events: &[Event]) -> &[Event] {
     let others =
         events.iter().take_while(|event| uneventful(event) == Some((about, stage))).count();
     &events[..others]
+}
+
+/// How many events with which the list begins are of one notice that came in, one for each baseline that it concerns.
+fn same_notice(events: &[Event]) -> Option<usize> {
+    let notice = |event: &Event| match &event.what {
+        Happened::Noticed { notice, .. } => Some((event.at, notice.clone())),
+        _ => None,
+    };
+    let first = notice(events.first()?)?;
+    Some(events.iter().take_while(|event| notice(event).as_ref() == Some(&first)).count())
 }
 
 fn uneventful(event: &Event) -> Option<(Option<&str>, &str)> {
@@ -146,17 +161,7 @@ impl<'a> Teller<'a> {
     fn event(&mut self, event: &'a Event) {
         let about = event.about.as_deref();
         match &event.what {
-            // The notices stand above; here only when and for whom one came in.
-            Happened::Noticed { notice, summary, concern } => {
-                let text = format!(
-                    "{} concerns {} of {}: {summary}",
-                    paint(STRONG, notice),
-                    concern.systems,
-                    concern.baseline
-                );
-                let due = concern.due.map(|due| format!("due {}", self.short(due, event.at)));
-                self.say(event.at, &text, due);
-            }
+            Happened::Noticed { .. } => self.noticed(std::slice::from_ref(event)),
             Happened::Requested { .. } => self.requested(event),
             Happened::Phase { phase, why } => self.phase(event, phase, why),
             Happened::Voted { .. } => self.voted(event),
@@ -183,6 +188,31 @@ impl<'a> Teller<'a> {
                 self.missed(event.at, notice, baseline, systems);
             }
         }
+    }
+
+    /// The notices stand above; here only when one came in, whom it concerns, and until when. It is told once for all of them.
+    fn noticed(&mut self, events: &[Event]) {
+        let told = events.iter().filter_map(|event| match &event.what {
+            Happened::Noticed { notice, summary, concern } => Some((notice, summary, concern)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        let (Some(event), Some((notice, summary, first))) = (events.first(), told.first()) else {
+            return;
+        };
+        let due = |due: Timestamp| format!("due {}", self.short(due, event.at));
+        let same = told.iter().all(|(_, _, concern)| concern.due == first.due);
+        let concerned: Vec<String> = told
+            .iter()
+            .map(|(_, _, concern)| {
+                let own = concern.due.filter(|_| !same).map(|at| format!(" ({})", due(at)));
+                format!("{} of {}{}", concern.systems, concern.baseline, own.unwrap_or_default())
+            })
+            .collect();
+        let text =
+            format!("{} concerns {}: {summary}", paint(STRONG, notice), concerned.join(", "));
+        let right = first.due.filter(|_| same).map(due);
+        self.say(event.at, &text, right);
     }
 
     fn requested(&mut self, event: &'a Event) {

@@ -7,10 +7,16 @@ use std::{
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_api::{
-    managed_node::{ManagedNode, ManagedNodeSpec, ResolveRequest},
+    managed_node::{Earlier, ManagedNode, ManagedNodeSpec, ResolveRequest},
     names::{annotation, manager},
 };
-use hozen_domain::{World, model::Turn, node::Node, units::Name};
+use hozen_domain::{
+    World,
+    model::Turn,
+    node::Node,
+    planner::{Goal, Resolve},
+    units::Name,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Client, ResourceExt as _};
 
@@ -103,42 +109,51 @@ async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<(), Write
 
 /// What the planner asks each node's scanner now. What was asked before stays beside it: without it the next report would come without the answer,
 /// and the question would be asked for ever.
-fn questions(world: &World, turn: &Turn) -> BTreeMap<Name, BTreeMap<String, Vec<String>>> {
-    let mut asked: BTreeMap<Name, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+fn questions(world: &World, turn: &Turn) -> BTreeMap<Name, Questions> {
+    let mut asked: BTreeMap<Name, Questions> = BTreeMap::new();
     for resolve in &turn.planned.resolves {
-        let packages = resolve.packages.iter().take(PACKAGES_MAX).map(ToString::to_string);
-        let packages: Vec<String> = packages.collect();
+        let question = question(resolve);
         for node in resolve.nodes.iter().filter(|node| world.nodes.contains_key(*node)) {
             let questions = asked.entry(node.clone()).or_default();
-            questions.insert(resolve.purpose.to_string(), packages.clone());
+            questions.insert(question.name.clone(), question.clone());
         }
     }
     asked
 }
 
-async fn ask(
-    client: &Client,
-    stores: &Stores,
-    name: &Name,
-    asked: &BTreeMap<String, Vec<String>>,
-) -> Written {
+/// What one scanner is asked, by name.
+type Questions = BTreeMap<String, ResolveRequest>;
+
+fn question(resolve: &Resolve) -> ResolveRequest {
+    let Goal { upgrade, remove, downgrade } = &resolve.goal;
+    let names = |packages: &[Name]| -> Vec<String> {
+        packages.iter().take(PACKAGES_MAX).map(ToString::to_string).collect()
+    };
+    let earlier = downgrade.iter().take(PACKAGES_MAX).map(|(package, version)| Earlier {
+        package: package.to_string(),
+        version: version.to_string(),
+    });
+    ResolveRequest {
+        name: resolve.purpose.to_string(),
+        packages: names(upgrade),
+        remove: names(remove),
+        downgrade: earlier.collect(),
+    }
+}
+
+async fn ask(client: &Client, stores: &Stores, name: &Name, asked: &Questions) -> Written {
     let Some(object) = stores.managed.read().get(name).map(|seen| Arc::clone(&seen.value)) else {
         return Written::default();
     };
     let mut spec = object.spec.clone();
     let new: BTreeSet<&String> = asked.keys().collect();
     spec.resolve.retain(|known| !new.contains(&known.name));
-    spec.resolve.extend(
-        asked.iter().map(|(name, packages)| ResolveRequest {
-            name: name.clone(),
-            packages: packages.clone(),
-        }),
-    );
+    spec.resolve.extend(asked.values().cloned());
     // The oldest questions stand first, and are the first to go.
     let many = spec.resolve.len().saturating_sub(RESOLVE_MAX);
     spec.resolve.drain(..many);
-    let sorted = |spec: &ManagedNodeSpec| -> BTreeMap<String, Vec<String>> {
-        spec.resolve.iter().map(|r| (r.name.clone(), r.packages.clone())).collect()
+    let sorted = |spec: &ManagedNodeSpec| -> Questions {
+        spec.resolve.iter().map(|question| (question.name.clone(), question.clone())).collect()
     };
     if sorted(&spec) == sorted(&object.spec) {
         return Written::default();

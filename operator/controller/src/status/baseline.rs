@@ -1,14 +1,14 @@
 //! What a Baseline's status says.
 
 use hozen_api::{
-    baseline::{Baseline as Object, BaselineStatus, StateCounts},
+    baseline::{Baseline as Object, BaselineStatus, FirstSeen, StateCounts, UpdateSeen},
     common::Interval,
     names::{condition, reason},
 };
 use hozen_domain::{
     World,
     assess::Counts,
-    baseline::Baseline,
+    baseline::{self, Baseline},
     calendar::{Access, Purpose, next_opening},
     model::Turn,
     planner::Overdue,
@@ -44,9 +44,29 @@ pub fn draft(
         compliant: share(&counts),
         missing: Some(words::by_priority(missing)),
         oldest_due: due.min(),
+        first_seen: turn.ranking.first_seen.get(name).and_then(first_seen),
         next_window: next_window(world, baseline),
         conditions: words::conditions(&before.conditions, said, generation, world.now),
     }
+}
+
+/// Entries of the list, by the schema.
+const UPDATES_MAX: usize = 1000;
+
+/// What has to be remembered. The clock of all is that of the oldest, so the oldest are kept where there are too many.
+fn first_seen(seen: &baseline::FirstSeen) -> Option<FirstSeen> {
+    let baseline::FirstSeen { updates, inactive } = seen;
+    let mut updates: Vec<UpdateSeen> = updates
+        .iter()
+        .map(|(package, at)| UpdateSeen { package: package.to_string(), at: *at })
+        .collect();
+    if updates.len() > UPDATES_MAX {
+        updates.sort_by_key(|seen| seen.at);
+        updates.truncate(UPDATES_MAX);
+        updates.sort_by(|a, b| a.package.cmp(&b.package));
+    }
+    let nothing = updates.is_empty() && inactive.is_none();
+    (!nothing).then_some(FirstSeen { updates, inactive: *inactive })
 }
 
 const fn state_counts(counts: Counts) -> StateCounts {

@@ -170,7 +170,10 @@ fn excluded(stores: &Stores, world: &mut World) {
         .requests
         .values()
         .filter(|request| fresh(&request.name))
-        .map(|request| (request.name.clone(), planner::excluded(world, &request.plan)))
+        .map(|request| {
+            let excluded = planner::excluded(world, &request.plan, request.supersedes.as_ref());
+            (request.name.clone(), excluded)
+        })
         .collect();
     for (name, excluded) in found {
         if let Some(request) = world.requests.get_mut(&name) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hozen_advisory::package::{Change, Transaction};
 
 use crate::{
+    mitigation::NOTHING,
     node::Taint,
     plan::{ChangeType, Class, ImageClass, NodeClass, Plan},
     world::World,
@@ -32,6 +33,9 @@ pub(super) fn change(world: &World, plan: &Plan) -> String {
 
 fn nodes(world: &World, class: &NodeClass) -> String {
     let what = match world.transactions.get(&class.transaction) {
+        _ if class.transaction == NOTHING => {
+            "no package changes, old code stops running".to_owned()
+        }
         Some(transaction) => packages(transaction),
         None => format!("transaction {:.16}…", class.transaction),
     };

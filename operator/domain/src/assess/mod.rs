@@ -289,6 +289,8 @@ pub enum Rule {
     StaleUnit(SmolStr),
     /// A reboot is due.
     Reboot,
+    /// A package whose installation was not brought to its end, with its state.
+    Unfinished(SmolStr),
     /// A repository that images may come from.
     Repository,
     /// An image named by digest.

@@ -96,7 +96,7 @@ fn activity(inventory: &Inventory, set: Option<&SetView>, updates: bool) -> Opti
     if updates || set.notices.iter().any(|missing| !missing.affected.is_empty()) {
         return Some(Activity::Vulnerable);
     }
-    if !set.notices.is_empty() {
+    if !set.notices.is_empty() || !inventory.unfinished.is_empty() {
         return None;
     }
     let inactive = !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty();
@@ -137,6 +137,13 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
             source: required(baseline, "listening"),
         }));
     }
+    own.extend(inventory.unfinished.iter().map(|package| Departure {
+        rule: Rule::Unfinished(package.clone()),
+        side: Side::Below,
+        found: package.to_string(),
+        wanted: "installed to the end: the next change on the node repairs it first, or a person does".into(),
+        source: "invariant 43".into(),
+    }));
     own.extend(inventory.stale_units.iter().map(|unit| Departure {
         rule: Rule::StaleUnit(unit.clone()),
         side: Side::Below,

@@ -10,7 +10,9 @@ use super::{
     schedule::{Busy, Job},
 };
 use crate::{
+    activate,
     durations::Load,
+    mitigation::NOTHING,
     node::{Node, Resolved, Step},
     plan::{RebootPolicy, Stage},
     step::layout::{Place, Reach},
@@ -31,7 +33,7 @@ impl Forecaster<'_> {
                 continue;
             }
             let resolved = resolved(place);
-            let reboots = self.reboots(resolved);
+            let (_, reboots) = self.consequences(place);
             forecast.reboots += u32::from(reboots);
             forecast.pods_moved += u64::from(place.node.pods.movable);
             forecast.download_bytes += resolved.map_or(0, |resolved| resolved.download_bytes);
@@ -46,6 +48,18 @@ impl Forecaster<'_> {
             RebootPolicy::Never => false,
             RebootPolicy::AsNeeded => resolved.is_some_and(|resolved| resolved.reboot),
         }
+    }
+
+    /// Whether units restart, and whether the node reboots.
+    fn consequences(&self, place: &Place<'_>) -> (bool, bool) {
+        if *place.transaction == NOTHING {
+            let policy = self.plan.execution.reboot.policy;
+            let due = place.node.report.latest().and_then(|report| activate::due(report, policy));
+            return due.map_or((false, false), |due| (!due.restart.is_empty(), due.reboot));
+        }
+        let resolved = resolved(place);
+        let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
+        (restarts, self.reboots(resolved))
     }
 
     /// What is scheduled together: the stage, or its zones one after the other.
@@ -109,10 +123,11 @@ impl Forecaster<'_> {
                 ..Job::default()
             };
         }
-        let resolved = resolved(place);
-        let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
-        let reboots = self.reboots(resolved);
-        let mut install = took(Step::Drain) + took(Step::Patch) + took(Step::Verify);
+        let (restarts, reboots) = self.consequences(place);
+        let mut install = took(Step::Drain) + took(Step::Verify);
+        if *place.transaction != NOTHING {
+            install += took(Step::Patch);
+        }
         if self.plan.execution.snapshot.is_some() {
             install += took(Step::Snapshot);
         }

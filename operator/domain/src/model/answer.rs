@@ -327,6 +327,7 @@ impl Model<'_> {
         inventory.boot_id.clone_from(&found.boot_id);
         inventory.stale_units.clone_from(&host.stale_units);
         inventory.reboot_because.clone_from(&host.reboot_because);
+        inventory.unfinished.clone_from(&host.unfinished);
         inventory.stopped.clone_from(&host.stopped);
         inventory.blocked.clone_from(&host.blocked);
         let changed = inventory.package_set != set.digest;
@@ -402,12 +403,11 @@ impl Model<'_> {
     pub(super) fn resolve(&mut self, planned: &Planned) -> bool {
         let mut news = false;
         for ask in &planned.resolves {
-            let packages: BTreeSet<&str> = ask.packages.iter().map(SmolStr::as_str).collect();
             for node in &ask.nodes {
                 let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else {
                     continue;
                 };
-                let Some(transaction) = self.repository.resolve(&set, &packages) else {
+                let Some(transaction) = self.repository.answer(&set, &ask.goal) else {
                     continue;
                 };
                 let known = self.world.nodes.get(node).and_then(|n| n.report.known()).is_none_or(
@@ -511,6 +511,8 @@ impl Host {
             self.faults.patch_lies -= 1;
             return Ok(());
         }
+        // The agent repairs an interrupted package manager before anything else (invariant 43).
+        self.unfinished.clear();
         self.install(transaction);
         if let Some((unit, _)) = &self.faults.inactive {
             self.stale_units.insert(unit.clone());

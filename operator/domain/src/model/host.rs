@@ -17,6 +17,7 @@ use super::StepTaken;
 use crate::{
     node::{Node, Report, Resolved},
     plan::Reachable,
+    planner::Goal,
     request::Known,
     world::World,
 };
@@ -41,6 +42,8 @@ pub(super) struct Host {
     pub(super) faults: Faults,
     pub(super) stale_units: BTreeSet<SmolStr>,
     pub(super) reboot_because: Vec<SmolStr>,
+    /// Packages that an interrupted package manager left half done.
+    pub(super) unfinished: Vec<SmolStr>,
     /// Units that map files of each package that may change.
     pub(super) units: BTreeMap<SmolStr, BTreeSet<SmolStr>>,
     /// What was done so far under the present task.
@@ -82,6 +85,7 @@ impl Host {
             faults: Faults::default(),
             stale_units: inventory.map(|i| i.stale_units.clone()).unwrap_or_default(),
             reboot_because: inventory.map(|i| i.reboot_because.clone()).unwrap_or_default(),
+            unfinished: inventory.map(|i| i.unfinished.clone()).unwrap_or_default(),
             units,
             steps: Vec::new(),
             pods_moved: 0,
@@ -190,6 +194,8 @@ fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, B
 #[derive(Clone, Debug, Default)]
 pub(super) struct Repository {
     newest: BTreeMap<(SmolStr, SmolStr), Offer>,
+    /// Every version that was ever offered: older ones stay.
+    held: BTreeSet<(SmolStr, SmolStr, SmolStr)>,
 }
 
 #[derive(Clone, Debug)]
@@ -266,11 +272,34 @@ impl Repository {
         archive: Option<SmolStr>,
     ) {
         let key = (ecosystem.clone(), name.clone());
+        self.held.insert((ecosystem.clone(), name.clone(), version.clone()));
         let newer =
             self.newest.get(&key).is_none_or(|offer| is_newer(ecosystem, version, &offer.version));
         if newer {
             self.newest.insert(key, Offer { version: version.clone(), archive });
         }
+    }
+
+    /// What the package manager would do on a host that has this set; none: nothing, or it cannot.
+    pub(super) fn answer(&self, set: &PackageSet, goal: &Goal) -> Option<Transaction> {
+        let Goal { upgrade, remove, downgrade } = goal;
+        let away = set.packages.iter().filter(|p| remove.contains(&p.name)).map(|p| change(p, "-"));
+        let back: Option<Vec<Change>> = downgrade
+            .iter()
+            .flat_map(|(name, version)| {
+                set.packages.iter().filter(move |p| p.name == *name).map(move |p| (p, version))
+            })
+            .map(|(package, version)| {
+                let key = (package.ecosystem.clone(), package.name.clone(), version.clone());
+                self.held.contains(&key).then(|| change(package, version))
+            })
+            .collect();
+        let changes: Vec<Change> = away.chain(back?).collect();
+        if !changes.is_empty() {
+            return Some(Transaction::from_changes(changes));
+        }
+        let upgrade: BTreeSet<&str> = upgrade.iter().map(SmolStr::as_str).collect();
+        self.resolve(set, &upgrade)
     }
 
     /// What the package manager would do on a host that has this set, to bring these packages up; none: nothing.
@@ -307,6 +336,18 @@ impl Repository {
                 .clone()
                 .unwrap_or_else(|| modelled_archive(package, &offer.version)),
         })
+    }
+}
+
+/// From the installed version to another, or away.
+fn change(package: &Package, to: &str) -> Change {
+    let archive = if to == "-" { "-".into() } else { modelled_archive(package, to) };
+    Change {
+        name: package.name.clone(),
+        arch: package.arch.clone(),
+        from: package.version.clone(),
+        to: to.into(),
+        archive,
     }
 }
 

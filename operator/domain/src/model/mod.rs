@@ -214,6 +214,10 @@ impl<'a> Model<'a> {
         };
         model.load_script();
         model.find_all();
+        // What does not say when it was written was written when the story begins.
+        for baseline in model.world.baselines.values_mut().filter(|b| b.changed_at.is_none()) {
+            Arc::make_mut(baseline).changed_at = Some(from);
+        }
         Ok(model)
     }
 

@@ -49,6 +49,14 @@ impl Model<'_> {
         self.outside(format!("{name} {how}"));
     }
 
+    /// A person also ends what a package manager had left half done.
+    pub(super) fn node_repaired(&mut self, name: &Name) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.unfinished.clear();
+        }
+        self.node_serves(name, "is repaired");
+    }
+
     pub(super) fn node_rebuilt(&mut self, name: &Name) {
         let now = self.world.now;
         if let Some((node, host)) = both(&mut self.world, &mut self.hosts, name) {
@@ -58,6 +66,7 @@ impl Model<'_> {
             host.boots += 1;
             host.stale_units.clear();
             host.reboot_because.clear();
+            host.unfinished.clear();
             host.stopped.clear();
             host.blocked.clear();
             node.boot_id = format_smolstr!("modelled-boot-{name}-{}", host.boots);

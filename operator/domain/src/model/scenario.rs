@@ -99,6 +99,13 @@ pub enum Happening {
         /// Whose rollout.
         baseline: Name,
     },
+    /// Somebody asks for another attempt at what failed in the newest rollout that has ended.
+    Retry {
+        /// Whose rollout.
+        baseline: Name,
+        /// Who: their own approval will not count.
+        user: User,
+    },
     /// Somebody skips the rest of a stage's soak.
     Promote {
         /// Whose rollout.
@@ -306,6 +313,7 @@ impl Happening {
             | Self::Pause { baseline }
             | Self::Resume { baseline }
             | Self::Abort { baseline }
+            | Self::Retry { baseline, .. }
             | Self::Promote { baseline, .. }
             | Self::Freeze { baseline, .. }
             | Self::Drill { baseline }

@@ -14,8 +14,9 @@ use crate::{
     approval,
     calendar::Freeze,
     governance::{Approval, Vote},
+    node::Task,
     request::ChangeRequest,
-    units::{Name, Uid, after},
+    units::{Name, Uid, User, after},
     world::World,
 };
 
@@ -123,6 +124,7 @@ impl Model<'_> {
             Happening::Abort { baseline } => {
                 self.handle(baseline, "aborts", |handle| handle.abort = true);
             }
+            Happening::Retry { baseline, user } => self.retry(baseline, user),
             Happening::Promote { baseline, stage } => {
                 let stage = stage.clone();
                 self.handle(baseline, "promotes", |handle| {
@@ -179,7 +181,7 @@ impl Model<'_> {
             }
             Happening::NodeOffline { node } => self.node_offline(node),
             Happening::NodeReturns { node } => self.node_serves(node, "comes back"),
-            Happening::Repaired { node } => self.node_serves(node, "is repaired"),
+            Happening::Repaired { node } => self.node_repaired(node),
             Happening::NodeRebuilt { node } => self.node_rebuilt(node),
             Happening::PatchFails { node, message } => {
                 self.break_node(node, |f| f.patch_fails.push(message.clone()));
@@ -270,8 +272,41 @@ impl Model<'_> {
             approval.withdrawn = true;
             found = true;
         }
-        let what = if found { "takes the approval back" } else { "has no approval to take back" };
+        let what =
+            if found { self.withdrawn(&request) } else { "has no approval to take back".into() };
         self.tell(Some(request), What::Outside(format!("{user} {what}")));
+    }
+
+    /// What a withdrawal comes to: it stops what has not begun (invariant 13), and what has begun on a node is brought to its end.
+    fn withdrawn(&self, request: &Name) -> String {
+        let Some(found) = self.world.requests.get(request) else {
+            return "takes the approval back".into();
+        };
+        let tally = approval::count(&self.world, found);
+        if tally.approved {
+            let by = match tally.counted.as_slice() {
+                [] => "as a standard change".to_owned(),
+                counted => {
+                    let names: Vec<&str> = counted.iter().map(|word| word.user.as_str()).collect();
+                    format!("by {}", names.join(", "))
+                }
+            };
+            return format!("takes the approval back; it stays approved {by}, and goes on");
+        }
+        let begun = |task: &Task| task.request == found.uid && !task.step.before_patch();
+        let nodes = self.world.nodes.values();
+        let working: Vec<&str> = nodes
+            .filter(|node| node.task.as_ref().is_some_and(begun))
+            .map(|node| node.name.as_str())
+            .collect();
+        let rest = match (working.as_slice(), self.world.rollouts.contains_key(request)) {
+            ([], true) => "; nothing new is started".to_owned(),
+            ([], false) => String::new(),
+            (nodes, _) => {
+                format!("; {} is brought to its end, nothing new is started", nodes.join(", "))
+            }
+        };
+        format!("takes the approval back{rest}")
     }
 
     fn pause(&mut self, baseline: &Name, pause: bool) {
@@ -299,6 +334,28 @@ impl Model<'_> {
             }
             None => self.outside(format!("no rollout of {baseline} runs")),
         }
+    }
+
+    fn retry(&mut self, baseline: &Name, user: &User) {
+        let newest = self
+            .world
+            .rollouts
+            .values()
+            .filter(|rollout| rollout.cursor.ended.is_some())
+            .filter(|rollout| {
+                let request = self.world.requests.get(&rollout.request.0);
+                request.is_some_and(|request| request.plan.baseline.name == *baseline)
+            })
+            .max_by_key(|rollout| rollout.cursor.ended.map(|(at, _)| (at, rollout.uid.clone())));
+        let Some(name) = newest.map(|rollout| rollout.name.clone()) else {
+            self.outside(format!("{user} finds no ended rollout of {baseline} to try again"));
+            return;
+        };
+        if let Some(rollout) = self.world.rollouts.get_mut(&name) {
+            rollout.handle.retry = Some(user.clone());
+        }
+        let text = format!("{user} asks for another attempt at what failed in {name}");
+        self.tell(Some(name), What::Outside(text));
     }
 
     fn accept(&mut self, node: &Name, user: &SmolStr) {
@@ -369,6 +426,7 @@ impl Model<'_> {
         baseline.uid = present
             .map_or_else(|| Uid::new(format!("baseline-{}", baseline.name)), |b| b.uid.clone());
         baseline.generation = present.map_or(1, |b| b.generation + 1);
+        baseline.first_seen = present.map(|b| b.first_seen.clone()).unwrap_or_default();
         baseline.edited_by = Some(user.clone());
         baseline.changed_at = Some(self.world.now);
         self.outside(format!("{user} applies {manifest}: baseline {} changes", baseline.name));

@@ -1,12 +1,16 @@
 //! One look at the world by every decider, in the order of the process, and the passes that follow until nothing is left to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
 use super::{Model, StepTaken, What};
 use crate::{
     assess::{self, Assessment},
+    baseline::FirstSeen,
     check,
     effect::{Decision, Held, Record},
     enforce, forecast, garbage, gate,
@@ -61,6 +65,7 @@ impl Model<'_> {
             let mut turn = Turn::take(&self.world);
             self.turns += 1;
             self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
+            self.remember(&turn);
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
             turn.decision.effects.retain(|effect| !self.under_way(effect));
@@ -83,6 +88,17 @@ impl Model<'_> {
         let at = self.world.now;
         self.violations
             .push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
+    }
+
+    /// What the status of a baseline keeps from pass to pass.
+    fn remember(&mut self, turn: &Turn) {
+        let nothing = FirstSeen::default();
+        for (name, baseline) in &mut self.world.baselines {
+            let seen = turn.ranking.first_seen.get(name).unwrap_or(&nothing);
+            if baseline.first_seen != *seen {
+                Arc::make_mut(baseline).first_seen = seen.clone();
+            }
+        }
     }
 
     /// What the operator writes into its own status.
@@ -325,7 +341,7 @@ impl Model<'_> {
         let request = crate::request::ChangeRequest {
             name: name.clone(),
             uid: uid.clone(),
-            excluded: planner::excluded(&self.world, &plan),
+            excluded: planner::excluded(&self.world, &plan, supersedes.as_ref()),
             digest,
             requested_by: self.world.operator.clone(),
             created: self.world.now,

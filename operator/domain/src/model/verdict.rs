@@ -10,8 +10,11 @@ use crate::{
     effect::Held,
     forecast::{Assume, Forecast, forecast},
     node::{Ended, Node, Ready},
-    units::Name,
+    planner::Note,
+    request::Rollout,
+    units::{Name, Uid},
     workload::Workload,
+    world::World,
 };
 
 /// Departures that a reason lists.
@@ -51,8 +54,10 @@ pub struct Undone {
     pub since: Option<Timestamp>,
     /// Why, the most telling first.
     pub why: Vec<String>,
-    /// What has to happen next; none: time alone will do.
+    /// What has to happen next; none: time alone will do, or `why` says it.
     pub next: Option<String>,
+    /// `why` tells what no plan brings.
+    pub left_out: bool,
 }
 
 impl Outcome {
@@ -151,6 +156,7 @@ impl Outcome {
             since: None,
             why: Vec::new(),
             next: None,
+            left_out: false,
         };
         if node.report.known().is_none() {
             let silent = &self.after.assessment.completeness.silent;
@@ -162,15 +168,31 @@ impl Outcome {
             }
             undone.next = Some("bring it back: it is patched when it reports".into());
         }
-        undone.failed(node.ended.values());
+        undone.failed(&self.world, &node.ended);
         if let Some(attention) = &node.needs_attention
             && !undone.why.contains(attention)
         {
             undone.why.push(attention.clone());
         }
         undone.departs(view.departures());
+        let missing: Vec<&Name> = view.missing().map(|missing| &missing.notice).collect();
+        self.left_out(&mut undone, &missing);
         self.waits(&mut undone);
         undone
+    }
+
+    /// What no plan brings it, and why: a note that names it, or something that it misses.
+    fn left_out(&self, undone: &mut Undone, missing: &[&Name]) {
+        let ours = |note: &&Note| {
+            Some(&note.baseline) == undone.baseline.as_ref()
+                && (undone.systems.contains(&note.about) || missing.contains(&&note.about))
+        };
+        let notes = self.after.planned.notes.iter().filter(ours).map(|note| note.why.clone());
+        let mut notes: Vec<String> = notes.filter(|why| !undone.why.contains(why)).collect();
+        notes.dedup();
+        notes.truncate(LISTED_MAX);
+        undone.left_out = !notes.is_empty();
+        undone.why.extend(notes);
     }
 
     fn workload(&self, workload: &Workload, view: &WorkloadView) -> Undone {
@@ -182,16 +204,21 @@ impl Outcome {
             since: None,
             why: Vec::new(),
             next: None,
+            left_out: false,
         };
-        undone.failed(workload.ended.values());
+        undone.failed(&self.world, &workload.ended);
         undone.departs(view.containers.values().flat_map(ContainerView::departures));
+        let sets = view.containers.values().filter_map(|container| container.set.as_ref());
+        let missing: Vec<&Name> =
+            sets.flat_map(|set| set.missing()).map(|missing| &missing.notice).collect();
+        self.left_out(&mut undone, &missing);
         self.waits(&mut undone);
         undone
     }
 
     /// What its baseline's open work waits for.
     fn waits(&self, undone: &mut Undone) {
-        if undone.next.is_some() || undone.state != State::Below {
+        if undone.next.is_some() || undone.left_out || undone.state != State::Below {
             return;
         }
         let about = |held: &&Held| {
@@ -216,21 +243,33 @@ const fn open(state: State) -> bool {
 
 impl Undone {
     fn alike(&self, other: &Self) -> bool {
-        let Self { systems: _, baseline, state, since, why, next } = self;
+        let Self { systems: _, baseline, state, since, why, next, left_out } = self;
         *baseline == other.baseline
             && *state == other.state
             && *since == other.since
             && *why == other.why
             && *next == other.next
+            && *left_out == other.left_out
     }
 
     /// The last attempt, if it failed. The same plan is never tried again on the system (invariant 32).
-    fn failed<'e>(&mut self, ended: impl Iterator<Item = &'e Ended>) {
-        if let Some((at, failure)) = ended.filter_map(Ended::failure).max_by_key(|(at, _)| *at) {
-            self.since = Some(at);
-            self.why.push(failure.message.clone());
-            self.next = Some("the next attempt needs a new approval".into());
-        }
+    fn failed(&mut self, world: &World, ended: &BTreeMap<Uid, Ended>) {
+        let failures = ended.iter().filter_map(|(uid, ended)| Some((uid, ended.failure()?)));
+        let Some((uid, (at, failure))) = failures.max_by_key(|(_, (at, _))| *at) else {
+            return;
+        };
+        self.since = Some(at);
+        self.why.push(failure.message.clone());
+        let over = |rollout: &&Rollout| rollout.request.1 == *uid && rollout.cursor.ended.is_some();
+        self.next = Some(match world.rollouts.values().find(over) {
+            Some(rollout) => {
+                format!(
+                    "hozen retry {} asks for another attempt, under new approvals",
+                    rollout.name
+                )
+            }
+            None => "the next attempt needs a new approval".into(),
+        });
     }
 
     fn departs<'d>(&mut self, departures: impl Iterator<Item = &'d Departure>) {

@@ -6,14 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use hozen_advisory::package::{Change, PackageSet, Transaction};
+use hozen_advisory::{
+    notice::{Notice, RangeEnd},
+    package::{Change, Package, PackageSet, Transaction},
+};
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{AffectedPackage, Missing, SetView, UpdateView, installed, updates::ALL},
-    baseline::PackageWant,
+    assess::{AffectedPackage, Missing, Rule, SetView, Side, UpdateView, installed, updates::ALL},
+    baseline::{PackageRule, PackageWant},
     hold::Hold,
+    mitigation::NOTHING,
     node::Resolved,
+    request::Known,
     units::Name,
 };
 
@@ -33,6 +38,19 @@ pub(super) struct Choice {
     pub(super) forbidden: Option<Forbidden>,
 }
 
+impl Choice {
+    /// No package changes: units restart, or the node reboots.
+    pub(super) fn activation() -> Self {
+        Self {
+            key: Key::Transaction(NOTHING.clone()),
+            purposes: BTreeSet::new(),
+            fixes: [Want::Active].into(),
+            packages: BTreeSet::new(),
+            forbidden: None,
+        }
+    }
+}
+
 /// Why something must not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Forbidden {
@@ -50,6 +68,15 @@ pub(super) enum Forbidden {
         /// What it says.
         why: String,
     },
+    /// To go back to this version would bring a known weakness back.
+    Reopens {
+        /// Package.
+        package: SmolStr,
+        /// Version that it would have.
+        version: SmolStr,
+        /// Notice that is fixed in the present one.
+        notice: Name,
+    },
     /// The fix of a notice cannot stand beside something that is there.
     Conflict {
         /// Notice.
@@ -66,7 +93,7 @@ impl Forbidden {
             Self::Block { package, reason } => {
                 Some(Hold::BadPatch { package: package.clone(), reason: reason.clone() })
             }
-            Self::Baseline { .. } | Self::Conflict { .. } => None,
+            Self::Baseline { .. } | Self::Conflict { .. } | Self::Reopens { .. } => None,
         }
     }
 
@@ -75,6 +102,9 @@ impl Forbidden {
             Self::Block { package, reason } => format!("{package} is blocked: {reason}"),
             Self::Baseline { why, .. } => why.clone(),
             Self::Conflict { notice, other } => format!("{notice} cannot stand beside {other}"),
+            Self::Reopens { package, version, notice } => format!(
+                "{package} {version} has {notice}, which the installed version fixes: renew the baseline instead of rolling back"
+            ),
         }
     }
 
@@ -85,7 +115,9 @@ impl Forbidden {
                 let name = package.split(' ').next().unwrap_or_default();
                 packages.iter().any(|own| own == name)
             }
-            Self::Baseline { package, .. } => packages.contains(package),
+            Self::Baseline { package, .. } | Self::Reopens { package, .. } => {
+                packages.contains(package)
+            }
             Self::Conflict { notice, .. } => want.notice() == Some(notice),
         }
     }
@@ -137,11 +169,16 @@ fn choice(
     if updates.is_some_and(|updates| bringing.updates(updates)) {
         fixes.insert(Want::Updates);
     }
-    if bringing.requires() {
-        fixes.insert(Want::Required);
+    for (want, side) in
+        [(Want::Required, Side::Below), (Want::Removed, Side::Above), (Want::Pinned, Side::Above)]
+    {
+        if bringing.rules(&want, side) {
+            fixes.insert(want);
+        }
     }
     let forbidden = blocked(desk, transaction)
         .or_else(|| against_baseline(desk, transaction))
+        .or_else(|| bringing.reopens())
         .or_else(|| conflict(desk, set, &fixes));
     Choice {
         key: Key::Transaction(transaction.digest.clone()),
@@ -192,17 +229,21 @@ impl Bringing<'_> {
         any
     }
 
-    /// Whether it brings every package that the baseline names and that is too old here.
-    fn requires(&self) -> bool {
-        let rules = &self.desk.baseline.require.packages;
-        let below = |name: &SmolStr| {
-            self.set.departures.iter().any(|departure| {
-                departure.side == crate::assess::Side::Below
-                    && departure.rule == crate::assess::Rule::Package(name.clone())
-            })
+    /// Whether it brings every package that the baseline names and that is on this side of what it says: too old, not allowed, or
+    /// above its pin.
+    fn rules(&self, want: &Want, side: Side) -> bool {
+        let departs = |name: &SmolStr| {
+            let mut departures = self.set.departures.iter();
+            departures.any(|d| d.side == side && d.rule == Rule::Package(name.clone()))
         };
+        let concerned = |rule: &&PackageRule| match rule.want {
+            PackageWant::Absent => *want == Want::Removed,
+            PackageWant::Pin(_) => *want == Want::Pinned || *want == Want::Required,
+            PackageWant::Min(_) => *want == Want::Required,
+        };
+        let rules = self.desk.baseline.require.packages.iter();
         let mut any = false;
-        for rule in rules.iter().filter(|rule| below(&rule.name)) {
+        for rule in rules.filter(concerned).filter(|rule| departs(&rule.name)) {
             any = true;
             let change = self.changes.get(rule.name.as_str());
             let brought = change.is_some_and(|change| match &rule.want {
@@ -219,12 +260,49 @@ impl Bringing<'_> {
         any
     }
 
+    /// The first older version that it would bring, and that a notice calls affected.
+    fn reopens(&self) -> Option<Forbidden> {
+        let older = |change: &&&Change| {
+            change.to != "-"
+                && change.from != "-"
+                && self.newer(&change.name, &change.from, &change.to)
+        };
+        self.changes.values().filter(older).find_map(|change| {
+            let named = self.packages.map(|set| installed::named(set, &change.name))?;
+            let package = *named.first()?;
+            let weak = |known: &&(&Name, &Known)| {
+                known.1.notice.withdrawn.is_none() && affects(&known.1.notice, package, &change.to)
+            };
+            let notices: Vec<(&Name, &Known)> = self.desk.world.notices.iter().collect();
+            let (notice, _) = *notices.iter().find(weak)?;
+            Some(Forbidden::Reopens {
+                package: change.name.clone(),
+                version: change.to.clone(),
+                notice: notice.clone(),
+            })
+        })
+    }
+
     fn newer(&self, name: &str, version: &str, than: &str) -> bool {
         let named = self.packages.map(|set| installed::named(set, name)).unwrap_or_default();
         named.iter().any(|package| {
             installed::compare(&package.ecosystem, version, than).is_ok_and(Ordering::is_gt)
         })
     }
+}
+
+/// Whether a notice calls a version of a package affected, and names a later one as fixed.
+fn affects(notice: &Notice, package: &Package, version: &str) -> bool {
+    let eco = package.ecosystem.as_str();
+    let below = |version: &str, limit: &str| {
+        installed::compare(eco, version, limit).is_ok_and(Ordering::is_lt)
+    };
+    let source = package.source().0;
+    let mine = notice.affected.iter().filter(|a| a.ecosystem == eco && a.name == source);
+    mine.flat_map(|affected| &affected.ranges).any(|range| {
+        let begun = range.introduced == "0" || !below(version, &range.introduced);
+        begun && matches!(&range.end, RangeEnd::Fixed(fixed) if below(version, fixed))
+    })
 }
 
 fn blocked(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbidden> {
@@ -247,19 +325,20 @@ fn against_baseline(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbid
                 PackageWant::Absent => change.to != "-",
                 PackageWant::Min(_) => false,
             })?;
+        let by = format!("by {} spec.require.packages", desk.baseline.name);
         let why = match &broken.want {
-            PackageWant::Pin(exactly) => format!("{} is pinned at {exactly}", broken.name),
-            PackageWant::Absent | PackageWant::Min(_) => {
-                format!("{} must not be there", broken.name)
-            }
-        };
-        Some(Forbidden::Baseline {
-            package: broken.name.clone(),
-            why: format!(
-                "{why} by {} spec.require.packages, and {} would be installed",
-                desk.baseline.name, change.to
+            PackageWant::Pin(exactly) => format!(
+                "{} is pinned at {exactly} {by}{}, and {} would be installed: renew the pin, or ask for an exception",
+                broken.name,
+                broken.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})")),
+                change.to
             ),
-        })
+            PackageWant::Absent | PackageWant::Min(_) => format!(
+                "{} must not be there {by}, and {} would be installed: it must come without it, or the rule must go",
+                broken.name, change.to
+            ),
+        };
+        Some(Forbidden::Baseline { package: broken.name.clone(), why })
     })
 }
 

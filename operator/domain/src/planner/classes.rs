@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    activate,
     category::Facts,
+    mitigation::NOTHING,
     node::{Node, Resolved},
-    plan::{Class, ImageClass, NodeClass, Reachable},
+    plan::{Class, ImageClass, NodeClass, Reachable, RebootPolicy},
     units::Digest,
 };
 
@@ -26,15 +28,27 @@ pub(super) struct Classes {
     pub(super) notes: Vec<Note>,
 }
 
-/// Groups the systems of a draft by what is done to them. Where this failed before, it is not tried again by itself.
-pub(super) fn classes(desk: &Desk<'_>, draft: &Draft) -> Classes {
+/// Which systems of a draft its classes hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those on which it did not fail before: it is not tried again by itself.
+    Untried,
+    /// Those on which it failed before: a person asked for another attempt there.
+    Failed,
+}
+
+/// Groups systems of a draft by what is done to them.
+pub(super) fn classes(desk: &Desk<'_>, draft: &Draft, which: Which) -> Classes {
     let mut made = Classes::default();
     let mut systems: BTreeMap<&Key, Vec<System<'_>>> = BTreeMap::new();
     for (index, key) in &draft.picks {
         for system in desk.kins.get(*index).into_iter().flat_map(|kin| &kin.systems) {
-            match desk.gave_up(*system, key) {
-                None => systems.entry(key).or_default().push(*system),
-                Some(why) => made.notes.push(Note {
+            match (desk.gave_up(*system, key), which) {
+                (None, Which::Untried) | (Some(_), Which::Failed) => {
+                    systems.entry(key).or_default().push(*system);
+                }
+                (None, Which::Failed) => {}
+                (Some(why), Which::Untried) => made.notes.push(Note {
                     baseline: desk.baseline.name.clone(),
                     about: system.name().clone(),
                     why: format!("{why}; the same is not tried again by itself"),
@@ -45,7 +59,8 @@ pub(super) fn classes(desk: &Desk<'_>, draft: &Draft) -> Classes {
     for (key, systems) in systems {
         // Only silent systems: nothing could start now, and there is nothing to approve yet.
         if systems.iter().any(|system| system.fresh()) {
-            let class = class(key, &systems, &mut made.facts);
+            let policy = desk.baseline.rollout.reboot.policy;
+            let class = class(key, &systems, policy, &mut made.facts);
             made.list.push(class);
         }
     }
@@ -53,9 +68,11 @@ pub(super) fn classes(desk: &Desk<'_>, draft: &Draft) -> Classes {
     made
 }
 
-fn class(key: &Key, systems: &[System<'_>], facts: &mut Facts) -> Class {
+fn class(key: &Key, systems: &[System<'_>], policy: RebootPolicy, facts: &mut Facts) -> Class {
     match key {
-        Key::Transaction(transaction) => Class::Nodes(node_class(transaction, systems, facts)),
+        Key::Transaction(transaction) => {
+            Class::Nodes(node_class(transaction, systems, policy, facts))
+        }
         Key::Image { repository, from, to } => {
             let workloads: BTreeSet<_> = systems.iter().map(|system| system.name()).collect();
             facts.workloads += count(workloads.len());
@@ -70,7 +87,12 @@ fn class(key: &Key, systems: &[System<'_>], facts: &mut Facts) -> Class {
 }
 
 /// Restart, reboot and rollback differ from node to node: the class has the bounds of all.
-fn node_class(transaction: &Digest, systems: &[System<'_>], facts: &mut Facts) -> NodeClass {
+fn node_class(
+    transaction: &Digest,
+    systems: &[System<'_>],
+    policy: RebootPolicy,
+    facts: &mut Facts,
+) -> NodeClass {
     let mut class = NodeClass {
         transaction: transaction.clone(),
         nodes_max: count(systems.len()),
@@ -80,6 +102,14 @@ fn node_class(transaction: &Digest, systems: &[System<'_>], facts: &mut Facts) -
     };
     for system in systems {
         let System::Node(node) = system else { continue };
+        facts.control_plane |= node.control_plane;
+        if *transaction == NOTHING {
+            let due = node.report.latest().and_then(|report| activate::due(report, policy));
+            let due = due.unwrap_or_default();
+            class.restart.extend(due.restart);
+            class.reboot |= due.reboot;
+            continue;
+        }
         let Some(resolved) = resolved(node, transaction) else {
             continue;
         };
@@ -87,7 +117,6 @@ fn node_class(transaction: &Digest, systems: &[System<'_>], facts: &mut Facts) -
         class.reboot |= resolved.reboot;
         class.rollback = worse(class.rollback, resolved.rollback);
         facts.download_bytes = facts.download_bytes.saturating_add(resolved.download_bytes);
-        facts.control_plane |= node.control_plane;
     }
     facts.nodes += class.nodes_max;
     facts.restart |= !class.restart.is_empty();

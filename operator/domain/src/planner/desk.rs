@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use crate::{
     assess::{Assessment, BaselineView},
+    attempt,
     baseline::{Baseline, Block, Selector},
     governance::ApprovalPolicy,
     node::{Ended, Step},
-    plan::ChangeType,
+    plan::{ChangeType, Plan},
     rank::{Priority, Ranking},
     request::ChangeRequest,
     units::{Name, Uid},
@@ -71,6 +72,11 @@ impl<'w> Desk<'w> {
         })
     }
 
+    /// Those of them that change packages, images, or what runs: patches, and rollbacks to what the baseline says.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &'w ChangeRequest> {
+        self.requests(ChangeType::Patch).chain(self.requests(ChangeType::Rollback))
+    }
+
     /// Why a version is blocked, if it is.
     pub(super) fn blocked(&self, package: &str, version: &str) -> Option<&'w Block> {
         self.baseline.remediation.blocked(package, version, self.world.now)
@@ -87,8 +93,10 @@ impl<'w> Desk<'w> {
     pub(super) fn gave_up(&self, system: System<'w>, key: &Key) -> Option<String> {
         let mut put_back = 0;
         for (uid, ended) in system.ended() {
-            let same =
-                self.requests.get(uid).is_some_and(|request| Key::all(&request.plan).contains(key));
+            let request = self.requests.get(uid);
+            let same = request.is_some_and(|request| {
+                Self::same_work(&request.plan, key, system) && !self.asked_again(request)
+            });
             match ended {
                 Ended::Failed(_, failure) | Ended::RolledBack(_, failure) if same => {
                     return Some(failure.message.clone());
@@ -109,6 +117,24 @@ impl<'w> Desk<'w> {
             }
         }
         None
+    }
+
+    /// Whether a plan was to do exactly this to a system.
+    fn same_work(plan: &Plan, key: &Key, system: System<'w>) -> bool {
+        match (key, system) {
+            (Key::Transaction(transaction), System::Node(node)) => {
+                attempt::same_work(plan, transaction, node)
+            }
+            (Key::Transaction(_) | Key::Image { .. }, System::Node(_) | System::Workload(_)) => {
+                Key::all(plan).contains(key)
+            }
+        }
+    }
+
+    /// Whether people are being asked for another attempt at what failed under a request.
+    fn asked_again(&self, request: &ChangeRequest) -> bool {
+        let mut open = self.world.requests.values().filter(|again| !again.phase.ended());
+        open.any(|again| attempt::asked(self.world, again, request))
     }
 
     /// Whether something is an emergency: that is not left to a request which waits for the ordinary circle and its windows.

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
+    baseline::PackageWant,
     rank::Priority,
     units::{Name, Span, after},
 };
 
 use super::{
-    Note, Resolve,
+    Goal, Note, Resolve,
     choice::Choice,
     desk::Desk,
     group::{Group, Todo},
@@ -71,7 +72,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     };
     let purpose = purpose(&group.wants);
     let (mut drafted, mut picks) = (Drafted::default(), BTreeMap::new());
-    let mut asks: BTreeMap<Vec<SmolStr>, Vec<Name>> = BTreeMap::new();
+    let mut asks: BTreeMap<Goal, Vec<Name>> = BTreeMap::new();
     for (&index, open) in todo {
         let needed: BTreeSet<Want> = open.intersection(&group.wants).cloned().collect();
         let Some(kin) = desk.kins.get(index).filter(|_| !needed.is_empty()) else {
@@ -92,7 +93,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
                     why,
                 }),
             },
-            None => asks.entry(packages(kin, &needed)).or_default().extend(askable(kin)),
+            None => asks.entry(goal(desk, kin, &needed)).or_default().extend(askable(kin)),
         }
     }
     come_along(desk, &mut picks);
@@ -100,13 +101,13 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     drafted.asks = asks
         .into_iter()
         .filter(|(_, nodes)| !nodes.is_empty())
-        .map(|(packages, mut nodes)| {
+        .map(|(goal, mut nodes)| {
             nodes.sort();
             Resolve {
                 baseline: desk.baseline.name.clone(),
                 purpose: purpose.clone(),
                 notices: Desk::notices(&group.wants),
-                packages,
+                goal,
                 nodes,
             }
         })
@@ -217,10 +218,30 @@ pub(super) fn purpose(wants: &BTreeSet<Want>) -> SmolStr {
     }
 }
 
-fn packages(kin: &Kin<'_>, needed: &BTreeSet<Want>) -> Vec<SmolStr> {
-    let wanted = kin.wants.iter().filter(|(want, _)| needed.contains(want));
-    let packages: BTreeSet<&SmolStr> = wanted.flat_map(|(_, packages)| packages).collect();
-    packages.into_iter().cloned().collect()
+fn goal(desk: &Desk<'_>, kin: &Kin<'_>, needed: &BTreeSet<Want>) -> Goal {
+    let (mut upgrade, mut remove, mut downgrade) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (want, packages) in kin.wants.iter().filter(|(want, _)| needed.contains(want)) {
+        match want {
+            Want::Notice(_) | Want::Updates | Want::Required => upgrade.extend(packages.clone()),
+            Want::Removed => remove.extend(packages.clone()),
+            Want::Pinned => downgrade.extend(packages.iter().filter_map(|name| {
+                let mut rules = desk.baseline.require.packages.iter();
+                rules.find_map(|rule| match &rule.want {
+                    PackageWant::Pin(version) if rule.name == *name => {
+                        Some((name.clone(), version.clone()))
+                    }
+                    PackageWant::Pin(_) | PackageWant::Min(_) | PackageWant::Absent => None,
+                })
+            })),
+            Want::Active => {}
+        }
+    }
+    Goal {
+        upgrade: upgrade.into_iter().collect(),
+        remove: remove.into_iter().collect(),
+        downgrade: downgrade.into_iter().collect(),
+    }
 }
 
 /// Nodes that can answer. Images have no package manager to ask.

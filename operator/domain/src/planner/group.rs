@@ -52,6 +52,10 @@ pub(super) fn groups(desk: &Desk<'_>, todo: &Todo) -> Groups {
         if superseded.contains_key(want) {
             continue;
         }
+        if want.travels_alone() {
+            groups.now.push(Group { wants: [want.clone()].into(), priority: *priority });
+            continue;
+        }
         let mut wants: BTreeSet<Want> = [want.clone()].into();
         let replaced = superseded.iter().filter(|(_, by)| *by == want);
         wants.extend(replaced.map(|(old, _)| old.clone()));

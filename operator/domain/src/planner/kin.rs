@@ -8,7 +8,9 @@ use std::{
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{Rule, SetView, Side, UpdateView},
+    activate,
+    assess::{Departure, Rule, SetView, Side, UpdateView},
+    baseline::PackageWant,
     node::{Ended, Node, Resolved},
     plan::{Class, ImageClass, NodeClass, Plan},
     units::{Digest, Name, Uid},
@@ -100,8 +102,8 @@ impl Kin<'_> {
     }
 }
 
-/// What makes nodes kin: the package set, and what their package managers resolved.
-type Likeness<'w> = (&'w Digest, Vec<(&'w str, &'w Digest)>);
+/// What makes nodes kin: the package set, what their package managers resolved, and whether old code runs though nothing is missing.
+type Likeness<'w> = (&'w Digest, Vec<(&'w str, &'w Digest)>, bool);
 
 /// The kins of a baseline over nodes.
 pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
@@ -121,7 +123,8 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
         let (Some(set), Some(inventory)) = (&view.set, node.report.latest()) else {
             continue;
         };
-        let nothing = set.departures.is_empty() && view.updates.is_none();
+        let asleep = activate::due_on(node, view, desk.baseline.rollout.reboot.policy).is_some();
+        let nothing = set.departures.is_empty() && view.updates.is_none() && !asleep;
         if nothing || node.deleting {
             continue;
         }
@@ -132,7 +135,7 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
             .collect();
         resolved.sort_unstable();
         drafts
-            .entry((&set.digest, resolved))
+            .entry((&set.digest, resolved, asleep))
             .or_insert_with(|| Draft {
                 set,
                 updates: view.updates.as_deref(),
@@ -143,9 +146,17 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
             .push(System::Node(node));
     }
     drafts
-        .into_values()
-        .filter_map(|draft| {
+        .into_iter()
+        .filter_map(|((_, _, asleep), draft)| {
             let wants = wants(desk, draft.set, draft.updates);
+            if wants.is_empty() && asleep {
+                return Some(Kin {
+                    wants: [(Want::Active, Vec::new())].into(),
+                    choices: vec![Choice::activation()],
+                    systems: draft.systems,
+                    answered: BTreeSet::new(),
+                });
+            }
             (!wants.is_empty()).then(|| Kin {
                 choices: choice::of_nodes(desk, draft.set, draft.updates, draft.resolved),
                 answered: draft.resolved.iter().map(|r| r.purpose.clone()).collect(),
@@ -181,30 +192,39 @@ pub(super) fn wants(
             wants.insert(Want::Updates, packages);
         }
     }
-    let required: Vec<SmolStr> = set
-        .departures
-        .iter()
-        .filter(|departure| departure.side == Side::Below)
-        .filter_map(|departure| match &departure.rule {
-            Rule::Package(name) => Some(name.clone()),
-            Rule::Report
-            | Rule::OneBaseline
-            | Rule::Os
-            | Rule::Kernel
-            | Rule::Kubelet
-            | Rule::Runtime
-            | Rule::Notice(..)
-            | Rule::SecurityUpdate(_)
-            | Rule::NewerThanKnown(_)
-            | Rule::Listening(_)
-            | Rule::StaleUnit(_)
-            | Rule::Reboot
-            | Rule::Repository
-            | Rule::DigestPinned => None,
-        })
-        .collect();
-    if !required.is_empty() {
-        wants.insert(Want::Required, required);
+    for (name, want) in set.departures.iter().filter_map(|departure| by_rule(desk, departure)) {
+        wants.entry(want).or_default().push(name);
     }
     wants
+}
+
+/// A departure from what the baseline says of a package, as something that a change could bring.
+fn by_rule(desk: &Desk<'_>, departure: &Departure) -> Option<(SmolStr, Want)> {
+    let name = match &departure.rule {
+        Rule::Package(name) => name,
+        Rule::Report
+        | Rule::OneBaseline
+        | Rule::Os
+        | Rule::Kernel
+        | Rule::Kubelet
+        | Rule::Runtime
+        | Rule::Notice(..)
+        | Rule::SecurityUpdate(_)
+        | Rule::NewerThanKnown(_)
+        | Rule::Listening(_)
+        | Rule::StaleUnit(_)
+        | Rule::Reboot
+        | Rule::Unfinished(_)
+        | Rule::Repository
+        | Rule::DigestPinned => return None,
+    };
+    let rules = &desk.baseline.require.packages;
+    let forbidden = || rules.iter().any(|r| r.name == *name && r.want == PackageWant::Absent);
+    let want = match departure.side {
+        Side::Below => Want::Required,
+        Side::Above if forbidden() => Want::Removed,
+        Side::Above => Want::Pinned,
+        Side::Exempt | Side::Unknown => return None,
+    };
+    Some((name.clone(), want))
 }

@@ -11,6 +11,7 @@ mod kin;
 mod mitigate;
 mod overdue;
 mod requests;
+mod retry;
 mod standing;
 mod want;
 pub(crate) mod write;
@@ -25,7 +26,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{Activity, Assessment, State},
+    activate,
+    assess::{Activity, Assessment, NodeView, Rule, Side, State},
     baseline::Selector,
     effect::Decision,
     exception,
@@ -61,7 +63,7 @@ pub struct Note {
     pub why: String,
 }
 
-/// A question to package managers: which transaction brings these packages to fixed versions? The scanner of each node answers
+/// A question to package managers: which transaction brings these packages up, takes them away, or brings them to exactly a version? The scanner of each node answers
 /// with a `Resolved` of this purpose (`spec.resolve` of its `ManagedNode`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resolve {
@@ -71,10 +73,21 @@ pub struct Resolve {
     pub purpose: SmolStr,
     /// Notices that the answer must fix, sorted.
     pub notices: Vec<Name>,
-    /// Binary packages to be brought up, sorted.
-    pub packages: Vec<SmolStr>,
+    /// What the transaction must do.
+    pub goal: Goal,
     /// Nodes that are asked, sorted.
     pub nodes: Vec<Name>,
+}
+
+/// What a transaction that package managers are asked for must do; each list sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Goal {
+    /// Binary packages to be brought up.
+    pub upgrade: Vec<SmolStr>,
+    /// Binary packages to be removed.
+    pub remove: Vec<SmolStr>,
+    /// Binary packages to be brought to exactly this version, older than the installed one.
+    pub downgrade: Vec<(SmolStr, SmolStr)>,
 }
 
 /// What a late system is, and what its baseline wants done about it.
@@ -112,6 +125,7 @@ pub fn plan(world: &World, assessment: &Assessment, ranking: &Ranking) -> Planne
         };
         if view.acting() {
             let desk = Desk::of(world, assessment, ranking, baseline, view, policy);
+            retry::retry(&desk, &mut planned);
             requests::Planner::new(&desk, &mut planned).run();
             mitigate::mitigate(&desk, &mut planned);
             tell_rest(&desk, &mut planned);
@@ -127,12 +141,12 @@ pub fn plan(world: &World, assessment: &Assessment, ranking: &Ranking) -> Planne
     planned
 }
 
-/// What no request of ours can cure: templates that others own, images without a fixed one, versions beyond the baseline, units
-/// that only wait for a restart.
+/// What no request of ours can cure: templates that others own, images without a fixed one, versions that nothing accounts for,
+/// reboots that the baseline rules out.
 fn tell_rest(desk: &Desk<'_>, planned: &mut Planned) {
     let (holds, notes) = match desk.baseline.selector {
         Selector::Images { .. } => images::told(desk),
-        Selector::Nodes(_) => (Vec::new(), inactive(desk)),
+        Selector::Nodes(_) => (Vec::new(), beyond(desk)),
     };
     planned.notes.extend(notes);
     for hold in holds {
@@ -140,38 +154,58 @@ fn tell_rest(desk: &Desk<'_>, planned: &mut Planned) {
     }
 }
 
-fn inactive(desk: &Desk<'_>) -> Vec<Note> {
-    let above = "above its baseline: roll it back, or renew the baseline";
-    let asleep = "patched, but old code still runs: restart it, or reboot";
+fn beyond(desk: &Desk<'_>) -> Vec<Note> {
+    let policy = desk.baseline.rollout.reboot.policy;
     desk.view
         .nodes
         .iter()
         .filter_map(|name| {
-            let view = desk.assessment.nodes.get(name)?;
-            let idle = desk.world.nodes.get(name).is_some_and(|node| node.task.is_none());
+            let (view, node) = (desk.assessment.nodes.get(name)?, desk.world.nodes.get(name)?);
+            let idle = node.task.is_none();
             let why = match (view.state, view.activity) {
-                (State::Above, _) => above,
-                (State::Below, Some(Activity::PatchedInactive)) if idle => asleep,
+                (State::Above, _) if unaccounted(view) => {
+                    "newer than anything known accounts for: find out who put it there; roll it back, or renew the baseline"
+                }
+                (State::Below, Some(Activity::PatchedInactive))
+                    if idle && activate::due_on(node, view, policy).is_none() =>
+                {
+                    "old code still runs: reboot it, which spec.rollout.reboot.policy rules out or no restart of a service replaces"
+                }
                 (
                     State::Compliant
                     | State::Exempt
                     | State::Frozen
                     | State::Unknown
-                    | State::Below,
+                    | State::Below
+                    | State::Above,
                     _,
                 ) => return None,
             };
-            Some(Note {
-                baseline: desk.baseline.name.clone(),
-                about: name.clone(),
-                why: why.into(),
-            })
+            let baseline = desk.baseline.name.clone();
+            Some(Note { baseline, about: name.clone(), why: why.into() })
         })
         .collect()
 }
 
-/// Who cannot approve a plan because it follows from their own edit, with why.
-pub fn excluded(world: &World, plan: &Plan) -> Excluded {
+/// Whether a node has a version that no rule of its baseline speaks of: nobody knows which one would be right.
+fn unaccounted(view: &NodeView) -> bool {
+    view.departures().any(|d| d.side == Side::Above && matches!(d.rule, Rule::NewerThanKnown(_)))
+}
+
+/// Who cannot approve a plan, with why: it follows from their own edit of the baseline, or they asked for it as another attempt at
+/// what failed under the request that it replaces.
+pub fn excluded(world: &World, plan: &Plan, supersedes: Option<&Name>) -> Excluded {
+    let mut excluded = authors(world, plan);
+    let asked = supersedes.and_then(|old| world.rollouts.get(old)?.handle.retry.clone());
+    if let Some(user) = asked {
+        let who = user.split('@').next().unwrap_or(&user);
+        let why = format!("{who} asked for another attempt");
+        excluded.insert(user, why);
+    }
+    excluded
+}
+
+fn authors(world: &World, plan: &Plan) -> Excluded {
     let baseline = world
         .baselines
         .get(&plan.baseline.name)
@@ -196,13 +230,27 @@ pub fn due(plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
         return None;
     }
     let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, baseline)?.due);
-    notices.min().or_else(|| ranking.updates.get(baseline)?.due)
+    let alone = activate::class(plan).is_some() || plan.change == ChangeType::Rollback;
+    notices.min().or_else(|| ranking.updates.get(baseline).filter(|_| !alone)?.due)
 }
 
 /// When the oldest fix that a plan brings was first seen; the present where it answers nothing that is known.
 pub fn first_seen(world: &World, plan: &Plan) -> Timestamp {
-    let seen = plan.advisories.iter().filter_map(|id| world.notices.get(id));
-    seen.map(|known| known.fix_first_seen.unwrap_or(known.first_seen)).min().unwrap_or(world.now)
+    let notices = plan.advisories.iter().filter_map(|id| world.notices.get(id));
+    let notices = notices.map(|known| known.fix_first_seen.unwrap_or(known.first_seen));
+    notices.min().or_else(|| without_notice(world, plan)).unwrap_or(world.now)
+}
+
+/// When the oldest update of a plan that no notice tells of was first seen.
+fn without_notice(world: &World, plan: &Plan) -> Option<Timestamp> {
+    let seen = &world.baselines.get(&plan.baseline.name)?.first_seen;
+    let classes = plan.node_classes().map(|class| &class.transaction);
+    let changes = classes
+        .filter_map(|transaction| world.transactions.get(transaction))
+        .flat_map(|transaction| transaction.changes.iter());
+    let updates = changes.filter_map(|change| seen.updates.get(&change.name).copied());
+    let inactive = activate::class(plan).and(seen.inactive);
+    updates.chain(inactive).min()
 }
 
 /// The plan of a mitigation by these steps, whoever asks for it. None: the baseline or its policy does not exist, or a tie keeps it

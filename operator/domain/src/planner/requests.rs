@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     effect::{Effect, Record},
     hold::Hold,
-    plan::{ChangeType, Plan},
+    plan::Plan,
     rank::Priority,
     request::{ChangeRequest, Phase},
     units::{Digest, Name},
@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     Note, Planned, choice,
-    classes::classes,
+    classes::{Which, classes},
     desk::Desk,
     draft::{Before, Busy, Draft, Drafted, draft},
     group::{Group, Todo, groups},
@@ -194,7 +194,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         }
         self.take_over(drafted);
         let Some(fresh) = fresh else { return };
-        let made = classes(self.desk, &fresh);
+        let made = classes(self.desk, &fresh, Which::Untried);
         self.planned.notes.extend(made.notes.iter().cloned());
         let keys: BTreeSet<Key> = made.list.iter().map(Key::of).collect();
         if keys.is_empty() {
@@ -263,8 +263,7 @@ impl<'d, 'w> Planner<'d, 'w> {
     }
 
     fn open_requests(&self) -> impl Iterator<Item = &'w ChangeRequest> {
-        let requests = self.desk.requests(ChangeType::Patch);
-        requests.filter(|request| !request.phase.ended())
+        self.desk.changes().filter(|request| !request.phase.ended())
     }
 
     fn count(&mut self, index: usize, key: &Key, draft: &Draft, name: &Name) {
@@ -294,11 +293,22 @@ impl<'d, 'w> Planner<'d, 'w> {
     fn take_over(&mut self, drafted: Drafted) {
         let Drafted { draft: _, asks, notes, wake_at } = drafted;
         for ask in &asks {
-            let why = format!(
-                "no transaction is resolved for it yet; {} package managers are asked",
-                ask.nodes.len()
+            let asked = match ask.nodes.len() {
+                1 => "its package manager is asked".to_owned(),
+                several => format!("{several} package managers are asked"),
+            };
+            self.note(
+                ask.purpose.clone(),
+                format!("no transaction is resolved for it yet; {asked}"),
             );
-            self.note(ask.purpose.clone(), why);
+            for (name, version) in &ask.goal.downgrade {
+                let why = format!(
+                    "{name} {version} is in no repository that its package manager has told of: bring it into one, or renew the baseline"
+                );
+                for node in &ask.nodes {
+                    self.note(node.clone(), why.clone());
+                }
+            }
         }
         self.planned.resolves.extend(asks);
         self.planned.notes.extend(notes);

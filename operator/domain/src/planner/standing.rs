@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    plan::Plan,
+    activate,
+    plan::{ChangeType, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
     units::Name,
@@ -11,7 +12,7 @@ use crate::{
 
 use super::{
     choice,
-    classes::classes,
+    classes::{Which, classes},
     desk::Desk,
     difference,
     draft::{Before, Busy, Draft, Drafted, draft},
@@ -88,7 +89,7 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         }
         fresh.picks.retain(|_, key| keys.contains(key));
     }
-    let made = classes(desk, &fresh);
+    let made = classes(desk, &fresh, Which::Untried);
     drafted.notes.extend(made.notes.iter().cloned());
     if made.list.is_empty() {
         return stands(drafted);
@@ -136,9 +137,22 @@ fn wants(
     progress: Progress,
 ) -> (BTreeSet<Want>, BTreeSet<Want>) {
     let plan = &request.plan;
+    let keys = Key::all(plan);
+    // What is asked for alone is answered by its own kind of plan.
+    let (activates, rolls_back) =
+        (activate::class(plan).is_some(), plan.change == ChangeType::Rollback);
+    let removes = desk.kins.iter().any(|kin| {
+        let choice = kin.assigned(&keys);
+        choice.is_some_and(|choice| choice.fixes.contains(&Want::Removed))
+    });
     let asked = |want: &Want| match want {
         Want::Notice(name) => plan.advisories.contains(name),
-        Want::Updates | Want::Required => plan.advisories.is_empty(),
+        Want::Updates | Want::Required => {
+            plan.advisories.is_empty() && !activates && !rolls_back && !removes
+        }
+        Want::Active => activates,
+        Want::Pinned => rolls_back,
+        Want::Removed => removes,
     };
     let open: BTreeSet<Want> =
         todo.values().flatten().filter(|want| asked(want)).cloned().collect();
@@ -189,7 +203,7 @@ fn same_before<'w>(
     keys: &BTreeSet<Key>,
     emergency: bool,
 ) -> impl Iterator<Item = &'w ChangeRequest> {
-    desk.requests(crate::plan::ChangeType::Patch).filter(move |request| {
+    desk.changes().filter(move |request| {
         request.phase.ended()
             && request.plan.emergency == emergency
             && Key::all(&request.plan) == *keys

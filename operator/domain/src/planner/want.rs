@@ -21,6 +21,12 @@ pub(super) enum Want {
     Updates,
     /// Package versions that the baseline itself requires.
     Required,
+    /// Packages that the baseline forbids, gone.
+    Removed,
+    /// Packages above their pin, back at it.
+    Pinned,
+    /// What is installed, running: a restart or a reboot, and no package.
+    Active,
 }
 
 impl Want {
@@ -30,6 +36,9 @@ impl Want {
             Self::Notice(name) => name.clone(),
             Self::Updates => SmolStr::new_static("security-updates"),
             Self::Required => SmolStr::new_static("required-packages"),
+            Self::Removed => SmolStr::new_static("forbidden-packages"),
+            Self::Pinned => SmolStr::new_static("pinned-packages"),
+            Self::Active => SmolStr::new_static("restart"),
         }
     }
 
@@ -37,7 +46,16 @@ impl Want {
     pub(super) const fn notice(&self) -> Option<&Name> {
         match self {
             Self::Notice(name) => Some(name),
-            Self::Updates | Self::Required => None,
+            Self::Updates | Self::Required | Self::Removed | Self::Pinned | Self::Active => None,
+        }
+    }
+
+    /// Whether it is asked for alone: a person who agrees to a patch has not agreed to take something away, to go back, or to
+    /// restart what needs no patch.
+    pub(super) const fn travels_alone(&self) -> bool {
+        match self {
+            Self::Removed | Self::Pinned | Self::Active => true,
+            Self::Notice(_) | Self::Updates | Self::Required => false,
         }
     }
 }
@@ -75,21 +93,18 @@ pub(super) fn urgencies(
         urgencies.insert(Want::Notice(name.clone()), urgency);
     }
     if let Some(ranked) = ranking.updates.get(&baseline.name) {
-        // Nothing else remembers when an update was first seen; its deadline does.
-        let (within, _) = deadline(&baseline.remediation.profile, ranked.priority);
-        let seen = ranked
-            .due
-            .zip(within)
-            .and_then(|(due, within)| due.checked_sub(within.duration()).ok());
         let urgency = Urgency {
             priority: ranked.priority,
             due: ranked.due,
-            seen: seen.unwrap_or(world.now),
+            seen: ranked.seen.unwrap_or(world.now),
             why: last(&ranked.reasons, ranked.priority),
         };
         urgencies.insert(Want::Updates, urgency);
     }
-    urgencies.insert(Want::Required, required(world, baseline));
+    for want in [Want::Required, Want::Removed, Want::Pinned] {
+        urgencies.insert(want, required(world, baseline));
+    }
+    urgencies.insert(Want::Active, inactive(world, ranking, baseline));
     urgencies
 }
 
@@ -102,6 +117,20 @@ fn last(reasons: &[crate::rank::Reason], priority: Priority) -> String {
         .map_or_else(String::new, |reason| {
             format_smolstr!("{} ({})", reason.text, reason.source).into()
         })
+}
+
+/// Old code that still runs has the weakness that its replacement fixed; which one, no report tells any more. High, as everything is
+/// whose severity nobody knows.
+fn inactive(world: &World, ranking: &Ranking, baseline: &Baseline) -> Urgency {
+    let remembered = ranking.first_seen.get(&baseline.name).and_then(|seen| seen.inactive);
+    let seen = remembered.unwrap_or(world.now);
+    let (within, _) = deadline(&baseline.remediation.profile, Priority::High);
+    Urgency {
+        priority: Priority::High,
+        due: within.map(|span| after(seen, span.duration())),
+        seen,
+        why: "old code still runs, and has what its replacement fixed: High (PROCESS 3.1)".into(),
+    }
 }
 
 /// A departure from the tested configuration that no weakness makes urgent: Medium, from the day that the baseline asked for it.

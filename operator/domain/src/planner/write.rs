@@ -31,8 +31,12 @@ pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: boo
     facts.on_blocked = baseline.rollout.drain.on_blocked;
     let (category, _) = category(&facts);
     let emergency = draft.priority == Priority::Emergency;
-    let mut plan = bare(desk.world, baseline, ChangeType::Patch, emergency);
-    plan.needs = needs(desk.policy, emergency, category, people);
+    let back = draft.wants.contains(&Want::Pinned);
+    let change = if back { ChangeType::Rollback } else { ChangeType::Patch };
+    let mut plan = bare(desk.world, baseline, change, emergency);
+    // To take something away or to go back is never a standard change.
+    let unusual = back || draft.wants.contains(&Want::Removed);
+    plan.needs = needs(desk.policy, emergency, category, people || unusual);
     plan.advisories = answered(desk, draft);
     plan.disruption = disruption(baseline, &list);
     plan.classes = list;

@@ -15,7 +15,7 @@ use priority::{Case, Weakness};
 
 use crate::{
     assess::{Assessment, NodeView},
-    baseline::Baseline,
+    baseline::{Baseline, FirstSeen},
     mitigation,
     relevance::{self, Relevance},
     request::Known,
@@ -85,6 +85,8 @@ pub struct Ranking {
     pub notices: BTreeMap<Name, RankedNotice>,
     /// Security updates that no notice accounts for, by baseline.
     pub updates: BTreeMap<Name, Ranked>,
+    /// What the status of each baseline has to remember, so that these clocks stay where they are.
+    pub first_seen: BTreeMap<Name, FirstSeen>,
 }
 
 /// A notice, whether it matters here, and how much to which baseline.
@@ -105,6 +107,8 @@ pub struct Ranked {
     pub priority: Priority,
     /// When it must be active everywhere; none: no fix yet, or no deadline in the profile.
     pub due: Option<Timestamp>,
+    /// When we first saw a fix: the clock runs from here. None: there is no fix yet.
+    pub seen: Option<Timestamp>,
     /// Rules, in the order applied.
     pub reasons: Vec<Reason>,
     /// Systems of the baseline that are affected, excepted ones not counted.
@@ -211,7 +215,8 @@ pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
         let ranked = RankedNotice { relevance, why, baselines };
         notices.insert(name, ranked);
     }
-    Ranking { notices, updates: updates::rank(world, assessment) }
+    let first_seen = updates::first_seen(world, assessment);
+    Ranking { notices, updates: updates::rank(world, assessment, &first_seen), first_seen }
 }
 
 /// How urgent one notice is for a baseline if it affects so many of its systems.

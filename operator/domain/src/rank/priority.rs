@@ -149,7 +149,7 @@ impl Case<'_> {
                 source: SmolStr::new_static("PROCESS 3.4"),
             });
         }
-        Ranked { priority, due, reasons, systems, mitigated: self.mitigated }
+        Ranked { priority, due, seen, reasons, systems, mitigated: self.mitigated }
     }
 
     fn severity(&self) -> Way {

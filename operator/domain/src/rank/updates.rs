@@ -1,12 +1,13 @@
 //! Security updates of the distribution that no notice accounts for: missing patches, so they are ranked too.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
 use crate::{
-    assess::{Assessment, State},
-    plan::ChangeType,
+    assess::{Activity, Assessment, NodeView, State, UpdateView},
+    baseline::FirstSeen,
+    node::Inventory,
     units::Name,
     world::World,
 };
@@ -16,57 +17,88 @@ use super::{
     priority::{Case, Weakness},
 };
 
-/// Nodes of a baseline with such updates.
-struct Lacking {
-    nodes: u32,
-    seen: Timestamp,
+/// Nodes of a baseline for which a change without a notice is pending, each with what it last reported.
+fn pending<'w>(
+    world: &'w World,
+    assessment: &'w Assessment,
+) -> impl Iterator<Item = (&'w Name, &'w NodeView, &'w Inventory)> {
+    let nodes = world.nodes.values().zip(assessment.nodes.values());
+    nodes.filter_map(|(node, view)| {
+        let frozen = view.state == State::Frozen;
+        let inventory = node.report.latest().filter(|_| !frozen)?;
+        Some((view.holding.baseline()?, view, &**inventory))
+    })
 }
 
-pub(super) fn rank(world: &World, assessment: &Assessment) -> BTreeMap<Name, Ranked> {
-    let mut lacking: BTreeMap<&Name, Lacking> = BTreeMap::new();
-    for (node, view) in world.nodes.values().zip(assessment.nodes.values()) {
-        let (Some(baseline), Some(inventory)) = (view.holding.baseline(), node.report.latest())
-        else {
-            continue;
-        };
-        if view.updates.is_none() || view.state == State::Frozen {
-            continue;
-        }
+/// Since when each of them is known. A report tells the first sight of what nobody remembers; a later report moves nothing.
+pub(super) fn first_seen(world: &World, assessment: &Assessment) -> BTreeMap<Name, FirstSeen> {
+    // Many nodes share one view: its packages are walked once, at the earliest of their reports.
+    let mut shared: BTreeMap<(&Name, *const UpdateView), (&UpdateView, Timestamp)> =
+        BTreeMap::new();
+    let mut first_seen: BTreeMap<Name, FirstSeen> = BTreeMap::new();
+    for (baseline, view, inventory) in pending(world, assessment) {
         let at = inventory.scanned_at.min(world.now);
-        let lacking = lacking.entry(baseline).or_insert(Lacking { nodes: 0, seen: at });
-        lacking.nodes += 1;
-        lacking.seen = lacking.seen.min(at);
+        if let Some(updates) = &view.updates {
+            let key = (baseline, Arc::as_ptr(updates));
+            let (_, earliest) = shared.entry(key).or_insert((updates, at));
+            *earliest = at.min(*earliest);
+        }
+        if view.activity == Some(Activity::PatchedInactive) {
+            let seen = first_seen.entry(baseline.clone()).or_default();
+            seen.inactive = seen.inactive.into_iter().chain([at]).min();
+        }
+    }
+    for ((baseline, _), (updates, at)) in shared {
+        let seen = first_seen.entry(baseline.clone()).or_default();
+        for (package, ..) in &updates.packages {
+            let known = seen.updates.entry(package.clone()).or_insert(at);
+            *known = at.min(*known);
+        }
+    }
+    for (name, seen) in &mut first_seen {
+        if let Some(baseline) = world.baselines.get(name) {
+            remember(seen, &baseline.first_seen);
+        }
+    }
+    first_seen
+}
+
+/// What is remembered stands, be it earlier or later than what the reports say now.
+fn remember(seen: &mut FirstSeen, before: &FirstSeen) {
+    let FirstSeen { updates, inactive } = seen;
+    for (package, at) in updates {
+        *at = before.updates.get(package).copied().unwrap_or(*at);
+    }
+    if inactive.is_some() {
+        *inactive = before.inactive.or(*inactive);
+    }
+}
+
+pub(super) fn rank(
+    world: &World,
+    assessment: &Assessment,
+    first_seen: &BTreeMap<Name, FirstSeen>,
+) -> BTreeMap<Name, Ranked> {
+    let mut lacking: BTreeMap<&Name, u32> = BTreeMap::new();
+    for (baseline, view, _) in pending(world, assessment) {
+        if view.updates.is_some() {
+            *lacking.entry(baseline).or_default() += 1;
+        }
     }
     let weakness = Weakness::untold();
     lacking
         .into_iter()
-        .filter_map(|(name, lacking)| {
+        .filter_map(|(name, nodes)| {
             let baseline = world.baselines.get(name)?;
             let case = Case {
                 baseline,
                 weakness: &weakness,
-                systems: lacking.nodes,
+                systems: nodes,
                 of: super::total(assessment, name),
                 mitigated: false,
             };
-            // Each new scan has a later time; the request that answers keeps the first one.
-            let seen = asked(world, name).map_or(lacking.seen, |asked| asked.min(lacking.seen));
-            Some((name.clone(), case.rank(Some(seen), lacking.nodes)))
+            let seen = first_seen.get(name)?.updates.values().min().copied();
+            Some((name.clone(), case.rank(seen, nodes)))
         })
         .collect()
-}
-
-/// When the open request of a baseline that answers no notice, and so these updates, first saw them.
-fn asked(world: &World, baseline: &Name) -> Option<Timestamp> {
-    let requests = world.requests.values();
-    requests
-        .filter(|request| {
-            let plan = &request.plan;
-            !request.phase.ended()
-                && plan.baseline.name == *baseline
-                && plan.change == ChangeType::Patch
-                && plan.advisories.is_empty()
-        })
-        .map(|request| request.first_seen)
-        .min()
 }

@@ -4,6 +4,7 @@
 //! Claim -> Drain -> Snapshot -> Patch -> Verify -> Restart -> Verify -> Gate -> Release
 //!   |  \\-> Mitigate -> Verify -> Gate -> Release, and when the patch is proven: Lift -> Verify
 //!   \\----> Verify -> Gate -> Release, for an exercise
+//!   \\----> Drain -> Verify -> Restart or Reboot -> Verify -> Gate -> Release, where no package changes
 //!                                          |  \-> AwaitReboot -> Claim -> Drain -> Reboot -> Verify
 //!                                          \----> Rollback -> Verify -> Release
 //! ```
@@ -20,7 +21,7 @@ use crate::{
     drain,
     effect::{Decision, Doomed, Effect, Record},
     hold::Hold,
-    mitigation::{self, Steps},
+    mitigation::{self, NOTHING, Steps},
     node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
     plan::{OnBlocked, OnFailure},
     safety,
@@ -209,6 +210,10 @@ impl Work<'_> {
                 task.boot_before = Some(boot);
             });
         }
+        if self.task.transaction == NOTHING {
+            // No package changes: what is due is read from a scan made now, and done from there.
+            return self.ask_for_proof();
+        }
         if self.view.plan.execution.snapshot.is_none() {
             return self.enter(Step::Patch, |_| {});
         }
@@ -381,7 +386,7 @@ impl Work<'_> {
             // A rollback never starts a rollback of itself (invariant 32), and a node that serves is not rolled back under its pods.
             return self.give_up(failure.message);
         }
-        let patched = !self.task.step.before_patch();
+        let patched = !self.task.step.before_patch() && self.task.transaction != NOTHING;
         let next = match self.view.plan.execution.failures.then {
             OnFailure::Rollback if patched && self.view.reversible(&self.task.transaction) => {
                 Step::Rollback

@@ -7,7 +7,7 @@ use hozen_advisory::{
     version::Scheme,
 };
 
-use crate::{units::Digest, world::World};
+use crate::{mitigation::NOTHING, units::Digest, world::World};
 
 /// Stands in a transaction for "not installed".
 const ABSENT: &str = "-";
@@ -29,6 +29,9 @@ fn first_difference(
     packages: &Digest,
     differs: impl Fn(&Change, &[&Package]) -> Option<String>,
 ) -> Option<String> {
+    if *transaction == NOTHING {
+        return None;
+    }
     let Some(transaction) = world.transactions.get(transaction) else {
         return Some(format!("transaction {transaction} is not known"));
     };

@@ -266,8 +266,9 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
     // Whoever promotes a stage ends its soak, not its gates.
     let until = if promoted(view, stage) { done } else { after(done, stage.soak.duration()) };
     if view.world.now < until {
-        let hold = gate_failed(view, done)
-            .unwrap_or_else(|| Hold::Soak { stage: stage.name.clone(), until });
+        // Who stopped it hears of that, and not that it soaks meanwhile.
+        let hold = view.stop_hold.clone().or_else(|| gate_failed(view, done));
+        let hold = hold.unwrap_or_else(|| Hold::Soak { stage: stage.name.clone(), until });
         let mut decision = held(view, Some(hold));
         decision.wake(until);
         return decision;

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use smol_str::SmolStr;
 
 use crate::{
+    activate::{self, Due},
     approval,
     assess::Assessment,
+    attempt,
     calendar::{Calendar, Purpose},
     drain, gate,
     hold::Hold,
@@ -98,7 +100,7 @@ impl<'w> View<'w> {
             plan.mitigation.is_some() && view.is_some_and(|view| mitigation::needs(view, plan))
         };
         let needing = pool.iter().filter(needs).map(|node| &node.name).collect();
-        let members = members(&pool, request, rollout, &needing);
+        let members = members(&pool, (world, assessment), request, rollout, &needing);
         let stages = allocate(&plan.stages, members, &request.uid);
         let stop_hold = stop(world, request, rollout);
         let stopped = stop_hold.as_ref().map(ToString::to_string);
@@ -154,6 +156,7 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
 /// Nodes on which exactly one of the plan's transactions is to be done, or on which this request was at work.
 fn members<'w>(
     pool: &[&'w Node],
+    (world, assessment): (&World, &Assessment),
     request: &'w ChangeRequest,
     rollout: &Rollout,
     needing: &BTreeSet<&Name>,
@@ -163,9 +166,16 @@ fn members<'w>(
     if let Some(steps) = &request.plan.mitigation {
         left.insert(&NOTHING, steps.nodes_max);
     }
+    let policy = request.plan.execution.reboot.policy;
     let found = pool.iter().filter_map(|node| {
         if request.plan.mitigation.is_none() && !request.plan.drill {
-            return member(node, request, &rollout.uid);
+            let asleep = assessment.nodes.get(&node.name);
+            let asleep = asleep.and_then(|view| activate::due_on(node, view, policy));
+            let found = member(node, request, &rollout.uid, asleep.as_ref());
+            return found.filter(|member| {
+                let begun = member.standing <= Standing::Active;
+                begun || !attempt::not_again(world, request, member.transaction, node)
+            });
         }
         let concerned = request.plan.drill || needing.contains(&node.name);
         unpatched(node, request, &rollout.uid, concerned)
@@ -183,7 +193,12 @@ fn members<'w>(
     members
 }
 
-fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Option<Member<'w>> {
+fn member<'w>(
+    node: &'w Node,
+    request: &'w ChangeRequest,
+    rollout: &Uid,
+    asleep: Option<&Due>,
+) -> Option<Member<'w>> {
     let classes = || request.plan.node_classes();
     if let Some(task) = node.task.as_ref().filter(|task| task.rollout.1 == *rollout) {
         let class = classes().find(|class| class.transaction == task.transaction)?;
@@ -202,7 +217,10 @@ fn member<'w>(node: &'w Node, request: &'w ChangeRequest, rollout: &Uid) -> Opti
         found.map(|resolved| resolved.packages)
     };
     // Where several fit, the one that changes most leaves nothing of the others undone.
-    let class = classes().filter(|class| resolved(class).is_some()).max_by_key(resolved)?;
+    let class = classes().filter(|class| resolved(class).is_some()).max_by_key(resolved);
+    // A node on which more is due than people agreed to is another plan's work.
+    let within = |class: &&NodeClass| asleep.is_some_and(|due| due.within(class));
+    let class = class.or_else(|| classes().find(within))?;
     let standing = not_begun(node);
     let drain = &request.plan.execution.drain;
     let stuck = standing == Standing::Waiting && drain::obstacle(node, drain).is_some();

@@ -78,7 +78,7 @@ fn a_pin_binds_changes_too() {
     assert_eq!(
         notes(&planned, "DSA-6123-1"),
         [format!(
-            "openssl is pinned at {OLD} by web spec.require.packages, and {NEW} would be installed"
+            "openssl is pinned at {OLD} by web spec.require.packages, and {NEW} would be installed: renew the pin, or ask for an exception"
         )]
     );
 }

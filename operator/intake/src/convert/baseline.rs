@@ -3,7 +3,7 @@
 use hozen_api::{baseline as api, common, remediation, requirement, strategy};
 use hozen_domain::{
     baseline::{
-        Asset, Baseline, Block, Deadlines, Exposure, ImageRules, Impact, OnOverdue, Os,
+        Asset, Baseline, Block, Deadlines, Exposure, FirstSeen, ImageRules, Impact, OnOverdue, Os,
         PackageRule, PackageWant, Profile, Remediation, Require, Selector, Strategy, Target,
         TestStrategy,
     },
@@ -40,6 +40,7 @@ pub fn baseline(object: &api::Baseline) -> Result<Baseline, Vec<Refusal>> {
         windows: windows(spec, &mut refused),
         freezes: freezes(spec, &mut refused),
         rollout: rollout(&spec.rollout, &mut refused),
+        first_seen: first_seen(object.status.as_ref().and_then(|s| s.first_seen.as_ref())),
     };
     refused.finish(selector.map(|_| baseline))
 }
@@ -53,6 +54,15 @@ fn changed_at(
         .filter(|entry| entry.subresource.is_none())
         .filter_map(|entry| entry.time.as_ref().map(|time| time.0))
         .max()
+}
+
+/// What the status remembers.
+fn first_seen(status: Option<&api::FirstSeen>) -> FirstSeen {
+    let updates = status.into_iter().flat_map(|seen| &seen.updates);
+    FirstSeen {
+        updates: updates.map(|seen| (small(&seen.package), seen.at)).collect(),
+        inactive: status.and_then(|seen| seen.inactive),
+    }
 }
 
 fn selector(selector: &api::Selector, refused: &mut Refusals) -> Option<Selector> {

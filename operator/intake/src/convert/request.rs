@@ -112,6 +112,7 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
                     (node, accepted.by.as_deref().map(small).unwrap_or_default())
                 })
                 .collect(),
+            retry: spec.retry.as_ref().map(|retry| small(&retry.by)),
         },
         cursor: Cursor {
             stage: stage.map_or(0, |stage| stage.index as usize),

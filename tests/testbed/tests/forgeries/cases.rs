@@ -205,6 +205,18 @@ fn rollouts() -> Vec<Case> {
                 Refused("a failure is accepted in your own name: set by to carol"),
             ),
             (
+                "carol asks for another attempt",
+                Carol,
+                spec(json!({"retry": {"by": "carol"}})),
+                Allowed,
+            ),
+            (
+                "mallory asks for another attempt in bob's name",
+                Mallory,
+                spec(json!({"retry": {"by": "bob"}})),
+                Refused("another attempt is asked for in your own name: set retry.by to mallory"),
+            ),
+            (
                 "mallory writes that a rollout is done",
                 Mallory,
                 Status(ROLLOUT, "ro", json!({"status": {"outcome": "Done"}})),

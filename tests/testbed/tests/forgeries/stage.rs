@@ -303,7 +303,7 @@ impl Stage {
         merge(
             &policies,
             "hozen-baselines",
-            json!({"metadata": {"annotations": {"hozen.dev/policy-version": "2"}},
+            json!({"metadata": {"annotations": {"hozen.dev/policy-version": "99"}},
             "spec": {"validations": [{"expression": "true"}]}}),
         )
         .await;
@@ -313,7 +313,7 @@ impl Stage {
         let told: Vec<String> = faults.iter().map(Fault::to_string).collect();
         let expected = [
             "the admission policy hozen-approvals was altered at spec.failurePolicy",
-            "the admission policy hozen-baselines is of version 2, this program expects 1",
+            "the admission policy hozen-baselines is of version 99, this program expects 2",
             "the binding of the admission policy hozen-nodes was altered at spec.validationActions[0]",
             "the binding of the admission policy hozen-rollouts is missing",
         ];

@@ -1,0 +1,58 @@
+//! What was tried and failed is not tried again by itself (invariant 32): a person asks for another attempt, and a new request for
+//! it has approvals of its own.
+
+use crate::{
+    activate,
+    mitigation::NOTHING,
+    node::{Ended, Node},
+    plan::Plan,
+    request::ChangeRequest,
+    units::Digest,
+    world::World,
+};
+
+/// Whether a plan was to do this to a node: its transaction, or, where no package changes, a restart of no less than what is due.
+pub(crate) fn same_work(plan: &Plan, transaction: &Digest, node: &Node) -> bool {
+    if plan.drill {
+        return false; // An exercise tries nothing.
+    }
+    match activate::class(plan) {
+        Some(class) if *transaction == NOTHING => {
+            let policy = plan.execution.reboot.policy;
+            let due = node.report.latest().and_then(|report| activate::due(report, policy));
+            due.is_some_and(|due| due.within(class))
+        }
+        Some(_) | None => plan.node_classes().any(|class| class.transaction == *transaction),
+    }
+}
+
+/// Whether a request is the other attempt that a person asked for at what failed under an earlier one, or one that took its place.
+pub(crate) fn asked(world: &World, again: &ChangeRequest, failed: &ChangeRequest) -> bool {
+    let rollout = world.rollouts.get(&failed.name);
+    if rollout.is_none_or(|rollout| rollout.handle.retry.is_none()) {
+        return false;
+    }
+    let replaced = |by: &ChangeRequest| world.requests.get(by.supersedes.as_ref()?);
+    // A chain is at most as long as there are requests.
+    std::iter::successors(replaced(again), |by| replaced(by))
+        .take(world.requests.len())
+        .any(|old| old.uid == failed.uid)
+}
+
+/// Whether this failed on the node under another request, and the present one is not the attempt that a person asked for.
+pub(crate) fn not_again(
+    world: &World,
+    request: &ChangeRequest,
+    transaction: &Digest,
+    node: &Node,
+) -> bool {
+    let failures = node.ended.iter().filter(|(uid, ended)| {
+        **uid != request.uid && matches!(ended, Ended::Failed(..) | Ended::RolledBack(..))
+    });
+    failures.into_iter().any(|(uid, _)| {
+        let failed = world.requests.values().find(|other| other.uid == *uid);
+        failed.is_some_and(|failed| {
+            same_work(&failed.plan, transaction, node) && !asked(world, request, failed)
+        })
+    })
+}

@@ -1,0 +1,169 @@
+//! Changes that no notice asks for and that are asked for alone: what is installed shall run, what is forbidden shall go, what is
+//! above its pin shall go back to it.
+#![expect(clippy::panic, reason = "a story without its request must fail its test, and say why")]
+
+use hozen_domain::{
+    World,
+    assess::{Activity, State, assess},
+    baseline::{PackageRule, PackageWant},
+    governance::Standard,
+    mitigation::NOTHING,
+    model::scenario::Happening,
+    plan::{Category, ChangeType, RebootPolicy},
+    request::ChangeRequest,
+    units::Span,
+};
+use hozen_testkit::{
+    BaselineBuilder, NodeBuilder, OPENSSL_NEW, Told, baseline, debian, node, notice, openssl,
+    story, world_at,
+};
+
+const NOW: &str = "2026-11-19T09:00Z";
+const PINNED: &str = "15.14-0+deb12u1";
+const ABOVE: &str = "15.15-0+deb12u1";
+
+fn request(told: &Told) -> &ChangeRequest {
+    let requests: Vec<_> = told.0.world.requests.values().collect();
+    let [request] = requests.as_slice() else {
+        panic!("one request was to be made: {:#?}", told.0.trace);
+    };
+    request
+}
+
+fn state(told: &Told, name: &str) -> State {
+    told.0.after.assessment.nodes[name].state
+}
+
+fn notes(told: &Told) -> Vec<&str> {
+    told.0.after.planned.notes.iter().map(|note| note.why.as_str()).collect()
+}
+
+/// Nothing is missing on it.
+fn fixed(name: &str) -> NodeBuilder {
+    node(name).label("tier", "web").has(&debian(&[("openssl", OPENSSL_NEW)]))
+}
+
+fn world(baseline: BaselineBuilder, nodes: impl IntoIterator<Item = NodeBuilder>) -> World {
+    let world = world_at(NOW).baseline(baseline).notice(openssl().high());
+    nodes.into_iter().fold(world, hozen_testkit::WorldBuilder::node).build()
+}
+
+#[test]
+fn what_is_installed_and_does_not_run_is_restarted_under_a_request_without_a_package() {
+    let asleep = world(baseline("web"), [fixed("a").stale_unit("nginx.service"), fixed("b")]);
+    assert_eq!(assess(&asleep).nodes["a"].activity, Some(Activity::PatchedInactive));
+    let told = story(&asleep, 12).play();
+    let request = request(&told);
+    let class = request.plan.node_classes().next().expect("one class");
+    assert_eq!(
+        (class.transaction.clone(), class.nodes_max, class.reboot),
+        (NOTHING.clone(), 1, false)
+    );
+    assert!(class.restart.contains("nginx.service"));
+    assert_eq!(request.plan.disruption.restarts, 1);
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+    assert_eq!(state(&told, "a"), State::Compliant);
+}
+
+#[test]
+fn a_reboot_that_is_due_is_asked_for_and_a_scan_of_the_new_boot_proves_it() {
+    let told =
+        story(&world(baseline("web"), [fixed("a").reboot_due("newer kernel installed")]), 12)
+            .play();
+    let class = request(&told).plan.node_classes().next().expect("one class");
+    assert!(class.reboot && class.restart.is_empty(), "a reboot restarts everything: {class:?}");
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+    assert_ne!(told.0.world.nodes["a"].boot_id, "boot-a-1");
+}
+
+#[test]
+fn a_reboot_that_the_baseline_rules_out_is_told_and_not_planned() {
+    let never = baseline("web").with(|b| b.rollout.reboot.policy = RebootPolicy::Never);
+    let told = story(&world(never, [fixed("a").reboot_due("newer kernel installed")]), 12).play();
+    assert!(told.0.world.requests.is_empty());
+    assert!(
+        notes(&told).iter().any(|why| why.contains("spec.rollout.reboot.policy rules out")),
+        "{:?}",
+        notes(&told)
+    );
+}
+
+#[test]
+fn i12_a_node_on_which_more_is_due_than_was_approved_is_not_taken() {
+    let asleep = world(baseline("web"), [fixed("a").stale_unit("nginx.service")]);
+    let plan = story(&asleep, 1).nobody_approves().play();
+    let approved = request(&plan).plan.clone();
+    let class = hozen_domain::plan::NodeClass {
+        ..approved.node_classes().next().expect("a class").clone()
+    };
+    let more =
+        world(baseline("web"), [fixed("a").stale_unit("nginx.service").stale_unit("ssh.service")]);
+    let report = more.nodes["a"].report.latest().expect("it reports").clone();
+    let due =
+        hozen_domain::activate::due(&report, RebootPolicy::AsNeeded).expect("something is due");
+    assert!(!due.within(&class));
+}
+
+#[test]
+fn a_forbidden_package_is_removed_after_people_agreed_and_a_scan_proves_it() {
+    let rules = baseline("web").with(|b| {
+        b.require.packages.push(PackageRule {
+            name: "telnetd".into(),
+            want: PackageWant::Absent,
+            reason: Some("clear text".into()),
+        });
+    });
+    let set = debian(&[("openssl", OPENSSL_NEW), ("telnetd", "0.17+2.4-2")]);
+    let mut forbidden = world(rules, [node("a").label("tier", "web").has(&set)]);
+    // Not even a policy that approves small changes beforehand lets it go unasked.
+    let policy = forbidden.policies.get_mut("production").expect("the policy");
+    policy.standard = Some(Standard { after: Span::ZERO, category_max: Category::Major });
+    assert_eq!(assess(&forbidden).nodes["a"].state, State::Above);
+    let told = story(&forbidden, 12).play();
+    assert!(!request(&told).plan.needs.roles.is_empty());
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+    assert_eq!(state(&told, "a"), State::Compliant);
+}
+
+fn pinned() -> World {
+    let set = debian(&[("openssl", OPENSSL_NEW), ("postgresql-15", ABOVE)]);
+    world(baseline("web").pin("postgresql-15", PINNED), [node("a").label("tier", "web").has(&set)])
+}
+
+fn released(version: &str) -> Happening {
+    Happening::Release { package: "postgresql-15".into(), version: version.into() }
+}
+
+#[test]
+fn a_node_above_its_pin_goes_back_to_it_by_an_approved_rollback() {
+    assert_eq!(assess(&pinned()).nodes["a"].state, State::Above);
+    let told = story(&pinned(), 12).after(Span::minutes(1), released(PINNED)).play();
+    let request = request(&told);
+    assert_eq!(request.plan.change, ChangeType::Rollback);
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+    assert_eq!(state(&told, "a"), State::Compliant);
+}
+
+#[test]
+fn an_earlier_version_that_is_in_no_repository_is_told_and_not_planned() {
+    let told = story(&pinned(), 12).play();
+    assert!(told.0.world.requests.is_empty());
+    let why = format!(
+        "postgresql-15 {PINNED} is in no repository that its package manager has told of: bring it into one, or renew the baseline"
+    );
+    assert!(notes(&told).contains(&why.as_str()), "{:?}", notes(&told));
+}
+
+#[test]
+fn nothing_goes_back_to_a_version_with_a_known_weakness() {
+    let mut weak = pinned();
+    let known = notice("DSA-9").fixes("Debian:12", "postgresql-15", ABOVE).build(weak.now);
+    weak.notices.insert("DSA-9".into(), known);
+    let told = story(&weak, 12).after(Span::minutes(1), released(PINNED)).play();
+    assert!(told.0.world.requests.is_empty(), "{:#?}", told.0.trace);
+    assert!(
+        notes(&told).iter().any(|why| why.contains("has DSA-9, which the installed version fixes")),
+        "{:?}",
+        notes(&told)
+    );
+}
