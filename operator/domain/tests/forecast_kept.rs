@@ -23,6 +23,7 @@ const RATIO: i32 = 2;
 /// What is not counted in that: a look of the deciders more or less.
 const SLACK: SignedDuration = SignedDuration::from_mins(2);
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one coin of the generator")]
 #[derive(Clone, Debug)]
 struct Fleet {
     nodes: u32,

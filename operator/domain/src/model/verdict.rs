@@ -188,7 +188,8 @@ impl Outcome {
                 && (undone.systems.contains(&note.about) || missing.contains(&&note.about))
         };
         let notes = self.after.planned.notes.iter().filter(ours).map(|note| note.why.clone());
-        let mut notes: Vec<String> = notes.filter(|why| !undone.why.contains(why)).collect();
+        let told = |note: &String| undone.why.iter().any(|why| note.starts_with(why.as_str()));
+        let mut notes: Vec<String> = notes.filter(|note| !told(note)).collect();
         notes.dedup();
         notes.truncate(LISTED_MAX);
         undone.left_out = !notes.is_empty();
@@ -216,15 +217,18 @@ impl Outcome {
         undone
     }
 
-    /// What its baseline's open work waits for.
+    /// What its baseline's open work waits for. What is above its baseline is brought back only by a request that no notice asks for.
     fn waits(&self, undone: &mut Undone) {
-        if undone.next.is_some() || undone.left_out || undone.state != State::Below {
+        let above = undone.state == State::Above;
+        let settled = undone.next.is_some() && !above;
+        if settled || undone.left_out || !(above || undone.state == State::Below) {
             return;
         }
         let about = |held: &&Held| {
             let request = self.world.requests.get(&held.about);
             let baseline = request.map_or(&held.about, |r| &r.plan.baseline.name);
-            Some(baseline) == undone.baseline.as_ref()
+            let brings_back = request.is_some_and(|request| request.plan.advisories.is_empty());
+            Some(baseline) == undone.baseline.as_ref() && (!above || brings_back)
         };
         if let Some(held) = self.after.decision.holds.iter().find(about) {
             undone.why.push(format!("{}: {}", held.about, held.hold));

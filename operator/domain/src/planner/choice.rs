@@ -18,7 +18,6 @@ use crate::{
     hold::Hold,
     mitigation::NOTHING,
     node::Resolved,
-    request::Known,
     units::Name,
 };
 
@@ -260,21 +259,19 @@ impl Bringing<'_> {
         any
     }
 
-    /// The first older version that it would bring, and that a notice calls affected.
+    /// The first version that it would bring back to its pin and that a notice calls affected. Nothing else is ever brought back.
     fn reopens(&self) -> Option<Forbidden> {
-        let older = |change: &&&Change| {
-            change.to != "-"
-                && change.from != "-"
-                && self.newer(&change.name, &change.from, &change.to)
-        };
-        self.changes.values().filter(older).find_map(|change| {
-            let named = self.packages.map(|set| installed::named(set, &change.name))?;
-            let package = *named.first()?;
-            let weak = |known: &&(&Name, &Known)| {
-                known.1.notice.withdrawn.is_none() && affects(&known.1.notice, package, &change.to)
-            };
-            let notices: Vec<(&Name, &Known)> = self.desk.world.notices.iter().collect();
-            let (notice, _) = *notices.iter().find(weak)?;
+        let rules = self.desk.baseline.require.packages.iter();
+        rules.filter(|rule| matches!(rule.want, PackageWant::Pin(_))).find_map(|rule| {
+            let change = self.changes.get(rule.name.as_str())?;
+            if !self.newer(&change.name, &change.from, &change.to) {
+                return None;
+            }
+            let package = *installed::named(self.packages?, &change.name).first()?;
+            let mut notices = self.desk.world.notices.iter();
+            let (notice, _) = notices.find(|(_, known)| {
+                known.notice.withdrawn.is_none() && affects(&known.notice, package, &change.to)
+            })?;
             Some(Forbidden::Reopens {
                 package: change.name.clone(),
                 version: change.to.clone(),

@@ -132,7 +132,7 @@ fn what_is_not_resolved_is_asked_of_the_nodes_and_not_invented() {
     assert_eq!(planned.resolves.len(), 1);
     let ask = &planned.resolves[0];
     assert_eq!(
-        (ask.purpose.as_str(), &ask.nodes[..], &ask.packages[..]),
+        (ask.purpose.as_str(), &ask.nodes[..], &ask.goal.upgrade[..]),
         ("DSA-6123-1", &["a".into(), "b".into()][..], &["openssl".into()][..])
     );
     assert!(notes(&planned, "DSA-6123-1")[0].contains("2 package managers are asked"));
@@ -188,7 +188,7 @@ fn emergencies_travel_alone_and_lesser_fixes_together() {
     let ask = &planned.resolves[0];
     assert!(ask.purpose.starts_with("rollup-"));
     assert_eq!(ask.notices, ["DSA-6200-1", "DSA-6300-1"]);
-    assert_eq!(ask.packages, ["curl", "nginx"]);
+    assert_eq!(ask.goal.upgrade, ["curl", "nginx"]);
 
     answer(&mut world, "a", &ask.purpose, &both);
     let (_, rollup) = only(&settle(&mut world));

@@ -368,7 +368,7 @@ fn who_edited_the_baseline_is_excluded_where_the_policy_says_so() {
         .notice(openssl().high())
         .build();
     let (_, plan) = only(&planned(&world));
-    let excluded = planner::excluded(&world, &plan);
+    let excluded = planner::excluded(&world, &plan, None);
     assert_eq!(excluded["bob@example.com"], "bob changed web on 18 Nov");
 }
 
