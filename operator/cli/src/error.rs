@@ -95,9 +95,9 @@ pub enum Failed {
     Form(String),
 }
 
-/// The error as people read it.
-pub fn page(failed: &Failed) -> String {
-    let mut page = Page::default();
+/// The error as people read it, on a page of so many columns.
+pub fn page(failed: &Failed, columns: usize) -> String {
+    let mut page = Page::new(columns);
     match failed {
         Failed::Folder { refused, .. } => problems(&mut page, refused),
         Failed::Scenario { .. }

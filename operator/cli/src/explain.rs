@@ -26,7 +26,7 @@ use crate::{
     facts::{API_VERSION, Played},
     play, print,
     simulate::formed,
-    text,
+    terminal, text,
 };
 pub use rules::Rule;
 pub use subject::Subject;
@@ -137,7 +137,9 @@ pub fn tell(
 ) -> Result<ExitCode, Failed> {
     let explanation = explain(played, outcome, subject).map_err(Failed::Subject)?;
     match asked.output {
-        Output::Text => print(&text::explanation(&explanation)),
+        Output::Text => {
+            print(&text::explanation(&explanation, terminal::columns(&std::io::stdout())))
+        }
         form @ (Output::Json | Output::Yaml) => print(&formed(&explanation, form)?),
     }
 }

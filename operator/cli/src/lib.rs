@@ -18,6 +18,7 @@ mod progress;
 mod report;
 mod scan;
 mod simulate;
+mod terminal;
 pub mod text;
 pub mod when;
 
@@ -71,7 +72,7 @@ fn print(text: &str) -> Result<ExitCode, Failed> {
 }
 
 fn print_error(failed: &Failed) {
-    let text = error::page(failed);
+    let text = error::page(failed, terminal::columns(&std::io::stderr()));
     // Where even stderr is closed the exit code has to do.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }

@@ -14,7 +14,7 @@ use crate::{
     facts::Played,
     play, print,
     simulate::formed,
-    text,
+    terminal, text,
 };
 
 /// Plans, and prints the requests.
@@ -46,12 +46,13 @@ pub fn tell(asked: &Plan, played: &Played, outcome: &Outcome) -> Result<ExitCode
 }
 
 fn told(played: &Played, outcome: &Outcome, requests: &[&ChangeRequest]) -> Result<String, Failed> {
+    let columns = terminal::columns(&std::io::stdout());
     let pages: Result<Vec<String>, Failed> = requests
         .iter()
         .map(|request| {
             let subject = Subject::Request(request.name.to_string());
             explain::explain(played.clone(), outcome, &subject)
-                .map(|explanation| text::explanation(&explanation))
+                .map(|explanation| text::explanation(&explanation, columns))
                 .map_err(Failed::Subject)
         })
         .collect();

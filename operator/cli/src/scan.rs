@@ -13,6 +13,7 @@ use hozen_agent::{
     root::{ReadError, Root},
     scan::{Ask, Options, Scan, scan},
 };
+use hozen_api::node_inventory::NotRead;
 use jiff::Timestamp;
 
 /// Scan this machine, or a root folder, and write what a node's scanner would report.
@@ -95,6 +96,10 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
     let found = scan(&root, &options);
     let name = args.name.clone().unwrap_or_else(|| node_name(&root));
     let text = render(&name, &found, args.output)?;
+    for NotRead { what, why } in &found.report.not_read {
+        // It stands in the report too; where even stderr is closed, only there.
+        let _ = writeln!(std::io::stderr(), "not read: {what}: {why}");
+    }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}

@@ -9,6 +9,7 @@ use crate::{
     error::Failed,
     facts, play, print,
     report::Destination,
+    terminal,
     text::{self, Detail},
 };
 
@@ -23,7 +24,8 @@ pub fn run(asked: &Simulate) -> Result<ExitCode, Failed> {
     match asked.output {
         Output::Text => {
             let detail = Detail { every_system: asked.every_system };
-            print(&text::simulation(&facts, detail))?;
+            let columns = terminal::columns(&std::io::stdout());
+            print(&text::simulation(&facts, detail, columns))?;
         }
         form @ (Output::Json | Output::Yaml) => {
             print(&formed(&facts, form)?)?;

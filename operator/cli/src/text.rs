@@ -30,11 +30,11 @@ pub struct Detail {
     pub every_system: bool,
 }
 
-/// A simulation as text, with colour.
-pub fn simulation(facts: &Simulation, detail: Detail) -> String {
+/// A simulation as text, with colour, on a page of so many columns.
+pub fn simulation(facts: &Simulation, detail: Detail, columns: usize) -> String {
     let facts = &harmless(facts);
     let reader = Reader::of(facts);
-    let mut page = Page::default();
+    let mut page = Page::new(columns);
     head::title(&mut page, facts, &reader);
     head::stock(&mut page, facts, &reader);
     head::notices(&mut page, facts, &reader);

@@ -345,3 +345,61 @@ fn what_is_in_no_bill_is_unknown_and_never_in_time() {
     assert!(said.contains("nginx unknown - - nginx is installed nowhere that is known"), "{said}");
     assert!(said.contains("on 4 systems is not"), "{said}");
 }
+
+#[test]
+fn two_baselines_of_equal_priority_are_said_wherever_one_of_them_would_look_well() {
+    let folder = copy();
+    let file = folder.path().join("fleet/baselines.yaml");
+    let text = fs::read_to_string(&file).expect("the file can be read");
+    let web = text.split("\n---\n").next().expect("the first document");
+    let second = web.replace("name: web-tier", "name: web-two");
+    fs::write(&file, format!("{text}---\n{second}")).expect("the file can be written");
+
+    let facts = facts(folder.path(), "fleet");
+    for name in ["web-tier", "web-two"] {
+        let stock = facts["stock"]["baselines"].as_array().expect("baselines");
+        let stock = stock.iter().find(|stock| stock["baseline"] == name).expect("it is told of");
+        assert!(
+            stock["ties"][0].as_str().is_some_and(|tie| tie.contains("neither acts")),
+            "{stock}"
+        );
+    }
+    let output = hozen(folder.path(), &["simulate", "fleet"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = printed(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    let tie =
+        "web-tier and web-two both select web-a1 and 4 others with the same priority; neither acts";
+    assert!(text.contains(&format!("HOLD: {tie}")), "{text}");
+    assert!(text.contains(&format!("at risk: {tie}")), "{text}");
+    assert!(!text.contains("target 99.8 % within 3 d: met"), "{text}");
+    assert!(text.contains("on systems that no baseline acts for"), "{text}");
+    assert!(text.contains(&format!("web-tier is stuck: {tie}")), "{text}");
+}
+
+/// A page as `COLUMNS` asks for it, and the width of its longest line.
+fn page(arguments: &[&str], columns: &str) -> (String, usize) {
+    let output = Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .args(arguments)
+        .current_dir(root())
+        .env("COLUMNS", columns)
+        .output()
+        .expect("the command starts");
+    let text = printed(&output);
+    let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+    (text, widest)
+}
+
+#[test]
+fn text_is_as_wide_as_columns_says() {
+    let asked = ["simulate", "examples/quickstart"];
+    let (narrow, widest) = page(&asked, "72");
+    assert!(widest <= 72, "{widest}");
+    insta::assert_snapshot!(narrow);
+    let (usual, widest) = page(&asked, "");
+    assert!(widest <= 110, "{widest}");
+    assert_eq!(usual, quickstart(&asked));
+    assert!(page(&asked, "160").1 > 110);
+    assert_eq!(page(&asked, "5").0, page(&asked, "60").0, "a column of a few letters is no page");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&narrow), words(&usual), "nothing is lost");
+}

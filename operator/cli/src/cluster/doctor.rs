@@ -27,6 +27,7 @@ use crate::{
     error::Failed,
     print,
     simulate::formed,
+    terminal,
     text::page::{BAD, FAINT, GOOD, Page, STRONG, paint},
 };
 
@@ -80,7 +81,7 @@ pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
         Err(other) => return Err(other.into()),
     }
     match form {
-        Output::Text => print(&text(&findings))?,
+        Output::Text => print(&text(&findings, terminal::columns(&std::io::stdout())))?,
         Output::Json | Output::Yaml => print(&formed(&findings, form)?)?,
     };
     let sound = findings.faults.is_empty() && findings.cordons.is_empty();
@@ -225,8 +226,8 @@ fn powers(rights: &Rights, installation: &Installation) -> Vec<Power> {
     ]
 }
 
-fn text(findings: &Findings) -> String {
-    let mut page = Page::default();
+fn text(findings: &Findings, columns: usize) -> String {
+    let mut page = Page::new(columns);
     if findings.faults.is_empty() {
         page.line("", &paint(GOOD, "the admission policies stand, unaltered"));
     }

@@ -23,6 +23,7 @@ use crate::{
     error::Failed,
     print,
     simulate::formed,
+    terminal,
     text::page::{BAD, Page, STRONG, WAIT, pad, paint},
 };
 
@@ -100,7 +101,7 @@ pub(super) struct RolloutLine {
 pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
     let fleet = fleet(cluster).await?;
     match form {
-        Output::Text => print(&text(&fleet)),
+        Output::Text => print(&text(&fleet, terminal::columns(&std::io::stdout()))),
         Output::Json | Output::Yaml => print(&formed(&fleet, form)?),
     }
 }
@@ -210,8 +211,8 @@ pub(super) fn rollout(object: &Rollout) -> RolloutLine {
     }
 }
 
-fn text(fleet: &Fleet) -> String {
-    let mut page = Page::default();
+fn text(fleet: &Fleet, columns: usize) -> String {
+    let mut page = Page::new(columns);
     if let Some(reason) = &fleet.halted {
         page.line("", &paint(BAD, format!("halted: {reason}")));
         page.gap();

@@ -8,7 +8,10 @@ use hozen_api::{
 use kube::ResourceExt as _;
 
 use super::{Cluster, error::ClusterError, instant};
-use crate::text::page::{BAD, FAINT, GOOD, Page, STRONG, paint};
+use crate::{
+    terminal,
+    text::page::{BAD, FAINT, GOOD, Page, STRONG, paint},
+};
 
 /// Packages of a class that are shown; the rest is a number, and the digest covers them all.
 const PACKAGES_SHOWN: usize = 20;
@@ -17,7 +20,7 @@ const COLUMN: usize = 13;
 
 /// A request as its approvers read it. The error: a transaction that is not what its digest says.
 pub async fn page(cluster: &Cluster, request: &ChangeRequest) -> Result<String, ClusterError> {
-    let mut page = Page::default();
+    let mut page = Page::new(terminal::columns(&std::io::stdout()));
     let plan = &request.spec.plan;
     head(&mut page, request);
     for class in &plan.classes {

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{explain::Explanation, when::Local};
 
-/// An explanation as text, with colour.
-pub fn explanation(told: &Explanation) -> String {
+/// An explanation as text, with colour, on a page of so many columns.
+pub fn explanation(told: &Explanation, columns: usize) -> String {
     let told = &harmless(told);
     let reader = Reader { local: Local::named(&told.time_zone), from: told.at, people: Vec::new() };
-    let mut page = Page::default();
+    let mut page = Page::new(columns);
     let head = format!(
         "{}   {}",
         paint(STRONG, &told.subject),

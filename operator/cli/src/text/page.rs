@@ -1,11 +1,15 @@
-//! A page of text, 110 columns wide: what is longer is wrapped under itself. Colour is written as it is; the stream takes it out
-//! where nobody sees it (pipes, `NO_COLOR`).
+//! A page of text, so many columns wide: what is longer is wrapped under itself. Colour is written as it is; the stream takes it
+//! out where nobody sees it (pipes, `NO_COLOR`).
 
 use anstyle::{AnsiColor, Style};
 use textwrap::{Options, WordSplitter, core::display_width};
 
-/// Columns of a page.
-pub const WIDTH: usize = 110;
+/// Columns of a page, where nobody asks for another width: longer lines are hard to read.
+pub const COLUMNS: usize = 110;
+/// Fewest columns that are asked for: below that, what stands under a heading has no room beside it.
+pub const COLUMNS_MIN: usize = 60;
+/// Most columns that are asked for.
+pub const COLUMNS_MAX: usize = 240;
 
 /// Headings, names that matter.
 pub const STRONG: Style = Style::new().bold();
@@ -35,22 +39,29 @@ pub fn pad(text: &str, columns: usize) -> String {
 }
 
 /// A page under construction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Page {
     text: String,
+    columns: usize,
 }
 
 impl Page {
+    /// An empty page of so many columns, within [`COLUMNS_MIN`] and [`COLUMNS_MAX`].
+    pub fn new(columns: usize) -> Self {
+        Self { text: String::new(), columns: columns.clamp(COLUMNS_MIN, COLUMNS_MAX) }
+    }
+
     /// A line as it is, wrapped under its second half: `lead` stands before it, and what is wrapped begins under `text`.
     pub fn line(&mut self, lead: &str, text: &str) {
         self.hang(lead, text, width(lead));
     }
 
-    /// The same, wrapped at another column.
+    /// The same, wrapped at another column; on a page that is narrower than usual not beyond its middle.
     pub fn hang(&mut self, lead: &str, text: &str, column: usize) {
         let line = format!("{lead}{text}");
-        let indent = " ".repeat(column);
-        let options = Options::new(WIDTH)
+        let most = if self.columns < COLUMNS { self.columns / 2 } else { column };
+        let indent = " ".repeat(column.min(most));
+        let options = Options::new(self.columns)
             .subsequent_indent(&indent)
             .break_words(false)
             .word_splitter(WordSplitter::NoHyphenation);

@@ -15,6 +15,7 @@ pub fn hozen(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hozen"))
         .args(arguments)
         .current_dir(folder)
+        .env_remove("COLUMNS")
         .output()
         .expect("the command starts")
 }
