@@ -27,7 +27,8 @@ fn home(installation: &Installation, who: Identity) -> &str {
         | Identity::Approver
         | Identity::Operations
         | Identity::Governance
-        | Identity::Halter => &installation.namespace,
+        | Identity::Halter
+        | Identity::Importer => &installation.namespace,
     }
 }
 

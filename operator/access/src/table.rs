@@ -25,11 +25,13 @@ pub enum Identity {
     Governance,
     /// People who may stop everything.
     Halter,
+    /// People and pipelines who may say what is in an image.
+    Importer,
 }
 
 impl Identity {
     /// All, in the order of the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Operator,
         Self::Scanner,
         Self::Feeds,
@@ -40,6 +42,7 @@ impl Identity {
         Self::Operations,
         Self::Governance,
         Self::Halter,
+        Self::Importer,
     ];
 
     /// Its service account; people have none.
@@ -54,7 +57,8 @@ impl Identity {
             | Self::Approver
             | Self::Operations
             | Self::Governance
-            | Self::Halter => None,
+            | Self::Halter
+            | Self::Importer => None,
         }
     }
 
@@ -71,6 +75,7 @@ impl Identity {
             Self::Operations => "hozen-operations",
             Self::Governance => "hozen-governance",
             Self::Halter => "hozen-halter",
+            Self::Importer => "hozen-importer",
         }
     }
 }
@@ -111,6 +116,8 @@ pub enum Field {
     OwnWord,
     /// Of the halt: its reason.
     Reason,
+    /// Of a `ManagedImage`: its packages, repositories, tag and date.
+    Contents,
 }
 
 /// One row.
@@ -193,10 +200,11 @@ const fn operator(
 }
 
 use Field::{
-    Cordon, Finalizers, Handle, Image, Nothing, OwnNode, OwnWord, Reason, Rescan, Sole, Whole,
+    Contents, Cordon, Finalizers, Handle, Image, Nothing, OwnNode, OwnWord, Reason, Rescan, Sole,
+    Whole,
 };
 use Identity::{
-    Approver, Author, Feeds, Governance, Halter, Operations, Operator, Scanner, Viewer,
+    Approver, Author, Feeds, Governance, Halter, Importer, Operations, Operator, Scanner, Viewer,
 };
 use Scope::{Cluster, Own, Work};
 
@@ -288,7 +296,7 @@ pub const TABLE: &[Grant] = &[
         Image,
         "image rollouts",
     ),
-    operator(Cluster, "batch", &["cronjobs"], READ, Nothing, "workloads of images"),
+    operator(Cluster, "batch", &["cronjobs", "jobs"], READ, Nothing, "workloads of images"),
     operator(Cluster, "batch", &["cronjobs"], &["patch"], Image, "image rollouts"),
     operator(
         Cluster,
@@ -411,6 +419,14 @@ pub const TABLE: &[Grant] = &[
         names: &[halt::CONFIG_MAP],
         ..ours(Halter, &[privilege::HALTS], &[privilege::SET], Reason, "what admission asks for")
     },
+    ours(
+        Importer,
+        &["managedimages"],
+        &["get", "create", "patch", privilege::IMPORT],
+        Contents,
+        "to say what is in an image",
+    ),
+    ours(Importer, &["packagesets"], &["get", "create"], Sole, "the packages that are in it"),
 ];
 
 /// The rows of one identity.

@@ -29,6 +29,8 @@ pub mod label {
 pub mod annotation {
     /// Ownership record on a Node: JSON of rollout uid, node uid, plan digest, epoch, previously unschedulable.
     pub const OWNER: &str = "hozen.dev/owner";
+    /// Record on a workload: JSON of the rollout, plan digest and epoch that moved its image, and of the digests.
+    pub const IMAGE_MOVE: &str = "hozen.dev/image-move";
     /// Mark on a Node that a person has to look at.
     pub const NEEDS_ATTENTION: &str = "hozen.dev/needs-attention";
     /// Name and path of the Git source of a workload, where its GitOps tool does not say.
@@ -79,6 +81,8 @@ pub mod privilege {
     pub const USE: &str = "use";
     /// Verb on `rollouts`: to accept failures.
     pub const ACCEPT: &str = "accept";
+    /// Verb on `managedimages`: to say what is in an image.
+    pub const IMPORT: &str = "import";
     /// Resource of the halt.
     pub const HALTS: &str = "halts";
     /// Verb on `halts`: to set and to lift it.

@@ -227,6 +227,13 @@ pub enum Hold {
         others: u32,
         /// When the stage goes on without it, or its approval ends.
         until: Option<Timestamp>,
+        },
+    /// The workload's controller would not roll a new template out.
+    WontRollOut {
+        /// Workload.
+        workload: Name,
+        /// Why not.
+        why: String,
     },
     /// A person cordoned the node (invariant 6).
     HumanTookOver {
@@ -280,6 +287,7 @@ impl Hold {
             Self::BadPatch { .. } => "BadPatch",
             Self::GitOpsOwned { .. } => "GitOpsOwned",
             Self::CannotDrain { .. } => "CannotDrain",
+            Self::WontRollOut { .. } => "WontRollOut",
             Self::HumanTookOver { .. } => "HumanTookOver",
             Self::MitigationStands { .. } => "MitigationStands",
             Self::Watch { .. } => "Watch",
@@ -317,6 +325,7 @@ impl Hold {
             | Self::Paused { .. }
             | Self::BadPatch { .. }
             | Self::GitOpsOwned { .. }
+            | Self::WontRollOut { .. }
             | Self::MitigationStands { .. }
             | Self::HumanTookOver { .. } => None,
         }
@@ -340,6 +349,7 @@ impl Hold {
             | Self::BadPatch { .. }
             | Self::GitOpsOwned { .. }
             | Self::CannotDrain { .. }
+            | Self::WontRollOut { .. }
             | Self::HumanTookOver { .. } => true,
             Self::AwaitingApproval { .. }
             | Self::AwaitingStandardSoak { .. }
@@ -399,6 +409,9 @@ impl Hold {
             Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
             Self::GitOpsOwned { line, .. } => line.clone(),
             Self::CannotDrain { obstacle, .. } => obstacle.ended_by(),
+            Self::WontRollOut { workload, .. } => {
+                format!("{workload} set to roll its template out by itself")
+            }
             Self::HumanTookOver { node } => {
                 format!("{node} uncordoned by whoever cordoned it")
             }
@@ -491,6 +504,9 @@ impl fmt::Display for Hold {
             }
             Self::CannotDrain { node, obstacle, others, .. } => {
                 write!(f, "{node}{} cannot be drained: {obstacle}", self::others(*others))
+            }
+            Self::WontRollOut { workload, why } => {
+                write!(f, "{workload} would not roll a new image out: {why}")
             }
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
             Self::MitigationStands { nodes, without, .. } => {

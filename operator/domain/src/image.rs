@@ -1,20 +1,48 @@
-//! Which image takes the place of a vulnerable one: a known one of the same repository, newer, that lacks the weakness.
+//! Which image takes the place of a vulnerable one: a known one of the same repository, newer, that lacks the weakness. And how long
+//! an image is remembered.
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use hozen_advisory::version::Scheme;
+use jiff::SignedDuration;
 
 use crate::{
-    units::Name,
+    units::{Name, after},
     workload::Image,
     world::{Finding, World},
 };
 
-/// Which of two images was made later; none: nothing that is known of both tells it. When they were built or pushed decides, else
-/// their tags where both are versions.
+/// How long an image that nobody runs is remembered: a fixed one is handed in before anybody runs it, and two weeks are the time that a
+/// normal approval is valid.
+pub const UNUSED_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Whether an image's record may go: nobody runs it, for the time of grace, and no change under way is about it.
+pub fn forgotten(world: &World, image: &Image) -> bool {
+    let long = image.unused_since.is_some_and(|since| world.now >= after(since, UNUSED_KEPT));
+    image.used_by.is_empty() && long && !named(world, image)
+}
+
+/// Whether a change under way moves workloads from or to it.
+fn named(world: &World, image: &Image) -> bool {
+    let open = world.requests.values().filter(|request| !request.phase.ended());
+    let mut classes = open.flat_map(|request| request.plan.image_classes());
+    let at_work = world.workloads.values().filter_map(|workload| workload.task.as_ref());
+    classes.any(|class| class.from == image.digest || class.to == image.digest)
+        || at_work.into_iter().any(|task| task.from == image.digest || task.to == image.digest)
+}
+
+/// Which of two images was made later; none: nothing that is known of both tells it. When they were built or pushed decides, or that one was
+/// built after the other was seen to run; else their tags where both are versions.
 pub fn later(one: &Image, other: &Image) -> Option<Ordering> {
-    if let (Some(one), Some(other)) = (one.created, other.created) {
-        return Some(one.cmp(&other));
+    match (one.created, other.created) {
+        (Some(one), Some(other)) => return Some(one.cmp(&other)),
+        (Some(built), None) if other.first_seen.is_some_and(|seen| built > seen) => {
+            return Some(Ordering::Greater);
+        }
+        (None, Some(built)) if one.first_seen.is_some_and(|seen| built > seen) => {
+            return Some(Ordering::Less);
+        }
+        (Some(_) | None, Some(_) | None) => {}
     }
     let (one, other) = (one.tag.as_ref()?, other.tag.as_ref()?);
     let number = |tag: &str| tag.trim_start_matches('v').to_owned();

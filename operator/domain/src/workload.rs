@@ -1,6 +1,9 @@
 //! Images that run in the cluster and the workloads that use them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
@@ -24,6 +27,12 @@ pub struct Image {
     pub tag: Option<SmolStr>,
     /// When it was built or pushed, where known; among fixed digests the newest is chosen.
     pub created: Option<Timestamp>,
+    /// When it was first seen to run: it was built before that.
+    pub first_seen: Option<Timestamp>,
+    /// Who runs it: workloads by key, and what runs outside of them (`Pod/shop/debug`).
+    pub used_by: BTreeSet<Name>,
+    /// Since when nobody runs it, as was noted.
+    pub unused_since: Option<Timestamp>,
 }
 
 /// A Deployment, `StatefulSet`, `DaemonSet` or `CronJob`.
@@ -41,6 +50,10 @@ pub struct Workload {
     pub containers: BTreeMap<SmolStr, ImageUse>,
     /// Replicas wanted and ready with the present template.
     pub replicas: Replicas,
+    /// Why a new template would not be rolled out by its controller: paused, `OnDelete`, a partition; none: it would.
+    pub at_rest: Option<String>,
+    /// What its controller says went wrong with the rollout of the present template, if it does.
+    pub failing: Option<String>,
     /// Who owns the template, if not `kubectl`: then it is not fought.
     pub managed_by: Option<GitOps>,
     /// Our work on it.
@@ -62,6 +75,20 @@ pub struct ImageUse {
     pub pinned: Option<SmolStr>,
     /// Digest that runs.
     pub running: Option<SmolStr>,
+}
+
+/// As the template has it: `registry.example.com/shop/web:1.2@sha256:…`.
+impl fmt::Display for ImageUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.pinned {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Replicas of a workload.

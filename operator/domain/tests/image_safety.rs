@@ -1,6 +1,8 @@
 //! Workloads have the safety that nodes have: one rollout at a time, a budget that counts who is away, a deadline for every wait.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use hozen_domain::{
     Decision, Hold, World,
     assess::assess,
@@ -119,6 +121,9 @@ fn at_work(step: ImageStep, minutes: u32) -> World {
     let since = world.now;
     let found = world.workloads.get_mut("Deployment/shop/web").unwrap();
     found.task.as_mut().unwrap().step = step;
+    if matches!(step, ImageStep::Watch | ImageStep::Gate) {
+        found.containers.get_mut("web").unwrap().pinned = Some(WEB_NEW.into());
+    }
     world.now = after(since, Span::minutes(minutes).duration());
     world
 }
@@ -261,12 +266,117 @@ fn i30_what_failed_first_is_kept_through_the_move_back() {
     put_in(&mut world, &back);
     assert_eq!(taken(&back)[0].1.step, ImageStep::MoveBack);
     assert_eq!(holds(&stepped(&world)), ["Working"]);
+    let web = world.workloads.get_mut("Deployment/shop/web").unwrap();
+    web.containers.get_mut("web").unwrap().pinned = Some(WEB_OLD.into());
     world.workloads.get_mut("Deployment/shop/web").unwrap().replicas.ready = 3;
     let done = stepped(&world);
     assert!(
         matches!(ended(&done), Ended::RolledBack(_, failure) if failure.message.contains("1 of 3 replicas")),
         "{done:#?}"
     );
+}
+
+/// Somebody writes a third image into the template, or one of ours where our work did not put it.
+fn edited(step: ImageStep, digest: &str) -> World {
+    let mut world = at_work(step, 1);
+    let found = world.workloads.get_mut("Deployment/shop/web").unwrap();
+    found.containers.get_mut("web").unwrap().pinned = Some(digest.into());
+    world
+}
+
+#[test]
+fn who_edits_an_image_in_mid_rollout_has_the_last_word_at_every_step() {
+    for (step, digest) in [
+        (ImageStep::Move, SIDE_NEW),
+        (ImageStep::Watch, SIDE_NEW),
+        (ImageStep::Watch, WEB_OLD),
+        (ImageStep::Gate, WEB_OLD),
+        (ImageStep::MoveBack, SIDE_NEW),
+    ] {
+        let decision = stepped(&edited(step, digest));
+        assert!(decision.effects.is_empty(), "{step:?}: {decision:#?}");
+        let told = match ended(&decision) {
+            Ended::PutBack(_, failure) if failure.blocked => &failure.message,
+            other => panic!("{step:?}: {other:?}"),
+        };
+        assert!(told.contains(digest) && told.contains("their will stands"), "{told}");
+    }
+}
+
+#[test]
+fn a_stage_that_proved_no_workload_is_none_that_the_next_may_rely_on() {
+    let mut world = shop(&["Deployment/shop/a", "Deployment/shop/b"]);
+    web(&mut world, 1);
+    let request = world.requests.get_mut("web").unwrap();
+    let plan = Arc::make_mut(&mut request.plan);
+    plan.stages[0].nodes = Share::Count(1);
+    plan.stages.push(stage("rest", Share::Percent(100)));
+    request.digest = plan.digest().unwrap();
+    let uid = request.uid.clone();
+    let digest = request.digest.clone();
+    world.rollouts.get_mut("web").unwrap().digest = digest;
+    world.approvals.clear();
+    approve_all(&mut world, "web");
+    let failure =
+        Failure { step: Step::Verify, message: "somebody set another".into(), blocked: true };
+    let canary = world.workloads.get_mut("Deployment/shop/a").unwrap();
+    canary.ended.insert(uid.clone(), Ended::PutBack(world.now, failure));
+    canary.tried.insert(uid, WEB_OLD.into());
+    let mut decision = stepped(&world);
+    for _ in 0..3 {
+        for record in &decision.records {
+            if let Record::Cursor { rollout, cursor } = record {
+                world.rollouts.get_mut(&rollout.0).unwrap().cursor = cursor.clone();
+            }
+        }
+        decision = stepped(&world);
+    }
+    assert!(holds(&decision).contains(&"NothingProven"), "{decision:#?}");
+    assert_eq!(taken(&decision).len(), 0);
+}
+
+#[test]
+fn i30_who_edits_an_image_that_had_failed_is_not_overruled_and_the_failure_stays() {
+    let mut world = edited(ImageStep::MoveBack, SIDE_NEW);
+    let found = world.workloads.get_mut("Deployment/shop/web").unwrap();
+    let failure = Failure { step: Step::Verify, message: "1 of 3 ready".into(), blocked: false };
+    found.task.as_mut().unwrap().failure = Some(failure);
+    let decision = stepped(&world);
+    assert!(decision.effects.is_empty(), "{decision:#?}");
+    assert!(
+        matches!(ended(&decision), Ended::Failed(_, failure) if failure.message.starts_with("1 of 3 ready; then somebody"))
+    );
+}
+
+#[test]
+fn i30_a_rollout_that_its_own_controller_gave_up_is_not_waited_for() {
+    let mut world = at_work(ImageStep::Watch, 1);
+    let found = world.workloads.get_mut("Deployment/shop/web").unwrap();
+    found.replicas.ready = 1;
+    found.failing = Some("its progress deadline passed".into());
+    let back = stepped(&world);
+    let task = taken(&back)[0].1;
+    assert_eq!(task.step, ImageStep::MoveBack);
+    assert!(task.failure.as_ref().unwrap().message.contains("its progress deadline passed"));
+}
+
+#[test]
+fn a_workload_that_would_not_roll_out_is_held_with_the_reason_and_others_go_on() {
+    let mut world = shop(&["Deployment/shop/a", "Deployment/shop/b"]);
+    web(&mut world, 9);
+    world.workloads.get_mut("Deployment/shop/a").unwrap().at_rest = Some("it is paused".into());
+    let decision = stepped(&world);
+    assert_eq!(taken(&decision).len(), 1);
+    assert_eq!(taken(&decision)[0].0, "Deployment/shop/b");
+    put_in(&mut world, &decision);
+    world.workloads.get_mut("Deployment/shop/b").unwrap().task = None;
+    let uid = world.requests["web"].uid.clone();
+    let at = world.now;
+    world.workloads.get_mut("Deployment/shop/b").unwrap().ended.insert(uid, Ended::Proven(at));
+    let decision = stepped(&world);
+    assert!(holds(&decision).contains(&"WontRollOut"), "{decision:#?}");
+    let held = decision.holds.iter().find(|held| held.hold.reason() == "WontRollOut").unwrap();
+    assert!(held.hold.needs_somebody());
 }
 
 #[test]

@@ -6,10 +6,13 @@ use hozen_domain::{
     Hold, Plan, World,
     answers::answers,
     assess::assess,
+    image::{UNUSED_KEPT, forgotten},
     plan::{Category, ImageClass},
     planner::{self, Planned},
     rank::rank,
     request::Phase,
+    units::after,
+    workload::Image,
 };
 use hozen_testkit::{
     NoticeBuilder, WorldBuilder, admit, baseline, created, debian, image, notice, workload,
@@ -194,4 +197,36 @@ fn the_answers_name_the_image_and_how_it_goes_back() {
     assert_eq!(answers.uninstall, "yes: the workload goes back to the digest that it came from");
     assert_eq!(answers.services, "pods of up to 2 workloads are replaced");
     assert_eq!(answers.restart, "pods start anew");
+}
+
+#[test]
+fn an_image_is_forgotten_two_weeks_after_its_last_user_unless_a_change_under_way_names_it() {
+    let mut world = fixed(shop(), "sha256:fixed", "2026-11-18T00:00Z").build();
+    let long_ago = after(world.now, -UNUSED_KEPT);
+    let unused = |world: &World, since| {
+        let image = world.images["sha256:fixed"].clone();
+        Image { unused_since: since, ..image }
+    };
+    assert!(!forgotten(&world, &unused(&world, None)), "nobody noted it yet");
+    assert!(!forgotten(&world, &unused(&world, Some(world.now))));
+    assert!(forgotten(&world, &unused(&world, Some(long_ago))));
+    let used_by = ["Deployment/shop/web".into()].into();
+    let used = Image { used_by, ..unused(&world, Some(long_ago)) };
+    assert!(!forgotten(&world, &used));
+    let decision = planned(&world).decision;
+    admit(&mut world, &decision);
+    assert!(!forgotten(&world, &unused(&world, Some(long_ago))), "it is what a request moves to");
+}
+
+#[test]
+fn what_was_built_after_another_was_seen_to_run_is_newer() {
+    let mut world = fixed(shop(), "sha256:fixed", "2026-11-18T00:00Z").build();
+    let running = world.images.get_mut("sha256:old").unwrap();
+    running.created = None;
+    assert!(created(&planned(&world).decision).is_empty(), "nothing tells which is newer");
+    let seen = |at: &str| Some(at.parse().unwrap());
+    world.images.get_mut("sha256:old").unwrap().first_seen = seen("2026-11-18T06:00:00Z");
+    assert!(created(&planned(&world).decision).is_empty(), "it may be older than what runs");
+    world.images.get_mut("sha256:old").unwrap().first_seen = seen("2026-11-17T00:00:00Z");
+    assert_eq!(class(&only(&planned(&world))).to, "sha256:fixed");
 }

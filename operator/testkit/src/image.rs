@@ -1,6 +1,6 @@
 //! Images and workloads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hozen_advisory::package::PackageSet;
 use hozen_domain::{
@@ -18,6 +18,9 @@ pub fn image(digest: &str, repository: &str, set: &PackageSet, created: &str) ->
         packages: Ok(set.digest.clone()),
         tag: None,
         created: Some(at(created)),
+        first_seen: None,
+        used_by: BTreeSet::new(),
+        unused_since: None,
     }
 }
 
@@ -32,6 +35,8 @@ pub fn workload(key: &str) -> WorkloadBuilder {
             labels: BTreeMap::new(),
             containers: BTreeMap::new(),
             replicas: Replicas { wanted: 3, ready: 3 },
+            at_rest: None,
+            failing: None,
             managed_by: None,
             task: None,
             ended: BTreeMap::new(),

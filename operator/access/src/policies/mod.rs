@@ -7,6 +7,7 @@ mod baselines;
 mod jobs;
 mod nodes;
 mod people;
+mod workloads;
 mod writers;
 
 use hozen_api::names::{API_VERSION, annotation};
@@ -188,6 +189,7 @@ pub fn all(installation: &Installation) -> Vec<Policy> {
     policies.extend(baselines::policies(installation));
     policies.extend(writers::policies(installation));
     policies.push(nodes::policy(installation));
+    policies.extend(workloads::policies(installation));
     policies.extend(jobs::policies(installation));
     policies.sort_by_key(|policy| policy.name);
     policies

@@ -1,9 +1,12 @@
 //! Objects that have one writer: statuses, the operator's views, content by digest, reports of nodes.
 
-use hozen_api::names::{GROUP, account};
+use hozen_api::names::{GROUP, account, privilege};
 
 use super::{COLLECTORS, Policy};
 use crate::{Installation, table};
+
+/// What an import writes: the image, and the packages that are in it.
+const IMPORTED: &str = "['managedimages', 'packagesets']";
 
 pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
     vec![sole_writers(installation), statuses(installation), node_reports(installation)]
@@ -40,9 +43,18 @@ fn sole_writers(installation: &Installation) -> Policy {
              && object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([]) \
              && object.metadata.?finalizers.orValue([]) == oldObject.metadata.?finalizers.orValue([])",
         )
+        // Who says what is in an image brings its packages too.
+        .variable(
+            "imports",
+            format!(
+                "request.operation != 'DELETE' && request.resource.resource in {IMPORTED} \
+                 && authorizer.group('{GROUP}').resource('managedimages').check('{}').allowed()",
+                privilege::IMPORT,
+            ),
+        )
         .telling(
             format!(
-                "request.userInfo.username in variables.writers || variables.annotated \
+                "request.userInfo.username in variables.writers || variables.annotated || variables.imports \
                  || (request.operation != 'CREATE' && request.userInfo.username in {COLLECTORS})"
             ),
             "request.resource.resource + ' are written by Hozen alone, as ' + variables.writers.join(' and ')",

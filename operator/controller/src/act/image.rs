@@ -14,7 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Resource as _, api::Patch, core::Request};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
@@ -39,6 +39,17 @@ struct Place {
     template: &'static str,
 }
 
+/// What the annotation on a workload says of the last move of its image by us, for people who ask where it comes from.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    rollout: &'a str,
+    plan: &'a str,
+    epoch: u64,
+    from: &'a str,
+    to: &'a str,
+}
+
 /// A workload as far as it matters here.
 #[derive(Deserialize)]
 struct Found {
@@ -47,7 +58,8 @@ struct Found {
 }
 
 impl Act {
-    /// Replaces the image of every container that runs the first digest, if each still has the text that was read (invariant 48).
+    /// Replaces the image of every container that runs the first digest, and leaves our record, in one patch: of the very version that was
+    /// read, and if each container still has the text that the decision saw (invariants 48, 51).
     pub(super) async fn set_image(
         &self,
         scene: &Scene<'_>,
@@ -83,20 +95,60 @@ impl Act {
                 return Outcome::Refused(Refusal::Changed(why));
             }
         };
-        let mut steps = vec![json!({"op": "test", "path": "/metadata/uid", "value": uid.0})];
+        let Some(epoch) = self.authority.epoch() else {
+            return Outcome::Refused(Refusal::NotLeader);
+        };
+        let mut steps = match head(&found.metadata, uid, &record(scene, known, change, epoch)) {
+            Ok(head) => head,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
         steps.extend(moves);
         let patch = match serde_json::from_value(Value::Array(steps)) {
             Ok(patch) => Patch::Json::<()>(patch),
             Err(error) => return Outcome::Refused(Refusal::Impossible(error.to_string())),
         };
-        if self.authority.epoch().is_none() {
-            return Outcome::Refused(Refusal::NotLeader);
-        }
         let request = Request::new(place.url).patch(name, &by(names::manager::ROLLOUT), &patch);
         let answer = self.send(request).await;
         let namespaced = key.split_once('/').map_or(key.as_str(), |(_, rest)| rest);
         self.written(place.kind, namespaced, answer)
     }
+}
+
+/// Who moves it, under which plan.
+fn record<'a>(scene: &Scene<'a>, known: &'a Workload, change: &Move<'a>, epoch: u64) -> Record<'a> {
+    let rollout = known.task.as_ref().map(|task| &task.rollout);
+    let plan = rollout.and_then(|(name, uid)| {
+        scene.world.rollouts.get(name).filter(|rollout| rollout.uid == *uid)
+    });
+    Record {
+        rollout: rollout.map_or("", |(name, _)| name),
+        plan: plan.map_or("", |rollout| &rollout.digest),
+        epoch,
+        from: change.from,
+        to: change.to,
+    }
+}
+
+/// The first steps of the patch: the workload that is meant, as it was read, and our record. A write of anybody since makes the server
+/// answer with a conflict.
+fn head(metadata: &ObjectMeta, uid: &Uid, record: &Record<'_>) -> Result<Vec<Value>, Refusal> {
+    let Some(version) = &metadata.resource_version else {
+        return Err(Refusal::Changed("it was read without a resource version".to_owned()));
+    };
+    let text = serde_json::to_string(record)
+        .map_err(|error| Refusal::Impossible(format!("its record cannot be written: {error}")))?;
+    let mut steps = vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": uid.0}),
+        json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}),
+    ];
+    if metadata.annotations.is_none() {
+        steps.push(json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+    }
+    // A slash in a key is written as ~1 (RFC 6901).
+    let key = names::annotation::IMAGE_MOVE.replace('/', "~1");
+    let path = format!("/metadata/annotations/{key}");
+    steps.push(json!({"op": "add", "path": path, "value": text}));
+    Ok(steps)
 }
 
 enum Moves {
@@ -143,18 +195,7 @@ fn moves(place: &Place, spec: &Value, known: &Workload, change: &Move<'_>) -> Mo
 
 /// Whether a container's text is the one that the decision was made of.
 fn reads(text: &str, known: &Workload, container: &str) -> bool {
-    known.containers.get(container).is_some_and(|used| {
-        let mut written = used.repository.to_string();
-        if let Some(tag) = &used.tag {
-            written.push(':');
-            written.push_str(tag);
-        }
-        if let Some(digest) = &used.pinned {
-            written.push('@');
-            written.push_str(digest);
-        }
-        written == text
-    })
+    known.containers.get(container).is_some_and(|used| used.to_string() == text)
 }
 
 /// Where `Deployment/shop/web` is found, and its name.

@@ -6,12 +6,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_domain::{check, effect::Effect, model::Turn};
 use jiff::{Timestamp, Unit};
-use k8s_openapi::api::{batch::v1::Job, core::v1::Node};
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    batch::v1::{CronJob, Job},
+    core::v1::Node,
+};
 use kube::{Api, Client, Resource, core::PartialObjectMeta};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use super::{nodes, shown};
+use super::{images, nodes, shown};
 use crate::{
     act::{self, Act, Authority, Outcome, Refusal, Scene},
     clock::Clock,
@@ -182,6 +186,7 @@ impl Decider {
     async fn say(&mut self, scenery: &Scenery, turn: &Turn) -> Written {
         let Parts { client, stores, metrics, .. } = &self.parts;
         let mut written = nodes::tend(client, stores, &scenery.world, turn).await;
+        written.merge(images::tend(client, stores, &scenery.world).await);
         written.merge(status::say(client, stores, &scenery.world, turn).await);
         let (memory, now) = (&mut self.unreadable, scenery.world.now);
         let mut unreadable = status::unreadable::say(client, stores, memory, now).await;
@@ -281,8 +286,10 @@ impl Decider {
                 }
                 Ok(None)
             }
-            // Workloads are not watched, so no decision is made of an old one.
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob => Ok(None),
+            Kind::Deployment => namespaced::<Deployment>(client, name).await,
+            Kind::StatefulSet => namespaced::<StatefulSet>(client, name).await,
+            Kind::DaemonSet => namespaced::<DaemonSet>(client, name).await,
+            Kind::CronJob => namespaced::<CronJob>(client, name).await,
         }
     }
 }
@@ -293,6 +300,20 @@ where
     K: Resource<Scope = k8s_openapi::ClusterResourceScope>,
 {
     let api: Api<K> = Api::all(client.clone());
+    let found: Option<PartialObjectMeta<K>> = api.get_metadata_opt(name).await?;
+    Ok(found.and_then(|found| found.metadata.resource_version))
+}
+
+/// Of an object whose name is `namespace/name`.
+async fn namespaced<K>(client: &Client, name: &str) -> Result<Option<String>, kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    let Some((namespace, name)) = name.split_once('/') else {
+        return Ok(None);
+    };
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let found: Option<PartialObjectMeta<K>> = api.get_metadata_opt(name).await?;
     Ok(found.and_then(|found| found.metadata.resource_version))
 }

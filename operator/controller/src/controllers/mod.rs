@@ -1,5 +1,6 @@
 //! What runs: one decider over everything, and the records that it needs to be there.
 
 pub mod decider;
+pub mod images;
 pub mod nodes;
 pub mod shown;

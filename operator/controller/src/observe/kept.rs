@@ -70,6 +70,7 @@ pub struct Inner<V> {
     /// Keys that a list under way has named so far.
     listed: Option<Vec<Key>>,
     synced: bool,
+    absent: bool,
     failing: Option<String>,
     changes: u64,
     /// Our own newest writes: what is told of an object before them is not taken in.
@@ -83,6 +84,7 @@ impl<V> Default for Kept<V> {
             malformed: BTreeMap::new(),
             listed: None,
             synced: false,
+            absent: false,
             failing: None,
             changes: 0,
             written: BTreeMap::new(),
@@ -165,6 +167,11 @@ impl<V> Inner<V> {
         self.synced
     }
 
+    /// Whether the cluster does not have this API.
+    pub const fn absent(&self) -> bool {
+        self.absent
+    }
+
     /// Why the watch cannot be had at the moment.
     pub fn failing(&self) -> Option<&str> {
         self.failing.as_deref()
@@ -228,8 +235,15 @@ impl<V> Inner<V> {
         self.objects.retain(|key, _| named(key) || written.contains_key(key));
         self.malformed.retain(|key, _| named(key));
         self.synced = true;
+        self.absent = false;
         self.failing = None;
         self.changes += 1;
+    }
+
+    /// The cluster does not have this API, or no more. True if that is news.
+    pub(super) fn is_absent(&mut self) -> bool {
+        self.failing = None;
+        !std::mem::replace(&mut self.absent, true)
     }
 
     pub(super) fn fail(&mut self, why: Option<String>) {

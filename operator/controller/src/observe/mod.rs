@@ -7,6 +7,7 @@ pub mod admission;
 pub mod kept;
 mod prune;
 mod watch;
+pub mod workloads;
 
 use std::sync::Arc;
 
@@ -17,15 +18,17 @@ use hozen_domain::{
     baseline::Baseline,
     governance::{Approval, ApprovalPolicy},
     request::{ChangeRequest, Known, Rollout},
+    workload::Workload,
 };
 use hozen_intake::convert::{self, Refusal};
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap, Node, Pod},
+    apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
+    batch::v1::{CronJob, Job},
+    core::v1::{ConfigMap, Node},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Api, Client, Resource, runtime::watcher::Config};
+use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher::Config};
 use tokio::sync::Notify;
 
 use crate::{
@@ -33,7 +36,8 @@ use crate::{
     freshness::{Freshness, Kind},
 };
 use kept::Kept;
-use watch::watch;
+use watch::{never, optional, watch, watch_owners};
+use workloads::{Bill, Owner, Placed, Shelf};
 
 /// An object, and what it means; or why it is refused.
 #[derive(Clone, Debug)]
@@ -81,7 +85,7 @@ pub struct Stores {
     /// Nodes.
     pub nodes: Kept<Node>,
     /// Pods that are placed on a node.
-    pub pods: Kept<Pod>,
+    pub pods: Kept<Placed>,
     /// What may be disrupted at once.
     pub budgets: Kept<PodDisruptionBudget>,
     /// Jobs of pod templates, in Hozen's namespace.
@@ -90,6 +94,22 @@ pub struct Stores {
     pub work: Kept<Job>,
     /// The halt, if there is one.
     pub halt: Kept<ConfigMap>,
+    /// Our record of images.
+    pub images: Kept<api::managed_image::ManagedImage>,
+    /// Workloads, without what their pods run.
+    pub deployments: Kept<Workload>,
+    /// Likewise.
+    pub stateful_sets: Kept<Workload>,
+    /// Likewise.
+    pub daemon_sets: Kept<Workload>,
+    /// Likewise.
+    pub cron_jobs: Kept<Workload>,
+    /// Who controls each `ReplicaSet`.
+    pub replica_sets: Kept<Option<Owner>>,
+    /// Who controls each Job, wherever it is.
+    pub job_owners: Kept<Option<Owner>>,
+    /// Bills of materials, where trivy-operator keeps them: an API that need not be there.
+    pub bills: Kept<Bill>,
 }
 
 /// Applies a macro to every store, by the name of its field.
@@ -112,6 +132,14 @@ macro_rules! each {
             $apply!($stores, jobs),
             $apply!($stores, work),
             $apply!($stores, halt),
+            $apply!($stores, images),
+            $apply!($stores, deployments),
+            $apply!($stores, stateful_sets),
+            $apply!($stores, daemon_sets),
+            $apply!($stores, cron_jobs),
+            $apply!($stores, replica_sets),
+            $apply!($stores, job_owners),
+            $apply!($stores, bills),
         ]
     };
 }
@@ -123,6 +151,8 @@ pub struct Health {
     pub store: &'static str,
     /// Whether its first list is through.
     pub synced: bool,
+    /// Whether the cluster does not have this API, and need not.
+    pub absent: bool,
     /// Why it cannot be had at the moment.
     pub failing: Option<String>,
     /// Objects.
@@ -140,6 +170,7 @@ impl Stores {
                 Health {
                     store: stringify!($store),
                     synced: inner.synced(),
+                    absent: inner.absent(),
                     failing: inner.failing().map(str::to_owned),
                     objects: inner.len(),
                     malformed: inner
@@ -153,9 +184,9 @@ impl Stores {
         each!(self, health).into()
     }
 
-    /// Whether every first list is through: before that nothing is decided.
+    /// Whether every first list is through: before that nothing is decided. What an API would say that is not there is not waited for.
     pub fn synced(&self) -> bool {
-        self.health().iter().all(|health| health.synced)
+        self.health().iter().all(|health| health.synced || health.absent)
     }
 }
 
@@ -241,11 +272,8 @@ pub struct Watching {
 pub fn watches(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let mut all = ours(watching);
     all.extend(foreign(watching));
+    all.extend(images(watching));
     all
-}
-
-fn never<V>(_: &V, _: &V) -> bool {
-    false
 }
 
 /// One watch. Without a kind of its own nobody asks how new the store is.
@@ -295,6 +323,7 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
         ours!(requests, move |object| request(object, made()), ChangeRequest),
         ours!(rollouts, move |object| rollout(object, ran()), Rollout),
         ours!(managed, pruned, ManagedNode),
+        ours!(images, pruned),
         ours!(inventories, pruned),
         ours!(package_sets, packages),
         ours!(transactions, |object: api::transaction::Transaction| {
@@ -314,7 +343,7 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let same_node = prune::same_node;
     vec![
         watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
-        watched!(watching, Api::all(client.clone()), placed, pods, prune::pod, Pod::eq),
+        watched!(watching, Api::all(client.clone()), placed, pods, workloads::placed, Placed::eq),
         watched!(watching, Api::all(client.clone()), Config::default(), budgets, pruned, never),
         watched!(watching, own, Config::default(), jobs, prune::job, never, job),
         watched!(watching, at_work, Config::default(), work, prune::job, never, work),
@@ -322,7 +351,40 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     ]
 }
 
-fn packages(object: api::package_set::PackageSet) -> Packages {
+/// What image rollouts are about.
+fn images(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
+    use convert::workload::{cron_job, daemon_set, deployment, stateful_set};
+    let client = &watching.client;
+    macro_rules! of_kind {
+        ($object:ty, $store:ident, $take:ident, $kind:ident) => {{
+            let take = |object: $object| $take(&object);
+            let (api, saw) = (Api::all(client.clone()), saw!(watching, $kind));
+            watched!(watching, api, Config::default(), $store, take, Workload::eq, saw)
+        }};
+    }
+    macro_rules! owners {
+        ($kind:ty, $store:ident) => {{
+            let (stores, wake) = (Arc::clone(&watching.stores), Arc::clone(&watching.wake));
+            let api: Api<PartialObjectMeta<$kind>> = Api::all(client.clone());
+            async move { watch_owners(api, &stores.$store, wake).await }.boxed()
+        }};
+    }
+    let (stores, wake) = (Arc::clone(&watching.stores), Arc::clone(&watching.wake));
+    let (reports, shelf) = (Api::all(client.clone()), Shelf::default());
+    let bills = async move { optional(reports, &stores.bills, wake, |o| shelf.bill(&o)).await };
+    vec![
+        of_kind!(Deployment, deployments, deployment, Deployment),
+        of_kind!(StatefulSet, stateful_sets, stateful_set, StatefulSet),
+        of_kind!(DaemonSet, daemon_sets, daemon_set, DaemonSet),
+        of_kind!(CronJob, cron_jobs, cron_job, CronJob),
+        owners!(ReplicaSet, replica_sets),
+        owners!(Job, job_owners),
+        bills.boxed(),
+    ]
+}
+
+/// A package set, as the store and the answers to our own writes keep it.
+pub fn packages(object: api::package_set::PackageSet) -> Packages {
     if !object.spec.parts.is_empty() {
         return Packages::Parts(Box::new(pruned(object)));
     }

@@ -2,10 +2,10 @@
 
 use std::{fmt::Debug, pin::pin, sync::Arc};
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::{
-    Api, Resource,
-    core::DeserializeGuard,
+    Api, Resource, ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event},
@@ -14,10 +14,20 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::kept::{Kept, Malformed, Seen, key};
+use super::{
+    kept::{Kept, Malformed, Seen, key},
+    workloads::{Owner, owner},
+};
 
 /// Objects that one answer to a list brings: large enough for few calls, small enough that an answer stays below some megabytes.
 const PAGE_SIZE: u32 = 500;
+/// Likewise of bills of materials, each of which has some hundred kilobytes.
+const OPTIONAL_PAGE_SIZE: u32 = 20;
+
+/// No change of such an object means nothing to us.
+pub(super) fn never<V>(_: &V, _: &V) -> bool {
+    false
+}
 
 /// Watches one kind until dropped. `take` makes of an object what is kept; `same` says that a change means nothing to us, so that
 /// the decider sleeps on. `saw` is told each version when the store has it.
@@ -32,13 +42,83 @@ pub(super) async fn watch<K, V>(
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let kind = K::kind(&());
     let stream = watcher::watcher(api, config.page_size(PAGE_SIZE)).default_backoff();
-    let mut events = pin!(stream);
+    let take = |object| enter(kept, object, &take, &same);
+    follow(K::kind(&()).as_ref(), stream, kept, wake, take, saw).await;
+}
+
+/// Watches who controls each object of a kind: of them no more than the metadata is asked for.
+pub(super) async fn watch_owners<K>(
+    api: Api<PartialObjectMeta<K>>,
+    kept: &Kept<Option<Owner>>,
+    wake: Arc<Notify>,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let config = watcher::Config::default().page_size(PAGE_SIZE);
+    let stream = watcher::watcher(api, config).default_backoff();
+    let take = |object: PartialObjectMeta<K>| {
+        let metadata = &object.metadata;
+        let value = owner(metadata);
+        let known = kept.read().get(&key(metadata)).is_some_and(|old| *old.value == value);
+        let uid = metadata.uid.as_deref().unwrap_or_default().into();
+        let seen = Seen { uid, version: version(metadata), value: Arc::new(value) };
+        kept.write().take(key(metadata), seen) && !known
+    };
+    follow(K::kind(&()).as_ref(), stream, kept, wake, take, |_| {}).await;
+}
+
+/// Watches a kind that need not be there: as long as the cluster does not have it, that is no failure, and it is asked again.
+pub(super) async fn optional<K, V>(
+    api: Api<DeserializeGuard<K>>,
+    kept: &Kept<V>,
+    wake: Arc<Notify>,
+    take: impl Fn(K) -> V,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let kind = K::kind(&());
+    // It may come by the next minute, and nobody waits for it.
+    let stream = watcher::watcher(api, watcher::Config::default().page_size(OPTIONAL_PAGE_SIZE));
+    let stream = stream.default_backoff().filter_map(|event| {
+        let absent = event.as_ref().is_err_and(is_absent);
+        if absent && kept.write().is_absent() {
+            tracing::info!(%kind, "the cluster does not have this kind; it is asked for again");
+            wake.notify_one();
+        }
+        std::future::ready((!absent).then_some(event))
+    });
+    let take = |object| enter(kept, object, &take, never);
+    follow(kind.as_ref(), stream, kept, Arc::clone(&wake), take, |_| {}).await;
+}
+
+/// Whether an error says that the server does not know the kind.
+fn is_absent(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
+}
+
+/// Takes in what a watch tells, until it ends.
+async fn follow<K, V>(
+    kind: &str,
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    kept: &Kept<V>,
+    wake: Arc<Notify>,
+    take: impl Fn(K) -> bool,
+    saw: impl Fn(&str),
+) where
+    K: ResourceExt,
+{
+    let mut events = pin!(events);
     while let Some(event) = events.next().await {
         let version = match &event {
             Ok(Event::InitApply(object) | Event::Apply(object) | Event::Delete(object)) => {
-                object.meta().resource_version.clone()
+                object.resource_version()
             }
             Ok(Event::Init | Event::InitDone) | Err(_) => None,
         };
@@ -47,18 +127,16 @@ pub(super) async fn watch<K, V>(
                 kept.write().begin_list();
                 false
             }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                enter(kept, object, &take, &same)
-            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => take(object),
             Ok(Event::Delete(object)) => kept.write().remove(&key(object.meta())),
             Ok(Event::InitDone) => {
                 kept.write().end_list();
-                tracing::debug!(%kind, objects = kept.read().len(), "listed");
+                tracing::debug!(kind, objects = kept.read().len(), "listed");
                 true
             }
             Err(error) => {
                 let why = error.to_string();
-                tracing::warn!(%kind, error = &error as &dyn std::error::Error, "watch");
+                tracing::warn!(kind, error = &error as &dyn std::error::Error, "watch");
                 kept.write().fail(Some(why));
                 false
             }

@@ -8,8 +8,9 @@ use hozen_api::{
 use hozen_domain::{
     World,
     assess::Counts,
-    baseline::{self, Baseline},
+    baseline::{self, Baseline, Selector},
     calendar::{Access, Purpose, next_opening},
+    hold::Hold,
     model::Turn,
     planner::Overdue,
     rank::ByPriority,
@@ -37,7 +38,12 @@ pub fn draft(
     }
     let due = ranked.iter().filter(|ranked| ranked.systems > 0).filter_map(|ranked| ranked.due);
     let generation = object.metadata.generation;
-    let said = vec![ready(world, turn, baseline), compliant(&counts), on_time(overdue, baseline)];
+    let said = vec![
+        ready(world, turn, baseline),
+        compliant(&counts),
+        on_time(overdue, baseline),
+        needs_attention(turn, baseline),
+    ];
     BaselineStatus {
         observed_generation: generation,
         nodes: Some(state_counts(counts)),
@@ -112,6 +118,30 @@ fn ready(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
         (true, reason::VALID, "acted upon".to_owned())
     };
     Said { aspect: condition::READY, holds: Some(holds), reason, message }
+}
+
+/// What of it waits for somebody outside of Hozen: a line in Git, or an image that nobody has built yet. A tie and a missing policy are told
+/// by `Ready`.
+fn needs_attention(turn: &Turn, baseline: &Baseline) -> Said {
+    let held = turn.decision.holds.iter().filter(|held| held.about == baseline.name);
+    let holds = held.map(|held| &held.hold).filter(|hold| matches!(hold, Hold::GitOpsOwned { .. }));
+    let mut told: Vec<(&'static str, String)> =
+        holds.map(|hold| (hold.reason(), hold.to_string())).collect();
+    if matches!(baseline.selector, Selector::Images { .. }) {
+        let notes = turn.planned.notes.iter().filter(|note| note.baseline == baseline.name);
+        told.extend(notes.map(|note| ("NoFixedImage", format!("{}: {}", note.about, note.why))));
+    }
+    let more = told.len().saturating_sub(1);
+    let others = if more == 0 { String::new() } else { format!("; and {more} more") };
+    let first = told.into_iter().next();
+    let (reason, message) = first.unwrap_or(("NothingToDo", String::new()));
+    let holds = Some(!message.is_empty());
+    Said {
+        aspect: condition::NEEDS_ATTENTION,
+        holds,
+        reason,
+        message: format!("{message}{others}"),
+    }
 }
 
 fn compliant(counts: &Counts) -> Said {

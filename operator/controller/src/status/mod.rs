@@ -4,6 +4,7 @@
 mod advisory;
 mod baseline;
 mod difference;
+mod image;
 mod node;
 mod request;
 mod rollout;
@@ -52,6 +53,7 @@ struct News<'a> {
     ended: BTreeMap<&'a (Name, Uid), Vec<(&'a Uid, &'a Ended)>>,
     attention: BTreeMap<&'a (Name, Uid), Option<&'a str>>,
     tasks: BTreeMap<&'a (Name, Uid), Option<&'a Task>>,
+    images: image::News<'a>,
 }
 
 impl<'a> News<'a> {
@@ -71,8 +73,12 @@ impl<'a> News<'a> {
                 Record::NeedsAttention { node, why } => {
                     news.attention.insert(node, why.as_deref());
                 }
-                // Workloads are not in this world yet, so nothing is decided about them.
-                Record::ImageTask { .. } | Record::ImageEnded { .. } => {}
+                Record::ImageTask { workload, task } => {
+                    news.images.tasks.insert(workload, task.as_ref());
+                }
+                Record::ImageEnded { workload, request, ended } => {
+                    news.images.ended.entry(workload).or_default().push((request, ended));
+                }
             }
         }
         news
@@ -247,7 +253,23 @@ fn statuses(
         let after = node::draft(world, turn, (object, node), told);
         status!(out, client, stores.managed, object, manager::INVENTORY, after, observe::pruned);
     }
+    images(client, stores, world, (turn, news), &mut out);
     out
+}
+
+fn images(
+    client: &Client,
+    stores: &Arc<Stores>,
+    world: &World,
+    (turn, news): (&Turn, &News<'_>),
+    out: &mut Vec<Result<Write, WriteError>>,
+) {
+    for object in stores.images.read().values() {
+        if let Some(image) = world.images.get(object.spec.digest.as_str()) {
+            let after = image::draft(world, turn, (object, image), &news.images);
+            status!(out, client, stores.images, object, manager::INVENTORY, after, observe::pruned);
+        }
+    }
 }
 
 /// The record of a node that is still there under the same uid.

@@ -1,6 +1,8 @@
 //! The domain's values in the API's words, and texts in the API's bounds.
 
-use hozen_api::{change_request, common, managed_node as managed, rollout as api_rollout};
+use hozen_api::{
+    change_request, common, managed_image, managed_node as managed, rollout as api_rollout,
+};
 use hozen_domain::{
     assess,
     hold::Hold,
@@ -8,7 +10,8 @@ use hozen_domain::{
     plan::RoleCount,
     rank,
     request::{Phase, RolloutEnd},
-    units::Digest,
+    units::{Digest, Uid},
+    workload::{ImageStep, ImageTask},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -38,6 +41,10 @@ same! {
     step: Step => managed::Step {
         Claim, Drain, Snapshot, Patch, Mitigate, Lift, Restart, AwaitReboot, Reboot, Verify, Gate, Rollback, Release,
     }
+}
+same! {
+    /// A step of the work on a workload.
+    image_step: ImageStep => managed_image::ImageStep { Move, Watch, Gate, MoveBack }
 }
 same! {
     /// A phase.
@@ -119,6 +126,40 @@ pub fn ended(request: &str, ended: &Ended, tried: Option<&Digest>) -> managed::E
         at: *at,
         failure: failed.map(failure),
     }
+}
+
+/// Our work on a workload.
+pub fn image_task(
+    uid: &Uid,
+    workload: managed_image::WorkloadReference,
+    task: &ImageTask,
+) -> managed_image::ImageTask {
+    managed_image::ImageTask {
+        workload_uid: uid.to_string(),
+        workload,
+        rollout: common::ObjectReference {
+            name: task.rollout.0.to_string(),
+            uid: task.rollout.1.to_string(),
+        },
+        request_uid: task.request.to_string(),
+        to: task.to.to_string(),
+        step: image_step(task.step),
+        since: task.since,
+        stage: u32::try_from(task.stage).unwrap_or(u32::MAX),
+        failure: task.failure.as_ref().map(failure),
+    }
+}
+
+/// How a change ended on a workload.
+pub fn image_ended(
+    (uid, workload): (&Uid, managed_image::WorkloadReference),
+    request: &Uid,
+    ended: &Ended,
+) -> managed_image::EndedImageChange {
+    let managed::EndedChange { request_uid, outcome, transaction: _, at, failure } =
+        self::ended(&request.0, ended, None);
+    let workload_uid = uid.to_string();
+    managed_image::EndedImageChange { workload_uid, workload, request_uid, outcome, at, failure }
 }
 
 /// A hold.

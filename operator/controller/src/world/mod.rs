@@ -1,6 +1,7 @@
 //! The world as the stores show it at one instant. Everything in it was parsed by `intake`; what is refused is left out and has its
 //! condition from `status`.
 
+mod images;
 mod notices;
 mod storage;
 
@@ -117,6 +118,7 @@ pub fn assemble(
     contents(stores, memory, &mut world);
     let nodes = nodes(stores, &mut world);
     memory.unsettled = jobs(stores, &mut world);
+    images::fill(stores, &mut world);
     memory.matched.fill(stores, &mut world);
     excluded(stores, &mut world);
     storage::fill(stores, &mut memory.idle_since, &mut world);
@@ -233,7 +235,7 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
         (stores.managed.read(), stores.pods.read(), stores.budgets.read());
     let budgets: Vec<&PodDisruptionBudget> = budgets.values().collect();
     let mut placed: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for pod in pods.values() {
+    for pod in pods.values().map(|placed| &placed.pod) {
         if let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {
             placed.entry(node).or_default().push(pod);
         }
@@ -263,7 +265,7 @@ fn jobs(stores: &Stores, world: &mut World) -> bool {
     let mut unsettled = false;
     let pods = stores.pods.read();
     let mut controlled: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for pod in pods.values() {
+    for pod in pods.values().map(|placed| &placed.pod) {
         let owners = pod.metadata.owner_references.iter().flatten();
         for owner in owners.filter(|owner| owner.kind == "Job") {
             controlled.entry(&owner.uid).or_default().push(pod);

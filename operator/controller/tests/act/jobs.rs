@@ -246,7 +246,7 @@ pub async fn i48_an_image_moves_only_from_the_digest_that_was_seen(cluster: Clus
         format!("Deployment/{}/{}", cluster.namespace, made.metadata.name.as_deref().unwrap())
     };
     for made in [&made, &helm] {
-        let workload = hozen_intake::convert::workload::deployment(made, &[]);
+        let workload = hozen_intake::convert::workload::deployment(made);
         hand.world.workloads.insert(key(made).into(), workload);
     }
     let change = |made: &Deployment, from: &str, to: &str| Effect::SetImage {
@@ -266,4 +266,6 @@ pub async fn i48_an_image_moves_only_from_the_digest_that_was_seen(cluster: Clus
     let images: Vec<_> =
         now.spec.template.spec.unwrap().containers.into_iter().map(|c| c.image.unwrap()).collect();
     assert_eq!(images, ["hozen.test/other:1".to_owned(), image("b")]);
+    let record = &now.metadata.annotations.unwrap()[hozen_api::names::annotation::IMAGE_MOVE];
+    assert!(record.contains(&digest("b")) && record.contains("\"epoch\":7"), "{record}");
 }

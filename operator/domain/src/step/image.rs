@@ -1,7 +1,8 @@
 //! Image rollouts: workloads moved from one digest to another by the same stages, gates and approvals.
 //!
 //! The pod template is moved and the workload's own rollout is watched. A workload that a GitOps tool owns is not in the plan:
-//! that tool would undo the change (the planner's hold names the line in Git).
+//! that tool would undo the change (the planner's hold names the line in Git). Whoever changes the image in mid-rollout has the last
+//! word: the work ends there, and nothing is moved again.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use crate::{
     plan::{ImageClass, OnFailure, Stage},
     safety::{self, Safety},
     units::{Name, Uid, after},
-    workload::{ImageStep, ImageTask, Replicas, Workload},
+    workload::{ImageStep, ImageTask, ImageUse, Replicas, Workload},
     world::EvidenceKey,
 };
 
@@ -94,6 +95,32 @@ fn names(workload: &Workload, repository: &SmolStr, digest: &SmolStr) -> bool {
         .any(|c| c.repository == *repository && c.pinned.as_ref() == Some(digest))
 }
 
+/// Whether every container that names the digest runs it, and one does.
+fn runs_everywhere(workload: &Workload, repository: &SmolStr, digest: &SmolStr) -> bool {
+    let named = |c: &&ImageUse| c.repository == *repository && c.pinned.as_ref() == Some(digest);
+    let mut naming = workload.containers.values().filter(named).peekable();
+    naming.peek().is_some() && naming.all(|c| c.running.as_ref() == Some(digest))
+}
+
+/// What somebody else made of the template meanwhile, if it is not what this step's work left there.
+fn other_hand(moving: &Moving<'_>, task: &ImageTask) -> Option<String> {
+    let (workload, image) = (moving.workload, &moving.class.image);
+    let ours = |digest| names(workload, image, digest);
+    let untouched = match task.step {
+        // One that is named by a tag is known by what runs, which is not always known.
+        ImageStep::Move => {
+            let of_image = || workload.containers.values().filter(|c| c.repository == *image);
+            ours(&task.from) || ours(&task.to) || of_image().any(|c| c.pinned.is_none())
+        }
+        ImageStep::Watch | ImageStep::Gate => ours(&task.to),
+        ImageStep::MoveBack => ours(&task.from) || ours(&task.to),
+    };
+    (!untouched).then(|| {
+        let texts: Vec<String> = workload.containers.values().map(ToString::to_string).collect();
+        format!("somebody set other images meanwhile, and their will stands: {}", texts.join(", "))
+    })
+}
+
 /// Whether no workload is being worked on.
 pub(super) fn idle(view: &View<'_>) -> bool {
     moving(view).iter().all(|m| m.standing != Standing::Active)
@@ -105,6 +132,22 @@ pub(super) fn left(view: &View<'_>) -> bool {
     moving(view)
         .iter()
         .any(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now))
+}
+
+/// For each workload of the current stage: the image that it leaves, and why it proves nothing; none: it does, or a person accepted that.
+pub(super) fn lacking<'w>(view: &View<'w>) -> Vec<(&'w SmolStr, Option<(Name, String)>)> {
+    let now = view.rollout.cursor.stage;
+    let here = moving(view).into_iter().filter(|moving| moving.stage == Some(now));
+    here.map(|moving| {
+        let Workload { key, uid, ended, .. } = moving.workload;
+        let accepted = view.rollout.handle.accepted.contains_key(&(key.clone(), uid.clone()));
+        let why = match ended.get(&view.request.uid) {
+            None => Some("not begun".to_owned()),
+            Some(ended) => ended.failure().map(|(_, failure)| failure.message.clone()),
+        };
+        (&moving.class.from, why.filter(|_| !accepted).map(|why| (key.clone(), why)))
+    })
+    .collect()
 }
 
 /// Whether every workload of the plan is proven. A plan for images of which none was found any more proved nothing.
@@ -166,6 +209,9 @@ fn take(
     if let Some(by) = task.or_else(|| safety.promised_to(&workload.key)) {
         return Err(Hold::NodeClaimed { node: workload.key.clone(), by: by.clone() });
     }
+    if let Some(why) = &workload.at_rest {
+        return Err(Hold::WontRollOut { workload: workload.key.clone(), why: why.clone() });
+    }
     let pool = view.workloads.iter().map(|workload| &workload.key);
     safety.budget(&stage.name, stage.max_unavailable, None, pool)?;
     safety.promise(&workload.key, &view.rollout.name);
@@ -194,12 +240,33 @@ pub(super) fn go_on(view: &View<'_>) -> Decision {
 }
 
 fn advance(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
+    if let Some(message) = other_hand(moving, task) {
+        return yielded(view, moving, task, message);
+    }
     match task.step {
         ImageStep::Move => move_on(view, moving, task),
         ImageStep::Watch => watch(view, moving, task),
         ImageStep::Gate => gate(view, moving, task),
         ImageStep::MoveBack => move_back(view, moving, task),
     }
+}
+
+/// The template is not ours any more: the work ends as it stands.
+fn yielded(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, message: String) -> Decision {
+    let now = view.world.now;
+    let how = match &task.failure {
+        None => {
+            let failure = Failure { step: task.step.as_of_node(), message, blocked: true };
+            Ended::PutBack(now, failure)
+        }
+        Some(first) => {
+            let message = format!("{}; then {message}", first.message);
+            Ended::Failed(now, Failure { message, ..first.clone() })
+        }
+    };
+    let mut decision = Decision::default();
+    decision.records.extend(ended(view, moving, how));
+    decision
 }
 
 fn move_on(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
@@ -286,8 +353,12 @@ fn watch(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
 /// What is to be done while not every wanted replica is ready and runs the new digest; none: all are.
 fn whole(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Option<Decision> {
     let Replicas { wanted, ready } = moving.workload.replicas;
-    if runs(moving.workload, &moving.class.image, &task.to) && ready >= wanted {
+    if runs_everywhere(moving.workload, &moving.class.image, &task.to) && ready >= wanted {
         return None;
+    }
+    if let Some(why) = &moving.workload.failing {
+        let message = format!("its own rollout failed: {why} ({ready} of {wanted} replicas ready)");
+        return Some(fail(view, moving, task, message));
     }
     let deadline = after(task.since, ROLLOUT_WAIT_MAX);
     if view.world.now >= deadline {

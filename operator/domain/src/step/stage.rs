@@ -326,6 +326,10 @@ fn wait_for_somebody(view: &View<'_>, hold: Hold) -> Decision {
 fn nothing_proven(view: &View<'_>, stage: &Stage) -> Option<Hold> {
     let members = view.stages.get(view.rollout.cursor.stage)?;
     let mut classes: BTreeMap<&Digest, Vec<Option<(Name, String)>>> = BTreeMap::new();
+    for (image, lacking) in image::lacking(view) {
+        let class = if stage.per_class { image } else { &EVERY_CLASS };
+        classes.entry(class).or_default().push(lacking);
+    }
     for member in members {
         let class = if stage.per_class { member.transaction } else { &EVERY_CLASS };
         classes.entry(class).or_default().push(lacking(view, member));

@@ -10,6 +10,7 @@ pub mod node;
 pub mod plan;
 pub mod report;
 pub mod request;
+pub mod sbom_report;
 mod work;
 pub mod workload;
 

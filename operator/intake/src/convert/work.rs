@@ -1,4 +1,4 @@
-//! The operator's own record of work on a node.
+//! The operator's own record of work on a node, and what it shares with that on a workload.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use hozen_domain::{
     node::{Ended, Failure, Step, Task},
     units::{Digest, Uid},
 };
+use jiff::Timestamp;
 
 use super::{number, small};
 
@@ -50,7 +51,7 @@ fn step(step: &managed::Step) -> Option<Step> {
     })
 }
 
-fn failure(failure: &managed::Failure) -> Option<Failure> {
+pub(super) fn failure(failure: &managed::Failure) -> Option<Failure> {
     Some(Failure {
         step: step(&failure.step)?,
         message: failure.message.clone(),
@@ -71,21 +72,30 @@ pub(super) fn tried(managed: Option<&managed::ManagedNode>) -> BTreeMap<Uid, Dig
 
 /// How earlier changes ended.
 pub(super) fn ended(changes: &[managed::EndedChange]) -> BTreeMap<Uid, Ended> {
-    let ended = |change: &managed::EndedChange| {
-        let failure = || change.failure.as_ref().and_then(failure);
-        Some(match change.outcome {
-            managed::Outcome::Proven => Ended::Proven(change.at),
-            managed::Outcome::Failed => Ended::Failed(change.at, failure()?),
-            managed::Outcome::RolledBack => Ended::RolledBack(change.at, failure()?),
-            managed::Outcome::PutBack => Ended::PutBack(change.at, failure()?),
-            managed::Outcome::Mitigated => Ended::Mitigated(change.at),
-            managed::Outcome::Lifted => Ended::Lifted(change.at),
-            managed::Outcome::Exercised => Ended::Exercised(change.at),
-            managed::Outcome::Unknown(_) => return None,
-        })
-    };
     changes
         .iter()
-        .filter_map(|change| Some((Uid::new(change.request_uid.as_str()), ended(change)?)))
+        .filter_map(|change| {
+            let ended = how(&change.outcome, change.at, change.failure.as_ref())?;
+            Some((Uid::new(change.request_uid.as_str()), ended))
+        })
         .collect()
+}
+
+/// How a change ended; none for an outcome of a newer version, or a failure without one.
+pub(super) fn how(
+    outcome: &managed::Outcome,
+    at: Timestamp,
+    told: Option<&managed::Failure>,
+) -> Option<Ended> {
+    let failure = || told.and_then(failure);
+    Some(match outcome {
+        managed::Outcome::Proven => Ended::Proven(at),
+        managed::Outcome::Failed => Ended::Failed(at, failure()?),
+        managed::Outcome::RolledBack => Ended::RolledBack(at, failure()?),
+        managed::Outcome::PutBack => Ended::PutBack(at, failure()?),
+        managed::Outcome::Mitigated => Ended::Mitigated(at),
+        managed::Outcome::Lifted => Ended::Lifted(at),
+        managed::Outcome::Exercised => Ended::Exercised(at),
+        managed::Outcome::Unknown(_) => return None,
+    })
 }

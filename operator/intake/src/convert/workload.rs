@@ -1,6 +1,6 @@
 //! Workloads and the images that they run, and what pods a drain would have to move.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hozen_api::names;
 use hozen_domain::{
@@ -26,78 +26,118 @@ struct Common<'a> {
     kind: &'static str,
     metadata: &'a ObjectMeta,
     template: Option<&'a PodSpec>,
-    selector: Option<&'a LabelSelector>,
     replicas: Replicas,
+    at_rest: Option<String>,
+    failing: Option<String>,
 }
 
-/// A workload of the domain, from a Deployment.
-pub fn deployment(object: &Deployment, pods: &[&Pod]) -> Workload {
-    let spec = &object.spec;
+/// Digests that pods run, by container.
+pub type Running = BTreeMap<SmolStr, BTreeSet<SmolStr>>;
+
+/// A workload of the domain, from a Deployment; what its pods run is not said yet ([`with_pods`]).
+pub fn deployment(object: &Deployment) -> Workload {
+    let (metadata, spec) = (&object.metadata, &object.spec);
     let wanted = spec.replicas.unwrap_or(1);
     let status = object.status.as_ref();
+    let current = status.is_none_or(|s| observed(metadata, s.observed_generation));
     let ready = status.map_or(wanted, |status| {
-        status.updated_replicas.unwrap_or(0).min(status.ready_replicas.unwrap_or(0))
+        let updated = status.updated_replicas.unwrap_or(0);
+        // As long as old replicas are there too, its rollout is not through.
+        let old = (status.replicas.unwrap_or(0) - updated).max(0);
+        updated.min(status.available_replicas.unwrap_or(0)).min(wanted - old)
     });
-    workload(
-        &Common {
-            kind: "Deployment",
-            metadata: &object.metadata,
-            template: spec.template.spec.as_ref(),
-            selector: Some(&spec.selector),
-            replicas: replicas(wanted, ready),
-        },
-        pods,
-    )
+    let conditions = status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    let late = conditions.into_iter().find(|condition| {
+        condition.type_.as_deref() == Some("Progressing")
+            && condition.status.as_deref() == Some("False")
+            && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    workload(&Common {
+        kind: "Deployment",
+        metadata,
+        template: spec.template.spec.as_ref(),
+        replicas: replicas(wanted, if current { ready } else { 0 }),
+        at_rest: spec.paused.unwrap_or_default().then(|| "it is paused (spec.paused)".to_owned()),
+        failing: late.filter(|_| current).map(|condition| {
+            let said = condition.message.clone().unwrap_or_default();
+            format!("its progress deadline passed: {said}")
+        }),
+    })
 }
 
-/// A workload of the domain, from a `StatefulSet`.
-pub fn stateful_set(object: &StatefulSet, pods: &[&Pod]) -> Workload {
-    let spec = &object.spec;
+/// A workload of the domain, from a `StatefulSet`; likewise.
+pub fn stateful_set(object: &StatefulSet) -> Workload {
+    let (metadata, spec) = (&object.metadata, &object.spec);
     let wanted = spec.replicas.unwrap_or(1);
     let status = object.status.as_ref();
+    let current = status.is_none_or(|s| observed(metadata, s.observed_generation));
     let ready = status.map_or(wanted, |status| {
-        status.updated_replicas.unwrap_or(0).min(status.ready_replicas.unwrap_or(0))
+        // A set that is not being changed counts all its pods as current and none as updated.
+        let whole = status.current_revision == status.update_revision;
+        let updated = if whole { wanted } else { status.updated_replicas.unwrap_or(0) };
+        updated.min(status.available_replicas.or(status.ready_replicas).unwrap_or(0))
     });
-    workload(
-        &Common {
-            kind: "StatefulSet",
-            metadata: &object.metadata,
-            template: spec.template.spec.as_ref(),
-            selector: Some(&spec.selector),
-            replicas: replicas(wanted, ready),
-        },
-        pods,
-    )
+    let strategy = spec.update_strategy.as_ref();
+    let partition = strategy.and_then(|s| s.rolling_update.as_ref()?.partition).unwrap_or(0);
+    let at_rest = if strategy.and_then(|s| s.type_.as_deref()) == Some("OnDelete") {
+        Some("its updateStrategy is OnDelete".to_owned())
+    } else {
+        (partition > 0).then(|| format!("its updateStrategy stops at partition {partition}"))
+    };
+    workload(&Common {
+        kind: "StatefulSet",
+        metadata,
+        template: spec.template.spec.as_ref(),
+        replicas: replicas(wanted, if current { ready } else { 0 }),
+        at_rest,
+        failing: None,
+    })
 }
 
-/// A workload of the domain, from a `DaemonSet`.
-pub fn daemon_set(object: &DaemonSet, pods: &[&Pod]) -> Workload {
-    let spec = &object.spec;
+/// A workload of the domain, from a `DaemonSet`; likewise.
+pub fn daemon_set(object: &DaemonSet) -> Workload {
+    let (metadata, spec) = (&object.metadata, &object.spec);
     let status = object.status.as_ref();
+    let current = status.is_none_or(|s| observed(metadata, s.observed_generation));
     let wanted = status.map_or(0, |status| status.desired_number_scheduled);
-    let ready = status
-        .map_or(0, |status| status.updated_number_scheduled.unwrap_or(0).min(status.number_ready));
-    workload(
-        &Common {
-            kind: "DaemonSet",
-            metadata: &object.metadata,
-            template: spec.template.spec.as_ref(),
-            selector: Some(&spec.selector),
-            replicas: replicas(wanted, ready),
-        },
-        pods,
-    )
+    let ready = status.map_or(0, |status| {
+        let updated = status.updated_number_scheduled.unwrap_or(0);
+        updated.min(status.number_available.unwrap_or(status.number_ready))
+    });
+    let strategy = spec.update_strategy.as_ref().and_then(|s| s.type_.as_deref());
+    workload(&Common {
+        kind: "DaemonSet",
+        metadata,
+        template: spec.template.spec.as_ref(),
+        // Before its first status is there it wants an unknown number, of which none is ready.
+        replicas: replicas(wanted.max(i32::from(!current)), if current { ready } else { 0 }),
+        at_rest: (strategy == Some("OnDelete"))
+            .then(|| "its updateStrategy is OnDelete".to_owned()),
+        failing: None,
+    })
 }
 
-/// A workload of the domain, from a `CronJob`: between its runs it has no replicas.
+/// A workload of the domain, from a `CronJob`: between its runs it has no replicas, and a new template counts from the next one.
 pub fn cron_job(object: &CronJob) -> Workload {
     let template =
         object.spec.job_template.spec.as_ref().and_then(|job| job.template.spec.as_ref());
-    let replicas = Replicas::default();
-    workload(
-        &Common { kind: "CronJob", metadata: &object.metadata, template, selector: None, replicas },
-        &[],
-    )
+    workload(&Common {
+        kind: "CronJob",
+        metadata: &object.metadata,
+        template,
+        replicas: Replicas::default(),
+        at_rest: None,
+        failing: None,
+    })
+}
+
+/// Whether a status is of the present spec. Where no generation is said (manifests offline), it is.
+fn observed(metadata: &ObjectMeta, observed: Option<i64>) -> bool {
+    match (metadata.generation, observed) {
+        (Some(generation), Some(observed)) => observed >= generation,
+        (Some(_), None) => false,
+        (None, _) => true,
+    }
 }
 
 fn replicas(wanted: i32, ready: i32) -> Replicas {
@@ -107,18 +147,15 @@ fn replicas(wanted: i32, ready: i32) -> Replicas {
     }
 }
 
-fn workload(common: &Common<'_>, pods: &[&Pod]) -> Workload {
+fn workload(common: &Common<'_>) -> Workload {
     let namespace = common.metadata.namespace.as_deref().unwrap_or("default");
     let name = common.metadata.name.as_deref().unwrap_or_default();
-    let template = common.template;
-    let containers = template
-        .into_iter()
+    let spec = common.template.into_iter();
+    let containers = spec
         .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
         .map(|container| {
             let written = reference(container.image.as_deref().unwrap_or_default());
-            let running = running(common, namespace, &container.name, pods)
-                .or_else(|| written.pinned.clone());
-            (small(&container.name), ImageUse { running, ..written })
+            (small(&container.name), ImageUse { running: written.pinned.clone(), ..written })
         })
         .collect();
     Workload {
@@ -128,6 +165,8 @@ fn workload(common: &Common<'_>, pods: &[&Pod]) -> Workload {
         labels: labels(common.metadata.labels.as_ref()),
         containers,
         replicas: common.replicas,
+        at_rest: common.at_rest.clone(),
+        failing: common.failing.clone(),
         managed_by: managed_by(common.metadata),
         task: None,
         ended: BTreeMap::new(),
@@ -135,12 +174,101 @@ fn workload(common: &Common<'_>, pods: &[&Pod]) -> Workload {
     }
 }
 
+/// The workload with what its pods run.
+///
+/// A digest in the template is what the kubelet runs in pods of that template, whatever name the runtime gives it: once its own rollout
+/// is through, it is believed. Before that, and where a tag is written, the pods tell; of several digests the one that is not wanted.
+#[must_use]
+pub fn with_pods(mut workload: Workload, running: &Running) -> Workload {
+    let through = workload.replicas.ready >= workload.replicas.wanted;
+    for (name, used) in &mut workload.containers {
+        let mut digests = running.get(name).into_iter().flatten();
+        used.running = match &used.pinned {
+            Some(pinned) if through => Some(pinned.clone()),
+            Some(pinned) => Some(digests.find(|d| *d != pinned).unwrap_or(pinned).clone()),
+            None => digests.next().cloned(),
+        };
+    }
+    workload
+}
+
+/// What one container of a pod runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodImage {
+    /// Container; init and ephemeral ones included.
+    pub container: SmolStr,
+    /// Repository, as the pod names it.
+    pub repository: SmolStr,
+    /// Tag, as the pod names it.
+    pub tag: Option<SmolStr>,
+    /// Digest of the image's manifest. One whose runtime knows only the digest of its configuration is not known.
+    pub digest: SmolStr,
+}
+
+/// What the containers of a pod run.
+pub fn pod_images(pod: &Pod) -> Vec<PodImage> {
+    let mut written: BTreeMap<&str, &str> = BTreeMap::new();
+    if let Some(spec) = &pod.spec {
+        let all = spec.init_containers.iter().flatten().chain(&spec.containers);
+        written.extend(all.filter_map(|c| Some((c.name.as_str(), c.image.as_deref()?))));
+        let ephemeral = spec.ephemeral_containers.iter().flatten();
+        written.extend(ephemeral.filter_map(|c| Some((c.name.as_str(), c.image.as_deref()?))));
+    }
+    let statuses = pod.status.iter().flat_map(|status| {
+        let lists = [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        lists.into_iter().flatten().flatten()
+    });
+    statuses
+        .filter_map(|status| {
+            let (name, digest) = status.image_id.rsplit_once('@')?;
+            let named = written.get(status.name.as_str()).copied().unwrap_or(name);
+            let ImageUse { repository, tag, .. } = reference(named);
+            is_digest(digest).then(|| PodImage {
+                container: small(&status.name),
+                repository,
+                tag,
+                digest: small(digest),
+            })
+        })
+        .collect()
+}
+
+/// Whether a text is a digest as images are named by here: `sha256:` and 64 hex digits.
+pub fn is_digest(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(plain))
+}
+
+/// Whether a pod runs, or is about to: it has not ended and is not being removed.
+pub fn alive(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// What the pods run that a selector of Kubernetes' own selects: for manifests, whose pods name owners that are not there.
+pub fn selected(selector: &LabelSelector, namespace: &str, pods: &[&Pod]) -> Running {
+    let theirs = pods.iter().filter(|pod| {
+        pod.metadata.namespace.as_deref().unwrap_or("default") == namespace
+            && alive(pod)
+            && selects(selector, &pod.metadata)
+    });
+    let mut running = Running::new();
+    for image in theirs.flat_map(|pod| pod_images(pod)) {
+        running.entry(image.container).or_default().insert(image.digest);
+    }
+    running
+}
+
 fn labels(labels: Option<&BTreeMap<String, String>>) -> Labels {
     labels.into_iter().flatten().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 /// An image reference: `registry.example.com:5000/shop/web:1.2@sha256:…`.
-pub(crate) fn reference(image: &str) -> ImageUse {
+pub fn reference(image: &str) -> ImageUse {
     let (rest, pinned) = match image.split_once('@') {
         Some((rest, digest)) => (rest, Some(small(digest))),
         None => (image, None),
@@ -154,31 +282,6 @@ pub(crate) fn reference(image: &str) -> ImageUse {
     ImageUse { repository: small(repository), tag, pinned, running: None }
 }
 
-/// The digest that a container of the workload's pods runs.
-fn running(
-    common: &Common<'_>,
-    namespace: &str,
-    container: &str,
-    pods: &[&Pod],
-) -> Option<SmolStr> {
-    let selector = common.selector?;
-    let theirs = pods.iter().filter(|pod| {
-        pod.metadata.namespace.as_deref().unwrap_or("default") == namespace
-            && selects(selector, &pod.metadata)
-    });
-    let mut statuses = theirs.filter_map(|pod| pod.status.as_ref()).flat_map(|status| {
-        status
-            .container_statuses
-            .iter()
-            .flatten()
-            .chain(status.init_container_statuses.iter().flatten())
-    });
-    let status =
-        statuses.find(|status| status.name == container && status.image_id.contains("sha256:"))?;
-    let at = status.image_id.find("sha256:")?;
-    Some(small(&status.image_id[at..]))
-}
-
 /// Whether a selector of Kubernetes' own selects an object. An empty one selects everything.
 fn selects(selector: &LabelSelector, metadata: &ObjectMeta) -> bool {
     let Ok(json) = serde_json::to_value(selector) else {
@@ -188,7 +291,7 @@ fn selects(selector: &LabelSelector, metadata: &ObjectMeta) -> bool {
         .is_ok_and(|selector| selector.matches(&labels(metadata.labels.as_ref())))
 }
 
-/// The tool that owns the template, by the marks that each leaves.
+/// The tool that owns the template, by the marks that each leaves; else by who wrote the images last.
 pub fn managed_by(metadata: &ObjectMeta) -> Option<GitOps> {
     let read = |map: Option<&BTreeMap<String, String>>, key: &str| {
         map.and_then(|map| map.get(key)).cloned()
@@ -204,11 +307,30 @@ pub fn managed_by(metadata: &ObjectMeta) -> Option<GitOps> {
         .map(|owner| ("Flux", owner));
     let helm = (label("app.kubernetes.io/managed-by").as_deref() == Some("Helm"))
         .then(|| ("Helm", annotation("meta.helm.sh/release-name").unwrap_or_default()));
-    let (tool, owner) = argo.or(flux).or(helm)?;
+    let (tool, owner) = argo.or(flux).or(helm).or_else(|| writer(metadata))?;
     Some(GitOps {
         tool: small(tool),
         owner: owner.into(),
         line: annotation(names::annotation::GIT_SOURCE).map(SmolStr::from),
+    })
+}
+
+/// Field managers under which GitOps tools write.
+const WRITERS: [(&str, &str); 5] = [
+    ("argocd-controller", "Argo CD"),
+    ("argocd-application-controller", "Argo CD"),
+    ("kustomize-controller", "Flux"),
+    ("helm-controller", "Flux"),
+    ("helm", "Helm"),
+];
+
+/// A GitOps tool that owns the image of a container, as the server kept account of it.
+fn writer(metadata: &ObjectMeta) -> Option<(&'static str, String)> {
+    metadata.managed_fields.iter().flatten().find_map(|entry| {
+        let manager = entry.manager.as_deref()?;
+        let (_, tool) = WRITERS.iter().find(|(name, _)| *name == manager)?;
+        let fields = entry.fields_v1.as_ref()?.0.to_string();
+        fields.contains(r#""f:image""#).then(|| (*tool, format!("as {manager}")))
     })
 }
 

@@ -1,18 +1,22 @@
 //! Images and the workloads that run them; SBOMs say what is in an image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hozen_advisory::sbom::{self, SBOM_BYTES_MAX};
 use hozen_domain::{
     World,
     workload::{Image, ImageUse, Workload},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use regex::Regex;
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{Refused, files::File, stock};
 use crate::{
-    convert::{image::image, workload},
+    convert::{
+        image::{image, work_on},
+        workload,
+    },
     kinds::Object,
     manifest::Document,
     problem::told,
@@ -24,10 +28,14 @@ pub(super) type Bills = BTreeMap<SmolStr, Result<SmolStr, String>>;
 /// Every workload of the manifests.
 pub(super) fn workloads(documents: &[Document]) -> Vec<Workload> {
     let pods = stock::pods(documents);
+    let joined = |made: Workload, selector: &LabelSelector| {
+        let running = workload::selected(selector, &made.namespace, &pods);
+        workload::with_pods(made, &running)
+    };
     let workload = |document: &Document| match &document.object {
-        Object::Deployment(object) => Some(workload::deployment(object, &pods)),
-        Object::StatefulSet(object) => Some(workload::stateful_set(object, &pods)),
-        Object::DaemonSet(object) => Some(workload::daemon_set(object, &pods)),
+        Object::Deployment(o) => Some(joined(workload::deployment(o), &o.spec.selector)),
+        Object::StatefulSet(o) => Some(joined(workload::stateful_set(o), &o.spec.selector)),
+        Object::DaemonSet(o) => Some(joined(workload::daemon_set(o), &o.spec.selector)),
         Object::CronJob(object) => Some(workload::cron_job(object)),
         _ => None,
     };
@@ -136,11 +144,15 @@ pub(super) fn fill(
             world.images.insert(image.digest.clone(), image);
         }
     }
-    for container in workloads.iter().flat_map(|workload| workload.containers.values()) {
+    let uses = workloads.iter().flat_map(|workload| {
+        workload.containers.values().map(|container| (&workload.key, container))
+    });
+    for (key, container) in uses {
         let Some(digest) = digest_in(container) else {
             continue;
         };
         let image = world.images.entry(digest.clone()).or_insert_with(|| untold(digest, bills));
+        image.used_by.insert(key.clone());
         image.repositories.insert(container.repository.clone());
         if image.tag.is_none() {
             image.tag.clone_from(&container.tag);
@@ -151,18 +163,26 @@ pub(super) fn fill(
     }
     world.workloads =
         workloads.into_iter().map(|workload| (workload.key.clone(), workload)).collect();
+    let records = documents.iter().filter_map(|document| match &document.object {
+        Object::ManagedImage(object) => Some(&**object),
+        _ => None,
+    });
+    work_on(world.workloads.values_mut(), records);
 }
 
 /// An image of which no manifest tells.
 fn untold(digest: &SmolStr, bills: &Bills) -> Image {
     Image {
         digest: digest.clone(),
-        repositories: std::collections::BTreeSet::new(),
+        repositories: BTreeSet::new(),
         packages: bills
             .get(digest)
             .cloned()
             .unwrap_or_else(|| Err("there is no SBOM of it".to_owned())),
         tag: None,
         created: None,
+        first_seen: None,
+        used_by: BTreeSet::new(),
+        unused_since: None,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     jobs,
     objects::{NAMESPACE, digest, ours, report, rollout},
-    people,
+    people, workloads,
 };
 
 /// Who tries it.
@@ -83,6 +83,8 @@ pub enum Act {
     Create(Value),
     /// A merge patch.
     Merge(Target, &'static str, Value),
+    /// A JSON patch.
+    Json(Target, &'static str, Vec<Value>),
     /// A merge patch of the status.
     Status(Target, &'static str, Value),
     /// To delete.
@@ -136,6 +138,7 @@ pub fn all() -> Vec<Case> {
     all.extend(reports());
     all.extend(views());
     all.extend(nodes());
+    all.extend(workloads::all());
     all.extend(jobs::all());
     all
 }

@@ -12,6 +12,7 @@ mod list;
 mod objects;
 mod people;
 mod stage;
+mod workloads;
 
 use std::process::ExitCode;
 

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     cases::{Act, Case, Who},
     objects::{self, IMAGE, NAMESPACE, WORK},
+    workloads,
 };
 
 /// Between two looks at what another part of the cluster does soon; 400 looks are never.
@@ -137,6 +138,9 @@ impl Stage {
             (Who::Operator, objects::ours("ManagedNode", "n-a", &json!({"scan": "1"}))),
             (Who::Scanner, objects::report("n-a", &self.node_uid)),
             (Who::Operator, named(objects::job("standing"), "standing")),
+            (Who::Admin, workloads::deployment()),
+            (Who::Admin, workloads::cron_job()),
+            (Who::Operator, workloads::managed_image()),
             (
                 Who::Admin,
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hozen-halt", "namespace": NAMESPACE}}),
@@ -214,6 +218,12 @@ impl Stage {
             Act::Merge(target, name, change) => {
                 let api = at(target.2, target.0, target.1);
                 api.patch(name, &patch, &Patch::Merge(change)).await.map(drop).map_err(told)
+            }
+            Act::Json(target, name, steps) => {
+                let api = at(target.2, target.0, target.1);
+                let steps = serde_json::from_value(json!(steps)).unwrap();
+                let steps = Patch::Json::<()>(steps);
+                api.patch(name, &patch, &steps).await.map(drop).map_err(told)
             }
             Act::Status(target, name, change) => {
                 let api = at(target.2, target.0, target.1);
@@ -303,7 +313,11 @@ impl Stage {
         merge(
             &policies,
             "hozen-baselines",
+<<<<<<< HEAD
             json!({"metadata": {"annotations": {"hozen.dev/policy-version": "99"}},
+=======
+            json!({"metadata": {"annotations": {"hozen.dev/policy-version": "3"}},
+>>>>>>> de72b5d (Images in the cluster: every digest that runs is known, and workloads move to the fixed one as the offline simulation has it)
             "spec": {"validations": [{"expression": "true"}]}}),
         )
         .await;
@@ -313,7 +327,11 @@ impl Stage {
         let told: Vec<String> = faults.iter().map(Fault::to_string).collect();
         let expected = [
             "the admission policy hozen-approvals was altered at spec.failurePolicy",
+<<<<<<< HEAD
             "the admission policy hozen-baselines is of version 99, this program expects 2",
+=======
+            "the admission policy hozen-baselines is of version 3, this program expects 2",
+>>>>>>> de72b5d (Images in the cluster: every digest that runs is known, and workloads move to the fixed one as the offline simulation has it)
             "the binding of the admission policy hozen-nodes was altered at spec.validationActions[0]",
             "the binding of the admission policy hozen-rollouts is missing",
         ];
@@ -379,6 +397,7 @@ fn careless() -> Vec<Value> {
                 privilege("approvalpolicies", "production", "use"), privilege("approvalpolicies", "lax", "use"),
                 {"apiGroups": ["hozen.dev"], "resources": ["rollouts"], "verbs": ["accept"]},
                 privilege("halts", "hozen-halt", "set"),
+                {"apiGroups": ["hozen.dev"], "resources": ["managedimages"], "verbs": ["import"]},
             ]),
         ),
         bind("test-carol", "User", "carol"),
