@@ -52,7 +52,8 @@ impl Manifests {
     }
 }
 
-fn package_sets(set: &PackageSet) -> Vec<package_set::PackageSet> {
+/// A package set as manifests: one object, or, of a very large set, the whole and its parts after it.
+pub fn package_sets(set: &PackageSet) -> Vec<package_set::PackageSet> {
     let texts = set.texts();
     let distro = set.packages.first().map(|package| package.distro.to_string());
     let distro = distro.filter(|distro| !distro.is_empty());

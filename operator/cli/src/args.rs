@@ -8,6 +8,7 @@ use jiff::{Timestamp, civil::DateTime};
 
 use crate::{
     cluster::{self, args::At},
+    image,
     scan::ScanArgs,
 };
 
@@ -36,6 +37,9 @@ pub enum Command {
     Cluster(Box<cluster::args::Command>),
     /// Report one system as a node's scanner sees it: packages, services, ports, pending updates.
     Scan(ScanArgs),
+    /// What is in images.
+    #[command(subcommand)]
+    Image(image::Command),
     /// Run the operator: observe the cluster, decide, act, and say in status how everything stands.
     ///
     /// Several replicas agree by a lease who acts. SIGTERM ends it after what is under way.

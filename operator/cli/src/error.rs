@@ -7,7 +7,9 @@ use hozen_intake::folder::Refused;
 use jiff::civil::DateTime;
 
 use crate::text::page::{BAD, FAINT, Page, STRONG, paint};
-use crate::{cluster::error::ClusterError, operator::OperatorError, scan::ScanError};
+use crate::{
+    cluster::error::ClusterError, image::ImageError, operator::OperatorError, scan::ScanError,
+};
 
 /// Problems that are shown; the rest is a number. Who has more begins with these.
 const SHOWN: usize = 100;
@@ -81,6 +83,9 @@ pub enum Failed {
     /// A scan failed.
     #[error("{0}")]
     Scan(#[from] ScanError),
+    /// An image was not imported.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The operator does not run.
     #[error(transparent)]
     Operator(#[from] OperatorError),
@@ -108,6 +113,7 @@ pub fn page(failed: &Failed, columns: usize) -> String {
         | Failed::ReportPlace { .. }
         | Failed::File { .. }
         | Failed::Scan(_)
+        | Failed::Image(_)
         | Failed::Operator(_)
         | Failed::Cluster(_)
         | Failed::Print(_)

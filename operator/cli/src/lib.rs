@@ -10,6 +10,7 @@ mod crds;
 mod error;
 pub mod explain;
 pub mod facts;
+mod image;
 mod manifests;
 mod operator;
 mod plan;
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Plan(asked) => plan::run(&asked),
         Command::Cluster(asked) => cluster::run(&asked),
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
+        Command::Image(asked) => image::run(&asked, clock::now()),
         Command::Operator(asked) => Ok(operator::run(asked)?),
         Command::Crds(asked) => crds::run(&asked),
         Command::Manifests(asked) => manifests::run(&asked),

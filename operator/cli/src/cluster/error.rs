@@ -49,7 +49,7 @@ pub enum ClusterError {
 }
 
 /// Who can help where RBAC refused.
-const ROLES: &str = "Hozen's roles are hozen-viewer, hozen-author, hozen-approver, hozen-operations, hozen-governance and hozen-halter: \
+const ROLES: &str = "Hozen's roles are hozen-viewer, hozen-author, hozen-approver, hozen-operations, hozen-governance, hozen-halter and hozen-importer: \
      ask the cluster's administrator for one";
 
 /// What the server's error means, when asked to do something.

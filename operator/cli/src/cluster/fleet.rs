@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use hozen_api::{
     baseline::Baseline,
     change_request::{ChangeRequest, Phase},
+    managed_image::ManagedImage,
     names::halt,
     rollout::Rollout,
 };
@@ -16,6 +17,7 @@ use serde::Serialize;
 use super::{
     Cluster, Unreadable,
     error::{ClusterError, told},
+    images::{self, ImageLine, Waiting},
     instant,
 };
 use crate::{
@@ -45,6 +47,10 @@ pub struct Fleet {
     rollouts: Vec<RolloutLine>,
     /// Objects of these kinds that do not have their form: nothing is done with them.
     unreadable: Vec<Unreadable>,
+    /// Images that run and are not as they must be.
+    images: Vec<ImageLine>,
+    /// Baselines that wait for a change in Git.
+    waiting: Vec<Waiting>,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +118,7 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
     unreadable.extend(more);
     let (rollouts, more) = cluster.list_readable::<Rollout>("rollout").await?;
     unreadable.extend(more);
+    let images: Vec<ManagedImage> = cluster.list("managed image").await?;
     let mut fleet = Fleet {
         api_version: "status.hozen.dev/v1alpha1",
         kind: "Fleet",
@@ -120,6 +127,8 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
         requests: requests.iter().filter(|request| !ended(request)).map(self::request).collect(),
         rollouts: rollouts.iter().map(rollout).filter(|line| line.outcome.is_none()).collect(),
         unreadable,
+        images: images::lines(&images),
+        waiting: images::waiting(&baselines),
     };
     fleet.baselines.sort_by(|a, b| a.name.cmp(&b.name));
     fleet.requests.sort_by(|a, b| a.name.cmp(&b.name));
@@ -282,6 +291,8 @@ fn text(fleet: &Fleet, columns: usize) -> String {
             2,
         );
     }
+    page.gap();
+    images::text(&mut page, &fleet.images, &fleet.waiting);
     if page_is_empty(fleet) {
         page.line("", "no baselines, no requests, no rollouts");
     }
@@ -293,6 +304,7 @@ fn page_is_empty(fleet: &Fleet) -> bool {
         && fleet.requests.is_empty()
         && fleet.rollouts.is_empty()
         && fleet.unreadable.is_empty()
+        && fleet.images.is_empty()
         && fleet.halted.is_none()
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use hozen_api::{
+    managed_image::{ManagedImage, WorkloadReference},
     managed_node::ManagedNode,
     names::privilege,
     rollout::{AcceptedFailure, Rollout},
@@ -163,12 +164,19 @@ async fn failed_on(cluster: &Cluster, system: &str) -> Result<Rollout, ClusterEr
     }
 }
 
-/// The uid of the node behind a managed node.
+/// The uid of the node behind a managed node, or of a workload that failed.
 async fn uid_of(cluster: &Cluster, system: &str) -> Result<String, ClusterError> {
     let missing =
         || ClusterError::Sense(format!("the uid of {system} is not known here: write --uid UID"));
     if system.contains('/') {
-        return Err(missing());
+        let images: Vec<ManagedImage> = cluster.list("managed image").await?;
+        let ended = images.iter().filter_map(|image| image.status.as_ref()).flat_map(|s| &s.ended);
+        let of_it = ended.filter(|change| {
+            let WorkloadReference { kind, namespace, name } = &change.workload;
+            change.failure.is_some() && format!("{kind}/{namespace}/{name}") == system
+        });
+        let newest = of_it.max_by_key(|change| change.at);
+        return newest.map(|change| change.workload_uid.clone()).ok_or_else(missing);
     }
     let node: ManagedNode = cluster.get("managed node", system).await?;
     let owner = node.owner_references().iter().find(|owner| owner.kind == "Node");

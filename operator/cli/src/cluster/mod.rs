@@ -8,6 +8,7 @@ mod doctor;
 pub mod error;
 mod fleet;
 mod handle;
+mod images;
 mod rights;
 mod show;
 mod watch;
@@ -82,7 +83,8 @@ pub fn plan(asked: &crate::args::Plan) -> Result<ExitCode, Failed> {
     with(&asked.at, async |c| decide::plan(&c, asked).await)
 }
 
-fn with(
+/// Connects, and works with the cluster.
+pub fn with(
     at: &At,
     work: impl AsyncFnOnce(Cluster) -> Result<ExitCode, Failed>,
 ) -> Result<ExitCode, Failed> {

@@ -7,8 +7,10 @@
 use hozen_api::{
     approval::{Approval, ApprovalSpec},
     change_request::ChangeRequest,
+    managed_image::ManagedImage,
     managed_node::ManagedNode,
     names::{annotation, halt},
+    package_set::PackageSet,
     rollout::Rollout,
 };
 use k8s_openapi::api::{
@@ -104,6 +106,39 @@ impl Cluster {
         let api: Api<ManagedNode> = self.api();
         let patched = merge(&api, &name, &change).await;
         patched.map(drop).map_err(|error| told(&format!("ask for a scan of {name}"), error))
+    }
+
+    /// Brings a package set, if there is none of its name: its name is its content.
+    pub async fn bring(&self, set: &PackageSet) -> Result<(), ClusterError> {
+        match self.api().create(&PostParams::default(), set).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
+            Err(error) => Err(told("record its packages", error)),
+        }
+    }
+
+    /// Says what is in an image. True if nothing was known of it before.
+    pub async fn record(&self, image: &ManagedImage) -> Result<bool, ClusterError> {
+        let name = image.name_any();
+        let doing = "record what is in the image";
+        match self.api().create(&PostParams::default(), image).await {
+            Ok(_) => return Ok(true),
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
+            Err(error) => return Err(told(doing, error)),
+        }
+        let known: ManagedImage = self.get("managed image", &name).await?;
+        let mut repositories = known.spec.repositories.clone();
+        repositories.extend(image.spec.repositories.iter().cloned());
+        repositories.sort();
+        repositories.dedup();
+        let spec = json!({
+            "repositories": repositories, "tag": image.spec.tag.as_ref().or(known.spec.tag.as_ref()),
+            "created": image.spec.created.or(known.spec.created), "packageSet": image.spec.package_set});
+        let change = json!({
+            "metadata": {"uid": known.uid(), "resourceVersion": known.resource_version()}, "spec": spec});
+        let api: Api<ManagedImage> = self.api();
+        let patched = merge(&api, &name, &change).await;
+        patched.map(|_| false).map_err(|error| told(doing, error))
     }
 
     /// Halts with a reason, or lifts the halt.

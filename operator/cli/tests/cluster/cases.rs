@@ -175,6 +175,18 @@ pub fn a_failure_is_accepted_by_name_and_uid_with_the_privilege_only(cluster: &C
         .says("accepted in fails by carol");
     let accepted = cluster.json(&["rollout", "fails"])["spec"]["acceptFailures"].clone();
     assert_eq!(accepted, json!([{"node": "node-17", "uid": "node-17-uid", "by": "carol"}]));
+    let digest = "a".repeat(64);
+    cluster.make_as(OPERATOR, &json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedImage",
+        "metadata": {"name": format!("sha256-{digest}")}, "spec": {"digest": format!("sha256:{digest}")}}));
+    cluster.status("managedimage", &format!("sha256-{digest}"), &json!({"ended": [{
+        "workloadUID": "uid-of-web", "workload": {"kind": "Deployment", "namespace": "shop", "name": "web"},
+        "requestUID": "uid-of-request", "outcome": "RolledBack", "at": "2026-11-19T09:00:00Z",
+        "failure": {"step": "Verify", "message": "1 of 3 replicas became ready"}}]}));
+    cluster
+        .hozen("carol", &["accept-failure", "Deployment/shop/web", "--rollout", "fails"])
+        .says("accepted in fails by carol");
+    let accepted = cluster.json(&["rollout", "fails"])["spec"]["acceptFailures"].clone();
+    assert_eq!(accepted[1]["uid"], "uid-of-web");
 }
 
 pub fn a_scan_is_asked_for_by_an_annotation(cluster: &Cluster) {

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    kept::{Kept, Malformed, Seen, key},
+    kept::{Kept, Malformed, Seen, key, version},
     workloads::{Owner, owner},
 };
 

@@ -313,11 +313,7 @@ impl Stage {
         merge(
             &policies,
             "hozen-baselines",
-<<<<<<< HEAD
             json!({"metadata": {"annotations": {"hozen.dev/policy-version": "99"}},
-=======
-            json!({"metadata": {"annotations": {"hozen.dev/policy-version": "3"}},
->>>>>>> de72b5d (Images in the cluster: every digest that runs is known, and workloads move to the fixed one as the offline simulation has it)
             "spec": {"validations": [{"expression": "true"}]}}),
         )
         .await;
@@ -327,11 +323,7 @@ impl Stage {
         let told: Vec<String> = faults.iter().map(Fault::to_string).collect();
         let expected = [
             "the admission policy hozen-approvals was altered at spec.failurePolicy",
-<<<<<<< HEAD
             "the admission policy hozen-baselines is of version 99, this program expects 2",
-=======
-            "the admission policy hozen-baselines is of version 3, this program expects 2",
->>>>>>> de72b5d (Images in the cluster: every digest that runs is known, and workloads move to the fixed one as the offline simulation has it)
             "the binding of the admission policy hozen-nodes was altered at spec.validationActions[0]",
             "the binding of the admission policy hozen-rollouts is missing",
         ];
