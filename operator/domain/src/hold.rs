@@ -505,13 +505,9 @@ impl fmt::Display for Hold {
             Self::CannotDrain { node, obstacle, others, .. } => {
                 write!(f, "{node}{} cannot be drained: {obstacle}", self::others(*others))
             }
-            Self::WontRollOut { workload, why } => {
-                write!(f, "{workload} would not roll a new image out: {why}")
-            }
+            Self::WontRollOut { workload, why } => f.write_str(&at_rest(workload, why)),
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
-            Self::MitigationStands { nodes, without, .. } => {
-                f.write_str(&in_force(*nodes, without))
-            }
+            Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }
     }
@@ -527,6 +523,10 @@ fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Span>) -> Str
     });
     let never = if until.is_none() { "; none opens within two years" } else { "" };
     format!("waits for {what}{needed}{never}")
+}
+
+fn at_rest(workload: &str, why: &str) -> String {
+    format!("{workload} would not roll a new image out: {why}")
 }
 
 fn unproven(stage: &str, nodes: &[(Name, String)]) -> String {
