@@ -39,7 +39,7 @@ pub struct Machine {
     pub scan: u64,
 }
 
-/// All machines by node name; the truth that checks are held against.
+/// All machines by the uid of their Node, since one that is rebuilt is another; the truth that checks are held against.
 pub type Machines = Arc<Mutex<BTreeMap<String, Machine>>>;
 
 /// See the module.
@@ -146,7 +146,7 @@ impl Outside {
         let fails = is(self.scene.fails) && order.step == Step::Patch;
         {
             let mut machines = self.machines();
-            let machine = machines.entry(order.node.clone()).or_default();
+            let machine = machines.entry(order.node_uid.clone()).or_default();
             match order.step {
                 Step::Patch if !fails && !is(self.scene.lies) => machine.patched = true,
                 Step::Rollback => machine.patched = false,
@@ -183,7 +183,7 @@ impl Outside {
     async fn reboot(&self, order: &Order) {
         let boots = {
             let mut machines = self.machines();
-            let machine = machines.entry(order.node.clone()).or_default();
+            let machine = machines.entry(order.node_uid.clone()).or_default();
             if order.boot_id.as_deref() != Some(&format!("boot-{}-{}", order.node, machine.boots)) {
                 return;
             }
@@ -205,37 +205,39 @@ impl Outside {
         let managed = self.server.changed(MANAGED);
         loop {
             let news = managed.notified();
-            let asked: Vec<(String, u64)> = self.server.look(|view| {
+            let asked: Vec<(String, String, u64)> = self.server.look(|view| {
                 let nodes = view.list(MANAGED).filter_map(|node| {
-                    Some((name(node).to_owned(), text(node, "/spec/scan")?.parse().ok()?))
+                    let owner = text(node, "/metadata/ownerReferences/0/uid")?.to_owned();
+                    let scan = text(node, "/spec/scan")?.parse().ok()?;
+                    Some((name(node).to_owned(), owner, scan))
                 });
                 nodes.collect()
             });
-            for (node, scan) in asked {
+            for (node, owner, scan) in asked {
                 let new = {
                     let mut machines = self.machines();
-                    let machine = machines.entry(node.clone()).or_default();
+                    let machine = machines.entry(owner.clone()).or_default();
                     let new = machine.scan < scan;
                     machine.scan = machine.scan.max(scan);
                     new
                 };
                 if new {
-                    tokio::spawn(self.clone().scan(node, scan));
+                    tokio::spawn(self.clone().scan((node, owner), scan));
                 }
             }
             news.await;
         }
     }
 
-    async fn scan(self, node: String, scan: u64) {
+    async fn scan(self, (node, owner): (String, String), scan: u64) {
         self.wait(100, 5_000).await;
-        let machine = self.machines().get(&node).cloned().unwrap_or_default();
-        let Some(uid) = self.server.look(|view| Some(uid(view.get(NODES, "", &node)?).to_owned()))
-        else {
+        let machine = self.machines().get(&owner).cloned().unwrap_or_default();
+        let there = self.server.look(|view| view.get(NODES, "", &node).map(uid) == Some(&owner));
+        if !there {
             return;
-        };
+        }
         let now = self.server.now();
-        let report = self.scene.report(&node, &uid, (scan, machine.boots), machine.patched, now);
+        let report = self.scene.report(&node, &owner, (scan, machine.boots), machine.patched, now);
         let scanner = ("system:serviceaccount:hozen-system:hozen-scanner", "");
         change(&self.server, scanner, (HOZEN, "nodeinventories"), ("", &node), "", &report);
     }

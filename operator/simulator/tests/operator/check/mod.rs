@@ -191,9 +191,10 @@ impl Checker {
         };
         if before.map_or(0, proven) < proven(after) {
             let name = name(after);
-            let machine = self.machines.lock().unwrap().get(name).cloned().unwrap_or_default();
-            let ours = view.get(NODES, "", name).is_some();
-            self.promise(machine.patched || !ours, 31, || {
+            let there = view.get(NODES, "", name).map(uid);
+            let machines = self.machines.lock().unwrap();
+            let patched = there.is_none_or(|uid| machines.get(uid).is_some_and(|m| m.patched));
+            self.promise(patched, 31, || {
                 format!("{name} is called proven, and its machine is not patched")
             });
         }
