@@ -227,7 +227,7 @@ pub enum Hold {
         others: u32,
         /// When the stage goes on without it, or its approval ends.
         until: Option<Timestamp>,
-        },
+    },
     /// The workload's controller would not roll a new template out.
     WontRollOut {
         /// Workload.

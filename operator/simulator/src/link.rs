@@ -175,7 +175,7 @@ impl Link {
         if strike == Some(How::CrashBefore) {
             return self.crash().await;
         }
-        let answered = self.with_fault(&call, fault).await;
+        let answered = self.with_fault(&call, fault).await.map(|answer| self.dated(answer));
         match strike {
             Some(How::CrashAfter) => self.crash().await,
             Some(How::AnswerLost) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer")),
@@ -186,6 +186,15 @@ impl Link {
                 answered
             }
         }
+    }
+
+    /// As a real server's, an answer says when it was given.
+    fn dated(&self, mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new();
+        let date = date.timestamp_to_rfc9110_string(&self.server.now()).ok();
+        let date = date.and_then(|date| http::HeaderValue::from_str(&date).ok());
+        answer.headers_mut().extend(date.map(|date| (http::header::DATE, date)));
+        answer
     }
 
     /// What becomes of a call, drawn before anything is waited for.

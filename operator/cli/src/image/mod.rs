@@ -241,7 +241,7 @@ fn written(
 
 fn page(image: &ManagedImage, told: &Told, new: bool) -> String {
     let ManagedImageSpec { digest, repositories, tag, created, package_set } = &image.spec;
-    let mut page = Page::default();
+    let mut page = Page::new(crate::terminal::columns(&std::io::stdout()));
     let name = match (repositories.first(), tag) {
         (Some(repository), Some(tag)) => format!("{repository}:{tag}"),
         (Some(repository), None) => repository.clone(),

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    kept::{Kept, Malformed, Seen, key, version},
+    kept::{Kept, Malformed, Seen, key},
     workloads::{Owner, owner},
 };
 
@@ -61,9 +61,7 @@ pub(super) async fn watch_owners<K>(
         let metadata = &object.metadata;
         let value = owner(metadata);
         let known = kept.read().get(&key(metadata)).is_some_and(|old| *old.value == value);
-        let uid = metadata.uid.as_deref().unwrap_or_default().into();
-        let seen = Seen { uid, version: version(metadata), value: Arc::new(value) };
-        kept.write().take(key(metadata), seen) && !known
+        kept.write().take(key(metadata), Seen::of(metadata, value)) && !known
     };
     follow(K::kind(&()).as_ref(), stream, kept, wake, take, |_| {}).await;
 }

@@ -4,6 +4,7 @@ use hozen_api::{
     advisory::{Advisory, AdvisoryStatus},
     baseline::{Baseline, BaselineStatus},
     change_request::{ChangeRequest, ChangeRequestStatus, Phase},
+    managed_image::{EndedImageChange, ManagedImage, ManagedImageStatus},
     managed_node::{self as managed, EndedChange, ManagedNode, ManagedNodeStatus, Outcome},
     names::{API_VERSION, condition},
     rollout::{Hold, Rollout, RolloutOutcome, RolloutStatus},
@@ -222,6 +223,40 @@ impl Telling for ManagedNode {
         }
         notes
     }
+}
+
+impl Telling for ManagedImage {
+    type Status = ManagedImageStatus;
+
+    fn told(&self, before: Option<&ManagedImageStatus>, after: &ManagedImageStatus) -> Vec<Note> {
+        let known = |change: &EndedImageChange| {
+            before.is_some_and(|was| was.ended.iter().any(|old| old == change))
+        };
+        let new = after.ended.iter().filter(|change| !known(change));
+        new.map(|change| moved(ours("ManagedImage", &self.metadata), change)).collect()
+    }
+}
+
+fn moved(about: ObjectReference, change: &EndedImageChange) -> Note {
+    let (weight, reason, text) = match &change.outcome {
+        Outcome::Proven => (Weight::Normal, "WorkloadProven", "runs the fixed image"),
+        Outcome::Failed => {
+            (Weight::Warning, "WorkloadFailed", "did not come up with its new image")
+        }
+        Outcome::RolledBack => {
+            (Weight::Warning, "WorkloadRolledBack", "failed, and has its earlier image again")
+        }
+        Outcome::PutBack => (Weight::Warning, "WorkloadPutBack", "was left as it was"),
+        Outcome::Exercised => (Weight::Normal, "WorkloadExercised", "was reached by the exercise"),
+        Outcome::Mitigated | Outcome::Lifted | Outcome::Unknown(_) => {
+            (Weight::Normal, "WorkloadEnded", "is not worked on any more")
+        }
+    };
+    let workload = &change.workload;
+    let name = format!("{} {}/{}", workload.kind, workload.namespace, workload.name);
+    let why = change.failure.as_ref();
+    let why = why.map_or_else(String::new, |why| format!(" ({}: {})", why.step, why.message));
+    note(about, weight, reason, "Move", format!("{name} {text}{why}"))
 }
 
 /// The Node behind a record.

@@ -29,7 +29,6 @@ use hozen_controller::{
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
-    programs::Missing,
 };
 use kube::ResourceExt as _;
 use kubelet::Kubelet;
@@ -49,7 +48,7 @@ impl Drop for Ends {
 fn bed(test: &str) -> Option<Ends> {
     let bed = Bed::open(&bed::home(), "images").unwrap();
     // One node of kwok's, so that nodes without kubelets count as Ready for five minutes without a heartbeat.
-    let wanted = Wanted { nodes: None, fake: 1, missing: Missing::Refuse };
+    let wanted = Wanted { fake: 1, ..Wanted::default() };
     match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
         Ok(_) => Some(Ends(bed)),
         Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {

@@ -25,7 +25,6 @@ use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
-    programs::Missing,
 };
 use tokio::task::LocalSet;
 use world::World;
@@ -68,7 +67,7 @@ fn main() -> ExitCode {
     let rules: Vec<_> = rules.into_iter().filter(|(name, _)| name.contains(&word)).collect();
     let bed = Bed::open(&bed::home(), "upheaval").unwrap();
     // One node of kwok's, so that nodes without kubelets count as Ready for five minutes without a heartbeat.
-    let wanted = Wanted { nodes: None, fake: 1, missing: Missing::Refuse };
+    let wanted = Wanted { fake: 1, ..Wanted::default() };
     let state = match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
         Ok(state) => state,
         Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {

@@ -91,7 +91,10 @@ fn main() -> ExitCode {
     let server = match server::Place::find() {
         Ok(place) => place,
         Err(why) => {
-            hozen_testbed::not_run(&format!("apisem on a real server, {} rules", rules.len()), &why);
+            hozen_testbed::not_run(
+                &format!("apisem on a real server, {} rules", rules.len()),
+                &why,
+            );
             return ExitCode::SUCCESS;
         }
     };
