@@ -161,7 +161,7 @@ fn what_cannot_be_used_is_named_and_excuses_nothing(#[case] text: String, #[case
 fn what_is_no_statement_is_refused() {
     assert_eq!(read(b"{}"), Err(VexError::Other));
     assert!(matches!(
-        read(br#"{"bomFormat": 7}"#),
+        read(br#"{"bomFormat": "CycloneDX", "vulnerabilities": 7}"#),
         Err(VexError::Form { format: "CycloneDX", .. })
     ));
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));

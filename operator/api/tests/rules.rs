@@ -90,6 +90,12 @@ fn plan() -> Value {
 fn breaks() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     vec![
         (
+            "ManagedNode",
+            "/spec/resolve",
+            json!([{"name": "dsa-1"}]),
+            "a question names packages, packages to remove, or packages to downgrade",
+        ),
+        (
             "Baseline",
             "/spec/selector/images",
             json!({}),

@@ -20,7 +20,7 @@ fn said(output: &Output, port: u16) -> (Value, Vec<String>) {
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     let items = list["items"].as_array().unwrap();
     let inventory = items.iter().find(|item| item["kind"] == "NodeInventory").unwrap();
-    let report = &inventory["spec"]["report"];
+    let report = &inventory["report"];
     let listening = report["listening"].as_array().unwrap();
     let ours = listening.iter().find(|listener| listener["port"] == format!("{port}/tcp"));
     let not_read = report["notRead"].as_array().cloned().unwrap_or_default();

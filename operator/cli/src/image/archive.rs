@@ -350,7 +350,11 @@ fn path_of(digest: &str) -> Result<String, ArchiveError> {
 }
 
 fn same(digest: &str, hash: &[u8]) -> Result<(), ArchiveError> {
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hash.iter().fold(String::new(), |mut hex, byte| {
+        use std::fmt::Write as _;
+        write!(hex, "{byte:02x}").ok();
+        hex
+    });
     if digest.strip_prefix("sha256:") == Some(hex.as_str()) {
         Ok(())
     } else {

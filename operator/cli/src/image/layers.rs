@@ -158,10 +158,10 @@ fn plain(bytes: &[u8]) -> Option<String> {
 
 /// Whether a path is one of a package database, or may be a link on the way to one (`lib` is one to `usr/lib`).
 fn wanted(path: &str) -> bool {
-    let on_the_way = |file: &&str| file.starts_with(path) && file[path.len()..].starts_with('/');
+    let on_the_way = |file: &str| file.starts_with(path) && file[path.len()..].starts_with('/');
     WANTED.contains(&path)
         || FOLDERS.iter().any(|folder| path.starts_with(folder))
-        || WANTED.iter().any(|file| on_the_way(&file))
+        || WANTED.iter().any(|file| on_the_way(file))
 }
 
 fn over(what: &str) -> io::Error {

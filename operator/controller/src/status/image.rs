@@ -90,7 +90,9 @@ fn findings(turn: &Turn, views: &[&ContainerView]) -> ByPriority {
         }
     }
     let mut counts = ByPriority::default();
-    urgent.into_values().for_each(|priority| counts.add(priority));
+    for priority in urgent.into_values() {
+        counts.add(priority);
+    }
     counts
 }
 

@@ -135,19 +135,19 @@ fn known(world: &mut World, image: Image, said: bool, bills: &Bills) -> Image {
 
 /// Every image that somebody runs, by whom.
 fn in_use(world: &mut World, used: &Used<'_>, bills: &Bills) {
-    let mut uses: Vec<(Name, SmolStr, SmolStr, Option<SmolStr>)> = Vec::new();
+    let mut found: Vec<(Name, SmolStr, SmolStr, Option<SmolStr>)> = Vec::new();
     for workload in world.workloads.values() {
         for container in workload.containers.values() {
             if let Some(digest) = container.running.as_ref().filter(|digest| is_digest(digest)) {
                 let (repository, tag) = (container.repository.clone(), container.tag.clone());
-                uses.push((workload.key.clone(), digest.clone(), repository, tag));
+                found.push((workload.key.clone(), digest.clone(), repository, tag));
             }
         }
     }
-    uses.extend(used.images.iter().map(|(key, image)| {
+    found.extend(used.images.iter().map(|(key, image)| {
         (key.clone(), image.digest.clone(), image.repository.clone(), image.tag.clone())
     }));
-    for (key, digest, repository, tag) in uses {
+    for (key, digest, repository, tag) in found {
         if !world.images.contains_key(&digest) {
             let image = known(world, untold(&digest), false, bills);
             world.images.insert(digest.clone(), image);

@@ -86,7 +86,7 @@ async fn from_an_sbom_to_workloads_that_are_proven_with_a_bad_image_and_an_edit_
     let shop = Shop::open(&cluster).await;
     let kubelet = Arc::new(Kubelet::new(&cluster));
     let playing = tokio::spawn(Arc::clone(&kubelet).play());
-    let (tell, stop) = watch::channel(false);
+    let (ending, stop) = watch::channel(false);
     let operator = tokio::spawn(runtime::run(
         settings(),
         cluster.config.clone(),
@@ -98,7 +98,7 @@ async fn from_an_sbom_to_workloads_that_are_proven_with_a_bad_image_and_an_edit_
     moved(&cluster, &shop).await;
     let held = rolled_back(&cluster, &shop).await;
     edited(&cluster, &shop, &kubelet, &held).await;
-    tell.send(true).unwrap();
+    ending.send(true).unwrap();
     operator.await.unwrap().expect("it ends as it was told to");
     playing.abort();
 }
@@ -222,7 +222,7 @@ async fn edited(cluster: &Cluster, shop: &Shop, kubelet: &Kubelet, held: &str) {
     })
     .await;
     shop.set_image(cluster, "admin", &shop::pinned(OTHER)).await;
-    let ended = until("the operator's work ends there", async || {
+    let change = until("the operator's work ends there", async || {
         let status = managed(cluster, NEW).await?.status?;
         let uid = request.uid();
         status.ended.into_iter().find(|change| {
@@ -230,9 +230,9 @@ async fn edited(cluster: &Cluster, shop: &Shop, kubelet: &Kubelet, held: &str) {
         })
     })
     .await;
-    assert_eq!(ended.outcome, Outcome::PutBack);
-    let told = ended.failure.unwrap().message;
-    assert!(told.contains("their will stands") && told.contains(&image(OTHER)), "{told}");
+    assert_eq!(change.outcome, Outcome::PutBack);
+    let message = change.failure.unwrap().message;
+    assert!(message.contains("their will stands") && message.contains(&image(OTHER)), "{message}");
     kubelet.let_go();
     let name = request.name_any();
     until("nothing is proven in the canary, so people are asked", async || {

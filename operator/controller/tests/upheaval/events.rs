@@ -40,13 +40,12 @@ pub async fn reasons(world: &World, kind: &str, name: &str) -> BTreeSet<String> 
 pub async fn what_comes_to_pass_is_told_once_each(world: World) {
     let all = ours(&world).await;
     let mut by_kind: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut seen: BTreeMap<(Option<String>, Option<String>, Option<String>), usize> =
-        BTreeMap::new();
+    let mut seen: BTreeMap<[Option<String>; 3], usize> = BTreeMap::new();
     for event in &all {
         let about = event.regarding.clone().unwrap();
         let reason = event.reason.clone().unwrap();
         by_kind.entry(about.kind.clone().unwrap()).or_default().insert(reason);
-        let what = (about.uid, event.reason.clone(), event.note.clone());
+        let what = [about.uid, event.reason.clone(), event.note.clone()];
         *seen.entry(what).or_default() += 1;
     }
     for (kind, wanted) in [
@@ -69,7 +68,7 @@ pub async fn what_comes_to_pass_is_told_once_each(world: World) {
         let lacking: Vec<&str> = wanted.into_iter().filter(|w| !told.contains(*w)).collect();
         assert!(lacking.is_empty(), "{kind}: {lacking:?} of {told:?}");
     }
-    let proven = seen.iter().filter(|((_, reason, _), _)| reason.as_deref() == Some("NodeProven"));
+    let proven = seen.iter().filter(|([_, reason, _], _)| reason.as_deref() == Some("NodeProven"));
     for (what, times) in proven {
         assert_eq!(*times, 1, "{what:?}");
     }

@@ -19,7 +19,7 @@ use k8s_openapi::api::{
     core::v1::{Node, ServiceAccount},
 };
 use kube::{
-    Api, Config, ResourceExt as _,
+    Api, Config, ResourceExt,
     api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, PostParams},
     core::{DynamicObject, GroupVersionKind},
 };
@@ -32,8 +32,6 @@ use crate::{
     watcher::{Budget, Seen},
 };
 
-/// Nodes of a story.
-pub const NODES: usize = 12;
 /// Of them at most so many are unavailable at once.
 pub const MAX: usize = 3;
 
@@ -240,7 +238,7 @@ impl Story {
         let nodes = self.world.api::<Node>().list(&wanted).await.unwrap();
         let cordoned =
             |node: &Node| node.spec.as_ref().is_some_and(|s| s.unschedulable == Some(true));
-        nodes.items.iter().filter(|node| cordoned(node)).map(|node| node.name_any()).collect()
+        nodes.items.iter().filter(|node| cordoned(node)).map(ResourceExt::name_any).collect()
     }
 
     /// Nodes on which work is under way.
