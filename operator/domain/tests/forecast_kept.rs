@@ -114,6 +114,8 @@ fn end(world: &World, seed: u64) -> Timestamp {
 }
 
 proptest! {
+    // A story of two weeks each.
+    #![proptest_config(ProptestConfig { cases: if std::env::var_os("HOZEN_SOAK").is_some() { 512 } else { 24 }, ..ProptestConfig::default() })]
     #[test]
     fn a_forecast_is_kept_where_nothing_fails(fleet in fleets(), seed in any::<u64>()) {
         let world = world(&fleet);
