@@ -26,17 +26,21 @@ pub(crate) fn same_work(plan: &Plan, transaction: &Digest, node: &Node) -> bool 
     }
 }
 
-/// Whether a request is the other attempt that a person asked for at what failed under an earlier one, or one that took its place.
+/// Whether a request is the other attempt that a person asked for at what had failed until then, or one that took its place. What fails
+/// in that attempt is not covered by it.
 pub(crate) fn asked(world: &World, again: &ChangeRequest, failed: &ChangeRequest) -> bool {
-    let rollout = world.rollouts.get(&failed.name);
-    if rollout.is_none_or(|rollout| rollout.handle.retry.is_none()) {
+    let retried = |old: &ChangeRequest| {
+        let rollout = world.rollouts.get(&old.name);
+        rollout.is_some_and(|rollout| rollout.handle.retry.is_some())
+    };
+    if again.plan.baseline != failed.plan.baseline {
         return false;
     }
     let replaced = |by: &ChangeRequest| world.requests.get(by.supersedes.as_ref()?);
     // A chain is at most as long as there are requests.
     std::iter::successors(replaced(again), |by| replaced(by))
         .take(world.requests.len())
-        .any(|old| old.uid == failed.uid)
+        .any(|old| retried(old) && failed.created <= old.created)
 }
 
 /// Whether this failed on the node under another request, and the present one is not the attempt that a person asked for.

@@ -61,8 +61,8 @@ fn i13_i32_another_attempt_is_a_request_of_its_own_which_its_asker_cannot_approv
     let nodes: u32 = again.plan.node_classes().map(|class| class.nodes_max).sum();
     assert_eq!(nodes, 1, "exactly where it failed");
     let tally = approval::count(&told.0.world, again);
-    let lost = tally.discounted.iter().find(|lost| lost.word.user == "alice@example.com");
-    assert_eq!(lost.map(|lost| lost.why.as_str()), Some("alice asked for another attempt"));
+    let mut hers = tally.discounted.iter().filter(|lost| lost.word.user == "alice@example.com");
+    assert!(hers.any(|lost| lost.why == "alice asked for another attempt"), "{tally:?}");
     assert_eq!(tally.missing.len(), 1, "the second on-call is somebody else");
     assert_eq!(told.proven(), ["web-2", "web-3"]);
 }

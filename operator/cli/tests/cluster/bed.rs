@@ -90,7 +90,7 @@ impl Cluster {
             "--verb",
             "get",
             "--resource",
-            "changerequests.hozen.dev/status,rollouts.hozen.dev/status",
+            "changerequests.hozen.dev/status,managedimages.hozen.dev/status,rollouts.hozen.dev/status",
         ]);
         cluster.kubectl(&[
             "create",

@@ -31,7 +31,13 @@ fn main() -> ExitCode {
     if let Some(seed) = rules::number("HOZEN_SIM_SEED") {
         return rules::replay(seed);
     }
-    let rules: Vec<_> = rules::ALL.into_iter().filter(|(name, _)| name.contains(&word)).collect();
+    let all = rules::ALL.into_iter().filter(|(name, _)| name.contains(&word));
+    let everything = !word.is_empty() || std::env::var_os("HOZEN_SOAK").is_some();
+    let (rules, left): (Vec<_>, Vec<_>) =
+        all.partition(|(name, _)| everything || rules::QUICK.contains(name));
+    for (name, _) in left {
+        println!("left to make soak, or to a word that names it: {name}");
+    }
     println!("\nrunning {} rules on the simulator", rules.len());
     let (mut passed, mut failed) = (0, 0);
     for (name, rule) in rules {
