@@ -86,13 +86,13 @@ async fn from_an_sbom_to_workloads_that_are_proven_with_a_bad_image_and_an_edit_
     let shop = Shop::open(&cluster).await;
     let kubelet = Arc::new(Kubelet::new(&cluster));
     let playing = tokio::spawn(Arc::clone(&kubelet).play());
-    let (ending, stop) = watch::channel(false);
+    let (ending, ended) = watch::channel(false);
     let operator = tokio::spawn(runtime::run(
         settings(),
         cluster.config.clone(),
         Arc::new(MachineClock),
         Admission::Told(watch::channel(None).1),
-        stop,
+        ended,
     ));
     known(&cluster, &shop).await;
     moved(&cluster, &shop).await;
@@ -236,8 +236,8 @@ async fn edited(cluster: &Cluster, shop: &Shop, kubelet: &Kubelet, held: &str) {
     kubelet.let_go();
     let name = request.name_any();
     until("nothing is proven in the canary, so people are asked", async || {
-        let hold = cluster.get::<Rollout>(&name).await?.status?.hold?;
-        (hold.reason == "NothingProven").then_some(())
+        let why = cluster.get::<Rollout>(&name).await?.status?.hold?;
+        (why.reason == "NothingProven").then_some(())
     })
     .await;
     cluster.merge::<Rollout>(&name, &json!({"spec": {"promoteThrough": "canary"}})).await;
