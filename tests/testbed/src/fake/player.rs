@@ -1,7 +1,7 @@
 //! Plays the scanner of each fake node: what real nodes report, in real size, at the rate of a fleet.
 //!
 //! Invariants: memory does not grow with time and grows with the fleet by a name and a uid a node, since equal reports are one text;
-//! no more than [`IN_FLIGHT_MAX`] requests are under way; a node's instant in a round follows from its name and place.
+//! no more than `IN_FLIGHT_MAX` requests are under way; a node's instant in a round follows from its name and place.
 
 use std::{
     fmt, fs,
