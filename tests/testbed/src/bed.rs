@@ -57,6 +57,19 @@ pub struct NodeState {
     pub number: u8,
     /// Whether its link is cut.
     pub partitioned: bool,
+    /// What its system runs in.
+    #[serde(default)]
+    pub kind: Kind,
+}
+
+/// What the system of a real node runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Kind {
+    /// Namespaces of this host: quick and small, on the host's kernel and clock.
+    #[default]
+    Namespaces,
+    /// A virtual machine, with a kernel, a clock and control groups of its own.
+    Vm,
 }
 
 /// The ports of a bed, all on the host's own addresses.
@@ -74,6 +87,8 @@ pub struct Ports {
     pub scheduler: u16,
     /// kwok.
     pub kwok: u16,
+    /// The door to virtual machines, on an address of loopback for each.
+    pub ssh: u16,
 }
 
 impl State {
@@ -112,6 +127,7 @@ fn ports(index: u8) -> Ports {
         controller_manager: first + 3,
         scheduler: first + 4,
         kwok: first + 5,
+        ssh: first + 9,
     }
 }
 
@@ -270,6 +286,7 @@ fn port_in_use(index: u8) -> Option<String> {
         ("kube-controller-manager", ports.controller_manager),
         ("kube-scheduler", ports.scheduler),
         ("kwok", ports.kwok),
+        ("ssh", ports.ssh),
     ];
     named
         .iter()

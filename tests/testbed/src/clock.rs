@@ -2,10 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::error::Error;
 
 /// How long to wait between two looks at something that will change soon.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// This machine's time of day.
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
 
 /// A moment from which to measure.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +33,8 @@ impl Moment {
 }
 
 /// This moment as the API writes it, to the second.
-#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
 pub fn timestamp() -> String {
-    let now = jiff::Timestamp::now();
+    let now = now();
     now.round(jiff::Unit::Second).unwrap_or(now).to_string()
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Parser, Subcommand};
 use hozen_testbed::{
     Wanted,
-    bed::{self, Bed, State},
+    bed::{self, Bed, Kind, State},
     bench,
     certificates::{Authority, write_private},
     clock::Moment,
@@ -36,6 +36,9 @@ enum Action {
         /// How many real nodes (need root, namespaces, an overlay file system and loop devices).
         #[arg(long, default_value_t = 0)]
         nodes: u8,
+        /// How many more that are virtual machines, with a kernel, a clock and control groups of their own (need QEMU too).
+        #[arg(long, default_value_t = 0, conflicts_with = "control_plane_only")]
+        vms: u8,
         /// How many fake nodes: they have leases, heartbeats and pods, and nothing behind them.
         #[arg(long, default_value_t = 0)]
         fake: u32,
@@ -83,8 +86,11 @@ enum Action {
 enum NodeAction {
     /// Add a node and wait until it is ready.
     Add {
-        /// Its name; node-N by default.
+        /// Its name; node-N by default, or vm-N.
         name: Option<String>,
+        /// A virtual machine, with a kernel, a clock and control groups of its own.
+        #[arg(long)]
+        vm: bool,
     },
     /// Take a node away, from this machine and from the API server.
     Remove { name: String },
@@ -107,6 +113,12 @@ enum NodeAction {
         /// Give the room back.
         #[arg(long)]
         free: bool,
+    },
+    /// Set the clock of a virtual machine to this machine's time and DURATION: +10y, -90s, +0s.
+    ClockSkew {
+        name: String,
+        #[arg(value_name = "DURATION", allow_hyphen_values = true)]
+        by: String,
     },
     /// Run a command on it as root.
     Exec {
@@ -181,9 +193,10 @@ fn placed(word: &str) -> Result<(String, PathBuf), String> {
 pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let bed = Bed::open(&bed::home(), &arguments.bed)?;
     match arguments.action {
-        Action::Up { nodes, fake, packages, kubernetes, control_plane_only } => {
+        Action::Up { nodes, vms, fake, packages, kubernetes, control_plane_only } => {
             let nodes = (!control_plane_only).then_some(nodes);
-            up(&bed, Wanted { nodes, fake, packages, kubernetes, missing: Missing::Build })?;
+            let wanted = Wanted { nodes, fake, packages, kubernetes, missing: Missing::Build };
+            up(&bed, wanted, vms)?;
         }
         Action::Down => {
             let there = bed.folder.exists();
@@ -224,11 +237,16 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(bed: &Bed, wanted: Wanted) -> Result<(), Error> {
+fn up(bed: &Bed, wanted: Wanted, vms: u8) -> Result<(), Error> {
     let start = Moment::now();
-    let state = hozen_testbed::up(bed, wanted, &mut |step| {
-        eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
-    })?;
+    let mut say = |step: &str| eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
+    if vms > 0 {
+        node::vm::lacking()?;
+    }
+    let mut state = hozen_testbed::up(bed, wanted, &mut say)?;
+    if vms > 0 {
+        hozen_testbed::raise_vms(bed, &mut state, vms, &mut say)?;
+    }
     println!("bed {} is up, {:.1} s", bed.name, start.elapsed().as_secs_f64());
     println!("  export KUBECONFIG={}", bed.kubeconfig().display());
     println!("  {} get nodes", state.programs.join("kubectl").display());
@@ -248,7 +266,8 @@ fn status(bed: &Bed) -> Result<ExitCode, Error> {
     for (name, node) in &state.nodes {
         let power = if Node::find(bed, &state, name)?.is_on() { "on" } else { "off" };
         let link = if node.partitioned { ", link cut" } else { "" };
-        println!("  {name}: {power}{link}");
+        let kind = if node.kind == Kind::Vm { ", virtual machine" } else { "" };
+        println!("  {name}: {power}{link}{kind}");
     }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -271,9 +290,13 @@ fn kubeconfig(bed: &Bed, user: Option<String>, group: Option<&str>) -> Result<()
 fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
     let mut state = bed.up()?;
     match action {
-        NodeAction::Add { name } => {
-            node::lacking()?;
-            let name = node::add(&bed, &mut state, name.as_deref())?;
+        NodeAction::Add { name, vm } => {
+            let kind = if vm { Kind::Vm } else { Kind::Namespaces };
+            match kind {
+                Kind::Namespaces => node::lacking()?,
+                Kind::Vm => node::vm::lacking()?,
+            }
+            let name = node::add(&bed, &mut state, name.as_deref(), kind)?;
             hozen_testbed::raise(&bed, &state, &name)?;
             println!("{name} is Ready");
         }
@@ -293,6 +316,9 @@ fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
         NodeAction::Heal { name } => set_link(&bed, &mut state, &name, false)?,
         NodeAction::FillDisk { name, leave_megabytes, free } => {
             Node::find(&bed, &state, &name)?.fill_disk((!free).then_some(leave_megabytes))?;
+        }
+        NodeAction::ClockSkew { name, by } => {
+            Node::find(&bed, &state, &name)?.set_clock(node::vm::skew(&by)?)?;
         }
         NodeAction::Exec { name, command } => {
             let words: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -332,7 +358,7 @@ fn set_link(bed: &Bed, state: &mut State, name: &str, cut: bool) -> Result<(), E
 fn hand_over(bed: Bed, state: &State, name: &str, words: &[&str]) -> Result<ExitCode, Error> {
     let mut command = Node::find(&bed, state, name)?.command(words)?;
     drop(bed);
-    let status =
-        command.status().map_err(|source| Error::Io { doing: "run nsenter".into(), source })?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(Error::io(format!("run {program}")))?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

@@ -23,10 +23,10 @@ pub enum Error {
         remedy: String,
     },
     /// This machine cannot do a part of it; the control plane alone needs none of this.
-    #[error(
-        "real nodes are impossible here: {lacking}; what works without: up --control-plane-only"
-    )]
+    #[error("{what} are impossible here: {lacking}; what works without: up --control-plane-only")]
     Lacks {
+        /// Real nodes, or those that are virtual machines.
+        what: &'static str,
         /// What is missing, all of it.
         lacking: String,
     },
@@ -77,6 +77,23 @@ pub enum Error {
     UnknownKubernetes {
         /// What was asked for.
         name: String,
+    },
+    /// The node has no clock of its own.
+    #[error(
+        "node {name} shares the clock of this machine: one with a clock of its own comes with node add --vm"
+    )]
+    NoClock {
+        /// Its name.
+        name: String,
+    },
+    /// A duration that cannot be read, or that leads out of the calendar.
+    #[error("{text:?} is no duration from this machine's time: +10y, -90s or +0s, for example")]
+    BadDuration {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: jiff::Error,
     },
     /// The bed is not up.
     #[error("bed {bed:?} is not up: hozen-testbed up")]

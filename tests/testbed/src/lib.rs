@@ -23,7 +23,7 @@ pub mod repository;
 
 use std::fs;
 
-use bed::{Bed, State};
+use bed::{Bed, Kind, State};
 use error::Error;
 use node::Node;
 use packages::Packages;
@@ -113,10 +113,32 @@ fn raise_nodes(
     if state.root.is_none() {
         say("looking for the nodes' root (built once, which takes a minute or two)");
     }
-    while state.nodes.len() < usize::from(nodes) {
-        let name = node::add(bed, state, None)?;
+    let kind = Kind::Namespaces;
+    while state.nodes.values().filter(|node| node.kind == kind).count() < usize::from(nodes) {
+        let name = node::add(bed, state, None, kind)?;
         say(&format!("{name}: disk and files are made"));
     }
+    turn_on(bed, state, say)
+}
+
+/// Adds virtual machines to a bed that is up until there are as many, turns all nodes on, and waits until they are ready.
+pub fn raise_vms(
+    bed: &Bed,
+    state: &mut State,
+    vms: u8,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    node::vm::lacking()?;
+    let there = |state: &State| state.nodes.values().filter(|node| node.kind == Kind::Vm).count();
+    while there(state) < usize::from(vms) {
+        let name = node::add(bed, state, None, Kind::Vm)?;
+        say(&format!("{name}: disk and files are made"));
+    }
+    turn_on(bed, state, say)
+}
+
+/// Turns all nodes on, and waits until those are ready that were off.
+fn turn_on(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let nodes = state.nodes.keys().map(|name| Node::find(bed, state, name));
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
     let off: Vec<&Node> = nodes.iter().filter(|node| !node.is_on()).collect();

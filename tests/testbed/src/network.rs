@@ -101,13 +101,31 @@ pub fn connect(state: &State, node: NodeState, pid: i32) -> Result<(), Error> {
         let (theirs, ours) = (namespace(&pid.to_string()), namespace("self"));
         Ok(if theirs.is_some() && theirs != ours { Ok(()) } else { Err(String::new()) })
     })?;
-    let (link, pid) = (link(state, node), pid.to_string());
     // A node that was powered off a moment ago may not have taken its link with it yet.
-    if links()?.contains(&link) {
-        delete(&link)?;
-    }
+    unplug(state, node)?;
+    let (link, pid) = (link(state, node), pid.to_string());
     call("ip", &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
-    call("ip", &["link", "set", &link, "master", &state.prefix()])?;
+    join(state, node)
+}
+
+/// Makes the link of a virtual machine, which takes its end of it by name. It stays until [`unplug`].
+pub fn plug(state: &State, node: NodeState) -> Result<String, Error> {
+    unplug(state, node)?;
+    let link = link(state, node);
+    call("ip", &["tuntap", "add", "dev", &link, "mode", "tap"])?;
+    join(state, node)?;
+    Ok(link)
+}
+
+/// Takes the link of a virtual machine away, if it is there.
+pub fn unplug(state: &State, node: NodeState) -> Result<(), Error> {
+    let link = link(state, node);
+    if links()?.contains(&link) { delete(&link) } else { Ok(()) }
+}
+
+/// Ends the node's link at the bridge, and leads to its pods.
+fn join(state: &State, node: NodeState) -> Result<(), Error> {
+    call("ip", &["link", "set", &link(state, node), "master", &state.prefix()])?;
     set_link(state, node)?;
     let via = node_address(state, node);
     call("ip", &["route", "replace", &pod_addresses(state, node), "via", &via]).map(drop)

@@ -173,7 +173,8 @@ fn package_of(program: &str) -> &str {
     match program {
         "ip" => "iproute2",
         "nsenter" | "unshare" | "mount" => "util-linux",
-        "mkfs.ext4" => "e2fsprogs",
+        "debugfs" | "e2fsck" | "mke2fs" | "mkfs.ext4" => "e2fsprogs",
+        "ssh" | "ssh-keygen" => "openssh-client",
         other => other,
     }
 }

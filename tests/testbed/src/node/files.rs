@@ -7,29 +7,105 @@ use std::{
 };
 
 use crate::{
-    bed::{NodeState, State},
-    certificates::{Authority, write_private},
+    bed::{Kind, NodeState, State},
+    certificates::Authority,
     error::Error,
     image::PAUSE,
     network,
 };
 
 /// Units of Debian that have no use here, or would speak to the network by themselves.
-const MASKED: [&str; 6] = [
+const MASKED: [&str; 5] = [
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "console-getty.service",
     "getty.target",
     "systemd-timesyncd.service",
+];
+/// Devices are the host's where the kernel is.
+const MASKED_IN_NAMESPACES: [&str; 1] = ["systemd-udevd.service"];
+/// Units that nothing here needs, and that more than double the time of a boot where a processor is emulated.
+const MASKED_IN_VM: [&str; 19] = [
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "kexec-load.service",
+    "kexec.service",
+    "kmod-static-nodes.service",
+    "modprobe@.service",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "systemd-pstore.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket",
     "systemd-udevd.service",
 ];
+
+/// What differs between kinds of nodes in the configuration of containerd and kubelet.
+struct Runtime {
+    snapshotter: &'static str,
+    runc: &'static str,
+    systemd_cgroups: bool,
+    cgroup_driver: &'static str,
+    /// Whether the kubelet can ask the file system what a pod takes.
+    isolates_storage: bool,
+    /// Seconds between two heartbeats of the kubelet. Each has as long to be answered.
+    heartbeat_seconds: u8,
+}
+
+impl Runtime {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            // An overlay cannot lie over the node's own overlay, and the host may have control groups of either version.
+            Kind::Namespaces => Self {
+                snapshotter: "native",
+                runc: "/etc/kube/runc",
+                systemd_cgroups: false,
+                cgroup_driver: "cgroupfs",
+                isolates_storage: false,
+                heartbeat_seconds: 2,
+            },
+            // As in production; an emulated processor is too slow for more heartbeats.
+            Kind::Vm => Self {
+                snapshotter: "overlayfs",
+                runc: "/opt/bin/runc",
+                systemd_cgroups: true,
+                cgroup_driver: "systemd",
+                isolates_storage: true,
+                heartbeat_seconds: 8,
+            },
+        }
+    }
+
+    fn containerd(&self) -> String {
+        CONTAINERD
+            .replace("PAUSE", PAUSE)
+            .replace("SNAPSHOTTER", self.snapshotter)
+            .replace("RUNC", self.runc)
+            .replace("SYSTEMD", &self.systemd_cgroups.to_string())
+    }
+
+    fn kubelet(&self) -> String {
+        KUBELET
+            .replace("DRIVER", self.cgroup_driver)
+            .replace("ISOLATES", &self.isolates_storage.to_string())
+            .replace("BEAT", &self.heartbeat_seconds.to_string())
+            // A lease is renewed four times in its duration.
+            .replace("LEASE", &(4 * self.heartbeat_seconds).to_string())
+    }
+}
 
 const CONTAINERD: &str = r#"version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
 [plugins.'io.containerd.cri.v1.images']
-  # An overlay cannot lie over the node's own overlay.
-  snapshotter = "native"
+  snapshotter = "SNAPSHOTTER"
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
     sandbox = "PAUSE"
 [plugins.'io.containerd.cri.v1.runtime']
@@ -38,13 +114,14 @@ state = "/run/containerd"
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-      BinaryName = "/etc/kube/runc"
+      BinaryName = "RUNC"
+      SystemdCgroup = SYSTEMD
 "#;
 
 const KUBELET: &str = "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 failCgroupV1: false
-cgroupDriver: cgroupfs
+cgroupDriver: DRIVER
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 failSwapOn: false
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: /etc/kube/ca.crt}}
@@ -53,9 +130,9 @@ tlsCertFile: /etc/kube/node.crt
 tlsPrivateKeyFile: /etc/kube/node.key
 evictionHard: {nodefs.available: 1%, imagefs.available: 1%, memory.available: 100Mi}
 imageGCHighThresholdPercent: 100
-localStorageCapacityIsolation: false
-nodeStatusUpdateFrequency: 2s
-nodeLeaseDurationSeconds: 8
+localStorageCapacityIsolation: ISOLATES
+nodeStatusUpdateFrequency: BEATs
+nodeLeaseDurationSeconds: LEASE
 resolvConf: /etc/resolv.conf
 clusterDNS: []
 ";
@@ -76,7 +153,7 @@ fi
 exec /opt/bin/runc "$@"
 "#;
 
-/// Writes the node's folder: the two scripts that run it, and under `files` what is copied over its root at each boot.
+/// Writes what is copied over the node's root at each boot: the folder `files`.
 pub fn write(
     folder: &Path,
     state: &State,
@@ -84,7 +161,8 @@ pub fn write(
     node: NodeState,
     authority: &Authority,
 ) -> Result<(), Error> {
-    let tree = Tree { root: folder.join("files") };
+    let tree = Tree::of(folder);
+    let runtime = Runtime::of(node.kind);
     let address = network::node_address(state, node);
     let identity =
         authority.sign(&format!("system:node:{name}"), Some("system:nodes"), &[name, &address])?;
@@ -95,8 +173,8 @@ pub fn write(
         ("etc/kube/node.key", &identity.key),
         ("etc/kube/kubeconfig", &authority.kubeconfig(&state.server(), &identity)),
         ("etc/kube/proxy.kubeconfig", &authority.kubeconfig(&state.server(), &proxy)),
-        ("etc/kube/containerd.toml", &CONTAINERD.replace("PAUSE", PAUSE)),
-        ("etc/kube/kubelet.yaml", KUBELET),
+        ("etc/kube/containerd.toml", &runtime.containerd()),
+        ("etc/kube/kubelet.yaml", &runtime.kubelet()),
         ("etc/cni/net.d/10-pods.conflist", &cni(&network::pod_addresses(state, node))),
         ("etc/hostname", &format!("{name}\n")),
         ("etc/hosts", &format!("127.0.0.1 localhost\n{address} {name}\n")),
@@ -110,20 +188,22 @@ pub fn write(
     ] {
         tree.file(path, text)?;
     }
-    tree.file("etc/kube/runc", RUNC)?;
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(tree.root.join("etc/kube/runc"), executable)
-        .map_err(Error::io("make the node's runc executable"))?;
+    let masked = match node.kind {
+        Kind::Namespaces => {
+            tree.program("etc/kube/runc", RUNC)?;
+            &MASKED_IN_NAMESPACES[..]
+        }
+        Kind::Vm => &MASKED_IN_VM[..],
+    };
     for (unit, after, command) in units(state, name, &address) {
         tree.file(&format!("etc/systemd/system/{unit}.service"), &service(after, &command))?;
         let wanted = format!("etc/systemd/system/multi-user.target.wants/{unit}.service");
         tree.link(&wanted, &format!("../{unit}.service"))?;
     }
-    for unit in MASKED {
+    for unit in MASKED.iter().chain(masked) {
         tree.link(&format!("etc/systemd/system/{unit}"), "/dev/null")?;
     }
-    write_private(&folder.join("run.sh"), include_str!("run.sh"))?;
-    write_private(&folder.join("init.sh"), include_str!("init.sh"))
+    Ok(())
 }
 
 fn units(state: &State, name: &str, address: &str) -> [(&'static str, &'static str, String); 3] {
@@ -182,13 +262,19 @@ fn random_id() -> Result<String, Error> {
     Ok(id.replace('-', ""))
 }
 
-struct Tree {
+/// What is copied over the root of a node at each boot.
+pub struct Tree {
     root: PathBuf,
 }
 
 impl Tree {
+    /// That of the node with this folder.
+    pub fn of(folder: &Path) -> Self {
+        Self { root: folder.join("files") }
+    }
+
     /// The place of a path, with the folders above it made.
-    fn place(&self, path: &str) -> Result<PathBuf, Error> {
+    pub fn place(&self, path: &str) -> Result<PathBuf, Error> {
         let place = self.root.join(path);
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder)
@@ -197,12 +283,22 @@ impl Tree {
         Ok(place)
     }
 
-    fn file(&self, path: &str, text: &str) -> Result<(), Error> {
+    /// A file that everybody on the node may read.
+    pub fn file(&self, path: &str, text: &str) -> Result<(), Error> {
         let place = self.place(path)?;
         fs::write(&place, text).map_err(Error::io(format!("write {}", place.display())))
     }
 
-    fn link(&self, path: &str, to: &str) -> Result<(), Error> {
+    /// A file that can be run.
+    pub fn program(&self, path: &str, text: &str) -> Result<(), Error> {
+        self.file(path, text)?;
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.root.join(path), executable)
+            .map_err(Error::io(format!("make {path} of a node executable")))
+    }
+
+    /// A symbolic link.
+    pub fn link(&self, path: &str, to: &str) -> Result<(), Error> {
         let place = self.place(path)?;
         symlink(to, &place).map_err(Error::io(format!("link {}", place.display())))
     }

@@ -1,9 +1,11 @@
-//! Real nodes: systemd as PID 1 in namespaces of its own over an overlay of a Debian root, with containerd, kubelet and
-//! kube-proxy as its units. A node can be rebooted, lose its power, its link, and its room on disk.
+//! Real nodes: systemd as PID 1 in namespaces of its own over an overlay of a Debian root, or in a virtual machine, with
+//! containerd, kubelet and kube-proxy as its units. A node can be rebooted, lose its power, its link, and its room on disk.
 
 mod files;
+pub mod vm;
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,8 +13,8 @@ use std::{
 };
 
 use crate::{
-    bed::{Bed, NodeState, State},
-    certificates::Authority,
+    bed::{Bed, Kind, NodeState, State},
+    certificates::{Authority, write_private},
     cgroup, clock, control_plane,
     error::Error,
     image, network, packages, process,
@@ -25,8 +27,15 @@ const NODES_MAX: u8 = 100;
 const DISK: &str = "12G";
 /// How long a node may take to be ready, on a machine that does much else.
 const READY_LIMIT: Duration = Duration::from_mins(3);
+/// The same of a virtual machine, whose processor may be an emulated one.
+const VM_READY_LIMIT: Duration = Duration::from_mins(8);
 /// How long init may take to begin.
-const INIT_LIMIT: Duration = Duration::from_secs(20);
+const INIT_LIMIT: Duration = Duration::from_mins(1);
+/// Succeeds once containerd answers, and waits five seconds for its socket.
+const CONTAINERD_ANSWERS: &str = "for i in $(seq 50); do \
+    [ -S /run/containerd/containerd.sock ] && exec ctr version; sleep 0.1; done; echo no socket; exit 1";
+/// In what a command runs on a node.
+const ENVIRONMENT: [&str; 3] = ["env", "--chdir=/", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
 /// What namespaces, mounts, roots and links need, with their numbers in the kernel.
 const CAPABILITIES: [(&str, u32); 4] =
     [("CAP_SYS_ADMIN", 21), ("CAP_NET_ADMIN", 12), ("CAP_SYS_CHROOT", 18), ("CAP_MKNOD", 27)];
@@ -36,6 +45,8 @@ const UNITS: [&str; 2] = ["containerd", "kubelet"];
 const RESTARTS_MAX: u32 = 8;
 /// Between so many looks at a node it is asked for its units.
 const LOOKS_BETWEEN_UNITS: u32 = 3;
+/// The same of a virtual machine: where a processor is emulated the question costs a second.
+const VM_LOOKS_BETWEEN_UNITS: u32 = 100;
 /// The packages of a node's root beyond Debian's minimum: what the cluster needs, and what there is to patch.
 const PACKAGES: [&str; 14] = [
     "busybox-static",
@@ -76,7 +87,7 @@ pub fn lacking() -> Result<(), Error> {
             lacking.push(format!("the capability {name} is missing"));
         }
     }
-    for (program, package) in [
+    lacking.extend(missing_programs(&[
         ("debootstrap", "debootstrap"),
         ("ip", "iproute2"),
         ("iptables", "iptables"),
@@ -84,11 +95,7 @@ pub fn lacking() -> Result<(), Error> {
         ("nsenter", "util-linux"),
         ("setpriv", "util-linux"),
         ("unshare", "util-linux"),
-    ] {
-        if !process::is_on_path(program) {
-            lacking.push(format!("{program} is missing (Debian: apt-get install {package})"));
-        }
-    }
+    ]));
     if !fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("overlay")) {
         lacking.push("the kernel has no overlay file system".to_owned());
     }
@@ -98,7 +105,21 @@ pub fn lacking() -> Result<(), Error> {
     if !cgroup::is_there() {
         lacking.push("no control groups are mounted".to_owned());
     }
-    if lacking.is_empty() { Ok(()) } else { Err(Error::Lacks { lacking: lacking.join("; ") }) }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Lacks { what: "real nodes", lacking: lacking.join("; ") })
+}
+
+/// Of programs and their packages, what has to be installed.
+fn missing_programs(wanted: &[(&str, &str)]) -> Vec<String> {
+    wanted
+        .iter()
+        .filter(|(program, _)| !process::is_on_path(program))
+        .map(|(program, package)| {
+            format!("{program} is missing (Debian: apt-get install {package})")
+        })
+        .collect()
 }
 
 /// The root that all nodes lie over: Debian from its release pocket, with the security pocket known but not applied. Built
@@ -110,14 +131,18 @@ fn root() -> Result<PathBuf, Error> {
 }
 
 /// Adds a node to the state under the lowest free number, and prepares its disk and files. It is not powered on yet.
-pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, Error> {
+pub fn add(bed: &Bed, state: &mut State, name: Option<&str>, kind: Kind) -> Result<String, Error> {
     if !state.network {
         return Err(Error::ControlPlaneOnly { bed: bed.name.clone() });
     }
     let number = (1..=NODES_MAX)
         .find(|number| state.nodes.values().all(|node| node.number != *number))
         .ok_or(Error::TooManyNodes { max: NODES_MAX })?;
-    let name = name.map_or_else(|| format!("node-{number}"), str::to_owned);
+    let word = match kind {
+        Kind::Namespaces => "node",
+        Kind::Vm => "vm",
+    };
+    let name = name.map_or_else(|| format!("{word}-{number}"), str::to_owned);
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.len() > 20
         || !name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -128,7 +153,7 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
     if state.nodes.contains_key(&name) {
         return Err(Error::Differs { bed: bed.name.clone(), how: format!("with a node {name}") });
     }
-    let of = NodeState { number, partitioned: false };
+    let of = NodeState { number, partitioned: false, kind };
     // All nodes of a bed lie over one root, also after another one was built.
     if state.root.is_none() {
         let root = root()?;
@@ -137,14 +162,14 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>) -> Result<String, E
     }
     state.nodes.insert(name.clone(), of);
     let node = Node::find(bed, state, &name)?;
-    let disk = node.folder.join("disk.img");
     fs::create_dir_all(&node.folder)
         .map_err(Error::io(format!("create {}", node.folder.display())))?;
-    process::call("truncate", &["--size", DISK, &disk.to_string_lossy()])?;
-    // Mounted after every power cut: without the checks that mkfs advises against each time.
-    process::call("mkfs.ext4", &["-q", "-F", "-m", "0", &disk.to_string_lossy()])?;
     let authority = Authority::open(&bed.folder.join("pki"))?;
     files::write(&node.folder, state, &name, of, &authority)?;
+    match kind {
+        Kind::Namespaces => node.prepare()?,
+        Kind::Vm => vm::prepare(bed, state, &node)?,
+    }
     // Last: a node that was not finished is not remembered, and made anew under the same number.
     bed.save(state)?;
     Ok(name)
@@ -175,6 +200,16 @@ impl<'a> Node<'a> {
         Ok(Self { bed, state, name, of, folder: bed.folder.join("nodes").join(name) })
     }
 
+    /// Makes its disk, and the two scripts that run it.
+    fn prepare(&self) -> Result<(), Error> {
+        let disk = self.folder.join("disk.img");
+        process::call("truncate", &["--size", DISK, &disk.to_string_lossy()])?;
+        // Mounted after every power cut: without the checks that mkfs advises against each time.
+        process::call("mkfs.ext4", &["-q", "-F", "-m", "0", &disk.to_string_lossy()])?;
+        write_private(&self.folder.join("run.sh"), include_str!("run.sh"))?;
+        write_private(&self.folder.join("init.sh"), include_str!("init.sh"))
+    }
+
     fn supply(&self) -> Option<Record> {
         Record::read(&self.folder.join("run")).filter(|record| record.is_alive())
     }
@@ -188,9 +223,12 @@ impl<'a> Node<'a> {
         self.supply().is_some() && self.init().is_some()
     }
 
-    /// Its own boot id, new with every boot.
+    /// Its own boot id, new with every boot; empty as long as it cannot be asked for it.
     pub fn boot_id(&self) -> String {
-        let text = fs::read_to_string(self.folder.join("boot_id")).unwrap_or_default();
+        let text = match self.of.kind {
+            Kind::Namespaces => fs::read_to_string(self.folder.join("boot_id")).unwrap_or_default(),
+            Kind::Vm => self.exec(&["cat", "/proc/sys/kernel/random/boot_id"]).unwrap_or_default(),
+        };
         text.trim().to_owned()
     }
 
@@ -200,28 +238,13 @@ impl<'a> Node<'a> {
             return Ok(());
         }
         self.power_off()?;
-        let groups = cgroup::create(self.state, self.name)?;
-        let groups: Vec<_> = groups.iter().map(|path| path.to_string_lossy()).collect();
-        fs::write(self.folder.join("cgroups"), groups.join("\n") + "\n")
-            .map_err(Error::io("write the node's control groups down"))?;
-        let script = self.folder.join("run.sh");
-        let lower = [&self.state.layer, &self.state.root].into_iter().flatten();
-        let lower: Vec<_> = lower.map(|folder| folder.to_string_lossy()).collect();
-        let arguments = [
-            "--net".into(),
-            "bash".into(),
-            script.into_os_string(),
-            self.folder.clone().into_os_string(),
-            self.name.into(),
-            network::node_address(self.state, self.of).into(),
-            self.state.address().to_string().into(),
-            lower.join(":").into(),
-            self.state.programs.clone().into_os_string(),
-        ];
-        let record = self.folder.join("run");
-        process::start(&record, &self.log(), Path::new("/usr/bin/unshare"), &arguments)?;
-        let supply = self.supply().ok_or_else(|| self.ended())?;
-        network::connect(self.state, self.of, supply.pid)?;
+        match self.of.kind {
+            Kind::Namespaces => self.unshare()?,
+            Kind::Vm => {
+                let arguments = vm::plug(self.bed, self.state, self)?;
+                self.start("/bin/bash", &arguments)?;
+            }
+        }
         clock::wait(&format!("the start of {}", self.name), INIT_LIMIT, || {
             if self.supply().is_none() {
                 return Err(self.ended());
@@ -230,10 +253,41 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// Starts its power supply in a network namespace of its own, and links that to the bed.
+    fn unshare(&self) -> Result<(), Error> {
+        let groups = cgroup::create(self.state, self.name)?;
+        let groups: Vec<_> = groups.iter().map(|path| path.to_string_lossy()).collect();
+        fs::write(self.folder.join("cgroups"), groups.join("\n") + "\n")
+            .map_err(Error::io("write the node's control groups down"))?;
+        let lower = [&self.state.layer, &self.state.root].into_iter().flatten();
+        let lower: Vec<_> = lower.map(|folder| folder.to_string_lossy()).collect();
+        let arguments: [OsString; 9] = [
+            "--net".into(),
+            "bash".into(),
+            self.folder.join("run.sh").into(),
+            self.folder.clone().into(),
+            self.name.into(),
+            network::node_address(self.state, self.of).into(),
+            self.state.address().to_string().into(),
+            lower.join(":").into(),
+            self.state.programs.clone().into(),
+        ];
+        self.start("/usr/bin/unshare", &arguments)?;
+        let supply = self.supply().ok_or_else(|| self.ended())?;
+        network::connect(self.state, self.of, supply.pid)
+    }
+
+    fn start(&self, program: &str, arguments: &[OsString]) -> Result<(), Error> {
+        process::start(&self.folder.join("run"), &self.log(), Path::new(program), arguments)
+    }
+
     /// A power cut: everything on the node ends at once, and what was written to its disk stays.
     pub fn power_off(&self) -> Result<(), Error> {
         for record in [self.supply(), self.init()].into_iter().flatten() {
             record.kill()?;
+        }
+        if self.of.kind == Kind::Vm {
+            network::unplug(self.state, self.of)?;
         }
         cgroup::remove(self.state, Some(self.name))
     }
@@ -241,29 +295,39 @@ impl<'a> Node<'a> {
     /// An orderly reboot by the node's own systemd. Returns once the new system has begun.
     pub fn reboot(&self) -> Result<(), Error> {
         let before = self.init().ok_or_else(|| self.off())?;
-        self.exec(&["systemctl", "reboot"])?;
-        clock::wait(&format!("a new boot of {}", self.name), READY_LIMIT, || {
+        // The way by which it is asked may end with the old system before the answer is there.
+        let asked = self.exec(&["systemctl", "reboot"]);
+        clock::wait(&format!("a new boot of {}", self.name), self.ready_limit(), || {
             if self.supply().is_none() {
                 return Err(self.ended());
             }
             let now = self.init().filter(|now| *now != before);
-            Ok(now.map(drop).ok_or_else(|| process::log_tail(&self.log())))
+            let seen = || match &asked {
+                Ok(_) => process::log_tail(&self.log()),
+                Err(refused) => refused.to_string(),
+            };
+            Ok(now.map(drop).ok_or_else(seen))
         })
     }
 
     /// Waits until its containerd answers.
     pub fn wait_containerd(&self) -> Result<(), Error> {
-        clock::wait(&format!("an answer of containerd on {}", self.name), READY_LIMIT, || {
-            if self.supply().is_none() {
-                return Err(self.ended());
-            }
-            match self.exec(&["ctr", "version"]) {
-                Ok(_) => Ok(Ok(())),
-                Err(Error::CommandFailed { output, .. }) => Ok(Err(output)),
-                Err(Error::PoweredOff { .. }) => Ok(Err(process::log_tail(&self.log()))),
-                Err(other) => Err(other),
-            }
-        })
+        clock::wait(
+            &format!("an answer of containerd on {}", self.name),
+            self.ready_limit(),
+            || {
+                if self.supply().is_none() {
+                    return Err(self.ended());
+                }
+                // Where a processor is emulated a command costs a second: the node itself waits.
+                match self.exec(&["sh", "-c", CONTAINERD_ANSWERS]) {
+                    Ok(_) => Ok(Ok(())),
+                    Err(Error::CommandFailed { output, .. }) => Ok(Err(output)),
+                    Err(Error::PoweredOff { .. }) => Ok(Err(process::log_tail(&self.log()))),
+                    Err(other) => Err(other),
+                }
+            },
+        )
     }
 
     /// Waits until the API server has the node ready, with the boot id that it has now.
@@ -272,13 +336,17 @@ impl<'a> Node<'a> {
             r#"jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type=="Ready")].status}"#;
         let want = |boot: &str| format!("{boot} True");
         let before = UNITS.map(|unit| self.restarts(unit));
+        let between = match self.of.kind {
+            Kind::Namespaces => LOOKS_BETWEEN_UNITS,
+            Kind::Vm => VM_LOOKS_BETWEEN_UNITS,
+        };
         let mut looks = 0;
-        let waited = clock::wait(&format!("{} Ready", self.name), READY_LIMIT, || {
+        let waited = clock::wait(&format!("{} Ready", self.name), self.ready_limit(), || {
             if self.supply().is_none() {
                 return Err(self.ended());
             }
             looks += 1;
-            if looks % LOOKS_BETWEEN_UNITS == 0 {
+            if looks % between == 0 {
                 self.units_hold(before)?;
             }
             let arguments = ["get", "node", self.name, "--output", query];
@@ -287,7 +355,9 @@ impl<'a> Node<'a> {
                 Err(Error::CommandFailed { output, .. }) => output,
                 Err(other) => return Err(other),
             };
-            Ok(if seen == want(&self.boot_id()) { Ok(()) } else { Err(seen) })
+            // The node is asked only once the answer may matter: that costs an emulated one time.
+            let is = seen.ends_with(" True") && seen == want(&self.boot_id());
+            Ok(if is { Ok(()) } else { Err(seen) })
         });
         match waited {
             Err(Error::TimedOut { what, seconds, last }) => {
@@ -328,12 +398,14 @@ impl<'a> Node<'a> {
     /// A command to be run on the node, as its root, by the words given.
     pub fn command(&self, words: &[&str]) -> Result<Command, Error> {
         let init = self.init().ok_or_else(|| self.off())?;
+        let words = [&ENVIRONMENT[..], words].concat();
+        if self.of.kind == Kind::Vm {
+            return Ok(vm::command(self.state, self, &words));
+        }
         let mut command = Command::new("nsenter");
         command.args(["--target", &init.pid.to_string()]);
         command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"]);
-        command
-            .args(["env", "--chdir=/", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
-            .args(words);
+        command.args(words);
         Ok(command)
     }
 
@@ -387,6 +459,13 @@ impl<'a> Node<'a> {
                 Err(Error::Io { doing: format!("remove {}", self.folder.display()), source })
             }
             _ => Ok(()),
+        }
+    }
+
+    fn ready_limit(&self) -> Duration {
+        match self.of.kind {
+            Kind::Namespaces => READY_LIMIT,
+            Kind::Vm => VM_READY_LIMIT,
         }
     }
 
