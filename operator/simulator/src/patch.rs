@@ -1,4 +1,4 @@
-//! Patches of three of the four kinds; the fourth, apply, is in [`owners`](crate::owners).
+//! Patches of three of the four kinds; the fourth, apply, is in `owners`.
 
 use json_patch::Patch;
 use serde_json::Value;
