@@ -146,14 +146,23 @@ impl Stage {
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hozen-halt", "namespace": NAMESPACE}}),
             ),
         ];
-        // The policies take effect a moment after they were made.
+        // The policies take effect a moment after they were made, one after the other.
         let dry = PostParams { dry_run: true, ..PostParams::default() };
-        let forged = objects::approval("forged", "alice", "security");
-        let mallory = self.api(Who::Mallory, &forged);
-        until("the policies take effect", async || {
-            mallory.create(&dry, &object(&forged)).await.err()
-        })
-        .await;
+        let mut image = named(workloads::managed_image(), &format!("sha256-{}", "e".repeat(64)));
+        image["spec"]["digest"] = json!(format!("sha256:{}", "e".repeat(64)));
+        image["spec"]["packageSet"] = json!(format!("sha256-{}", "f".repeat(64)));
+        let forged = [
+            (Who::Mallory, objects::approval("forged", "alice", "security")),
+            (Who::Mallory, objects::rollout("forged")),
+            (Who::Mallory, objects::ours("ManagedNode", "forged", &json!({}))),
+            (Who::Operator, named(workloads::deployment(), "forged")),
+            (Who::Operator, image),
+        ];
+        for (who, what) in &forged {
+            let api = self.api(*who, what);
+            until("the policies take effect", async || api.create(&dry, &object(what)).await.err())
+                .await;
+        }
         for (who, what) in &made {
             let made = self.api(*who, what).create(&PostParams::default(), &object(what)).await;
             made.unwrap_or_else(|error| panic!("{who:?} makes {what}: {error}"));

@@ -287,7 +287,7 @@ pub fn all() -> Vec<Case> {
                 "mallory says that an image has nothing to mend",
                 Mallory,
                 says('b'),
-                Refused("to say what is in an image needs the verb import on managedimages"),
+                Refused("managedimages"),
             ),
             (
                 "mallory brings an image of her own",
