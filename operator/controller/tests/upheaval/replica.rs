@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use futures::StreamExt as _;
+use hozen_api::rollout::Rollout;
 use hozen_controller::{
     clock::MachineClock,
     runtime::{self, Admission},
@@ -15,7 +17,9 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::{
     Api, Config,
     config::{KubeConfigOptions, Kubeconfig},
+    runtime::watcher::{self, Event},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use crate::{
@@ -82,9 +86,8 @@ impl Replica {
         world.bed.folder.join("logs").join(format!("replica-{name}.log"))
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     fn kill(&mut self) {
@@ -135,21 +138,33 @@ impl Replicas {
         .await
     }
 
+    /// Returns at the next write of the rollout's status.
+    async fn next_record(&self, rollout: &str) {
+        let config = watcher::Config::default().fields(&format!("metadata.name={rollout}"));
+        let mut events = std::pin::pin!(watcher::watcher(self.world.api::<Rollout>(), config));
+        let next = async {
+            while !matches!(events.next().await, Some(Ok(Event::Apply(_)))) {}
+        };
+        let came = tokio::time::timeout(Duration::from_secs(60), next).await;
+        came.expect("the leader writes down what it does");
+    }
+
     async fn takeovers(&self) -> i32 {
         self.lease().await.and_then(|lease| lease.lease_transitions).unwrap_or(0)
     }
 
-    /// Stops the leader beyond its lease and lets it go on; how many of its writes were refused when it woke.
-    async fn stop_leader(&mut self) -> usize {
+    /// Waits until the leader has written down of this rollout what it is about to do, and stops it there, beyond its lease; lets it go on,
+    /// and tells how many of its writes were refused when it woke.
+    async fn stop_leader(&mut self, rollout: &str) -> usize {
         let at = self.leader().await;
-        tokio::time::sleep(Duration::from_millis(1_700)).await;
         let log = Replica::log_of(&self.world, &self.running[at].name);
-        self.running[at].signal("-STOP");
+        self.next_record(rollout).await;
+        self.running[at].signal(Signal::STOP);
         let before = std::fs::read_to_string(&log).unwrap().len();
         tokio::time::sleep(STOPPED).await;
         let stopped = self.running.remove(at);
         self.leader().await;
-        stopped.signal("-CONT");
+        stopped.signal(Signal::CONT);
         tokio::time::sleep(Duration::from_secs(2)).await;
         let text = std::fs::read_to_string(&log).unwrap();
         let woken = &text[before..];
@@ -173,7 +188,7 @@ pub async fn i47_replicas_that_are_killed_and_stopped_keep_every_budget(world: W
             || (refused == 0 && stops < STOPS_MAX)
         {
             if refused == 0 && stops < STOPS_MAX {
-                refused += replicas.stop_leader().await;
+                refused += replicas.stop_leader(&rollout).await;
                 stops += 1;
             }
             let at = replicas.leader().await;
