@@ -283,7 +283,9 @@ fn absorb_into_errata(merged: &mut Merged) {
                 let erratum = &merged.notices[erratum];
                 erratum.cves().any(|named| named == cve)
                     && erratum.affected.iter().any(|its| {
-                        package(its) == package(affected) && its.ranges == affected.ranges
+                        package(its) == package(affected)
+                            && its.ranges == affected.ranges
+                            && its.versions == affected.versions
                     })
             })
         };

@@ -38,7 +38,7 @@ pub struct Held {
 impl Decision {
     /// Holds something, and looks again when the hold ends by itself.
     pub fn hold(&mut self, about: &Name, hold: Hold) {
-        if let Some(at) = hold.until() {
+        if let Some(at) = hold.changes_at() {
             self.wake(at);
         }
         self.holds.push(Held { about: about.clone(), hold });

@@ -107,7 +107,11 @@ fn one(
     if node.task.is_some() || safety.promised_to(&node.name).is_some() {
         return;
     }
-    match room(world, assessment, safety, baseline, (node, wanted), request) {
+    let now = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::Taint { node: (name, _), taint: Some(_) } => Some(name),
+        _ => None,
+    });
+    match room(world, assessment, safety, baseline, (node, wanted), request, now) {
         Ok(()) => {
             if wanted == Taint::Isolated {
                 safety.promise(&node.name, &request.name);
@@ -118,23 +122,25 @@ fn one(
     }
 }
 
-/// Whether one more node may get the taint (invariants 1, 2, 4, 5, 12).
-fn room(
+/// Whether one more node may get the taint (invariants 1, 2, 4, 5, 12). `now`: nodes that this pass taints already.
+fn room<'n>(
     world: &World,
     assessment: &Assessment,
     safety: &Safety<'_>,
     baseline: &Baseline,
     (node, wanted): (&Node, Taint),
     request: &ChangeRequest,
+    now: impl Iterator<Item = &'n Name>,
 ) -> Result<(), Hold> {
     if let Some(hold) = gate::platform(world) {
         return Err(hold);
     }
     let pool = assessment.baselines.get(&baseline.name).map_or(&[][..], |view| &view.nodes);
-    let tainted =
-        pool.iter().filter(|name| world.nodes.get(*name).is_some_and(|n| n.taint.is_some()));
+    let tainted = |name: &Name| world.nodes.get(name).is_some_and(|node| node.taint.is_some());
+    let before = pool.iter().filter(|name| tainted(name)).count();
+    let tainted = before + now.filter(|name| pool.contains(name) && !tainted(name)).count();
     let most = request.plan.mitigation.as_ref().map_or(0, |steps| steps.nodes_max);
-    if tainted.count() >= usize::try_from(most).unwrap_or(usize::MAX) && node.taint.is_none() {
+    if tainted >= usize::try_from(most).unwrap_or(usize::MAX) && node.taint.is_none() {
         let why = format!("{most} nodes have the taint, and no more were approved");
         return Err(Hold::ApprovalLost { request: request.name.clone(), why });
     }

@@ -160,20 +160,23 @@ fn released(
     (from, from.duration_since(world.now))
 }
 
-/// Why each node of the pool that this rollout does not work on gives no service.
+/// Why each system of the pools that this rollout does not work on gives no service.
 fn unavailable<'w>(world: &'w World, layout: &Layout<'w>) -> BTreeMap<&'w Name, String> {
     let safety = Safety::of(world);
-    let mut unavailable: BTreeMap<&Name, String> = layout
-        .pool
-        .iter()
-        .filter_map(|node| {
-            let why = safety.why_unavailable(&node.name)?;
-            Some((&node.name, why.to_owned()))
-        })
+    let nodes = layout.pool.iter().map(|node| &node.name);
+    let workloads = layout.workload_pool.iter().map(|workload| &workload.key);
+    let mut unavailable: BTreeMap<&Name, String> = nodes
+        .chain(workloads)
+        .filter_map(|name| Some((name, safety.why_unavailable(name)?.to_owned())))
         .collect();
     for place in layout.nodes.iter().flatten() {
         if place.reach == Reach::Active {
             unavailable.remove(&place.node.name);
+        }
+    }
+    for (workload, reach) in layout.workloads.iter().flatten() {
+        if *reach == Reach::Active {
+            unavailable.remove(&workload.key);
         }
     }
     unavailable

@@ -191,8 +191,8 @@ pub enum Hold {
     Paused {
         /// Since.
         since: Timestamp,
-        /// When an alert is raised.
-        alert_at: Timestamp,
+        /// When it will have lasted too long; none: it has (invariant 40).
+        alert_at: Option<Timestamp>,
     },
     /// Systems are away; everything else is done.
     Offline {
@@ -282,7 +282,8 @@ impl Hold {
             Self::GateNotPassed { .. } => "GateNotPassed",
             Self::FailuresReached { .. } => "FailuresReached",
             Self::NothingProven { .. } => "NothingProven",
-            Self::Paused { .. } => "Paused",
+            Self::Paused { alert_at: Some(_), .. } => "Paused",
+            Self::Paused { alert_at: None, .. } => "PausedTooLong",
             Self::Offline { .. } => "Offline",
             Self::BadPatch { .. } => "BadPatch",
             Self::GitOpsOwned { .. } => "GitOpsOwned",
@@ -328,6 +329,14 @@ impl Hold {
             | Self::WontRollOut { .. }
             | Self::MitigationStands { .. }
             | Self::HumanTookOver { .. } => None,
+        }
+    }
+
+    /// When it says something else, though nothing happens: at its end, or when it has lasted too long.
+    pub const fn changes_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Paused { alert_at, .. } => *alert_at,
+            other => other.until(),
         }
     }
 
@@ -496,7 +505,10 @@ impl fmt::Display for Hold {
                 )
             }
             Self::NothingProven { stage, nodes } => f.write_str(&unproven(stage, nodes)),
-            Self::Paused { .. } => f.write_str("paused"),
+            Self::Paused { alert_at: Some(_), .. } => f.write_str("paused"),
+            Self::Paused { since, alert_at: None } => {
+                write!(f, "paused since {since}, longer than its plan says a pause may last")
+            }
             Self::Offline { nodes, .. } => write!(f, "waits for {}", nodes.join(", ")),
             Self::BadPatch { package, reason } => write!(f, "{package} is blocked: {reason}"),
             Self::GitOpsOwned { workload, owner, line } => {

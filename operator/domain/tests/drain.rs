@@ -3,11 +3,12 @@
 use hozen_domain::{
     World,
     drain::Obstacle,
-    effect::{Decision, Effect, Leave},
+    effect::{Decision, Effect, Leave, Record},
     hold::Hold,
     model::scenario::Happening,
-    node::{Node, Such},
-    units::Span,
+    node::{Node, Step, Such},
+    plan::OnBlocked,
+    units::{Span, after},
 };
 use hozen_testkit::{Told, baseline, story, web_fleet};
 
@@ -91,4 +92,37 @@ fn a_hold_names_the_pod_and_the_line_that_would_end_it() {
         "web-1 and 1 other cannot be drained: shop/cache and 2 more would lose what is in an emptyDir"
     );
     assert!(hold.ended_by().contains("drain.deleteEmptyDirData: true"), "{}", hold.ended_by());
+}
+
+#[test]
+fn i38_a_forced_drain_whose_pods_do_not_go_ends_and_gives_the_slot_back() {
+    let force = baseline("web").with(|b| {
+        b.rollout.drain.on_blocked = OnBlocked::Force;
+        b.rollout.drain.timeout = Span::hours(2);
+    });
+    let blocked = Happening::DrainBlocked { node: on("web-1"), budget: on("shop/web") };
+    let world = with_node(web_fleet(1, force).build(), "web-1", |node| node.pods.movable = 40);
+    let mut world = story(&world, 1).after(Span::seconds(630), blocked).play().0.world;
+    let since = world.nodes["web-1"].task.clone().expect("it is being drained").since;
+    let decided = |world: &World| {
+        let assessment = hozen_domain::assess::assess(world);
+        hozen_domain::step::step(world, &assessment)
+    };
+    world.now = after(since, Span::hours(3).duration());
+    let evicts =
+        |effect: &Effect| matches!(effect, Effect::Evict { leave, .. } if leave.past_budgets);
+    assert!(decided(&world).effects.iter().any(evicts));
+    world.now = after(since, Span::hours(4).duration());
+    let ended = decided(&world);
+    let lets_go = |record: &Record| match record {
+        Record::Task { task: Some(task), .. } => {
+            task.step == Step::Release
+                && task
+                    .failure
+                    .as_ref()
+                    .is_some_and(|why| why.blocked && why.message.contains("did not leave"))
+        }
+        _ => false,
+    };
+    assert!(ended.records.iter().any(lets_go) && ended.effects.is_empty(), "{ended:#?}");
 }

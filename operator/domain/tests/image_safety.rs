@@ -227,6 +227,20 @@ fn i38_a_template_that_nobody_moves_is_waited_for_visibly_and_not_for_ever() {
 }
 
 #[test]
+fn i36_a_pause_lets_go_of_what_was_not_moved_yet_and_it_is_taken_again_afterwards() {
+    let mut world = at_work(ImageStep::Move, 1);
+    world.rollouts.get_mut("web").unwrap().handle.paused = Some(world.now);
+    let paused = stepped(&world);
+    assert!(paused.effects.is_empty(), "{paused:#?}");
+    let let_go = paused.records.iter().any(|r| matches!(r, Record::ImageTask { task: None, .. }));
+    let ended = paused.records.iter().any(|r| matches!(r, Record::ImageEnded { .. }));
+    assert!(let_go && !ended, "{paused:#?}");
+    world.workloads.get_mut("Deployment/shop/web").unwrap().task = None;
+    world.rollouts.get_mut("web").unwrap().handle.paused = None;
+    assert_eq!(taken(&stepped(&world)).len(), 1);
+}
+
+#[test]
 fn i38_a_move_back_that_does_not_succeed_ends_and_calls_a_person() {
     let stuck = |minutes| {
         let mut world = at_work(ImageStep::MoveBack, minutes);

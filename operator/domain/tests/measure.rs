@@ -19,7 +19,8 @@ use hozen_domain::{
     units::{Name, Permyriad, Span, Uid},
 };
 use hozen_testkit::{
-    WorldBuilder, approve_all, at, baseline, debian, node, notice, plan, request_of, world_at,
+    WorldBuilder, approve_all, at, baseline, debian, node, notice, plan, request_of, transaction,
+    world_at,
 };
 use jiff::SignedDuration;
 
@@ -206,6 +207,11 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
     let silent = with(patched("web-2").silent("it never reported"));
     assert_eq!((silent.standing, silent.covered), (Standing::AtRisk, Permyriad(5_000)));
     assert!(silent.because.contains("1 are unknown"), "{}", silent.because);
+    let offered = transaction(&[("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14")]);
+    let lacks = debian(&[("openssl", "3.0.22"), ("curl", "7.88.1-10+deb12u8")]);
+    let untold = with(patched("web-2").has(&lacks).would("security", &offered));
+    assert_eq!((untold.standing, untold.covered), (Standing::AtRisk, Permyriad(5_000)));
+    assert!(untold.because.contains("1 miss security updates"), "{}", untold.because);
     let inactive = with(patched("web-2").stale_unit("nginx.service"));
     let twin = baseline("twin").nodes("tier", "web");
     let mut tied = fleet().baseline(twin).build();
@@ -236,6 +242,10 @@ fn response_times_go_from_published_to_patched_everywhere() {
     approve_all(&mut world, "web-1");
     world.approvals[0].at = at("2026-11-19T10:20Z");
     let uid = world.requests["web-1"].uid.clone();
+    // What nobody agreed to in time keeps the times of what people did agree to.
+    asked(&mut world, "web-0", |_| {});
+    let expired = world.requests.get_mut("web-0").unwrap();
+    (expired.phase, expired.created) = (Phase::Expired, at("2026-11-19T09:14Z"));
     for (node, when) in [("web-1", "2026-11-19T11:00Z"), ("web-2", "2026-11-19T12:00Z")] {
         let node = world.nodes.get_mut(node).unwrap();
         node.ended.insert(uid.clone(), Ended::Proven(at(when)));

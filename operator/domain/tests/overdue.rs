@@ -5,7 +5,7 @@ use hozen_domain::{
     baseline::OnOverdue,
     model::{What, scenario::Happening},
     node::Taint,
-    plan::ChangeType,
+    plan::{ChangeType, OrderBy},
     units::{Share, Span},
 };
 use hozen_testkit::{
@@ -103,14 +103,30 @@ fn i01_isolation_keeps_the_budget_and_drains_by_eviction() {
 
 #[test]
 fn an_isolated_node_has_its_slot_and_is_patched_in_it() {
+    isolated(|_| "a");
+}
+
+#[test]
+fn an_isolated_node_is_patched_also_where_others_stand_before_it() {
+    isolated(|node| if node == "web-1" { "z" } else { "a" });
+}
+
+fn isolated(zone: impl Fn(&str) -> &'static str) {
     let mut world = fleet(OnOverdue::Isolate, 1);
+    for node in world.nodes.values_mut() {
+        node.zone = Some(zone(&node.name).into());
+    }
     // High: due in seven days; the canary's soak of eight keeps the others late.
     let fix = notice("DSA-1").fixes("Debian:12", "openssl", NEW).high().build(world.now);
     world.notices.insert("DSA-1".into(), fix);
     let mut canary = stage("canary", Share::Count(1));
     canary.soak = Span::hours(8 * 24);
     let rules = world.baselines.get_mut("web").expect("the baseline is there");
-    std::sync::Arc::make_mut(rules).rollout.stages.insert(0, canary);
+    let rules = std::sync::Arc::make_mut(rules);
+    rules.rollout.stages.insert(0, canary);
+    for stage in &mut rules.rollout.stages {
+        stage.order_by = vec![OrderBy::Zone];
+    }
     let waiting = story(&world, 7 * 24 + 12).play();
     assert_eq!(tainted(&waiting, Taint::Isolated), 1, "{:#?}", waiting.0.trace);
     let told = story(&world, 9 * 24).play();

@@ -103,7 +103,8 @@ impl Folder {
         self.path.ancestors().nth(2).unwrap_or(&self.path)
     }
 
-    /// Makes the folder of a work below a host's root and puts the order and this program into it; what is there stays.
+    /// Makes the folder of a work below a host's root and puts the order and this program into it. Texts of an earlier pod of
+    /// the same work are written over by the same texts; its log and its answer stay.
     pub fn prepare(host: &Path, order: &Order, texts: &Texts) -> Result<Self, FolderError> {
         let work = host.join(STATE).join("work");
         let folder = Self { path: work.join(name(order)) };

@@ -37,8 +37,10 @@ pub async fn reject(cluster: &Cluster, asked: &Word) -> Result<ExitCode, Failed>
 async fn give(cluster: &Cluster, asked: &Word, decision: Decision) -> Result<ExitCode, Failed> {
     let user = cluster.who().await?;
     let request = open(cluster, asked).await?;
-    may_count(&request, &user)?;
-    let role = role(cluster, &request, asked).await?;
+    if decision == Decision::Approve {
+        may_count(&request, &user)?;
+    }
+    let role = role(cluster, &request, asked, &decision).await?;
     let said = said(cluster, &request.name_any()).await?;
     let uid = request.uid().unwrap_or_default();
     let again = said.iter().find(|old| {
@@ -153,7 +155,7 @@ async fn successor(cluster: &Cluster, name: &str) -> Result<Option<String>, Clus
     Ok(newer.map(ChangeRequest::name_any))
 }
 
-/// A word that would not count is not given.
+/// An approval that would not count is not given. Saying no endangers nothing: whoever holds a role may.
 fn may_count(request: &ChangeRequest, user: &str) -> Result<(), ClusterError> {
     let name = request.name_any();
     if request.spec.requested_by == user {
@@ -176,14 +178,21 @@ async fn role(
     cluster: &Cluster,
     request: &ChangeRequest,
     asked: &Word,
+    decision: &Decision,
 ) -> Result<String, ClusterError> {
     let name = request.name_any();
     let needed: Vec<String> =
         request.spec.plan.needs.roles.iter().map(|role| role.name.clone()).collect();
     if needed.is_empty() {
-        return Err(ClusterError::Sense(format!(
-            "{name} is a standard change, approved beforehand: it needs nobody's word"
-        )));
+        return match &asked.role {
+            Some(role) if *decision == Decision::Reject => Ok(role.clone()),
+            None if *decision == Decision::Reject => Err(ClusterError::Sense(format!(
+                "{name} is a standard change, which any role may reject: name yours with --role"
+            ))),
+            Some(_) | None => Err(ClusterError::Sense(format!(
+                "{name} is a standard change, approved beforehand: it needs nobody's word"
+            ))),
+        };
     }
     if let Some(role) = &asked.role {
         if needed.contains(role) {

@@ -68,12 +68,11 @@ pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Name
         }
         let until = hold.until().map_or_else(String::new, |until| format!(", until {until}"));
         section.rule(format!("{name}: {hold}{until}"), hold.reason());
-        let ended_by = hold.ended_by();
-        if !answer.next.contains(&ended_by) {
-            answer.next.push(format!("{name} goes on with: {ended_by}"));
+        let next = format!("{name} goes on with: {}", hold.ended_by());
+        if !answer.next.contains(&next) {
+            answer.next.push(next);
         }
     }
-    answer.next.dedup();
     answer.add(section);
 }
 
@@ -246,9 +245,7 @@ pub(super) fn missing(
     if request.requested_by != outcome.world.operator {
         barred.push(format!("{} (the operator's own account)", outcome.world.operator));
     }
-    if request.plan.needs.exclude_authors {
-        barred.extend(request.excluded.iter().map(|(user, why)| format!("{user} ({why})")));
-    }
+    barred.extend(request.excluded.iter().map(|(user, why)| format!("{user} ({why})")));
     barred.extend(tally.counted.iter().map(|word| format!("{} (agreed already)", word.user)));
     section.rule(format!("{lead}but not {}", barred.join(", ")), "invariant 13");
 }

@@ -51,10 +51,8 @@ fn authority(outcome: &Outcome, request: &ChangeRequest) -> Section {
     let until = tally.valid_until.map_or_else(String::new, |until| format!(", until {until}"));
     let agreed = if users.is_empty() { "a standard change".to_owned() } else { users.join(", ") };
     section.rule(format!("approved by: {agreed}{until}"), "invariant 12");
-    section.rule(
-        "whoever may update it may pause, abort, promote, or accept a failure by node",
-        "invariant 3",
-    );
+    section.say("whoever may update it may pause, abort or promote it");
+    section.rule("whoever holds the verb accept on it may accept a failure by node", "invariant 3");
     section
 }
 
@@ -101,6 +99,11 @@ fn systems(outcome: &Outcome, request: &ChangeRequest) -> Section {
     for node in outcome.world.nodes.values() {
         if let Some(task) = node.task.as_ref().filter(|task| task.request == request.uid) {
             section.say(format!("{}: {} since {}", node.name, task.step.gerund(), task.since));
+        }
+    }
+    for work in outcome.world.workloads.values() {
+        if let Some(task) = work.task.as_ref().filter(|task| task.request == request.uid) {
+            section.say(format!("{}: {} since {}", work.key, task.step.gerund(), task.since));
         }
     }
     section

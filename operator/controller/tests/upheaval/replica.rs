@@ -142,9 +142,7 @@ impl Replicas {
     async fn next_record(&self, rollout: &str) {
         let config = watcher::Config::default().fields(&format!("metadata.name={rollout}"));
         let mut events = std::pin::pin!(watcher::watcher(self.world.api::<Rollout>(), config));
-        let next = async {
-            while !matches!(events.next().await, Some(Ok(Event::Apply(_)))) {}
-        };
+        let next = async { while !matches!(events.next().await, Some(Ok(Event::Apply(_)))) {} };
         let came = tokio::time::timeout(Duration::from_secs(60), next).await;
         came.expect("the leader writes down what it does");
     }

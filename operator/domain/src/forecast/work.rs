@@ -16,7 +16,7 @@ use crate::{
     node::{Node, Resolved, Step},
     plan::{RebootPolicy, Stage},
     step::layout::{Place, Reach},
-    units::after,
+    units::{Name, after},
     workload::Workload,
 };
 
@@ -78,10 +78,8 @@ impl Forecaster<'_> {
         }
         let mut lots: Vec<Lot> = zones.into_values().collect();
         let workloads = self.layout.workloads[earlier_stages].iter().flatten();
-        let mut images = Lot {
-            slots: stage.max_unavailable.of_as_budget(self.layout.workloads_total),
-            ..Lot::default()
-        };
+        let pool: Vec<&Name> = self.layout.workload_pool.iter().map(|w| &w.key).collect();
+        let mut images = self.slots(stage, &pool);
         for (workload, reach) in workloads {
             let since = workload.task.as_ref().map(|task| task.since);
             images.add(self.image(workload), *reach, since.map(|at| (at, SignedDuration::ZERO)));
@@ -94,18 +92,28 @@ impl Forecaster<'_> {
 
     fn lot(&self, stage: &Stage, zone: Option<&SmolStr>) -> Lot {
         let same = |node: &&&Node| !stage.per_zone || node.zone.as_ref() == zone;
-        let pool = || self.layout.pool.iter().filter(same);
-        let budget = stage.max_unavailable.of_as_budget(pool().count());
-        let mut holders = pool().filter_map(|node| self.unavailable.get_key_value(&node.name));
-        let held = match holders.next() {
-            None => String::new(),
-            Some((first, why)) => match holders.count() {
-                0 => format!(", of which {first} ({why}) holds one"),
-                more => format!(", of which {first} ({why}) and {more} more hold {}", more + 1),
-            },
+        let pool: Vec<&Name> =
+            self.layout.pool.iter().filter(same).map(|node| &node.name).collect();
+        self.slots(stage, &pool)
+    }
+
+    /// What the stage's budget leaves of a pool, and who else holds slots of it.
+    fn slots(&self, stage: &Stage, pool: &[&Name]) -> Lot {
+        let budget = stage.max_unavailable.of_as_budget(pool.len());
+        let holders: Vec<(&&Name, &String)> =
+            pool.iter().filter_map(|name| self.unavailable.get_key_value(*name)).collect();
+        let held = match holders.as_slice() {
+            [] => String::new(),
+            [(first, why)] => format!(", of which {first} ({why}) holds one"),
+            [(first, why), more @ ..] => {
+                format!(
+                    ", of which {first} ({why}) and {} more hold {}",
+                    more.len(),
+                    more.len() + 1
+                )
+            }
         };
-        let taken = pool().filter(|node| self.unavailable.contains_key(&node.name)).count();
-        Lot { slots: budget.saturating_sub(taken), held, ..Lot::default() }
+        Lot { slots: budget.saturating_sub(holders.len()), held, ..Lot::default() }
     }
 
     fn image(&self, workload: &Workload) -> Job {

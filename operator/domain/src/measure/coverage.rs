@@ -22,7 +22,7 @@ pub struct Coverage {
     pub covered: Permyriad,
     /// How it stands: the worst over all fixes.
     pub standing: Standing,
-    /// Which notice makes it so, and why, in one line; empty: the target is met.
+    /// Which notice, or what else, makes it so, and why, in one line; empty: the target is met.
     pub because: String,
     /// When the time of that notice ends or ended.
     pub deadline: Option<Timestamp>,
@@ -73,11 +73,15 @@ pub fn coverage(
             coverage.deadline = Some(deadline);
         }
     }
-    if coverage.standing == Standing::Met && stock.share(0) < target.compliant {
-        coverage.standing = Standing::AtRisk;
+    let untold = stock.share(stock.updates);
+    if coverage.standing == Standing::Met && untold < target.compliant {
+        let seen = baseline.first_seen.updates.values().min().filter(|_| stock.updates > 0);
+        coverage.deadline = seen.map(|seen| after(*seen, target.within.duration()));
+        let over = coverage.deadline.is_some_and(|deadline| deadline <= world.now);
+        coverage.standing = if over { Standing::Missed } else { Standing::AtRisk };
         coverage.because = format!(
-            "of {} systems {} are unknown, and {} patched but inactive",
-            stock.counted, stock.unknown, stock.inactive
+            "{untold} of {}: of {} systems {} are unknown, {} patched but inactive, and {} miss security updates that no notice tells of",
+            target.compliant, stock.counted, stock.unknown, stock.inactive, stock.updates
         );
     }
     if let Some(tie) = assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first()) {
@@ -97,6 +101,8 @@ struct Stock<'a> {
     inactive: u32,
     /// Known systems that miss a fix.
     missing_any: u32,
+    /// Known systems that miss security updates of the distribution that no notice accounts for.
+    updates: u32,
     /// By notice: known systems that miss its fix.
     open: BTreeMap<&'a Name, u32>,
 }
@@ -108,17 +114,20 @@ impl<'a> Stock<'a> {
             return stock;
         };
         // Nodes with equal sets miss the same: a hundred thousand nodes are a few hundred sets.
-        let mut known: BTreeMap<&Digest, (&SetView, u32)> = BTreeMap::new();
+        let mut known: BTreeMap<(&Digest, bool), (&SetView, u32)> = BTreeMap::new();
         for node in view.nodes.iter().filter_map(|name| assessment.nodes.get(name)) {
             stock.counted += 1;
             match (node.state, node.activity, node.set.as_deref()) {
                 (State::Unknown, _, _) | (_, _, None) => stock.unknown += 1,
                 (_, Some(Activity::PatchedInactive), _) => stock.inactive += 1,
-                (_, _, Some(set)) => known.entry(&set.digest).or_insert((set, 0)).1 += 1,
+                (_, _, Some(set)) => {
+                    let key = (&set.digest, node.updates.is_some());
+                    known.entry(key).or_insert((set, 0)).1 += 1;
+                }
             }
         }
-        for (set, systems) in known.into_values() {
-            stock.miss([set], systems);
+        for ((_, updates), (set, systems)) in known {
+            stock.miss([set], updates, systems);
         }
         for workload in view.workloads.iter().filter_map(|key| assessment.workloads.get(key)) {
             stock.counted += 1;
@@ -127,20 +136,23 @@ impl<'a> Stock<'a> {
             if held.clone().any(|container| container.state == State::Unknown) {
                 stock.unknown += 1;
             } else {
-                stock.miss(held.filter_map(|container| container.set.as_deref()), 1);
+                stock.miss(held.filter_map(|container| container.set.as_deref()), false, 1);
             }
         }
         stock
     }
 
-    /// So many systems with these package sets.
-    fn miss(&mut self, sets: impl IntoIterator<Item = &'a SetView>, systems: u32) {
+    /// So many systems with these package sets; `updates`: they also miss security updates that no notice accounts for.
+    fn miss(&mut self, sets: impl IntoIterator<Item = &'a SetView>, updates: bool, systems: u32) {
         let missing = sets.into_iter().flat_map(SetView::missing);
         let notices: BTreeSet<&Name> = missing
             .filter(|m| m.fixable().next().is_some())
             .map(|missing| &missing.notice)
             .collect();
-        if !notices.is_empty() {
+        if updates {
+            self.updates += systems;
+        }
+        if updates || !notices.is_empty() {
             self.missing_any += systems;
         }
         for notice in notices {

@@ -145,7 +145,6 @@ fn response(
         .notices
         .get(name)
         .is_some_and(|r| r.baselines.values().any(|b| b.priority == Priority::Emergency));
-    let executed = |request: &&ChangeRequest| request.phase != Phase::Superseded;
     let done = |request: &ChangeRequest| proven.get(&request.uid).copied();
     let mitigated =
         of(ChangeType::Mitigation).filter_map(|request| mitigation::in_force_since(world, request));
@@ -156,15 +155,27 @@ fn response(
         known: known.first_seen,
         fix_known: known.fix_first_seen,
         planned: of(ChangeType::Patch).map(|request| request.created).min(),
-        approved: of(ChangeType::Patch)
-            .filter(executed)
-            .map(|request| approval::approved_at(world, request))
-            .collect::<Option<Vec<Timestamp>>>()
-            .and_then(|all| all.into_iter().max()),
+        approved: approved(world, of(ChangeType::Patch)),
         patched: of(ChangeType::Patch).filter_map(done).max().filter(|_| open == 0),
         mitigated: mitigated.min(),
         open,
     })
+}
+
+/// When the last of these requests was approved; none while one waits. Those that ended unapproved, or for another's sake, are not waited for.
+fn approved<'w>(
+    world: &World,
+    requests: impl Iterator<Item = &'w ChangeRequest>,
+) -> Option<Timestamp> {
+    let mut last = None;
+    for request in requests.filter(|request| request.phase != Phase::Superseded) {
+        match approval::approved_at(world, request) {
+            Some(at) => last = last.max(Some(at)),
+            None if request.phase.ended() => {}
+            None => return None,
+        }
+    }
+    last
 }
 
 fn times(responses: &[&Response]) -> Times {

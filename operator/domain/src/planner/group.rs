@@ -57,8 +57,8 @@ pub(super) fn groups(desk: &Desk<'_>, todo: &Todo) -> Groups {
             continue;
         }
         let mut wants: BTreeSet<Want> = [want.clone()].into();
-        let replaced = superseded.iter().filter(|(_, by)| *by == want);
-        wants.extend(replaced.map(|(old, _)| old.clone()));
+        let replaced = superseded.keys().filter(|old| last_of(&superseded, old) == want);
+        wants.extend(replaced.cloned());
         let urgent = wants.iter().filter_map(|want| open.get(want)).min();
         match urgent.copied().unwrap_or(*priority) {
             Priority::Emergency => groups.now.push(Group { wants, priority: Priority::Emergency }),
@@ -143,7 +143,7 @@ fn brought_together(desk: &Desk<'_>, one: &Want, other: &Want) -> bool {
     })
 }
 
-/// Notices that another one replaces wherever they are missing, with that other.
+/// Notices that another one replaces wherever they are missing, with that other. It may be replaced itself, and no chain comes back to its start.
 fn superseded(
     desk: &Desk<'_>,
     todo: &Todo,
@@ -158,13 +158,23 @@ fn superseded(
                 let mut with_old = todo.values().filter(|wants| wants.contains(&old));
                 with_old.all(|wants| wants.contains(by))
             };
-            if old != *by && open.contains_key(&old) && !superseded.contains_key(by) && everywhere()
+            // Of a ring of notices that replace each other the last is replaced by none.
+            let closes = last_of(&superseded, by) == &old;
+            if open.contains_key(&old) && !superseded.contains_key(&old) && !closes && everywhere()
             {
                 superseded.insert(old, by.clone());
             }
         }
     }
     superseded
+}
+
+/// What replaces a notice in the end: the last of its chain.
+fn last_of<'s>(superseded: &'s BTreeMap<Want, Want>, mut want: &'s Want) -> &'s Want {
+    while let Some(by) = superseded.get(want) {
+        want = by;
+    }
+    want
 }
 
 /// Lesser fixes travel together: when the time of one has come, all that wait come along.

@@ -275,25 +275,21 @@ fn move_on(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
         decision.records.push(enter(view, moving, task, ImageStep::Watch, None));
         return decision;
     }
+    if view.stopped.is_some() {
+        // Nothing was done to it, so nothing ended on it: it is taken again when the stop is over.
+        decision.records.push(Record::ImageTask { workload: id(moving.workload), task: None });
+        return decision;
+    }
     let deadline = after(task.since, ROLLOUT_WAIT_MAX);
-    let late = view.world.now >= deadline;
-    let why = match &view.stopped {
-        Some(why) => format!("put back: {why}"),
-        None if late => "its template did not take the new image".to_owned(),
-        None => {
-            decision.effects.push(set(moving, &task.from, &task.to));
-            wait(
-                view,
-                moving,
-                "its template to take the new image".into(),
-                deadline,
-                &mut decision,
-            );
-            return decision;
-        }
-    };
-    let failure = Failure { step: task.step.as_of_node(), message: why, blocked: true };
-    decision.records.extend(ended(view, moving, Ended::PutBack(view.world.now, failure)));
+    if view.world.now >= deadline {
+        let message = "its template did not take the new image".to_owned();
+        let failure = Failure { step: task.step.as_of_node(), message, blocked: true };
+        decision.records.extend(ended(view, moving, Ended::PutBack(view.world.now, failure)));
+        return decision;
+    }
+    decision.effects.push(set(moving, &task.from, &task.to));
+    let what = "its template to take the new image".into();
+    wait(view, moving, what, deadline, &mut decision);
     decision
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct Layout<'w> {
     pub(crate) nodes: Vec<Vec<Place<'w>>>,
     /// Workloads by stage.
     pub(crate) workloads: Vec<Vec<(&'w Workload, Reach)>>,
-    /// All workloads of the plan, done ones included.
-    pub(crate) workloads_total: usize,
+    /// All workloads of the baseline: what budgets of images are about.
+    pub(crate) workload_pool: Vec<&'w Workload>,
 }
 
 /// A node that is not done, and what is to be done to it.
@@ -77,5 +77,5 @@ pub(crate) fn layout<'w>(
                 .collect()
         })
         .collect();
-    Some(Layout { pool: view.pool, nodes, workloads, workloads_total: moving.len() })
+    Some(Layout { pool: view.pool, nodes, workloads, workload_pool: view.workloads })
 }

@@ -170,7 +170,8 @@ impl Work<'_> {
         if pods.movable == 0 {
             return self.drained();
         }
-        let deadline = self.deadline(self.view.plan.execution.drain.timeout.duration());
+        let timeout = self.view.plan.execution.drain.timeout.duration();
+        let deadline = self.deadline(timeout);
         let late = self.world.now >= deadline;
         let blocked = pods.blocked_by.as_ref();
         match (late, self.view.plan.execution.drain.on_blocked, blocked) {
@@ -181,6 +182,11 @@ impl Work<'_> {
             (true, OnBlocked::Skip, None) => {
                 self.fail(format!("{} pods did not leave in time", pods.movable), self.untouched())
             }
+            // A pod that is deleted and does not go, as one with a finalizer, keeps its node no longer than once more (invariant 38).
+            (true, OnBlocked::Force, _) if self.world.now >= after(deadline, timeout) => self.fail(
+                format!("{} pods were deleted and did not leave", pods.movable),
+                self.untouched(),
+            ),
             (late, _, _) => {
                 let what = match blocked {
                     Some(budget) => format!("{} pods, kept by budget {budget}", pods.movable),
@@ -188,7 +194,8 @@ impl Work<'_> {
                 };
                 let leave = drain::leave(&self.view.plan.execution.drain, late);
                 let evict = Effect::Evict { node: self.id(), leave };
-                Self::effect(evict, &what, (!late).then_some(deadline))
+                let until = if late { after(deadline, timeout) } else { deadline };
+                Self::effect(evict, &what, Some(until))
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     effect::{Decision, Record},
     evidence::{self, Judgement},
     hold::Hold,
-    node::{Cordon, Ended, Node, Step, Task},
+    node::{Cordon, Ended, Node, Step, Taint, Task},
     plan::Stage,
     request::{Cursor, RolloutEnd},
     safety::{self, Safety},
@@ -73,16 +73,18 @@ fn in_stage(
     }
     let mut decision = Decision::default();
     let mut hold = None;
+    let mut spent = false;
     for member in candidates(stage, &open) {
+        // Who is isolated brings a slot of its own along.
+        if spent && member.node.taint != Some(Taint::Isolated) {
+            continue;
+        }
         match take(view, safety, member) {
             Ok(record) => decision.records.push(record),
             Err(why) => {
                 // A node that may not be taken for a reason of its own does not keep others from free slots (invariant 35).
-                let budget = matches!(why, Hold::BudgetSpent { .. });
+                spent |= matches!(why, Hold::BudgetSpent { .. });
                 hold.get_or_insert(why);
-                if budget && !stage.per_zone {
-                    break;
-                }
             }
         }
     }

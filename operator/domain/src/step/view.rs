@@ -148,6 +148,7 @@ fn stop(world: &World, request: &ChangeRequest, rollout: &Rollout) -> Option<Hol
     }
     if let Some(since) = rollout.handle.paused {
         let alert_at = after(since, request.plan.execution.max_pause.duration());
+        let alert_at = (world.now < alert_at).then_some(alert_at);
         return Some(Hold::Paused { since, alert_at });
     }
     approval::authority(world, request).err()

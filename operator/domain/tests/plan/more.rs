@@ -211,6 +211,34 @@ fn a_superseded_notice_travels_with_the_one_that_replaces_it() {
 }
 
 #[test]
+fn a_chain_of_notices_that_replace_each_other_travels_as_one_and_as_urgently_as_its_oldest() {
+    let newest = transaction(&[("openssl", OLD, "3.0.24-1~deb12u1")]);
+    // Whatever their names, and so the order in which they are looked at.
+    for names in [["A", "B", "C"], ["C", "B", "A"], ["B", "C", "A"]] {
+        let [oldest, middle, last] = names;
+        let of = |name| notice(name).fixes("Debian:12", "openssl", "3.0.24-1~deb12u1");
+        let replaces = |name: &'static str| {
+            move |n: &mut hozen_advisory::notice::Notice| n.patch.supersedes.push(name.into())
+        };
+        let has = node("a").label("tier", "web").has(&debian(&[("openssl", OLD)]));
+        let asked = names.iter().fold(has, |node, name| node.would(name, &newest));
+        let world = world_at(NOW)
+            .baseline(baseline("web").with(|b| {
+                b.remediation.bundle_medium = Some(Span::hours(720));
+            }))
+            .node(asked)
+            .notice(of(oldest).critical().exploited("2026-11-19", None))
+            .notice(of(middle).medium().with(replaces(oldest)))
+            .notice(of(last).medium().with(replaces(middle)))
+            .build();
+        let planned = planned(&world);
+        let (_, plan) = only(&planned);
+        assert!(plan.emergency, "{names:?}");
+        assert_eq!(plan.advisories, ["A", "B", "C"], "{names:?}");
+    }
+}
+
+#[test]
 fn a_fix_that_conflicts_with_what_is_installed_is_not_planned_and_told() {
     let set = debian(&[("openssl", OLD), ("stunnel4", "3:5.68-2")]);
     let world = world_at(NOW)
