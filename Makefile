@@ -30,7 +30,7 @@ bench: ## measure: matching, planning, forecasting (criterion; results under tar
 fuzz: ## feed every parser of foreign data with noise: FUZZ_SECONDS=60 for each target
 	@tests/bin/fuzz
 
-soak: ## the property tests with many more cases (SOAK_CASES=20000); the record goes to operator/docs/soak
+soak: ## the property tests with many more cases (SOAK_CASES=20000), all crashes and breakages; the record goes to operator/docs/soak
 	@tests/bin/soak
 
 images: ## container images of operator and agent as OCI archives, the same digests from the same sources (target/images)

@@ -397,7 +397,7 @@ fn i36_abort_and_pause_put_back_what_is_not_patched_yet() {
 fn i40_a_pause_that_lasts_too_long_says_so_by_itself() {
     let short = baseline("web").with(|b| b.rollout.max_pause = Span::hours(3));
     let pause = Happening::Pause { baseline: on("web") };
-    let told = story(&web_fleet(1, short).build(), 12).after(Span::seconds(620), pause).play();
+    let told = story(&web_fleet(6, short).build(), 12).after(Span::seconds(620), pause).play();
     assert!(told.held("Paused") && told.held("PausedTooLong"), "{:?}", told.holds());
 }
 
