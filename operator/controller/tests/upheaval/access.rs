@@ -63,8 +63,13 @@ fn is_for_another_case((scope, _, resource, verb): &Right) -> bool {
         | (Scope::Cluster, "packagesets", "create")
         // Nothing in them has been idle for a day.
         | (Scope::Cluster, "packagesets" | "transactions" | "nodeinventories", "delete")
-        // They force no drain.
+        // They force no drain, and the one that drains may be over before a pod is asked.
         | (Scope::Cluster, "pods", "delete")
+        | (Scope::Cluster, "pods/eviction", "create")
+        // The garbage collector may be first.
+        | (Scope::Cluster, "managednodes", "delete")
+        // The kind is not there: it is listed in vain.
+        | (Scope::Cluster, "sbomreports", "watch")
         // They run no tests, snapshots and gates by Jobs.
         | (Scope::Own, "podtemplates", "get")
         | (Scope::Own, "jobs", "get" | "create" | "delete")
