@@ -15,29 +15,12 @@ pub fn manifests(installation: &Installation) -> Vec<Value> {
     accounts.chain(Identity::ALL.into_iter().flat_map(|who| roles(installation, who))).collect()
 }
 
-/// In which namespace an account lives.
-fn home(installation: &Installation, who: Identity) -> &str {
-    match who {
-        Identity::PatchJob => &installation.work_namespace,
-        Identity::Operator
-        | Identity::Scanner
-        | Identity::Feeds
-        | Identity::Viewer
-        | Identity::Author
-        | Identity::Approver
-        | Identity::Operations
-        | Identity::Governance
-        | Identity::Halter
-        | Identity::Importer => &installation.namespace,
-    }
-}
-
 /// Tokens are mounted where a pod asks for one by itself, never by default.
 fn account(installation: &Installation, who: Identity) -> Option<Value> {
     Some(json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": who.account()?, "namespace": home(installation, who), "labels": labels()},
+        "metadata": {"name": who.account()?, "namespace": installation.namespace, "labels": labels()},
         "automountServiceAccountToken": false,
     }))
 }
@@ -75,7 +58,7 @@ fn roles(installation: &Installation, who: Identity) -> Vec<Value> {
                 "kind": format!("{kind}Binding"),
                 "metadata": metadata,
                 "roleRef": {"apiGroup": RBAC, "kind": kind, "name": who.role()},
-                "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": home(installation, who)}],
+                "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": installation.namespace}],
             }));
         }
     }

@@ -1,6 +1,6 @@
 //! The table: identity × resource × verb × field. What is not in it, nobody of Hozen may do.
 
-use hozen_api::names::{GROUP, account, halt, privilege};
+use hozen_api::names::{GROUP, account, halt, log, privilege};
 
 /// Somebody who calls the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,10 +9,6 @@ pub enum Identity {
     Operator,
     /// The reporting container of a scanner's pod.
     Scanner,
-    /// Who fetches feeds.
-    Feeds,
-    /// A patch Job: it holds no token, so its rows are none.
-    PatchJob,
     /// People who look.
     Viewer,
     /// People who write baselines and advisories.
@@ -21,6 +17,8 @@ pub enum Identity {
     Approver,
     /// People who hold the handle of rollouts.
     Operations,
+    /// People who may accept failures.
+    Accepter,
     /// People who decide who must agree.
     Governance,
     /// People who may stop everything.
@@ -31,31 +29,29 @@ pub enum Identity {
 
 impl Identity {
     /// All, in the order of the table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Operator,
         Self::Scanner,
-        Self::Feeds,
-        Self::PatchJob,
         Self::Viewer,
         Self::Author,
         Self::Approver,
         Self::Operations,
+        Self::Accepter,
         Self::Governance,
         Self::Halter,
         Self::Importer,
     ];
 
-    /// Its service account; people have none.
+    /// Its service account; people have none, and neither have patch Jobs: their pods hold no token.
     pub const fn account(self) -> Option<&'static str> {
         match self {
             Self::Operator => Some(account::OPERATOR),
             Self::Scanner => Some(account::SCANNER),
-            Self::Feeds => Some(account::FEEDS),
-            Self::PatchJob => Some(account::PATCH),
             Self::Viewer
             | Self::Author
             | Self::Approver
             | Self::Operations
+            | Self::Accepter
             | Self::Governance
             | Self::Halter
             | Self::Importer => None,
@@ -67,12 +63,11 @@ impl Identity {
         match self {
             Self::Operator => account::OPERATOR,
             Self::Scanner => account::SCANNER,
-            Self::Feeds => account::FEEDS,
-            Self::PatchJob => account::PATCH,
             Self::Viewer => "hozen-viewer",
             Self::Author => "hozen-author",
             Self::Approver => "hozen-approver",
             Self::Operations => "hozen-operations",
+            Self::Accepter => "hozen-accepter",
             Self::Governance => "hozen-governance",
             Self::Halter => "hozen-halter",
             Self::Importer => "hozen-importer",
@@ -142,7 +137,8 @@ pub struct Grant {
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
-/// Kinds of ours with a status; `AdvisoryFeed` has a row of its own.
+const WATCH: &[&str] = &["list", "watch"];
+/// Kinds of ours with a status that somebody writes.
 const WITH_STATUS: &[&str] = &[
     "advisories/status",
     "baselines/status",
@@ -164,6 +160,19 @@ const KINDS: &[&str] = &[
     "nodeinventories",
     "packagesets",
     "rollouts",
+    "transactions",
+];
+
+/// Kinds of ours of which the operator also reads one object from the server itself: before a write, and after a lost answer.
+const READ_ANEW: &[&str] =
+    &["advisories", "baselines", "changerequests", "managednodes", "rollouts"];
+/// Kinds of ours that it follows.
+const WATCHED: &[&str] = &[
+    "approvalpolicies",
+    "approvals",
+    "managedimages",
+    "nodeinventories",
+    "packagesets",
     "transactions",
 ];
 
@@ -204,29 +213,17 @@ use Field::{
     Whole,
 };
 use Identity::{
-    Approver, Author, Feeds, Governance, Halter, Importer, Operations, Operator, Scanner, Viewer,
+    Accepter, Approver, Author, Governance, Halter, Importer, Operations, Operator, Scanner, Viewer,
 };
 use Scope::{Cluster, Own, Work};
 
-/// The table.
+/// The table. What a gate's expression reads beside this is none of it: who writes such gates has the operator's account bound to a role that reads that.
 pub const TABLE: &[Grant] = &[
-    ours(Operator, KINDS, READ, Nothing, "what is to be decided on"),
+    ours(Operator, READ_ANEW, READ, Nothing, "what is to be decided on"),
+    ours(Operator, WATCHED, WATCH, Nothing, "what is to be decided on"),
     ours(Operator, WITH_STATUS, &["patch"], Sole, "what the operator saw"),
-    ours(Operator, &["advisoryfeeds/status"], &["patch"], Sole, "what the operator saw"),
-    ours(
-        Operator,
-        &["changerequests"],
-        &["create", "delete"],
-        Whole,
-        "plans, in its own name; ended ones go after their time",
-    ),
-    ours(
-        Operator,
-        &["rollouts"],
-        &["create", "delete"],
-        Sole,
-        "the execution of an approved request",
-    ),
+    ours(Operator, &["changerequests"], &["create"], Whole, "plans, in its own name"),
+    ours(Operator, &["rollouts"], &["create"], Sole, "the execution of an approved request"),
     ours(
         Operator,
         &["rollouts"],
@@ -243,15 +240,16 @@ pub const TABLE: &[Grant] = &[
     ),
     ours(
         Operator,
-        &["packagesets", "transactions"],
+        &["packagesets"],
         &["create", "delete"],
         Sole,
         "sets of images; collection of what nobody names",
     ),
+    ours(Operator, &["transactions"], &["delete"], Sole, "collection of what nobody names"),
     ours(Operator, &["nodeinventories"], &["delete"], Nothing, "reports of nodes that are gone"),
     operator(Cluster, "", &["nodes"], READ, Nothing, "which nodes there are, and how they are"),
     operator(Cluster, "", &["nodes"], &["patch"], Cordon, "cordon and record in one patch"),
-    operator(Cluster, "", &["pods"], READ, Nothing, "what a drain would move; which images run"),
+    operator(Cluster, "", &["pods"], WATCH, Nothing, "what a drain would move; which images run"),
     operator(
         Cluster,
         "",
@@ -276,18 +274,19 @@ pub const TABLE: &[Grant] = &[
         Cluster,
         "policy",
         &["poddisruptionbudgets"],
-        &["list", "watch"],
+        WATCH,
         Nothing,
         "whether a drain can succeed, before the cordon",
     ),
     operator(
         Cluster,
         "apps",
-        &["deployments", "statefulsets", "daemonsets", "replicasets"],
+        &["deployments", "statefulsets", "daemonsets"],
         READ,
         Nothing,
         "workloads of images",
     ),
+    operator(Cluster, "apps", &["replicasets"], WATCH, Nothing, "whose pods run an image"),
     operator(
         Cluster,
         "apps",
@@ -296,13 +295,14 @@ pub const TABLE: &[Grant] = &[
         Image,
         "image rollouts",
     ),
-    operator(Cluster, "batch", &["cronjobs", "jobs"], READ, Nothing, "workloads of images"),
+    operator(Cluster, "batch", &["cronjobs"], READ, Nothing, "workloads of images"),
+    operator(Cluster, "batch", &["jobs"], WATCH, Nothing, "whose pods run an image"),
     operator(Cluster, "batch", &["cronjobs"], &["patch"], Image, "image rollouts"),
     operator(
         Cluster,
         "aquasecurity.github.io",
         &["sbomreports"],
-        READ,
+        WATCH,
         Nothing,
         "package sets of images that the cluster has already",
     ),
@@ -310,7 +310,7 @@ pub const TABLE: &[Grant] = &[
         Cluster,
         "admissionregistration.k8s.io",
         &["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
-        READ,
+        WATCH,
         Nothing,
         "whether the policies stand unaltered (invariant 16)",
     ),
@@ -319,12 +319,22 @@ pub const TABLE: &[Grant] = &[
         Own,
         "coordination.k8s.io",
         &["leases"],
-        &["get", "create", "update", "patch"],
+        &["get", "create", "update"],
         Whole,
         "which replica works",
     ),
-    operator(Own, "", &["configmaps"], READ, Nothing, "the halt"),
-    operator(Own, "", &["podtemplates"], READ, Nothing, "tests, snapshots and gates of baselines"),
+    Grant {
+        names: &[halt::CONFIG_MAP, log::CONFIG_MAP],
+        ..operator(Own, "", &["configmaps"], WATCH, Nothing, "the halt, and what is logged")
+    },
+    operator(
+        Own,
+        "",
+        &["podtemplates"],
+        &["get"],
+        Nothing,
+        "tests, snapshots and gates of baselines",
+    ),
     operator(
         Own,
         "batch",
@@ -341,29 +351,14 @@ pub const TABLE: &[Grant] = &[
         Sole,
         "patch Jobs",
     ),
-    ours(Scanner, &["managednodes"], READ, Nothing, "which scan is asked for"),
-    ours(
-        Scanner,
-        &["nodeinventories"],
-        &["get", "create", "patch"],
-        OwnNode,
-        "the report of its node",
-    ),
+    ours(Scanner, &["managednodes"], WATCH, Nothing, "which scan is asked for"),
+    ours(Scanner, &["nodeinventories"], &["create", "patch"], OwnNode, "the report of its node"),
     ours(
         Scanner,
         &["packagesets", "transactions"],
         &["get", "create"],
         Sole,
         "what the report names by digest",
-    ),
-    ours(Feeds, &["advisoryfeeds"], READ, Nothing, "what to fetch"),
-    ours(Feeds, &["advisoryfeeds/status"], &["patch"], Sole, "what was fetched"),
-    ours(
-        Feeds,
-        &["advisories"],
-        &["get", "list", "watch", "create", "patch"],
-        Whole,
-        "what is relevant of it",
     ),
     ours(Viewer, KINDS, READ, Nothing, "to look"),
     ours(
@@ -393,6 +388,13 @@ pub const TABLE: &[Grant] = &[
         &["update", "patch"],
         Handle,
         "pause, resume, abort, promote, retry",
+    ),
+    ours(
+        Accepter,
+        &["rollouts"],
+        &[privilege::ACCEPT, "update", "patch"],
+        Handle,
+        "to accept failures, apart from the handle",
     ),
     ours(Operations, &["managednodes"], &["update", "patch"], Rescan, "to ask for a scan"),
     ours(
@@ -451,13 +453,18 @@ pub struct Call<'a> {
 
 /// The row that allows a call, if one does (invariant 42).
 pub fn allows(identity: Identity, call: &Call<'_>) -> Option<&'static Grant> {
-    of(identity).find(|grant| {
-        grant.group == call.group
-            && (grant.scope == Scope::Cluster || grant.scope == call.scope)
-            && grant.resources.contains(&call.resource)
-            && grant.verbs.contains(&call.verb)
-            && (grant.names.is_empty() || grant.names.contains(&call.name))
-    })
+    of(identity).find(|grant| grant.allows(call))
+}
+
+impl Grant {
+    /// Whether this row allows a call.
+    pub fn allows(&self, call: &Call<'_>) -> bool {
+        self.group == call.group
+            && (self.scope == Scope::Cluster || self.scope == call.scope)
+            && self.resources.contains(&call.resource)
+            && self.verbs.contains(&call.verb)
+            && (self.names.is_empty() || self.names.contains(&call.name))
+    }
 }
 
 /// Who alone may write a resource: every identity with a row of [`Field::Sole`] on it; empty: nobody alone.

@@ -49,10 +49,6 @@ pub mod account {
     pub const OPERATOR: &str = "hozen";
     /// The reporting half of the scanner; the half that reads the host holds no token.
     pub const SCANNER: &str = "hozen-scanner";
-    /// Who fetches feeds.
-    pub const FEEDS: &str = "hozen-feeds";
-    /// Patch Jobs, in their own namespace: without any right and without a token.
-    pub const PATCH: &str = "hozen-patch";
 }
 
 /// The halt: while its key holds a reason, nothing new is disturbed anywhere in the cluster.

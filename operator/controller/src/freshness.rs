@@ -16,8 +16,10 @@ pub enum Kind {
     Node,
     /// `ManagedNode`.
     ManagedNode,
-    /// Job.
+    /// Job in Hozen's own namespace.
     Job,
+    /// Job on a node, in the namespace that is theirs: a store of its own.
+    Work,
     /// `ChangeRequest`.
     ChangeRequest,
     /// Rollout.
@@ -73,13 +75,16 @@ impl Freshness {
         }
     }
 
-    /// The cache of a kind has shown this version: of an event, a bookmark, or of a list.
-    pub fn saw(&self, kind: Kind, version: &str) {
-        if let Ok(version) = version.parse::<u64>() {
-            let mut known = self.known();
-            let newest = known.seen.entry(kind).or_default();
-            *newest = version.max(*newest);
-        }
+    /// The newest version of a kind that was written: a list that begins after it shows it.
+    pub fn newest_written(&self, kind: Kind) -> u64 {
+        self.known().written.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// The cache of a kind has shown everything up to this version: that of an event, or of a list that is through.
+    pub fn saw(&self, kind: Kind, version: u64) {
+        let mut known = self.known();
+        let newest = known.seen.entry(kind).or_default();
+        *newest = version.max(*newest);
     }
 
     /// Kinds whose cache does not show our last write yet. While there are any, nothing disruptive is decided.
@@ -107,10 +112,10 @@ mod tests {
         let freshness = Freshness::default();
         assert!(freshness.behind().is_empty());
         freshness.wrote(Kind::Node, "100");
-        freshness.saw(Kind::Node, "99");
-        freshness.saw(Kind::Job, "200");
+        freshness.saw(Kind::Node, 99);
+        freshness.saw(Kind::Job, 200);
         assert_eq!(freshness.behind(), [Kind::Node]);
-        freshness.saw(Kind::Node, "101");
+        freshness.saw(Kind::Node, 101);
         assert!(freshness.behind().is_empty());
         // A write of an older version that is answered late changes nothing.
         freshness.wrote(Kind::Node, "98");
@@ -120,13 +125,13 @@ mod tests {
     #[test]
     fn i52_a_lost_answer_keeps_the_kind_behind_until_the_server_was_read_and_the_cache_has_it() {
         let freshness = Freshness::default();
-        freshness.saw(Kind::Node, "100");
+        freshness.saw(Kind::Node, 100);
         freshness.lost(Kind::Node, "a");
         assert_eq!(freshness.behind(), [Kind::Node]);
         assert_eq!(freshness.to_read(), [(Kind::Node, "a".to_owned())]);
         freshness.read(Kind::Node, "a", Some("105"));
         assert_eq!(freshness.behind(), [Kind::Node]);
-        freshness.saw(Kind::Node, "105");
+        freshness.saw(Kind::Node, 105);
         assert!(freshness.behind().is_empty());
     }
 

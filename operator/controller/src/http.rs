@@ -12,7 +12,10 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::{metrics::Metrics, observe::Stores};
+use crate::{
+    metrics::Metrics,
+    observe::{Health, Stores},
+};
 
 /// Objects without the form of their kind that are named; the rest is a number.
 const MALFORMED_TOLD_MAX: usize = 20;
@@ -53,7 +56,7 @@ pub async fn serve(
 /// Ready when every first list is through; says which is not, and which watch is failing.
 async fn ready(State(served): State<Served>) -> impl IntoResponse {
     let health = served.stores.health();
-    let missing: Vec<&str> = health.iter().filter(|h| !h.synced).map(|h| h.store).collect();
+    let missing = missing(&health);
     let failing: Vec<String> = health
         .iter()
         .filter_map(|h| h.failing.as_ref().map(|why| format!("{}: {why}", h.store)))
@@ -76,6 +79,11 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
     (code, Json(body))
 }
 
+/// Stores whose first list is not through. An API that the cluster need not have, and has not, has none.
+fn missing(health: &[Health]) -> Vec<&str> {
+    health.iter().filter(|h| !h.synced && !h.absent).map(|h| h.store).collect()
+}
+
 async fn metrics(State(served): State<Served>) -> impl IntoResponse {
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, form)], served.metrics.text())
@@ -83,4 +91,24 @@ async fn metrics(State(served): State<Served>) -> impl IntoResponse {
 
 async fn decision(State(served): State<Served>) -> Json<Value> {
     Json(served.shown.borrow().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_that_the_cluster_does_not_have_keeps_nobody_from_being_ready() {
+        let health = |store, synced, absent| Health {
+            store,
+            synced,
+            absent,
+            failing: None,
+            objects: 0,
+            malformed: Vec::new(),
+        };
+        let all = [health("nodes", true, false), health("bills", false, true)];
+        assert!(missing(&all).is_empty());
+        assert_eq!(missing(&[health("pods", false, false)]), ["pods"]);
+    }
 }

@@ -1,4 +1,5 @@
-//! Wiring: the only place that spawns.
+//! Wiring: what runs for as long as a replica does is spawned here, and watched. (Looks at gates, which end by themselves, are spawned where they are
+//! asked for: `evidence`.)
 
 use std::sync::Arc;
 
@@ -75,9 +76,15 @@ pub enum Admission {
 }
 
 impl Admission {
-    fn begin(self, client: &Client, settings: &Settings) -> watch::Receiver<Option<String>> {
+    /// Who tells, and the task that does.
+    fn begin(
+        self,
+        client: &Client,
+        settings: &Settings,
+        clock: &Arc<dyn Clock>,
+    ) -> (watch::Receiver<Option<String>>, Option<JoinHandle<()>>) {
         let tell = match self {
-            Self::Told(told) => return told,
+            Self::Told(told) => return (told, None),
             Self::Watched => watch::channel(Some(UNSEEN.to_owned())),
         };
         let installation = Installation {
@@ -85,8 +92,8 @@ impl Admission {
             work_namespace: settings.work_namespace.clone(),
             agent_image: settings.agent_image.clone(),
         };
-        tokio::spawn(watch_policies(client.clone(), installation, tell.0));
-        tell.1
+        let watching = watch_policies(client.clone(), installation, Arc::clone(clock), tell.0);
+        (tell.1, Some(tokio::spawn(watching)))
     }
 }
 
@@ -127,11 +134,13 @@ pub async fn operate(
         operator: User::from(operator),
         namespace: settings.namespace.clone(),
     };
-    let admission = admission.begin(&client, &settings);
+    let replica = Replica::of(&settings, &client, trail, &clock);
+    let evaluators = Evaluators::new(Arc::clone(&replica.act), Arc::clone(&clock))?;
+    // From here on nothing returns before the tasks are held together.
+    let (admission, policies) = admission.begin(&client, &settings, &clock);
     let (tell_clock, server_clock) = watch::channel(Some(skew::UNSEEN.to_owned()));
     let comparing = skew::watch_server(client.clone(), Arc::clone(&clock), tell_clock);
-    let comparing = AbortOnDrop(tokio::spawn(comparing));
-    let replica = Replica::of(&settings, &client, trail, &clock);
+    let comparing = tokio::spawn(comparing);
     let (shown, last) = watch::channel(Value::Null);
     let served = Served {
         stores: Arc::clone(&replica.watching.stores),
@@ -142,12 +151,10 @@ pub async fn operate(
     let probes = settings.listen.map(|listen| tokio::spawn(serve(listen, served, keep.1.clone())));
     let keeper = tokio::spawn(replica.keeper.run(keep.1.clone()));
     let watching = tokio::spawn(join_all(watches(&replica.watching)));
-    let evaluators = Evaluators::new(Arc::clone(&replica.act), Arc::clone(&clock))?;
     let observer = Observer::new(evaluators, Arc::clone(&replica.watching.wake));
     let decider = Decider::new(Parts {
         stores: replica.watching.stores,
         identity,
-        work_namespace: settings.work_namespace,
         act: replica.act,
         authority: replica.authority,
         freshness: replica.watching.freshness,
@@ -162,7 +169,7 @@ pub async fn operate(
         shown,
     });
     let decider = tokio::spawn(decider.run(all.1));
-    let mut tasks = Tasks { decider, keeper, watching, probes };
+    let mut tasks = Tasks { decider, keeper, watching, policies, comparing, probes };
     let outcome = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => Ok(()),
@@ -173,18 +180,7 @@ pub async fn operate(
     let last_pass = Tasks::through("the decider", &mut tasks.decider).await;
     keep.0.send_replace(true);
     let kept = Tasks::through("the lease", &mut tasks.keeper).await;
-    tasks.watching.abort();
-    drop(comparing);
     outcome.and(last_pass).and(kept)
-}
-
-/// A task that ends with this value.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// What one replica is made of.
@@ -233,6 +229,8 @@ struct Tasks {
     decider: JoinHandle<()>,
     keeper: JoinHandle<()>,
     watching: JoinHandle<Vec<()>>,
+    policies: Option<JoinHandle<()>>,
+    comparing: JoinHandle<()>,
     probes: Option<JoinHandle<std::io::Result<()>>>,
 }
 
@@ -244,18 +242,21 @@ impl Tasks {
 
     /// Waits for a task that must not end to end: then the process ends too, and another replica takes over.
     async fn any(&mut self) -> Result<(), Error> {
-        let probes = async {
-            match &mut self.probes {
-                Some(probes) => probes.await,
+        async fn if_any<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+            match task {
+                Some(task) => task.await,
                 None => std::future::pending().await,
             }
-        };
+        }
         tokio::select! {
             biased;
             done = &mut self.decider => ended("the decider", done).and(Err(Error::Ended("the decider"))),
             done = &mut self.keeper => ended("the lease", done).and(Err(Error::Ended("the lease"))),
             done = &mut self.watching => ended("the watches", done.map(|_| ())).and(Err(Error::Ended("the watches"))),
-            done = probes => match done {
+            // What they told last would stand for ever.
+            done = if_any(&mut self.policies) => ended("the watch of policies", done).and(Err(Error::Ended("the watch of policies"))),
+            done = &mut self.comparing => ended("the clocks", done).and(Err(Error::Ended("the clocks"))),
+            done = if_any(&mut self.probes) => match done {
                 Ok(Ok(())) => Err(Error::Ended("probes and metrics")),
                 Ok(Err(source)) => Err(Error::Serve(source)),
                 Err(source) => Err(Error::Broke { what: "probes and metrics", source }),
@@ -270,6 +271,10 @@ impl Drop for Tasks {
         self.decider.abort();
         self.keeper.abort();
         self.watching.abort();
+        self.comparing.abort();
+        if let Some(policies) = &self.policies {
+            policies.abort();
+        }
         if let Some(probes) = &self.probes {
             probes.abort();
         }

@@ -20,7 +20,7 @@ async fn written(path: &Path, entries: std::ops::Range<usize>) {
     for number in entries {
         let effect = effect(number);
         trail.append(3, &What::intent(&effect)).await.unwrap();
-        trail.append(3, &What::outcome(&effect, &Outcome::Done)).await.unwrap();
+        trail.append(3, &What::intent(&effect).ended(&Outcome::Done)).await.unwrap();
     }
 }
 

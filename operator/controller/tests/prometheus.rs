@@ -74,35 +74,48 @@ impl Drop for Server {
     }
 }
 
+/// Tries of another port, where somebody else was given the first one meanwhile.
+const TRIES_MAX: u32 = 5;
+
 /// A Prometheus that watches itself; none where there is no program of that name.
 async fn server() -> Option<Server> {
-    let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for _ in 0..TRIES_MAX {
+        let mut server = match start() {
+            Ok(server) => server,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => panic!("prometheus does not start: {error}"),
+        };
+        for _ in 0..300 {
+            if server.child.try_wait().unwrap().is_some() {
+                break;
+            }
+            let evidence = observe(&server.url, "up", Some("1"), None).await;
+            if matches!(evidence.said, Said::Pass(_)) {
+                return Some(server);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    panic!("never came to pass: prometheus has scraped itself");
+}
+
+/// It has to know its own port beforehand, to watch itself: one that was free a moment ago.
+fn start() -> std::io::Result<Server> {
+    let folder = tempfile::tempdir()?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
     let file = folder.path().join("prometheus.yml");
     let scrape = format!(
         "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: self\n  static_configs:\n  - targets: ['{address}']\n"
     );
-    std::fs::write(&file, scrape).unwrap();
+    std::fs::write(&file, scrape)?;
     let mut command = Command::new("prometheus");
     command.arg(format!("--config.file={}", file.display()));
     command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
     command.arg(format!("--web.listen-address={address}"));
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => panic!("prometheus does not start: {error}"),
-    };
-    let server = Server { child, url: format!("http://{address}"), _folder: folder };
-    for _ in 0..300 {
-        let evidence = observe(&server.url, "up", Some("1"), None).await;
-        if matches!(evidence.said, Said::Pass(_)) {
-            return Some(server);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never came to pass: prometheus has scraped itself");
+    let child = command.spawn()?;
+    Ok(Server { child, url: format!("http://{address}"), _folder: folder })
 }
 
 #[tokio::test]

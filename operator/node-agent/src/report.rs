@@ -5,7 +5,7 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use base64::Engine as _;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use hozen_agent::{
     clock,
     share::{Request, Share, ShareError, Stamp},
@@ -21,7 +21,7 @@ use hozen_api::{
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams, PostParams},
-    runtime::watcher,
+    runtime::{WatchStreamExt as _, watcher},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -31,7 +31,7 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const LOOK: Duration = Duration::from_secs(1);
 /// How long one call of the API server may take.
 const CALL_MAX: Duration = Duration::from_secs(20);
-/// Pause after an error: doubled from the first up to the last, so that a server that comes back is not met by all at once.
+/// Pause after a report that was not taken: doubled from the first up to the last, so that a server that comes back is not met by all at once.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(2));
 /// Most parts of one package set; the API takes no more.
 const PARTS_MAX: usize = 64;
@@ -202,12 +202,11 @@ async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T
 async fn listen(client: &Client, identity: &Identity, share: &Share) -> Result<(), Error> {
     let api: Api<ManagedNode> = Api::all(client.clone());
     let mut seen = share.request().unwrap_or_default();
-    let watch = watcher::watch_object(api, &identity.name).boxed();
-    // The watch begins anew by itself; what is slept through is in its next answer.
-    let mut changes = watch.map_err(|error| log(format!("the watch is interrupted: {error}")));
-    loop {
-        match changes.next().await {
-            Some(Ok(Some(node))) => {
+    // The watch begins anew by itself, after a pause that grows; what is slept through is in its next answer.
+    let mut changes = watcher::watch_object(api, &identity.name).boxed().default_backoff();
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(Some(node)) => {
                 let request = Request { scan: node.spec.scan, resolve: node.spec.resolve };
                 if request != seen {
                     match share.ask(&request) {
@@ -216,10 +215,11 @@ async fn listen(client: &Client, identity: &Identity, share: &Share) -> Result<(
                     }
                 }
             }
-            Some(Ok(None)) => {}
-            Some(Err(())) | None => tokio::time::sleep(BACK_OFF.0).await,
+            Ok(None) => {}
+            Err(error) => log(format!("the watch is interrupted: {error}")),
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

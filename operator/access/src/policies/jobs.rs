@@ -1,6 +1,6 @@
 //! The namespace of the patch Jobs: privilege exists there, so nothing runs there but our agent, by the operator's order.
 
-use hozen_api::{job::PROGRAM, names::account};
+use hozen_api::job::PROGRAM;
 
 use super::Policy;
 use crate::Installation;
@@ -47,7 +47,7 @@ fn runs(installation: &Installation) -> [Policy; 2] {
 
 fn pod_rules(policy: Policy, installation: &Installation) -> Policy {
     let Installation { work_namespace, agent_image, .. } = installation;
-    let (commands, paths, patch) = (list(&COMMANDS), list(&HOST_PATHS), account::PATCH);
+    let (commands, paths) = (list(&COMMANDS), list(&HOST_PATHS));
     policy
         .inside(work_namespace)
         .variable("containers", "variables.pod.containers + variables.pod.?initContainers.orValue([])")
@@ -70,10 +70,8 @@ fn pod_rules(policy: Policy, installation: &Installation) -> Policy {
             "a Job here has no hooks and no probes: they are commands too",
         )
         .rule(
-            format!(
-                "variables.pod.?automountServiceAccountToken.orValue(true) == false \
-                 && variables.pod.?serviceAccountName.orValue('') in ['', 'default', '{patch}']"
-            ),
+            "variables.pod.?automountServiceAccountToken.orValue(true) == false \
+             && variables.pod.?serviceAccountName.orValue('') in ['', 'default']",
             "a Job here holds no token: set automountServiceAccountToken to false",
         )
         .rule(

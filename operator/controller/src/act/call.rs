@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hozen_api::{change_request::ChangeRequest, managed_node::ManagedNode, rollout::Rollout};
 use hozen_intake::problem::told;
-use http::{StatusCode, header::RETRY_AFTER};
+use http::{Method, StatusCode, header::RETRY_AFTER};
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     batch::v1::{CronJob, Job},
@@ -35,6 +35,8 @@ pub(super) enum Answer {
     Busy(Box<Status>, Duration),
     /// Nothing that says whether it took place.
     Lost(String),
+    /// It was not sent: this replica does not lead any more.
+    NotLeader,
 }
 
 /// What every answer with an object has.
@@ -51,7 +53,8 @@ struct Version {
 }
 
 impl Act {
-    /// Sends a request once.
+    /// Sends a request once; a write only while this replica leads for longer than it may take. What came before it took its time: reads, the
+    /// disk of the audit trail (invariant 49).
     pub(super) async fn send(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -62,6 +65,9 @@ impl Act {
                 return Answer::No(Status::failure(&error.to_string(), "BadRequest").boxed());
             }
         };
+        if request.method() != Method::GET && self.authority.epoch().is_none() {
+            return Answer::NotLeader;
+        }
         match tokio::time::timeout(self.settings.call_time_max, self.exchange(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::Lost(told(&error)),
@@ -109,6 +115,7 @@ impl Act {
             Answer::Lost(why) => Err(Outcome::Refused(Refusal::Impossible(format!(
                 "{name} could not be read before the write: {why}"
             )))),
+            Answer::NotLeader => Err(Outcome::Refused(Refusal::NotLeader)),
         }
     }
 
@@ -123,13 +130,9 @@ impl Act {
                     self.freshness.read(kind, &name, Some(&found.metadata.resource_version));
                 }
                 Err(Outcome::Refused(Refusal::Gone(_))) => self.freshness.read(kind, &name, None),
-                Err(
-                    Outcome::Refused(_)
-                    | Outcome::Overloaded { .. }
-                    | Outcome::Lost(_)
-                    | Outcome::Done
-                    | Outcome::AlreadySo,
-                ) => {}
+                Err(outcome) => {
+                    tracing::warn!(?kind, name, %outcome, "not read after a lost answer");
+                }
             }
         }
     }
@@ -149,6 +152,7 @@ impl Act {
                 self.freshness.lost(kind, name);
                 Outcome::Lost(why)
             }
+            Answer::NotLeader => Outcome::Refused(Refusal::NotLeader),
         }
     }
 }
@@ -161,7 +165,7 @@ fn url(kind: Kind, name: &str) -> String {
         Kind::ManagedNode => ManagedNode::url_path(&(), None),
         Kind::ChangeRequest => ChangeRequest::url_path(&(), None),
         Kind::Rollout => Rollout::url_path(&(), None),
-        Kind::Job => Job::url_path(&(), at),
+        Kind::Job | Kind::Work => Job::url_path(&(), at),
         Kind::Deployment => Deployment::url_path(&(), at),
         Kind::StatefulSet => StatefulSet::url_path(&(), at),
         Kind::DaemonSet => DaemonSet::url_path(&(), at),

@@ -80,6 +80,7 @@ impl Act {
             Answer::Busy(_, retry_after) => Outcome::Overloaded { retry_after },
             // Whether it is gone the watch tells.
             Answer::Lost(why) => Outcome::Lost(why),
+            Answer::NotLeader => Outcome::Refused(Refusal::NotLeader),
         }
     }
 

@@ -44,14 +44,14 @@ impl Act {
         let mut asked = 0;
         let mut kept = Vec::new();
         for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            if self.authority.epoch().is_none() {
-                return Outcome::Refused(Refusal::NotLeader);
-            }
             match self.ask_to_leave(pod, leave).await {
                 Ok(()) => asked += 1,
                 Err(why) => {
-                    // A server that has too much to do is not asked about the next pod too.
-                    let pause = matches!(why, WhyKept::Overloaded(_) | WhyKept::Lost(_));
+                    // A server that has too much to do is not asked about the next pod too, and who does not lead any more asks nobody.
+                    let pause = matches!(
+                        why,
+                        WhyKept::Overloaded(_) | WhyKept::Lost(_) | WhyKept::NotLeader
+                    );
                     kept.push(Kept { pod: called(pod), why });
                     if pause {
                         break;
@@ -110,6 +110,7 @@ impl Act {
                 let why = format!("the pods of {name} could not be listed: {why}");
                 return Err(Outcome::Refused(Refusal::Impossible(why)));
             }
+            Answer::NotLeader => return Err(Outcome::Refused(Refusal::NotLeader)),
         };
         if pods.items.len() > PODS_MAX {
             let why = format!("{name} has more than {PODS_MAX} pods");
@@ -147,6 +148,7 @@ impl Act {
             Answer::Busy(status, _) if by_budget(&status) => Err(WhyKept::Budget(causes(&status))),
             Answer::Busy(_, retry_after) => Err(WhyKept::Overloaded(retry_after)),
             Answer::Lost(why) => Err(WhyKept::Lost(why)),
+            Answer::NotLeader => Err(WhyKept::NotLeader),
         }
     }
 }
@@ -179,6 +181,7 @@ fn outcome(asked: u32, mut kept: Vec<Kept>) -> Outcome {
     let alone = |kept: &Kept| match &kept.why {
         WhyKept::Overloaded(retry_after) => Some(Outcome::Overloaded { retry_after: *retry_after }),
         WhyKept::Lost(why) => Some(Outcome::Lost(why.clone())),
+        WhyKept::NotLeader => Some(Outcome::Refused(Refusal::NotLeader)),
         WhyKept::Budget(_)
         | WhyKept::SeveralBudgets(_)
         | WhyKept::Denied(_)

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use smol_str::SmolStr;
 
 use super::{Act, Outcome, Refusal, Scene, Settings, call::Answer, label_of};
-use crate::freshness::Kind;
+use crate::{audit::What, freshness::Kind};
 
 /// Annotations by which a Job is read again, and from which its pod's files are made.
 pub mod annotation {
@@ -154,10 +154,6 @@ impl Act {
             Ok(job) => job,
             Err(outcome) => return outcome,
         };
-        // The reads took their time (invariant 49).
-        if self.authority.epoch().is_none() {
-            return Outcome::Refused(Refusal::NotLeader);
-        }
         self.create_job(&job).await
     }
 
@@ -208,7 +204,7 @@ impl Act {
     }
 
     /// Created, or there already: the name says the same work, and the annotations say so too.
-    pub(crate) async fn create_job(&self, job: &Job) -> Outcome {
+    async fn create_job(&self, job: &Job) -> Outcome {
         let name = job.metadata.name.as_deref().unwrap_or_default();
         let url = Job::url_path(&(), job.metadata.namespace.as_deref());
         let bytes = match serde_json::to_vec(job) {
@@ -234,7 +230,22 @@ impl Act {
             };
         }
         let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-        self.written(Kind::Job, &format!("{namespace}/{name}"), answer)
+        let own = namespace == self.settings.namespace;
+        let kind = if own { Kind::Job } else { Kind::Work };
+        self.written(kind, &format!("{namespace}/{name}"), answer)
+    }
+
+    /// The Job of a gate: nobody decides on it as on an effect, and it is written down like one (invariants 59, 63).
+    pub(crate) async fn start_gate(&self, job: &Job, asked: String) -> Outcome {
+        let name = job.metadata.name.clone().unwrap_or_default();
+        let intent = What::gate(name, asked);
+        let epoch = match self.intend(&intent, true).await {
+            Ok(epoch) => epoch,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let outcome = self.create_job(job).await;
+        self.ended(epoch, intent, &outcome).await;
+        outcome
     }
 }
 

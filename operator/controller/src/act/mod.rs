@@ -23,7 +23,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::Client;
 
 use crate::{
-    audit::{self, Trail},
+    audit::{Trail, What},
     freshness::Freshness,
 };
 
@@ -133,6 +133,8 @@ pub enum WhyKept {
     Overloaded(Duration),
     /// No answer came: not known.
     Lost(String),
+    /// It was not asked: this replica does not lead any more.
+    NotLeader,
 }
 
 /// Makes the calls.
@@ -168,29 +170,33 @@ impl Act {
         &self.client
     }
 
-    /// Whether this replica leads, for longer than a call may take.
-    pub(crate) fn leads(&self) -> bool {
-        self.authority.epoch().is_some()
-    }
-
     /// Carries out one effect.
     pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
-        let Some(epoch) = self.authority.epoch() else {
-            return Outcome::Refused(Refusal::NotLeader);
+        let intent = What::intent(effect);
+        let epoch = match self.intend(&intent, disrupts(effect)).await {
+            Ok(epoch) => epoch,
+            Err(refusal) => return Outcome::Refused(refusal),
         };
-        let intent = self.trail.append(epoch, &audit::What::intent(effect)).await;
-        if let Err(error) = intent
-            && disrupts(effect)
-        {
-            return Outcome::Refused(Refusal::Unaudited(told(&error)));
-        }
         let outcome = self.call(scene, effect, epoch).await;
-        let ended = self.trail.append(epoch, &audit::What::outcome(effect, &outcome)).await;
-        if let Err(error) = ended {
+        self.ended(epoch, intent, &outcome).await;
+        outcome
+    }
+
+    /// Writes down what is about to be done, if this replica leads; the epoch in which it does.
+    async fn intend(&self, intent: &What, disrupts: bool) -> Result<u64, Refusal> {
+        let epoch = self.authority.epoch().ok_or(Refusal::NotLeader)?;
+        match self.trail.append(epoch, intent).await {
+            Err(error) if disrupts => Err(Refusal::Unaudited(told(&error))),
+            Ok(()) | Err(_) => Ok(epoch),
+        }
+    }
+
+    /// Writes down what came of it.
+    async fn ended(&self, epoch: u64, intent: What, outcome: &Outcome) {
+        if let Err(error) = self.trail.append(epoch, &intent.ended(outcome)).await {
             // What took place took place; the next intent will not be taken, and so nothing disruptive starts.
             tracing::error!(error = told(&error), "the outcome is not in the audit trail");
         }
-        outcome
     }
 
     async fn call(&self, scene: &Scene<'_>, effect: &Effect, epoch: u64) -> Outcome {
@@ -285,6 +291,7 @@ impl fmt::Display for Kept {
             WhyKept::Unmanaged => write!(f, "{pod}: it has no controller"),
             WhyKept::Overloaded(_) => write!(f, "{pod}: the API server has too much to do"),
             WhyKept::Lost(why) => write!(f, "{pod}: no answer: {why}"),
+            WhyKept::NotLeader => write!(f, "{pod}: this replica does not lead any more"),
         }
     }
 }

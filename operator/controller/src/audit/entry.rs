@@ -64,8 +64,21 @@ impl What {
         Self { entry: "Intent".to_owned(), effect: name.to_owned(), object, uid, detail, why: None }
     }
 
-    /// What came of it.
-    pub fn outcome(effect: &Effect, outcome: &Outcome) -> Self {
+    /// The Job of a gate is about to be made.
+    pub(crate) fn gate(job: String, asked: String) -> Self {
+        Self {
+            entry: "Intent".to_owned(),
+            effect: "StartGate".to_owned(),
+            object: job,
+            uid: None,
+            detail: Some(asked),
+            why: None,
+        }
+    }
+
+    /// What came of this intent.
+    #[must_use]
+    pub fn ended(self, outcome: &Outcome) -> Self {
         let (entry, why) = match outcome {
             Outcome::Done => ("Done", None),
             Outcome::AlreadySo => ("AlreadySo", None),
@@ -76,7 +89,7 @@ impl What {
             }
         };
         let why = why.map(|why| why.chars().take(WHY_CHARS_MAX).collect());
-        Self { entry: entry.to_owned(), why, ..Self::intent(effect) }
+        Self { entry: entry.to_owned(), why, ..self }
     }
 }
 

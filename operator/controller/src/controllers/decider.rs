@@ -6,12 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_domain::{check, effect::Effect, model::Turn};
 use jiff::{Timestamp, Unit};
-use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, StatefulSet},
-    batch::v1::{CronJob, Job},
-    core::v1::Node,
-};
-use kube::{Api, Client, Resource, core::PartialObjectMeta};
+use kube::Client;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
@@ -21,7 +16,7 @@ use crate::{
     clock::Clock,
     events::Teller,
     evidence::Observer,
-    freshness::{Freshness, Kind},
+    freshness::Freshness,
     metrics::Metrics,
     observe::Stores,
     skew::Steady,
@@ -42,14 +37,12 @@ const SLEEP_SPREAD_SECONDS: u64 = 300;
 
 /// What the decider works with.
 pub struct Parts {
-    /// For status and reads.
+    /// For status.
     pub client: Client,
     /// What is known.
     pub stores: Arc<Stores>,
     /// Who we are.
     pub identity: Identity,
-    /// Namespace of the Jobs on nodes.
-    pub work_namespace: String,
     /// Makes the calls.
     pub act: Arc<Act>,
     /// Who may act now.
@@ -126,7 +119,7 @@ impl Decider {
             return RETRY_AFTER;
         }
         self.parts.metrics.leads(true);
-        self.read_lost().await;
+        self.parts.act.settle().await;
         if !self.parts.freshness.behind().is_empty() {
             return RETRY_AFTER;
         }
@@ -252,70 +245,6 @@ impl Decider {
         self.parts.teller.tell(&notes).await;
         true
     }
-
-    /// Looks at the objects whose writes got no answer.
-    async fn read_lost(&self) {
-        let freshness = &self.parts.freshness;
-        for (kind, name) in freshness.to_read() {
-            match self.version(kind, &name).await {
-                Ok(version) => freshness.read(kind, &name, version.as_deref()),
-                Err(error) => {
-                    tracing::warn!(?kind, name, %error, "could not be read after a lost answer");
-                }
-            }
-        }
-    }
-
-    async fn version(&self, kind: Kind, name: &str) -> Result<Option<String>, kube::Error> {
-        use hozen_api::{
-            change_request::ChangeRequest, managed_node::ManagedNode, rollout::Rollout,
-        };
-        let client = &self.parts.client;
-        match kind {
-            Kind::Node => cluster::<Node>(client, name).await,
-            Kind::ManagedNode => cluster::<ManagedNode>(client, name).await,
-            Kind::ChangeRequest => cluster::<ChangeRequest>(client, name).await,
-            Kind::Rollout => cluster::<Rollout>(client, name).await,
-            Kind::Job => {
-                let Parts { work_namespace, identity, .. } = &self.parts;
-                for namespace in [work_namespace, &identity.namespace] {
-                    let api: Api<Job> = Api::namespaced(client.clone(), namespace);
-                    if let Some(found) = api.get_metadata_opt(name).await? {
-                        return Ok(found.metadata.resource_version);
-                    }
-                }
-                Ok(None)
-            }
-            Kind::Deployment => namespaced::<Deployment>(client, name).await,
-            Kind::StatefulSet => namespaced::<StatefulSet>(client, name).await,
-            Kind::DaemonSet => namespaced::<DaemonSet>(client, name).await,
-            Kind::CronJob => namespaced::<CronJob>(client, name).await,
-        }
-    }
-}
-
-async fn cluster<K>(client: &Client, name: &str) -> Result<Option<String>, kube::Error>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-    K: Resource<Scope = k8s_openapi::ClusterResourceScope>,
-{
-    let api: Api<K> = Api::all(client.clone());
-    let found: Option<PartialObjectMeta<K>> = api.get_metadata_opt(name).await?;
-    Ok(found.and_then(|found| found.metadata.resource_version))
-}
-
-/// Of an object whose name is `namespace/name`.
-async fn namespaced<K>(client: &Client, name: &str) -> Result<Option<String>, kube::Error>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
-{
-    let Some((namespace, name)) = name.split_once('/') else {
-        return Ok(None);
-    };
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let found: Option<PartialObjectMeta<K>> = api.get_metadata_opt(name).await?;
-    Ok(found.and_then(|found| found.metadata.resource_version))
 }
 
 /// What makes two effects the same.

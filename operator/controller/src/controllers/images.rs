@@ -29,7 +29,8 @@ const REPOSITORIES_MAX: usize = 32;
 /// Longest package URL, by the schema.
 const PURL_BYTES_MAX: usize = 1024;
 
-type Write<'a> = BoxFuture<'a, Result<(), WriteError>>;
+/// How many objects were written.
+type Write<'a> = BoxFuture<'a, Result<usize, WriteError>>;
 
 /// Makes, completes and removes, as far as it is not so already.
 pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World) -> Written {
@@ -37,8 +38,9 @@ pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World) -> Writt
     let mut writes: Vec<Write<'_>> = Vec::new();
     let (mut made, mut known) = (Vec::new(), Vec::new());
     for image in world.images.values() {
-        match stores.images.read().get(&name(image)) {
-            None if image.used_by.is_empty() => {}
+        let (name, objects) = (name(image), stores.images.read());
+        match objects.get(&name) {
+            None if image.used_by.is_empty() || objects.is_there(&name) => {}
             None => made.push(image),
             Some(seen) => known.push((image, Arc::clone(&seen.value))),
         }
@@ -75,37 +77,36 @@ pub fn name(image: &Image) -> String {
     image.digest.replace(':', "-")
 }
 
-async fn make(client: &Client, stores: &Stores, image: &Image) -> Result<(), WriteError> {
+async fn make(client: &Client, stores: &Stores, image: &Image) -> Result<usize, WriteError> {
     let spec = ManagedImageSpec { digest: image.digest.to_string(), ..ManagedImageSpec::default() };
     let object = ManagedImage::new(&name(image), completed(&spec, image));
-    if let Some(made) = write::create(client, &object).await? {
-        enter(stores, made);
-    }
-    Ok(())
+    let made = write::create(client, &object).await?;
+    Ok(made.map_or(0, |made| enter(stores, made)))
 }
 
 async fn complete(
     client: &Client,
     stores: &Stores,
     write: write::Pending,
-) -> Result<(), WriteError> {
-    enter(stores, write::send::<ManagedImage>(client, &write).await?);
-    Ok(())
+) -> Result<usize, WriteError> {
+    Ok(enter(stores, write::send::<ManagedImage>(client, &write).await?))
 }
 
 async fn remove(
     client: &Client,
     stores: &Stores,
     object: Arc<ManagedImage>,
-) -> Result<(), WriteError> {
-    write::remove::<ManagedImage>(client, &object.metadata).await?;
-    stores.images.removed(object.metadata.name.as_deref().unwrap_or_default());
-    Ok(())
+) -> Result<usize, WriteError> {
+    let removed = write::remove::<ManagedImage>(client, &object.metadata).await?;
+    stores.images.removed(&object.metadata);
+    Ok(removed)
 }
 
-fn enter(stores: &Stores, object: ManagedImage) {
+/// One object more that the store shows.
+fn enter(stores: &Stores, object: ManagedImage) -> usize {
     let metadata = object.metadata.clone();
     stores.images.wrote(&metadata, observe::pruned(object));
+    1
 }
 
 /// With what was seen of it since: where it comes from, and a tag if none was known. What somebody handed in stays.
@@ -146,7 +147,7 @@ fn brought<'w>(stores: &Stores, world: &'w World) -> Vec<&'w Arc<PackageSet>> {
         .values()
         .filter(|image| !image.used_by.is_empty())
         .filter_map(|image| world.package_sets.get(image.packages.as_ref().ok()?))
-        .filter(|set| objects.get(&set.digest).is_none())
+        .filter(|set| !objects.is_there(&set.digest))
         .filter(|set| set.packages.iter().all(|package| package.purl().len() <= PURL_BYTES_MAX))
         .collect();
     sets.sort_by(|a, b| a.digest.cmp(&b.digest));
@@ -155,14 +156,16 @@ fn brought<'w>(stores: &Stores, world: &'w World) -> Vec<&'w Arc<PackageSet>> {
 }
 
 /// Writes a package set down; one that is too large for an object goes in parts, which come first.
-async fn shelve(client: &Client, stores: &Stores, set: &PackageSet) -> Result<(), WriteError> {
+async fn shelve(client: &Client, stores: &Stores, set: &PackageSet) -> Result<usize, WriteError> {
+    let mut count = 0;
     for object in objects(set) {
         if let Some(made) = write::create(client, &object).await? {
             let metadata = made.metadata.clone();
             stores.package_sets.wrote(&metadata, observe::packages(made));
+            count += 1;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn objects(set: &PackageSet) -> Vec<package_set::PackageSet> {

@@ -39,9 +39,9 @@ const PACKAGES_MAX: usize = 256;
 /// Makes, removes and asks, as far as it is not so already.
 pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn) -> Written {
     let mut written = Written::default();
-    let mut making: Vec<BoxFuture<'_, Result<(), WriteError>>> = Vec::new();
+    let mut making: Vec<BoxFuture<'_, Result<usize, WriteError>>> = Vec::new();
     for node in world.nodes.values().filter(|node| !node.deleting) {
-        if stores.managed.read().get(&node.name).is_none() {
+        if !stores.managed.read().is_there(&node.name) {
             making.push(make(client, stores, node).boxed());
         }
     }
@@ -62,7 +62,7 @@ pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &T
     for stray in strays {
         let gone = write::remove::<ManagedNode>(client, &stray.metadata).await;
         if gone.is_ok() {
-            stores.managed.removed(stray.metadata.name.as_deref().unwrap_or_default());
+            stores.managed.removed(&stray.metadata);
         }
         written.take(gone);
     }
@@ -91,7 +91,8 @@ async fn rescan(client: &Client, stores: &Stores, object: &ManagedNode) -> Writt
     write_spec(client, stores, object, &spec, Some(annotation::RESCAN)).await
 }
 
-async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<(), WriteError> {
+/// How many were made: none where one is there that the store does not show yet.
+async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<usize, WriteError> {
     let mut object = ManagedNode::new(&node.name, ManagedNodeSpec::default());
     object.metadata.owner_references = Some(vec![OwnerReference {
         api_version: "v1".to_owned(),
@@ -100,11 +101,12 @@ async fn make(client: &Client, stores: &Stores, node: &Node) -> Result<(), Write
         uid: node.uid.to_string(),
         ..OwnerReference::default()
     }]);
-    if let Some(made) = write::create(client, &object).await? {
-        let metadata = made.metadata.clone();
-        stores.managed.wrote(&metadata, observe::pruned(made));
-    }
-    Ok(())
+    let Some(made) = write::create(client, &object).await? else {
+        return Ok(0);
+    };
+    let metadata = made.metadata.clone();
+    stores.managed.wrote(&metadata, observe::pruned(made));
+    Ok(1)
 }
 
 /// What the planner asks each node's scanner now. What was asked before stays beside it: without it the next report would come without the answer,
@@ -182,6 +184,7 @@ async fn write_spec(
             written.take(outcome.map(|made| {
                 let metadata = made.metadata.clone();
                 stores.managed.wrote(&metadata, observe::pruned(made));
+                1
             }));
         }
         Err(error) => written.take(Err(WriteError {
@@ -190,4 +193,30 @@ async fn write_spec(
         })),
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use hozen_testkit::{node, world_at};
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_record_that_is_there_already_is_no_write() {
+        let taken =
+            r#"{"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "code": 409}"#;
+        let server = tower::service_fn(move |_: http::Request<Body>| async move {
+            let answer = http::Response::builder().status(409);
+            answer.body(Body::from(taken.as_bytes().to_vec()))
+        });
+        let world = world_at("2026-01-05T02:00Z").node(node("a")).build();
+        let client = Client::new(server, "default");
+        let written = tend(&client, &Arc::default(), &world, &Turn::take(&world)).await;
+        assert_eq!(
+            (written.count, written.failed.len()),
+            (0, 0),
+            "or the next pass begins at once"
+        );
+    }
 }

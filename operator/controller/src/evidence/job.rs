@@ -35,7 +35,7 @@ pub(super) async fn observe(
     match act.get::<Job>(&url, &name).await {
         Ok(job) => judge(&job, now),
         Err(Outcome::Refused(Refusal::Gone(_))) => {
-            match make(act, template, name, namespace).await {
+            match make(act, template, name, question).await {
                 Ok(Outcome::Done | Outcome::AlreadySo) => nothing(now, "its Job was started"),
                 Ok(other) | Err(other) => nothing(now, format!("its Job: {other}")),
             }
@@ -48,11 +48,15 @@ async fn make(
     act: &Act,
     template: &str,
     name: String,
-    namespace: &str,
+    question: &Question<'_>,
 ) -> Result<Outcome, Outcome> {
-    if !act.leads() {
-        return Err(Outcome::Refused(Refusal::NotLeader));
-    }
+    let namespace = act.namespace();
+    let Question { key, newer_than, .. } = question;
+    let about = key.about.as_ref().map(|about| format!(" about {about}")).unwrap_or_default();
+    let asked = format!(
+        "{} of {}{about}, newer than {newer_than}, template {template}",
+        key.gate, key.asked_by
+    );
     let url = PodTemplate::url_path(&(), Some(namespace));
     let found: PodTemplate = act.get(&url, template).await?;
     let mut template = found.template.unwrap_or_default();
@@ -71,7 +75,7 @@ async fn make(
         ttl_seconds_after_finished: Some(KEPT_SECONDS),
         ..JobSpec::default()
     });
-    Ok(act.create_job(&job).await)
+    Ok(act.start_gate(&job, asked).await)
 }
 
 /// The same for the same question, so that asking twice makes it once.

@@ -126,8 +126,8 @@ impl<V> Kept<V> {
     }
 
     /// Forgets an object that we deleted.
-    pub fn removed(&self, key: &str) {
-        self.write().remove(key);
+    pub fn removed(&self, metadata: &ObjectMeta) {
+        self.write().remove(metadata);
     }
 }
 
@@ -135,6 +135,11 @@ impl<V> Inner<V> {
     /// An object.
     pub fn get(&self, key: &str) -> Option<&Seen<V>> {
         self.objects.get(key)
+    }
+
+    /// Whether there is one of this name, of the form of its kind or not.
+    pub fn is_there(&self, key: &str) -> bool {
+        self.objects.contains_key(key) || self.malformed.contains_key(key)
     }
 
     /// All of them, sorted by key.
@@ -187,12 +192,14 @@ impl<V> Inner<V> {
         if let Some(listed) = &mut self.listed {
             listed.push(key.clone());
         }
-        let late = self
-            .written
-            .get(&key)
-            .is_some_and(|(uid, version)| *uid == seen.uid && seen.version < *version);
-        let known = self.objects.get(&key);
-        let known = known.is_some_and(|old| old.uid == seen.uid && old.version >= seen.version);
+        // Of another uid too: versions rise within a kind, and who had the name before has it no more. A list is read from the newest state, and
+        // stands even where a store was put back to an earlier one; only what we wrote since it began is newer.
+        let late = self.written.get(&key).is_some_and(|(_, version)| seen.version < *version);
+        let listing = self.listed.is_some();
+        let known = self.objects.get(&key).is_some_and(|old| {
+            let same = old.uid == seen.uid && old.version == seen.version;
+            same || (!listing && old.version >= seen.version)
+        });
         if late || known {
             return false;
         }
@@ -202,9 +209,14 @@ impl<V> Inner<V> {
         true
     }
 
-    pub(super) fn refuse(&mut self, key: Key, malformed: Malformed) -> bool {
+    pub(super) fn refuse(&mut self, malformed: Malformed) -> bool {
+        let key = key(&malformed.metadata);
         if let Some(listed) = &mut self.listed {
             listed.push(key.clone());
+        }
+        let newer = |old: &Seen<V>| old.version > version(&malformed.metadata);
+        if self.listed.is_none() && self.objects.get(&key).is_some_and(newer) {
+            return false;
         }
         self.objects.remove(&key);
         let same = self.malformed.get(&key).is_some_and(|before| *before == malformed);
@@ -213,11 +225,25 @@ impl<V> Inner<V> {
         !same
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> bool {
-        self.written.remove(key);
-        let gone = self.objects.remove(key).is_some() | self.malformed.remove(key).is_some();
-        self.changes += u64::from(gone);
-        gone
+    /// An object is gone, by its last metadata; one that has had its name since stays.
+    pub(super) fn remove(&mut self, last: &ObjectMeta) -> bool {
+        let (key, gone) = (key(last), version(last));
+        let uid = last.uid.as_deref().unwrap_or_default();
+        let meant = |of: &str, version: u64| of == uid || version <= gone;
+        self.written.retain(|name, (of, version)| *name != key || !meant(of, *version));
+        let known = self.objects.get(&key).is_some_and(|seen| meant(&seen.uid, seen.version));
+        let broken = self.malformed.get(&key).is_some_and(|malformed| {
+            let Malformed { metadata, .. } = malformed;
+            meant(metadata.uid.as_deref().unwrap_or_default(), version(metadata))
+        });
+        if known {
+            self.objects.remove(&key);
+        }
+        if broken {
+            self.malformed.remove(&key);
+        }
+        self.changes += u64::from(known || broken);
+        known || broken
     }
 
     /// A list is read from the newest state, so it shows whatever we wrote before it began.
@@ -256,9 +282,13 @@ mod tests {
     use super::*;
 
     fn metadata(version: &str) -> ObjectMeta {
+        of("u-1", version)
+    }
+
+    fn of(uid: &str, version: &str) -> ObjectMeta {
         ObjectMeta {
             name: Some("a".to_owned()),
-            uid: Some("u-1".to_owned()),
+            uid: Some(uid.to_owned()),
             resource_version: Some(version.to_owned()),
             ..ObjectMeta::default()
         }
@@ -287,6 +317,28 @@ mod tests {
     }
 
     #[test]
+    fn i52_what_is_told_late_of_an_object_that_had_the_name_before_touches_none_that_has_it_now() {
+        let kept = Kept::default();
+        assert!(told(&kept, "5", "the first"));
+        kept.wrote(&of("u-2", "9"), "made by us in its place");
+        assert!(!told(&kept, "7", "the first, once more"));
+        assert!(!kept.write().remove(&metadata("8")), "it was the first that went");
+        assert_eq!(value(&kept), Some("made by us in its place"));
+        assert!(!told(&kept, "7", "the first, once more"), "our write is remembered");
+        assert!(kept.write().remove(&of("u-2", "12")));
+        assert_eq!(value(&kept), None);
+    }
+
+    #[test]
+    fn an_object_that_is_gone_is_gone_whichever_version_of_it_was_known() {
+        let kept = Kept::default();
+        kept.wrote(&metadata("9"), "ours");
+        assert!(kept.write().remove(&metadata("7")), "no object comes back under its uid");
+        assert!(told(&kept, "5", "old"));
+        assert!(kept.write().remove(&of("u-2", "8")), "and whoever had the name later is gone too");
+    }
+
+    #[test]
     fn what_a_new_list_does_not_name_is_gone() {
         let kept = Kept::default();
         told(&kept, "5", "old");
@@ -294,6 +346,16 @@ mod tests {
         kept.write().end_list();
         assert_eq!(value(&kept), None);
         assert!(kept.read().synced());
+    }
+
+    #[test]
+    fn i53_a_list_stands_whatever_versions_were_known_before_it() {
+        let kept = Kept::default();
+        told(&kept, "50", "before the store was put back");
+        kept.write().begin_list();
+        assert!(told(&kept, "20", "after it"));
+        kept.write().end_list();
+        assert_eq!(value(&kept), Some("after it"));
     }
 
     #[test]
@@ -309,8 +371,8 @@ mod tests {
     fn a_malformed_object_takes_nothing_of_its_neighbours_and_is_healed_by_a_good_version() {
         let kept = Kept::default();
         let malformed = Malformed { metadata: metadata("5"), why: "spec: missing field".into() };
-        assert!(kept.write().refuse("a".into(), malformed.clone()));
-        assert!(!kept.write().refuse("a".into(), malformed), "the same again is no news");
+        assert!(kept.write().refuse(malformed.clone()));
+        assert!(!kept.write().refuse(malformed), "the same again is no news");
         assert_eq!(value(&kept), None);
         assert!(told(&kept, "6", "good"));
         assert!(kept.read().malformed().is_empty());

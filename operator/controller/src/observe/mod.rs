@@ -4,6 +4,7 @@
 //! sense is kept with its refusals.
 
 pub mod admission;
+mod guard;
 pub mod kept;
 mod prune;
 mod watch;
@@ -36,7 +37,7 @@ use crate::{
     freshness::{Freshness, Kind},
 };
 use kept::Kept;
-use watch::{never, optional, watch, watch_owners};
+use watch::{Newness, never, optional, watch, watch_owners};
 use workloads::{Bill, Owner, Placed, Shelf};
 
 /// An object, and what it means; or why it is refused.
@@ -279,20 +280,19 @@ pub fn watches(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
 /// One watch. Without a kind of its own nobody asks how new the store is.
 macro_rules! watched {
     ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr) => {
-        watched!($w, $api, $config, $store, $take, $same, |_: &str| {})
+        watched!($w, $api, $config, $store, $take, $same, None)
     };
-    ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $saw:expr) => {{
+    ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $newness:expr) => {{
         let (stores, wake, api) = (Arc::clone(&$w.stores), Arc::clone(&$w.wake), $api);
-        async move { watch(api, $config, &stores.$store, wake, $take, $same, $saw).await }.boxed()
+        let newness: Option<Newness> = $newness;
+        async move { watch(api, $config, &stores.$store, wake, $take, $same, newness).await }
+            .boxed()
     }};
 }
 
 /// Tells how new the store of a kind is.
-macro_rules! saw {
-    ($w:expr, $kind:ident) => {{
-        let freshness = Arc::clone(&$w.freshness);
-        move |version: &str| freshness.saw(Kind::$kind, version)
-    }};
+fn newness(watching: &Watching, kind: Kind) -> Option<Newness> {
+    Some(Newness { freshness: Arc::clone(&watching.freshness), kind })
 }
 
 fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
@@ -302,8 +302,8 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
             watched!(watching, Api::all(client.clone()), Config::default(), $store, $take, never)
         };
         ($store:ident, $take:expr, $kind:ident) => {{
-            let (api, saw) = (Api::all(client.clone()), saw!(watching, $kind));
-            watched!(watching, api, Config::default(), $store, $take, never, saw)
+            let (api, newness) = (Api::all(client.clone()), newness(watching, Kind::$kind));
+            watched!(watching, api, Config::default(), $store, $take, never, newness)
         }};
     }
     macro_rules! now {
@@ -339,7 +339,8 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let nodes = Api::all(client.clone());
     let placed = Config::default().fields("spec.nodeName!=");
     let halt = Config::default().fields(&format!("metadata.name={}", api::names::halt::CONFIG_MAP));
-    let (node, job, work) = (saw!(watching, Node), saw!(watching, Job), saw!(watching, Job));
+    // Two stores of one kind: an event of the one says nothing of the other.
+    let [node, job, work] = [Kind::Node, Kind::Job, Kind::Work].map(|kind| newness(watching, kind));
     let same_node = prune::same_node;
     vec![
         watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
@@ -358,8 +359,8 @@ fn images(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     macro_rules! of_kind {
         ($object:ty, $store:ident, $take:ident, $kind:ident) => {{
             let take = |object: $object| $take(&object);
-            let (api, saw) = (Api::all(client.clone()), saw!(watching, $kind));
-            watched!(watching, api, Config::default(), $store, take, Workload::eq, saw)
+            let (api, newness) = (Api::all(client.clone()), newness(watching, Kind::$kind));
+            watched!(watching, api, Config::default(), $store, take, Workload::eq, newness)
         }};
     }
     macro_rules! owners {

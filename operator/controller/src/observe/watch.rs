@@ -5,7 +5,7 @@ use std::{fmt::Debug, pin::pin, sync::Arc};
 use futures::{Stream, StreamExt as _};
 use kube::{
     Api, Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::PartialObjectMeta,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event},
@@ -15,14 +15,23 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    kept::{Kept, Malformed, Seen, key},
+    guard::Guarded,
+    kept::{Kept, Seen, key, version},
     workloads::{Owner, owner},
 };
+use crate::freshness::{Freshness, Kind};
 
 /// Objects that one answer to a list brings: large enough for few calls, small enough that an answer stays below some megabytes.
 const PAGE_SIZE: u32 = 500;
 /// Likewise of bills of materials, each of which has some hundred kilobytes.
 const OPTIONAL_PAGE_SIZE: u32 = 20;
+
+/// Says how new the store of a kind is.
+#[derive(Clone)]
+pub(super) struct Newness {
+    pub freshness: Arc<Freshness>,
+    pub kind: Kind,
+}
 
 /// No change of such an object means nothing to us.
 pub(super) fn never<V>(_: &V, _: &V) -> bool {
@@ -30,21 +39,21 @@ pub(super) fn never<V>(_: &V, _: &V) -> bool {
 }
 
 /// Watches one kind until dropped. `take` makes of an object what is kept; `same` says that a change means nothing to us, so that
-/// the decider sleeps on. `saw` is told each version when the store has it.
+/// the decider sleeps on. `newness`: of a kind that effects write.
 pub(super) async fn watch<K, V>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Guarded<K>>,
     config: watcher::Config,
     kept: &Kept<V>,
     wake: Arc<Notify>,
     take: impl Fn(K) -> V,
     same: impl Fn(&V, &V) -> bool,
-    saw: impl Fn(&str),
+    newness: Option<Newness>,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let stream = watcher::watcher(api, config.page_size(PAGE_SIZE)).default_backoff();
     let take = |object| enter(kept, object, &take, &same);
-    follow(K::kind(&()).as_ref(), stream, kept, wake, take, saw).await;
+    follow(K::kind(&()).as_ref(), stream, kept, wake, take, newness).await;
 }
 
 /// Watches who controls each object of a kind: of them no more than the metadata is asked for.
@@ -63,12 +72,12 @@ pub(super) async fn watch_owners<K>(
         let known = kept.read().get(&key(metadata)).is_some_and(|old| *old.value == value);
         kept.write().take(key(metadata), Seen::of(metadata, value)) && !known
     };
-    follow(K::kind(&()).as_ref(), stream, kept, wake, take, |_| {}).await;
+    follow(K::kind(&()).as_ref(), stream, kept, wake, take, None).await;
 }
 
 /// Watches a kind that need not be there: as long as the cluster does not have it, that is no failure, and it is asked again.
 pub(super) async fn optional<K, V>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Guarded<K>>,
     kept: &Kept<V>,
     wake: Arc<Notify>,
     take: impl Fn(K) -> V,
@@ -87,7 +96,7 @@ pub(super) async fn optional<K, V>(
         std::future::ready((!absent).then_some(event))
     });
     let take = |object| enter(kept, object, &take, never);
-    follow(kind.as_ref(), stream, kept, Arc::clone(&wake), take, |_| {}).await;
+    follow(kind.as_ref(), stream, kept, Arc::clone(&wake), take, None).await;
 }
 
 /// Whether an error says that the server does not know the kind.
@@ -108,39 +117,48 @@ async fn follow<K, V>(
     kept: &Kept<V>,
     wake: Arc<Notify>,
     take: impl Fn(K) -> bool,
-    saw: impl Fn(&str),
+    newness: Option<Newness>,
 ) where
     K: ResourceExt,
 {
+    // What the list under way stands for: it is read from the newest state, so what was written before it began is in it, whatever is left of it.
+    // It says so at its end: until then its later pages are missing, and a watch that fails begins another.
+    let mut listing = 0;
     let mut events = pin!(events);
     while let Some(event) = events.next().await {
-        let version = match &event {
-            Ok(Event::InitApply(object) | Event::Apply(object) | Event::Delete(object)) => {
-                object.resource_version()
-            }
-            Ok(Event::Init | Event::InitDone) | Err(_) => None,
-        };
-        let news = match event {
+        let (news, shown) = match event {
             Ok(Event::Init) => {
+                listing = newness.as_ref().map_or(0, |n| n.freshness.newest_written(n.kind));
                 kept.write().begin_list();
-                false
+                (false, None)
             }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => take(object),
-            Ok(Event::Delete(object)) => kept.write().remove(&key(object.meta())),
+            Ok(Event::InitApply(object)) => {
+                listing = listing.max(version(object.meta()));
+                (take(object), None)
+            }
             Ok(Event::InitDone) => {
                 kept.write().end_list();
                 tracing::debug!(kind, objects = kept.read().len(), "listed");
-                true
+                (true, Some(listing))
+            }
+            Ok(Event::Apply(object)) => {
+                let version = version(object.meta());
+                (take(object), Some(version))
+            }
+            Ok(Event::Delete(object)) => {
+                let metadata = object.meta();
+                let version = version(metadata);
+                (kept.write().remove(metadata), Some(version))
             }
             Err(error) => {
                 let why = error.to_string();
                 tracing::warn!(kind, error = &error as &dyn std::error::Error, "watch");
                 kept.write().fail(Some(why));
-                false
+                (false, None)
             }
         };
-        if let Some(version) = version {
-            saw(&version);
+        if let Some((Newness { freshness, kind }, version)) = newness.as_ref().zip(shown) {
+            freshness.saw(*kind, version);
         }
         if news {
             wake.notify_one();
@@ -150,7 +168,7 @@ async fn follow<K, V>(
 
 fn enter<K, V>(
     kept: &Kept<V>,
-    object: DeserializeGuard<K>,
+    object: Guarded<K>,
     take: impl Fn(K) -> V,
     same: impl Fn(&V, &V) -> bool,
 ) -> bool
@@ -167,11 +185,62 @@ where
             let idle = inner.get(&key).is_some_and(same);
             inner.take(key, seen) && !idle
         }
-        Err(invalid) => {
-            let mut metadata = invalid.metadata;
-            metadata.managed_fields = None;
-            let key = key(&metadata);
-            kept.write().refuse(key, Malformed { metadata, why: invalid.error })
+        Err(mut malformed) => {
+            malformed.metadata.managed_fields = None;
+            kept.write().refuse(malformed)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, stream};
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(name: &str, version: u32) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.name = Some(name.to_owned());
+        object.metadata.resource_version = Some(version.to_string());
+        object
+    }
+
+    /// What is behind after these events.
+    fn behind(written: &str, events: Vec<Event<ConfigMap>>) -> Vec<Kind> {
+        let newness = Newness { freshness: Arc::default(), kind: Kind::Work };
+        newness.freshness.wrote(Kind::Work, written);
+        let kept: Kept<()> = Kept::default();
+        let take = |object: ConfigMap| {
+            let metadata = object.metadata;
+            kept.write().take(key(&metadata), Seen::of(&metadata, ()))
+        };
+        let events = stream::iter(events.into_iter().map(Ok));
+        let told = Arc::default();
+        let all = follow("ConfigMap", events, &kept, told, take, Some(newness.clone()));
+        all.now_or_never().expect("nothing is waited for");
+        newness.freshness.behind()
+    }
+
+    #[test]
+    fn i52_a_page_of_a_list_says_nothing_of_the_pages_after_it() {
+        let page = || vec![Event::Init, Event::InitApply(object("a", 100))];
+        assert_eq!(behind("90", page()), [Kind::Work]);
+        let whole = [page(), vec![Event::InitDone]].concat();
+        assert_eq!(behind("90", whole), []);
+    }
+
+    #[test]
+    fn i52_a_list_that_began_after_a_write_stands_for_it_though_its_object_is_gone() {
+        let list = vec![Event::Init, Event::InitApply(object("a", 70)), Event::InitDone];
+        assert_eq!(behind("90", list), []);
+        let events = vec![Event::Init, Event::InitDone, Event::Apply(object("a", 89))];
+        assert_eq!(behind("90", events), []);
+    }
+
+    #[test]
+    fn i52_an_event_stands_for_what_came_before_it() {
+        assert_eq!(behind("90", vec![Event::Apply(object("a", 89))]), [Kind::Work]);
+        assert_eq!(behind("90", vec![Event::Delete(object("a", 91))]), []);
     }
 }

@@ -97,10 +97,10 @@ pub struct Written {
 }
 
 impl Written {
-    /// One outcome more.
-    pub fn take(&mut self, outcome: Result<(), WriteError>) {
+    /// One outcome more: how many objects were written, none where it was so already.
+    pub fn take(&mut self, outcome: Result<usize, WriteError>) {
         match outcome {
-            Ok(()) => self.count += 1,
+            Ok(count) => self.count += count,
             Err(error) => self.failed.push(error),
         }
     }
@@ -139,8 +139,9 @@ async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
     }
     let mut going = stream::iter(ready).buffer_unordered(WRITES_AT_ONCE);
     while let Some(outcome) = going.next().await {
-        let outcome = outcome.map(|notes| written.notes.extend(notes));
-        written.take(outcome);
+        let notes = &mut written.notes;
+        let outcome = outcome.map(|told| notes.extend(told));
+        written.take(outcome.map(|()| 1));
     }
 }
 

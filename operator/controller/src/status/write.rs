@@ -166,8 +166,8 @@ where
     }
 }
 
-/// Removes an object of ours, if it is still the one that is meant.
-pub async fn remove<K>(client: &Client, metadata: &ObjectMeta) -> Result<(), WriteError>
+/// Removes an object of ours, if it is still the one that is meant; how many were removed.
+pub async fn remove<K>(client: &Client, metadata: &ObjectMeta) -> Result<usize, WriteError>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + DeserializeOwned + Clone,
     K: std::fmt::Debug,
@@ -180,8 +180,8 @@ where
     let gone =
         timed(|| format!("the end of {} {name}", K::kind(&())), api.delete(&name, &by)).await;
     match gone {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_conflict() => Ok(()),
+        Ok(_) => Ok(1),
+        Err(error) if error.is_conflict() => Ok(0),
         Err(error) => Err(error),
     }
 }

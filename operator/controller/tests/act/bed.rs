@@ -311,11 +311,22 @@ impl Cluster {
         snapshot
     }
 
+    /// The effect takes place: where the node's controllers wrote first, the next decision is made on what they wrote. What it was made on.
+    pub async fn done(&self, hand: &Hand, node: &str, effect: &Effect) -> Snapshot {
+        until("the effect takes place", async || {
+            let seen = self.seen(node).await;
+            let outcome = hand.run(&seen, effect).await;
+            assert!(outcome == Outcome::Done || is_changed(&outcome), "{outcome:?}");
+            (outcome == Outcome::Done).then_some(seen)
+        })
+        .await
+    }
+
     /// A node that the hand has claimed for the plan of the world's request `r`.
     pub async fn claimed(&self, hand: &Hand) -> Node {
         let node = self.node().await;
         let (effect, name) = (claim(&node), node.metadata.name.clone().unwrap());
-        assert_eq!(hand.run(&self.seen(&name).await, &effect).await, Outcome::Done);
+        self.done(hand, &name, &effect).await;
         self.nodes().get(&name).await.unwrap()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hozen_controller::{
+    act::Act,
     clock::{Clock, MachineClock},
     evidence::{Evaluators, Question},
 };
@@ -20,7 +21,7 @@ use k8s_openapi::api::{
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::bed::{Cluster, name, until};
+use crate::bed::{Cluster, Hand, name, until};
 
 async fn observe(
     evaluators: &Evaluators,
@@ -34,7 +35,20 @@ async fn observe(
 }
 
 fn evaluators(cluster: &Cluster) -> Evaluators {
-    Evaluators::new(Arc::new(cluster.hand().act), Arc::new(MachineClock)).unwrap()
+    by(cluster.hand().act)
+}
+
+fn by(act: Act) -> Evaluators {
+    Evaluators::new(Arc::new(act), Arc::new(MachineClock)).unwrap()
+}
+
+async fn template(cluster: &Cluster) -> String {
+    let template = name("smoke");
+    let _: PodTemplate = cluster
+        .make_in(&json!({"metadata": {"name": template}, "template": {"metadata": {"labels": {"smoke": template}},
+            "spec": {"containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}))
+        .await;
+    template
 }
 
 pub async fn i29_an_expression_over_objects_of_any_kind_is_read_from_the_server(cluster: Cluster) {
@@ -98,15 +112,12 @@ pub async fn i29_a_nodes_condition_is_read_from_the_server(cluster: Cluster) {
 
 pub async fn i29_a_gates_job_is_made_once_and_its_end_is_the_evidence(cluster: Cluster) {
     let evaluators = evaluators(&cluster);
-    let template = name("smoke");
-    let ask = || Ask::Job { template: template.as_str().into() };
     let newer_than = MachineClock.now();
-    let missing = observe(&evaluators, ask(), &[], newer_than).await;
+    let missing = Ask::Job { template: "no-such".into() };
+    let missing = observe(&evaluators, missing, &[], newer_than).await;
     assert!(matches!(missing.said, Said::Nothing(_)), "{missing:?}");
-    let _: PodTemplate = cluster
-        .make_in(&json!({"metadata": {"name": template}, "template": {"metadata": {"labels": {"smoke": template}},
-            "spec": {"containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}))
-        .await;
+    let template = template(&cluster).await;
+    let ask = || Ask::Job { template: template.as_str().into() };
     for _ in 0..3 {
         let started = observe(&evaluators, ask(), &[], newer_than).await;
         assert!(matches!(started.said, Said::Nothing(_)), "{started:?}");
@@ -128,10 +139,45 @@ pub async fn i29_a_gates_job_is_made_once_and_its_end_is_the_evidence(cluster: C
     })
     .await;
     let gates = ListParams::default().labels("hozen.dev/component=gate");
-    let jobs = cluster.api::<Job>().list(&gates).await.unwrap();
-    let begun = jobs.items[0].status.clone().unwrap().start_time.unwrap().0;
+    let jobs = cluster.api::<Job>().list(&gates).await.unwrap().items;
+    let asked = |job: &&Job| {
+        let labels = job.spec.as_ref().unwrap().template.metadata.as_ref().unwrap().labels.as_ref();
+        labels.unwrap().get("smoke") == Some(&template)
+    };
+    let begun = jobs.iter().find(asked).unwrap().status.clone().unwrap().start_time.unwrap().0;
     assert_eq!(evidence.at, begun);
     // After the next step it is run anew.
     let next = observe(&evaluators, ask(), &[], MachineClock.now()).await;
     assert!(matches!(next.said, Said::Nothing(_)), "{next:?}");
+}
+
+pub async fn i59_a_gates_job_is_written_down_before_it_is_made_and_not_made_unless_it_is(
+    cluster: Cluster,
+) {
+    let Hand { act, lines, .. } = cluster.hand();
+    let evaluators = by(act);
+    let template = template(&cluster).await;
+    let ask = || Ask::Job { template: template.as_str().into() };
+    let newer_than = MachineClock.now();
+    for _ in 0..2 {
+        observe(&evaluators, ask(), &[], newer_than).await;
+    }
+    let text = lines.text();
+    let entries: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = entries.iter().map(|entry| entry["entry"].as_str().unwrap()).collect();
+    assert_eq!(told, ["Intent", "Done"]);
+    for entry in &entries {
+        assert_eq!(entry["effect"], "StartGate");
+        assert!(entry["detail"].as_str().unwrap().contains(&template), "{entry}");
+    }
+    let job = entries[0]["object"].as_str().unwrap();
+    assert!(cluster.api::<Job>().get_opt(job).await.unwrap().is_some());
+    lines.break_it();
+    let count =
+        async || cluster.api::<Job>().list(&ListParams::default()).await.unwrap().items.len();
+    let before = count().await;
+    let refused = observe(&evaluators, ask(), &[], MachineClock.now()).await;
+    assert!(matches!(refused.said, Said::Nothing(_)), "{refused:?}");
+    assert_eq!(count().await, before);
 }

@@ -1,5 +1,7 @@
 //! What nothing needs any more: deleted if it is the very one that was seen, and a rollout let go.
 
+use std::sync::{Arc, OnceLock, atomic::Ordering};
+
 use hozen_api::{node_inventory::NodeInventory, rollout::Rollout, transaction::Transaction};
 use hozen_controller::act::{Outcome, Refusal, job};
 use hozen_domain::{
@@ -9,12 +11,12 @@ use hozen_domain::{
 };
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
-    Api, Resource, ResourceExt as _,
+    Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::json;
 
-use crate::bed::{Cluster, Snapshot, id, is_changed, name, until};
+use crate::bed::{Cluster, Leads, Snapshot, id, is_changed, name, until};
 
 fn delete<K: Resource>(object: Doomed, seen: &K) -> Effect {
     let (uid, version) = (seen.uid().unwrap(), seen.resource_version().unwrap());
@@ -115,4 +117,33 @@ pub async fn i39_a_rollout_waits_for_us_and_goes_when_it_is_let_go(cluster: Clus
     api.patch(&request.0, &PatchParams::default(), &Patch::Merge(&none)).await.unwrap();
     assert!(api.get_opt(&request.0).await.unwrap().is_none());
     assert_eq!(hand.run(&nothing, &effect).await, Outcome::AlreadySo);
+}
+
+pub async fn i49_who_loses_the_lease_while_it_reads_writes_nothing(cluster: Cluster) {
+    let leads = Arc::new(OnceLock::<Arc<Leads>>::new());
+    let (real, told) = (cluster.client.clone(), Arc::clone(&leads));
+    let slow = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (real, told) = (real.clone(), Arc::clone(&told));
+        async move {
+            let reads = request.method() == http::Method::GET;
+            let answer = real.send(request).await;
+            if let Some(leads) = told.get().filter(|_| reads) {
+                leads.0.store(0, Ordering::Relaxed);
+            }
+            answer
+        }
+    });
+    let (hand, nothing) = (cluster.hand_with(Client::new(slow, "default")), Snapshot::default());
+    let request: (Name, Uid) = (name("web").into(), Uid::new("uid-r"));
+    let effect = Effect::CreateRollout { request: request.clone(), digest: crate::bed::digest() };
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    let api: Api<Rollout> = Api::all(cluster.client.clone());
+    let made = api.get(&request.0).await.unwrap();
+    assert!(leads.set(Arc::clone(&hand.leads)).is_ok());
+    let effect = Effect::LetGo { rollout: (request.0.clone(), Uid::new(made.uid().unwrap())) };
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Refused(Refusal::NotLeader));
+    assert_eq!(api.get(&request.0).await.unwrap().finalizers(), ["hozen.dev/release-nodes"]);
+    let none = json!({"metadata": {"finalizers": null}});
+    api.patch(&request.0, &PatchParams::default(), &Patch::Merge(&none)).await.unwrap();
+    api.delete(&request.0, &DeleteParams::default()).await.unwrap();
 }

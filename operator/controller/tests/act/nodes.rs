@@ -24,6 +24,10 @@ fn name(node: &Node) -> &str {
     node.metadata.name.as_deref().unwrap()
 }
 
+fn version(node: &Node) -> u64 {
+    node.metadata.resource_version.as_deref().unwrap().parse().unwrap()
+}
+
 fn release(node: &Node) -> Effect {
     Effect::Release { node: id(node), rollout: Uid::new("uid-rollout") }
 }
@@ -35,14 +39,13 @@ async fn uncordon(cluster: &Cluster, node: &Node, unschedulable: bool) {
 
 pub async fn i07_cordon_and_record_are_one_write(cluster: Cluster) {
     let (hand, node) = (cluster.hand(), cluster.node().await);
-    let before: u64 = node.metadata.resource_version.clone().unwrap().parse().unwrap();
-    let outcome = hand.run(&cluster.seen(name(&node)).await, &claim(&node)).await;
-    assert_eq!(outcome, Outcome::Done);
+    let before = version(&node);
+    cluster.done(&hand, name(&node), &claim(&node)).await;
     let after = cluster.nodes().get(name(&node)).await.unwrap();
     let Cordon::Ours(record) = cordon(&after) else { panic!("ours: {:?}", cordon(&after)) };
     assert_eq!((record.rollout, record.node), (Uid::new("uid-rollout"), id(&node).1));
     assert_eq!((record.plan, record.epoch), (digest(), 7), "the epoch is that of the lease");
-    assert!(after.metadata.resource_version.unwrap().parse::<u64>().unwrap() > before);
+    assert!(version(&after) > before);
     // The API server counts writes of one object by its managers: there is one entry of ours, with one time.
     let ours = after.metadata.managed_fields.unwrap();
     let ours: Vec<_> =
@@ -54,16 +57,21 @@ pub async fn i24_of_two_operators_that_claim_at_once_one_is_refused(cluster: Clu
     for _ in 0..10 {
         let node = cluster.node().await;
         let (one, two) = (cluster.hand(), cluster.hand());
-        let seen = cluster.seen(name(&node)).await;
         let mine = claim(&node);
         let mut theirs = mine.clone();
         if let Effect::Claim { record, .. } = &mut theirs {
             record.rollout = Uid::new("uid-other");
         }
-        let (a, b) = tokio::join!(one.run(&seen, &mine), two.run(&seen, &theirs));
-        let done = [&a, &b].into_iter().filter(|outcome| **outcome == Outcome::Done).count();
-        let refused = [&a, &b].into_iter().filter(|outcome| is_changed(outcome)).count();
-        assert_eq!((done, refused), (1, 1), "{a:?} {b:?}");
+        until("one of them has it", async || {
+            let seen = cluster.seen(name(&node)).await;
+            let (a, b) = tokio::join!(one.run(&seen, &mine), two.run(&seen, &theirs));
+            let done = [&a, &b].into_iter().filter(|outcome| **outcome == Outcome::Done).count();
+            let refused = [&a, &b].into_iter().filter(|outcome| is_changed(outcome)).count();
+            // Both, where the node's controllers wrote first.
+            assert!(done <= 1 && done + refused == 2, "{a:?} {b:?}");
+            (done == 1).then_some(())
+        })
+        .await;
     }
 }
 
@@ -102,14 +110,7 @@ pub async fn i48_a_claim_asked_for_twice_is_so_already(cluster: Cluster) {
 pub async fn i07_uncordon_and_removal_of_the_record_are_one_write(cluster: Cluster) {
     let hand = cluster.hand();
     let node = cluster.claimed(&hand).await;
-    // The node's controllers write to it too, after a cordon; then the next decision is made on the new one.
-    let seen = until("the node is released", async || {
-        let seen = cluster.seen(name(&node)).await;
-        let outcome = hand.run(&seen, &release(&node)).await;
-        assert!(outcome == Outcome::Done || is_changed(&outcome), "{outcome:?}");
-        (outcome == Outcome::Done).then_some(seen)
-    })
-    .await;
+    let seen = cluster.done(&hand, name(&node), &release(&node)).await;
     let after = cluster.nodes().get(name(&node)).await.unwrap();
     assert_eq!(cordon(&after), Cordon::None);
     // Sent once more by a replica that has not seen it, it changes nothing.
@@ -124,12 +125,7 @@ pub async fn i06_a_persons_uncordon_stands_and_only_the_record_goes(cluster: Clu
     let old = cluster.seen(name(&node)).await;
     uncordon(&cluster, &node, false).await;
     assert!(is_changed(&hand.run(&old, &release(&node)).await));
-    until("its record is removed", async || {
-        let outcome = hand.run(&cluster.seen(name(&node)).await, &release(&node)).await;
-        assert!(outcome == Outcome::Done || is_changed(&outcome), "{outcome:?}");
-        (outcome == Outcome::Done).then_some(())
-    })
-    .await;
+    cluster.done(&hand, name(&node), &release(&node)).await;
     let after = cluster.nodes().get(name(&node)).await.unwrap();
     assert_eq!(cordon(&after), Cordon::None);
 }
@@ -167,11 +163,7 @@ pub async fn i63_without_audit_trail_nothing_disruptive_starts_and_a_node_is_rel
     let outcome = hand.run(&cluster.seen(name(&node)).await, &claim(&node)).await;
     assert!(matches!(outcome, Outcome::Refused(Refusal::Unaudited(_))), "{outcome:?}");
     assert_eq!(cordon(&cluster.nodes().get(name(&node)).await.unwrap()), Cordon::None);
-    until("the node is released", async || {
-        let seen = cluster.seen(name(&claimed)).await;
-        (hand.run(&seen, &release(&claimed)).await == Outcome::Done).then_some(())
-    })
-    .await;
+    cluster.done(&hand, name(&claimed), &release(&claimed)).await;
 }
 
 pub async fn i59_the_intent_is_written_before_the_call_and_the_outcome_after_it(cluster: Cluster) {
@@ -180,9 +172,10 @@ pub async fn i59_the_intent_is_written_before_the_call_and_the_outcome_after_it(
     let text = hand.lines.text();
     let entries: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(entries.len(), 2);
+    // The last two: the node's controllers may have written first.
+    let entries = &entries[entries.len() - 2..];
     assert_eq!((&entries[0]["entry"], &entries[1]["entry"]), (&json!("Intent"), &json!("Done")));
-    for entry in &entries {
+    for entry in entries {
         assert_eq!(entry["effect"], "Claim");
         assert_eq!(entry["object"], name(&node));
         assert_eq!(entry["uid"], node.metadata.uid.as_deref().unwrap());
@@ -214,7 +207,7 @@ pub async fn i48_a_lost_answer_is_lost_and_the_next_try_finds_it_done(cluster: C
     assert_eq!(hand.freshness.behind(), [Kind::Node]);
     hand.act.settle().await;
     let after = cluster.nodes().get(name(&node)).await.unwrap();
-    hand.freshness.saw(Kind::Node, after.metadata.resource_version.as_deref().unwrap());
+    hand.freshness.saw(Kind::Node, version(&after));
     assert!(hand.freshness.behind().is_empty());
     let outcome = hand.run(&cluster.seen(name(&node)).await, &claim(&node)).await;
     assert_eq!(outcome, Outcome::AlreadySo);
@@ -237,11 +230,7 @@ pub async fn our_taint_comes_and_goes_among_others(cluster: Cluster) {
         (None, vec![]),
     ] {
         let effect = Effect::Taint { node: id(&node), taint };
-        until("the taint is written", async || {
-            let outcome = hand.run(&cluster.seen(name(&node)).await, &effect).await;
-            (outcome == Outcome::Done).then_some(())
-        })
-        .await;
+        cluster.done(&hand, name(&node), &effect).await;
         assert_eq!(values().await, wanted);
         assert_eq!(hand.run(&cluster.seen(name(&node)).await, &effect).await, Outcome::AlreadySo);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hozen_access::table::{self, Call, Identity, Scope};
+use hozen_access::table::{self, Call, Grant, Identity, Scope};
 use hozen_testbed::control_plane;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -53,6 +53,45 @@ struct Object {
     name: String,
 }
 
+/// Rights for cases that these stories do not play; the tests `act` and `images` do, under other accounts.
+fn is_for_another_case((scope, _, resource, verb): &Right) -> bool {
+    match (*scope, *resource, *verb) {
+        // They run and move no images.
+        (Scope::Cluster, "managedimages", "create" | "patch" | "delete")
+        | (Scope::Cluster, "managedimages/status", "patch")
+        | (Scope::Cluster, "deployments" | "statefulsets" | "daemonsets" | "cronjobs", "get" | "patch")
+        | (Scope::Cluster, "packagesets", "create")
+        // Nothing in them has been idle for a day.
+        | (Scope::Cluster, "packagesets" | "transactions" | "nodeinventories", "delete")
+        // They force no drain, and the one that drains may be over before a pod is asked.
+        | (Scope::Cluster, "pods", "delete")
+        | (Scope::Cluster, "pods/eviction", "create")
+        // The garbage collector may be first.
+        | (Scope::Cluster, "managednodes", "delete")
+        // The kind is not there: it is listed in vain.
+        | (Scope::Cluster, "sbomreports", "watch")
+        // They run no tests, snapshots and gates by Jobs.
+        | (Scope::Own, "podtemplates", "get")
+        | (Scope::Own, "jobs", "get" | "create" | "delete")
+        // No work is put back that has a Job.
+        | (Scope::Work, "jobs", "delete")
+        // Of these an answer is lost by chance, or one is malformed.
+        | (Scope::Cluster, "advisories" | "changerequests" | "managednodes", "get") => true,
+        // Tests tell the operator that its admission policies stand.
+        (Scope::Cluster, "validatingadmissionpolicies" | "validatingadmissionpolicybindings", _) => true,
+        _ => false,
+    }
+}
+
+/// What a row grants on one resource by one verb.
+type Right = (Scope, &'static str, &'static str, &'static str);
+
+fn rights(grant: &'static Grant) -> impl Iterator<Item = Right> {
+    grant.resources.iter().flat_map(move |resource| {
+        grant.verbs.iter().map(move |verb| (grant.scope, grant.group, *resource, *verb))
+    })
+}
+
 pub async fn i42_nothing_is_refused_and_nothing_is_done_but_by_the_table(world: World) {
     let log = std::fs::read_to_string(control_plane::audit_log(&world.bed)).unwrap();
     let operator = format!("system:serviceaccount:{NAMESPACE}:hozen");
@@ -69,14 +108,6 @@ pub async fn i42_nothing_is_refused_and_nothing_is_done_but_by_the_table(world: 
             continue;
         }
         calls += 1;
-        let at = entry.request_received_timestamp;
-        let meant = without.iter().any(|(from, until)| (*from..=*until).contains(&at));
-        if entry.response_status.is_some_and(|status| status.code == 403) {
-            if !meant {
-                *refused.entry(format!("{} {}", entry.verb, entry.uri)).or_default() += 1;
-            }
-            continue;
-        }
         let Some(object) = entry.object_ref else {
             // Who am I, and which version: open to everybody who is known.
             continue;
@@ -85,6 +116,10 @@ pub async fn i42_nothing_is_refused_and_nothing_is_done_but_by_the_table(world: 
             "" => object.resource.clone(),
             sub => format!("{}/{sub}", object.resource),
         };
+        // To ask who one is is everybody's.
+        if resource == "selfsubjectreviews" {
+            continue;
+        }
         let scope = match object.namespace.as_str() {
             NAMESPACE => Scope::Own,
             WORK => Scope::Work,
@@ -97,29 +132,31 @@ pub async fn i42_nothing_is_refused_and_nothing_is_done_but_by_the_table(world: 
             scope,
             name: &object.name,
         };
-        // To ask who one is is everybody's.
-        if resource == "selfsubjectreviews" {
+        let rows: Vec<&Grant> =
+            table::of(Identity::Operator).filter(|grant| grant.allows(&call)).collect();
+        let at = entry.request_received_timestamp;
+        if entry.response_status.is_some_and(|status| status.code == 403) {
+            let meant = |row: &&Grant| without.iter().any(|time| time.meant(row, at));
+            if !rows.iter().any(meant) {
+                *refused.entry(format!("{} {}", entry.verb, entry.uri)).or_default() += 1;
+            }
             continue;
         }
-        match table::allows(Identity::Operator, &call) {
-            Some(_) => drop(used.insert((object.api_group, resource, entry.verb))),
-            None => drop(beyond.insert((object.api_group, resource, entry.verb))),
+        let right = |row: &&'static Grant| {
+            rights(row).find(|(_, _, of, verb)| *of == resource && *verb == entry.verb)
+        };
+        used.extend(rows.iter().filter_map(right));
+        if rows.is_empty() {
+            beyond.insert((object.api_group, resource, entry.verb));
         }
     }
-    println!("{calls} calls of {} kinds", used.len());
+    println!("{calls} calls by {} rights", used.len());
     assert!(refused.is_empty(), "refused: {refused:#?}");
     assert!(beyond.is_empty(), "allowed by something else than the table: {beyond:#?}");
-    let mut unused = BTreeSet::new();
-    for grant in table::of(Identity::Operator) {
-        for resource in grant.resources {
-            for verb in grant.verbs {
-                let key = (grant.group.to_owned(), (*resource).to_owned(), (*verb).to_owned());
-                if !used.contains(&key) {
-                    unused.insert((grant.group, *resource, *verb));
-                }
-            }
-        }
-    }
-    // These stories move no images, collect nothing and follow no feeds: what is left is told, for whoever trims the table.
-    println!("granted and not used by these stories: {unused:?}");
+    let unused: BTreeSet<Right> = table::of(Identity::Operator)
+        .flat_map(rights)
+        .filter(|right| !used.contains(right) && !is_for_another_case(right))
+        .collect();
+    // A part of the stories uses a part of the rights.
+    assert!(!world.whole || unused.is_empty(), "granted and used by nothing: {unused:#?}");
 }

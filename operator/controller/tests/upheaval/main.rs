@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         people::a_malformed_object_is_told_and_disturbs_nobody,
         people::two_baselines_of_one_priority_both_say_so_and_neither_acts,
         outage::i54_rights_that_are_taken_away_are_said_and_missed_no_longer_than_that,
+        outage::i52_a_job_whose_answer_was_lost_holds_up_nobody_for_good,
         outage::i53_an_api_server_and_a_store_that_go_away_change_nothing_of_the_end,
         replica::i47_replicas_that_are_killed_and_stopped_keep_every_budget,
         events::what_comes_to_pass_is_told_once_each,
@@ -68,7 +69,9 @@ fn main() -> ExitCode {
         access::i42_nothing_is_refused_and_nothing_is_done_but_by_the_table,
     ];
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let all = rules.len();
     let rules: Vec<_> = rules.into_iter().filter(|(name, _)| name.contains(&filter)).collect();
+    let whole = rules.len() == all;
     let bed = Bed::open(&bed::home(), "upheaval").unwrap();
     // One node of kwok's, so that nodes without kubelets count as Ready for five minutes without a heartbeat.
     let wanted = Wanted { fake: 1, ..Wanted::default() };
@@ -85,7 +88,7 @@ fn main() -> ExitCode {
     };
     let bed = Ends(Arc::new(bed));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let world = runtime.block_on(World::make(Arc::clone(&bed.0), &state));
+    let world = runtime.block_on(World::make(Arc::clone(&bed.0), &state, whole));
     run(&runtime, &rules, &world)
 }
 

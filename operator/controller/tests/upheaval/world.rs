@@ -9,6 +9,7 @@ use hozen_api::{
     rollout::{Rollout, RolloutStatus},
 };
 use hozen_controller::{
+    audit::Trail,
     clock::MachineClock,
     config::Settings,
     runtime::{self, Admission},
@@ -19,7 +20,7 @@ use k8s_openapi::api::{
     core::v1::{Node, ServiceAccount},
 };
 use kube::{
-    Api, Config, ResourceExt,
+    Api, Client, Config, ResourceExt,
     api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, PostParams},
     core::{DynamicObject, GroupVersionKind},
 };
@@ -43,6 +44,8 @@ pub struct World {
     pub state: State,
     /// The operator's own account.
     pub token: String,
+    /// Whether all rules are run.
+    pub whole: bool,
 }
 
 pub fn settings(replica: &str) -> Settings {
@@ -69,7 +72,7 @@ pub fn as_operator(config: &Config, token: &str) -> Config {
 }
 
 impl World {
-    pub async fn make(bed: Arc<Bed>, state: &State) -> Self {
+    pub async fn make(bed: Arc<Bed>, state: &State, whole: bool) -> Self {
         let cluster = Cluster::connect(&bed.kubeconfig()).await;
         let installation = Installation {
             namespace: NAMESPACE.to_owned(),
@@ -86,7 +89,7 @@ impl World {
         };
         let made = accounts.create_token_request("hozen", &PostParams::default(), &request).await;
         let token = made.unwrap().status.unwrap().token.unwrap();
-        Self { cluster: Arc::new(cluster), bed, state: state.clone(), token }
+        Self { cluster: Arc::new(cluster), bed, state: state.clone(), token, whole }
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -94,6 +97,11 @@ impl World {
         K: kube::Resource<DynamicType = ()>,
     {
         Api::all(self.cluster.client.clone())
+    }
+
+    /// The operator's own account, without retries.
+    pub fn operator_client(&self) -> Client {
+        Client::try_from(as_operator(&self.cluster.config, &self.token)).unwrap()
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -131,6 +139,17 @@ impl Operator {
         let admission = Admission::Told(watch::channel(None).1);
         let running =
             runtime::run(settings(replica), config, Arc::new(MachineClock), admission, stop);
+        Self { tell, task: tokio::spawn(running) }
+    }
+
+    /// The same over another client.
+    pub fn over(replica: &str, client: Client) -> Self {
+        let (tell, stop) = watch::channel(false);
+        let (settings, clock) = (settings(replica), Arc::new(MachineClock));
+        let path = settings.audit.clone().unwrap();
+        let trail = Trail::open(replica, clock.clone(), &path).unwrap();
+        let admission = Admission::Told(watch::channel(None).1);
+        let running = runtime::operate(settings, client, trail, clock, admission, stop);
         Self { tell, task: tokio::spawn(running) }
     }
 

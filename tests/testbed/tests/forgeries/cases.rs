@@ -23,8 +23,8 @@ pub enum Who {
     Mallory,
     /// The operator's stolen token.
     Operator,
-    /// The feed fetcher's stolen token.
-    Feeds,
+    /// The token of some other account in Hozen's namespace.
+    Neighbour,
     /// The token of the scanner on node n-a.
     Scanner,
     /// A token of the scanner's account that is bound to no pod.
@@ -47,7 +47,7 @@ impl Who {
             Self::Carol => "carol",
             Self::Mallory => "mallory",
             Self::Operator => "system:serviceaccount:hozen-system:hozen",
-            Self::Feeds => "system:serviceaccount:hozen-system:hozen-feeds",
+            Self::Neighbour => "system:serviceaccount:hozen-system:neighbour",
             Self::Scanner | Self::UnboundScanner => {
                 "system:serviceaccount:hozen-system:hozen-scanner"
             }
@@ -65,7 +65,7 @@ impl Who {
             Self::Carol => "carol (governs, accepts, halts)",
             Self::Mallory => "mallory (may write every kind)",
             Self::Operator => "the operator's token",
-            Self::Feeds => "the feed fetcher's token",
+            Self::Neighbour => "the token of another account in Hozen's namespace",
             Self::Scanner => "the token of n-a's scanner",
             Self::UnboundScanner => "a scanner's token without pod",
             Self::JobController => "the Job controller",
@@ -145,7 +145,7 @@ pub fn all() -> Vec<Case> {
 
 use Act::{Create, Delete, Merge, Status};
 use Answer::{Allowed, Refused};
-use Who::{Admin, Carol, Collector, Feeds, Mallory, Operator, Scanner, UnboundScanner};
+use Who::{Admin, Carol, Collector, Mallory, Neighbour, Operator, Scanner, UnboundScanner};
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn rollouts() -> Vec<Case> {
@@ -400,8 +400,8 @@ fn views() -> Vec<Case> {
                 Refused("managednodes are written by Hozen alone"),
             ),
             (
-                "the feed fetcher writes a managed node",
-                Feeds,
+                "a neighbour of the operator writes a managed node",
+                Neighbour,
                 spec(json!({"scan": "9"})),
                 Refused("managednodes are written by Hozen alone"),
             ),

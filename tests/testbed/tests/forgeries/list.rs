@@ -34,8 +34,9 @@ fn text() -> String {
     text.push_str(
         "\n## What admission cannot see\n\n\
          - Who impersonates somebody is that somebody to admission: who holds the verb `impersonate` can approve as anybody. `hozen doctor` names them.\n\
-         - Who may alter or delete admission policies can switch all of this off. The operator compares them, field by field, with its own before\n  \
-         each disruption, and starts nothing new when one differs (invariant 16). `hozen doctor` names who may.\n\
+         - Who may alter or delete admission policies can switch all of this off. The operator watches them, compares them at\n  \
+         every change, field by field, with its own, and starts nothing new while one differs or while it could not look at them for 30 s\n  \
+         (invariant 16). `hozen doctor` names who may.\n\
          - Who may make pods or tokens in Hozen's namespace can be the operator. What the operator's identity cannot do stands above; what it can do:\n  \
          start a Job of our agent for a plan that nobody approved, which installs only what the package manager's signatures cover; and move images of\n  \
          workloads.\n",

@@ -86,7 +86,7 @@ impl Stage {
         let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": "scanner", "uid": pod.uid()});
         for (who, account, to) in [
             (Who::Operator, "hozen", None),
-            (Who::Feeds, "hozen-feeds", None),
+            (Who::Neighbour, "neighbour", None),
             (Who::Scanner, "hozen-scanner", Some(bound)),
             (Who::UnboundScanner, "hozen-scanner", None),
         ] {
@@ -404,7 +404,8 @@ fn careless() -> Vec<Value> {
         bind("test-carol", "User", "carol"),
         bind("cluster-admin", "ServiceAccount", "hozen"),
         bind("cluster-admin", "ServiceAccount", "hozen-scanner"),
-        bind("cluster-admin", "ServiceAccount", "hozen-feeds"),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "neighbour", "namespace": NAMESPACE}}),
+        bind("cluster-admin", "ServiceAccount", "neighbour"),
         bind("cluster-admin", "User", "system:serviceaccount:kube-system:job-controller"),
         bind(
             "cluster-admin",
