@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -182,18 +183,21 @@ impl Bed {
             &std::path::absolute(home).map_err(Error::io(format!("find {}", home.display())))?;
         fs::create_dir_all(home).map_err(Error::io(format!("create {}", home.display())))?;
         let file = home.join(format!("{name}.lock"));
-        let lock = File::create(&file).map_err(Error::io(format!("create {}", file.display())))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::Busy { bed: name.to_owned() });
+        let lock = loop {
+            let lock = lock(&file, name)?;
+            // The file that was locked may be one that `forget` has removed meanwhile.
+            if is_at(&lock, &file) {
+                break lock;
             }
-            Err(fs::TryLockError::Error(source)) => {
-                return Err(Error::Io { doing: format!("lock {}", file.display()), source });
-            }
-        }
+        };
         let folder = home.join(name);
         Ok(Self { name: name.to_owned(), folder, home: home.clone(), _lock: lock })
+    }
+
+    /// Removes the file by which commands wait for each other, when nothing else of the bed is there.
+    pub fn forget(self) -> Result<(), Error> {
+        let file = self.home.join(format!("{}.lock", self.name));
+        fs::remove_file(&file).map_err(Error::io(format!("remove {}", file.display())))
     }
 
     /// What the bed consists of; nothing if it is not up.
@@ -236,11 +240,6 @@ impl Bed {
             let home = self.home.clone();
             return Err(Error::NoRoom { home, free, needed: ROOM_MEGABYTES });
         }
-        for folder in ["pki", "run", "logs", "nodes"] {
-            let folder = self.folder.join(folder);
-            fs::create_dir_all(&folder)
-                .map_err(Error::io(format!("create {}", folder.display())))?;
-        }
         let mut example = "other beds have them all".to_owned();
         for index in 0..BEDS_MAX {
             if let Some(used) = port_in_use(index).or_else(|| network::link_in_use(index)) {
@@ -249,6 +248,11 @@ impl Bed {
             }
             if !numbers.take(index, &self.folder) {
                 continue;
+            }
+            for folder in ["pki", "run", "logs", "nodes"] {
+                let folder = self.folder.join(folder);
+                fs::create_dir_all(&folder)
+                    .map_err(Error::io(format!("create {}", folder.display())))?;
             }
             let network = wanted.nodes.is_some();
             let state = State {
@@ -278,6 +282,27 @@ impl Bed {
     /// The admin's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("admin.kubeconfig")
+    }
+}
+
+/// Locks the file of a bed, which may be new.
+fn lock(file: &Path, name: &str) -> Result<File, Error> {
+    let lock = File::create(file).map_err(Error::io(format!("create {}", file.display())))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { bed: name.to_owned() }),
+        Err(fs::TryLockError::Error(source)) => {
+            Err(Error::Io { doing: format!("lock {}", file.display()), source })
+        }
+    }
+}
+
+/// Whether an open file is the one at this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let number = |data: fs::Metadata| (data.dev(), data.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(there)) => number(open) == number(there),
+        _ => false,
     }
 }
 
