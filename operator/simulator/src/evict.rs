@@ -21,7 +21,9 @@ impl State {
         if !ended && text(&pod.value, "/metadata/deletionTimestamp").is_none() {
             self.leave_of_budgets(target, &pod)?;
         }
-        self.end(target, &pod, &options)?;
+        if !is_dry_run(target) {
+            self.end(target, &pod, &options)?;
+        }
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
             "status": "Success", "code": 201});
         Ok((201, done))
@@ -71,6 +73,9 @@ impl State {
             );
             return Err(refused(&message, 0));
         }
+        if is_dry_run(target) {
+            return Ok(());
+        }
         let (now, left) = (self.now().to_string(), number("disruptionsAllowed") - 1);
         let mut value = budget.value.clone();
         let status = part(&mut value, "status");
@@ -80,6 +85,11 @@ impl State {
         self.commit(&one, value, budget.owners.clone())?;
         Ok(())
     }
+}
+
+/// Whether it is asked only what would happen.
+fn is_dry_run(target: &Target<'_>) -> bool {
+    target.call.query.get("dryRun").is_some_and(|what| what == "All")
 }
 
 /// Whether a pod says that it is ready.

@@ -4,15 +4,21 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Wanted, error::Error, packages::Packages, programs::Programs};
+use crate::{
+    Wanted,
+    error::Error,
+    network,
+    number::{self, BEDS_MAX, Numbers},
+    packages::Packages,
+    programs::Programs,
+};
 
-/// How many beds one machine holds side by side: each takes ten ports and a /16 of its own.
-const BEDS_MAX: u8 = 16;
 /// Ports of bed 0 begin here; below the range that Linux gives to outgoing connections.
 const FIRST_PORT: u16 = 21_000;
 /// Ports that belong to one bed.
@@ -114,8 +120,13 @@ impl State {
 
     /// What the names of its bridge, links and cgroups begin with.
     pub fn prefix(&self) -> String {
-        format!("hz{}", self.index)
+        prefix(self.index)
     }
+}
+
+/// What the names of a number's bridge, links and cgroups begin with.
+pub(crate) fn prefix(index: u8) -> String {
+    format!("hz{index}")
 }
 
 fn ports(index: u8) -> Ports {
@@ -167,33 +178,31 @@ impl Bed {
         {
             return Err(Error::BadName { name: name.to_owned() });
         }
+        // The number that it takes leads to its folder from elsewhere.
+        let home =
+            &std::path::absolute(home).map_err(Error::io(format!("find {}", home.display())))?;
         fs::create_dir_all(home).map_err(Error::io(format!("create {}", home.display())))?;
         let file = home.join(format!("{name}.lock"));
-        let lock = File::create(&file).map_err(Error::io(format!("create {}", file.display())))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::Busy { bed: name.to_owned() });
+        let lock = loop {
+            let lock = lock(&file, name)?;
+            // The file that was locked may be one that `forget` has removed meanwhile.
+            if is_at(&lock, &file) {
+                break lock;
             }
-            Err(fs::TryLockError::Error(source)) => {
-                return Err(Error::Io { doing: format!("lock {}", file.display()), source });
-            }
-        }
+        };
         let folder = home.join(name);
-        Ok(Self { name: name.to_owned(), folder, home: home.to_owned(), _lock: lock })
+        Ok(Self { name: name.to_owned(), folder, home: home.clone(), _lock: lock })
+    }
+
+    /// Removes the file by which commands wait for each other, when nothing else of the bed is there.
+    pub fn forget(self) -> Result<(), Error> {
+        let file = self.home.join(format!("{}.lock", self.name));
+        fs::remove_file(&file).map_err(Error::io(format!("remove {}", file.display())))
     }
 
     /// What the bed consists of; nothing if it is not up.
     pub fn state(&self) -> Result<Option<State>, Error> {
-        let path = self.folder.join("state.json");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => {
-                return Err(Error::Io { doing: format!("read {}", path.display()), source });
-            }
-        };
-        serde_json::from_str(&text).map(Some).map_err(|source| Error::BadState { path, source })
+        state_in(&self.folder)
     }
 
     /// What the bed consists of; an error if it is not up.
@@ -214,6 +223,15 @@ impl Bed {
 
     /// Takes a free number and makes the folder. Beds that start at the same moment wait for each other here.
     pub fn create(&self, programs: &Programs, wanted: Wanted) -> Result<State, Error> {
+        self.create_with(&Numbers::lock(Path::new(number::PLACE))?, programs, wanted)
+    }
+
+    fn create_with(
+        &self,
+        numbers: &Numbers,
+        programs: &Programs,
+        wanted: Wanted,
+    ) -> Result<State, Error> {
         let disk = rustix::fs::statvfs(&self.home).map_err(|source| {
             Error::io(format!("look at {}", self.home.display()))(source.into())
         })?;
@@ -222,15 +240,13 @@ impl Bed {
             let home = self.home.clone();
             return Err(Error::NoRoom { home, free, needed: ROOM_MEGABYTES });
         }
-        let file = self.home.join("numbers.lock");
-        let numbers =
-            File::create(&file).map_err(Error::io(format!("create {}", file.display())))?;
-        numbers.lock().map_err(Error::io(format!("lock {}", file.display())))?;
-        let taken: Vec<u8> = states(&self.home).iter().map(|state| state.index).collect();
-        let mut example = "all numbers are taken by other beds".to_owned();
-        for index in (0..BEDS_MAX).filter(|index| !taken.contains(index)) {
-            if let Some(used) = port_in_use(index) {
+        let mut example = "other beds have them all".to_owned();
+        for index in 0..BEDS_MAX {
+            if let Some(used) = port_in_use(index).or_else(|| network::link_in_use(index)) {
                 example = used;
+                continue;
+            }
+            if !numbers.take(index, &self.folder) {
                 continue;
             }
             for folder in ["pki", "run", "logs", "nodes"] {
@@ -238,9 +254,10 @@ impl Bed {
                 fs::create_dir_all(&folder)
                     .map_err(Error::io(format!("create {}", folder.display())))?;
             }
+            let network = wanted.nodes.is_some();
             let state = State {
                 index,
-                network: wanted.nodes.is_some(),
+                network,
                 fake: wanted.fake,
                 kubernetes: programs.kubernetes()?,
                 programs: programs.folder().to_owned(),
@@ -248,17 +265,18 @@ impl Bed {
                 root: None,
                 layer: None,
                 nodes: BTreeMap::new(),
-                forwarded_before: crate::network::forwards(),
+                // The first of those that are there has found it as it was; they all remember that.
+                forwarded_before: numbers
+                    .others_with_network(&self.folder)
+                    .into_iter()
+                    .flatten()
+                    .next()
+                    .unwrap_or_else(network::forwards),
             };
             self.save(&state)?;
             return Ok(state);
         }
         Err(Error::NoPorts { beds: BEDS_MAX, example })
-    }
-
-    /// Whether other beds with a network are there, which need what beds share on the host.
-    pub fn shares_the_host(&self) -> bool {
-        states(&self.home).iter().filter(|state| state.network).count() > 1
     }
 
     /// The admin's kubeconfig.
@@ -267,13 +285,38 @@ impl Bed {
     }
 }
 
-/// The states of all beds that there are; those that cannot be read are no bed.
-fn states(home: &Path) -> Vec<State> {
-    let folders = fs::read_dir(home).into_iter().flatten().flatten();
-    folders
-        .filter_map(|folder| fs::read_to_string(folder.path().join("state.json")).ok())
-        .filter_map(|text| serde_json::from_str(&text).ok())
-        .collect()
+/// Locks the file of a bed, which may be new.
+fn lock(file: &Path, name: &str) -> Result<File, Error> {
+    let lock = File::create(file).map_err(Error::io(format!("create {}", file.display())))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { bed: name.to_owned() }),
+        Err(fs::TryLockError::Error(source)) => {
+            Err(Error::Io { doing: format!("lock {}", file.display()), source })
+        }
+    }
+}
+
+/// Whether an open file is the one at this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let number = |data: fs::Metadata| (data.dev(), data.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(there)) => number(open) == number(there),
+        _ => false,
+    }
+}
+
+/// What the bed in a folder consists of; nothing if it is not up.
+pub(crate) fn state_in(folder: &Path) -> Result<Option<State>, Error> {
+    let path = folder.join("state.json");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(Error::Io { doing: format!("read {}", path.display()), source });
+        }
+    };
+    serde_json::from_str(&text).map(Some).map_err(|source| Error::BadState { path, source })
 }
 
 /// A port of this number's range that something else listens on, if there is one.
@@ -296,27 +339,101 @@ fn port_in_use(index: u8) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, thread};
+
     use super::*;
     use crate::programs::Programs;
 
+    /// A folder that stands for the host's, and programs that are none.
+    fn host() -> (tempfile::TempDir, Programs) {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("complete"), "v1.37.2\n").unwrap();
+        let programs = Programs::at(place.path().to_owned());
+        (place, programs)
+    }
+
+    fn create(bed: &Bed, place: &Path, programs: &Programs) -> Result<State, Error> {
+        bed.create_with(&Numbers::lock(place)?, programs, Wanted::default())
+    }
+
     #[test]
     fn a_number_with_a_port_in_use_is_passed_over_and_no_number_at_all_is_said() {
-        let home = tempfile::tempdir().unwrap();
-        let programs = Programs::at(home.path().to_owned());
-        fs::write(home.path().join("complete"), "v1.37.2\n").unwrap();
+        let ((place, programs), home) = (host(), tempfile::tempdir().unwrap());
         let bed = Bed::open(home.path(), "ports").unwrap();
-        let first = bed.create(&programs, Wanted::default()).unwrap();
+        let first = create(&bed, place.path(), &programs).unwrap();
         let _used = TcpListener::bind((Ipv4Addr::LOCALHOST, first.ports().apiserver)).unwrap();
         fs::remove_dir_all(&bed.folder).unwrap();
-        let second = bed.create(&programs, Wanted::default()).unwrap();
+        let second = create(&bed, place.path(), &programs).unwrap();
         assert_ne!(first.index, second.index);
         // What other beds leave, beds of this home take.
         let error = (0..=BEDS_MAX)
             .map(|number| Bed::open(home.path(), &format!("bed-{number}")).unwrap())
-            .find_map(|bed| bed.create(&programs, Wanted::default()).err())
+            .find_map(|bed| create(&bed, place.path(), &programs).err())
             .expect("there are fewer numbers than this");
         let said = error.to_string();
         assert!(said.starts_with("no room for another bed"), "{said}");
         assert!(said.contains(&format!("port {}, for ", first.ports().apiserver)), "{said}");
+    }
+
+    #[test]
+    fn beds_of_different_homes_that_start_at_once_have_different_numbers() {
+        let (place, programs) = host();
+        let homes: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+        let indexes: Vec<u8> = thread::scope(|scope| {
+            let starts: Vec<_> = homes
+                .iter()
+                .map(|home| {
+                    scope.spawn(|| {
+                        let bed = Bed::open(home.path(), "same").unwrap();
+                        create(&bed, place.path(), &programs).unwrap().index
+                    })
+                })
+                .collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(indexes.iter().collect::<BTreeSet<_>>().len(), homes.len(), "{indexes:?}");
+    }
+
+    #[test]
+    fn a_number_is_free_again_when_it_is_given_back_or_its_bed_is_gone_and_not_before() {
+        let ((place, programs), home) = (host(), tempfile::tempdir().unwrap());
+        let bed = Bed::open(home.path(), "first").unwrap();
+        let index = create(&bed, place.path(), &programs).unwrap().index;
+        let numbers = Numbers::lock(place.path()).unwrap();
+        let other = home.path().join("other");
+        assert!(!numbers.take(index, &other) && !numbers.may_be_of(index, &other));
+        numbers.give_back(&other).unwrap();
+        assert!(!numbers.take(index, &other), "a bed gives back its own number only");
+        numbers.give_back(&bed.folder).unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "no trace is left");
+        assert!(
+            numbers.take(index, &other) && numbers.take(index, &bed.folder),
+            "no state, no bed"
+        );
+        assert!(!numbers.take(index, &other));
+        fs::remove_dir_all(&bed.folder).unwrap();
+        assert!(numbers.take(index, &other));
+    }
+
+    #[test]
+    fn the_last_bed_with_a_network_leaves_the_host_as_the_first_has_found_it() {
+        let (place, programs) = host();
+        let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let wanted = Wanted { nodes: Some(0), ..Wanted::default() };
+        let create = |home: &Path| {
+            let bed = Bed::open(home, "one").unwrap();
+            let numbers = Numbers::lock(place.path()).unwrap();
+            let state = bed.create_with(&numbers, &programs, wanted).unwrap();
+            (bed, state)
+        };
+        let (first, state) = create(homes[0].path());
+        let found = !state.forwarded_before;
+        first.save(&State { forwarded_before: found, ..state }).unwrap();
+        let (second, state) = create(homes[1].path());
+        assert_eq!(state.forwarded_before, found, "what the first bed did is not how the host was");
+        let numbers = Numbers::lock(place.path()).unwrap();
+        assert!(numbers.others_with_network(&second.folder) == [Some(found)]);
+        fs::remove_dir_all(&first.folder).unwrap();
+        assert!(numbers.others_with_network(&second.folder).is_empty());
     }
 }

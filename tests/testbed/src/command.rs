@@ -202,6 +202,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
             let there = bed.folder.exists();
             hozen_testbed::down(&bed)?;
             println!("bed {}: {}", bed.name, if there { "removed" } else { "nothing to remove" });
+            bed.forget()?;
         }
         Action::Status => return status(&bed),
         Action::Kubeconfig { user, group } => kubeconfig(&bed, user, group.as_deref())?,

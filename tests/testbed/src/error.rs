@@ -123,14 +123,14 @@ pub enum Error {
         /// Its name.
         bed: String,
     },
-    /// Every number of a bed has a port in use.
+    /// Every number of a bed is another's, or has something in use.
     #[error(
-        "no room for another bed: of the {beds} port ranges each has a port in use ({example})"
+        "no room for another bed: of the {beds} numbers of this host each is taken or has something in use ({example})"
     )]
     NoPorts {
         /// How many beds there can be.
         beds: u8,
-        /// One port in use, and what it would serve.
+        /// What is in use, and what it would serve.
         example: String,
     },
     /// The disk is full, or nearly so.

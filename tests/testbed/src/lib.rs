@@ -16,16 +16,18 @@ pub mod fake;
 pub mod image;
 pub mod network;
 pub mod node;
+pub mod number;
 pub mod packages;
 pub mod process;
 pub mod programs;
 pub mod repository;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use bed::{Bed, Kind, State};
 use error::Error;
 use node::Node;
+use number::Numbers;
 use packages::Packages;
 use programs::{Kubernetes, Missing, Programs};
 
@@ -186,16 +188,22 @@ pub fn remove(bed: &Bed, state: &mut State, name: &str) -> Result<(), Error> {
 pub fn down(bed: &Bed) -> Result<(), Error> {
     match bed.state() {
         Ok(Some(state)) => {
-            for name in state.nodes.keys() {
-                Node::find(bed, &state, name)?.remove()?;
-            }
             control_plane::stop(bed)?;
-            if state.network {
-                network::remove(&state, bed.shares_the_host())?;
-                cgroup::remove(&state, None)?;
+            // After a restart of the host its number may have become another bed's.
+            if numbers()?.may_be_of(state.index, &bed.folder) {
+                for name in state.nodes.keys() {
+                    Node::find(bed, &state, name)?.remove()?;
+                }
+                if state.network {
+                    cgroup::remove(&state, None)?;
+                }
             }
+            leave_host(bed, &state)?;
         }
-        Ok(None) | Err(Error::BadState { .. }) => control_plane::stop(bed)?,
+        Ok(None) | Err(Error::BadState { .. }) => {
+            control_plane::stop(bed)?;
+            numbers()?.give_back(&bed.folder)?;
+        }
         Err(other) => return Err(other),
     }
     match fs::remove_dir_all(&bed.folder) {
@@ -204,4 +212,17 @@ pub fn down(bed: &Bed) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+fn numbers() -> Result<Numbers, Error> {
+    Numbers::lock(Path::new(number::PLACE))
+}
+
+/// Takes away what a bed shares with others on the host, and gives its number back.
+fn leave_host(bed: &Bed, state: &State) -> Result<(), Error> {
+    let numbers = numbers()?;
+    if state.network && numbers.may_be_of(state.index, &bed.folder) {
+        network::remove(state, !numbers.others_with_network(&bed.folder).is_empty())?;
+    }
+    numbers.give_back(&bed.folder)
 }

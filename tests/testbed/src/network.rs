@@ -1,10 +1,10 @@
 //! What a bed with real nodes needs of the host's network: one bridge, a link for each node, three iptables rules, and
 //! forwarding. Nothing else of the host is touched.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use crate::{
-    bed::{NodeState, State},
+    bed::{self, NodeState, State},
     clock,
     error::Error,
     process::call,
@@ -17,6 +17,12 @@ const NAMESPACE_LIMIT: Duration = Duration::from_secs(10);
 /// Whether the host forwards packets.
 pub fn forwards() -> bool {
     fs::read_to_string(FORWARD).is_ok_and(|text| text.trim() == "1")
+}
+
+/// The bridge of this number, if it is there: one that nobody's state names was left by a bed whose folder was removed.
+pub fn link_in_use(index: u8) -> Option<String> {
+    let bridge = bed::prefix(index);
+    Path::new("/sys/class/net").join(&bridge).exists().then(|| format!("link {bridge}"))
 }
 
 /// Makes the bridge and lets nodes reach each other and the world.

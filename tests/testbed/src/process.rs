@@ -147,7 +147,8 @@ pub fn output_of(command: &mut Command) -> Result<String, Error> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = [output.stderr, output.stdout].concat();
+    // Its end is shown: there stands what was wrong.
+    let said = [output.stdout, output.stderr].concat();
     let from = said.len().saturating_sub(LOG_TAIL_BYTES);
     let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
     Err(Error::CommandFailed {

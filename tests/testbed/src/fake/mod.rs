@@ -49,12 +49,19 @@ pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
     }
     control_plane::start_part(bed, &programs, "kwok", &arguments)?;
     create(bed, state)?;
-    let query = r#"jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#;
     let selector = format!("{MARK}=true");
     clock::wait("all fake nodes Ready", READY_LIMIT, || {
-        let arguments = ["get", "nodes", "--selector", &selector, "--output", query];
-        let seen = control_plane::kubectl(bed, state, &arguments)?;
-        let ready = seen.split(' ').filter(|status| *status == "True").count();
+        // As a table, in one piece: thousands of whole nodes in pages cost the server more than they tell, and the moment of the first
+        // page may be forgotten before the last is asked for.
+        let arguments = ["get", "nodes", "--selector", &selector, "--no-headers", "--chunk-size=0"];
+        let seen = match control_plane::kubectl(bed, state, &arguments) {
+            Ok(seen) => seen,
+            // A server that has much to do may answer late.
+            Err(Error::CommandFailed { output, .. }) => return Ok(Err(output)),
+            Err(other) => return Err(other),
+        };
+        let is_ready = |line: &&str| line.split_whitespace().nth(1) == Some("Ready");
+        let ready = seen.lines().filter(is_ready).count();
         let log = || process::log_tail(&bed.folder.join("logs/kwok.log"));
         let all = usize::try_from(state.fake).is_ok_and(|fake| ready >= fake);
         Ok(if all { Ok(()) } else { Err(format!("{ready} of {}\n{}", state.fake, log())) })

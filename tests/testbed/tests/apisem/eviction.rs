@@ -13,11 +13,12 @@ pub fn pods(server: &Server) -> Api<Pod> {
     Api::namespaced(server.client.clone(), &server.namespace)
 }
 
-/// A pod that says it runs, ready or not. No node has this name, so nobody contradicts.
+/// A pod that says it runs, ready or not. No node has the name of its node, so nobody contradicts; another pod has another one,
+/// since what is bound to a node that has been missing for 40 seconds is collected.
 pub async fn pod(server: &Server, ready: bool) -> String {
     let name = name("pod");
     let pod = json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": {
-        "nodeName": "apisem-no-such-node", "terminationGracePeriodSeconds": 0,
+        "nodeName": format!("no-node-{}-{name}", server.namespace), "terminationGracePeriodSeconds": 0,
         "tolerations": [{"operator": "Exists"}],
         "containers": [{"name": "c", "image": "hozen.test/none:1"}]}});
     let pod = serde_json::from_value(pod).unwrap();

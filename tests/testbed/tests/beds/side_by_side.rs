@@ -1,6 +1,9 @@
-//! Two beds on one machine do not clash.
+//! Two beds on one machine do not clash, also when neither home knows of the other.
 
-use hozen_testbed::{Wanted, bed::State};
+use hozen_testbed::{
+    Wanted,
+    bed::{Bed, State},
+};
 
 use crate::{Removed, await_output, bed, traces};
 
@@ -15,7 +18,8 @@ const READY: [&str; 4] = [
 fn two_beds_side_by_side_have_nothing_in_common_and_each_goes_alone() {
     let test = "two_beds_side_by_side_have_nothing_in_common_and_each_goes_alone";
     let Some(first) = bed(test, "side-one") else { return };
-    let second = bed(test, "side-two").expect("what one bed needs serves two");
+    let home = tempfile::tempdir().expect("a folder");
+    let second = Removed(Bed::open(home.path(), "side-two").expect("a home of its own"));
     let wanted = Wanted { nodes: Some(1), ..Wanted::default() };
     let up = |bed: &Removed| -> State {
         hozen_testbed::up(&bed.0, wanted, &mut |step| println!("{step}")).expect("it comes up")

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use hozen_testbed::{bed::State, process};
+use hozen_testbed::{bed::State, number, process};
 
 /// Processes whose command line names the folder.
 pub fn processes(folder: &Path) -> Vec<String> {
@@ -16,7 +16,7 @@ pub fn processes(folder: &Path) -> Vec<String> {
 }
 
 /// Everything of a bed that is still there: its folder, processes, mounts, loop devices, named network namespaces, links, rules of
-/// iptables, and control groups.
+/// iptables, control groups, and its number.
 pub fn of(folder: &Path, state: &State) -> Vec<String> {
     let prefix = state.prefix();
     let mut found = processes(folder);
@@ -40,6 +40,10 @@ pub fn of(folder: &Path, state: &State) -> Vec<String> {
     for table in ["filter", "nat"] {
         tell("rule", call("iptables", &["--wait", "-t", table, "-S"]), &rules);
     }
+    let numbers = fs::read_dir(number::PLACE).expect("the numbers").flatten();
+    let numbers = numbers.map(|entry| entry.path());
+    let mine = numbers.filter(|link| fs::read_link(link).is_ok_and(|owner| owner == folder));
+    found.extend(mine.map(|link| format!("number {}", link.display())));
     let groups = call("find", &["/sys/fs/cgroup", "-name", &prefix]);
     found.extend(groups.lines().map(|line| format!("control group {line}")));
     found
