@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     check::{cordoned, record},
-    outside::{APPROVALS, JOBS, REQUESTS, uid},
+    outside::{APPROVALS, JOBS, NODES, REQUESTS, name, uid},
     run::Tampers,
     scene::{OWNER, WORK, content},
 };
@@ -20,7 +20,7 @@ pub struct Variant {
 }
 
 /// All of them.
-pub const VARIANTS: [Variant; 12] = [
+pub const VARIANTS: [Variant; 14] = [
     Variant {
         name: "cordons and records in two writes",
         breaks: &[7],
@@ -38,9 +38,9 @@ pub const VARIANTS: [Variant; 12] = [
         tamper: |_| Box::new(Deletes),
     },
     Variant {
-        name: "does not count the nodes that it works on",
+        name: "counts from a cache that does not show the nodes it works on",
         breaks: &[1],
-        tamper: |_| Box::new(Miscounts),
+        tamper: |server| Box::new(Miscounts(server.clone())),
     },
     Variant {
         name: "takes an exit code for proof",
@@ -65,6 +65,16 @@ pub const VARIANTS: [Variant; 12] = [
         tamper: |_| Box::new(SeesNoPods),
     },
     Variant {
+        name: "decides before its cache shows what it wrote",
+        breaks: &[52],
+        tamper: |_| Box::new(Hasty),
+    },
+    Variant {
+        name: "goes on when its lease is over",
+        breaks: &[49],
+        tamper: |_| Box::new(Renewed(false)),
+    },
+    Variant {
         name: "writes the same status for ever",
         breaks: &[37],
         tamper: |_| Box::new(Forgets),
@@ -75,7 +85,8 @@ fn nodes_patch(call: &Call) -> bool {
     matches!(call.verb, Verb::Patch(_)) && call.resource == "nodes"
 }
 
-fn claims(call: &Call) -> bool {
+/// Whether a call puts our record on a node.
+pub fn claims(call: &Call) -> bool {
     let record = call.body.pointer("/metadata/annotations").and_then(|all| all.get(OWNER));
     nodes_patch(call) && record.is_some_and(Value::is_string)
 }
@@ -131,7 +142,7 @@ impl Tamper for Deletes {
 }
 
 /// Nodes that are ours are shown as if they were in no baseline and nothing was being done on them.
-struct Miscounts;
+struct Miscounts(Server);
 
 impl Tamper for Miscounts {
     fn reads(&self, resource: &str) -> bool {
@@ -145,7 +156,11 @@ impl Tamper for Miscounts {
             object["spec"]["unschedulable"] = Value::Null;
         }
         if resource == "managednodes" {
-            object["spec"]["task"] = Value::Null;
+            let node = name(object).to_owned();
+            let ours = self.0.look(|view| view.get(NODES, "", &node).and_then(record).is_some());
+            if ours {
+                object["spec"]["task"] = Value::Null;
+            }
         }
         true
     }
@@ -270,6 +285,33 @@ impl Tamper for SeesNoPods {
 
     fn read(&mut self, resource: &str, object: &mut Value) -> bool {
         resource != "pods" || text(object, "/metadata/namespace") == Some(WORK)
+    }
+}
+
+/// Answers to its writes of nodes do not say which state they made, and watches show it a minute later.
+struct Hasty;
+
+impl Tamper for Hasty {
+    fn answered(&mut self, call: &Call, answer: &mut Value) {
+        if nodes_patch(call) {
+            answer["metadata"]["resourceVersion"] = "1".into();
+        }
+    }
+
+    fn held_back(&self, resource: &str) -> Duration {
+        if resource == "nodes" { Duration::from_mins(1) } else { Duration::ZERO }
+    }
+}
+
+/// The lease is taken once. Afterwards it is not renewed, and the replica is told that it was.
+struct Renewed(bool);
+
+impl Tamper for Renewed {
+    fn sent(&mut self, call: Call) -> Vec<Call> {
+        if call.resource != "leases" || !call.verb.writes() {
+            return vec![call];
+        }
+        if std::mem::replace(&mut self.0, true) { Vec::new() } else { vec![call] }
     }
 }
 

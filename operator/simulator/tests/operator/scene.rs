@@ -81,7 +81,7 @@ impl Scene {
         for kind in kinds() {
             server.define(kind.clone());
         }
-        for name in ["kube-system", NAMESPACE, WORK, SHOP] {
+        for name in ["default", "kube-system", NAMESPACE, WORK, SHOP] {
             make(server, ("", "namespaces"), "", &json!({"metadata": {"name": name}}));
         }
         for manifest in policies::manifests(&Self::installation()) {
