@@ -95,6 +95,7 @@ impl Trial {
         let mut scene = Scene::golden();
         scene.fails = random.permille(500).then_some(3);
         scene.reboot = random.permille(300);
+        scene.emergency = random.permille(300);
         scene.control_plane = if random.permille(300) { 3 } else { 0 };
         scene.nodes = usize::try_from(random.between(4, 7)).unwrap();
         Self { scene, faults: true, ..Self::fair(seed) }
@@ -169,7 +170,7 @@ async fn play(trial: Trial) -> Outcome {
         // A watch that hangs is given up by the client after five minutes.
         (true, _) => SignedDuration::from_mins(6),
     };
-    let checker = Checker::new(&user, trial.scene.max_unavailable, &machines, known_after);
+    let checker = Checker::new(&user, &trial.scene, &machines, known_after);
     let checker = if trial.all_lead { checker.all_lead() } else { checker };
     let (broken, checks) = (Arc::clone(&checker.broken), Arc::clone(&checker.checks));
     server.witness(Box::new(checker));

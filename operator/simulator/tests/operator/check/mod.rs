@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::{
     outside::{MANAGED, Machines, NODES, REQUESTS, name, ready, uid},
-    scene::OWNER,
+    scene::{OWNER, Scene},
 };
 
 /// Promises that are checked, by number: `i05` and so on of the end of a run are in `run`.
@@ -66,7 +66,7 @@ pub struct Checker {
     pub checks: Arc<AtomicU64>,
     /// As whom the server knows the operator.
     operator: String,
-    max_unavailable: i64,
+    scene: Scene,
     machines: Machines,
     /// How long a fact that others made must have stood before the operator is held to it: a cache shows it no earlier.
     known_after: SignedDuration,
@@ -91,7 +91,7 @@ pub struct Checker {
 impl Checker {
     pub fn new(
         operator: &str,
-        max_unavailable: usize,
+        scene: &Scene,
         machines: &Machines,
         known_after: SignedDuration,
     ) -> Self {
@@ -99,7 +99,7 @@ impl Checker {
             broken: Broken::default(),
             checks: Arc::default(),
             operator: operator.to_owned(),
-            max_unavailable: i64::try_from(max_unavailable).unwrap(),
+            scene: scene.clone(),
             machines: Arc::clone(machines),
             known_after,
             away: BTreeMap::new(),
