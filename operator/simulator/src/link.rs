@@ -311,7 +311,6 @@ impl Link {
             Verb::List => {
                 if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut) {
                     items.retain_mut(|item| line.tamper.read(&call.resource, item));
-                    items.extend(line.tamper.invented(&call.resource));
                 }
             }
             Verb::Get => drop(line.tamper.read(&call.resource, value)),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     check::{cordoned, record},
-    outside::{APPROVALS, JOBS, NODES, REQUESTS, name, uid},
+    outside::{JOBS, NODES, name},
     run::Tampers,
     scene::{OWNER, WORK, content},
 };
@@ -20,7 +20,7 @@ pub struct Variant {
 }
 
 /// All of them.
-pub const VARIANTS: [Variant; 14] = [
+pub const VARIANTS: [Variant; 12] = [
     Variant {
         name: "cordons and records in two writes",
         breaks: &[7],
@@ -49,11 +49,6 @@ pub const VARIANTS: [Variant; 14] = [
     },
     Variant { name: "uncordons what is not ours", breaks: &[6, 2], tamper: |_| Box::new(NotOurs) },
     Variant {
-        name: "invents approvals",
-        breaks: &[12],
-        tamper: |server| Box::new(Invents(server.clone())),
-    },
-    Variant {
         name: "does not look at the admission policies again",
         breaks: &[16],
         tamper: |_| Box::new(Blind),
@@ -73,11 +68,6 @@ pub const VARIANTS: [Variant; 14] = [
         name: "goes on when its lease is over",
         breaks: &[49],
         tamper: |_| Box::new(Renewed(false)),
-    },
-    Variant {
-        name: "writes the same status for ever",
-        breaks: &[37],
-        tamper: |_| Box::new(Forgets),
     },
 ];
 
@@ -225,35 +215,6 @@ impl Tamper for NotOurs {
     }
 }
 
-/// Lists of approvals hold some that nobody gave.
-struct Invents(Server);
-
-impl Tamper for Invents {
-    fn invented(&mut self, resource: &str) -> Vec<Value> {
-        if resource != APPROVALS.1 {
-            return Vec::new();
-        }
-        self.0.look(|view| {
-            let requests = view.list(REQUESTS).flat_map(|request| {
-                ["platform", "security"].map(|role| {
-                    json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Approval",
-                        "metadata": {"name": format!("invented-{role}"), "uid": format!("uid-{role}"),
-                            "resourceVersion": "1", "creationTimestamp": view.now},
-                        "spec": {"changeRequest": {"name": request["metadata"]["name"], "uid": uid(request)},
-                            "planDigest": request["spec"]["planDigest"], "role": role,
-                            "decision": "Approve", "user": format!("nobody-{role}"), "withdrawn": false}})
-                })
-            });
-            requests.collect()
-        })
-    }
-
-    // A watch that ends makes it list again.
-    fn held_back(&self, resource: &str) -> Duration {
-        if resource == APPROVALS.1 { Duration::from_hours(1) } else { Duration::ZERO }
-    }
-}
-
 /// What is told of bindings after the first list is kept back.
 struct Blind;
 
@@ -312,15 +273,6 @@ impl Tamper for Renewed {
             return vec![call];
         }
         if std::mem::replace(&mut self.0, true) { Vec::new() } else { vec![call] }
-    }
-}
-
-/// Status of baselines is answered for, and not kept.
-struct Forgets;
-
-impl Tamper for Forgets {
-    fn sent(&mut self, call: Call) -> Vec<Call> {
-        if call.resource == "baselines" && call.verb.writes() { Vec::new() } else { vec![call] }
     }
 }
 

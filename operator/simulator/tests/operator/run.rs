@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_hours(4);
 /// More calls than this are without end: a run has some thousands.
 const CALLS_MAX: u64 = 100_000;
 /// Likewise of writes: a run has some hundreds.
-const WRITES_MAX: u64 = 10_000;
+const WRITES_MAX: u64 = 2_000;
 /// Where not even virtual time goes on, the machine's own clock says so: a run takes a second or two.
 const HANGS: Duration = Duration::from_mins(5);
 /// Between two looks whether it is over.
