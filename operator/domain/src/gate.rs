@@ -38,6 +38,9 @@ pub fn requests(world: &World) -> Decision {
         };
         next.write(world, request, &mut decision);
     }
+    // A word has the server's time: by a clock some seconds behind it, it counts only then, and no event tells of that moment.
+    let to_come = world.approvals.iter().map(|word| word.at).filter(|at| *at > world.now);
+    to_come.for_each(|at| decision.wake(at));
     decision
 }
 

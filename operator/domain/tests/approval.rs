@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use hozen_domain::{
     World,
     approval::{Tally, authority, count},
+    gate::requests,
     governance::{Approval, Vote},
     hold::Hold,
     plan::{Plan, RoleCount},
@@ -212,6 +213,14 @@ fn i19_words_of_the_future_do_not_count_yet() {
     let (mut world, request) = asking(&needing(&[("on-call", 1)]));
     world.approvals = vec![yes(&request, "alice", "on-call", "2026-11-19T12:00:01Z")];
     assert_eq!(why(&count(&world, &request)), ["given in the future: clocks disagree"]);
+}
+
+#[test]
+fn i41_a_word_that_the_servers_clock_gave_a_moment_from_now_is_looked_at_again_in_that_moment() {
+    let (mut world, request) = asking(&needing(&[("on-call", 1)]));
+    world.approvals = vec![yes(&request, "alice", "on-call", "2026-11-19T12:00:03Z")];
+    world.requests.insert(request.name.clone(), request);
+    assert_eq!(requests(&world).wake_at, Some(at("2026-11-19T12:00:03Z")));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use http::{Method, header, request::Parts};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::{patch::Form, refusal::Refusal};
+use crate::{patch::Form, refusal::Refusal, server::now};
 
 /// Bytes of a request that the server reads.
 const REQUEST_BYTES_MAX: usize = 3 << 20;
@@ -57,6 +58,10 @@ impl Verb {
 pub struct Call {
     /// As whom the server knows the caller.
     pub user: String,
+    /// Which of that user's processes, as the trace names it; empty: a part of the cluster, or a test.
+    pub client: String,
+    /// When it left the caller.
+    pub sent: Instant,
     /// What is asked for.
     pub verb: Verb,
     /// API group; empty for the core.
@@ -130,6 +135,8 @@ impl Call {
         let agent = header(header::USER_AGENT).split('/').next().unwrap_or_default();
         Ok(Self {
             user: user.to_owned(),
+            client: String::new(),
+            sent: now(),
             verb,
             group: place.group,
             resource: place.resource,
@@ -148,6 +155,8 @@ impl Call {
     pub fn of(user: &str, verb: Verb, resource: (&str, &str), place: (&str, &str)) -> Self {
         Self {
             user: user.to_owned(),
+            client: String::new(),
+            sent: now(),
             verb,
             group: resource.0.to_owned(),
             resource: resource.1.to_owned(),

@@ -19,11 +19,12 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use kube::{Client, client::Body};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     call::{Call, Verb},
     fault::{Fault, Weather},
+    json::text,
     random::Random,
     refusal::Refusal,
     server::{Answer, Server},
@@ -68,6 +69,10 @@ struct Line {
     cut: Option<&'static str>,
 }
 
+/// The revision that an answer is of, on its way to the client.
+#[derive(Clone, Copy)]
+struct Revision(u64);
+
 /// One client's way to the server.
 #[derive(Clone)]
 pub struct Link {
@@ -79,6 +84,8 @@ pub struct Link {
     line: Arc<Mutex<Line>>,
     trace: Trace,
     crashed: Arc<Notify>,
+    /// Whether everything stands still on the way.
+    held: Arc<watch::Sender<bool>>,
 }
 
 impl Link {
@@ -101,6 +108,7 @@ impl Link {
             line: Arc::new(Mutex::new(line)),
             trace: trace.clone(),
             crashed: Arc::default(),
+            held: Arc::new(watch::channel(false).0),
         }
     }
 
@@ -143,6 +151,16 @@ impl Link {
         self.line().cut = resource;
     }
 
+    /// From now on everything stands still on the way, in both directions, until it is let go: then it arrives, however late.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    async fn passes(&self) {
+        // The sender is ours: it is never gone.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+    }
+
     /// Ends when a strike has killed the process.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
@@ -163,12 +181,13 @@ impl Link {
             body.collect_bytes().await.map_err(|error| io::Error::other(error.to_string()))?;
         let user = parts.headers.get("impersonate-user").and_then(|user| user.to_str().ok());
         let call = match Call::read(user.unwrap_or(&self.user), &parts, &body) {
-            Ok(call) => call,
+            Ok(call) => Call { client: self.name.clone(), ..call },
             Err(refusal) => return Ok(refused(&refusal)),
         };
         let (latency, fault, strike) = self.fate(&call);
         self.trace.sent(&self.name, &call, fault.as_ref());
         tokio::time::sleep(latency).await;
+        self.passes().await;
         if self.line().dead {
             std::future::pending::<()>().await;
         }
@@ -180,8 +199,14 @@ impl Link {
             Some(How::CrashAfter) => self.crash().await,
             Some(How::AnswerLost) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer")),
             Some(How::CrashBefore) | None => {
+                self.passes().await;
                 if self.line().dead {
                     std::future::pending::<()>().await;
+                }
+                let revision =
+                    answered.as_ref().ok().and_then(|a| a.extensions().get::<Revision>());
+                if let Some(Revision(revision)) = revision {
+                    self.server.state().tell_told(&self.name, &call.resource, call.verb, *revision);
                 }
                 answered
             }
@@ -261,7 +286,13 @@ impl Link {
         match answer {
             Ok(Answer::Value(code, mut value)) => {
                 self.read(call, &mut value);
-                Ok(answered(code, &value, None))
+                let mut response = answered(code, &value, None);
+                let revision =
+                    text(&value, "/metadata/resourceVersion").and_then(|v| v.parse().ok());
+                if let Some(revision) = revision {
+                    response.extensions_mut().insert(Revision(revision));
+                }
+                Ok(response)
             }
             Ok(Answer::Watch(mut watching)) => {
                 if let Some((after, how)) = ends {
@@ -280,7 +311,6 @@ impl Link {
             Verb::List => {
                 if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut) {
                     items.retain_mut(|item| line.tamper.read(&call.resource, item));
-                    items.extend(line.tamper.invented(&call.resource));
                 }
             }
             Verb::Get => drop(line.tamper.read(&call.resource, value)),
@@ -299,9 +329,16 @@ impl Link {
                     if !wait.is_zero() {
                         tokio::time::sleep(wait).await;
                     }
+                    link.passes().await;
                     if link.line().dead {
                         std::future::pending::<()>().await;
                     }
+                    link.server.state().tell_told(
+                        &link.name,
+                        &resource,
+                        Verb::Watch,
+                        watching.told(),
+                    );
                     let piece = match piece {
                         Ok(bytes) => Ok(link.event(&resource, bytes)),
                         Err(error) => Err(error),

@@ -46,12 +46,8 @@ impl fmt::Debug for Answer {
 /// A change of the stored state, as it came about.
 #[derive(Debug)]
 pub struct Transition<'a> {
-    /// Who wrote.
-    pub user: &'a str,
-    /// How.
-    pub verb: Verb,
-    /// Through which subresource.
-    pub subresource: &'a str,
+    /// What was asked, by whom.
+    pub call: &'a Call,
     /// The kind of the object.
     pub kind: &'a Kind,
     /// Which.
@@ -67,6 +63,9 @@ pub trait Witness: Send {
     /// Called for each call that reaches the server, before it is done.
     fn asked(&mut self, _: &Call, _: &View<'_>) {}
 
+    /// Called when a client has been told how a kind stands at a revision: by an answer, or by an event of a watch.
+    fn told(&mut self, _client: &str, _resource: &str, _by: Verb, _revision: u64) {}
+
     /// Called once for each change, with everything as it is since.
     fn saw(&mut self, transition: &Transition<'_>, view: &View<'_>);
 }
@@ -80,6 +79,11 @@ pub struct View<'s> {
 }
 
 impl View<'_> {
+    /// The revision of the newest change.
+    pub const fn revision(&self) -> u64 {
+        self.store.revision()
+    }
+
     /// An object.
     pub fn get(
         &self,
@@ -349,6 +353,13 @@ impl State {
             witness.asked(call, &view);
         }
         self.witnesses = witnesses;
+    }
+
+    /// A client has been told how a kind stands.
+    pub(crate) fn tell_told(&mut self, client: &str, resource: &str, by: Verb, revision: u64) {
+        for witness in &mut self.witnesses {
+            witness.told(client, resource, by, revision);
+        }
     }
 
     /// Tells everybody who sees every change.

@@ -27,11 +27,6 @@ pub trait Tamper: Send {
         true
     }
 
-    /// Objects that are in a list besides those that are there.
-    fn invented(&mut self, _: &str) -> Vec<Value> {
-        Vec::new()
-    }
-
     /// For how long an event is held back.
     fn held_back(&self, _: &str) -> Duration {
         Duration::ZERO

@@ -23,6 +23,7 @@ struct Inner {
     digest: u64,
     lines: VecDeque<String>,
     calls: u64,
+    last: String,
     /// Whether lines of reads and of the lease are kept too.
     all: bool,
 }
@@ -38,6 +39,7 @@ impl Default for Trace {
             digest: 0xcbf2_9ce4_8422_2325,
             lines: VecDeque::new(),
             calls: 0,
+            last: String::new(),
             all: false,
         })))
     }
@@ -90,6 +92,11 @@ impl Trace {
         self.inner().calls
     }
 
+    /// The last line, whatever it was about.
+    pub fn last(&self) -> String {
+        self.inner().last.clone()
+    }
+
     /// The last lines.
     pub fn lines(&self) -> Vec<String> {
         self.inner().lines.iter().cloned().collect()
@@ -112,8 +119,9 @@ impl Inner {
             if self.lines.len() == LINES_KEPT {
                 self.lines.pop_front();
             }
-            self.lines.push_back(text);
+            self.lines.push_back(text.clone());
         }
+        self.last = text;
     }
 }
 

@@ -71,7 +71,9 @@ impl Watching {
             "" => 0,
             text => text.parse().map_err(|_| Refusal::bad("invalid resource version"))?,
         };
-        if from > 0 && from < state.store.compacted() {
+        let expired = from > 0 && from < state.store.compacted();
+        // The refusal comes as the answer or as the first event; both are in use.
+        if expired && state.random.permille(500) {
             return Err(Refusal::expired());
         }
         let shelf = state.store.shelf(place);
@@ -97,7 +99,7 @@ impl Watching {
             told,
             ends: began + lasts,
             bookmark: None,
-            early: None,
+            early: expired.then_some((began, End::Expired)),
             over: false,
             changed: Arc::clone(&shelf.changed),
         };
@@ -105,6 +107,11 @@ impl Watching {
             watching.bookmark = watching.next_bookmark(began);
         }
         Ok(Answer::Watch(Box::new(watching)))
+    }
+
+    /// The newest revision that it has told of.
+    pub const fn told(&self) -> u64 {
+        self.told
     }
 
     /// It ends before its time.

@@ -436,9 +436,7 @@ impl State {
     fn keep(&mut self, target: &Target<'_>, after: Option<Arc<Object>>, told: Arc<Object>) {
         let change = self.store.commit(target.place, &target.key, (after, told), now());
         let transition = Transition {
-            user: &target.call.user,
-            verb: target.call.verb,
-            subresource: &target.call.subresource,
+            call: target.call,
             kind: &target.kind,
             key: &target.key,
             before: change.before.as_ref().map(|object| &object.value),

@@ -1,8 +1,8 @@
 //! One watch for each kind, and where its events go.
 
-use std::{fmt::Debug, pin::pin, sync::Arc};
+use std::{fmt::Debug, pin::pin, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use kube::{
     Api, Resource, ResourceExt,
     core::PartialObjectMeta,
@@ -25,6 +25,8 @@ use crate::freshness::{Freshness, Kind};
 const PAGE_SIZE: u32 = 500;
 /// Likewise of bills of materials, each of which has some hundred kilobytes.
 const OPTIONAL_PAGE_SIZE: u32 = 20;
+/// Before a watch whose moment the server has forgotten is begun anew: a list is not asked for without end.
+const BEGINS_ANEW_AFTER: Duration = Duration::from_secs(1);
 
 /// Says how new the store of a kind is.
 #[derive(Clone)]
@@ -51,7 +53,8 @@ pub(super) async fn watch<K, V>(
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let stream = watcher::watcher(api, config.page_size(PAGE_SIZE)).default_backoff();
+    let config = config.page_size(PAGE_SIZE);
+    let stream = lasting(|| watcher::watcher(api.clone(), config.clone()).default_backoff());
     let take = |object| enter(kept, object, &take, &same);
     follow(K::kind(&()).as_ref(), stream, kept, wake, take, newness).await;
 }
@@ -65,7 +68,7 @@ pub(super) async fn watch_owners<K>(
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let config = watcher::Config::default().page_size(PAGE_SIZE);
-    let stream = watcher::watcher(api, config).default_backoff();
+    let stream = lasting(|| watcher::watcher(api.clone(), config.clone()).default_backoff());
     let take = |object: PartialObjectMeta<K>| {
         let metadata = &object.metadata;
         let value = owner(metadata);
@@ -86,8 +89,9 @@ pub(super) async fn optional<K, V>(
 {
     let kind = K::kind(&());
     // It may come by the next minute, and nobody waits for it.
-    let stream = watcher::watcher(api, watcher::Config::default().page_size(OPTIONAL_PAGE_SIZE));
-    let stream = stream.default_backoff().filter_map(|event| {
+    let config = watcher::Config::default().page_size(OPTIONAL_PAGE_SIZE);
+    let stream = lasting(|| watcher::watcher(api.clone(), config.clone()).default_backoff());
+    let stream = stream.filter_map(|event| {
         let absent = event.as_ref().is_err_and(is_absent);
         if absent && kept.write().is_absent() {
             tracing::info!(%kind, "the cluster does not have this kind; it is asked for again");
@@ -97,6 +101,27 @@ pub(super) async fn optional<K, V>(
     });
     let take = |object| enter(kept, object, &take, never);
     follow(kind.as_ref(), stream, kept, Arc::clone(&wake), take, None).await;
+}
+
+/// A watch that goes on whatever the server says (invariant 54). Where the server has forgotten the moment that was seen last, and says so by its answer and
+/// not by an event, kube's watcher asks for that same moment for ever; here it is begun anew, with a list.
+fn lasting<S, E>(begin: impl Fn() -> S) -> impl Stream<Item = watcher::Result<E>>
+where
+    S: Stream<Item = watcher::Result<E>>,
+{
+    let first = Box::pin(begin());
+    stream::unfold((first, begin), |(mut events, begin)| async move {
+        let event = events.next().await?;
+        if event.as_ref().is_err_and(is_forgotten) {
+            tokio::time::sleep(BEGINS_ANEW_AFTER).await;
+            events.set(begin());
+        }
+        Some((event, (events, begin)))
+    })
+}
+
+fn is_forgotten(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 /// Whether an error says that the server does not know the kind.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     check::{cordoned, record},
-    outside::{APPROVALS, JOBS, REQUESTS, uid},
+    outside::{JOBS, NODES, name},
     run::Tampers,
     scene::{OWNER, WORK, content},
 };
@@ -38,9 +38,9 @@ pub const VARIANTS: [Variant; 12] = [
         tamper: |_| Box::new(Deletes),
     },
     Variant {
-        name: "does not count the nodes that it works on",
+        name: "counts from a cache that does not show the nodes it works on",
         breaks: &[1],
-        tamper: |_| Box::new(Miscounts),
+        tamper: |server| Box::new(Miscounts(server.clone())),
     },
     Variant {
         name: "takes an exit code for proof",
@@ -48,11 +48,6 @@ pub const VARIANTS: [Variant; 12] = [
         tamper: |server| Box::new(ExitCode(server.clone())),
     },
     Variant { name: "uncordons what is not ours", breaks: &[6, 2], tamper: |_| Box::new(NotOurs) },
-    Variant {
-        name: "invents approvals",
-        breaks: &[12],
-        tamper: |server| Box::new(Invents(server.clone())),
-    },
     Variant {
         name: "does not look at the admission policies again",
         breaks: &[16],
@@ -65,9 +60,14 @@ pub const VARIANTS: [Variant; 12] = [
         tamper: |_| Box::new(SeesNoPods),
     },
     Variant {
-        name: "writes the same status for ever",
-        breaks: &[37],
-        tamper: |_| Box::new(Forgets),
+        name: "decides before its cache shows what it wrote",
+        breaks: &[52],
+        tamper: |_| Box::new(Hasty),
+    },
+    Variant {
+        name: "goes on when its lease is over",
+        breaks: &[49],
+        tamper: |_| Box::new(Renewed(false)),
     },
 ];
 
@@ -75,7 +75,8 @@ fn nodes_patch(call: &Call) -> bool {
     matches!(call.verb, Verb::Patch(_)) && call.resource == "nodes"
 }
 
-fn claims(call: &Call) -> bool {
+/// Whether a call puts our record on a node.
+pub fn claims(call: &Call) -> bool {
     let record = call.body.pointer("/metadata/annotations").and_then(|all| all.get(OWNER));
     nodes_patch(call) && record.is_some_and(Value::is_string)
 }
@@ -131,7 +132,7 @@ impl Tamper for Deletes {
 }
 
 /// Nodes that are ours are shown as if they were in no baseline and nothing was being done on them.
-struct Miscounts;
+struct Miscounts(Server);
 
 impl Tamper for Miscounts {
     fn reads(&self, resource: &str) -> bool {
@@ -145,7 +146,11 @@ impl Tamper for Miscounts {
             object["spec"]["unschedulable"] = Value::Null;
         }
         if resource == "managednodes" {
-            object["spec"]["task"] = Value::Null;
+            let node = name(object).to_owned();
+            let ours = self.0.look(|view| view.get(NODES, "", &node).and_then(record).is_some());
+            if ours {
+                object["spec"]["task"] = Value::Null;
+            }
         }
         true
     }
@@ -210,35 +215,6 @@ impl Tamper for NotOurs {
     }
 }
 
-/// Lists of approvals hold some that nobody gave.
-struct Invents(Server);
-
-impl Tamper for Invents {
-    fn invented(&mut self, resource: &str) -> Vec<Value> {
-        if resource != APPROVALS.1 {
-            return Vec::new();
-        }
-        self.0.look(|view| {
-            let requests = view.list(REQUESTS).flat_map(|request| {
-                ["platform", "security"].map(|role| {
-                    json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Approval",
-                        "metadata": {"name": format!("invented-{role}"), "uid": format!("uid-{role}"),
-                            "resourceVersion": "1", "creationTimestamp": view.now},
-                        "spec": {"changeRequest": {"name": request["metadata"]["name"], "uid": uid(request)},
-                            "planDigest": request["spec"]["planDigest"], "role": role,
-                            "decision": "Approve", "user": format!("nobody-{role}"), "withdrawn": false}})
-                })
-            });
-            requests.collect()
-        })
-    }
-
-    // A watch that ends makes it list again.
-    fn held_back(&self, resource: &str) -> Duration {
-        if resource == APPROVALS.1 { Duration::from_hours(1) } else { Duration::ZERO }
-    }
-}
-
 /// What is told of bindings after the first list is kept back.
 struct Blind;
 
@@ -273,12 +249,30 @@ impl Tamper for SeesNoPods {
     }
 }
 
-/// Status of baselines is answered for, and not kept.
-struct Forgets;
+/// Answers to its writes of nodes do not say which state they made, and watches show it a minute later.
+struct Hasty;
 
-impl Tamper for Forgets {
+impl Tamper for Hasty {
+    fn answered(&mut self, call: &Call, answer: &mut Value) {
+        if nodes_patch(call) {
+            answer["metadata"]["resourceVersion"] = "1".into();
+        }
+    }
+
+    fn held_back(&self, resource: &str) -> Duration {
+        if resource == "nodes" { Duration::from_mins(1) } else { Duration::ZERO }
+    }
+}
+
+/// The lease is taken once. Afterwards it is not renewed, and the replica is told that it was.
+struct Renewed(bool);
+
+impl Tamper for Renewed {
     fn sent(&mut self, call: Call) -> Vec<Call> {
-        if call.resource == "baselines" && call.verb.writes() { Vec::new() } else { vec![call] }
+        if call.resource != "leases" || !call.verb.writes() {
+            return vec![call];
+        }
+        if std::mem::replace(&mut self.0, true) { Vec::new() } else { vec![call] }
     }
 }
 

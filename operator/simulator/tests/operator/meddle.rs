@@ -30,7 +30,8 @@ pub enum Act {
     Rebuild,
 }
 
-const ALL: [Act; 6] =
+/// All of them.
+pub const ALL: [Act; 6] =
     [Act::Uncordon, Act::Cordon, Act::Away, Act::Unguard, Act::Withdraw, Act::Rebuild];
 const BINDINGS: (&str, &str) = (ADMISSION, "validatingadmissionpolicybindings");
 
@@ -176,7 +177,7 @@ async fn lags(server: Server, mut random: Random, until: Timestamp) {
     }
 }
 
-/// A replica does not reach the lease for a while, and all else it does.
+/// A replica does not reach the lease for a while, and all else it does; or it stands still, and what was on its way arrives when it goes on.
 pub async fn partitions(link: Link, mut random: Random, server: Server, until: Timestamp) {
     while server.now() < until {
         seconds(&mut random, 20, 400).await;
@@ -184,6 +185,10 @@ pub async fn partitions(link: Link, mut random: Random, server: Server, until: T
             link.cut(Some("leases"));
             seconds(&mut random, 3, 40).await;
             link.cut(None);
+        } else if random.permille(300) {
+            link.hold(true);
+            seconds(&mut random, 3, 40).await;
+            link.hold(false);
         }
     }
 }

@@ -5,21 +5,20 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use hozen_simulator::Strike;
-
 use crate::{
     broken::VARIANTS,
+    case::{Case, STRIKES},
     check::CHECKED,
-    meddle::Act,
-    run::{Outcome, STRIKES, Trial, run},
+    meddle,
+    run::{Outcome, run},
 };
 
-/// Seeds of random faults in one run of the tests, without optimisation; more by `HOZEN_SIM_SEEDS`, as `make soak` does.
-const SEEDS: u64 = 12;
+/// Seeds of random faults in one run of the tests; more by `HOZEN_SIM_SEEDS`, as `make soak` has it.
+const SEEDS: u64 = 6;
 /// Seeds whose traces are compared between two processes.
-const COMPARED: u64 = 2;
-/// Of the calls at which something strikes, the tests take one in so many, beginning at `HOZEN_SIM_FROM`; `make soak` takes all.
-const STRIKES_STRIDE: usize = 24;
+const COMPARED: u64 = 1;
+/// Of the calls at which something strikes, the tests take one in so many, another with each commit; `make soak` takes all.
+const STRIKES_STRIDE: u64 = 84;
 /// Seeds that a broken operator has to be caught in.
 const SEEDS_OF_A_VARIANT: u64 = 6;
 /// Faults that are told of one rule.
@@ -32,22 +31,16 @@ pub type Faults = Vec<String>;
 type Rule = (&'static str, fn() -> Faults);
 
 /// All rules.
-pub const ALL: [Rule; 8] = [
+pub const ALL: [Rule; 9] = [
     ("the_golden_story_comes_to_its_end_and_every_promise_is_kept", golden),
     ("i37_a_settled_fleet_is_not_written_to", settled),
+    ("i54_a_watch_goes_on_when_the_server_has_forgotten_what_it_showed", waiting),
     ("crashes_before_and_after_any_call_and_lost_answers_break_nothing", strikes),
     ("i06_what_people_and_nodes_do_meanwhile_stands", meddling),
     ("i47_two_leaders_at_once_break_nothing", two_leaders),
     ("seeds_of_random_faults_keep_every_promise", seeds),
     ("the_same_seed_is_the_same_run_in_another_process", same),
     ("every_broken_operator_is_caught", variants),
-];
-
-/// Those that `make test` plays: one story takes half a minute of a processor without optimisation, and the others are many stories.
-pub const QUICK: [&str; 3] = [
-    "the_golden_story_comes_to_its_end_and_every_promise_is_kept",
-    "i37_a_settled_fleet_is_not_written_to",
-    "i47_two_leaders_at_once_break_nothing",
 ];
 
 /// A number of the environment.
@@ -60,105 +53,111 @@ fn many(tests: u64, soak: u64) -> u64 {
     if std::env::var_os("HOZEN_SOAK").is_some() { soak } else { tests }
 }
 
-fn told(what: &str, outcome: &Outcome) -> Option<String> {
+/// The number from which this run of the tests takes its samples.
+fn sample() -> u64 {
+    number("HOZEN_SEED").unwrap_or(0)
+}
+
+/// What passed in many stories.
+#[derive(Default)]
+struct Played {
+    faults: Faults,
+    stories: u64,
+    calls: u64,
+    checks: u64,
+    virtual_seconds: f64,
+}
+
+/// Plays all of them. A fault says how its story is played again.
+fn play(cases: impl IntoIterator<Item = Case>) -> Played {
+    let mut played = Played::default();
+    for case in cases {
+        let outcome = run(case);
+        played.stories += 1;
+        played.calls += outcome.calls;
+        played.checks += outcome.checks;
+        played.virtual_seconds += outcome.virtually.as_secs_f64();
+        played.faults.extend(told(case, &outcome));
+    }
+    println!(
+        "  {} stories, {} calls, {} promises checked, {:.1} h of virtual time",
+        played.stories,
+        played.calls,
+        played.checks,
+        played.virtual_seconds / 3_600.0
+    );
+    shortened(&mut played.faults);
+    played
+}
+
+fn told(case: Case, outcome: &Outcome) -> Option<String> {
     let first = outcome.broken.first()?;
     let more = outcome.broken.len() - 1;
     let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-    Some(format!("{what}: {first}{more}"))
+    Some(format!("{case}: {first}{more}\n    {}", again(case)))
+}
+
+/// How a story is played again.
+pub fn again(case: Case) -> String {
+    format!("again: HOZEN_SIM={case} cargo test --workspace --test operator")
 }
 
 fn golden() -> Faults {
-    let outcome = run(&Trial::fair(1));
-    println!(
-        "  {} calls in {:.0} s of virtual time; checked: invariants {CHECKED:?}",
-        outcome.calls,
-        outcome.virtually.as_secs_f64()
-    );
-    if std::env::var_os("HOZEN_SIM_LINES").is_some() {
-        print_lines(&outcome);
-    }
-    told("golden", &outcome).into_iter().collect()
+    println!("  checked: invariants {CHECKED:?}");
+    play([Case::Golden]).faults
 }
 
 fn settled() -> Faults {
-    let trial = Trial { quiet: std::time::Duration::from_mins(many(20, 60)), ..Trial::fair(2) };
-    told("an hour", &run(&trial)).into_iter().collect()
+    play([Case::Settled(many(20, 60))]).faults
+}
+
+fn waiting() -> Faults {
+    let from = 400 + sample() % 1_000;
+    play((from..from + many(1, 20)).map(Case::Waiting)).faults
 }
 
 fn strikes() -> Faults {
-    let calls = run(&Trial { replicas: 1, ..Trial::fair(3) }).writes;
-    let mut faults = Faults::new();
-    let mut runs = 0;
-    let every = usize::try_from(many(STRIKES_STRIDE as u64, 1)).unwrap();
-    let from = number("HOZEN_SIM_FROM").unwrap_or(0);
-    for how in STRIKES {
-        for call in (from..calls).step_by(every) {
-            let strike = Some(Strike { call, how });
-            let outcome = run(&Trial { replicas: 1, strike, ..Trial::fair(3) });
-            runs += 1;
-            faults.extend(told(&format!("{how:?} at call {call} of seed 3"), &outcome));
-        }
-    }
-    println!("  {runs} runs: 3 kinds of strike at one in {every} of {calls} writing calls");
-    shortened(faults)
+    // Struck beyond its end, it is the same story without a strike.
+    let calls = run(Case::Struck(STRIKES[0], u64::MAX)).writes;
+    let every = many(STRIKES_STRIDE, 1);
+    println!("  3 kinds of strike at one in {every} of {calls} writing calls");
+    let cases = STRIKES.into_iter().zip(0..).flat_map(|(how, kind)| {
+        let from = (sample() + kind * every / 3) % every;
+        (from..calls).step_by(usize::try_from(every).unwrap()).map(move |c| Case::Struck(how, c))
+    });
+    play(cases).faults
 }
 
 fn meddling() -> Faults {
-    let acts = [Act::Uncordon, Act::Cordon, Act::Away, Act::Unguard, Act::Withdraw, Act::Rebuild];
-    let mut faults = Faults::new();
-    for act in acts {
-        for seed in 0..many(1, 20) {
-            let outcome = run(&Trial { meddling: vec![act], ..Trial::fair(100 + seed) });
-            faults.extend(told(&format!("{act:?}, seed {}", 100 + seed), &outcome));
-        }
-    }
-    shortened(faults)
+    let seeds = many(1, 20);
+    let from = 100 + sample() % 1_000;
+    let acts = meddle::ALL.into_iter();
+    play(acts.flat_map(|act| (from..from + seeds).map(move |s| Case::Meddled(act, s)))).faults
 }
 
 fn two_leaders() -> Faults {
-    let mut faults = Faults::new();
-    for seed in 0..many(1, 20) {
-        let tamper = Some(crate::broken::ALWAYS_LEADS);
-        let outcome = run(&Trial { tamper, replicas: 3, ..Trial::fair(200 + seed) });
-        faults.extend(told(&format!("seed {}", 200 + seed), &outcome));
-    }
-    shortened(faults)
+    let from = 200 + sample() % 1_000;
+    play((from..from + many(1, 50)).map(Case::Leaders)).faults
 }
 
 fn seeds() -> Faults {
-    let (from, seeds) =
-        (number("HOZEN_SIM_FROM").unwrap_or(0), number("HOZEN_SIM_SEEDS").unwrap_or(SEEDS));
-    let (mut faults, mut calls, mut virtually) = (Faults::new(), 0, 0.0);
-    for seed in from..from + seeds {
-        let outcome = run(&Trial::foul(seed));
-        calls += outcome.calls;
-        virtually += outcome.virtually.as_secs_f64();
-        if let Some(fault) = told(&format!("seed {seed}"), &outcome) {
-            faults.push(format!("{fault}\n    again: HOZEN_SIM_SEED={seed} cargo test -p hozen-simulator --test operator"));
-        }
-    }
-    println!(
-        "  {seeds} seeds from {from}: {calls} calls, {:.0} h of virtual time",
-        virtually / 3_600.0
-    );
-    shortened(faults)
+    let from = number("HOZEN_SIM_FROM").unwrap_or_else(sample);
+    let seeds = number("HOZEN_SIM_SEEDS").unwrap_or(SEEDS);
+    println!("  {seeds} seeds from {from}");
+    play((from..from + seeds).map(Case::Seed)).faults
 }
 
-/// Plays one seed, and tells what passed.
-pub fn replay(seed: u64) -> ExitCode {
-    let outcome = run(&Trial::foul(seed));
-    print_lines(&outcome);
-    println!("seed {seed}: digest {:016x}, {} calls", outcome.digest, outcome.calls);
+/// Plays one story, and tells what passed.
+pub fn replay(case: Case) -> ExitCode {
+    let outcome = run(case);
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("{case}: digest {:016x}, {} calls", outcome.digest, outcome.calls);
     for fault in &outcome.broken {
         println!("{fault}");
     }
     if outcome.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn print_lines(outcome: &Outcome) {
-    for line in &outcome.lines {
-        println!("{line}");
-    }
 }
 
 /// The word by which another process of this program is asked for the digest of a seed's trace.
@@ -167,14 +166,15 @@ const DIGEST: &str = "digest-of-seed-";
 /// The digest that this process was asked for.
 pub fn digest_asked(word: &str) -> Option<u64> {
     let seed = word.strip_prefix(DIGEST)?.parse().ok()?;
-    Some(run(&Trial::foul(seed)).digest)
+    Some(run(Case::Seed(seed)).digest)
 }
 
 fn same() -> Faults {
     let program = std::env::current_exe().expect("this program has a path");
     let mut faults = Faults::new();
-    for seed in 1_000..1_000 + many(COMPARED, 200) {
-        let here = run(&Trial::foul(seed)).digest;
+    let (from, seeds) = (1_000 + sample() % 1_000_000, many(COMPARED, 200));
+    for seed in from..from + seeds {
+        let here = run(Case::Seed(seed)).digest;
         let output =
             Command::new(&program).arg(format!("{DIGEST}{seed}")).output().expect("it runs");
         let there = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -182,53 +182,34 @@ fn same() -> Faults {
             faults.push(format!("seed {seed}: {here:016x} here, {there} in another process"));
         }
     }
-    shortened(faults)
+    println!("  {seeds} seeds from {from}, each in two processes");
+    shortened(&mut faults);
+    faults
 }
 
 fn variants() -> Faults {
     let mut faults = Faults::new();
-    for variant in &VARIANTS {
-        let mut caught = BTreeSet::new();
-        for seed in 0..SEEDS_OF_A_VARIANT {
-            let mut trial = Trial { tamper: Some(variant.tamper), ..Trial::fair(300 + seed) };
-            trial.meddling = vec![Act::Cordon, Act::Unguard];
-            (trial.scene.lies, trial.once) = (Some(1), true);
-            trial.patience = std::time::Duration::from_mins(30);
-            let outcome = run(&trial);
-            for number in variant.breaks {
-                if outcome
-                    .broken
-                    .iter()
-                    .any(|fault| fault.starts_with(&format!("invariant {number}:")))
-                {
-                    caught.insert(*number);
-                }
-            }
-            if !caught.is_empty() {
-                break;
-            }
-        }
-        println!(
-            "  {}: {}",
-            variant.name,
-            if caught.is_empty() {
-                "not caught".to_owned()
-            } else {
-                format!("caught by {caught:?}")
-            }
-        );
-        if caught.is_empty() {
-            faults.push(format!("not caught: an operator that {}", variant.name));
+    for (number, variant) in VARIANTS.iter().enumerate() {
+        let caught = (300..300 + SEEDS_OF_A_VARIANT).find_map(|seed| {
+            let broken = run(Case::Broken(number, seed)).broken;
+            let by = |number: &u32| {
+                broken.iter().any(|fault| fault.starts_with(&format!("invariant {number}:")))
+            };
+            let by: BTreeSet<u32> = variant.breaks.iter().copied().filter(by).collect();
+            (!by.is_empty()).then_some((by, seed))
+        });
+        match caught {
+            Some((by, seed)) => println!("  {}: caught by {by:?}, seed {seed}", variant.name),
+            None => faults.push(format!("not caught: an operator that {}", variant.name)),
         }
     }
     faults
 }
 
-fn shortened(mut faults: Faults) -> Faults {
+fn shortened(faults: &mut Faults) {
     let more = faults.len().saturating_sub(TOLD_MAX);
     if more > 0 {
         faults.truncate(TOLD_MAX);
         faults.push(format!("and {more} more"));
     }
-    faults
 }

@@ -1,7 +1,7 @@
 //! One run: a server, a fleet, people, replicas of the operator, and what goes wrong; to its end.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::Duration,
 };
 
@@ -12,16 +12,18 @@ use hozen_controller::{
     runtime::{self, Admission},
 };
 use hozen_simulator::{
-    How, Link, Random, Server, Strike, Tamper, Trace, View, Weather, controllers, json::text,
+    Link, Random, Server, Strike, Tamper, Trace, View, Weather, controllers, json::text,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
+    case::Case,
     check::{Broken, Checker, failures, record},
     clock::{MachineClock, now},
     entropy, meddle,
     outside::{Machines, NODES, Outside, REQUESTS, ROLLOUTS, name},
+    rules,
     scene::{NAMESPACE, Scene, WORK},
 };
 
@@ -29,8 +31,12 @@ use crate::{
 const FAULTS_LAST: SignedDuration = SignedDuration::from_mins(10);
 /// A run that is not over by then is stuck: the window is open for another while.
 const PATIENCE: Duration = Duration::from_hours(4);
-/// More writes than this are without end: a run has some hundreds.
-const WRITES_MAX: u64 = 10_000;
+/// More calls than this are without end: a run has some thousands.
+const CALLS_MAX: u64 = 100_000;
+/// Likewise of writes: a run has some hundreds.
+const WRITES_MAX: u64 = 2_000;
+/// Where not even virtual time goes on, the machine's own clock says so: a run takes a second or two.
+const HANGS: Duration = Duration::from_mins(5);
 /// Between two looks whether it is over.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// After the end, nothing is written for so long; the lease aside.
@@ -53,6 +59,8 @@ pub struct Trial {
     pub strike: Option<Strike>,
     /// Who tampers with the operator's calls.
     pub tamper: Option<Tampers>,
+    /// Whether by that all replicas take themselves for the leader.
+    pub all_lead: bool,
     /// Nobody writes for so long after the end.
     pub quiet: Duration,
     /// It must end by then.
@@ -73,6 +81,7 @@ impl Trial {
             faults: false,
             strike: None,
             tamper: None,
+            all_lead: false,
             quiet: QUIET,
             patience: PATIENCE,
             once: false,
@@ -86,6 +95,7 @@ impl Trial {
         let mut scene = Scene::golden();
         scene.fails = random.permille(500).then_some(3);
         scene.reboot = random.permille(300);
+        scene.emergency = random.permille(300);
         scene.control_plane = if random.permille(300) { 3 } else { 0 };
         scene.nodes = usize::try_from(random.between(4, 7)).unwrap();
         Self { scene, faults: true, ..Self::fair(seed) }
@@ -100,20 +110,29 @@ pub struct Outcome {
     /// Writing calls of the first replica's first life.
     pub writes: u64,
     pub calls: u64,
+    /// Promises that were held against what is stored.
+    pub checks: u64,
     pub virtually: Duration,
     pub lines: Vec<String>,
 }
 
 /// Runs it on a thread of its own, so that nothing of another run is left in any of its corners.
-pub fn run(trial: &Trial) -> Outcome {
+pub fn run(case: Case) -> Outcome {
+    let trial = case.trial();
     entropy::seed(trial.seed);
-    let trial = trial.clone();
+    // Its sender goes with the thread, however that ends.
+    let (ends, ended) = mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
+        let _ends = ends;
         fastrand::seed(trial.seed);
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(play(trial))
     });
+    if ended.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout) {
+        println!("{case}: it hangs, and virtual time stands still\n    {}", rules::again(case));
+        std::process::exit(1);
+    }
     thread.join().unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<String>().map_or("it panicked", String::as_str);
         Outcome { broken: vec![format!("invariant 54: {what}")], ..Outcome::default() }
@@ -146,13 +165,14 @@ async fn play(trial: Trial) -> Outcome {
         if trial.faults { Weather::drawn(&mut random, faults_until) } else { Weather::fair() };
     let known_after = match (trial.faults, weather.watches) {
         (false, _) => SignedDuration::from_secs(3),
-        // The slowest call, the longest lag and a lease.
-        (true, 0) => SignedDuration::from_mins(1),
+        // A client that stood still, the slowest call, the longest lag and a lease.
+        (true, 0) => SignedDuration::from_secs(100),
         // A watch that hangs is given up by the client after five minutes.
         (true, _) => SignedDuration::from_mins(6),
     };
-    let checker = Checker::new(&user, trial.scene.max_unavailable, &machines, known_after);
-    let broken = Arc::clone(&checker.broken);
+    let checker = Checker::new(&user, &trial.scene, &machines, known_after);
+    let checker = if trial.all_lead { checker.all_lead() } else { checker };
+    let (broken, checks) = (Arc::clone(&checker.broken), Arc::clone(&checker.checks));
     server.witness(Box::new(checker));
     let writes = Writes::watch(&server, &user);
     trial.scene.set(&server);
@@ -177,6 +197,7 @@ async fn play(trial: Trial) -> Outcome {
     }
     let began = now();
     let fault = end(&shared, &writes, &broken).await;
+    let checks = checks.load(Ordering::Relaxed);
     let broken = {
         let mut broken = broken.lock().unwrap();
         broken.extend(fault);
@@ -191,6 +212,7 @@ async fn play(trial: Trial) -> Outcome {
         broken,
         writes: first,
         calls: trace.calls(),
+        checks,
         virtually: now() - began,
         lines: trace.lines(),
     }
@@ -198,13 +220,17 @@ async fn play(trial: Trial) -> Outcome {
 
 /// Waits until all is done and quiet; why it is not, if it never is (invariants 33 and 37).
 async fn end(shared: &Shared, writes: &Writes, broken: &Broken) -> Option<String> {
-    let Shared { server, trial, .. } = shared;
+    let Shared { server, trace, trial, .. } = shared;
     let (began, mut quiet) = (now(), None);
     loop {
         let before = writes.count();
         tokio::time::sleep(BETWEEN_LOOKS).await;
         if before > WRITES_MAX {
             return Some(format!("invariant 37: {before} writes, the last {}", writes.last()));
+        }
+        if trace.calls() > CALLS_MAX {
+            let last = trace.last();
+            return Some(format!("invariant 37: more than {CALLS_MAX} calls, the last {last}"));
         }
         if trial.once && !broken.lock().unwrap().is_empty() {
             return None;
@@ -423,6 +449,3 @@ impl Sink for Memory {
         false
     }
 }
-
-/// All kinds of strike.
-pub const STRIKES: [How; 3] = [How::CrashBefore, How::CrashAfter, How::AnswerLost];

@@ -39,6 +39,8 @@ pub struct Scene {
     pub stuck: Option<usize>,
     /// Patched nodes want a reboot.
     pub reboot: bool,
+    /// What is weak can be reached from the Internet: then it is an emergency, and windows hold nothing back.
+    pub emergency: bool,
     /// When the story begins.
     pub begins: Timestamp,
 }
@@ -54,6 +56,7 @@ impl Scene {
             lies: None,
             stuck: None,
             reboot: false,
+            emergency: false,
             begins: "2026-11-28T02:30:00Z".parse().unwrap(),
         }
     }
@@ -63,9 +66,9 @@ impl Scene {
     }
 
     /// Whether nodes may be disturbed at a moment.
-    pub fn open(at: Timestamp) -> bool {
+    pub fn open(&self, at: Timestamp) -> bool {
         let hour = at.to_zoned(jiff::tz::TimeZone::UTC).hour();
-        (WINDOW.0..WINDOW.0 + WINDOW.1).contains(&hour)
+        self.emergency || (WINDOW.0..WINDOW.0 + WINDOW.1).contains(&hour)
     }
 
     pub fn installation() -> Installation {
@@ -81,7 +84,7 @@ impl Scene {
         for kind in kinds() {
             server.define(kind.clone());
         }
-        for name in ["kube-system", NAMESPACE, WORK, SHOP] {
+        for name in ["default", "kube-system", NAMESPACE, WORK, SHOP] {
             make(server, ("", "namespaces"), "", &json!({"metadata": {"name": name}}));
         }
         for manifest in policies::manifests(&Self::installation()) {
@@ -126,7 +129,7 @@ impl Scene {
             "",
             &json!({"metadata": {"name": "web"}, "spec": {
                 "selector": {"nodes": {"matchLabels": {"tier": "web"}}},
-                "asset": {"businessImpact": "High", "exposure": "Internet", "owner": "team@example.com"},
+                "asset": {"businessImpact": "Medium", "exposure": if self.emergency { "Internet" } else { "Internal" }, "owner": "team@example.com"},
                 "approvalPolicy": "production",
                 "windows": [{"name": "night", "schedule": format!("0 {} * * *", WINDOW.0),
                     "duration": format!("{}h", WINDOW.1), "timeZone": "UTC"}],

@@ -63,14 +63,15 @@ impl Checker {
 
     /// The table says so; on a Node it is the cordon, our taint and our annotations (invariant 42).
     fn allowed(&self, change: &Transition<'_>) {
-        let Transition { kind, key, subresource, .. } = change;
+        let Transition { call: asked, kind, key, .. } = change;
         // What the eviction subresource does to a budget and to the pod is the server's.
-        let (group, resource, verb) = if *subresource == "eviction" {
+        let (group, resource, verb) = if asked.subresource == "eviction" {
             ("", "pods/eviction".to_owned(), "create")
-        } else if subresource.is_empty() {
-            (kind.group.as_str(), kind.plural.clone(), change.verb.word())
+        } else if asked.subresource.is_empty() {
+            (kind.group.as_str(), kind.plural.clone(), asked.verb.word())
         } else {
-            (kind.group.as_str(), format!("{}/{subresource}", kind.plural), change.verb.word())
+            let resource = format!("{}/{}", kind.plural, asked.subresource);
+            (kind.group.as_str(), resource, asked.verb.word())
         };
         let scope = match key.namespace.as_str() {
             NAMESPACE => Scope::Own,

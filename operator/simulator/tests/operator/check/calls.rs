@@ -3,6 +3,10 @@
 use hozen_simulator::{Call, Verb, View, json::text, patch::Form};
 
 use super::Checker;
+use crate::broken::claims;
+
+/// Where a patch of a node has our record.
+const CLAIM: &str = "/metadata/annotations/hozen.dev~1owner";
 
 impl Checker {
     pub(super) fn call(&self, call: &Call, _: &View<'_>) {
@@ -26,6 +30,11 @@ impl Checker {
                 });
             }
             Verb::Patch(Form::Merge | Form::Strategic) | Verb::Update => {
+                if claims(call) {
+                    let epoch =
+                        text(body, CLAIM).is_some_and(|record| record.contains("\"epoch\":"));
+                    self.promise(epoch, 48, || format!("{}: without epoch", what()));
+                }
                 let number = if resource == "nodes" { 48 } else { 51 };
                 self.promise(version, number, || format!("{}: without resource version", what()));
             }

@@ -5,25 +5,29 @@
 
 mod authority;
 mod calls;
+mod clients;
 mod nodes;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use hozen_simulator::{Call, Transition, View, Witness, json::text};
+use hozen_simulator::{Call, Transition, Verb, View, Witness, json::text};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
     outside::{MANAGED, Machines, NODES, REQUESTS, name, ready, uid},
-    scene::OWNER,
+    scene::{OWNER, Scene},
 };
 
 /// Promises that are checked, by number: `i05` and so on of the end of a run are in `run`.
-pub const CHECKED: [u32; 23] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 24, 31, 42, 48, 50, 51, 33, 37];
+pub const CHECKED: [u32; 25] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 24, 31, 42, 48, 49, 50, 51, 52, 33, 37];
 
 /// Broken promises, the first few.
 pub type Broken = Arc<Mutex<Vec<String>>>;
@@ -58,9 +62,11 @@ pub fn cordoned(node: &Value) -> bool {
 /// See the module.
 pub struct Checker {
     pub broken: Broken,
+    /// How often a promise was checked.
+    pub checks: Arc<AtomicU64>,
     /// As whom the server knows the operator.
     operator: String,
-    max_unavailable: i64,
+    scene: Scene,
     machines: Machines,
     /// How long a fact that others made must have stood before the operator is held to it: a cache shows it no earlier.
     known_after: SignedDuration,
@@ -73,6 +79,10 @@ pub struct Checker {
     policies: usize,
     /// Since when too few approve.
     unapproved: BTreeMap<String, Timestamp>,
+    /// What each replica wrote, and was told.
+    clients: clients::Clients,
+    /// Whether only whoever holds the lease may act: not where the trial makes all of them leaders.
+    one_leads: bool,
     /// The plan of each request, by uid, and whether it ever had a rollout.
     plans: BTreeMap<String, String>,
     rollouts: BTreeMap<String, String>,
@@ -81,14 +91,15 @@ pub struct Checker {
 impl Checker {
     pub fn new(
         operator: &str,
-        max_unavailable: usize,
+        scene: &Scene,
         machines: &Machines,
         known_after: SignedDuration,
     ) -> Self {
         Self {
             broken: Broken::default(),
+            checks: Arc::default(),
             operator: operator.to_owned(),
-            max_unavailable: i64::try_from(max_unavailable).unwrap(),
+            scene: scene.clone(),
             machines: Arc::clone(machines),
             known_after,
             away: BTreeMap::new(),
@@ -96,13 +107,21 @@ impl Checker {
             unguarded: None,
             policies: 0,
             unapproved: BTreeMap::new(),
+            clients: clients::Clients::default(),
+            one_leads: true,
             plans: BTreeMap::new(),
             rollouts: BTreeMap::new(),
         }
     }
 
+    /// All replicas take themselves for the leader: nothing is told from the lease.
+    pub fn all_lead(self) -> Self {
+        Self { one_leads: false, ..self }
+    }
+
     fn promise(&self, holds: bool, number: u32, what: impl FnOnce() -> String) {
         assert!(CHECKED.contains(&number), "{number} is not listed");
+        self.checks.fetch_add(1, Ordering::Relaxed);
         let mut broken = self.broken.lock().unwrap();
         if !holds && broken.len() < BROKEN_KEPT_MAX {
             broken.push(format!("invariant {number}: {}", what()));
@@ -119,14 +138,20 @@ impl Witness for Checker {
     fn asked(&mut self, call: &Call, view: &View<'_>) {
         if call.user == self.operator {
             self.call(call, view);
+            self.knew(call);
         }
+    }
+
+    fn told(&mut self, client: &str, resource: &str, by: Verb, revision: u64) {
+        self.clients.told(client, resource, by, revision);
     }
 
     fn saw(&mut self, change: &Transition<'_>, view: &View<'_>) {
         self.follow(change, view);
-        if change.user != self.operator {
+        if change.call.user != self.operator {
             return;
         }
+        self.clients.wrote(change, view.revision());
         self.authority(change, view);
         match (change.kind.kind.as_str(), change.before, change.after) {
             ("Node", Some(before), Some(after)) => self.node(before, after, view),

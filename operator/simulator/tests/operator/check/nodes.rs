@@ -7,10 +7,7 @@ use hozen_simulator::{
 use serde_json::Value;
 
 use super::{Checker, Record, cordoned, record};
-use crate::{
-    outside::{JOBS, MANAGED, NODES, PODS, name, ready, uid},
-    scene::Scene,
-};
+use crate::outside::{JOBS, MANAGED, NODES, PODS, name, ready, uid};
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
@@ -68,13 +65,14 @@ impl Checker {
         self.promise(claim.node == uid(node), 50, || {
             format!("{name} was claimed for the uid {}", claim.node)
         });
-        self.promise(Scene::open(now), 17, || {
+        self.promise(self.scene.open(now), 17, || {
             format!("{name} was claimed at {now}, outside of every window")
         });
         let ours: Vec<&Value> = view.list(NODES).filter(|node| record(node).is_some()).collect();
         let stage =
             view.get(MANAGED, "", name).and_then(|node| node["spec"]["task"]["stage"].as_u64());
-        let max = if stage == Some(0) { 1 } else { self.max_unavailable };
+        let wide = i64::try_from(self.scene.max_unavailable).unwrap();
+        let max = if stage == Some(0) { 1 } else { wide };
         let count = i64::try_from(ours.len()).unwrap();
         self.promise(count <= max, 1, || {
             format!("{count} nodes of at most {max} are ours since {name} was claimed")
