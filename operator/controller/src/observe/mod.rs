@@ -280,9 +280,12 @@ pub fn watches(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
 /// One watch. Without a kind of its own nobody asks how new the store is.
 macro_rules! watched {
     ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr) => {
-        watched!($w, $api, $config, $store, $take, $same, None)
+        watched!(@ $w, $api, $config, $store, $take, $same, None)
     };
-    ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $newness:expr) => {{
+    ($w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $newness:expr) => {
+        watched!(@ $w, $api, $config, $store, $take, $same, Some($newness))
+    };
+    (@ $w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $newness:expr) => {{
         let (stores, wake, api) = (Arc::clone(&$w.stores), Arc::clone(&$w.wake), $api);
         let newness: Option<Newness> = $newness;
         async move { watch(api, $config, &stores.$store, wake, $take, $same, newness).await }
@@ -291,8 +294,8 @@ macro_rules! watched {
 }
 
 /// Tells how new the store of a kind is.
-fn newness(watching: &Watching, kind: Kind) -> Option<Newness> {
-    Some(Newness { freshness: Arc::clone(&watching.freshness), kind })
+fn newness(watching: &Watching, kind: Kind) -> Newness {
+    Newness { freshness: Arc::clone(&watching.freshness), kind }
 }
 
 fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {

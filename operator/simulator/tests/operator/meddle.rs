@@ -181,14 +181,18 @@ async fn lags(server: Server, mut random: Random, until: Timestamp) {
 pub async fn partitions(link: Link, mut random: Random, server: Server, until: Timestamp) {
     while server.now() < until {
         seconds(&mut random, 20, 400).await;
-        if random.permille(300) {
-            link.cut(Some("leases"));
-            seconds(&mut random, 3, 40).await;
-            link.cut(None);
-        } else if random.permille(300) {
-            link.hold(true);
-            seconds(&mut random, 3, 40).await;
-            link.hold(false);
+        match random.below(10) {
+            0..3 => {
+                link.cut(Some("leases"));
+                seconds(&mut random, 3, 40).await;
+                link.cut(None);
+            }
+            3..5 => {
+                link.hold(true);
+                seconds(&mut random, 3, 40).await;
+                link.hold(false);
+            }
+            _ => {}
         }
     }
 }
