@@ -2,10 +2,10 @@
 //! server, and what the operator asks to the shared folder. Invariant: it writes its own node's inventory, and content-addressed objects that are
 //! not there yet, and nothing else.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, io, path::Path, pin::pin, time::Duration};
 
 use base64::Engine as _;
-use futures::StreamExt;
+use futures::StreamExt as _;
 use hozen_agent::{
     clock,
     share::{Request, Share, ShareError, Stamp},
@@ -203,7 +203,7 @@ async fn listen(client: &Client, identity: &Identity, share: &Share) -> Result<(
     let api: Api<ManagedNode> = Api::all(client.clone());
     let mut seen = share.request().unwrap_or_default();
     // The watch begins anew by itself, after a pause that grows; what is slept through is in its next answer.
-    let mut changes = watcher::watch_object(api, &identity.name).boxed().default_backoff();
+    let mut changes = pin!(watcher::watch_object(api, &identity.name).default_backoff());
     while let Some(change) = changes.next().await {
         match change {
             Ok(Some(node)) => {

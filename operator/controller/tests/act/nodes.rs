@@ -64,7 +64,9 @@ pub async fn i24_of_two_operators_that_claim_at_once_one_is_refused(cluster: Clu
         }
         until("one of them has it", async || {
             let seen = cluster.seen(name(&node)).await;
-            let (a, b) = tokio::join!(one.run(&seen, &mine), two.run(&seen, &theirs));
+            let (a, b) =
+                Box::pin(async { tokio::join!(one.run(&seen, &mine), two.run(&seen, &theirs)) })
+                    .await;
             let done = [&a, &b].into_iter().filter(|outcome| **outcome == Outcome::Done).count();
             let refused = [&a, &b].into_iter().filter(|outcome| is_changed(outcome)).count();
             // Both, where the node's controllers wrote first.

@@ -156,7 +156,7 @@ impl Replicas {
                 }
             }
         };
-        let came = tokio::time::timeout(Duration::from_secs(60), next).await;
+        let came = tokio::time::timeout(Duration::from_mins(1), next).await;
         came.expect("the leader writes down what it does")
     }
 
