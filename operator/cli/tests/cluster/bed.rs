@@ -81,28 +81,21 @@ impl Cluster {
             .output()
             .expect("helm runs");
         assert!(helm.status.success(), "{}", String::from_utf8_lossy(&helm.stderr));
-        cluster.wait_for_policies();
         // kubectl reads a status before it patches one; the operator does not.
-        cluster.kubectl(&[
-            "create",
-            "clusterrole",
-            "test-status",
-            "--verb",
-            "get",
-            "--resource",
-            "changerequests.hozen.dev/status,managedimages.hozen.dev/status,rollouts.hozen.dev/status",
-        ]);
-        cluster.kubectl(&[
-            "create",
-            "clusterrolebinding",
-            "test-status",
-            "--clusterrole",
-            "test-status",
-            "--serviceaccount",
-            "hozen-system:hozen",
-        ]);
+        let statuses = "changerequests.hozen.dev/status,managedimages.hozen.dev/status,rollouts.hozen.dev/status";
+        cluster.grant("test-status", "get", statuses);
+        // A node's scanner would bring it, by a token that is bound to a pod; none runs here.
+        cluster.grant("test-transactions", "create", "transactions.hozen.dev");
+        cluster.wait_for_policies();
         cluster.make_as(OPERATOR, &Self::transaction());
         cluster
+    }
+
+    /// Lets the operator's account do what only this test does with it.
+    fn grant(&self, role: &str, verb: &str, resource: &str) {
+        self.kubectl(&["create", "clusterrole", role, "--verb", verb, "--resource", resource]);
+        let bound = ["--clusterrole", role, "--serviceaccount", "hozen-system:hozen"];
+        self.kubectl(&[&["create", "clusterrolebinding", role][..], &bound].concat());
     }
 
     /// Policies take effect a moment after they were made: until then a forgery passes its dry run.
