@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt as _;
 use hozen_api::rollout::Rollout;
 use hozen_controller::{
     clock::MachineClock,
@@ -17,14 +16,13 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::{
     Api, Config,
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::watcher::{self, Event},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use crate::{
     cluster::{NAMESPACE, until},
-    world::{Story, World, as_operator, settings},
+    world::{Story, World, as_operator, settings, settings_of},
 };
 
 /// Environment of a replica: its name, the cluster, the operator's token.
@@ -138,38 +136,38 @@ impl Replicas {
         .await
     }
 
-    /// Returns at the next write of the rollout's status; whether it goes on after that.
-    async fn next_record(&self, rollout: &str) -> bool {
-        let config = watcher::Config::default().fields(&format!("metadata.name={rollout}"));
-        let mut events = std::pin::pin!(watcher::watcher(self.world.api::<Rollout>(), config));
-        let next = async {
-            loop {
-                let event = events.next().await.expect("a watch does not end");
-                let (Ok(Event::Apply(object) | Event::InitApply(object)), recorded) =
-                    (&event, matches!(event, Ok(Event::Apply(_))))
-                else {
-                    continue;
-                };
-                let ended = object.status.as_ref().is_some_and(|status| status.ended.is_some());
-                if recorded || ended {
-                    return !ended;
+    /// Returns when a replica has written into its audit trail what it is about to do, and has hardly begun to do it; false: the rollout
+    /// has ended, and nothing will be done any more.
+    async fn next_intent(&self, replica: &Replica, rollout: &str) -> bool {
+        let trail = settings_of(replica.child.id(), &replica.name).audit.unwrap();
+        let text = || std::fs::read_to_string(&trail).unwrap_or_default();
+        let before = text().len();
+        let rollouts = self.world.api::<Rollout>();
+        for look in 0..60_000 {
+            if text()[before..].contains("\"entry\":\"Intent\"") {
+                return true;
+            }
+            if look % 500 == 0 {
+                let status = rollouts.get_opt(rollout).await.ok().flatten().and_then(|r| r.status);
+                if status.is_some_and(|status| status.ended.is_some()) {
+                    return false;
                 }
             }
-        };
-        let came = tokio::time::timeout(Duration::from_mins(1), next).await;
-        came.expect("the leader writes down what it does")
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("the leader does nothing, and its rollout does not end");
     }
 
     async fn takeovers(&self) -> i32 {
         self.lease().await.and_then(|lease| lease.lease_transitions).unwrap_or(0)
     }
 
-    /// Waits until the leader has written down of this rollout what it is about to do, and stops it there, beyond its lease; lets it go on,
-    /// and tells how many of its writes were refused when it woke; none: the rollout has ended.
+    /// Stops the leader between what it has decided and what it does, beyond its lease; lets it go on, and tells how many of its writes were
+    /// refused when it woke; none: the rollout has ended.
     async fn stop_leader(&mut self, rollout: &str) -> Option<usize> {
         let at = self.leader().await;
         let log = Replica::log_of(&self.world, &self.running[at].name);
-        if !self.next_record(rollout).await {
+        if !self.next_intent(&self.running[at], rollout).await {
             return None;
         }
         self.running[at].signal(Signal::STOP);

@@ -49,7 +49,12 @@ pub struct World {
 }
 
 pub fn settings(replica: &str) -> Settings {
-    let audit = format!("hozen-upheaval-{}-{replica}", std::process::id());
+    settings_of(std::process::id(), replica)
+}
+
+/// Those of a replica in this process.
+pub fn settings_of(process: u32, replica: &str) -> Settings {
+    let audit = format!("hozen-upheaval-{process}-{replica}");
     Settings {
         namespace: NAMESPACE.to_owned(),
         work_namespace: WORK.to_owned(),
