@@ -162,6 +162,13 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>, kind: Kind) -> Resu
     }
     state.nodes.insert(name.clone(), of);
     let node = Node::find(bed, state, &name)?;
+    // What an `add` that was cut off left of it.
+    match fs::remove_dir_all(&node.folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::Io { doing: format!("remove {}", node.folder.display()), source });
+        }
+        _ => {}
+    }
     fs::create_dir_all(&node.folder)
         .map_err(Error::io(format!("create {}", node.folder.display())))?;
     let authority = Authority::open(&bed.folder.join("pki"))?;
