@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hozen_access::{
-    Installation, policies, rbac,
+    Installation,
+    policies::{self, VERSION},
+    rbac,
     standing::{self, Fault, Standing},
 };
 use hozen_testbed::{bed::Bed, certificates::Authority};
@@ -330,9 +332,12 @@ impl Stage {
         bindings.delete("hozen-rollouts", &DeleteParams::default()).await.unwrap();
         let faults = standing::faults(&installation(), &self.standing().await);
         let told: Vec<String> = faults.iter().map(Fault::to_string).collect();
+        let version = format!(
+            "the admission policy hozen-baselines is of version 99, this program expects {VERSION}"
+        );
         let expected = [
             "the admission policy hozen-approvals was altered at spec.failurePolicy",
-            "the admission policy hozen-baselines is of version 99, this program expects 2",
+            &version,
             "the binding of the admission policy hozen-nodes was altered at spec.validationActions[0]",
             "the binding of the admission policy hozen-rollouts is missing",
         ];
