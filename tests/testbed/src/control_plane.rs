@@ -69,6 +69,20 @@ pub fn kubectl(bed: &Bed, state: &State, arguments: &[&str]) -> Result<String, E
     process::output_of(&mut command)
 }
 
+/// Runs kubectl until it prints what is wanted; while it fails, the error is what was seen.
+pub fn await_output(
+    bed: &Bed,
+    state: &State,
+    arguments: &[&str],
+    limit: Duration,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<String, Error> {
+    clock::wait(&format!("kubectl {}", arguments.join(" ")), limit, || {
+        let seen = kubectl(bed, state, arguments).unwrap_or_else(|error| error.to_string());
+        Ok(if wanted(&seen) { Ok(seen) } else { Err(seen) })
+    })
+}
+
 /// Ends one part at once, as a crash would.
 pub fn kill(bed: &Bed, part: &str) -> Result<(), Error> {
     Record::read(&record(bed, part)).map_or(Ok(()), Record::kill)

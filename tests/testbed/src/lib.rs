@@ -22,7 +22,7 @@ pub mod process;
 pub mod programs;
 pub mod repository;
 
-use std::{fs, path::Path};
+use std::{borrow::Borrow, fs, path::Path};
 
 use bed::{Bed, Kind, State};
 use error::Error;
@@ -211,6 +211,16 @@ pub fn down(bed: &Bed) -> Result<(), Error> {
             Err(Error::Io { doing: format!("remove {}", bed.folder.display()), source })
         }
         _ => Ok(()),
+    }
+}
+
+/// A bed that is removed when this is dropped, also when a test fails.
+pub struct Removed<B: Borrow<Bed> = Bed>(pub B);
+
+impl<B: Borrow<Bed>> Drop for Removed<B> {
+    #[expect(clippy::expect_used, reason = "a test that leaves its bed behind has failed")]
+    fn drop(&mut self) {
+        down(self.0.borrow()).expect("the bed can be removed");
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use hozen_access::{Installation, policies, rbac};
 use hozen_testbed::{
+    Removed,
     Wanted,
     bed::{self, Bed, State},
     clock::{self, Moment},
@@ -13,15 +14,6 @@ use hozen_testbed::{
     programs::{Missing, Programs},
 };
 use serde_json::{Value, json};
-
-/// A bed that is removed also when the test fails.
-struct Removed(Bed);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
-}
 
 fn create(bed: &Bed, state: &State, objects: &[Value]) {
     let file = bed.folder.join("objects.json");

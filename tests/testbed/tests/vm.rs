@@ -14,10 +14,11 @@ use hozen_agent::{
 };
 use hozen_api::node_inventory::NodeReport;
 use hozen_testbed::{
+    Removed,
     Wanted,
     bed::{self, Bed, Kind, State},
     clock,
-    control_plane::kubectl,
+    control_plane::{await_output, kubectl},
     image,
     node::{Node, vm},
     process,
@@ -28,15 +29,6 @@ const NODE: &str = "vm-1";
 const PATIENCE: Duration = Duration::from_mins(4);
 /// The word by which this program scans the machine that it is on.
 const SCAN: &str = "scan-this-machine";
-
-/// A bed that is removed also when the test fails.
-struct Removed(Bed);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
-}
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -64,20 +56,6 @@ fn main() {
         }
     }
     println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
-}
-
-/// Waits until kubectl prints what is wanted.
-fn await_output(
-    bed: &Bed,
-    state: &State,
-    arguments: &[&str],
-    wanted: impl Fn(&str) -> bool,
-) -> String {
-    clock::wait(&format!("kubectl {}", arguments.join(" ")), PATIENCE, || {
-        let seen = kubectl(bed, state, arguments).unwrap_or_else(|error| error.to_string());
-        Ok(if wanted(&seen) { Ok(seen) } else { Err(seen) })
-    })
-    .expect("it comes to pass")
 }
 
 fn said(node: &Node<'_>, words: &[&str]) -> String {
@@ -121,7 +99,8 @@ fn pod_has_its_limit_in_version_2(bed: &Bed, state: &State, node: &Node<'_>) {
     let file = bed.folder.join("pod.json");
     fs::write(&file, pod.to_string()).expect("a file");
     kubectl(bed, state, &["create", "--filename", &file.to_string_lossy()]).expect("a pod");
-    await_output(bed, state, &["logs", "look"], |seen| seen.trim() == "33554432");
+    let limit = |seen: &str| seen.trim() == "33554432";
+    await_output(bed, state, &["logs", "look"], PATIENCE, limit).expect("it finds its limit");
     let slice = said(node, &["systemctl", "is-active", "kubepods.slice"]);
     assert_eq!(slice, "active", "systemd has made the pods' group");
 }
@@ -157,7 +136,8 @@ fn a_machine_has_its_own_kernel_clock_and_control_groups_and_goes_without_a_trac
     let year = now.to_zoned(jiff::tz::TimeZone::UTC).year() + 10;
     let query = r#"jsonpath={.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}"#;
     let arguments = ["get", "node", NODE, "--output", query];
-    await_output(&bed.0, &state, &arguments, |seen| seen.starts_with(&year.to_string()));
+    let of_that_year = |seen: &str| seen.starts_with(&year.to_string());
+    await_output(&bed.0, &state, &arguments, PATIENCE, of_that_year).expect("it says that year");
 
     let server = format!("{}", state.address());
     let reach = ["busybox", "nc", "-w", "5", &server, &state.ports().apiserver.to_string()];

@@ -27,6 +27,7 @@ use hozen_controller::{
     runtime::{self, Admission},
 };
 use hozen_testbed::{
+    Removed,
     Wanted,
     bed::{self, Bed},
 };
@@ -36,21 +37,12 @@ use serde_json::json;
 use shop::{BAD, NEW, NEXT, OLD, OTHER, Shop, image};
 use tokio::sync::watch;
 
-/// Takes the bed down whatever becomes of the test.
-struct Ends(Bed);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
-}
-
-fn bed(test: &str) -> Option<Ends> {
+fn bed(test: &str) -> Option<Removed> {
     let bed = Bed::open(&bed::home(), "images").unwrap();
     // One node of kwok's, so that nodes without kubelets count as Ready for five minutes without a heartbeat.
     let wanted = Wanted { fake: 1, ..Wanted::default() };
     match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
-        Ok(_) => Some(Ends(bed)),
+        Ok(_) => Some(Removed(bed)),
         Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
             hozen_testkit::not_run(test, &error.to_string());
             None

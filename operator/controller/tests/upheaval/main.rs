@@ -27,6 +27,7 @@ mod world;
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
 use hozen_testbed::{
+    Removed,
     Wanted,
     bed::{self, Bed},
 };
@@ -40,15 +41,6 @@ macro_rules! rules {
     ($($module:ident :: $rule:ident),+ $(,)?) => {
         [$((concat!(stringify!($module), "::", stringify!($rule)), (|world| Box::pin($module::$rule(world))) as Rule)),+]
     };
-}
-
-/// Takes the bed down whatever becomes of the rules.
-struct Ends(Arc<Bed>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
 }
 
 fn main() -> ExitCode {
@@ -86,7 +78,7 @@ fn main() -> ExitCode {
         }
         Err(error) => panic!("the control plane does not come up: {error}"),
     };
-    let bed = Ends(Arc::new(bed));
+    let bed = Removed(Arc::new(bed));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let world = runtime.block_on(World::make(Arc::clone(&bed.0), &state, whole));
     run(&runtime, &rules, &world)

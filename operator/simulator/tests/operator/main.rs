@@ -26,8 +26,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let word = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    if let Some(digest) = rules::digest_asked(&word) {
-        println!("{digest:016x}");
+    if let Some(case) = run::asked(&word) {
+        println!("{}", serde_json::to_string(&run::here(case)).expect("it is JSON"));
         return ExitCode::SUCCESS;
     }
     if let Ok(story) = std::env::var("HOZEN_SIM") {

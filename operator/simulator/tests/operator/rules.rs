@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    process::{Command, ExitCode},
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     case::{Case, STRIKES},
     check::CHECKED,
     meddle,
-    run::{Outcome, run},
+    run::{Outcome, here, run},
 };
 
 /// Seeds of random faults in one run of the tests; more by `HOZEN_SIM_SEEDS`, as `make soak` has it.
@@ -68,11 +70,33 @@ struct Played {
     virtual_seconds: f64,
 }
 
+/// Does the same for each, as many side by side as there are processors; what came of each, in order.
+fn side_by_side<A: Send, B: Send>(
+    all: impl IntoIterator<Item = A>,
+    does: impl Fn(A) -> B + Sync,
+) -> Vec<B> {
+    let all: Vec<(usize, A)> = all.into_iter().enumerate().collect();
+    let (waiting, done) = (Mutex::new(all.into_iter()), Mutex::new(Vec::new()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((place, one)) = next() {
+                    let came = does(one);
+                    done.lock().unwrap().push((place, came));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, came)| came).collect()
+}
+
 /// Plays all of them. A fault says how its story is played again.
 fn play(cases: impl IntoIterator<Item = Case>) -> Played {
     let mut played = Played::default();
-    for case in cases {
-        let outcome = run(case);
+    for (case, outcome) in side_by_side(cases, |case| (case, run(case))) {
         played.stories += 1;
         played.calls += outcome.calls;
         played.checks += outcome.checks;
@@ -118,7 +142,13 @@ fn waiting() -> Faults {
 
 fn strikes() -> Faults {
     // Struck beyond its end, it is the same story without a strike.
-    let calls = run(Case::Struck(STRIKES[0], u64::MAX)).writes;
+    let whole = Case::Struck(STRIKES[0], u64::MAX);
+    let outcome = run(whole);
+    if let Some(fault) = told(whole, &outcome) {
+        return vec![fault];
+    }
+    let calls = outcome.writes;
+    assert!(calls > 0, "a story without a writing call is none");
     let every = many(STRIKES_STRIDE, 1);
     println!("  3 kinds of strike at one in {every} of {calls} writing calls");
     let cases = STRIKES.into_iter().zip(0..).flat_map(|(how, kind)| {
@@ -149,7 +179,7 @@ fn seeds() -> Faults {
 
 /// Plays one story, and tells what passed.
 pub fn replay(case: Case) -> ExitCode {
-    let outcome = run(case);
+    let outcome = here(case);
     for line in &outcome.lines {
         println!("{line}");
     }
@@ -160,24 +190,18 @@ pub fn replay(case: Case) -> ExitCode {
     if outcome.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The word by which another process of this program is asked for the digest of a seed's trace.
-const DIGEST: &str = "digest-of-seed-";
-
-/// The digest that this process was asked for.
-pub fn digest_asked(word: &str) -> Option<u64> {
-    let seed = word.strip_prefix(DIGEST)?.parse().ok()?;
-    Some(run(Case::Seed(seed)).digest)
-}
-
-/// Each in two processes that play nothing else. After other stories in one process a story may take another turn: something in it outlives
-/// them, and it is not found yet.
 fn same() -> Faults {
     let mut faults = Faults::new();
     let (from, seeds) = (1_000 + sample() % 1_000_000, many(COMPARED, 200));
-    for seed in from..from + seeds {
-        let [one, other] = [digest_of(seed), digest_of(seed)];
-        if one != other {
-            faults.push(format!("seed {seed}: {one} in one process, {other} in another"));
+    let digests = side_by_side(from..from + seeds, |seed| {
+        let case = Case::Seed(seed);
+        (case, run(case), run(case))
+    });
+    for (case, one, other) in digests {
+        faults.extend(told(case, &one));
+        if one.digest != other.digest {
+            let (one, other) = (one.digest, other.digest);
+            faults.push(format!("{case}: {one:016x} in one process, {other:016x} in another"));
         }
     }
     println!("  {seeds} seeds from {from}, each in two processes");
@@ -185,17 +209,8 @@ fn same() -> Faults {
     faults
 }
 
-/// The digest of a seed's story in a process of its own.
-fn digest_of(seed: u64) -> String {
-    let program = std::env::current_exe().expect("this program has a path");
-    let output = Command::new(program).arg(format!("{DIGEST}{seed}")).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
 fn variants() -> Faults {
-    let mut faults = Faults::new();
-    for (number, variant) in VARIANTS.iter().enumerate() {
+    let tried = side_by_side(VARIANTS.iter().enumerate(), |(number, variant)| {
         let caught = (300..300 + SEEDS_OF_A_VARIANT).find_map(|seed| {
             let broken = run(Case::Broken(number, seed)).broken;
             let by = |number: &u32| {
@@ -204,9 +219,13 @@ fn variants() -> Faults {
             let by: BTreeSet<u32> = variant.breaks.iter().copied().filter(by).collect();
             (!by.is_empty()).then_some((by, seed))
         });
+        (variant.name, caught)
+    });
+    let mut faults = Faults::new();
+    for (name, caught) in tried {
         match caught {
-            Some((by, seed)) => println!("  {}: caught by {by:?}, seed {seed}", variant.name),
-            None => faults.push(format!("not caught: an operator that {}", variant.name)),
+            Some((by, seed)) => println!("  {name}: caught by {by:?}, seed {seed}"),
+            None => faults.push(format!("not caught: an operator that {name}")),
         }
     }
     faults

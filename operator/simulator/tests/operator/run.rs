@@ -1,6 +1,7 @@
 //! One run: a server, a fleet, people, replicas of the operator, and what goes wrong; to its end.
 
 use std::{
+    process::{Command, Stdio},
     sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::Duration,
 };
@@ -15,6 +16,7 @@ use hozen_simulator::{
     Link, Random, Server, Strike, Tamper, Trace, View, Weather, controllers, json::text,
 };
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
@@ -102,8 +104,11 @@ impl Trial {
     }
 }
 
+/// The word by which this program plays one story and writes what came of it, as JSON.
+const STORY: &str = "story=";
+
 /// What came of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     pub digest: u64,
     pub broken: Vec<String>,
@@ -113,11 +118,31 @@ pub struct Outcome {
     /// Promises that were held against what is stored.
     pub checks: u64,
     pub virtually: Duration,
+    /// The last of its trace. They stay in the process in which it was played.
+    #[serde(skip)]
     pub lines: Vec<String>,
 }
 
-/// Runs it on a thread of its own, so that nothing of another run is left in any of its corners.
+/// Plays a story in a process of its own. What outlives a story in its process, as tokio's count of its runtimes, from which it draws, is then
+/// the same for each, and the story is the same whatever was played before.
 pub fn run(case: Case) -> Outcome {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = Command::new(program);
+    command.arg(format!("{STORY}{case}")).stderr(Stdio::inherit());
+    let output = command.output().expect("this program runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+        let ended = format!("invariant 54: its process ended without a word: {}", output.status);
+        Outcome { broken: vec![ended], ..Outcome::default() }
+    })
+}
+
+/// The story that this process was started for.
+pub fn asked(word: &str) -> Option<Case> {
+    Some(word.strip_prefix(STORY)?.parse().expect("it names a story"))
+}
+
+/// Plays a story in this process, which has played no other.
+pub fn here(case: Case) -> Outcome {
     let trial = case.trial();
     entropy::seed(trial.seed);
     // Its sender goes with the thread, however that ends.
@@ -130,7 +155,7 @@ pub fn run(case: Case) -> Outcome {
         runtime.block_on(play(trial))
     });
     if ended.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout) {
-        println!("{case}: it hangs, and virtual time stands still\n    {}", rules::again(case));
+        eprintln!("{case}: it hangs, and virtual time stands still\n    {}", rules::again(case));
         std::process::exit(1);
     }
     thread.join().unwrap_or_else(|panic| {

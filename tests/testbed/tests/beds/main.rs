@@ -10,23 +10,14 @@ mod traces;
 use std::time::Duration;
 
 use hozen_testbed::{
+    Removed,
     bed::{self, Bed, State},
-    clock,
-    control_plane::kubectl,
+    control_plane::{self, kubectl},
     node as nodes,
     programs::{Missing, Programs},
 };
 
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A bed that is removed also when the test fails.
-struct Removed(Bed);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
-}
 
 /// The bed of a test; says itself why there is none.
 fn bed(test: &str, name: &str) -> Option<Removed> {
@@ -45,11 +36,7 @@ fn await_output(
     arguments: &[&str],
     wanted: impl Fn(&str) -> bool,
 ) -> String {
-    clock::wait(&format!("kubectl {}", arguments.join(" ")), PATIENCE, || {
-        let seen = kubectl(bed, state, arguments).unwrap_or_else(|error| error.to_string());
-        Ok(if wanted(&seen) { Ok(seen) } else { Err(seen) })
-    })
-    .expect("it comes to pass")
+    control_plane::await_output(bed, state, arguments, PATIENCE, wanted).expect("it comes to pass")
 }
 
 /// Creates objects by kubectl.

@@ -18,20 +18,12 @@ use std::process::ExitCode;
 
 use cases::{Answer, Case};
 use hozen_testbed::{
+    Removed,
     Wanted,
     bed::{self, Bed},
     programs::Kubernetes,
 };
 use stage::Stage;
-
-/// Takes the bed down whatever becomes of the cases.
-struct Ends(Bed);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        hozen_testbed::down(&self.0).expect("the bed can be removed");
-    }
-}
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--write") {
@@ -49,7 +41,7 @@ fn main() -> ExitCode {
         }
         Err(error) => panic!("the control plane does not come up: {error}"),
     }
-    let bed = Ends(bed);
+    let bed = Removed(bed);
     tokio::runtime::Runtime::new().unwrap().block_on(run(&bed.0))
 }
 
