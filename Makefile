@@ -15,7 +15,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build hozen and play an example: inventories in, time line and report out (EXAMPLE=examples/quickstart)
-	@$(CARGO) build --quiet --profile quick --package hozen-cli --bin hozen
+	@$(CARGO) build --quiet --profile quick --package hozen-cli --no-default-features
 	@tests/bin/run "$(EXAMPLE)"
 
 test: ## every test of the workspace, with counts of passed, failed and not run; installs what is missing when it may

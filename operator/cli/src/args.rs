@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+#[cfg(feature = "cluster")]
 use hozen_controller::audit::Head;
 use jiff::{Timestamp, civil::DateTime};
 
-use crate::{
-    cluster::{self, args::At},
-    image,
-    scan::ScanArgs,
-};
+#[cfg(feature = "cluster")]
+use crate::cluster;
+use crate::{image, scan::ScanArgs};
 
 /// Keep a Kubernetes fleet at its security baseline.
 #[derive(Debug, Parser)]
@@ -33,6 +32,7 @@ pub enum Command {
     /// Show what would be requested at once, with the digest that people approve.
     Plan(Plan),
     /// Something of a cluster.
+    #[cfg(feature = "cluster")]
     #[command(flatten)]
     Cluster(Box<cluster::args::Command>),
     /// Report one system as a node's scanner sees it: packages, services, ports, pending updates.
@@ -43,12 +43,14 @@ pub enum Command {
     /// Run the operator: observe the cluster, decide, act, and say in status how everything stands.
     ///
     /// Several replicas agree by a lease who acts. SIGTERM ends it after what is under way.
+    #[cfg(feature = "cluster")]
     Operator(Operator),
     /// Write the custom resource definitions, or check that they are current.
     Crds(Crds),
     /// Write who may do what (RBAC, admission policies) for one installation, or into the chart; or check that the chart is current.
     Manifests(Manifests),
     /// Look at the operator's audit trail.
+    #[cfg(feature = "cluster")]
     #[command(subcommand)]
     Audit(Audit),
     /// Print a completion script for a shell.
@@ -61,6 +63,7 @@ pub enum Command {
 }
 
 /// `hozen audit`.
+#[cfg(feature = "cluster")]
 #[derive(Debug, clap::Subcommand)]
 pub enum Audit {
     /// Say whether a trail is whole: no entry changed, dropped, moved or put in.
@@ -70,6 +73,7 @@ pub enum Audit {
 }
 
 /// `hozen audit verify`.
+#[cfg(feature = "cluster")]
 #[derive(Debug, clap::Args)]
 pub struct AuditVerify {
     /// The trail: lines of JSON as the operator wrote them.
@@ -87,6 +91,26 @@ pub struct Play {
     /// Seed of every duration; the same seed prints the same bytes.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+}
+
+/// Which cluster, and where Hozen is in it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct At {
+    /// Kubeconfig; otherwise `KUBECONFIG`, `~/.kube/config`, or the pod's own account.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub context: Option<String>,
+    /// Namespace that Hozen is installed in.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "hozen-system",
+        env = "HOZEN_NAMESPACE",
+        global = true
+    )]
+    pub hozen_namespace: String,
 }
 
 /// `hozen simulate`.
@@ -147,6 +171,7 @@ pub struct Plan {
 }
 
 /// `hozen operator`.
+#[cfg(feature = "cluster")]
 #[derive(Debug, clap::Args)]
 pub struct Operator {
     /// Namespace of Hozen itself.

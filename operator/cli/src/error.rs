@@ -6,10 +6,10 @@ use hozen_domain::model::ModelError;
 use hozen_intake::folder::Refused;
 use jiff::civil::DateTime;
 
+#[cfg(feature = "cluster")]
+use crate::operator::OperatorError;
 use crate::text::page::{BAD, FAINT, Page, STRONG, paint};
-use crate::{
-    cluster::error::ClusterError, image::ImageError, operator::OperatorError, scan::ScanError,
-};
+use crate::{cluster::error::ClusterError, image::ImageError, scan::ScanError};
 
 /// Problems that are shown; the rest is a number. Who has more begins with these.
 const SHOWN: usize = 100;
@@ -87,6 +87,7 @@ pub enum Failed {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The operator does not run.
+    #[cfg(feature = "cluster")]
     #[error(transparent)]
     Operator(#[from] OperatorError),
     /// A cluster did not do it.
@@ -114,10 +115,11 @@ pub fn page(failed: &Failed, columns: usize) -> String {
         | Failed::File { .. }
         | Failed::Scan(_)
         | Failed::Image(_)
-        | Failed::Operator(_)
         | Failed::Cluster(_)
         | Failed::Print(_)
         | Failed::Form(_) => {}
+        #[cfg(feature = "cluster")]
+        Failed::Operator(_) => {}
     }
     let mut text = failed.to_string();
     let mut source = std::error::Error::source(failed);

@@ -3,8 +3,10 @@
 //! Nothing is decided here. What is shown is in [`facts`], and what is in the facts the domain has said.
 
 mod args;
+#[cfg(feature = "cluster")]
 mod audit;
 mod clock;
+#[cfg_attr(not(feature = "cluster"), path = "no_cluster.rs")]
 mod cluster;
 mod crds;
 mod error;
@@ -12,6 +14,7 @@ pub mod explain;
 pub mod facts;
 mod image;
 mod manifests;
+#[cfg(feature = "cluster")]
 mod operator;
 mod plan;
 mod play;
@@ -27,7 +30,9 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Audit, Cli, Command};
+#[cfg(feature = "cluster")]
+use args::Audit;
+use args::{Cli, Command};
 use error::Failed;
 
 /// Something is late, stuck, or not current.
@@ -48,12 +53,15 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Simulate(asked) => simulate::run(&asked),
         Command::Explain(asked) => explain::run(&asked),
         Command::Plan(asked) => plan::run(&asked),
+        #[cfg(feature = "cluster")]
         Command::Cluster(asked) => cluster::run(&asked),
         Command::Scan(asked) => Ok(scan::run(&asked, clock::now())?),
         Command::Image(asked) => image::run(&asked, clock::now()),
+        #[cfg(feature = "cluster")]
         Command::Operator(asked) => Ok(operator::run(asked)?),
         Command::Crds(asked) => crds::run(&asked),
         Command::Manifests(asked) => manifests::run(&asked),
+        #[cfg(feature = "cluster")]
         Command::Audit(Audit::Verify(asked)) => audit::run(&asked),
         Command::Completion { shell } => {
             let mut script = Vec::new();

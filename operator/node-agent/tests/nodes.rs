@@ -16,8 +16,7 @@ use std::{
 use hozen_advisory::package::digest;
 use hozen_agent::clock;
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed, State},
     clock::wait,
     control_plane::kubectl,

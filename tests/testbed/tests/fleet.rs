@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use hozen_access::{Installation, policies, rbac};
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed, State},
     clock::{self, Moment},
     control_plane::kubectl,

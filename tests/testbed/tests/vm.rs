@@ -14,8 +14,7 @@ use hozen_agent::{
 };
 use hozen_api::node_inventory::NodeReport;
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed, Kind, State},
     clock,
     control_plane::{await_output, kubectl},

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::args::Output;
+use crate::args::{At, Output};
 
 /// What to do with a cluster.
 #[derive(Debug, Subcommand)]
@@ -42,26 +42,6 @@ pub enum Command {
     ///
     /// Exit code 1: the policies do not stand, or cordons are left.
     Doctor(Look),
-}
-
-/// Which cluster, and where Hozen is in it.
-#[derive(Debug, Clone, Args)]
-pub struct At {
-    /// Kubeconfig; otherwise `KUBECONFIG`, `~/.kube/config`, or the pod's own account.
-    #[arg(long, value_name = "FILE", global = true)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME", global = true)]
-    pub context: Option<String>,
-    /// Namespace that Hozen is installed in.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "hozen-system",
-        env = "HOZEN_NAMESPACE",
-        global = true
-    )]
-    pub hozen_namespace: String,
 }
 
 /// `hozen approve`, `hozen reject`.

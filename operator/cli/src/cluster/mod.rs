@@ -16,6 +16,7 @@ mod write;
 
 use std::process::ExitCode;
 
+use hozen_api::{managed_image::ManagedImage, package_set::PackageSet};
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
     api::ListParams,
@@ -24,8 +25,8 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::Failed;
-use args::{At, Command};
+use crate::{args::At, error::Failed};
+use args::Command;
 use error::{ClusterError, told};
 
 /// How many objects of a kind are asked for at once.
@@ -83,11 +84,18 @@ pub fn plan(asked: &crate::args::Plan) -> Result<ExitCode, Failed> {
     with(&asked.at, async |c| decide::plan(&c, asked).await)
 }
 
+/// Records what is in an image. True if nothing was known of it before.
+pub fn import(at: &At, image: &ManagedImage, sets: &[PackageSet]) -> Result<bool, Failed> {
+    with(at, async |cluster| {
+        for set in sets {
+            cluster.bring(set).await?;
+        }
+        Ok(cluster.record(image).await?)
+    })
+}
+
 /// Connects, and works with the cluster.
-pub fn with(
-    at: &At,
-    work: impl AsyncFnOnce(Cluster) -> Result<ExitCode, Failed>,
-) -> Result<ExitCode, Failed> {
+fn with<T>(at: &At, work: impl AsyncFnOnce(Cluster) -> Result<T, Failed>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -29,8 +29,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::{
-    args::Output,
-    cluster::{self, Cluster, args::At},
+    args::{At, Output},
+    cluster,
     error::Failed,
     print,
     text::page::{FAINT, Page, STRONG, paint},
@@ -108,13 +108,8 @@ pub fn run(command: &Command, now: Timestamp) -> Result<ExitCode, Failed> {
     if asked.output != Output::Text {
         return print(&written(asked.output, &image, &sets)?);
     }
-    cluster::with(&asked.at, async |cluster: Cluster| {
-        for set in &sets {
-            cluster.bring(set).await?;
-        }
-        let new = cluster.record(&image).await?;
-        print(&page(&image, &told, new))
-    })
+    let new = cluster::import(&asked.at, &image, &sets)?;
+    print(&page(&image, &told, new))
 }
 
 fn read(asked: &Import, now: Timestamp) -> Result<Told, String> {

@@ -27,8 +27,7 @@ use hozen_controller::{
     runtime::{self, Admission},
 };
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed},
 };
 use kube::ResourceExt as _;

@@ -25,8 +25,7 @@ use hozen_controller::{
     runtime::{self, Admission},
 };
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed},
 };
 use kube::{Api, ResourceExt as _, api::ListParams};

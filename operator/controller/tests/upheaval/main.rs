@@ -27,8 +27,7 @@ mod world;
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed},
 };
 use tokio::task::LocalSet;

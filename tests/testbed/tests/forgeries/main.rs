@@ -18,8 +18,7 @@ use std::process::ExitCode;
 
 use cases::{Answer, Case};
 use hozen_testbed::{
-    Removed,
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed},
     programs::Kubernetes,
 };
