@@ -14,6 +14,7 @@ use crate::{image, scan::ScanArgs};
 /// Keep a Kubernetes fleet at its security baseline.
 #[derive(Debug, Parser)]
 #[command(name = "hozen", version, propagate_version = false)]
+#[cfg_attr(not(feature = "cluster"), command(after_help = format!("{}.", crate::cluster::error::ClusterError)))]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -25,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// Play a folder of manifests, inventories and feeds on a virtual clock: what would be done, when, and what not.
     ///
-    /// Exit code 0: all in time; 1: something would be late, stuck or unknown; 2: the input is not right.
+    /// Exit code 0: all in time; 1: something would be late, stuck, without a plan, or unknown; 2: the input is not right.
     Simulate(Simulate),
     /// Say why: a node is below, a notice is urgent or ignored, a rollout is held; who could approve; what would happen next.
     Explain(Explain),

@@ -408,7 +408,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
-    /// 0: all in time; 1: something was late, is stuck, or is unknown.
+    /// 0: all in time; 1: something was late, is stuck, has no plan, or is unknown.
     pub exit_code: u8,
     /// Baselines that missed a deadline.
     pub late: Vec<String>,
@@ -416,8 +416,10 @@ pub struct Verdict {
     pub behind: Vec<Behind>,
     /// What only a person can set going again.
     pub stuck: Vec<Stuck>,
-    /// Systems of which nothing is known at the end, though a baseline judges them.
+    /// Systems of which nothing is known at the end, and nodes that no baseline selects where one is about nodes.
     pub unknown: Vec<String>,
+    /// Systems that are below their baseline at the end and that no open work would bring there.
+    pub unplanned: Vec<String>,
     /// Broken invariants: bugs of Hozen, never of the input.
     pub violations: Vec<String>,
 }

@@ -74,6 +74,7 @@ pub fn read(asked: &Play) -> Result<Folder, Failed> {
 }
 
 /// One look at a world, long enough for every decider to come to rest once.
+#[cfg(feature = "cluster")]
 pub fn at_once(world: World) -> Result<Outcome, Failed> {
     let scenario = nothing_happens(&world);
     let notices = world.notices.iter().map(|(name, known)| (name, &*known.notice));

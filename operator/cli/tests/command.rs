@@ -29,8 +29,12 @@ fn quickstart(arguments: &[&str]) -> String {
 
 /// A copy of the quickstart, in which files may be changed.
 fn copy() -> TempDir {
+    example("quickstart")
+}
+
+fn example(name: &str) -> TempDir {
     let to = TempDir::new().expect("a folder can be made");
-    copy_folder(&root().join("examples/quickstart"), &to.path().join("fleet"));
+    copy_folder(&root().join("examples").join(name), &to.path().join("fleet"));
     to
 }
 
@@ -171,11 +175,45 @@ fn a_fleet_on_which_nothing_is_late_ends_with_0() {
         fs::remove_file(folder.path().join(format!("fleet/inventories/{node}.yaml")))
             .expect("it is there");
     }
-    edit(&folder, "nodes.yaml", "tier: web,", "tier: none,");
+    let nodes = folder.path().join("fleet/nodes.yaml");
+    let all = fs::read_to_string(&nodes).expect("it can be read");
+    let others: Vec<&str> = all.split("---\n").filter(|one| !one.contains("name: web-")).collect();
+    fs::write(&nodes, others.join("---\n")).expect("it can be written");
     let scenario = "timeZone: UTC\nfrom: 2026-11-19T00:14\nuntil: 2026-11-21T00:00\n";
     fs::write(folder.path().join("fleet/scenario.yaml"), scenario).expect("it can be written");
     let output = hozen(folder.path(), &["simulate", "fleet"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", printed(&output), complained(&output));
+}
+
+#[test]
+fn a_slip_in_a_kind_or_a_group_is_bad_input_and_no_fleet_on_which_all_is_well() {
+    for (file, was, slip, told) in [
+        ("nodes.yaml", "kind: Node", "kind: Nod", "Nod is no kind of v1; did you mean Node?"),
+        ("advisories.yaml", "hozen.dev/", "hozen.dve/", "did you mean hozen.dev/v1alpha1?"),
+    ] {
+        let folder = copy();
+        edit(&folder, file, was, slip);
+        let output = hozen(folder.path(), &["simulate", "fleet"]);
+        assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+        assert!(complained(&output).contains(told), "{}", complained(&output));
+    }
+}
+
+#[test]
+fn what_no_plan_brings_is_not_in_time() {
+    let folder = copy();
+    // Nobody selects the web nodes; nothing is known to be wrong with them, and nothing to be right.
+    edit(&folder, "nodes.yaml", "tier: web,", "tier: none,");
+    let output = hozen(folder.path(), &["simulate", "fleet"]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(printed(&output).contains("Unknown at the end: 5 systems"), "{}", printed(&output));
+    let images = example("images");
+    fs::remove_file(images.path().join("fleet/sboms/api-2026.47.json")).expect("it is there");
+    let output = hozen(images.path(), &["simulate", "fleet"]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    let text = printed(&output);
+    assert!(text.contains("no plan brings what is missing: 4 systems"), "{text}");
+    assert!(text.contains("have its SBOM taken in"), "{text}");
 }
 
 #[test]

@@ -23,8 +23,23 @@ pub struct Due {
     pub reboot: bool,
 }
 
-/// Kind of unit that can be restarted. What runs in a session or in no unit at all ends with whoever began it, or with a reboot.
-const RESTARTED: &str = ".service";
+/// Kinds of units that can be restarted.
+const RESTARTED: [&str; 4] = [".service", ".socket", ".timer", ".path"];
+/// The service manager itself, which can be executed anew in its place.
+const MANAGER: &str = "init.scope";
+/// What people run: it ends with their sessions.
+const OF_A_USER: &str = "user@";
+
+/// Whether a unit can be restarted. What runs in a session or in no unit at all ends with whoever began it, or with a reboot.
+fn restarts(unit: &str) -> bool {
+    unit == MANAGER
+        || (!unit.starts_with(OF_A_USER) && RESTARTED.iter().any(|kind| unit.ends_with(kind)))
+}
+
+/// Units of a report that run old code and can be restarted.
+pub(crate) fn units(inventory: &Inventory) -> BTreeSet<SmolStr> {
+    inventory.stale_units.iter().filter(|unit| restarts(unit)).cloned().collect()
+}
 
 /// What a report says is due, under a baseline's rule for reboots. None: nothing is, a reboot is that the baseline rules out, or
 /// something runs old code that no restart of a service ends.
@@ -42,8 +57,7 @@ pub fn due(inventory: &Inventory, policy: RebootPolicy) -> Option<Due> {
     if reboot {
         return Some(Due { restart: BTreeSet::new(), reboot });
     }
-    let restarted =
-        !stale_units.is_empty() && stale_units.iter().all(|unit| unit.ends_with(RESTARTED));
+    let restarted = !stale_units.is_empty() && stale_units.iter().all(|unit| restarts(unit));
     restarted.then(|| Due { restart: stale_units.clone(), reboot })
 }
 

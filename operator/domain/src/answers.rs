@@ -122,7 +122,7 @@ fn deployed(world: &World, plan: &Plan) -> String {
     let nodes = world.nodes.values().filter(|node| proven(&node.ended)).count();
     let workloads = world.workloads.values().filter(|w| proven(&w.ended)).count();
     match (nodes, workloads) {
-        (0, 0) => "nowhere in this cluster yet".into(),
+        (0, 0) => "proven nowhere in this cluster yet".into(),
         (nodes, 0) => format!("proven on {}", plural(count(nodes), "node")),
         (_, workloads) => format!("proven on {}", plural(count(workloads), "workload")),
     }

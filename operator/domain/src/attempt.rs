@@ -1,13 +1,16 @@
 //! What was tried and failed is not tried again by itself (invariant 32): a person asks for another attempt, and a new request for
 //! it has approvals of its own.
 
+use std::collections::BTreeMap;
+
 use crate::{
     activate,
     mitigation::NOTHING,
     node::{Ended, Node},
-    plan::Plan,
+    plan::{ImageClass, Plan},
     request::ChangeRequest,
-    units::Digest,
+    units::{Digest, Uid},
+    workload::Workload,
     world::World,
 };
 
@@ -43,6 +46,35 @@ pub(crate) fn asked(world: &World, again: &ChangeRequest, failed: &ChangeRequest
         .any(|old| retried(old) && failed.created <= old.created)
 }
 
+/// The same of a workload that is to leave an image.
+pub(crate) fn image_not_again(
+    world: &World,
+    request: &ChangeRequest,
+    class: &ImageClass,
+    workload: &Workload,
+) -> bool {
+    failed(&workload.ended, request).any(|uid| {
+        let failed = world.requests.values().find(|other| other.uid == *uid);
+        let same = |other: &ImageClass| {
+            (&other.image, &other.from, &other.to) == (&class.image, &class.from, &class.to)
+        };
+        failed.is_some_and(|failed| {
+            failed.plan.image_classes().any(same) && !asked(world, request, failed)
+        })
+    })
+}
+
+/// The other requests under which something failed.
+fn failed<'e>(
+    ended: &'e BTreeMap<Uid, Ended>,
+    request: &'e ChangeRequest,
+) -> impl Iterator<Item = &'e Uid> {
+    let failures = ended.iter().filter(|(uid, ended)| {
+        **uid != request.uid && matches!(ended, Ended::Failed(..) | Ended::RolledBack(..))
+    });
+    failures.map(|(uid, _)| uid)
+}
+
 /// Whether this failed on the node under another request, and the present one is not the attempt that a person asked for.
 pub(crate) fn not_again(
     world: &World,
@@ -50,10 +82,7 @@ pub(crate) fn not_again(
     transaction: &Digest,
     node: &Node,
 ) -> bool {
-    let failures = node.ended.iter().filter(|(uid, ended)| {
-        **uid != request.uid && matches!(ended, Ended::Failed(..) | Ended::RolledBack(..))
-    });
-    failures.into_iter().any(|(uid, _)| {
+    failed(&node.ended, request).any(|uid| {
         let failed = world.requests.values().find(|other| other.uid == *uid);
         failed.is_some_and(|failed| {
             same_work(&failed.plan, transaction, node) && !asked(world, request, failed)

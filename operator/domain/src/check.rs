@@ -16,6 +16,7 @@ use crate::{
     enforce, garbage, gate,
     mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Taint, Task},
+    plan::RebootPolicy,
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
     units::{Name, Uid},
@@ -124,9 +125,9 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
             broken.push(format!("4, 5: {hold}"));
         }
     }
-    if assessment.nodes.get(node).and_then(|n| n.holding.baseline())
-        != Some(&request.plan.baseline.name)
-    {
+    let baseline = assessment.nodes.get(node).and_then(|n| n.holding.baseline());
+    let uid = baseline.and_then(|name| world.baselines.get(name)).map(|found| &found.uid);
+    if uid != Some(&request.plan.baseline.uid) {
         broken.push(format!("12: {node} does not belong to {}", request.plan.baseline.name));
     }
     broken
@@ -211,12 +212,18 @@ fn in_its_window(world: &World, node: &Name, before: Option<&Task>, task: &Task)
     Some(format!("17: {node} would begin {} although it {shut}", task.step.gerund()))
 }
 
-/// Invariant 28: reboots of a node under one plan are bounded, and counted before they happen.
+/// Invariants 12 and 28: reboots of a node under one plan were approved, are bounded, and counted before they happen.
 fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
     let (_, request) = authority(world, &task.rollout.0)?;
     let max = request.plan.execution.reboot.max + u32::from(task.failure.is_some());
-    (task.reboots > max)
-        .then(|| format!("28: {node} would reboot {} times, {max} may be", task.reboots))
+    if task.reboots > max {
+        return Some(format!("28: {node} would reboot {} times, {max} may be", task.reboots));
+    }
+    let mut classes = request.plan.node_classes();
+    let approved = request.plan.execution.reboot.policy == RebootPolicy::Always
+        || classes.any(|class| class.transaction == task.transaction && class.reboot);
+    (task.step == Step::Reboot && !approved)
+        .then(|| format!("12: {node} would reboot, and nobody agreed to that"))
 }
 
 /// Invariant 31: proven only by a scan that is newer than the work, made in the present boot.

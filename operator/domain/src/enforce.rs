@@ -58,6 +58,13 @@ pub fn enforce(
     if late.is_empty() && world.nodes.values().all(|node| node.taint.is_none()) {
         return decision;
     }
+    // Nodes that have the taint, or get it in this pass, by baseline.
+    let mut tainted: BTreeMap<&Name, usize> = BTreeMap::new();
+    for node in world.nodes.values().filter(|node| node.taint.is_some()) {
+        if let Some(baseline) = baseline_of(assessment, node) {
+            *tainted.entry(baseline).or_default() += 1;
+        }
+    }
     let mut safety = Safety::of(world);
     for record in &decided.records {
         if let Record::Task { node, task: Some(task) } = record {
@@ -70,7 +77,7 @@ pub fn enforce(
             (Some(_), None) => decision.effects.push(set(node, None)),
             (Some(Taint::Isolated), Some(Taint::Isolated)) => decision.effects.extend(empty(node)),
             (found, Some(wanted)) if found != Some(wanted) => {
-                one(world, assessment, &mut safety, (node, wanted), &mut decision);
+                one(world, assessment, &mut safety, (node, wanted), &mut tainted, &mut decision);
             }
             (_, _) => {}
         }
@@ -89,14 +96,19 @@ fn empty(node: &Node) -> Option<Effect> {
         .then_some(Effect::Evict { node: id, leave: Leave::default() })
 }
 
-fn one(
-    world: &World,
+fn baseline_of<'a>(assessment: &'a Assessment, node: &Node) -> Option<&'a Name> {
+    assessment.nodes.get(&node.name)?.holding.baseline()
+}
+
+fn one<'w>(
+    world: &'w World,
     assessment: &Assessment,
     safety: &mut Safety<'_>,
     (node, wanted): (&Node, Taint),
+    tainted: &mut BTreeMap<&'w Name, usize>,
     decision: &mut Decision,
 ) {
-    let holding = assessment.nodes.get(&node.name).and_then(|view| view.holding.baseline());
+    let holding = baseline_of(assessment, node);
     let Some(baseline) = holding.and_then(|name| world.baselines.get(name)) else {
         return;
     };
@@ -107,38 +119,33 @@ fn one(
     if node.task.is_some() || safety.promised_to(&node.name).is_some() {
         return;
     }
-    let now = decision.effects.iter().filter_map(|effect| match effect {
-        Effect::Taint { node: (name, _), taint: Some(_) } => Some(name),
-        _ => None,
-    });
-    match room(world, assessment, safety, baseline, (node, wanted), request, now) {
+    let count = tainted.entry(&baseline.name).or_default();
+    match room(world, assessment, safety, baseline, (node, wanted), request, *count) {
         Ok(()) => {
             if wanted == Taint::Isolated {
                 safety.promise(&node.name, &request.name);
             }
+            *count += usize::from(node.taint.is_none());
             decision.effects.push(set(node, Some(wanted)));
         }
         Err(hold) => decision.hold(&request.name, hold),
     }
 }
 
-/// Whether one more node may get the taint (invariants 1, 2, 4, 5, 12). `now`: nodes that this pass taints already.
-fn room<'n>(
+/// Whether one more node may get the taint that `tainted` have (invariants 1, 2, 4, 5, 12).
+fn room(
     world: &World,
     assessment: &Assessment,
     safety: &Safety<'_>,
     baseline: &Baseline,
     (node, wanted): (&Node, Taint),
     request: &ChangeRequest,
-    now: impl Iterator<Item = &'n Name>,
+    tainted: usize,
 ) -> Result<(), Hold> {
     if let Some(hold) = gate::platform(world) {
         return Err(hold);
     }
     let pool = assessment.baselines.get(&baseline.name).map_or(&[][..], |view| &view.nodes);
-    let tainted = |name: &Name| world.nodes.get(name).is_some_and(|node| node.taint.is_some());
-    let before = pool.iter().filter(|name| tainted(name)).count();
-    let tainted = before + now.filter(|name| pool.contains(name) && !tainted(name)).count();
     let most = request.plan.mitigation.as_ref().map_or(0, |steps| steps.nodes_max);
     if tainted >= usize::try_from(most).unwrap_or(usize::MAX) && node.taint.is_none() {
         let why = format!("{most} nodes have the taint, and no more were approved");

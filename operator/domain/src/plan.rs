@@ -16,6 +16,9 @@ use crate::{
     units::{Digest, Name, Share, Span, Uid, User},
 };
 
+/// Longest that the package manager, its restarts and a new scan may take on one node.
+pub const PATCH_MAX: Span = Span::minutes(30);
+
 /// What is to be done to what, by which rules. See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -368,7 +371,7 @@ pub struct Reboot {
 /// When a node reboots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RebootPolicy {
-    /// If the disruption class or the host says so.
+    /// If the host says so, and the approved class did.
     AsNeeded,
     /// Never: a fix that needs it stays inactive, and is shown so.
     Never,

@@ -79,7 +79,7 @@ fn all_ten_questions_are_answered_in_words_a_board_can_decide_on() {
         answers.services,
         "nginx.service: restarted on up to 2 nodes; pods of up to 2 nodes move"
     );
-    assert_eq!(answers.deployed, "nowhere in this cluster yet");
+    assert_eq!(answers.deployed, "proven nowhere in this cluster yet");
     assert_eq!(answers.restart, "services, no reboot");
     assert_eq!(answers.uninstall, "yes: the previous versions are within reach");
     assert_eq!(answers.mitigation, "block 4433/udp");

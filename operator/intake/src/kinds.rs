@@ -142,6 +142,11 @@ impl Kinds {
         READ.contains(&(api_version, kind))
     }
 
+    /// Every `apiVersion` of which kinds are read.
+    pub fn versions() -> impl Iterator<Item = &'static str> {
+        READ.iter().map(|(version, _)| *version)
+    }
+
     /// The names of the kinds of one `apiVersion`.
     pub fn of(api_version: &str) -> impl Iterator<Item = &'static str> {
         READ.iter().filter(move |(version, _)| *version == api_version).map(|(_, kind)| *kind)

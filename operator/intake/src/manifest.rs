@@ -237,6 +237,13 @@ impl Reader {
 
     fn unknown(&mut self, file: &Arc<str>, node: &Node, api_version: &str, kind: &str) {
         let ours = api_version.split('/').next() == Some(names::GROUP);
+        if !ours && let Some((path, message)) = slip(api_version, kind) {
+            self.manifests.torn = true;
+            let (file, place) = (Arc::clone(file), node.place_of(path));
+            let (object, path) = (String::new(), path.to_owned());
+            self.manifests.problems.push(Problem { file, place, object, path, message });
+            return;
+        }
         if !ours {
             *self.manifests.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
             return;
@@ -303,6 +310,23 @@ impl Reader {
             message: format!("is missing{hint}"),
         });
     }
+}
+
+/// What somebody meant who wrote almost the head of an object that is read: which part of it is wrong, and what to write instead.
+fn slip(api_version: &str, kind: &str) -> Option<(&'static str, String)> {
+    let near = |a: &str, b: &str, most| strsim::damerau_levenshtein(a, b) <= most;
+    if let Some(meant) = Kinds::of(api_version).find(|known| near(known, kind, 1)) {
+        let message = format!("{kind} is no kind of {api_version}; did you mean {meant}?");
+        return Some(("kind", message));
+    }
+    let group = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
+    let meant = Kinds::versions().find(|version| {
+        Kinds::read(version, kind) && near(&group(version), &group(api_version), 2)
+    })?;
+    let (had, wanted) = (group(api_version), group(meant));
+    // A version of the same group is another version, and not a slip.
+    (had != wanted)
+        .then(|| ("apiVersion", format!("{api_version} has no {kind}; did you mean {meant}?")))
 }
 
 fn head(node: &Node) -> Option<(String, String)> {

@@ -52,7 +52,7 @@ pub fn transaction(changes: &[(&str, &str, &str)]) -> Transaction {
     }))
 }
 
-/// A transaction as a package manager resolved it: nothing restarts, no reboot, and it can be brought back.
+/// A transaction as a package manager resolved it: nothing restarts, the C library and the kernel need a reboot, and it can be brought back.
 pub fn resolved(purpose: &str, transaction: &Transaction) -> Resolved {
     let packages = u32::try_from(transaction.changes.len()).expect("a short list");
     Resolved {
@@ -62,7 +62,10 @@ pub fn resolved(purpose: &str, transaction: &Transaction) -> Resolved {
         download_bytes: 1_000_000 * u64::from(packages),
         disk_bytes: 100_000 * u64::from(packages),
         restart: BTreeSet::new(),
-        reboot: false,
+        reboot: transaction
+            .changes
+            .iter()
+            .any(|c| c.name == "libc6" || c.name.starts_with("linux-image")),
         rollback: Reachable::Possible,
     }
 }

@@ -21,8 +21,8 @@ const SOFTWARE: [&str; 8] =
     ["/usr/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/bin/", "/sbin/", "/opt/"];
 /// Parts of control group names under which container runtimes keep their processes: these run files of images, not of
 /// the node.
-const CONTAINERS: [&str; 8] =
-    ["kubepods", "docker", "libpod", "cri-containerd", "crio-", "containerd-", "lxc.", "lxc/"];
+const CONTAINERS: [&str; 7] =
+    ["kubepods", "libpod", "cri-containerd", "crio-", "containerd-", "lxc.", "lxc/"];
 
 /// One process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,7 +131,14 @@ fn mapped(maps: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_container(cgroup: &str) -> bool {
-    cgroup.lines().any(|line| CONTAINERS.iter().any(|name| line.contains(name)))
+    // The service that starts containers is none: docker.service, cri-docker.service.
+    let docker = |part: &str| match part.rsplit_once('.') {
+        Some((name, "scope")) => name.starts_with("docker-"),
+        _ => part == "docker",
+    };
+    cgroup.lines().any(|line| {
+        CONTAINERS.iter().any(|name| line.contains(name)) || line.split('/').any(docker)
+    })
 }
 
 /// Unit from the control groups: of the unified hierarchy, or of systemd's own in the old one. It is the outermost part
@@ -180,6 +187,10 @@ mod tests {
         assert_eq!(unit("0::/init.scope").as_deref(), Some("init.scope"));
         assert_eq!(unit("0::/"), None);
         assert!(is_container("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope"));
+        assert!(is_container("0::/system.slice/docker-0a1b.scope"));
+        assert!(is_container("5:memory:/docker/0a1b"));
+        assert!(!is_container("0::/system.slice/docker.service"));
+        assert!(!is_container("0::/system.slice/cri-docker.service"));
     }
 
     #[test]

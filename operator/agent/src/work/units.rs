@@ -111,6 +111,8 @@ fn is_unit(unit: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     unit.len() <= 256
         && !unit.starts_with(['-', '.'])
+        // What people run ends with their sessions.
+        && !unit.starts_with("user@")
         && unit.bytes().all(plain)
         && KINDS.iter().any(|kind| unit.ends_with(kind))
 }

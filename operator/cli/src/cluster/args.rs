@@ -1,7 +1,5 @@
 //! What can be typed of a cluster.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use crate::args::{At, Output};

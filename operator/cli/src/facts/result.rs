@@ -29,12 +29,16 @@ pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
             let baseline = outcome.world.baselines.get(name);
             let coverage = baseline
                 .and_then(|b| coverage(&outcome.world, &outcome.after.assessment, b, &forecasts));
+            let after = standing(outcome.curve.last(), name);
+            let target = coverage.as_ref().map(Target::from);
+            // Of no system at all nothing is met.
+            let target = target.filter(|it| after.counts.total > 0 || !it.because.is_empty());
             BaselineResult {
                 baseline: name.to_string(),
                 of: systems(outcome, name),
                 before: standing(outcome.curve.first(), name),
-                after: standing(outcome.curve.last(), name),
-                target: coverage.as_ref().map(Target::from),
+                after,
+                target,
             }
         })
         .collect()
@@ -147,6 +151,7 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
             .collect(),
         stuck: stuck.collect(),
         unknown: names(&verdict.unknown),
+        unplanned: names(&verdict.unplanned),
         violations: outcome.violations.clone(),
     }
 }

@@ -69,6 +69,9 @@ fn verdict(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
     for system in &verdict.unknown {
         writeln!(out, "- unknown at the end: {}", escaped(system))?;
     }
+    for system in &verdict.unplanned {
+        writeln!(out, "- below, and no plan brings what is missing: {}", escaped(system))?;
+    }
     for behind in &verdict.behind {
         writeln!(out, "- will be late: {}", escaped(&behind.request))?;
     }

@@ -208,10 +208,15 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
         );
         page.hang("", &format!("{} {}: {done}", behind.request, paint(BAD, "will be late")), 2);
     }
-    if !verdict.unknown.is_empty() {
-        let systems = counted(u32::try_from(verdict.unknown.len()).unwrap_or(u32::MAX), "system");
-        let said = paint(BAD, format!("Unknown at the end: {systems}"));
-        page.hang("", &format!("{said}: {}", some_of(&verdict.unknown, 6)), 2);
+    for (said, systems) in [
+        ("Unknown at the end", &verdict.unknown),
+        ("Below, and no plan brings what is missing", &verdict.unplanned),
+    ] {
+        if !systems.is_empty() {
+            let count = counted(u32::try_from(systems.len()).unwrap_or(u32::MAX), "system");
+            let said = paint(BAD, format!("{said}: {count}"));
+            page.hang("", &format!("{said}: {}", some_of(systems, 6)), 2);
+        }
     }
     let text = match verdict.late.as_slice() {
         [] if verdict.exit_code == 0 => paint(GOOD, "All in time."),

@@ -181,6 +181,14 @@ fn os_departure(baseline: &Baseline, os: &Os, inventory: &Inventory) -> Option<D
     if right {
         return None;
     }
+    let wanted = version.map_or_else(|| os.id.to_string(), |v| format!("{} {v}", os.id));
+    if inventory.os_id.is_empty() {
+        let found = "no operating system is reported".to_owned();
+        return Some(Departure {
+            source: required(baseline, "os"),
+            ..unknown(Rule::Os, found, wanted, "")
+        });
+    }
     // Another distribution, or a release that cannot be ordered, is simply not what was tested.
     let newer = inventory.os_id == os.id
         && version.is_some_and(|v| {
@@ -190,7 +198,7 @@ fn os_departure(baseline: &Baseline, os: &Os, inventory: &Inventory) -> Option<D
         rule: Rule::Os,
         side: if newer { Side::Above } else { Side::Below },
         found: format!("{} {}", inventory.os_id, inventory.os_version),
-        wanted: version.map_or_else(|| os.id.to_string(), |v| format!("{} {v}", os.id)),
+        wanted,
         source: required(baseline, "os"),
     })
 }

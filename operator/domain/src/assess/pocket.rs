@@ -117,11 +117,16 @@ fn raise<'w>(
     version: &'w SmolStr,
 ) {
     let newest = names.entry(name).or_insert(version);
-    if installed::compare(ecosystem, version, newest).is_ok_and(std::cmp::Ordering::is_gt) {
+    if version != *newest
+        && installed::compare(ecosystem, version, newest).is_ok_and(std::cmp::Ordering::is_gt)
+    {
         *newest = version;
     }
 }
 
 fn newer(package: &Package, version: &str, than: &str) -> bool {
-    installed::compare(&package.ecosystem, version, than).is_ok_and(std::cmp::Ordering::is_gt)
+    // Most packages have the newest version, and to compare takes its time.
+    version != than
+        && installed::compare(&package.ecosystem, version, than)
+            .is_ok_and(std::cmp::Ordering::is_gt)
 }

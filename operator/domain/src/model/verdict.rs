@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use super::{Outcome, What};
 use crate::{
     assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView},
+    baseline::Selector,
     effect::Held,
     forecast::{Assume, Forecast, forecast},
     node::{Ended, Node, Ready},
@@ -29,15 +31,22 @@ pub struct Verdict {
     pub behind: Vec<(Name, Forecast)>,
     /// What nobody but a person can set going again.
     pub stuck: Vec<Held>,
-    /// Systems of which nothing is known at the end, though a baseline judges them: unknown never counts as good.
+    /// Systems of which nothing is known at the end, and nodes that no baseline selects where one is about nodes: unknown never counts
+    /// as good.
     pub unknown: BTreeSet<Name>,
+    /// Systems that are below their baseline at the end and that no open work would bring there: a person has to do something.
+    pub unplanned: BTreeSet<Name>,
 }
 
 impl Verdict {
-    /// Nothing was late or will be, nothing is stuck, and nothing is unknown.
+    /// Nothing was late or will be, nothing is stuck or left without a plan, and nothing is unknown.
     pub fn in_time(&self) -> bool {
-        let Self { late, behind, stuck, unknown } = self;
-        late.is_empty() && behind.is_empty() && stuck.is_empty() && unknown.is_empty()
+        let Self { late, behind, stuck, unknown, unplanned } = self;
+        late.is_empty()
+            && behind.is_empty()
+            && stuck.is_empty()
+            && unknown.is_empty()
+            && unplanned.is_empty()
     }
 }
 
@@ -82,15 +91,34 @@ impl Outcome {
                 stuck.push(held.clone());
             }
         }
-        Verdict { late: late.collect(), behind: self.behind(), stuck, unknown: self.unknown() }
+        let (behind, unknown, unplanned) = (self.behind(), self.unknown(), self.unplanned());
+        Verdict { late: late.collect(), behind, stuck, unknown, unplanned }
+    }
+
+    fn unplanned(&self) -> BTreeSet<Name> {
+        let open = |baseline: &Name| {
+            let mut requests = self.world.requests.values();
+            requests
+                .any(|request| request.plan.baseline.name == *baseline && !request.phase.ended())
+        };
+        let planned = |undone: &Undone| {
+            undone.state != State::Below
+                || undone.next.is_some()
+                || (!undone.left_out && undone.baseline.as_ref().is_some_and(open))
+        };
+        let left = self.undone().into_iter().filter(|undone| !planned(undone));
+        left.flat_map(|undone| undone.systems).collect()
     }
 
     fn unknown(&self) -> BTreeSet<Name> {
         let assessment = &self.after.assessment;
+        let judged =
+            self.world.baselines.values().any(|b| matches!(b.selector, Selector::Nodes(_)));
         let nodes = assessment
             .nodes
             .iter()
-            .filter(|(_, view)| view.state == State::Unknown && view.holding.baseline().is_some())
+            .filter(|(_, view)| view.state == State::Unknown)
+            .filter(|(_, view)| judged || view.holding.baseline().is_some())
             .map(|(name, _)| name.clone());
         let judged = |container: &ContainerView| {
             container.state == State::Unknown && container.holding.baseline().is_some()
@@ -176,16 +204,18 @@ impl Outcome {
         }
         undone.departs(view.departures());
         let missing: Vec<&Name> = view.missing().map(|missing| &missing.notice).collect();
-        self.left_out(&mut undone, &missing);
+        self.left_out(&mut undone, &missing, &[]);
         self.waits(&mut undone);
         undone
     }
 
-    /// What no plan brings it, and why: a note that names it, or something that it misses.
-    fn left_out(&self, undone: &mut Undone, missing: &[&Name]) {
+    /// What no plan brings it, and why: a note that names it, its image, or something that it misses.
+    fn left_out(&self, undone: &mut Undone, missing: &[&Name], images: &[&SmolStr]) {
         let ours = |note: &&Note| {
             Some(&note.baseline) == undone.baseline.as_ref()
-                && (undone.systems.contains(&note.about) || missing.contains(&&note.about))
+                && (undone.systems.contains(&note.about)
+                    || missing.contains(&&note.about)
+                    || images.contains(&&note.about))
         };
         let notes = self.after.planned.notes.iter().filter(ours).map(|note| note.why.clone());
         let told = |note: &String| undone.why.iter().any(|why| note.starts_with(why.as_str()));
@@ -212,7 +242,9 @@ impl Outcome {
         let sets = view.containers.values().filter_map(|container| container.set.as_ref());
         let missing: Vec<&Name> =
             sets.flat_map(|set| set.missing()).map(|missing| &missing.notice).collect();
-        self.left_out(&mut undone, &missing);
+        let images: Vec<&SmolStr> =
+            workload.containers.values().map(|container| &container.repository).collect();
+        self.left_out(&mut undone, &missing, &images);
         self.waits(&mut undone);
         undone
     }

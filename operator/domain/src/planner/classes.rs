@@ -114,7 +114,9 @@ fn node_class(
             continue;
         };
         class.restart.extend(resolved.restart.iter().cloned());
-        class.reboot |= resolved.reboot;
+        // A reboot that was due before comes with the patch: people agree to that as well (invariant 12).
+        let already = node.report.latest().is_some_and(|i| !i.reboot_because.is_empty());
+        class.reboot |= resolved.reboot || (already && policy == RebootPolicy::AsNeeded);
         class.rollback = worse(class.rollback, resolved.rollback);
         facts.download_bytes = facts.download_bytes.saturating_add(resolved.download_bytes);
     }

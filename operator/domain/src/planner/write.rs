@@ -7,8 +7,8 @@ use crate::{
     category::{Facts, category},
     governance::{ApprovalPolicy, Circle},
     plan::{
-        Category, ChangeType, Class, Disruption, Execution, Needs, Plan, RebootPolicy, Reference,
-        TestPlan, Windows,
+        Category, ChangeType, Class, Disruption, Execution, Needs, PATCH_MAX, Plan, RebootPolicy,
+        Reference, TestPlan, Windows,
     },
     rank::Priority,
     units::{Name, Span},
@@ -17,8 +17,6 @@ use crate::{
 
 use super::{classes::Classes, desk::Desk, draft::Draft, want::Want};
 
-/// Longest that the package manager, its restarts and a new scan may take on one node.
-const PATCH_MAX: Span = Span::minutes(30);
 /// Longest that a snapshot and its proof may take.
 const SNAPSHOT_MAX: Span = Span::minutes(15);
 /// Longest that gates are waited for after a node.

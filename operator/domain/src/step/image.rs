@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 
 use super::view::{Standing, View};
 use crate::{
+    attempt,
     effect::{Decision, Effect, Record},
     evidence::{self, Judgement},
     hold::Hold,
@@ -39,9 +40,9 @@ pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
     let mut found: Vec<Moving<'w>> =
         view.workloads.iter().filter_map(|workload| member(view, workload)).collect();
     found.sort_by(|a, b| (a.standing, &a.workload.key).cmp(&(b.standing, &b.workload.key)));
-    let mut left: BTreeMap<&SmolStr, u32> =
-        view.plan.image_classes().map(|c| (&c.from, c.workloads_max)).collect();
-    found.retain(|m| match left.get_mut(&m.class.from) {
+    let mut left: BTreeMap<(&SmolStr, &SmolStr), u32> =
+        view.plan.image_classes().map(|c| ((&c.image, &c.from), c.workloads_max)).collect();
+    found.retain(|m| match left.get_mut(&(&m.class.image, &m.class.from)) {
         Some(0) | None => m.standing <= Standing::Active,
         Some(count) => {
             *count -= 1;
@@ -70,15 +71,24 @@ fn member<'w>(view: &View<'w>, workload: &'w Workload) -> Option<Moving<'w>> {
     let moving = |class, standing| Some(Moving { workload, class, standing, stage: None });
     if workload.ended.contains_key(&view.request.uid) {
         let tried = workload.tried.get(&view.request.uid);
-        let class = plan.image_classes().find(|class| Some(&class.from) == tried);
+        let of_it = |class: &&ImageClass| Some(&class.from) == tried && uses(workload, class);
+        let class = plan.image_classes().find(of_it);
         return moving(class.or_else(|| plan.image_classes().next())?, Standing::Ended);
     }
     if let Some(task) = workload.task.as_ref().filter(|task| task.rollout.1 == view.rollout.uid) {
-        return moving(plan.image_classes().find(|c| c.from == task.from)?, Standing::Active);
+        let mut classes = plan.image_classes().filter(|class| class.from == task.from);
+        let class = classes.clone().find(|class| uses(workload, class));
+        return moving(class.or_else(|| classes.next())?, Standing::Active);
     }
     let class = plan.image_classes().find(|class| runs(workload, &class.image, &class.from))?;
-    (workload.managed_by.is_none()).then_some(())?;
+    let again = attempt::image_not_again(view.world, view.request, class, workload);
+    (workload.managed_by.is_none() && !again).then_some(())?;
     moving(class, Standing::Waiting)
+}
+
+/// Whether a workload has a container of the image.
+fn uses(workload: &Workload, class: &ImageClass) -> bool {
+    workload.containers.values().any(|container| container.repository == class.image)
 }
 
 fn runs(workload: &Workload, repository: &SmolStr, digest: &SmolStr) -> bool {

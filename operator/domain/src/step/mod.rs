@@ -107,7 +107,7 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         // A node that served until its reboot window is taken anew: by the same rules as at first.
         if task.step == Step::AwaitReboot
             && claims
-            && let Err(hold) = stage::slot(view, safety, member.node)
+            && let Err(hold) = stage::anew(view, safety, member.node)
         {
             decision.hold(&view.rollout.name, hold);
             continue;

@@ -17,15 +17,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{proof, view::View};
 use crate::{
+    activate,
     calendar::Purpose,
     drain,
     effect::{Decision, Doomed, Effect, Record},
     hold::Hold,
     mitigation::{self, NOTHING, Steps},
     node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
-    plan::{OnBlocked, OnFailure},
+    plan::{OnBlocked, OnFailure, PATCH_MAX},
     safety,
-    units::{Name, Uid, after},
+    units::{Name, Span, Uid, after},
     world::World,
 };
 
@@ -103,6 +104,15 @@ impl Work<'_> {
         }
         if self.view.stopped.is_some() {
             return Some(self.step_back());
+        }
+        // The operator may have been away meanwhile: what is left of the work has to fit into what is left of the window.
+        if self.untouched() && !self.view.plan.drill {
+            let took = self.world.now.duration_since(self.task.started);
+            let most = self.view.plan.execution.node_time_max.duration();
+            let left = Span::try_from(most - took).unwrap_or(PATCH_MAX).max(PATCH_MAX);
+            if self.view.calendar(Purpose::Install, left).is_err() {
+                return Some(self.step_back());
+            }
         }
         // What was released meanwhile is claimed before any pod of it is moved.
         let ours = safety::owned_by(self.node, &self.view.rollout.uid);
@@ -259,7 +269,7 @@ impl Work<'_> {
     }
 
     fn restart(&self) -> Outcome {
-        let units = self.inventory().map(|i| i.stale_units.clone()).unwrap_or_default();
+        let units = self.inventory().map(activate::units).unwrap_or_default();
         self.job(Steps { units, ..Steps::default() }, Self::ask_for_proof)
     }
 
@@ -270,9 +280,14 @@ impl Work<'_> {
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "the node's release until its reboot", None);
         }
-        if self.view.rollout.handle.abort {
+        let ended = if self.view.rollout.handle.abort {
+            Some("aborted")
+        } else {
+            self.view.request.phase.ended().then_some("its request ended")
+        };
+        if let Some(ended) = ended {
             return self
-                .give_up("aborted while it waited for its reboot, which is still due".into());
+                .give_up(format!("{ended} while it waited for its reboot, which is still due"));
         }
         if self.node.cordon == Cordon::Foreign {
             let (decision, mut wait) = Self::wait("whoever cordoned it", None);

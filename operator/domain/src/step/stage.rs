@@ -12,6 +12,7 @@ use super::{
     working_hold,
 };
 use crate::{
+    assess::State,
     calendar::Purpose,
     drain,
     effect::{Decision, Record},
@@ -91,9 +92,10 @@ fn in_stage(
     decision.absorb(image::start(view, safety, stage));
     if decision.records.is_empty() {
         decision.absorb(held(view, working_hold(working).or(hold)));
-    } else if view.rollout.cursor.started.is_none() {
+    } else if view.rollout.cursor.started.is_none() || view.rollout.cursor.stage_done.is_some() {
+        // Who comes late has a soak of its own: the stage is not done any more.
         let cursor = Cursor {
-            started: Some(view.world.now),
+            started: view.rollout.cursor.started.or(Some(view.world.now)),
             stage_done: None,
             ..view.rollout.cursor.clone()
         };
@@ -167,9 +169,11 @@ fn bad_patch(view: &View<'_>) -> Option<Hold> {
 
 /// More failures than allowed, over the whole rollout; blocked and put back is no failure.
 pub(super) fn failures(view: &View<'_>, stage: &Stage) -> Option<Hold> {
+    // Of every node that it has changed, whatever baseline holds for the node by now.
     let mut open = view
-        .pool
-        .iter()
+        .world
+        .nodes
+        .values()
         .filter_map(|node| {
             Some((node.name.clone(), safety::open_failure(view.rollout, node)?.to_owned()))
         })
@@ -207,13 +211,24 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
     })
 }
 
+/// The same for a node that was patched and served until its reboot: what is bad, or has failed too often, ends on no more nodes.
+pub(super) fn anew(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
+    let held = bad_patch(view).or_else(|| failures(view, current(view)?));
+    held.map_or_else(|| slot(view, safety, node), Err)
+}
+
+/// The stage that the rollout is in, or was in last.
+fn current<'v>(view: &View<'v>) -> Option<&'v Stage> {
+    let stages = &view.plan.stages;
+    stages.get(view.rollout.cursor.stage).or(stages.last())
+}
+
 /// Promises the node a slot of the current stage's budget, or says what keeps it from one (invariants 1 to 5, 10, 12).
 pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
     if let Some(hold) = &view.stop_hold {
         return Err(hold.clone());
     }
-    let stages = &view.plan.stages;
-    let Some(stage) = stages.get(view.rollout.cursor.stage).or(stages.last()) else {
+    let Some(stage) = current(view) else {
         return Ok(());
     };
     let drain = &view.plan.execution.drain;
@@ -415,8 +430,25 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
         Ok(passed) => passed,
         Err(hold) => return held(view, Some(hold)),
     };
-    let all = passed && view.stages.iter().flatten().all(proven) && image::all_proven(view);
+    let all = passed
+        && view.stages.iter().flatten().all(proven)
+        && (!nothing_left(view) || by_hand(view))
+        && image::all_proven(view);
     end(view.rollout, view.world, if all { RolloutEnd::Done } else { RolloutEnd::Partly })
+}
+
+/// Whether a plan for nodes has none any more.
+fn nothing_left(view: &View<'_>) -> bool {
+    view.plan.node_classes().next().is_some() && view.stages.iter().all(Vec::is_empty)
+}
+
+/// Whether others did meanwhile what the plan was for: its baseline holds on nodes, and on all of them.
+fn by_hand(view: &View<'_>) -> bool {
+    let holds = |node: &&Node| {
+        let found = view.assessment.nodes.get(&node.name);
+        found.is_some_and(|found| matches!(found.state, State::Compliant | State::Exempt))
+    };
+    !view.pool.is_empty() && view.pool.iter().all(holds)
 }
 
 /// Whether every gate passed at the end of the watch, or what is still waited for. Silence is not waited for for good, and is no

@@ -76,7 +76,10 @@ impl<'w> View<'w> {
         let request =
             world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
         let plan = request.plan.as_ref();
-        let baseline = assessment.baselines.get(&plan.baseline.name);
+        // One of the same name that was made anew has other nodes, for which nobody agreed to this plan.
+        let same = world.baselines.get(&plan.baseline.name);
+        let same = same.is_some_and(|baseline| baseline.uid == plan.baseline.uid);
+        let baseline = assessment.baselines.get(&plan.baseline.name).filter(|_| same);
         let mut pool: Vec<&Node> = baseline
             .iter()
             .flat_map(|b| &b.nodes)
@@ -102,7 +105,11 @@ impl<'w> View<'w> {
         let needing = pool.iter().filter(needs).map(|node| &node.name).collect();
         let members = members(&pool, (world, assessment), request, rollout, &needing);
         let stages = allocate(&plan.stages, members, &request.uid);
-        let stop_hold = stop(world, request, rollout);
+        let stop_hold = stop(world, request, rollout).or_else(|| {
+            let why =
+                || format!("the baseline {} that it was approved for is gone", plan.baseline.name);
+            (!same).then(|| Hold::ApprovalLost { request: request.name.clone(), why: why() })
+        });
         let stopped = stop_hold.as_ref().map(ToString::to_string);
         let calendar = Calendar::of(&plan.windows).ok();
         Some(Self {

@@ -94,6 +94,10 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
         script.check(&names::Names::of(&manifests, &world), &mut refused);
         script.finish(&manifests, &files, &mut refused)
     });
+    for (kind, count) in &manifests.ignored {
+        let documents = if *count == 1 { "document" } else { "documents" };
+        refused.note(kind, format!("{count} {documents}, not read here"));
+    }
     refused.keep_first_of_each_field(told_of_form);
     refused.problems.sort();
     refused.problems.dedup();

@@ -6,7 +6,7 @@ use hozen_domain::{
     baseline::Baseline,
     model::scenario::{Approver, Event, Happening, Scenario, Script, Subject},
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -22,6 +22,9 @@ use crate::{
     reference::{missing, not_there},
     tree::{self, Node, Place, Value},
 };
+
+/// The longest time that is played.
+const DAYS_MAX: SignedDuration = SignedDuration::from_hours(24 * 3_660);
 
 /// A script as far as it could be read.
 pub(super) struct Draft<'f> {
@@ -73,6 +76,11 @@ impl Draft<'_> {
             if let Some(message) = no_zone(&head.time_zone) {
                 parts.tell(place("timeZone"), "timeZone", message);
             }
+            if head.until.duration_since(head.from) > DAYS_MAX {
+                let message =
+                    format!("{} is more than ten years after from ({})", head.until, head.from);
+                parts.tell(place("until"), "until", message);
+            }
             if head.until <= head.from {
                 let message = format!("{} is not after from ({})", head.until, head.from);
                 parts.tell(place("until"), "until", message);
@@ -84,6 +92,17 @@ impl Draft<'_> {
             }
         }
         for (path, event) in &self.events {
+            if let Some(head) = &self.head
+                && head.from < head.until
+                && (event.at < head.from || event.at > head.until)
+            {
+                let message = format!(
+                    "{} is not between from ({}) and until ({}): it would not happen",
+                    event.at, head.from, head.until
+                );
+                let path = format!("{path}.at");
+                parts.tell(self.tree.place_of(&path), &path, message);
+            }
             if let Some(subject) = event.happening.subject() {
                 parts.name(&self.tree, path, subject, names);
             }

@@ -4,13 +4,14 @@ use smol_str::SmolStr;
 
 use super::{EVIDENCE_WAIT_MAX, Outcome, RESTARTS_MAX, SCAN_WAIT_MAX, Work};
 use crate::{
+    activate,
     calendar::Purpose,
     effect::Effect,
     evidence::{self, Judgement},
     hold::Hold,
     mitigation,
     node::{Ended, Inventory, Ready, Step},
-    plan::{MitigationPlan, RebootPolicy},
+    plan::{MitigationPlan, NodeClass, RebootPolicy},
     step::proof,
     world::EvidenceKey,
 };
@@ -78,7 +79,12 @@ impl Work<'_> {
             }
             RebootPolicy::Never => false,
         };
-        if self.again() && (due || !inventory.stale_units.is_empty()) {
+        // People agreed to a reboot, or they did not (invariant 12): what is due beyond that is planned for itself.
+        let approved =
+            reboot.policy == RebootPolicy::Always || self.class().is_some_and(|class| class.reboot);
+        let due = due && approved;
+        let stale = activate::units(inventory);
+        if self.again() && (due || !stale.is_empty()) {
             return self.give_up("it still runs old code".into());
         }
         if due {
@@ -90,9 +96,9 @@ impl Work<'_> {
             }
             return self.to_reboot();
         }
-        if !inventory.stale_units.is_empty() && reboot.policy != RebootPolicy::Always {
+        if !stale.is_empty() && reboot.policy != RebootPolicy::Always {
             if self.task.restarts >= RESTARTS_MAX {
-                let units: Vec<&str> = inventory.stale_units.iter().map(SmolStr::as_str).collect();
+                let units: Vec<&str> = stale.iter().map(SmolStr::as_str).collect();
                 return self.fail(
                     format!("patched but inactive: {} still run old code", units.join(", ")),
                     false,
@@ -104,6 +110,11 @@ impl Work<'_> {
             });
         }
         self.enter(Step::Gate, |_| {})
+    }
+
+    /// What was approved for this node.
+    fn class(&self) -> Option<&NodeClass> {
+        self.view.plan.node_classes().find(|class| class.transaction == self.task.transaction)
     }
 
     fn to_reboot(&self) -> Outcome {

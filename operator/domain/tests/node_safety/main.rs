@@ -1,6 +1,8 @@
 //! What a rollout may believe of a node, and what it must not do to it: rollbacks, gates, pauses, canaries, repairs, reboots.
 #![expect(clippy::panic, reason = "a story without its node must fail its test, and say why")]
 
+mod agreed;
+
 use std::sync::Arc;
 
 use hozen_domain::{

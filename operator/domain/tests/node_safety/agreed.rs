@@ -1,0 +1,151 @@
+//! What was agreed to, and no more: a running rollout whose ground has changed.
+
+use std::sync::Arc;
+
+use hozen_domain::{
+    World,
+    model::scenario::Happening,
+    node::{Cordon, Ended, Report},
+    request::{Phase, RolloutEnd},
+    units::{Share, Span, Uid},
+};
+use hozen_testkit::{
+    BaselineBuilder, OPENSSL_NEW, at, baseline, notice, stage, story, web, window, world_at,
+};
+
+use super::{LIBC_NEW, canary_and_rest, end_of, fleet, minutes, rebooting, with_node};
+
+/// Nodes that are patched and serve until Sunday: it is Saturday, 01:00.
+fn waiting_for_sunday(nodes: u32, rules: BaselineBuilder) -> World {
+    let told = story(&rebooting(nodes, Span::hours(5), 0, rules), 40).play();
+    assert!(told.ended().is_empty(), "{:#?}", told.ended());
+    told.0.world
+}
+
+fn boots(world: &World) -> Vec<&str> {
+    world.nodes.values().map(|node| node.boot_id.as_str()).collect()
+}
+
+#[test]
+fn i30_what_was_blocked_meanwhile_is_not_made_active_by_a_reboot() {
+    let world = waiting_for_sunday(2, baseline("web"));
+    let bad = Happening::Block {
+        baseline: "web".into(),
+        package: "libc6".into(),
+        version: LIBC_NEW.into(),
+        reason: "breaks DNS".into(),
+    };
+    let told = story(&world, 48).after(minutes(1), bad).play();
+    assert!(told.held("BadPatch"), "{:#?}", told.holds());
+    assert_eq!(boots(&told.0.world), boots(&world));
+}
+
+#[test]
+fn i03_nodes_that_wait_for_their_reboot_stay_where_another_did_not_come_back() {
+    let mut all = stage("all", Share::Percent(100));
+    all.max_unavailable = Share::Count(2);
+    let world = waiting_for_sunday(20, baseline("web").stages(vec![all]));
+    let hangs = Happening::RebootHangs { node: "web-1".into() };
+    let told = story(&world, 48).after(minutes(1), hangs).play();
+    assert!(told.held("FailuresReached"), "{:#?}", told.holds());
+    let before = boots(&world);
+    let rebooted = boots(&told.0.world).iter().zip(before).filter(|(a, b)| **a != *b).count();
+    assert!(rebooted < 15, "{rebooted} went on: {:#?}", told.ended());
+}
+
+#[test]
+fn i33_a_node_that_waits_for_its_reboot_does_not_wait_for_a_request_that_has_ended() {
+    let mut world = waiting_for_sunday(1, baseline("web"));
+    for request in world.requests.values_mut() {
+        request.phase = Phase::Superseded;
+    }
+    let told = story(&world, 1).play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
+    assert!(failure.message.contains("its request ended"), "{}", failure.message);
+    let ends = told.0.world.rollouts.values().filter_map(|rollout| rollout.cursor.ended);
+    assert!(ends.into_iter().any(|(_, end)| end == RolloutEnd::Aborted));
+}
+
+#[test]
+fn i12_a_reboot_that_is_due_already_is_part_of_what_people_agree_to() {
+    let due = |world: World| {
+        with_node(world, "web-1", |node| {
+            let Report::Known(report) = &node.report else { panic!("it reported") };
+            let mut report = (**report).clone();
+            report.reboot_because.push("linux-image-6.1.0-50-amd64".into());
+            node.report = Report::Known(Arc::new(report));
+        })
+    };
+    let world = fleet(1, baseline("web"));
+    for (world, reboots) in [(due(world.clone()), true), (world, false)] {
+        let told = story(&world, 1).nobody_approves().play();
+        let request = told.0.world.requests.values().next().expect("a request");
+        assert!(request.plan.node_classes().all(|class| class.reboot == reboots));
+        assert_eq!(request.plan.disruption.reboots, u32::from(reboots));
+    }
+    // It is due only after people have agreed: the patch is done, the reboot is another request's.
+    let world = fleet(2, baseline("web").stages(canary_and_rest(Span::hours(3))));
+    let begun = story(&world, 1).play();
+    let first = begun.0.world.requests.values().next().expect("a request").uid.clone();
+    let mut later = begun.0.world;
+    for node in later.nodes.values_mut().filter(|node| node.ended.is_empty()) {
+        let mut report = node.report.latest().map(|i| (**i).clone()).expect("it reported");
+        report.reboot_because.push("linux-image-6.1.0-50-amd64".into());
+        node.report = Report::Known(Arc::new(report));
+    }
+    let told = story(&later, 12).play();
+    for node in told.0.world.nodes.values() {
+        assert!(matches!(node.ended.get(&first), Some(Ended::Proven(_))), "{:#?}", node.ended);
+    }
+    let others = told.0.world.requests.values().filter(|request| request.uid != first);
+    assert!(others.into_iter().any(|request| request.plan.disruption.reboots > 0));
+}
+
+#[test]
+fn what_runs_in_a_session_is_not_restarted_and_fails_no_patch() {
+    let world = with_node(fleet(1, baseline("web")), "web-1", |node| {
+        let mut report = node.report.latest().map(|i| (**i).clone()).expect("it reported");
+        report.stale_units.extend(["session-3.scope".into(), "user@1000.service".into()]);
+        node.report = Report::Known(Arc::new(report));
+    });
+    let told = story(&world, 12).play();
+    assert_eq!(told.proven(), ["web-1"], "{:#?}", told.ended());
+}
+
+#[test]
+fn i12_a_baseline_made_anew_under_its_name_has_no_part_in_what_was_approved_for_the_old_one() {
+    let world = fleet(3, baseline("web").stages(canary_and_rest(Span::hours(6))));
+    let begun = story(&world, 1).play();
+    assert_eq!(begun.proven().len(), 1);
+    let old = begun.0.world.rollouts.values().next().expect("a rollout").clone();
+    let mut world = begun.0.world;
+    let anew = world.baselines.get_mut("web").expect("it is there");
+    Arc::make_mut(anew).uid = Uid::new("made-anew");
+    let told = story(&world, 24).nobody_approves().play();
+    let done = told.0.world.nodes.values().filter(|node| node.ended.contains_key(&old.request.1));
+    assert_eq!(done.count(), 1, "{:#?}", told.ended());
+    let mut gone = world;
+    gone.baselines.clear();
+    for told in [told, story(&gone, 24).nobody_approves().play()] {
+        let end = told.0.world.rollouts[&old.name].cursor.ended.map(|(_, end)| end);
+        assert!(matches!(end, Some(RolloutEnd::Partly | RolloutEnd::Aborted)), "{end:?}");
+    }
+}
+
+#[test]
+fn i17_an_operator_that_was_away_goes_on_with_nothing_outside_of_the_window() {
+    let nights = window("nights", "58 19 * * *", Span::hours(5), "UTC");
+    let late = world_at("2026-11-19T09:00Z")
+        .baseline(baseline("web").window(nights))
+        .notice(notice("DSA-1").fixes("Debian:12", "openssl", OPENSSL_NEW).high())
+        .node(web("web-1"));
+    let slow = with_node(late.build(), "web-1", |node| node.pods.movable = 40);
+    let mut world = story(&slow, 11).play().0.world;
+    let node = &world.nodes["web-1"];
+    assert!(node.task.as_ref().is_some_and(|task| task.step.before_patch()), "{node:#?}");
+    world.now = at("2026-11-20T02:00Z");
+    let told = story(&world, 4).play();
+    let node = &told.0.world.nodes["web-1"];
+    assert!(node.task.is_none() && node.cordon == Cordon::None, "{node:#?}");
+    assert!(told.ended().is_empty(), "{:#?}", told.ended());
+}
