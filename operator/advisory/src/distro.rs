@@ -79,7 +79,7 @@ impl Distro {
             "debian" => format_smolstr!("Debian:{}", major()?),
             "ubuntu" => format_smolstr!("Ubuntu:{}", whole()?),
             "echo" => SmolStr::new_static("Echo"),
-            "almalinux" => format_smolstr!("AlmaLinux:{}", major()?),
+            "almalinux" | "alma" => format_smolstr!("AlmaLinux:{}", major()?),
             "rocky" => format_smolstr!("Rocky Linux:{}", major()?),
             "rhel" | "redhat" => format_smolstr!("Red Hat:{}", major()?),
             "azurelinux" | "mariner" => format_smolstr!("Azure Linux:{}", major()?),

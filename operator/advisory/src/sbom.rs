@@ -111,20 +111,27 @@ struct Reading {
 }
 
 impl Reading {
-    /// Takes in a component by its package URL, or by its name and version where it has none.
+    /// Takes in a component by its package URL, or by its name and version where it has none. `source`: the source package that the
+    /// document names beside the package URL.
     fn add(
         &mut self,
         place: impl FnOnce() -> String,
         name: &str,
         version: &str,
         purl: Option<&str>,
+        source: Option<(SmolStr, SmolStr)>,
     ) {
         let Some(purl) = purl.filter(|purl| !purl.is_empty()) else {
             return self.add_unnamed(place, name, version);
         };
         let completed = self.with_distro(purl);
         match purl::parse(&completed) {
-            Ok(package) => self.packages.push(package),
+            Ok(mut package) => {
+                // Only packages of a distribution are built from source packages.
+                let of_system = Self::of_system(&completed);
+                package.source = package.source.or(source.filter(|_| of_system));
+                self.packages.push(package);
+            }
             Err(error) => self.skipped.push(place, || error.to_string()),
         }
     }
@@ -148,10 +155,13 @@ impl Reading {
         }
     }
 
+    fn of_system(purl: &str) -> bool {
+        ["pkg:deb/", "pkg:rpm/", "pkg:apk/"].iter().any(|kind| purl.starts_with(kind))
+    }
+
     /// Distributions' package URLs need their release; some tools write it once, as a component of its own.
     fn with_distro<'p>(&self, purl: &'p str) -> Cow<'p, str> {
-        let of_system =
-            ["pkg:deb/", "pkg:rpm/", "pkg:apk/"].iter().any(|kind| purl.starts_with(kind));
+        let of_system = Self::of_system(purl);
         let (Some(distro), true, false) = (&self.distro, of_system, purl.contains("distro="))
         else {
             return Cow::Borrowed(purl);

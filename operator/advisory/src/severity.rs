@@ -106,6 +106,9 @@ pub fn score(vector: &str) -> Result<(CvssVersion, Score), VectorError> {
 /// The metrics that make up a CVSS 3 base score; any other is temporal or environmental.
 const V3_BASE: [&str; 9] = ["CVSS", "AV", "AC", "PR", "UI", "S", "C", "I", "A"];
 
+/// Those that make up the temporal score.
+const V3_TEMPORAL: [&str; 3] = ["E", "RL", "RC"];
+
 /// `Vector::score` of the cvss crate is the base score alone; what else a vector says would be lost. The crate also
 /// scores a vector that lacks base metrics, as 0.0: a truncated vector must not read as harmless.
 fn v3(vector: &cvss::v3::Vector, text: &str) -> Result<f64, String> {
@@ -115,8 +118,19 @@ fn v3(vector: &cvss::v3::Vector, text: &str) -> Result<f64, String> {
     {
         return Err(format!("the metric {missing} is missing"));
     }
-    let beyond_base = metrics.iter().any(|(name, value)| !V3_BASE.contains(name) && *value != "X");
-    Ok(if beyond_base { vector.environmental_score().value() } else { vector.base_score().value() })
+    let stands = |temporal: bool| {
+        metrics.iter().any(|(name, value)| {
+            !V3_BASE.contains(name) && V3_TEMPORAL.contains(name) == temporal && *value != "X"
+        })
+    };
+    // With a changed scope the environmental formula differs from the base one even where no environmental metric stands.
+    Ok(if stands(false) {
+        vector.environmental_score().value()
+    } else if stands(true) {
+        vector.temporal_score().value()
+    } else {
+        vector.base_score().value()
+    })
 }
 
 /// Environmental where such metrics stand, else temporal (which is the base score without temporal metrics).
@@ -225,6 +239,11 @@ mod tests {
 
     #[test]
     fn temporal_and_environmental_metrics_count() {
+        assert_eq!(
+            scored("CVSS:3.1/AV:A/AC:H/PR:N/UI:N/S:C/C:H/I:H/A:H/E:U/RL:O/RC:R"),
+            "6.9",
+            "temporal metrics alone do not ask for the environmental formula"
+        );
         let base = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
         assert_eq!(scored(&format!("{base}/E:U/RL:O/RC:C")), "8.5");
         assert_eq!(scored(&format!("{base}/MAV:P")), "6.8");

@@ -52,6 +52,37 @@ fn cyclonedx_components_are_packages_nested_ones_too() {
 }
 
 #[test]
+fn the_source_package_is_read_from_where_trivy_writes_it() {
+    let purl = "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-12";
+    let property = |name: &str, value: &str| json!({"name": format!("aquasecurity:trivy:{name}"), "value": value});
+    let bill = json!({
+        "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
+        "components": [{"type": "library", "name": "libssl3", "version": "3.0.20-1~deb12u2", "purl": purl,
+            "properties": [property("SrcName", "openssl"), property("SrcVersion", "3.0.20"),
+                property("SrcRelease", "1~deb12u2"), property("SrcEpoch", "0")]},
+            {"type": "library", "name": "musl", "version": "1.2.5-r1",
+             "purl": "pkg:apk/alpine/musl@1.2.5-r1?arch=x86_64&distro=3.20.10"},
+            {"type": "library", "name": "bash", "version": "5.1.8-9.el9",
+             "purl": "pkg:rpm/alma/bash@5.1.8-9.el9?arch=x86_64&distro=alma-9.3"}],
+    });
+    let spdx = json!({
+        "spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "web",
+        "packages": [{"SPDXID": "SPDXRef-1", "name": "libssl3", "versionInfo": "3.0.20-1~deb12u2",
+            "sourceInfo": "built package from: openssl 3.0.20-1~deb12u2",
+            "externalRefs": [{"referenceType": "purl", "referenceLocator": purl}]}],
+    });
+    for bill in [&bill, &spdx] {
+        let sbom = read_json(bill).unwrap();
+        let libssl = sbom.set.packages.iter().find(|package| package.name == "libssl3").unwrap();
+        assert_eq!(libssl.source, Some(("openssl".into(), "3.0.20-1~deb12u2".into())));
+    }
+    assert_eq!(
+        names(&read_json(&bill).unwrap()),
+        ["Alpine:v3.20 musl", "AlmaLinux:9 bash", "Debian:12 libssl3"]
+    );
+}
+
+#[test]
 fn every_version_from_1_4_to_1_7_is_read_and_no_other() {
     let mut document = cyclonedx();
     for version in ["1.4", "1.5", "1.6", "1.7"] {

@@ -69,23 +69,23 @@ fn from_source<'a>(package: &'a Package, source: &'a (SmolStr, SmolStr)) -> Look
     if let Some(unsigned) = unsigned(name, version) {
         return unsigned;
     }
-    // The name of a source RPM has no epoch; the binary's version has, and is the same but for it.
-    let version = if Scheme::of(&package.ecosystem) == Some(Scheme::Rpm) && !version.contains(':') {
-        &package.version
-    } else {
-        version
+    // The name of a source RPM has no epoch; the binary's version has, and nothing else of it is the source's.
+    let rpm = Scheme::of(&package.ecosystem) == Some(Scheme::Rpm) && !version.contains(':');
+    let version = match package.version.split_once(':').filter(|_| rpm) {
+        Some((epoch, _)) => Cow::Owned(format!("{epoch}:{version}")),
+        None => Cow::Borrowed(version.as_str()),
     };
-    Lookup { name: Cow::Borrowed(name.as_str()), version: Cow::Borrowed(version.as_str()) }
+    Lookup { name: Cow::Borrowed(name.as_str()), version }
 }
 
 /// Kernel and boot loader are built once and signed in a second source package, whose version is made from the first's;
-/// notices name the first. Debian: `linux-signed-amd64` `6.1.128+1` is `linux` `6.1.128-1`, `grub-efi-amd64-signed`
+/// notices name the first. Debian: `linux-signed-amd64` `6.1.128+1` is `linux` `6.1.128-1`, `linux-signed-6.1-amd64` is `linux-6.1` (LTS), `grub-efi-amd64-signed`
 /// `1+2.06+13+deb12u1` is `grub2` `2.06-13+deb12u1`. Ubuntu: `linux-signed-hwe-6.8` is `linux-hwe-6.8`, same version.
 fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
     let lookup = |name: Cow<'a, str>, version: Cow<'a, str>| Some(Lookup { name, version });
     match name {
         "linux-signed-amd64" | "linux-signed-arm64" | "linux-signed-i386" => {
-            let (upstream, build) = version.rsplit_once('+')?;
+            let (upstream, build) = version.split_once('+')?;
             lookup("linux".into(), format!("{upstream}-{build}").into())
         }
         "grub-efi-amd64-signed" | "grub-efi-arm64-signed" | "grub-efi-ia32-signed" => {
@@ -95,6 +95,14 @@ fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
         "linux-signed" => lookup("linux".into(), version.into()),
         _ => {
             let flavour = name.strip_prefix("linux-signed-")?;
+            let mut of = ["-amd64", "-arm64", "-i386"].iter();
+            if let Some(series) = of.find_map(|arch| flavour.strip_suffix(arch)) {
+                let (upstream, build) = version.split_once('+')?;
+                return lookup(
+                    format!("linux-{series}").into(),
+                    format!("{upstream}-{build}").into(),
+                );
+            }
             lookup(format!("linux-{flavour}").into(), version.into())
         }
     }
@@ -142,6 +150,12 @@ mod tests {
             ["openssl-libs 1:3.0.7-27.el9", "openssl 1:3.0.7-27.el9"],
             "the source RPM's name has no epoch"
         );
+        let other = Some(("openssh", "8.7p1-38.el9"));
+        assert_eq!(
+            looked_up("Rocky Linux:9", "pam_ssh_agent_auth", "0.10.4-5.38.el9", other),
+            ["pam_ssh_agent_auth 0.10.4-5.38.el9", "openssh 8.7p1-38.el9"],
+            "a binary with a version of its own has the source's all the same"
+        );
     }
 
     #[test]
@@ -150,6 +164,14 @@ mod tests {
             looked_up(ecosystem, "x", "1", Some((name, version))).remove(0)
         };
         assert_eq!(signed("Debian:12", "linux-signed-amd64", "6.1.128+1"), "linux 6.1.128-1");
+        assert_eq!(
+            signed("Debian:11", "linux-signed-6.1-amd64", "6.1.128+1~deb11u1"),
+            "linux-6.1 6.1.128-1~deb11u1"
+        );
+        assert_eq!(
+            signed("Debian:12", "linux-signed-amd64", "6.12.9+1~bpo12+1"),
+            "linux 6.12.9-1~bpo12+1"
+        );
         assert_eq!(
             signed("Debian:12", "grub-efi-amd64-signed", "1+2.06+13+deb12u1"),
             "grub2 2.06-13+deb12u1"

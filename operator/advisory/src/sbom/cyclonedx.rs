@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use smol_str::format_smolstr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::{COMPONENTS_MAX, Reading, Sbom, SbomError, parse};
 use crate::limits::Bounded;
@@ -40,6 +40,38 @@ struct Component<'a> {
     purl: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     components: Components<'a>,
+    #[serde(borrow, default)]
+    properties: Bounded<Property<'a>, 10_000>,
+}
+
+#[derive(Deserialize)]
+struct Property<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    value: Cow<'a, str>,
+}
+
+impl Component<'_> {
+    /// The source package as Trivy writes it: not in the package URL, but in properties of its own.
+    fn source(&self) -> Option<(SmolStr, SmolStr)> {
+        let property = |wanted: &str| {
+            let named = |property: &&Property<'_>| {
+                property.name.strip_prefix("aquasecurity:trivy:") == Some(wanted)
+            };
+            let found = self.properties.0.iter().find(named)?;
+            Some(found.value.as_ref()).filter(|value| !value.is_empty())
+        };
+        let (name, upstream) = (property("SrcName")?, property("SrcVersion")?);
+        let mut version = match property("SrcEpoch").filter(|epoch| *epoch != "0") {
+            Some(epoch) => format!("{epoch}:{upstream}"),
+            None => upstream.to_owned(),
+        };
+        if let Some(release) = property("SrcRelease") {
+            version = format!("{version}-{release}");
+        }
+        Some((SmolStr::new(name), SmolStr::new(version)))
+    }
 }
 
 /// The kinds of component that are software of a version. Files, data, devices, models and the like are not matched.
@@ -66,7 +98,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
         };
         let version = component.version.as_deref().unwrap_or_default();
         let place = || format!("component {position} ({})", component.name);
-        reading.add(place, &name, version, component.purl.as_deref());
+        reading.add(place, &name, version, component.purl.as_deref(), component.source());
     }
     let subject = document.metadata.and_then(|metadata| metadata.component);
     let format = format_smolstr!("CycloneDX {}", document.spec_version);

@@ -37,6 +37,17 @@ struct Package2<'a> {
     purpose: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "externalRefs")]
     references: Bounded<Reference<'a>, 1_000>,
+    #[serde(borrow, rename = "sourceInfo")]
+    source: Option<Cow<'a, str>>,
+}
+
+impl Package2<'_> {
+    /// The source package as Trivy writes it: `built package from: openssl 3.0.20-1~deb12u2`.
+    fn source(&self) -> Option<(SmolStr, SmolStr)> {
+        let built = self.source.as_deref()?.strip_prefix("built package from: ")?;
+        let (name, version) = built.trim().split_once(' ')?;
+        Some((SmolStr::new(name), SmolStr::new(version)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -102,7 +113,8 @@ pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
         }
         let version = package.version.as_deref().unwrap_or_default();
         let place = || format!("package {} ({})", package.id, package.name);
-        reading.add(place, &package.name, version, purl.map(|purl| purl.locator.as_ref()));
+        let purl = purl.map(|purl| purl.locator.as_ref());
+        reading.add(place, &package.name, version, purl, package.source());
     }
     let subject = packages.iter().find(|package| roots.contains(package.id.as_ref()));
     let subject = subject.map(|package| package.name.as_ref()).or(document.name.as_deref());
@@ -165,7 +177,7 @@ pub(super) fn read_3(bytes: &[u8]) -> Result<Sbom, SbomError> {
             continue;
         }
         let place = || format!("@graph[{position}] ({name})");
-        reading.add(place, name, package.version.as_deref().unwrap_or_default(), purl);
+        reading.add(place, name, package.version.as_deref().unwrap_or_default(), purl, None);
     }
     if reading.packages.len() > COMPONENTS_MAX {
         return Err(SbomError::Components);

@@ -118,8 +118,14 @@ fn completed(spec: &ManagedImageSpec, image: &Image) -> ManagedImageSpec {
             spec.repositories.push(repository.to_string());
         }
     }
-    spec.tag = spec.tag.or_else(|| image.tag.as_ref().map(ToString::to_string));
+    let seen = image.tag.as_ref().filter(|tag| is_tag(tag));
+    spec.tag = spec.tag.or_else(|| seen.map(ToString::to_string));
     spec
+}
+
+/// Whether it has the form of a tag: one word, as the schema has it.
+fn is_tag(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether it has the form of a repository, as the schema has it: a template may name an image in a way that no registry knows, and one

@@ -116,11 +116,26 @@ fn ready(image: &Image, views: &[&ContainerView], state: Option<State>) -> Said 
     Said { aspect: condition::READY, holds, reason, message }
 }
 
-/// `Deployment/shop/web`, taken apart.
+/// `Deployment/shop/web`, taken apart. None where the schema has no such reference: whoever makes a pod writes its owner freely, and a
+/// status that the server refuses would hold up everything else.
 fn reference(key: &str) -> Option<WorkloadReference> {
     let mut parts = key.splitn(3, '/').map(str::to_owned);
     let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(WorkloadReference { kind, namespace, name })
+    let of_kind = kind.len() <= 63
+        && kind.starts_with(|c: char| c.is_ascii_uppercase())
+        && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (of_kind && is_name(&name)).then_some(WorkloadReference { kind, namespace, name })
+}
+
+/// Whether it is the name of an object: a DNS subdomain.
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |part: &str| {
+        let ends = [part.bytes().next(), part.bytes().next_back()];
+        ends.into_iter().all(|byte| byte.is_some_and(plain))
+            && part.bytes().all(|byte| plain(byte) || byte == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
 }
 
 /// The work that moves workloads away from the image, after what was just decided. Work on a workload that is gone is over.
@@ -172,4 +187,20 @@ fn ended(
     });
     listed.truncate(ENDED_MAX);
     listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_the_schema_does_not_take_is_left_out_and_holds_up_nothing() {
+        for good in ["Deployment/shop/web", "StatefulSet/shop/db.eu-1", "Job/a/b"] {
+            assert!(reference(good).is_some(), "{good}");
+        }
+        for bad in ["A-b/shop/q", "deployment/shop/q", "A/shop/Q", "A/shop/q-", "A/shop", "A/shop/"]
+        {
+            assert!(reference(bad).is_none(), "{bad}");
+        }
+    }
 }
