@@ -78,7 +78,7 @@ fn the_source_package_is_read_from_where_trivy_writes_it() {
     }
     assert_eq!(
         names(&read_json(&bill).unwrap()),
-        ["Alpine:v3.20 musl", "AlmaLinux:9 bash", "Debian:12 libssl3"]
+        ["AlmaLinux:9 bash", "Alpine:v3.20 musl", "Debian:12 libssl3"]
     );
 }
 
