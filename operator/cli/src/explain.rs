@@ -121,6 +121,13 @@ impl Answer {
 /// Plays the folder up to the moment and explains.
 pub fn run(asked: &Explain) -> Result<ExitCode, Failed> {
     let Some(subject) = &asked.subject else {
+        let folder = &asked.play.folder;
+        if folder.is_dir() && folder.to_string_lossy().parse::<Subject>().is_err() {
+            let folder = folder.display();
+            let message =
+                format!("say what of {folder} to explain: hozen explain {folder} KIND/NAME");
+            return Err(Failed::Subject(message));
+        }
         return cluster::explain(asked, &asked.play.folder.to_string_lossy());
     };
     let subject: Subject = subject.parse().map_err(Failed::Subject)?;

@@ -53,26 +53,10 @@ pub(crate) fn image_not_again(
     class: &ImageClass,
     workload: &Workload,
 ) -> bool {
-    failed(&workload.ended, request).any(|uid| {
-        let failed = world.requests.values().find(|other| other.uid == *uid);
-        let same = |other: &ImageClass| {
-            (&other.image, &other.from, &other.to) == (&class.image, &class.from, &class.to)
-        };
-        failed.is_some_and(|failed| {
-            failed.plan.image_classes().any(same) && !asked(world, request, failed)
-        })
-    })
-}
-
-/// The other requests under which something failed.
-fn failed<'e>(
-    ended: &'e BTreeMap<Uid, Ended>,
-    request: &'e ChangeRequest,
-) -> impl Iterator<Item = &'e Uid> {
-    let failures = ended.iter().filter(|(uid, ended)| {
-        **uid != request.uid && matches!(ended, Ended::Failed(..) | Ended::RolledBack(..))
-    });
-    failures.map(|(uid, _)| uid)
+    let same = |other: &ImageClass| {
+        (&other.image, &other.from, &other.to) == (&class.image, &class.from, &class.to)
+    };
+    failed(world, request, &workload.ended, |plan| plan.image_classes().any(same))
 }
 
 /// Whether this failed on the node under another request, and the present one is not the attempt that a person asked for.
@@ -82,10 +66,21 @@ pub(crate) fn not_again(
     transaction: &Digest,
     node: &Node,
 ) -> bool {
-    failed(&node.ended, request).any(|uid| {
+    failed(world, request, &node.ended, |plan| same_work(plan, transaction, node))
+}
+
+/// Whether the same failed under another request, and nobody asked for this one as another attempt.
+fn failed(
+    world: &World,
+    request: &ChangeRequest,
+    ended: &BTreeMap<Uid, Ended>,
+    same: impl Fn(&Plan) -> bool,
+) -> bool {
+    let failures = ended.iter().filter(|(uid, ended)| {
+        **uid != request.uid && matches!(ended, Ended::Failed(..) | Ended::RolledBack(..))
+    });
+    failures.into_iter().any(|(uid, _)| {
         let failed = world.requests.values().find(|other| other.uid == *uid);
-        failed.is_some_and(|failed| {
-            same_work(&failed.plan, transaction, node) && !asked(world, request, failed)
-        })
+        failed.is_some_and(|failed| same(&failed.plan) && !asked(world, request, failed))
     })
 }

@@ -16,7 +16,7 @@ use crate::{
     enforce, garbage, gate,
     mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Taint, Task},
-    plan::RebootPolicy,
+    plan::{PATCH_MAX, RebootPolicy},
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
     units::{Name, Uid},
@@ -196,6 +196,8 @@ fn in_its_window(world: &World, node: &Name, before: Option<&Task>, task: &Task)
     let was = before.map(|task| task.step);
     let (purpose, needed) = if task.step == Step::Claim && was.is_none() {
         (Purpose::Install, execution.node_time_max)
+    } else if task.step == Step::Patch && was.is_some_and(Step::before_patch) {
+        (Purpose::Install, PATCH_MAX)
     } else if task.step == Step::Claim && was == Some(Step::AwaitReboot) {
         (Purpose::Reboot, execution.reboot_time_max())
     } else if task.step == Step::Reboot && was != Some(Step::Reboot) {

@@ -210,8 +210,8 @@ fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
 
 /// What failed on this node in this rollout, unless somebody accepted it or it has been repaired since.
 pub fn open_failure<'n>(rollout: &Rollout, node: &'n Node) -> Option<&'n str> {
-    let accepted = rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone()));
     let failure = node.ended.get(&rollout.request.1)?.failure_of_change()?;
+    let accepted = rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone()));
     (!accepted && node.needs_attention.is_some()).then_some(failure.message.as_str())
 }
 

@@ -237,15 +237,13 @@ impl Reader {
 
     fn unknown(&mut self, file: &Arc<str>, node: &Node, api_version: &str, kind: &str) {
         let ours = api_version.split('/').next() == Some(names::GROUP);
-        if !ours && let Some((path, message)) = slip(api_version, kind) {
-            self.manifests.torn = true;
-            let (file, place) = (Arc::clone(file), node.place_of(path));
-            let (object, path) = (String::new(), path.to_owned());
-            self.manifests.problems.push(Problem { file, place, object, path, message });
-            return;
-        }
         if !ours {
-            *self.manifests.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
+            let Some((path, message)) = slip(api_version, kind) else {
+                *self.manifests.ignored.entry(format!("{api_version} {kind}")).or_default() += 1;
+                return;
+            };
+            self.manifests.torn = true;
+            self.of_head(file, node, path, message);
             return;
         }
         let meant = nearest(kind, Kinds::of(names::API_VERSION));
@@ -264,6 +262,11 @@ impl Reader {
         } else {
             ("apiVersion", format!("{api_version} is not known; write {}", names::API_VERSION))
         };
+        self.of_head(file, node, path, message);
+    }
+
+    /// A mistake in the head of something that is no object for that reason.
+    fn of_head(&mut self, file: &Arc<str>, node: &Node, path: &str, message: String) {
         self.manifests.problems.push(Problem {
             file: Arc::clone(file),
             place: node.place_of(path),
@@ -319,14 +322,13 @@ fn slip(api_version: &str, kind: &str) -> Option<(&'static str, String)> {
         let message = format!("{kind} is no kind of {api_version}; did you mean {meant}?");
         return Some(("kind", message));
     }
-    let group = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
+    let group = api_version.split('/').next()?;
     let meant = Kinds::versions().find(|version| {
-        Kinds::read(version, kind) && near(&group(version), &group(api_version), 2)
+        let known = version.split('/').next().unwrap_or_default();
+        // Of the same group it is another version, and not a slip.
+        Kinds::read(version, kind) && known != group && near(known, group, 2)
     })?;
-    let (had, wanted) = (group(api_version), group(meant));
-    // A version of the same group is another version, and not a slip.
-    (had != wanted)
-        .then(|| ("apiVersion", format!("{api_version} has no {kind}; did you mean {meant}?")))
+    Some(("apiVersion", format!("{api_version} has no {kind}; did you mean {meant}?")))
 }
 
 fn head(node: &Node) -> Option<(String, String)> {

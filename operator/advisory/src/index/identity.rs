@@ -79,15 +79,12 @@ fn from_source<'a>(package: &'a Package, source: &'a (SmolStr, SmolStr)) -> Look
 }
 
 /// Kernel and boot loader are built once and signed in a second source package, whose version is made from the first's;
-/// notices name the first. Debian: `linux-signed-amd64` `6.1.128+1` is `linux` `6.1.128-1`, `linux-signed-6.1-amd64` is `linux-6.1` (LTS), `grub-efi-amd64-signed`
-/// `1+2.06+13+deb12u1` is `grub2` `2.06-13+deb12u1`. Ubuntu: `linux-signed-hwe-6.8` is `linux-hwe-6.8`, same version.
+/// notices name the first. Debian: `linux-signed-amd64` `6.1.128+1` is `linux` `6.1.128-1` (`linux-signed-6.1-amd64` of
+/// LTS: `linux-6.1`), `grub-efi-amd64-signed` `1+2.06+13+deb12u1` is `grub2` `2.06-13+deb12u1`. Ubuntu:
+/// `linux-signed-hwe-6.8` is `linux-hwe-6.8`, same version.
 fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
     let lookup = |name: Cow<'a, str>, version: Cow<'a, str>| Some(Lookup { name, version });
     match name {
-        "linux-signed-amd64" | "linux-signed-arm64" | "linux-signed-i386" => {
-            let (upstream, build) = version.split_once('+')?;
-            lookup("linux".into(), format!("{upstream}-{build}").into())
-        }
         "grub-efi-amd64-signed" | "grub-efi-arm64-signed" | "grub-efi-ia32-signed" => {
             let (upstream, build) = version.strip_prefix("1+")?.split_once('+')?;
             lookup("grub2".into(), format!("{upstream}-{build}").into())
@@ -95,15 +92,13 @@ fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
         "linux-signed" => lookup("linux".into(), version.into()),
         _ => {
             let flavour = name.strip_prefix("linux-signed-")?;
-            let mut of = ["-amd64", "-arm64", "-i386"].iter();
-            if let Some(series) = of.find_map(|arch| flavour.strip_suffix(arch)) {
-                let (upstream, build) = version.split_once('+')?;
-                return lookup(
-                    format!("linux-{series}").into(),
-                    format!("{upstream}-{build}").into(),
-                );
-            }
-            lookup(format!("linux-{flavour}").into(), version.into())
+            let mut debian = ["amd64", "arm64", "i386"].iter();
+            let Some(series) = debian.find_map(|arch| flavour.strip_suffix(arch)) else {
+                return lookup(format!("linux-{flavour}").into(), version.into());
+            };
+            let (upstream, build) = version.split_once('+')?;
+            let name = format!("linux-{series}").trim_end_matches('-').to_owned();
+            lookup(name.into(), format!("{upstream}-{build}").into())
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hozen_domain::{
     World,
     model::scenario::Happening,
-    node::{Cordon, Ended, Report},
+    node::{Cordon, Ended, Inventory, Node, Report},
     request::{Phase, RolloutEnd},
     units::{Share, Span, Uid},
 };
@@ -20,6 +20,16 @@ fn waiting_for_sunday(nodes: u32, rules: BaselineBuilder) -> World {
     let told = story(&rebooting(nodes, Span::hours(5), 0, rules), 40).play();
     assert!(told.ended().is_empty(), "{:#?}", told.ended());
     told.0.world
+}
+
+fn reports(node: &mut Node, change: impl FnOnce(&mut Inventory)) {
+    let mut report = node.report.latest().map(|i| (**i).clone()).expect("it reported");
+    change(&mut report);
+    node.report = Report::Known(Arc::new(report));
+}
+
+fn reboot_due(node: &mut Node) {
+    reports(node, |report| report.reboot_because.push("linux-image-6.1.0-50-amd64".into()));
 }
 
 fn boots(world: &World) -> Vec<&str> {
@@ -68,16 +78,9 @@ fn i33_a_node_that_waits_for_its_reboot_does_not_wait_for_a_request_that_has_end
 
 #[test]
 fn i12_a_reboot_that_is_due_already_is_part_of_what_people_agree_to() {
-    let due = |world: World| {
-        with_node(world, "web-1", |node| {
-            let Report::Known(report) = &node.report else { panic!("it reported") };
-            let mut report = (**report).clone();
-            report.reboot_because.push("linux-image-6.1.0-50-amd64".into());
-            node.report = Report::Known(Arc::new(report));
-        })
-    };
     let world = fleet(1, baseline("web"));
-    for (world, reboots) in [(due(world.clone()), true), (world, false)] {
+    for (world, reboots) in [(with_node(world.clone(), "web-1", reboot_due), true), (world, false)]
+    {
         let told = story(&world, 1).nobody_approves().play();
         let request = told.0.world.requests.values().next().expect("a request");
         assert!(request.plan.node_classes().all(|class| class.reboot == reboots));
@@ -88,11 +91,7 @@ fn i12_a_reboot_that_is_due_already_is_part_of_what_people_agree_to() {
     let begun = story(&world, 1).play();
     let first = begun.0.world.requests.values().next().expect("a request").uid.clone();
     let mut later = begun.0.world;
-    for node in later.nodes.values_mut().filter(|node| node.ended.is_empty()) {
-        let mut report = node.report.latest().map(|i| (**i).clone()).expect("it reported");
-        report.reboot_because.push("linux-image-6.1.0-50-amd64".into());
-        node.report = Report::Known(Arc::new(report));
-    }
+    later.nodes.values_mut().filter(|node| node.ended.is_empty()).for_each(reboot_due);
     let told = story(&later, 12).play();
     for node in told.0.world.nodes.values() {
         assert!(matches!(node.ended.get(&first), Some(Ended::Proven(_))), "{:#?}", node.ended);
@@ -103,11 +102,10 @@ fn i12_a_reboot_that_is_due_already_is_part_of_what_people_agree_to() {
 
 #[test]
 fn what_runs_in_a_session_is_not_restarted_and_fails_no_patch() {
-    let world = with_node(fleet(1, baseline("web")), "web-1", |node| {
-        let mut report = node.report.latest().map(|i| (**i).clone()).expect("it reported");
+    let in_sessions = |report: &mut Inventory| {
         report.stale_units.extend(["session-3.scope".into(), "user@1000.service".into()]);
-        node.report = Report::Known(Arc::new(report));
-    });
+    };
+    let world = with_node(fleet(1, baseline("web")), "web-1", |node| reports(node, in_sessions));
     let told = story(&world, 12).play();
     assert_eq!(told.proven(), ["web-1"], "{:#?}", told.ended());
 }

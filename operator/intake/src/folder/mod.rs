@@ -95,8 +95,8 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
         script.finish(&manifests, &files, &mut refused)
     });
     for (kind, count) in &manifests.ignored {
-        let documents = if *count == 1 { "document" } else { "documents" };
-        refused.note(kind, format!("{count} {documents}, not read here"));
+        let documents = if *count == 1 { "document is" } else { "documents are" };
+        refused.note(kind, format!("{count} {documents} not read here"));
     }
     refused.keep_first_of_each_field(told_of_form);
     refused.problems.sort();
