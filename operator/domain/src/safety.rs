@@ -57,6 +57,9 @@ impl<'w> Safety<'w> {
     }
 
     /// Whether `taking` may be taken under `max`, the budget of its pool (invariants 1 to 3).
+    ///
+    /// A node that holds a slot and is to be cordoned now is judged anew, by who is away in fact: time may have passed since. What only
+    /// holds a slot too gives service until its own turn, and is judged then.
     pub fn budget<'p>(
         &self,
         stage: &SmolStr,
@@ -66,11 +69,18 @@ impl<'w> Safety<'w> {
     ) -> Result<(), Hold> {
         let mut total = 0;
         let mut holders = Vec::new();
+        let cordons = taking.is_some_and(serves_until_claimed);
         for node in pool {
             total += 1;
             // Who is isolated has a slot already, and brings it along.
             let own = taking.is_some_and(|n| n.name == *node && n.taint == Some(Taint::Isolated));
-            if let Some(why) = self.why_unavailable(node).filter(|_| !own) {
+            let Some(why) = self.why_unavailable(node).filter(|_| !own) else {
+                continue;
+            };
+            let serves = cordons
+                && !self.promised.contains_key(node)
+                && self.world.nodes.get(node).is_some_and(serves_until_claimed);
+            if !serves {
                 holders.push((node.clone(), why.to_owned()));
             }
         }
@@ -157,7 +167,6 @@ fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
     node.labels.keys().filter_map(|key| key.strip_prefix(ROLE_PREFIX).map(SmolStr::from))
 }
 
-/// Why a node gives no service now, or must be counted as if it gave none.
 /// Our work that keeps a node out of service. One that waits for its reboot window runs pods again, and one whose mitigation is lifted
 /// was never taken out of service for it.
 fn at_work(node: &Node) -> Option<&Task> {
@@ -165,6 +174,16 @@ fn at_work(node: &Node) -> Option<&Task> {
     (task.step != Step::AwaitReboot && !mitigation::lifting(node, task)).then_some(task)
 }
 
+/// Whether nothing has happened yet to a node that holds a slot: it is about to be cordoned, and gives service until then.
+fn serves_until_claimed(node: &Node) -> bool {
+    at_work(node).is_some_and(|task| task.step == Step::Claim)
+        && matches!(node.cordon, Cordon::None | Cordon::Lifted(_))
+        && matches!(node.ready, Ready::Yes(_))
+        && !node.deleting
+        && node.taint != Some(Taint::Isolated)
+}
+
+/// Why a node gives no service now, or must be counted as if it gave none.
 fn unavailable_because(world: &World, node: &Node) -> Option<String> {
     if let Some(task) = at_work(node) {
         return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));

@@ -22,7 +22,7 @@ use crate::{
     assess::Assessment,
     effect::{Decision, Effect, Record},
     hold::Hold,
-    node::{Cordon, Node, Ready, Step},
+    node::{Cordon, Node, Ready, Step, Task},
     request::{Cursor, Rollout, RolloutEnd},
     safety::{self, Safety},
     units::{Digest, Name, Uid, after},
@@ -101,15 +101,15 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
             member.node.name.clone(),
             format!("{}, waits for {}", task.step.gerund(), wait.what),
         ));
-        let claims = of_node.records.iter().any(|record| {
-            matches!(record, Record::Task { task: Some(next), .. } if next.step == Step::Claim)
-        });
-        // A node that served until its reboot window is taken anew: by the same rules as at first.
-        if task.step == Step::AwaitReboot
-            && claims
+        // A node that served until its reboot window is taken anew, and one that holds a slot may have waited for its cordon while
+        // others went away: by the same rules as at first.
+        if takes(task, &of_node)
             && let Err(hold) = stage::anew(view, safety, member.node)
         {
             decision.hold(&view.rollout.name, hold);
+            if task.step == Step::Claim {
+                decision.absorb(node::step_back(view.world, view, member.node, task));
+            }
             continue;
         }
         decision.absorb(of_node);
@@ -120,6 +120,17 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         }
     }
     (decision, working)
+}
+
+/// Whether this is about to take a node out of service, or to give a slot to one that serves until its reboot.
+fn takes(task: &Task, decision: &Decision) -> bool {
+    let claims = |record: &Record| matches!(record, Record::Task { task: Some(next), .. } if next.step == Step::Claim);
+    let cordons = |effect: &Effect| matches!(effect, Effect::Claim { .. });
+    match task.step {
+        Step::AwaitReboot => decision.records.iter().any(claims),
+        Step::Claim => decision.effects.iter().any(cordons),
+        _ => false,
+    }
 }
 
 /// A node on which the change ended badly, and that a newer scan shows to have all of it, was repaired by somebody: it is scanned and

@@ -67,6 +67,11 @@ pub(super) fn advance(
     }
 }
 
+/// What takes a node that is not cordoned yet out of the way again, until there is a slot for it.
+pub(super) fn step_back(world: &World, view: &View<'_>, node: &Node, task: &Task) -> Decision {
+    Work { world, view, node, task }.step_back().0
+}
+
 /// What a node's work waits for, in words, and when that is too long.
 pub(super) struct Wait {
     pub(super) what: String,

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use hozen_domain::{
-    World,
+    Decision, Effect, World,
+    assess::assess,
+    effect::Record,
+    hold::Hold,
     model::scenario::Happening,
-    node::{Cordon, Ended, Inventory, Node, Report},
+    node::{Cordon, Ended, Inventory, Node, Ready, Report},
     request::{Phase, RolloutEnd},
-    units::{Share, Span, Uid},
+    step::step,
+    units::{Name, Share, Span, Uid},
 };
 use hozen_testkit::{
-    BaselineBuilder, OPENSSL_NEW, at, baseline, notice, stage, story, web, window, world_at,
+    BaselineBuilder, OPENSSL_NEW, approve_all, at, baseline, notice, rollout_of, stage, story, web,
+    window, world_at,
 };
 
 use super::{LIBC_NEW, canary_and_rest, end_of, fleet, minutes, rebooting, with_node};
@@ -146,4 +151,43 @@ fn i17_an_operator_that_was_away_goes_on_with_nothing_outside_of_the_window() {
     let node = &told.0.world.nodes["web-1"];
     assert!(node.task.is_none() && node.cordon == Cordon::None, "{node:#?}");
     assert!(told.ended().is_empty(), "{:#?}", told.ended());
+}
+
+/// Writes the tasks of a pass, and says what it would cordon.
+fn pass(world: &mut World) -> (Vec<Name>, Decision) {
+    let decision = step(world, &assess(world));
+    for record in &decision.records {
+        if let Record::Task { node, task } = record {
+            world.nodes.get_mut(&node.0).expect("it is there").task.clone_from(task);
+        }
+    }
+    let claims = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::Claim { node, .. } => Some(node.clone()),
+        _ => None,
+    });
+    (claims.collect(), decision)
+}
+
+#[test]
+fn i02_a_slot_is_given_back_if_another_node_went_away_before_the_cordon() {
+    let mut all = stage("all", Share::Percent(100));
+    all.max_unavailable = Share::Count(2);
+    let rules = baseline("web").stages(vec![all]);
+    let mut world = story(&fleet(3, rules), 1).nobody_approves().play().0.world;
+    let name = world.requests.keys().next().expect("a request").clone();
+    approve_all(&mut world, &name);
+    let request = world.requests.get_mut(&name).expect("it is there");
+    request.phase = Phase::Running;
+    let rollout = rollout_of(request, world.now);
+    world.rollouts.insert(name, rollout);
+    assert!(pass(&mut world).0.is_empty(), "slots are written before anything is cordoned");
+    let mut lost = world.clone();
+    assert_eq!(pass(&mut world).0, ["web-1", "web-2"]);
+    // The cordons were refused; meanwhile a node of nobody's has gone.
+    lost.nodes.get_mut("web-3").expect("it is there").ready = Ready::No(lost.now);
+    let (claims, decision) = pass(&mut lost);
+    assert_eq!(claims, ["web-1"]);
+    assert_eq!(lost.nodes["web-2"].task, None, "it goes back to those that wait");
+    let held = decision.holds.iter().map(|held| &held.hold);
+    assert!(held.into_iter().any(|hold| matches!(hold, Hold::BudgetSpent { max: 2, .. })));
 }
