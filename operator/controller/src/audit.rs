@@ -11,14 +11,19 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex as Plain, PoisonError},
+    time::Duration,
 };
 
 pub use entry::What;
 use entry::{Body, NONE, line};
+use tokio::sync::Mutex;
 pub use verify::{Finding, Head, LINE_BYTES_MAX, NoHead, Verified, verify};
 
 use crate::clock::Clock;
+
+/// A sink that has not taken an entry for so long takes none, as far as who waits is concerned.
+const APPEND_MAX: Duration = Duration::from_secs(3);
 
 /// Where lines go.
 pub trait Sink: Send {
@@ -58,6 +63,9 @@ pub enum Error {
     /// The sink does not take it.
     #[error("append to the audit trail")]
     Append(#[source] io::Error),
+    /// The sink has not said whether it takes it, or is busy with an entry before.
+    #[error("the audit trail's sink has not answered within {APPEND_MAX:?}")]
+    Late,
     /// The task that writes was ended.
     #[error("the audit trail's writer ended")]
     Ended,
@@ -69,6 +77,8 @@ pub struct Trail {
     clock: Arc<dyn Clock>,
     waits: bool,
     chain: Arc<Mutex<Chain>>,
+    /// Since when, since boot, the sink is busy with an entry.
+    busy_since: Arc<Plain<Option<Duration>>>,
 }
 
 struct Chain {
@@ -82,7 +92,8 @@ impl Trail {
     pub fn new(writer: &str, clock: Arc<dyn Clock>, sink: Box<dyn Sink>) -> Self {
         let waits = sink.waits();
         let chain = Chain { number: 0, previous: NONE.to_owned(), sink };
-        Self { writer: writer.to_owned(), clock, waits, chain: Arc::new(Mutex::new(chain)) }
+        let (writer, chain) = (writer.to_owned(), Arc::new(Mutex::new(chain)));
+        Self { writer, clock, waits, chain, busy_since: Arc::default() }
     }
 
     /// The trail in a file, gone on with where there is one. A torn last line (the process was killed while it wrote) is cut off: its call was
@@ -96,15 +107,21 @@ impl Trail {
         let head = last.map(|last| Head::of_line(&last)).transpose();
         let head = head.map_err(|source| Error::Broken { path: path.to_owned(), source })?;
         let file = file.try_clone().map_err(failed)?;
-        let trail = Self::new(writer, clock, Box::new(FileSink(file)));
-        if let Some(head) = head {
-            let mut chain = trail.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trail = Self::new(writer, clock, Box::new(FileSink(file)));
+        if let Some((head, chain)) = head.zip(Arc::get_mut(&mut trail.chain)) {
+            let chain = chain.get_mut();
             (chain.number, chain.previous) = (head.number + 1, head.hash);
         }
         Ok(trail)
     }
 
-    /// Appends one entry, and returns when the sink has it.
+    /// Since when, since boot, the sink is busy with an entry, if it is: a disk that is gone answers nobody, and nothing ends that but another
+    /// process.
+    pub fn waits_since(&self) -> Option<Duration> {
+        *self.busy_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends one entry, and returns when the sink has it, or has not answered in time: then it may take it later.
     pub async fn append(&self, epoch: u64, what: &What) -> Result<(), Error> {
         let body = Body {
             number: 0,
@@ -114,13 +131,21 @@ impl Trail {
             previous: String::new(),
             what: what.clone(),
         };
-        let chain = Arc::clone(&self.chain);
-        let append = move || chain.lock().unwrap_or_else(PoisonError::into_inner).append(body);
-        if self.waits {
-            tokio::task::spawn_blocking(append).await.map_err(|_| Error::Ended)?
-        } else {
-            append()
+        let free = Arc::clone(&self.chain).lock_owned();
+        if !self.waits {
+            return free.await.append(body);
         }
+        let mut chain = tokio::time::timeout(APPEND_MAX, free).await.map_err(|_| Error::Late)?;
+        let (busy, now) = (Arc::clone(&self.busy_since), self.clock.since_boot());
+        let mark = move |since| *busy.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        mark(Some(now));
+        let append = tokio::task::spawn_blocking(move || {
+            let appended = chain.append(body);
+            mark(None);
+            appended
+        });
+        let appended = tokio::time::timeout(APPEND_MAX, append).await.map_err(|_| Error::Late)?;
+        appended.map_err(|_| Error::Ended)?
     }
 }
 

@@ -61,6 +61,10 @@ impl Authority for Leadership {
         let held = (*self.held())?;
         (self.clock.since_boot() + CALL_TIME_MAX <= held.until).then_some(held.epoch)
     }
+
+    fn since_boot(&self) -> Duration {
+        self.clock.since_boot()
+    }
 }
 
 impl Leadership {
@@ -135,14 +139,17 @@ impl Keeper {
             *self.leadership.held() = None;
             return Ok(());
         }
+        // One that was lost and is had again is another: what was decided under the first is not carried out under it.
+        let kept = mine && self.leadership.held().is_some_and(|held| held.until > before);
         let epoch = u64::try_from(spec.lease_transitions.unwrap_or(0)).unwrap_or(0);
-        let epoch = if mine { epoch } else { epoch + 1 };
-        let object = Lease { spec: Some(self.spec(epoch, mine.then_some(&spec))), ..lease };
+        let epoch = if kept { epoch } else { epoch + 1 };
+        let object = Lease { spec: Some(self.spec(epoch, kept.then_some(&spec))), ..lease };
         self.put(&object, before, epoch).await
     }
 
-    /// Whether another's lease has not changed for as long as it says that it holds; one that was given back is over at once.
-    fn is_over(&mut self, lease: &Lease, spec: &LeaseSpec, now: Duration) -> bool {
+    /// Whether another's lease has not changed for as long as it says that it holds; one that was given back is over at once. From when it
+    /// was seen until this look was `asked` for: of either moment the one that makes that shorter.
+    fn is_over(&mut self, lease: &Lease, spec: &LeaseSpec, asked: Duration) -> bool {
         if spec.holder_identity.as_deref().is_none_or(str::is_empty) {
             return true;
         }
@@ -150,10 +157,11 @@ impl Keeper {
         match &self.other {
             Some(other) if other.version == version => {
                 let holds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
-                now.saturating_sub(other.since) >= holds.map_or(HOLDS, Duration::from_secs)
+                asked.saturating_sub(other.since) >= holds.map_or(HOLDS, Duration::from_secs)
             }
             Some(_) | None => {
-                self.other = Some(Other { version, since: now });
+                let since = self.leadership.clock.since_boot();
+                self.other = Some(Other { version, since });
                 false
             }
         }

@@ -1,7 +1,7 @@
 //! Wiring: what runs for as long as a replica does is spawned here, and watched. (Looks at gates, which end by themselves, are spawned where they are
 //! asked for: `evidence`.)
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use hozen_access::Installation;
@@ -26,7 +26,7 @@ use crate::{
     lease::{self, Keeper, Wanted},
     metrics::Metrics,
     observe::{
-        Stores, Watching,
+        PROMPT_ANSWER_MAX, Stores, Watching,
         admission::{UNSEEN, watch_policies},
         watches,
     },
@@ -109,23 +109,50 @@ pub async fn run(
 ) -> Result<(), Error> {
     // A refusal is an answer; kube's own retries would keep it inside the client for minutes.
     config.default_retry = false;
-    let client = Client::try_from(config).map_err(Error::Client)?;
+    config.reset_reader_on_write = true;
+    let mut prompt = config.clone();
+    config.read_timeout = Some(ANSWER_MAX);
+    prompt.read_timeout = Some(PROMPT_ANSWER_MAX);
+    let clients = Clients {
+        calls: Client::try_from(config).map_err(Error::Client)?,
+        prompt: Client::try_from(prompt).map_err(Error::Client)?,
+    };
     let trail = match &settings.audit {
         Some(path) => Trail::open(&settings.replica, Arc::clone(&clock), path)?,
         None => Trail::new(&settings.replica, Arc::clone(&clock), Box::new(Stdout)),
     };
-    operate(settings, client, trail, clock, admission, stop).await
+    operate(settings, clients, trail, clock, admission, stop).await
 }
 
-/// The same over a client without retries and into a trail that somebody else made: all that a replica has of the world is in these arguments.
+/// A watch is ended by the server after 290 s; a connection on which nothing came for longer is dead.
+const ANSWER_MAX: Duration = Duration::from_mins(6);
+
+/// Clients of one account, without retries.
+#[derive(Clone)]
+pub struct Clients {
+    /// For everything.
+    pub calls: Client,
+    /// For what must be heard soon: [`Watching::prompt`].
+    pub prompt: Client,
+}
+
+/// One for both, where connections do not die in silence.
+impl From<Client> for Clients {
+    fn from(calls: Client) -> Self {
+        Self { prompt: calls.clone(), calls }
+    }
+}
+
+/// The same over clients without retries and into a trail that somebody else made: all that a replica has of the world is in these arguments.
 pub async fn operate(
     settings: Settings,
-    client: Client,
+    clients: Clients,
     trail: Trail,
     clock: Arc<dyn Clock>,
     admission: Admission,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
+    let client = clients.calls.clone();
     let operator = config::whoami(&client).await?;
     let cluster = config::cluster(&client).await?;
     tracing::info!(operator, cluster, replica = settings.replica, "begins");
@@ -134,7 +161,7 @@ pub async fn operate(
         operator: User::from(operator),
         namespace: settings.namespace.clone(),
     };
-    let replica = Replica::of(&settings, &client, trail, &clock);
+    let replica = Replica::of(&settings, clients, trail, &clock);
     let evaluators = Evaluators::new(Arc::clone(&replica.act), Arc::clone(&clock))?;
     // From here on nothing returns before the tasks are held together.
     let (admission, policies) = admission.begin(&client, &settings, &clock);
@@ -193,7 +220,8 @@ struct Replica {
 }
 
 impl Replica {
-    fn of(settings: &Settings, client: &Client, trail: Trail, clock: &Arc<dyn Clock>) -> Self {
+    fn of(settings: &Settings, clients: Clients, trail: Trail, clock: &Arc<dyn Clock>) -> Self {
+        let Clients { calls: client, prompt } = clients;
         let Settings { namespace, work_namespace, agent_image, replica, lease, .. } =
             settings.clone();
         let wanted = Wanted { namespace: namespace.clone(), name: lease, identity: replica };
@@ -213,7 +241,8 @@ impl Replica {
             Arc::clone(&freshness),
         );
         let watching = Watching {
-            client: client.clone(),
+            client,
+            prompt,
             namespace,
             work_namespace,
             stores: Arc::new(Stores::default()),

@@ -27,6 +27,10 @@ impl Authority for Nobody {
     fn epoch(&self) -> Option<u64> {
         None
     }
+
+    fn since_boot(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Evaluators without a cluster: what asks Prometheus needs none.

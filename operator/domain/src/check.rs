@@ -237,8 +237,9 @@ fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {
     if inventory.boot_id != found.boot_id {
         return Some(format!("31: {node} is called proven by a scan of an earlier boot"));
     }
-    let asked = found.task.as_ref().filter(|t| t.request == *request).map(|t| t.started);
-    (asked.is_some_and(|since| inventory.scanned_at < since))
+    // By its number and not by its time: the clocks of nodes and of replicas differ.
+    let task = found.task.as_ref().filter(|task| task.request == *request)?;
+    (task.scan.is_none_or(|asked| inventory.scan < asked))
         .then(|| format!("31: {node} is called proven by a scan older than the work"))
 }
 

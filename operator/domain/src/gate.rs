@@ -82,7 +82,7 @@ impl Next {
     }
 }
 
-/// What stops everything new in this cluster, if something does (invariants 16, 19).
+/// What stops everything new in this cluster, if something does (invariants 13, 16, 19).
 pub fn platform(world: &World) -> Option<Hold> {
     let platform = &world.platform;
     let halted = platform.halt.as_ref().map(|reason| Hold::Halted { reason: reason.clone() });
@@ -94,7 +94,11 @@ pub fn platform(world: &World) -> Option<Hold> {
         let what = platform.clock.clone()?;
         Some(Hold::ClockSkew { what })
     };
-    halted.or_else(unproven).or_else(skewed)
+    let blind = || {
+        let what = platform.blind.clone()?;
+        Some(Hold::NotObserved { what })
+    };
+    halted.or_else(unproven).or_else(skewed).or_else(blind)
 }
 
 /// By name of a request: the one that replaced it.

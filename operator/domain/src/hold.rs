@@ -30,6 +30,16 @@ pub enum Hold {
         /// Who against whom, and by how much.
         what: String,
     },
+    /// Something that decisions are made of cannot be watched: a pause or a withdrawal would not be heard (invariants 13, 53).
+    NotObserved {
+        /// What, for how long, and why not.
+        what: String,
+    },
+    /// The decision would break a promise of ours: a bug of the operator, and nothing of the decision is carried out.
+    DecisionRefused {
+        /// Which promise, and how.
+        promise: String,
+    },
     /// Two baselines of one priority select the same systems.
     PriorityTie {
         /// This one.
@@ -263,6 +273,8 @@ impl Hold {
             Self::Halted { .. } => "Halted",
             Self::AdmissionUnproven { .. } => "AdmissionUnproven",
             Self::ClockSkew { .. } => "ClockSkew",
+            Self::NotObserved { .. } => "NotObserved",
+            Self::DecisionRefused { .. } => "DecisionRefused",
             Self::PriorityTie { .. } => "PriorityTie",
             Self::PolicyMissing { .. } => "PolicyMissing",
             Self::AwaitingApproval { .. } => "AwaitingApproval",
@@ -312,6 +324,8 @@ impl Hold {
             Self::Halted { .. }
             | Self::AdmissionUnproven { .. }
             | Self::ClockSkew { .. }
+            | Self::NotObserved { .. }
+            | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
             | Self::ApprovalLost { .. }
@@ -347,6 +361,8 @@ impl Hold {
             Self::Halted { .. }
             | Self::AdmissionUnproven { .. }
             | Self::ClockSkew { .. }
+            | Self::NotObserved { .. }
+            | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
             | Self::ApprovalLost { .. }
@@ -385,6 +401,12 @@ impl Hold {
             Self::Halted { .. } => "the halt being lifted".into(),
             Self::AdmissionUnproven { .. } => "the chart's policies applied again".into(),
             Self::ClockSkew { .. } => "clocks set right".into(),
+            Self::NotObserved { .. } => {
+                "the API server answering the operator's watches again".into()
+            }
+            Self::DecisionRefused { .. } => {
+                "a version of Hozen without this bug: please report it, with /debug/decision".into()
+            }
             Self::PriorityTie { baseline, other, .. } => {
                 format!(
                     "another priority on {baseline} or {other}, or selectors that do not overlap"
@@ -454,6 +476,13 @@ impl fmt::Display for Hold {
                 write!(f, "admission policies are not as they must be: {what}")
             }
             Self::ClockSkew { what } => write!(f, "clocks disagree: {what}"),
+            Self::DecisionRefused { promise } => {
+                write!(
+                    f,
+                    "the operator refuses its own decision: it would break invariant {promise}"
+                )
+            }
+            Self::NotObserved { what } => write!(f, "the operator cannot watch {what}"),
             Self::PriorityTie { baseline, other, example, systems } => {
                 let more = others(systems.saturating_sub(1));
                 write!(

@@ -116,7 +116,7 @@ impl Inner {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
         if kept || self.all {
-            if self.lines.len() == LINES_KEPT {
+            if self.lines.len() == LINES_KEPT && !self.all {
                 self.lines.pop_front();
             }
             self.lines.push_back(text.clone());

@@ -81,6 +81,7 @@ async fn see(cluster: &Cluster) -> Result<World, ClusterError> {
         .map_err(|error| ClusterError::Sense(hozen_intake::problem::told(&error)))?;
     let watching = Watching {
         client: cluster.client.clone(),
+        prompt: cluster.client.clone(),
         namespace: cluster.namespace.clone(),
         work_namespace,
         stores: Arc::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hozen_api::{change_request::ChangeRequest, managed_node::ManagedNode, rollout::Rollout};
 use hozen_intake::problem::told;
-use http::{Method, StatusCode, header::RETRY_AFTER};
+use http::{StatusCode, header::RETRY_AFTER};
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     batch::v1::{CronJob, Job},
@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 use kube::{Resource as _, client::Body, core::Status};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Act, Outcome, Refusal};
+use super::{Act, Mandate, Outcome, Refusal};
 use crate::freshness::Kind;
 
 /// An answer larger than this is not one of an object that we write or read one by one (etcd holds none above 1.5 MiB), and a list of a
@@ -35,9 +35,12 @@ pub(super) enum Answer {
     Busy(Box<Status>, Duration),
     /// Nothing that says whether it took place.
     Lost(String),
-    /// It was not sent: this replica does not lead any more.
-    NotLeader,
+    /// It was not sent: it was decided too long ago, or this replica does not lead any more.
+    NotSent(Refusal),
 }
+
+/// A request as kube makes them.
+type Made = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 /// What every answer with an object has.
 #[derive(Deserialize)]
@@ -53,21 +56,22 @@ struct Version {
 }
 
 impl Act {
-    /// Sends a request once; a write only while this replica leads for longer than it may take. What came before it took its time: reads, the
-    /// disk of the audit trail (invariant 49).
-    pub(super) async fn send(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Answer {
+    /// Sends a write once, if it still may be: what came before it took its time, as reads and the disk of the audit trail (invariant 49).
+    pub(super) async fn write(&self, mandate: Mandate, request: Made) -> Answer {
+        match self.may(mandate) {
+            Ok(()) => self.send(request).await,
+            Err(refusal) => Answer::NotSent(refusal),
+        }
+    }
+
+    /// Sends a request once. Writes go by [`Self::write`].
+    pub(super) async fn send(&self, request: Made) -> Answer {
         let request = match request {
             Ok(request) => request.map(Body::from),
             Err(error) => {
                 return Answer::No(Status::failure(&error.to_string(), "BadRequest").boxed());
             }
         };
-        if request.method() != Method::GET && self.authority.epoch().is_none() {
-            return Answer::NotLeader;
-        }
         match tokio::time::timeout(self.settings.call_time_max, self.exchange(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::Lost(told(&error)),
@@ -115,7 +119,7 @@ impl Act {
             Answer::Lost(why) => Err(Outcome::Refused(Refusal::Impossible(format!(
                 "{name} could not be read before the write: {why}"
             )))),
-            Answer::NotLeader => Err(Outcome::Refused(Refusal::NotLeader)),
+            Answer::NotSent(refusal) => Err(Outcome::Refused(refusal)),
         }
     }
 
@@ -152,7 +156,7 @@ impl Act {
                 self.freshness.lost(kind, name);
                 Outcome::Lost(why)
             }
-            Answer::NotLeader => Outcome::Refused(Refusal::NotLeader),
+            Answer::NotSent(refusal) => Outcome::Refused(refusal),
         }
     }
 }

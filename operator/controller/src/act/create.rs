@@ -38,12 +38,13 @@ impl Act {
         };
         let object = ChangeRequest::new(name, spec);
         let same = |found: &ChangeRequest| found.spec.plan_digest == *digest;
-        self.create(Kind::ChangeRequest, names::manager::CHANGE, &object, same).await
+        self.create(scene, (Kind::ChangeRequest, names::manager::CHANGE), &object, same).await
     }
 
     /// The rollout of a request has the request's name, so that there is at most one (invariant 15).
     pub(super) async fn create_rollout(
         &self,
+        scene: &Scene<'_>,
         (name, uid): &(Name, Uid),
         digest: &Digest,
     ) -> Outcome {
@@ -60,13 +61,13 @@ impl Act {
         object.metadata.finalizers = Some(vec![names::finalizer::ROLLOUT.to_owned()]);
         let approved = &object.spec.change_request;
         let same = |found: &Rollout| found.spec.change_request == *approved;
-        self.create(Kind::Rollout, names::manager::ROLLOUT, &object, same).await
+        self.create(scene, (Kind::Rollout, names::manager::ROLLOUT), &object, same).await
     }
 
     async fn create<K>(
         &self,
-        kind: Kind,
-        manager: &str,
+        scene: &Scene<'_>,
+        (kind, manager): (Kind, &str),
         object: &K,
         same: impl Fn(&K) -> bool,
     ) -> Outcome
@@ -80,7 +81,7 @@ impl Act {
             Err(error) => return Outcome::Refused(Refusal::Impossible(error.to_string())),
         };
         let by = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
-        let answer = self.send(Request::new(url.as_str()).create(&by, bytes)).await;
+        let answer = self.write(scene.mandate, Request::new(url.as_str()).create(&by, bytes)).await;
         if let Answer::No(status) = &answer
             && status.reason == "AlreadyExists"
         {

@@ -19,7 +19,7 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use super::{
-    Act, Outcome, Refusal,
+    Act, Outcome, Refusal, Scene,
     call::{Answer, refusal},
     job,
     node::by,
@@ -28,23 +28,28 @@ use crate::freshness::Kind;
 
 impl Act {
     /// One conditional call: what was written since, or has the name now, is not meant.
-    pub(super) async fn delete(&self, object: &Doomed, seen: Option<&(Uid, SmolStr)>) -> Outcome {
+    pub(super) async fn delete(
+        &self,
+        scene: &Scene<'_>,
+        object: &Doomed,
+        seen: Option<&(Uid, SmolStr)>,
+    ) -> Outcome {
         let url = match object {
             Doomed::PackageSet(_) => PackageSet::url_path(&(), None),
             Doomed::Transaction(_) => Transaction::url_path(&(), None),
             Doomed::NodeInventory(_) => NodeInventory::url_path(&(), None),
-            Doomed::Job { node, job } => return self.end_job(node, job).await,
+            Doomed::Job { node, job } => return self.end_job(scene, node, job).await,
         };
         let name = object.name();
         let Some((uid, version)) = seen else {
             let why = format!("{name} was decided on without having been seen");
             return Outcome::Refused(Refusal::Impossible(why));
         };
-        self.remove(&url, name, uid.to_string(), version.to_string()).await
+        self.remove(scene, (&url, name), uid.to_string(), version.to_string()).await
     }
 
     /// A Job of work that is put back, read first: it is the one that its annotations say.
-    async fn end_job(&self, node: &(Name, Uid), key: &JobKey) -> Outcome {
+    async fn end_job(&self, scene: &Scene<'_>, node: &(Name, Uid), key: &JobKey) -> Outcome {
         let namespace = match key.step {
             Step::Snapshot => &self.settings.namespace,
             _ => &self.settings.work_namespace,
@@ -63,29 +68,36 @@ impl Act {
             return Outcome::Refused(Refusal::NameTaken(why));
         }
         let uid = metadata.uid.unwrap_or_default();
-        self.remove(&url, &name, uid, metadata.resource_version.unwrap_or_default()).await
+        let version = metadata.resource_version.unwrap_or_default();
+        self.remove(scene, (&url, &name), uid, version).await
     }
 
-    async fn remove(&self, url: &str, name: &str, uid: String, version: String) -> Outcome {
+    async fn remove(
+        &self,
+        scene: &Scene<'_>,
+        (url, name): (&str, &str),
+        uid: String,
+        version: String,
+    ) -> Outcome {
         let same = Preconditions { uid: Some(uid), resource_version: Some(version) };
         let parameters = DeleteParams {
             preconditions: Some(same),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
-        match self.send(Request::new(url).delete(name, &parameters)).await {
+        match self.write(scene.mandate, Request::new(url).delete(name, &parameters)).await {
             Answer::Yes(_) => Outcome::Done,
             Answer::No(status) if status.code == 404 => Outcome::AlreadySo,
             Answer::No(status) => Outcome::Refused(refusal(&status)),
             Answer::Busy(_, retry_after) => Outcome::Overloaded { retry_after },
             // Whether it is gone the watch tells.
             Answer::Lost(why) => Outcome::Lost(why),
-            Answer::NotLeader => Outcome::Refused(Refusal::NotLeader),
+            Answer::NotSent(refusal) => Outcome::Refused(refusal),
         }
     }
 
     /// Our finalizer is taken off the very rollout that is meant; those of others stay.
-    pub(super) async fn let_go(&self, (name, uid): &(Name, Uid)) -> Outcome {
+    pub(super) async fn let_go(&self, scene: &Scene<'_>, (name, uid): &(Name, Uid)) -> Outcome {
         let url = Rollout::url_path(&(), None);
         let found: PartialObjectMeta<Rollout> = match self.get(&url, name).await {
             Ok(found) => found,
@@ -105,7 +117,7 @@ impl Act {
             "uid": uid, "resourceVersion": metadata.resource_version, "finalizers": others}});
         let request =
             Request::new(url).patch(name, &by(names::manager::ROLLOUT), &Patch::Merge(change));
-        let answer = self.send(request).await;
+        let answer = self.write(scene.mandate, request).await;
         self.written(Kind::Rollout, name, answer)
     }
 }

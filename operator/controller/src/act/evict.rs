@@ -21,7 +21,7 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    Act, Kept, Outcome, Refusal, WhyKept,
+    Act, Kept, Outcome, Refusal, Scene, WhyKept,
     call::{Answer, parse, refusal, several_budgets},
     node::is,
 };
@@ -31,7 +31,7 @@ const PODS_MAX: usize = 5_000;
 
 impl Act {
     /// Asks every pod that must leave, once. Pods that are on their way out are left alone.
-    pub(super) async fn evict(&self, id: &(Name, Uid), leave: Leave) -> Outcome {
+    pub(super) async fn evict(&self, scene: &Scene<'_>, id: &(Name, Uid), leave: Leave) -> Outcome {
         // A person may have uncordoned it since: their will stands (invariants 6, 49).
         let node = match self.emptied(id).await {
             Ok(node) => node,
@@ -44,13 +44,13 @@ impl Act {
         let mut asked = 0;
         let mut kept = Vec::new();
         for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            match self.ask_to_leave(pod, leave).await {
+            match self.ask_to_leave(scene, pod, leave).await {
                 Ok(()) => asked += 1,
                 Err(why) => {
-                    // A server that has too much to do is not asked about the next pod too, and who does not lead any more asks nobody.
+                    // A server that has too much to do is not asked about the next pod too, and who may not any more asks nobody.
                     let pause = matches!(
                         why,
-                        WhyKept::Overloaded(_) | WhyKept::Lost(_) | WhyKept::NotLeader
+                        WhyKept::Overloaded(_) | WhyKept::Lost(_) | WhyKept::NotAsked(_)
                     );
                     kept.push(Kept { pod: called(pod), why });
                     if pause {
@@ -63,7 +63,7 @@ impl Act {
     }
 
     /// The node, read from the server, if it is the one that is meant.
-    pub(super) async fn read(&self, (name, uid): &(Name, Uid)) -> Result<core::Node, Outcome> {
+    pub(super) async fn read_node(&self, (name, uid): &(Name, Uid)) -> Result<core::Node, Outcome> {
         let node: core::Node = self.get(&core::Node::url_path(&(), None), name).await?;
         is(&node, uid).map_err(Outcome::Refused)?;
         Ok(node)
@@ -71,7 +71,7 @@ impl Act {
 
     /// The same, if its pods are to leave: it is cordoned by us, or isolated since it missed a deadline.
     async fn emptied(&self, id: &(Name, Uid)) -> Result<core::Node, Outcome> {
-        let node = self.read(id).await?;
+        let node = self.read_node(id).await?;
         if taint(&node) == Some(Taint::Isolated) {
             return Ok(node);
         }
@@ -80,7 +80,7 @@ impl Act {
 
     /// The same, if it is cordoned by us.
     pub(super) async fn owned(&self, id: &(Name, Uid)) -> Result<core::Node, Outcome> {
-        Self::ours(self.read(id).await?, id)
+        Self::ours(self.read_node(id).await?, id)
     }
 
     fn ours(node: core::Node, (name, uid): &(Name, Uid)) -> Result<core::Node, Outcome> {
@@ -110,7 +110,7 @@ impl Act {
                 let why = format!("the pods of {name} could not be listed: {why}");
                 return Err(Outcome::Refused(Refusal::Impossible(why)));
             }
-            Answer::NotLeader => return Err(Outcome::Refused(Refusal::NotLeader)),
+            Answer::NotSent(refusal) => return Err(Outcome::Refused(refusal)),
         };
         if pods.items.len() > PODS_MAX {
             let why = format!("{name} has more than {PODS_MAX} pods");
@@ -120,7 +120,12 @@ impl Act {
     }
 
     /// One conditional call: a pod of the same name that took its place is not meant.
-    async fn ask_to_leave(&self, pod: &Pod, leave: Leave) -> Result<(), WhyKept> {
+    async fn ask_to_leave(
+        &self,
+        scene: &Scene<'_>,
+        pod: &Pod,
+        leave: Leave,
+    ) -> Result<(), WhyKept> {
         if !leave.delete_empty_dir_data && has_empty_dir(pod) {
             return Err(WhyKept::EmptyDir);
         }
@@ -137,7 +142,10 @@ impl Act {
         } else {
             eviction(&url, pod, uid.as_deref())
         };
-        match self.send(request).await {
+        if (scene.halted)() {
+            return Err(WhyKept::NotAsked(Box::new(Refusal::halted())));
+        }
+        match self.write(scene.mandate, request).await {
             Answer::Yes(_) => Ok(()),
             // Gone, or another of its name is there: this one has left.
             Answer::No(status) if status.code == 404 || status.code == 409 => Ok(()),
@@ -148,7 +156,7 @@ impl Act {
             Answer::Busy(status, _) if by_budget(&status) => Err(WhyKept::Budget(causes(&status))),
             Answer::Busy(_, retry_after) => Err(WhyKept::Overloaded(retry_after)),
             Answer::Lost(why) => Err(WhyKept::Lost(why)),
-            Answer::NotLeader => Err(WhyKept::NotLeader),
+            Answer::NotSent(refusal) => Err(WhyKept::NotAsked(Box::new(refusal))),
         }
     }
 }
@@ -181,7 +189,7 @@ fn outcome(asked: u32, mut kept: Vec<Kept>) -> Outcome {
     let alone = |kept: &Kept| match &kept.why {
         WhyKept::Overloaded(retry_after) => Some(Outcome::Overloaded { retry_after: *retry_after }),
         WhyKept::Lost(why) => Some(Outcome::Lost(why.clone())),
-        WhyKept::NotLeader => Some(Outcome::Refused(Refusal::NotLeader)),
+        WhyKept::NotAsked(refusal) => Some(Outcome::Refused((**refusal).clone())),
         WhyKept::Budget(_)
         | WhyKept::SeveralBudgets(_)
         | WhyKept::Denied(_)

@@ -95,10 +95,7 @@ impl Act {
                 return Outcome::Refused(Refusal::Changed(why));
             }
         };
-        let Some(epoch) = self.authority.epoch() else {
-            return Outcome::Refused(Refusal::NotLeader);
-        };
-        let mut steps = match head(&found.metadata, uid, &record(scene, known, change, epoch)) {
+        let mut steps = match head(&found.metadata, uid, &record(scene, known, change)) {
             Ok(head) => head,
             Err(refusal) => return Outcome::Refused(refusal),
         };
@@ -108,14 +105,14 @@ impl Act {
             Err(error) => return Outcome::Refused(Refusal::Impossible(error.to_string())),
         };
         let request = Request::new(place.url).patch(name, &by(names::manager::ROLLOUT), &patch);
-        let answer = self.send(request).await;
+        let answer = self.write(scene.mandate, request).await;
         let namespaced = key.split_once('/').map_or(key.as_str(), |(_, rest)| rest);
         self.written(place.kind, namespaced, answer)
     }
 }
 
 /// Who moves it, under which plan.
-fn record<'a>(scene: &Scene<'a>, known: &'a Workload, change: &Move<'a>, epoch: u64) -> Record<'a> {
+fn record<'a>(scene: &Scene<'a>, known: &'a Workload, change: &Move<'a>) -> Record<'a> {
     let rollout = known.task.as_ref().map(|task| &task.rollout);
     let plan = rollout.and_then(|(name, uid)| {
         scene.world.rollouts.get(name).filter(|rollout| rollout.uid == *uid)
@@ -123,7 +120,7 @@ fn record<'a>(scene: &Scene<'a>, known: &'a Workload, change: &Move<'a>, epoch: 
     Record {
         rollout: rollout.map_or("", |(name, _)| name),
         plan: plan.map_or("", |rollout| &rollout.digest),
-        epoch,
+        epoch: scene.mandate.epoch,
         from: change.from,
         to: change.to,
     }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use smol_str::SmolStr;
 
-use super::{Act, Outcome, Refusal, Scene, Settings, call::Answer, label_of};
+use super::{Act, Mandate, Outcome, Refusal, Scene, Settings, call::Answer, label_of};
 use crate::{audit::What, freshness::Kind};
 
 /// Annotations by which a Job is read again, and from which its pod's files are made.
@@ -154,7 +154,7 @@ impl Act {
             Ok(job) => job,
             Err(outcome) => return outcome,
         };
-        self.create_job(&job).await
+        self.create_job(scene.mandate, &job).await
     }
 
     /// The node read anew: it is the one that is meant, it is claimed for this plan, and no pod that must leave is on it (invariants 11, 49).
@@ -162,7 +162,7 @@ impl Act {
         let Order { node: id, job, plan, .. } = order;
         let node = match job.step {
             // A mitigation is lifted from a node that serves.
-            Step::Lift => return self.read(id).await,
+            Step::Lift => return self.read_node(id).await,
             _ => self.owned(id).await?,
         };
         if !claimed_for(&node, plan) {
@@ -204,7 +204,7 @@ impl Act {
     }
 
     /// Created, or there already: the name says the same work, and the annotations say so too.
-    async fn create_job(&self, job: &Job) -> Outcome {
+    async fn create_job(&self, mandate: Mandate, job: &Job) -> Outcome {
         let name = job.metadata.name.as_deref().unwrap_or_default();
         let url = Job::url_path(&(), job.metadata.namespace.as_deref());
         let bytes = match serde_json::to_vec(job) {
@@ -215,7 +215,7 @@ impl Act {
             field_manager: Some(names::manager::ROLLOUT.to_owned()),
             ..PostParams::default()
         };
-        let answer = self.send(Request::new(url.as_str()).create(&by, bytes)).await;
+        let answer = self.write(mandate, Request::new(url.as_str()).create(&by, bytes)).await;
         if let Answer::No(status) = &answer
             && status.reason == "AlreadyExists"
         {
@@ -239,12 +239,14 @@ impl Act {
     pub(crate) async fn start_gate(&self, job: &Job, asked: String) -> Outcome {
         let name = job.metadata.name.clone().unwrap_or_default();
         let intent = What::gate(name, asked);
-        let epoch = match self.intend(&intent, true).await {
-            Ok(epoch) => epoch,
-            Err(refusal) => return Outcome::Refused(refusal),
+        let Some(mandate) = self.authority.mandate() else {
+            return Outcome::Refused(Refusal::NotLeader);
         };
-        let outcome = self.create_job(job).await;
-        self.ended(epoch, intent, &outcome).await;
+        if let Err(refusal) = self.intend(&intent, true, mandate).await {
+            return Outcome::Refused(refusal);
+        }
+        let outcome = self.create_job(mandate, job).await;
+        self.ended(mandate.epoch, intent, &outcome).await;
         outcome
     }
 }

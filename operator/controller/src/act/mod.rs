@@ -31,6 +31,26 @@ use crate::{
 pub trait Authority: Send + Sync {
     /// The epoch, if this replica is the leader now and for sure will be for longer than a call may take; otherwise none.
     fn epoch(&self) -> Option<u64>;
+
+    /// Time since some moment of this machine's past, as [`Clock::since_boot`](crate::clock::Clock::since_boot) tells it.
+    fn since_boot(&self) -> Duration;
+
+    /// What is decided from now on may be carried out under this, if this replica leads.
+    fn mandate(&self) -> Option<Mandate> {
+        Some(Mandate { epoch: self.epoch()?, until: self.since_boot() + DECISION_HOLDS })
+    }
+}
+
+/// For how long what was decided is carried out: what people said and nodes did since is not in it.
+pub const DECISION_HOLDS: Duration = Duration::from_secs(10);
+
+/// Leave to carry out what was decided: by the leader that decided it, and soon (invariants 47, 49).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mandate {
+    /// The lease's epoch when it was decided: in another one it is decided anew, from what that leader sees.
+    pub epoch: u64,
+    /// Until when, since boot.
+    pub until: Duration,
 }
 
 /// What the decision saw of the objects that effects are conditional on: those that its [`World`] was made of.
@@ -48,6 +68,10 @@ pub struct Scene<'a> {
     pub world: &'a World,
     /// The objects behind it.
     pub seen: &'a dyn Seen,
+    /// Whether people stopped everything since. Asked before each effect that disrupts, and before each eviction.
+    pub halted: &'a (dyn Fn() -> bool + Sync),
+    /// Under which leave it is carried out.
+    pub mandate: Mandate,
 }
 
 /// Where and as what Hozen's Jobs run, and how long a call may take.
@@ -133,8 +157,8 @@ pub enum WhyKept {
     Overloaded(Duration),
     /// No answer came: not known.
     Lost(String),
-    /// It was not asked: this replica does not lead any more.
-    NotLeader,
+    /// It was not asked, for the same reason as an effect that is not begun.
+    NotAsked(Box<Refusal>),
 }
 
 /// Makes the calls.
@@ -173,22 +197,42 @@ impl Act {
     /// Carries out one effect.
     pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
         let intent = What::intent(effect);
-        let epoch = match self.intend(&intent, disrupts(effect)).await {
-            Ok(epoch) => epoch,
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
-        let outcome = self.call(scene, effect, epoch).await;
-        self.ended(epoch, intent, &outcome).await;
+        let disrupts = disrupts(effect);
+        if disrupts && (scene.halted)() {
+            return Outcome::Refused(Refusal::halted());
+        }
+        if let Err(refusal) = self.intend(&intent, disrupts, scene.mandate).await {
+            return Outcome::Refused(refusal);
+        }
+        let outcome = self.call(scene, effect).await;
+        self.ended(scene.mandate.epoch, intent, &outcome).await;
         outcome
     }
 
-    /// Writes down what is about to be done, if this replica leads; the epoch in which it does.
-    async fn intend(&self, intent: &What, disrupts: bool) -> Result<u64, Refusal> {
-        let epoch = self.authority.epoch().ok_or(Refusal::NotLeader)?;
-        match self.trail.append(epoch, intent).await {
-            Err(error) if disrupts => Err(Refusal::Unaudited(told(&error))),
-            Ok(()) | Err(_) => Ok(epoch),
+    /// Whether what was decided under this may still be carried out.
+    fn may(&self, mandate: Mandate) -> Result<(), Refusal> {
+        if self.authority.epoch() != Some(mandate.epoch) {
+            return Err(Refusal::NotLeader);
         }
+        if self.authority.since_boot() > mandate.until {
+            let why = format!("it was decided more than {DECISION_HOLDS:?} ago");
+            return Err(Refusal::Changed(why));
+        }
+        Ok(())
+    }
+
+    /// Writes down what is about to be done, if it may be.
+    async fn intend(&self, intent: &What, disrupts: bool, mandate: Mandate) -> Result<(), Refusal> {
+        self.may(mandate)?;
+        match self.trail.append(mandate.epoch, intent).await {
+            Err(error) if disrupts => Err(Refusal::Unaudited(told(&error))),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Since when, since boot, an entry of the audit trail waits for its sink, if one waits.
+    pub(crate) fn audit_waits_since(&self) -> Option<Duration> {
+        self.trail.waits_since()
     }
 
     /// Writes down what came of it.
@@ -199,10 +243,10 @@ impl Act {
         }
     }
 
-    async fn call(&self, scene: &Scene<'_>, effect: &Effect, epoch: u64) -> Outcome {
+    async fn call(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
         match effect {
-            Effect::Claim { node, record } => self.claim(scene, node, record, epoch).await,
-            Effect::Evict { node, leave } => self.evict(node, *leave).await,
+            Effect::Claim { node, record } => self.claim(scene, node, record).await,
+            Effect::Evict { node, leave } => self.evict(scene, node, *leave).await,
             Effect::StartJob { node, job, plan, transaction, units, ports } => {
                 let order = job::Order { node, job, plan, transaction, units, ports };
                 self.start_job(scene, &order).await
@@ -216,10 +260,12 @@ impl Act {
                 let provenance = (supersedes.as_ref(), because.as_ref());
                 self.create_request(scene, name, plan, provenance).await
             }
-            Effect::CreateRollout { request, digest } => self.create_rollout(request, digest).await,
+            Effect::CreateRollout { request, digest } => {
+                self.create_rollout(scene, request, digest).await
+            }
             Effect::Taint { node, taint } => self.taint(scene, node, *taint).await,
-            Effect::Delete { object, seen } => self.delete(object, seen.as_ref()).await,
-            Effect::LetGo { rollout } => self.let_go(rollout).await,
+            Effect::Delete { object, seen } => self.delete(scene, object, seen.as_ref()).await,
+            Effect::LetGo { rollout } => self.let_go(scene, rollout).await,
         }
     }
 }
@@ -239,6 +285,13 @@ pub const fn disrupts(effect: &Effect) -> bool {
         | Effect::CreateRequest { .. }
         | Effect::Delete { .. }
         | Effect::LetGo { .. } => false,
+    }
+}
+
+impl Refusal {
+    /// People stopped everything after it was decided.
+    fn halted() -> Self {
+        Self::Changed("everything was halted since".to_owned())
     }
 }
 
@@ -291,7 +344,7 @@ impl fmt::Display for Kept {
             WhyKept::Unmanaged => write!(f, "{pod}: it has no controller"),
             WhyKept::Overloaded(_) => write!(f, "{pod}: the API server has too much to do"),
             WhyKept::Lost(why) => write!(f, "{pod}: no answer: {why}"),
-            WhyKept::NotLeader => write!(f, "{pod}: this replica does not lead any more"),
+            WhyKept::NotAsked(why) => write!(f, "{pod}: not asked: {why}"),
         }
     }
 }

@@ -44,14 +44,14 @@ impl Act {
         scene: &Scene<'_>,
         name: &Name,
         record: &Ownership,
-        epoch: u64,
     ) -> Outcome {
         let node = match seen(scene, &(name.clone(), record.node.clone())) {
             Ok(node) => node,
             Err(refusal) => return Outcome::Refused(refusal),
         };
         match cordon(&node) {
-            Cordon::None | Cordon::Lifted(_) => {}
+            Cordon::None => {}
+            Cordon::Lifted(_) => return changed(format!("a person has uncordoned {name}")),
             Cordon::Ours(found) if found.rollout == record.rollout && found.node == record.node => {
                 return Outcome::AlreadySo;
             }
@@ -62,14 +62,14 @@ impl Act {
                 return changed(format!("{name} is cordoned by somebody else"));
             }
         }
-        let Ok(text) = annotation(record, epoch) else {
+        let Ok(text) = annotation(record, scene.mandate.epoch) else {
             return Outcome::Refused(Refusal::Impossible("the record cannot be written".into()));
         };
         let change = json!({
             "metadata": {"annotations": {names::annotation::OWNER: text}},
             "spec": {"unschedulable": true},
         });
-        self.patch_node(&node, change).await
+        self.patch_node(scene, &node, change).await
     }
 
     /// Uncordon and removal of the record in one patch; of a node that a person has uncordoned, the record alone (invariants 6, 7).
@@ -99,7 +99,7 @@ impl Act {
                 return Outcome::AlreadySo;
             }
         };
-        self.patch_node(&node, change).await
+        self.patch_node(scene, &node, change).await
     }
 
     /// Our taint in place of the one that the node has, among the others as the decision saw them.
@@ -125,7 +125,7 @@ impl Act {
             value: Some(value(wanted).to_owned()),
             time_added: None,
         }));
-        self.patch_node(&node, json!({"spec": {"taints": taints}})).await
+        self.patch_node(scene, &node, json!({"spec": {"taints": taints}})).await
     }
 
     /// The number of the scan that is asked for, if the record has no higher one yet.
@@ -158,12 +158,12 @@ impl Act {
             &by(names::manager::INVENTORY),
             &Patch::Merge(change),
         );
-        let answer = self.send(request).await;
+        let answer = self.write(scene.mandate, request).await;
         self.written(Kind::ManagedNode, &id.0, answer)
     }
 
     /// A merge patch that only the node as it was seen takes: any write since has given it another resource version.
-    async fn patch_node(&self, node: &core::Node, mut change: Value) -> Outcome {
+    async fn patch_node(&self, scene: &Scene<'_>, node: &core::Node, mut change: Value) -> Outcome {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         let Some(version) = node.metadata.resource_version.as_deref() else {
             return changed(format!("{name} was seen without resource version"));
@@ -174,7 +174,7 @@ impl Act {
             &by(names::manager::ROLLOUT),
             &Patch::Merge(change),
         );
-        let answer = self.send(request).await;
+        let answer = self.write(scene.mandate, request).await;
         self.written(Kind::Node, name, answer)
     }
 }

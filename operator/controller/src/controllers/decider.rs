@@ -4,7 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use hozen_domain::{check, effect::Effect, model::Turn};
+use hozen_domain::{
+    check,
+    effect::{Effect, Held},
+    hold::Hold,
+    model::Turn,
+    units::Name,
+};
 use jiff::{Timestamp, Unit};
 use kube::Client;
 use serde_json::Value;
@@ -12,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{images, nodes, shown};
 use crate::{
-    act::{self, Act, Authority, Outcome, Refusal, Scene},
+    act::{self, Act, Authority, Mandate, Outcome, Refusal, Scene},
     clock::Clock,
     events::Teller,
     evidence::Observer,
@@ -30,6 +36,8 @@ const EFFECTS_AT_ONCE: usize = 16;
 const REPEAT_AFTER: Duration = Duration::from_secs(5);
 /// After something failed, and while something is waited for that may come without an event.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// An audit trail whose sink does not answer for longer is given up, and the process with it.
+const AUDIT_WAIT_MAX: Duration = Duration::from_mins(1);
 /// However quiet it is: an event may have been missed.
 const SLEEP_MAX: Duration = Duration::from_mins(55);
 /// Added to that, by cluster, so that many clusters behind one load balancer do not wake together.
@@ -100,6 +108,9 @@ impl Decider {
         let wake = Arc::clone(&self.parts.wake);
         loop {
             let sleep = self.pass().await;
+            if self.audit_is_stuck() {
+                return;
+            }
             // In this order, and not by chance: the same events make the same run.
             tokio::select! {
                 biased;
@@ -112,13 +123,26 @@ impl Decider {
         }
     }
 
+    /// Whether the audit trail's sink has not answered for so long that only another process can help: it may have a better one.
+    fn audit_is_stuck(&self) -> bool {
+        let since = self.parts.act.audit_waits_since();
+        let waited = since.map(|since| self.parts.clock.since_boot().saturating_sub(since));
+        let stuck = waited.is_some_and(|waited| waited >= AUDIT_WAIT_MAX);
+        if stuck {
+            tracing::error!(
+                "the audit trail's sink has not answered for {AUDIT_WAIT_MAX:?}: this replica ends"
+            );
+        }
+        stuck
+    }
+
     /// One look at everything; how long to sleep if nothing happens.
     async fn pass(&mut self) -> Duration {
-        if !self.parts.stores.synced() || self.parts.authority.epoch().is_none() {
-            self.parts.metrics.leads(false);
+        let mandate = self.parts.authority.mandate().filter(|_| self.parts.stores.synced());
+        self.parts.metrics.leads(mandate.is_some());
+        let Some(mandate) = mandate else {
             return RETRY_AFTER;
-        }
-        self.parts.metrics.leads(true);
+        };
         self.parts.act.settle().await;
         if !self.parts.freshness.behind().is_empty() {
             return RETRY_AFTER;
@@ -127,6 +151,7 @@ impl Decider {
         let wrong = Wrong {
             admission: self.parts.admission.borrow().clone(),
             clock: set_back.or_else(|| self.parts.server_clock.borrow().clone()),
+            blind: self.parts.stores.blind(self.parts.clock.since_boot()),
         };
         let identity = &self.parts.identity;
         let mut scenery =
@@ -144,15 +169,22 @@ impl Decider {
             }
             turn.decision.records.clear();
             turn.decision.effects.clear();
+            let promise = &broken[0];
+            let refused = |about: &Name| Held {
+                about: about.clone(),
+                hold: Hold::DecisionRefused { promise: promise.clone() },
+            };
+            let open = scenery.world.rollouts.values().filter(|r| r.cursor.ended.is_none());
+            turn.decision.holds = open.map(|rollout| refused(&rollout.name)).collect();
         }
         let written = self.say(&scenery, &turn).await;
         if !written.failed.is_empty() {
             // What guards other effects may not be written down; what puts back and tidies up needs nothing of it (invariants 33, 63).
             turn.decision.effects.retain(|effect| !act::disrupts(effect));
-            self.act(&scenery, &turn.decision.effects).await;
+            self.act(&scenery, mandate, &turn.decision.effects).await;
             return RETRY_AFTER;
         }
-        let acted = self.act(&scenery, &turn.decision.effects).await;
+        let acted = self.act(&scenery, mandate, &turn.decision.effects).await;
         if written.count > 0 {
             return Duration::ZERO;
         }
@@ -201,15 +233,16 @@ impl Decider {
     }
 
     /// True if anything was asked for whose end is not seen yet.
-    async fn act(&mut self, scenery: &Scenery, effects: &[Effect]) -> bool {
+    async fn act(&mut self, scenery: &Scenery, mandate: Mandate, effects: &[Effect]) -> bool {
         let now = self.parts.clock.since_boot();
         self.done.retain(|_, until| *until > now);
         if effects.is_empty() || self.overloaded_until > now {
             return !effects.is_empty();
         }
-        let mut calls: Vec<BoxFuture<'_, (&Effect, Outcome)>> = Vec::new();
-        let scene = Scene { world: &scenery.world, seen: scenery };
+        let halted = || world::halt(&self.parts.stores, &self.parts.identity).is_some();
+        let scene = Scene { world: &scenery.world, seen: scenery, halted: &halted, mandate };
         let act = &self.parts.act;
+        let mut calls: Vec<BoxFuture<'_, (&Effect, Outcome)>> = Vec::new();
         for effect in effects.iter().filter(|effect| !self.done.contains_key(&id(effect))) {
             calls.push(async move { (effect, act.run(&scene, effect).await) }.boxed());
         }

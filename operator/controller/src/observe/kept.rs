@@ -6,11 +6,18 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smol_str::{SmolStr, format_smolstr};
+
+/// A watch that has failed for so long is blind: until then what it showed last stands, for an API server that is away takes no writes of
+/// anybody.
+const BLIND_AFTER: Duration = Duration::from_secs(30);
+/// A watch that has not failed for so long is well again, though nothing has come: it fails at least every minute if it does.
+const WELL_AFTER: Duration = Duration::from_secs(90);
 
 /// Name of an object within its kind: `name`, or `namespace/name`.
 pub type Key = SmolStr;
@@ -71,10 +78,21 @@ pub struct Inner<V> {
     listed: Option<Vec<Key>>,
     synced: bool,
     absent: bool,
-    failing: Option<String>,
+    failing: Option<Failing>,
     changes: u64,
     /// Our own newest writes: what is told of an object before them is not taken in.
     written: BTreeMap<Key, (SmolStr, u64)>,
+}
+
+/// A watch that fails.
+#[derive(Debug)]
+struct Failing {
+    /// When it did first, since boot.
+    first: Duration,
+    /// When it did last.
+    last: Duration,
+    /// Why.
+    why: String,
 }
 
 impl<V> Default for Kept<V> {
@@ -179,7 +197,15 @@ impl<V> Inner<V> {
 
     /// Why the watch cannot be had at the moment.
     pub fn failing(&self) -> Option<&str> {
-        self.failing.as_deref()
+        self.failing.as_ref().map(|failing| failing.why.as_str())
+    }
+
+    /// For how long the watch has failed, and why, if that is too long to decide by what it showed last. `now` is since boot.
+    pub fn blind(&self, now: Duration) -> Option<(Duration, &str)> {
+        let Failing { first, last, why } = self.failing.as_ref()?;
+        let too_long = last.saturating_sub(*first) >= BLIND_AFTER;
+        let well = now.saturating_sub(*last) >= WELL_AFTER;
+        (too_long && !well).then(|| (now.saturating_sub(*first), why.as_str()))
     }
 
     /// Grows with everything that changes.
@@ -272,8 +298,16 @@ impl<V> Inner<V> {
         !std::mem::replace(&mut self.absent, true)
     }
 
-    pub(super) fn fail(&mut self, why: Option<String>) {
-        self.failing = why;
+    /// The watch told something.
+    pub(super) fn well(&mut self) {
+        self.failing = None;
+    }
+
+    /// The watch failed at `now`, since boot.
+    pub(super) fn fail(&mut self, why: String, now: Duration) {
+        let before = self.failing.take().filter(|f| now.saturating_sub(f.last) < WELL_AFTER);
+        let first = before.map_or(now, |before| before.first);
+        self.failing = Some(Failing { first, last: now, why });
     }
 }
 
@@ -336,6 +370,28 @@ mod tests {
         assert!(kept.write().remove(&metadata("7")), "no object comes back under its uid");
         assert!(told(&kept, "5", "old"));
         assert!(kept.write().remove(&of("u-2", "8")), "and whoever had the name later is gone too");
+    }
+
+    #[test]
+    fn i13_a_watch_that_fails_for_half_a_minute_is_blind_until_it_lists_or_fails_no_more() {
+        let seconds = Duration::from_secs;
+        let kept: Kept<()> = Kept::default();
+        let fail = |at| kept.write().fail("403".to_owned(), seconds(at));
+        let blind = |at| kept.read().blind(seconds(at)).map(|(long, _)| long.as_secs());
+        fail(10);
+        assert_eq!(blind(70), None, "it failed once, and nothing has been heard of it since");
+        fail(30);
+        fail(40);
+        assert_eq!(blind(41), Some(31));
+        kept.write().begin_list();
+        assert_eq!(blind(42), Some(32), "a list that is asked for is none yet");
+        kept.write().end_list();
+        assert_eq!(blind(43), None);
+        fail(50);
+        fail(85);
+        assert_eq!((blind(86), blind(175)), (Some(36), None));
+        fail(200);
+        assert_eq!(blind(200), None, "another time");
     }
 
     #[test]

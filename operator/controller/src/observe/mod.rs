@@ -10,7 +10,7 @@ mod prune;
 mod watch;
 pub mod workloads;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use hozen_advisory::package::{PackageSet, Transaction};
@@ -37,7 +37,7 @@ use crate::{
     freshness::{Freshness, Kind},
 };
 use kept::Kept;
-use watch::{Newness, never, optional, watch, watch_owners};
+use watch::{Listener, Newness, never, optional, watch, watch_owners};
 use workloads::{Bill, Owner, Placed, Shelf};
 
 /// An object, and what it means; or why it is refused.
@@ -185,6 +185,22 @@ impl Stores {
         each!(self, health).into()
     }
 
+    /// What has not been seen for too long to decide by what it was then, if anything has not. `now` is since boot.
+    pub fn blind(&self, now: Duration) -> Option<String> {
+        macro_rules! blind {
+            ($stores:expr, $store:ident) => {
+                $stores.$store.read().blind(now).map(|(long, why)| {
+                    format!("{} (for {} s): {why}", stringify!($store), long.as_secs())
+                })
+            };
+        }
+        let blind: Vec<String> = each!(self, blind).into_iter().flatten().collect();
+        let (first, more) = blind.split_first()?;
+        let more =
+            if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+        Some(format!("{first}{more}"))
+    }
+
     /// Whether every first list is through: before that nothing is decided. What an API would say that is not there is not waited for.
     pub fn synced(&self) -> bool {
         self.health().iter().all(|health| health.synced || health.absent)
@@ -250,11 +266,18 @@ pub fn pruned<K: Resource>(mut object: K) -> K {
     object
 }
 
+/// A watch of what people say is asked for anew after so many seconds: a connection that is dead, and that nobody has closed, is found by that.
+const PROMPT_SECONDS: u32 = 25;
+/// No answer comes in such a watch's time, and none to a list: then the connection is given up.
+pub const PROMPT_ANSWER_MAX: Duration = Duration::from_secs(40);
+
 /// What every watch needs.
 #[derive(Clone)]
 pub struct Watching {
     /// Reads.
     pub client: Client,
+    /// Reads what people say, which must be heard soon: a client that gives an answer up after [`PROMPT_ANSWER_MAX`].
+    pub prompt: Client,
     /// Hozen's namespace: the halt, and Jobs of pod templates.
     pub namespace: String,
     /// Namespace of the Jobs on nodes.
@@ -286,11 +309,16 @@ macro_rules! watched {
         watched!(@ $w, $api, $config, $store, $take, $same, Some($newness))
     };
     (@ $w:expr, $api:expr, $config:expr, $store:ident, $take:expr, $same:expr, $newness:expr) => {{
-        let (stores, wake, api) = (Arc::clone(&$w.stores), Arc::clone(&$w.wake), $api);
+        let (stores, listener, api) = (Arc::clone(&$w.stores), listener($w), $api);
         let newness: Option<Newness> = $newness;
-        async move { watch(api, $config, &stores.$store, wake, $take, $same, newness).await }
+        async move { watch(api, $config, &stores.$store, listener, $take, $same, newness).await }
             .boxed()
     }};
+}
+
+/// Who hears of what a watch tells.
+fn listener(watching: &Watching) -> Listener {
+    Listener { wake: Arc::clone(&watching.wake), clock: Arc::clone(&watching.clock) }
 }
 
 /// Tells how new the store of a kind is.
@@ -299,7 +327,7 @@ fn newness(watching: &Watching, kind: Kind) -> Newness {
 }
 
 fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
-    let client = &watching.client;
+    let Watching { client, prompt, .. } = watching;
     macro_rules! ours {
         ($store:ident, $take:expr) => {
             watched!(watching, Api::all(client.clone()), Config::default(), $store, $take, never)
@@ -307,6 +335,17 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
         ($store:ident, $take:expr, $kind:ident) => {{
             let (api, newness) = (Api::all(client.clone()), newness(watching, Kind::$kind));
             watched!(watching, api, Config::default(), $store, $take, never, newness)
+        }};
+    }
+    macro_rules! said {
+        ($store:ident, $take:expr) => {{
+            let config = Config::default().timeout(PROMPT_SECONDS);
+            watched!(watching, Api::all(prompt.clone()), config, $store, $take, never)
+        }};
+        ($store:ident, $take:expr, $kind:ident) => {{
+            let (api, newness) = (Api::all(prompt.clone()), newness(watching, Kind::$kind));
+            let config = Config::default().timeout(PROMPT_SECONDS);
+            watched!(watching, api, config, $store, $take, never, newness)
         }};
     }
     macro_rules! now {
@@ -317,14 +356,14 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     }
     let (seen, made, ran, agreed) = (now!(), now!(), now!(), now!());
     vec![
-        ours!(baselines, baseline),
-        ours!(policies, policy),
-        ours!(approvals, move |object| {
+        said!(baselines, baseline),
+        said!(policies, policy),
+        said!(approvals, move |object| {
             read(object, |object| convert::governance::approval(object, agreed()))
         }),
         ours!(advisories, move |object| advisory(object, seen())),
-        ours!(requests, move |object| request(object, made()), ChangeRequest),
-        ours!(rollouts, move |object| rollout(object, ran()), Rollout),
+        said!(requests, move |object| request(object, made()), ChangeRequest),
+        said!(rollouts, move |object| rollout(object, ran()), Rollout),
         ours!(managed, pruned, ManagedNode),
         ours!(images, pruned),
         ours!(inventories, pruned),
@@ -341,7 +380,9 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let at_work = Api::namespaced(client.clone(), work_namespace);
     let nodes = Api::all(client.clone());
     let placed = Config::default().fields("spec.nodeName!=");
-    let halt = Config::default().fields(&format!("metadata.name={}", api::names::halt::CONFIG_MAP));
+    let halt = format!("metadata.name={}", api::names::halt::CONFIG_MAP);
+    let halt = Config::default().timeout(PROMPT_SECONDS).fields(&halt);
+    let halts = Api::namespaced(watching.prompt.clone(), namespace);
     // Two stores of one kind: an event of the one says nothing of the other.
     let [node, job, work] = [Kind::Node, Kind::Job, Kind::Work].map(|kind| newness(watching, kind));
     let same_node = prune::same_node;
@@ -351,7 +392,7 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
         watched!(watching, Api::all(client.clone()), Config::default(), budgets, pruned, never),
         watched!(watching, own, Config::default(), jobs, prune::job, never, job),
         watched!(watching, at_work, Config::default(), work, prune::job, never, work),
-        watched!(watching, Api::namespaced(client.clone(), namespace), halt, halt, pruned, never),
+        watched!(watching, halts, halt, halt, pruned, never),
     ]
 }
 
@@ -368,14 +409,14 @@ fn images(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     }
     macro_rules! owners {
         ($kind:ty, $store:ident) => {{
-            let (stores, wake) = (Arc::clone(&watching.stores), Arc::clone(&watching.wake));
+            let (stores, listener) = (Arc::clone(&watching.stores), listener(watching));
             let api: Api<PartialObjectMeta<$kind>> = Api::all(client.clone());
-            async move { watch_owners(api, &stores.$store, wake).await }.boxed()
+            async move { watch_owners(api, &stores.$store, listener).await }.boxed()
         }};
     }
-    let (stores, wake) = (Arc::clone(&watching.stores), Arc::clone(&watching.wake));
+    let (stores, listener) = (Arc::clone(&watching.stores), listener(watching));
     let (reports, shelf) = (Api::all(client.clone()), Shelf::default());
-    let bills = async move { optional(reports, &stores.bills, wake, |o| shelf.bill(&o)).await };
+    let bills = async move { optional(reports, &stores.bills, listener, |o| shelf.bill(&o)).await };
     vec![
         of_kind!(Deployment, deployments, deployment, Deployment),
         of_kind!(StatefulSet, stateful_sets, stateful_set, StatefulSet),

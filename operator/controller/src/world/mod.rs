@@ -100,6 +100,8 @@ pub struct Wrong {
     pub admission: Option<String>,
     /// With clocks (invariant 19).
     pub clock: Option<String>,
+    /// With what is watched (invariant 13).
+    pub blind: Option<String>,
 }
 
 /// Puts the world together.
@@ -112,8 +114,8 @@ pub fn assemble(
 ) -> Scenery {
     let mut world = World::empty(identity.cluster.clone(), now);
     world.operator = identity.operator.clone();
-    let Wrong { admission, clock } = wrong;
-    world.platform = Platform { halt: halt(stores, identity), admission, clock };
+    let Wrong { admission, clock, blind } = wrong;
+    world.platform = Platform { halt: halt(stores, identity), admission, clock, blind };
     intents(stores, &mut world);
     contents(stores, memory, &mut world);
     let nodes = nodes(stores, &mut world);
@@ -126,7 +128,7 @@ pub fn assemble(
 }
 
 /// The reason in the halt; an empty one stops nothing: the `ConfigMap` is there before anybody needs it.
-fn halt(stores: &Stores, identity: &Identity) -> Option<String> {
+pub fn halt(stores: &Stores, identity: &Identity) -> Option<String> {
     let known = stores.halt.read();
     let seen = known.get(&format!("{}/{}", identity.namespace, halt::CONFIG_MAP))?;
     let reason = seen.value.data.as_ref()?.get(halt::KEY)?.trim();

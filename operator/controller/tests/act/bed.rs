@@ -5,14 +5,14 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use hozen_api::{crds::all_crds, managed_node::ManagedNode};
 use hozen_controller::{
-    act::{Act, Authority, Outcome, Refusal, Scene, Seen, Settings},
+    act::{Act, Authority, DECISION_HOLDS, Mandate, Outcome, Refusal, Scene, Seen, Settings},
     audit::{Sink, Trail},
     clock::MachineClock,
     freshness::Freshness,
@@ -73,8 +73,11 @@ impl Drop for Place {
     }
 }
 
-/// A leader, or none: the lease is another test's.
-pub struct Leads(pub AtomicU64);
+/// The epoch in which a hand leads, and in which what it is told was decided.
+pub const LEADS_IN: u64 = 7;
+
+/// A leader's epoch, 0 for none, and seconds that have passed: the lease is another test's.
+pub struct Leads(pub AtomicU64, pub AtomicU64);
 
 impl Authority for Leads {
     fn epoch(&self) -> Option<u64> {
@@ -82,6 +85,10 @@ impl Authority for Leads {
             0 => None,
             epoch => Some(epoch),
         }
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_secs(self.1.load(Ordering::Relaxed))
     }
 }
 
@@ -136,12 +143,27 @@ pub struct Hand {
     pub lines: Lines,
     pub freshness: Arc<Freshness>,
     pub world: World,
+    /// Whether people stopped everything.
+    pub halted: AtomicBool,
 }
 
 impl Hand {
     /// Carries out an effect that was decided on a snapshot.
     pub async fn run(&self, snapshot: &Snapshot, effect: &Effect) -> Outcome {
-        self.act.run(&Scene { world: &self.world, seen: snapshot }, effect).await
+        let mandate = Mandate { epoch: LEADS_IN, until: DECISION_HOLDS };
+        self.run_under(mandate, snapshot, effect).await
+    }
+
+    /// The same under another leave.
+    pub async fn run_under(
+        &self,
+        mandate: Mandate,
+        snapshot: &Snapshot,
+        effect: &Effect,
+    ) -> Outcome {
+        let halted = || self.halted.load(Ordering::Relaxed);
+        let scene = Scene { world: &self.world, seen: snapshot, halted: &halted, mandate };
+        self.act.run(&scene, effect).await
     }
 }
 
@@ -203,7 +225,7 @@ impl Cluster {
 
     /// A replica with a client of its own.
     pub fn hand_with(&self, client: Client) -> Hand {
-        let leads = Arc::new(Leads(AtomicU64::new(7)));
+        let leads = Arc::new(Leads(AtomicU64::new(LEADS_IN), AtomicU64::new(0)));
         let lines = Lines::default();
         let freshness = Arc::new(Freshness::default());
         let settings = Settings {
@@ -217,7 +239,7 @@ impl Cluster {
             Act::new(client, settings, leads.clone(), Arc::new(trail), Arc::clone(&freshness));
         let now = "2026-01-05T02:00:00Z".parse().unwrap();
         let world = World::empty(Uid::new("uid-cluster"), now);
-        Hand { act, leads, lines, freshness, world }
+        Hand { act, leads, lines, freshness, world, halted: AtomicBool::new(false) }
     }
 
     /// Objects of a kind in the namespace.

@@ -115,6 +115,21 @@ pub async fn i49_a_lease_that_is_about_to_end_begins_no_call(cluster: Cluster) {
     assert_eq!(leads.epoch(), None);
 }
 
+pub async fn i47_a_lease_that_was_lost_and_is_had_again_is_another_epoch(cluster: Cluster) {
+    let lease = name("lease");
+    let clock = clock(SignedDuration::ZERO);
+    let mut one = keeper(&cluster, &lease, "one", Arc::clone(&clock));
+    one.attempt().await;
+    one.attempt().await;
+    let leads = one.leadership();
+    assert_eq!(leads.epoch(), Some(1));
+    // Suspended beyond its end, and nobody took it meanwhile.
+    clock.slept_seconds.fetch_add(13, Ordering::Relaxed);
+    one.attempt().await;
+    one.attempt().await;
+    assert_eq!(leads.epoch(), Some(2), "what was decided before is not carried out now");
+}
+
 pub async fn i47_a_renewal_that_was_overtaken_is_refused(cluster: Cluster) {
     let lease = name("lease");
     let clocks = [clock(SignedDuration::ZERO), clock(SignedDuration::ZERO)];

@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         nodes::i06_a_persons_uncordon_stands_and_only_the_record_goes,
         nodes::i06_a_cordon_that_is_not_ours_is_never_lifted,
         nodes::i49_who_does_not_lead_writes_nothing,
+        nodes::i47_what_was_decided_under_an_earlier_lease_or_long_ago_is_not_carried_out,
+        nodes::i36_what_was_halted_since_it_was_decided_does_not_begin_and_a_node_is_released,
         nodes::i63_without_audit_trail_nothing_disruptive_starts_and_a_node_is_released,
         nodes::i59_the_intent_is_written_before_the_call_and_the_outcome_after_it,
         nodes::i48_a_lost_answer_is_lost_and_the_next_try_finds_it_done,
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         leader::i47_wrong_wall_clocks_neither_lose_nor_win_the_lease,
         leader::i49_a_replica_that_was_paused_beyond_its_lease_does_nothing_when_it_wakes,
         leader::i49_a_lease_that_is_about_to_end_begins_no_call,
+        leader::i47_a_lease_that_was_lost_and_is_had_again_is_another_epoch,
         leader::i47_a_renewal_that_was_overtaken_is_refused,
         leader::a_standby_takes_over_within_15_s_of_a_kill_and_at_once_after_a_clean_stop,
         // Last: its policies hold for the whole cluster while they run.

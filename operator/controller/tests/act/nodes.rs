@@ -1,8 +1,10 @@
 //! Claim, release, taint, scan: each write holds only for the node that the decision saw.
 
+use std::{sync::atomic::Ordering, time::Duration};
+
 use hozen_api::{managed_node::ManagedNode, names};
 use hozen_controller::{
-    act::{Outcome, Refusal},
+    act::{Mandate, Outcome, Refusal},
     freshness::Kind,
 };
 use hozen_domain::{
@@ -18,7 +20,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::bed::{Cluster, claim, digest, id, is_changed, until};
+use crate::bed::{Cluster, LEADS_IN, claim, digest, id, is_changed, until};
 
 fn name(node: &Node) -> &str {
     node.metadata.name.as_deref().unwrap()
@@ -149,11 +151,42 @@ pub async fn i06_a_cordon_that_is_not_ours_is_never_lifted(cluster: Cluster) {
 
 pub async fn i49_who_does_not_lead_writes_nothing(cluster: Cluster) {
     let (hand, node) = (cluster.hand(), cluster.node().await);
-    hand.leads.0.store(0, std::sync::atomic::Ordering::Relaxed);
+    hand.leads.0.store(0, Ordering::Relaxed);
     let outcome = hand.run(&cluster.seen(name(&node)).await, &claim(&node)).await;
     assert_eq!(outcome, Outcome::Refused(Refusal::NotLeader));
     assert_eq!(cordon(&cluster.nodes().get(name(&node)).await.unwrap()), Cordon::None);
     assert_eq!(hand.lines.text(), "");
+}
+
+pub async fn i47_what_was_decided_under_an_earlier_lease_or_long_ago_is_not_carried_out(
+    cluster: Cluster,
+) {
+    let (hand, node) = (cluster.hand(), cluster.node().await);
+    let seen = cluster.seen(name(&node)).await;
+    let until = Duration::from_secs(10);
+    let earlier = Mandate { epoch: LEADS_IN - 1, until };
+    let outcome = hand.run_under(earlier, &seen, &claim(&node)).await;
+    assert_eq!(outcome, Outcome::Refused(Refusal::NotLeader));
+    let now = Mandate { epoch: LEADS_IN, until };
+    hand.leads.1.store(11, Ordering::Relaxed);
+    let outcome = hand.run_under(now, &seen, &claim(&node)).await;
+    assert!(matches!(outcome, Outcome::Refused(Refusal::Changed(_))), "{outcome:?}");
+    assert_eq!(cordon(&cluster.nodes().get(name(&node)).await.unwrap()), Cordon::None);
+    assert_eq!(hand.lines.text(), "");
+    hand.leads.1.store(10, Ordering::Relaxed);
+    assert_eq!(hand.run_under(now, &seen, &claim(&node)).await, Outcome::Done);
+}
+
+pub async fn i36_what_was_halted_since_it_was_decided_does_not_begin_and_a_node_is_released(
+    cluster: Cluster,
+) {
+    let (hand, node) = (cluster.hand(), cluster.node().await);
+    let claimed = cluster.claimed(&hand).await;
+    hand.halted.store(true, Ordering::Relaxed);
+    let outcome = hand.run(&cluster.seen(name(&node)).await, &claim(&node)).await;
+    assert!(matches!(outcome, Outcome::Refused(Refusal::Changed(_))), "{outcome:?}");
+    assert_eq!(cordon(&cluster.nodes().get(name(&node)).await.unwrap()), Cordon::None);
+    cluster.done(&hand, name(&claimed), &release(&claimed)).await;
 }
 
 pub async fn i63_without_audit_trail_nothing_disruptive_starts_and_a_node_is_released(

@@ -154,7 +154,7 @@ impl Operator {
         let path = settings.audit.clone().unwrap();
         let trail = Trail::open(replica, clock.clone(), &path).unwrap();
         let admission = Admission::Told(watch::channel(None).1);
-        let running = runtime::operate(settings, client, trail, clock, admission, stop);
+        let running = runtime::operate(settings, client.into(), trail, clock, admission, stop);
         Self { tell, task: tokio::spawn(running) }
     }
 

@@ -86,7 +86,7 @@ impl Model<'_> {
 
     fn claim(&mut self, node: &Name, record: Ownership) {
         if let Some(found) = self.world.nodes.get_mut(node).filter(|n| n.uid == record.node)
-            && matches!(found.cordon, Cordon::None | Cordon::Lifted(_))
+            && found.cordon == Cordon::None
         {
             found.cordon = Cordon::Ours(record);
         }

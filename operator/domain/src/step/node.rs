@@ -96,10 +96,7 @@ impl Work<'_> {
         if self.task.step == Step::Release {
             return None;
         }
-        if let Cordon::Lifted(_) = self.node.cordon
-            && self.task.step > Step::Claim
-            && self.task.step != Step::AwaitReboot
-        {
+        if self.lifted() && self.task.step != Step::AwaitReboot {
             return Some(
                 self.fail(format!("a person uncordoned {}", self.node.name), self.untouched()),
             );
@@ -124,6 +121,16 @@ impl Work<'_> {
         (self.task.step > Step::Claim && !ours).then(|| self.enter(Step::Claim, |_| {}))
     }
 
+    /// Whether a person has uncordoned it while it was this rollout's.
+    fn lifted(&self) -> bool {
+        matches!(&self.node.cordon, Cordon::Lifted(record) if record.rollout == self.view.rollout.uid)
+    }
+
+    /// Whether our record is on it, with our cordon or without.
+    fn marked(&self) -> bool {
+        self.lifted() || safety::owned_by(self.node, &self.view.rollout.uid)
+    }
+
     /// Whether nothing was changed on the node yet: it is not patched and about to be rebooted.
     fn untouched(&self) -> bool {
         self.task.step.before_patch() && self.task.boot_before.is_none()
@@ -140,7 +147,7 @@ impl Work<'_> {
             let object = Doomed::Job { node: self.id(), job: self.key() };
             return Self::effect(Effect::Delete { object, seen: None }, "the end of its Job", None);
         }
-        if safety::owned_by(self.node, &self.view.rollout.uid) {
+        if self.marked() {
             let release =
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "its release", None);
@@ -161,7 +168,7 @@ impl Work<'_> {
             return self.enter(if mitigates { Step::Mitigate } else { Step::Drain }, |_| {});
         }
         match &self.node.cordon {
-            Cordon::None | Cordon::Lifted(_) => {
+            Cordon::None => {
                 let record = Ownership {
                     rollout: self.view.rollout.uid.clone(),
                     node: self.node.uid.clone(),
@@ -176,7 +183,7 @@ impl Work<'_> {
                 )
             }
             // A person, or another rollout, was first.
-            Cordon::Foreign | Cordon::Ours(_) => self.step_back(),
+            Cordon::Foreign | Cordon::Ours(_) | Cordon::Lifted(_) => self.step_back(),
         }
     }
 
@@ -279,8 +286,8 @@ impl Work<'_> {
     }
 
     fn await_reboot(&self) -> Outcome {
-        // The node serves again while it waits; the reboot is claimed anew.
-        if safety::owned_by(self.node, &self.view.rollout.uid) {
+        // The node serves again while it waits; the reboot is claimed anew. A person may have uncordoned it before us.
+        if self.marked() {
             let release =
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "the node's release until its reboot", None);
@@ -351,7 +358,7 @@ impl Work<'_> {
     }
 
     fn release(&self) -> Outcome {
-        if safety::owned_by(self.node, &self.view.rollout.uid) {
+        if self.marked() {
             let release =
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "its release", None);

@@ -296,6 +296,16 @@ fn stuck(view: &View<'_>) -> String {
     };
     let ours: Vec<&str> =
         view.list(NODES).filter(|node| record(node).is_some()).map(name).collect();
+    let of_ours = ours.iter().map(|node| {
+        let task = view.get(crate::outside::MANAGED, "", node).map(|m| &m["spec"]["task"]);
+        let jobs = view
+            .list(crate::outside::JOBS)
+            .filter(|job| text(job, "/metadata/annotations/hozen.dev~1node") == Some(*node));
+        let jobs: Vec<String> =
+            jobs.map(|job| format!("{} {}", name(job), job["status"])).collect();
+        format!("{node}: {} {jobs:?}", task.unwrap_or(&serde_json::Value::Null))
+    });
+    let of_ours: Vec<String> = of_ours.collect();
     let unflagged = ours.iter().filter(|node| !flagged(node)).count();
     let number = if unflagged > 0 { 33 } else { 37 };
     let requests: Vec<String> = view
@@ -312,7 +322,7 @@ fn stuck(view: &View<'_>) -> String {
         })
         .collect();
     format!(
-        "invariant {number}: it never ends: ours are {ours:?}, {} failures are not accepted; {}; {}",
+        "invariant {number}: it never ends: ours are {of_ours:?}, {} failures are not accepted; {}; {}",
         failures(view),
         requests.join(", "),
         holds.join(", ")
@@ -381,7 +391,7 @@ async fn replica(shared: Arc<Shared>, number: usize) {
         let settings = settings(&id);
         let mut work = tokio::spawn(runtime::operate(
             settings,
-            link.client(),
+            link.client().into(),
             trail,
             clock,
             Admission::Watched,
