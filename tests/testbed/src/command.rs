@@ -18,7 +18,7 @@ use hozen_testbed::{
     programs::{Kubernetes, Missing},
 };
 
-use crate::interrupted;
+use crate::interrupted::Watch;
 
 /// A real Kubernetes cluster on this machine, with nodes that reboot, lose power and links.
 #[derive(Debug, Parser)]
@@ -196,10 +196,16 @@ fn placed(word: &str) -> Result<(String, PathBuf), String> {
 /// Does what the command line asks for.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let bed = Bed::open(&bed::home(), &arguments.bed)?;
-    if let Some(left) = half_done(&arguments.action, &bed) {
-        interrupted::say(left)?;
+    let watch = half_done(&arguments.action, &bed).map(Watch::begin).transpose()?;
+    let ended = act(bed, arguments.action);
+    if let Some(watch) = watch {
+        watch.end();
     }
-    match arguments.action {
+    ended
+}
+
+fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
+    match action {
         Action::Up { nodes, vms, fake, packages, kubernetes, control_plane_only } => {
             let nodes = (!control_plane_only).then_some(nodes);
             let wanted = Wanted { nodes, fake, packages, kubernetes, missing: Missing::Build };

@@ -70,6 +70,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
             // An `up` that was cut off may have started everything and waited for nothing.
             control_plane::wait_ready(bed, &state)?;
             say("the control plane is up already");
+            fake::complete(bed, &state)?;
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
             return Ok(state);
         }
