@@ -232,10 +232,8 @@ impl Bed {
         programs: &Programs,
         wanted: Wanted,
     ) -> Result<State, Error> {
-        let disk = rustix::fs::statvfs(&self.home).map_err(|source| {
-            Error::io(format!("look at {}", self.home.display()))(source.into())
-        })?;
-        let free = disk.f_bavail * disk.f_frsize / 1_000_000;
+        let doing = format!("look at {}", self.home.display());
+        let free = free_megabytes(&self.home).map_err(Error::io(doing))?;
         if free < ROOM_MEGABYTES {
             let home = self.home.clone();
             return Err(Error::NoRoom { home, free, needed: ROOM_MEGABYTES });
@@ -285,6 +283,12 @@ impl Bed {
     }
 }
 
+/// How many megabytes may be written to the disk of a folder.
+pub(crate) fn free_megabytes(folder: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail * disk.f_frsize / 1_000_000)
+}
+
 /// Locks the file of a bed, which may be new.
 fn lock(file: &Path, name: &str) -> Result<File, Error> {
     let lock = File::create(file).map_err(Error::io(format!("create {}", file.display())))?;
@@ -309,14 +313,14 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// What the bed in a folder consists of; nothing if it is not up.
 pub(crate) fn state_in(folder: &Path) -> Result<Option<State>, Error> {
     let path = folder.join("state.json");
-    let text = match fs::read_to_string(&path) {
+    let text = match fs::read(&path) {
         Ok(text) => text,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
             return Err(Error::Io { doing: format!("read {}", path.display()), source });
         }
     };
-    serde_json::from_str(&text).map(Some).map_err(|source| Error::BadState { path, source })
+    serde_json::from_slice(&text).map(Some).map_err(|source| Error::BadState { path, source })
 }
 
 /// A port of this number's range that something else listens on, if there is one.

@@ -10,13 +10,15 @@ use hozen_testbed::{
     certificates::{Authority, write_private},
     clock::Moment,
     control_plane,
-    error::Error,
+    error::{self, Error},
     fake::player::{self, Play},
     image::{Content, Image},
     node::{self, Node},
     packages::Packages,
     programs::{Kubernetes, Missing},
 };
+
+use crate::interrupted::Watch;
 
 /// A real Kubernetes cluster on this machine, with nodes that reboot, lose power and links.
 #[derive(Debug, Parser)]
@@ -96,6 +98,8 @@ enum NodeAction {
     Remove { name: String },
     /// Reboot it by its own systemd; returns once it is ready with a new boot id.
     Reboot { name: String },
+    /// Let the kernel of a virtual machine start the newest installed one, past its firmware; returns once it is ready.
+    Kexec { name: String },
     /// Cut its power: everything on it ends at once.
     PowerOff { name: String },
     /// Turn it on again and wait until it is ready.
@@ -192,7 +196,16 @@ fn placed(word: &str) -> Result<(String, PathBuf), String> {
 /// Does what the command line asks for.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let bed = Bed::open(&bed::home(), &arguments.bed)?;
-    match arguments.action {
+    let watch = half_done(&arguments.action, &bed).map(Watch::begin).transpose()?;
+    let ended = act(bed, arguments.action);
+    if let Some(watch) = watch {
+        watch.end();
+    }
+    ended
+}
+
+fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
+    match action {
         Action::Up { nodes, vms, fake, packages, kubernetes, control_plane_only } => {
             let nodes = (!control_plane_only).then_some(nodes);
             let wanted = Wanted { nodes, fake, packages, kubernetes, missing: Missing::Build };
@@ -200,8 +213,17 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         }
         Action::Down => {
             let there = bed.folder.exists();
+            let state = bed.state();
             hozen_testbed::down(&bed)?;
-            println!("bed {}: {}", bed.name, if there { "removed" } else { "nothing to remove" });
+            let name = &bed.name;
+            match state {
+                Err(Error::BadState { source, .. }) => println!(
+                    "bed {name}: removed by its number, records and links, for its state cannot be read ({source}); whether this \
+                     machine forwarded packets before is not known, and net.ipv4.ip_forward stays as it is"
+                ),
+                _ if there => println!("bed {name}: removed"),
+                _ => println!("bed {name}: nothing to remove"),
+            }
             bed.forget()?;
         }
         Action::Status => return status(&bed),
@@ -236,6 +258,64 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an action that is ended leaves half done, and how it is gone on with. Nothing where nobody would ask: what only tells
+/// something, and what hands the terminal over to a program on a node.
+fn half_done(
+    action: &Action,
+    bed: &Bed,
+) -> Option<impl FnOnce() -> String + Send + 'static + use<>> {
+    let command = |words: &str| error::command(&bed.name, words);
+    let left = match action {
+        Action::Up { .. } => format!(
+            "bed {} is up in part: the same command brings up the rest or begins anew, {} removes it",
+            bed.name,
+            command("down")
+        ),
+        Action::Down => format!("bed {} is there in part: {}", bed.name, command("down")),
+        Action::Bench { .. } => {
+            format!("bed bench is up in part: {} removes it", error::command("bench", "down"))
+        }
+        Action::Node(action) => match action {
+            NodeAction::Exec { .. } | NodeAction::Logs { .. } => return None,
+            NodeAction::Add { .. } => format!(
+                "a node that {} shows is turned on with node power-on, or taken away with node remove; one that it does not show \
+                 is made anew with node add",
+                command("status")
+            ),
+            NodeAction::Reboot { name }
+            | NodeAction::Kexec { name }
+            | NodeAction::PowerOn { name } => format!(
+                "{name} may still be starting: {} waits until it is Ready",
+                command(&format!("node power-on {name}"))
+            ),
+            NodeAction::Remove { name }
+            | NodeAction::PowerOff { name }
+            | NodeAction::Partition { name }
+            | NodeAction::Heal { name }
+            | NodeAction::FillDisk { name, .. }
+            | NodeAction::ClockSkew { name, .. } => {
+                format!(
+                    "{name} may be as it was, or as was asked: the same command again makes sure"
+                )
+            }
+        },
+        Action::Fake(FakeAction::Report { .. }) => {
+            "reports that were written stay: the same command writes all anew".to_owned()
+        }
+        Action::Image(ImageAction::Build { archive, .. }) => {
+            format!("{} is not whole: the same command writes it anew", archive.display())
+        }
+        Action::Image(ImageAction::Load { .. }) => {
+            "some nodes may have the image: the same command loads it on all".to_owned()
+        }
+        Action::Status | Action::Kubeconfig { .. } => return None,
+    };
+    let nothing =
+        format!("nothing of bed {} is there; what was being built goes on the next time", bed.name);
+    let (up, folder) = (matches!(action, Action::Up { .. }), bed.folder.clone());
+    Some(move || if up && !folder.exists() { nothing } else { left })
 }
 
 fn up(bed: &Bed, wanted: Wanted, vms: u8) -> Result<(), Error> {
@@ -305,6 +385,12 @@ fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
         NodeAction::Reboot { name } => {
             let node = Node::find(&bed, &state, &name)?;
             node.reboot()?;
+            node.wait_ready()?;
+            println!("{name} is Ready with boot id {}", node.boot_id());
+        }
+        NodeAction::Kexec { name } => {
+            let node = Node::find(&bed, &state, &name)?;
+            node.kexec()?;
             node.wait_ready()?;
             println!("{name} is Ready with boot id {}", node.boot_id());
         }

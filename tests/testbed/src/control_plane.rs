@@ -133,7 +133,7 @@ fn wait_for(bed: &Bed, state: &State, what: &str, arguments: &[&str]) -> Result<
         for part in PARTS {
             let ended = Record::read(&record(bed, part)).is_some_and(|record| !record.is_alive());
             if ended {
-                let log = process::log_tail(&log(bed, part));
+                let log = process::last_words(&log(bed, part));
                 return Err(Error::Ended { part: part.to_owned(), log });
             }
         }

@@ -1,6 +1,9 @@
 //! What can go wrong with a test bed, each said so that a person knows what to do next.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a command of the test bed did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,12 @@ pub enum Error {
         /// The names that there are.
         known: String,
     },
+    /// There is a node of this name.
+    #[error("there is a node {name:?} in this bed already: name another, or none")]
+    NodeExists {
+        /// The name asked for.
+        name: String,
+    },
     /// The node has no running system at the moment.
     #[error("node {name} is powered off: node power-on {name}")]
     PoweredOff {
@@ -78,13 +87,15 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// The node has no clock of its own.
+    /// The node has no kernel and clock of its own.
     #[error(
-        "node {name} shares the clock of this machine: one with a clock of its own comes with node add --vm"
+        "node {name} shares the {what} of this machine: one with its own comes with node add --vm"
     )]
-    NoClock {
+    Shares {
         /// Its name.
         name: String,
+        /// What it would need of its own.
+        what: &'static str,
     },
     /// A duration that cannot be read, or that leads out of the calendar.
     #[error("{text:?} is no duration from this machine's time: +10y, -90s or +0s, for example")]
@@ -96,21 +107,21 @@ pub enum Error {
         source: jiff::Error,
     },
     /// The bed is not up.
-    #[error("bed {bed:?} is not up: hozen-testbed up")]
+    #[error("bed {bed:?} is not up: {}", command(.bed, "up"))]
     NotUp {
         /// Its name.
         bed: String,
     },
     /// The bed was made without a network for nodes.
     #[error(
-        "bed {bed:?} is a control plane only, without a network for nodes: down, then up --nodes N"
+        "bed {bed:?} is a control plane only, without a network for nodes: {}, then up --nodes N", command(.bed, "down")
     )]
     ControlPlaneOnly {
         /// Its name.
         bed: String,
     },
     /// The bed exists with other properties than those asked for.
-    #[error("bed {bed:?} is already up {how}: down first, or name another bed with --bed")]
+    #[error("bed {bed:?} is already up {how}: {} first, or name another bed with --bed", command(.bed, "down"))]
     Differs {
         /// Its name.
         bed: String,
@@ -159,7 +170,7 @@ pub enum Error {
         max: u8,
     },
     /// The state file is not what this version writes.
-    #[error("{} cannot be read: hozen-testbed down removes the bed whatever is in it", path.display())]
+    #[error("{} cannot be read: {} removes the bed whatever is in it", path.display(), down(path))]
     BadState {
         /// The file.
         path: PathBuf,
@@ -199,6 +210,18 @@ pub enum Error {
         #[source]
         source: rcgen::Error,
     },
+}
+
+/// How a command for a bed is written.
+pub fn command(bed: &str, words: &str) -> String {
+    let name = if bed == "default" { String::new() } else { format!("--bed {bed} ") };
+    format!("hozen-testbed {name}{words}")
+}
+
+/// The command that removes the bed with this state file.
+fn down(state: &Path) -> String {
+    let bed = state.parent().and_then(Path::file_name).unwrap_or_default();
+    command(&bed.to_string_lossy(), "down")
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

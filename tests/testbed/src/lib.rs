@@ -22,9 +22,13 @@ pub mod process;
 pub mod programs;
 pub mod repository;
 
-use std::{borrow::Borrow, fs, path::Path};
+use std::{
+    borrow::Borrow,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use bed::{Bed, Kind, State};
+use bed::{Bed, Kind, NodeState, State};
 use error::Error;
 use node::Node;
 use number::Numbers;
@@ -66,6 +70,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
             // An `up` that was cut off may have started everything and waited for nothing.
             control_plane::wait_ready(bed, &state)?;
             say("the control plane is up already");
+            fake::complete(bed, &state)?;
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
             return Ok(state);
         }
@@ -186,25 +191,23 @@ pub fn remove(bed: &Bed, state: &mut State, name: &str) -> Result<(), Error> {
 
 /// Removes a bed and all that it made on the host, whatever state it is in. One that is not there is no error.
 pub fn down(bed: &Bed) -> Result<(), Error> {
-    match bed.state() {
-        Ok(Some(state)) => {
-            control_plane::stop(bed)?;
-            // After a restart of the host its number may have become another bed's.
-            if numbers()?.may_be_of(state.index, &bed.folder) {
-                for name in state.nodes.keys() {
-                    Node::find(bed, &state, name)?.remove()?;
-                }
-                if state.network {
-                    cgroup::remove(&state, None)?;
-                }
-            }
-            leave_host(bed, &state)?;
-        }
-        Ok(None) | Err(Error::BadState { .. }) => {
-            control_plane::stop(bed)?;
-            numbers()?.give_back(&bed.folder)?;
-        }
+    let state = match bed.state() {
+        Ok(Some(state)) => Some(state),
+        Ok(None) | Err(Error::BadState { .. }) => found(bed)?,
         Err(other) => return Err(other),
+    };
+    control_plane::stop(bed)?;
+    if let Some(state) = state {
+        // After a restart of the host its number may have become another bed's.
+        if numbers()?.may_be_of(state.index, &bed.folder) {
+            for name in state.nodes.keys() {
+                Node::find(bed, &state, name)?.remove()?;
+            }
+            if state.network {
+                cgroup::remove(&state, None)?;
+            }
+        }
+        leave_host(bed, &state)?;
     }
     match fs::remove_dir_all(&bed.folder) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -212,6 +215,29 @@ pub fn down(bed: &Bed) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// What is found of a bed whose state cannot be read: the link that leads to it has its number, from which names and addresses
+/// follow, and its folder has the records of its nodes. How the host was before it came is then not known, and stays as it is.
+fn found(bed: &Bed) -> Result<Option<State>, Error> {
+    let numbers = numbers()?;
+    let Some(index) = numbers.of(&bed.folder) else { return Ok(None) };
+    // What differs between kinds of nodes goes with the links.
+    let node = NodeState { number: 0, partitioned: false, kind: Kind::Namespaces };
+    let folders = fs::read_dir(bed.folder.join("nodes")).into_iter().flatten().flatten();
+    let names = folders.map(|folder| folder.file_name().to_string_lossy().into_owned());
+    Ok(Some(State {
+        index,
+        network: true,
+        fake: 0,
+        kubernetes: String::new(),
+        programs: PathBuf::new(),
+        packages: Packages::default(),
+        root: None,
+        layer: None,
+        nodes: names.map(|name| (name, node)).collect(),
+        forwarded_before: true,
+    }))
 }
 
 /// A bed that is removed when this is dropped, also when a test fails.

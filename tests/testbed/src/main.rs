@@ -1,6 +1,7 @@
 //! `hozen-testbed`: a real cluster on one machine.
 
 mod command;
+mod interrupted;
 
 use std::process::ExitCode;
 

@@ -80,12 +80,16 @@ impl Numbers {
         }
     }
 
+    /// Which number a bed has by its link, whatever its state says.
+    pub fn of(&self, folder: &Path) -> Option<u8> {
+        (0..BEDS_MAX)
+            .find(|index| fs::read_link(self.link(*index)).is_ok_and(|owner| owner == folder))
+    }
+
     /// Gives back what number a bed has, whatever its state says.
     pub fn give_back(&self, folder: &Path) -> Result<(), Error> {
-        for link in (0..BEDS_MAX).map(|index| self.link(index)) {
-            if fs::read_link(&link).is_ok_and(|owner| owner == folder) {
-                remove(&link).map_err(Error::io(format!("remove {}", link.display())))?;
-            }
+        while let Some(link) = self.of(folder).map(|index| self.link(index)) {
+            remove(&link).map_err(Error::io(format!("remove {}", link.display())))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::{clock, error::Error};
+use crate::{bed, clock, error::Error};
 
 /// Writes the shell's own line of /proc to the record and becomes the program: both keep their id and start time.
 const RECORD_THEN_BECOME: &str =
@@ -24,6 +24,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How many bytes of a log's end are shown.
 const LOG_TAIL_BYTES: usize = 2_000;
+
+/// With less than this a disk is called full: etcd and containerd end before the last block is taken.
+const FULL_MEGABYTES: u64 = 16;
 
 /// A process by its id and the time it was started, in clock ticks since the host's boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +128,19 @@ pub fn log_tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let from = text.len().saturating_sub(LOG_TAIL_BYTES);
     String::from_utf8_lossy(&text[from..]).trim().to_owned()
+}
+
+/// What is to be said of a program that has ended: the end of its log, and whether the disk of that is full, of which a program that
+/// cannot write says nothing.
+pub fn last_words(log: &Path) -> String {
+    let said = log_tail(log);
+    let said = if said.is_empty() { "it has said nothing".to_owned() } else { said };
+    match log.parent().map(|folder| (folder, bed::free_megabytes(folder))) {
+        Some((folder, Ok(free))) if free < FULL_MEGABYTES => {
+            format!("{said}\nthe disk is full: {free} MB are free in {}", folder.display())
+        }
+        _ => said,
+    }
 }
 
 /// Runs a program to its end and gives what it printed; an error holds the end of what it said.

@@ -139,4 +139,10 @@ fn a_build_that_was_cut_short_is_never_taken_for_a_finished_one() {
     fs::write(cluster.join(&name).join("complete"), "v1.37.2\n").expect("a file");
     let whole = ask();
     assert_eq!(said(&whole).trim(), cluster.join(&name).to_string_lossy());
+    // A program of another size than it was built with, or none, is named.
+    fs::write(cluster.join(&name).join("sizes"), "4 etcd\n7 kubelet\n").expect("a file");
+    fs::write(cluster.join(&name).join("etcd"), "ha").expect("a file");
+    let damaged = ask();
+    assert_eq!(damaged.status.code(), Some(3));
+    assert!(said(&damaged).contains("not what was built (etcd kubelet)"), "{}", said(&damaged));
 }

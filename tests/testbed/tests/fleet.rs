@@ -46,7 +46,9 @@ fn install(bed: &Bed, state: &State) {
 }
 
 fn items(bed: &Bed, state: &State, kind: &str) -> Vec<Value> {
-    let list = kubectl(bed, state, &["get", kind, "--output=json"]).expect("a list");
+    // In one piece: see how the bed's server forgets.
+    let words = ["get", kind, "--output=json", "--chunk-size=0", "--request-timeout=2m"];
+    let list = kubectl(bed, state, &words).expect("a list");
     let list: Value = serde_json::from_str(&list).expect("JSON");
     list["items"].as_array().expect("items").clone()
 }

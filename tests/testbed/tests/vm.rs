@@ -5,6 +5,8 @@
 
 #[path = "beds/traces.rs"]
 mod traces;
+#[path = "beds/updates.rs"]
+mod updates;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -20,6 +22,7 @@ use hozen_testbed::{
     control_plane::{await_output, kubectl},
     image,
     node::{Node, vm},
+    packages::Packages,
     process,
     programs::{Missing, Programs},
 };
@@ -106,7 +109,7 @@ fn pod_has_its_limit_in_version_2(bed: &Bed, state: &State, node: &Node<'_>) {
 
 fn a_machine_has_its_own_kernel_clock_and_control_groups_and_goes_without_a_trace() {
     let bed = Removed(Bed::open(&bed::home(), "vm-test").expect("nobody else uses this bed"));
-    let wanted = Wanted { nodes: Some(0), ..Wanted::default() };
+    let wanted = Wanted { nodes: Some(0), packages: Packages::Test, ..Wanted::default() };
     let mut say = |step: &str| println!("{step}");
     let mut state = hozen_testbed::up(&bed.0, wanted, &mut say).expect("it comes up");
     hozen_testbed::raise_vms(&bed.0, &mut state, 1, &mut say).expect("the machine is ready");
@@ -118,6 +121,11 @@ fn a_machine_has_its_own_kernel_clock_and_control_groups_and_goes_without_a_trac
     let host = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the host's kernel");
     assert_ne!(old, host.trim());
     pod_has_its_limit_in_version_2(&bed.0, &state, &node);
+    assert_eq!(
+        updates::simulated(&node),
+        updates::expected(Packages::Test),
+        "nothing else is pending"
+    );
 
     bring_scanner(&bed.0, &node);
     let before = report(&node);
@@ -154,6 +162,11 @@ fn a_machine_has_its_own_kernel_clock_and_control_groups_and_goes_without_a_trac
     assert_eq!(after.kernel.running, Some(new));
     assert!(!after.reboot_required.expect("the scan says so").value);
     assert_eq!(years(after.scanned_at), 10, "a clock that is wrong stays wrong over a boot");
+
+    let second = node.boot_id();
+    node.kexec().expect("its kernel starts another");
+    node.wait_ready().expect("it is ready with its new boot id");
+    assert_ne!(node.boot_id(), second, "a start past the firmware is a boot too");
 
     node.power_off().expect("its power is cut");
     assert!(!node.is_on());

@@ -2,13 +2,14 @@
 
 pub mod player;
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use serde_json::json;
 
 use crate::{
     bed::{Bed, State},
-    clock, control_plane,
+    clock::{self, Moment},
+    control_plane,
     error::Error,
     process,
     programs::Programs,
@@ -26,8 +27,14 @@ const STAGES: [&str; 5] = [
 const NODES_PER_KUBECTL: u32 = 250;
 /// At most so many at once: each takes memory and a processor.
 const KUBECTLS_MAX: usize = 8;
-/// How long thousands of nodes may take to be ready.
-const READY_LIMIT: Duration = Duration::from_mins(5);
+/// How long the nodes may take to be ready, however few they are.
+const READY_LIMIT: Duration = Duration::from_mins(2);
+/// And for each of them, on a machine that does much else.
+const READY_LIMIT_EACH: Duration = Duration::from_millis(200);
+/// A list of thousands takes a busy server more than the ten seconds that suffice for all else.
+const ANSWER_LIMIT: &str = "--request-timeout=60s";
+/// A look at all nodes costs the server much: between two of them pass so many times what the last took.
+const LOOKS_APART: u32 = 4;
 /// The label, and the annotation, by which a fake node is known.
 const MARK: &str = "testbed.hozen.dev/fake";
 
@@ -48,28 +55,62 @@ pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
         arguments.push(format!("--config={}", programs.path("kwok-stages").join(stage).display()));
     }
     control_plane::start_part(bed, &programs, "kwok", &arguments)?;
-    create(bed, state)?;
-    let selector = format!("{MARK}=true");
-    clock::wait("all fake nodes Ready", READY_LIMIT, || {
-        // As a table, in one piece: thousands of whole nodes in pages cost the server more than they tell, and the moment of the first
-        // page may be forgotten before the last is asked for.
-        let arguments = ["get", "nodes", "--selector", &selector, "--no-headers", "--chunk-size=0"];
-        let seen = match control_plane::kubectl(bed, state, &arguments) {
-            Ok(seen) => seen,
-            // A server that has much to do may answer late.
-            Err(Error::CommandFailed { output, .. }) => return Ok(Err(output)),
-            Err(other) => return Err(other),
+    complete(bed, state)
+}
+
+/// Makes those of the nodes that are not there yet, and waits until all are ready.
+pub fn complete(bed: &Bed, state: &State) -> Result<(), Error> {
+    if state.fake == 0 {
+        return Ok(());
+    }
+    let limit = READY_LIMIT.max(READY_LIMIT_EACH * state.fake);
+    let there = clock::wait("a list of the fake nodes", READY_LIMIT, || look(bed, state))?;
+    create(bed, state, &there)?;
+    let (mut from, mut apart, mut last) = (Moment::now(), Duration::ZERO, String::new());
+    clock::wait("all fake nodes Ready", limit, || {
+        if from.elapsed() < apart {
+            return Ok(Err(last.clone()));
+        }
+        from = Moment::now();
+        let seen = look(bed, state)?;
+        apart = from.elapsed() * LOOKS_APART;
+        last = match seen {
+            Ok(nodes) => {
+                let ready = nodes.values().filter(|ready| **ready).count();
+                if usize::try_from(state.fake).is_ok_and(|fake| ready >= fake) {
+                    return Ok(Ok(()));
+                }
+                let log = process::log_tail(&bed.folder.join("logs/kwok.log"));
+                format!("{ready} of {}\n{log}", state.fake)
+            }
+            Err(why) => why,
         };
-        let is_ready = |line: &&str| line.split_whitespace().nth(1) == Some("Ready");
-        let ready = seen.lines().filter(is_ready).count();
-        let log = || process::log_tail(&bed.folder.join("logs/kwok.log"));
-        let all = usize::try_from(state.fake).is_ok_and(|fake| ready >= fake);
-        Ok(if all { Ok(()) } else { Err(format!("{ready} of {}\n{}", state.fake, log())) })
+        Ok(Err(last.clone()))
     })
 }
 
-fn create(bed: &Bed, state: &State) -> Result<(), Error> {
-    let numbers: Vec<u32> = (1..=state.fake).collect();
+/// The fake nodes that are there, and whether each is ready. A server that has much to do may answer late.
+fn look(bed: &Bed, state: &State) -> Result<Result<BTreeMap<String, bool>, String>, Error> {
+    // As a table, in one piece: thousands of whole nodes in pages cost the server more than they tell, and the moment of the first
+    // page may be forgotten before the last is asked for.
+    let selector = format!("{MARK}=true");
+    let list = ["get", "nodes", "--selector", &selector, "--no-headers", "--chunk-size=0"];
+    let arguments = [&list[..], &[ANSWER_LIMIT]].concat();
+    let seen = match control_plane::kubectl(bed, state, &arguments) {
+        Ok(seen) => seen,
+        Err(Error::CommandFailed { output, .. }) => return Ok(Err(output)),
+        Err(other) => return Err(other),
+    };
+    let node = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next() == Some("Ready")))
+    };
+    Ok(Ok(seen.lines().filter_map(node).collect()))
+}
+
+fn create(bed: &Bed, state: &State, there: &BTreeMap<String, bool>) -> Result<(), Error> {
+    let absent = |number: &u32| !there.contains_key(&name(*number));
+    let numbers: Vec<u32> = (1..=state.fake).filter(absent).collect();
     let mut files = Vec::new();
     for (at, part) in numbers.chunks(NODES_PER_KUBECTL as usize).enumerate() {
         let nodes: Vec<_> = part.iter().map(|number| node(*number)).collect();
@@ -82,7 +123,14 @@ fn create(bed: &Bed, state: &State) -> Result<(), Error> {
         std::thread::scope(|scope| {
             let create = |file: &std::path::Path| {
                 let file = file.to_string_lossy();
-                let words = ["create", "--validate=false", "--output=name", "--filename", &file];
+                let words = [
+                    "create",
+                    "--validate=false",
+                    "--output=name",
+                    "--filename",
+                    &file,
+                    ANSWER_LIMIT,
+                ];
                 control_plane::kubectl(bed, state, &words).map(drop)
             };
             let running: Vec<_> =
@@ -98,15 +146,19 @@ fn create(bed: &Bed, state: &State) -> Result<(), Error> {
     Ok(())
 }
 
+fn name(number: u32) -> String {
+    format!("fake-{number}")
+}
+
 fn node(number: u32) -> serde_json::Value {
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": format!("fake-{number}"),
+            "name": name(number),
             "labels": {
                 MARK: "true",
-                "kubernetes.io/hostname": format!("fake-{number}"),
+                "kubernetes.io/hostname": name(number),
                 "kubernetes.io/os": "linux",
                 "topology.kubernetes.io/zone": format!("zone-{}", number % 3),
             },

@@ -30,8 +30,6 @@ use crate::{
 /// Half of what an API server does of writes at once by itself (`--max-mutating-requests-inflight`, 200) would already crowd out
 /// others on a small machine; a fleet's own scanners come one by one.
 const IN_FLIGHT_MAX: usize = 32;
-/// Nodes of one page of the first list.
-const PAGE: u32 = 500;
 /// How long one write may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// How many failures are named.
@@ -254,22 +252,15 @@ async fn connect(kubeconfig: &Path) -> Result<Client, Error> {
 
 async fn reporters(client: &Client, classes: &[Arc<Class>]) -> Result<Vec<Reporter>, Error> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let mut query = ListParams::default().labels(&format!("{MARK}=true")).limit(PAGE);
-    let mut found = Vec::new();
-    loop {
-        let page = nodes.list_metadata(&query).await.map_err(|source| Error::Request {
-            doing: "list the fake nodes".into(),
-            source: source.into(),
-        })?;
-        found.extend(
-            page.items.iter().map(|node| (node.name_any(), node.uid().unwrap_or_default())),
-        );
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => query = query.continue_token(&token),
-            None => break,
-        }
-    }
-    let of_classes = found.into_iter().zip(classes.iter().cycle().cloned());
+    // In one piece: a busy server may have forgotten the moment of the first page before the last is asked for.
+    let query = ListParams::default().labels(&format!("{MARK}=true"));
+    let found = nodes.list_metadata(&query).await.map_err(|source| Error::Request {
+        doing: "list the fake nodes".into(),
+        source: source.into(),
+    })?;
+    let found =
+        found.items.into_iter().map(|node| (node.name_any(), node.uid().unwrap_or_default()));
+    let of_classes = found.zip(classes.iter().cycle().cloned());
     Ok(of_classes.map(|((name, uid), class)| Reporter { name, uid, class }).collect())
 }
 

@@ -151,7 +151,7 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>, kind: Kind) -> Resu
         return Err(Error::BadName { name });
     }
     if state.nodes.contains_key(&name) {
-        return Err(Error::Differs { bed: bed.name.clone(), how: format!("with a node {name}") });
+        return Err(Error::NodeExists { name });
     }
     let of = NodeState { number, partitioned: false, kind };
     // All nodes of a bed lie over one root, also after another one was built.
@@ -485,6 +485,6 @@ impl<'a> Node<'a> {
     }
 
     fn ended(&self) -> Error {
-        Error::Ended { part: self.name.to_owned(), log: process::log_tail(&self.log()) }
+        Error::Ended { part: self.name.to_owned(), log: process::last_words(&self.log()) }
     }
 }

@@ -51,7 +51,7 @@ pub fn lacking() -> Result<(), Error> {
 pub(super) fn prepare(bed: &Bed, state: &State, node: &Node<'_>) -> Result<(), Error> {
     write_programs(bed, state)?;
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../roots/vm"));
-    command.arg(state.root.clone().unwrap_or_default()).stdin(Stdio::null());
+    command.arg(state.root.clone().unwrap_or_default()).args(&state.layer).stdin(Stdio::null());
     let disk = process::output_of(&mut command)?;
     let own = node.folder.join("disk.img");
     process::call("cp", &["--sparse=always", disk.trim(), &own.to_string_lossy()])?;
@@ -165,9 +165,7 @@ fn quoted(word: &str) -> String {
 impl Node<'_> {
     /// Sets its clock to this machine's time and `by`, also for its next boots. Only a virtual machine has a clock of its own.
     pub fn set_clock(&self, by: SignedDuration) -> Result<(), Error> {
-        if self.of.kind != Kind::Vm {
-            return Err(Error::NoClock { name: self.name.to_owned() });
-        }
+        self.must_have_its_own("clock")?;
         let seconds = by.as_secs();
         fs::write(self.folder.join("clock-skew"), seconds.to_string())
             .map_err(Error::io("write down how far the node's clock is off"))?;
@@ -176,6 +174,33 @@ impl Node<'_> {
         }
         let time = clock::now().as_second().saturating_add(seconds);
         self.exec(&["date", "--utc", &format!("--set=@{time}")]).map(drop)
+    }
+
+    /// Lets its kernel start the one that /vmlinuz names, without firmware and power supply. Returns once the new one runs.
+    pub fn kexec(&self) -> Result<(), Error> {
+        self.must_have_its_own("kernel")?;
+        let before = self.boot_id();
+        self.exec(&["kexec", "--load", "/vmlinuz", "--reuse-cmdline"])?;
+        // The way by which it is asked ends with the old system, perhaps before the answer is there.
+        let asked = self.exec(&["systemctl", "kexec"]);
+        clock::wait(&format!("a new kernel on {}", self.name), self.ready_limit(), || {
+            if self.supply().is_none() {
+                return Err(self.ended());
+            }
+            let now = self.boot_id();
+            let seen = || match &asked {
+                Ok(_) => process::log_tail(&self.log()),
+                Err(refused) => refused.to_string(),
+            };
+            Ok(if now.is_empty() || now == before { Err(seen()) } else { Ok(()) })
+        })
+    }
+
+    fn must_have_its_own(&self, what: &'static str) -> Result<(), Error> {
+        match self.of.kind {
+            Kind::Vm => Ok(()),
+            Kind::Namespaces => Err(Error::Shares { name: self.name.to_owned(), what }),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod node;
 mod packages;
 mod side_by_side;
 mod traces;
+mod updates;
 
 use std::time::Duration;
 

@@ -9,16 +9,10 @@ use hozen_testbed::{
 };
 use serde_json::{Value, json};
 
-use crate::{await_output, bed, create};
-
-/// What apt would do, by its own word.
-fn simulated(node: &Node) -> Vec<String> {
-    let said = node.exec(&["apt-get", "--simulate", "dist-upgrade"]).expect("apt runs");
-    let mut lines: Vec<String> =
-        said.lines().filter(|line| line.starts_with("Inst ")).map(str::to_owned).collect();
-    lines.sort();
-    lines
-}
+use crate::{
+    await_output, bed, create,
+    updates::{expected, simulated},
+};
 
 fn version(node: &Node, package: &str) -> String {
     let format = "--showformat=${Version} ${db:Status-Status}";
@@ -53,12 +47,7 @@ fn a_job_without_a_token_upgrades_one_node_and_the_other_is_untouched() {
     let find = |name| Node::find(&bed.0, &state, name).expect("there is such a node");
     let (patched, other) = (find("node-1"), find("node-2"));
 
-    let all = packages::pending(Packages::Failing).expect("they are known");
-    let line = |one: &Pending| {
-        let Pending { name, installed, pending } = one;
-        format!("Inst {name} [{installed}] ({pending} Debian-Security:tests [amd64])")
-    };
-    let expected: Vec<String> = all.iter().map(line).collect();
+    let expected = expected(Packages::Failing);
     for node in [&patched, &other] {
         assert_eq!(simulated(node), expected, "nothing else is pending on {}", node.name);
         let sources = node.exec(&["apt-get", "indextargets", "--format", "$(URI)"]).expect("uris");
