@@ -49,7 +49,6 @@ pub fn all() -> Vec<Case> {
     all
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn writes() -> Vec<Case> {
     let node = |value: Value| Merge(NODE, "n-a", value);
     let taints = |key: &str, effect: &str| {
