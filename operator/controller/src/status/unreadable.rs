@@ -199,7 +199,9 @@ mod tests {
         let mut memory = Memory::default();
         let mut pass = |standing: &BTreeMap<Key, Malformed>| {
             let turn = memory.unsaid::<Baseline>(standing, None);
-            turn.iter().for_each(|unreadable| memory.said(unreadable));
+            for unreadable in &turn {
+                memory.said(unreadable);
+            }
             let others = memory.unsaid::<Advisory>(&BTreeMap::new(), None);
             assert!(others.is_empty());
             turn.len()
