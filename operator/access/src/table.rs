@@ -467,12 +467,13 @@ impl Grant {
     }
 }
 
-/// Who alone may write a resource: every identity with a row of [`Field::Sole`] on it; empty: nobody alone.
-pub fn sole_writers(resource: &str) -> Vec<Identity> {
+/// Who alone may write a resource by one of these verbs: every identity with such a row of [`Field::Sole`] on it.
+pub fn sole_writers(resource: &str, verbs: &[&str]) -> Vec<Identity> {
     let mut writers: Vec<Identity> = TABLE
         .iter()
         .filter(|grant| grant.field == Field::Sole && grant.scope == Scope::Cluster)
         .filter(|grant| grant.resources.contains(&resource))
+        .filter(|grant| grant.verbs.iter().any(|verb| verbs.contains(verb)))
         .map(|grant| grant.identity)
         .collect();
     writers.sort_unstable();

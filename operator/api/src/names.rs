@@ -83,6 +83,10 @@ pub mod privilege {
     pub const HALTS: &str = "halts";
     /// Verb on `halts`: to set and to lift it.
     pub const SET: &str = "set";
+    /// Resource of the machines below the nodes.
+    pub const HOSTS: &str = "hosts";
+    /// Verb on `hosts`, of a service account in Hozen's namespace: Jobs that run as it may see the host (snapshots).
+    pub const ENTER: &str = "enter";
 }
 
 /// Finalizers.

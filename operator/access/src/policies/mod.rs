@@ -16,11 +16,17 @@ use serde_json::{Value, json};
 use crate::{Installation, labels};
 
 /// Version of the policies. It rises with every change of one, so that the operator can say "older" or "newer" instead of "altered".
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const ADMISSION: &str = "admissionregistration.k8s.io/v1";
 /// Who removes what is owned when its owner is gone. The second is the name of all controllers where they have no accounts.
 pub(crate) const COLLECTORS: &str = "['system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager']";
+/// Who empties a namespace that goes.
+const UNDERTAKERS: &str =
+    "['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager']";
+/// What a call is about. A deletion has the old object alone; and one of many at once has no name either, so that nothing here asks for
+/// `request.name`, and no rule is bound to `resourceNames`.
+const SUBJECT: &str = "(object != null ? object : oldObject)";
 
 /// One policy, and its binding of the same name.
 #[derive(Clone, Debug)]
@@ -30,7 +36,7 @@ pub struct Policy {
     /// What it holds, in one sentence; stands in the policy as an annotation.
     pub purpose: &'static str,
     resources: Vec<Value>,
-    namespace: Option<String>,
+    namespaces: Vec<String>,
     conditions: Vec<(&'static str, String)>,
     variables: Vec<(&'static str, String)>,
     rules: Vec<Rule>,
@@ -57,7 +63,7 @@ impl Policy {
             name,
             purpose,
             resources: Vec::new(),
-            namespace: None,
+            namespaces: Vec::new(),
             conditions: Vec::new(),
             variables: Vec::new(),
             rules: Vec::new(),
@@ -72,15 +78,8 @@ impl Policy {
         self
     }
 
-    fn named(mut self, name: &str) -> Self {
-        if let Some(rule) = self.resources.last_mut() {
-            rule["resourceNames"] = json!([name]);
-        }
-        self
-    }
-
-    fn inside(mut self, namespace: &str) -> Self {
-        self.namespace = Some(namespace.to_owned());
+    fn inside(mut self, namespaces: &[&String]) -> Self {
+        self.namespaces = namespaces.iter().copied().cloned().collect();
         self
     }
 
@@ -114,10 +113,11 @@ impl Policy {
 
     /// The `spec` of the policy, as the API server keeps it.
     pub fn spec(&self) -> Value {
-        let namespaces = self.namespace.as_ref().map_or_else(
-            || json!({}),
-            |name| json!({"matchLabels": {"kubernetes.io/metadata.name": name}}),
-        );
+        let namespaces = if self.namespaces.is_empty() {
+            json!({})
+        } else {
+            json!({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": self.namespaces}]})
+        };
         let mut spec = json!({
             "failurePolicy": "Fail",
             "matchConstraints": {
@@ -198,4 +198,27 @@ pub fn all(installation: &Installation) -> Vec<Policy> {
 /// Policies, each followed by its binding.
 pub fn manifests(installation: &Installation) -> Vec<Value> {
     all(installation).iter().flat_map(Policy::manifests).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_policy_goes_by_a_name_that_a_deletion_of_many_does_not_have() {
+        for policy in all(&Installation::templated()) {
+            let text = policy.spec().to_string();
+            for word in ["resourceNames", "request.name)", "request.name "] {
+                assert!(!text.contains(word), "{}: {word}", policy.name);
+            }
+        }
+    }
+
+    #[test]
+    fn i42_whoever_may_only_create_what_it_alone_writes_neither_changes_nor_removes_it() {
+        use crate::table::{Identity, sole_writers};
+        assert_eq!(sole_writers("transactions", &["create"]), [Identity::Scanner]);
+        assert_eq!(sole_writers("transactions", &["update", "patch"]), []);
+        assert_eq!(sole_writers("transactions", &["delete"]), [Identity::Operator]);
+    }
 }

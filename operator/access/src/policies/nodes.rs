@@ -16,16 +16,28 @@ pub(super) fn policy(installation: &Installation) -> Policy {
         .when("operator", format!("request.userInfo.username == '{}'", installation.operator()))
         .variable("cordoned", "object != null && object.spec.?unschedulable.orValue(false)")
         .variable("wasCordoned", "oldObject != null && oldObject.spec.?unschedulable.orValue(false)")
-        .variable("ours", format!("object != null && '{owner}' in {new}"))
-        .variable("wasOurs", format!("oldObject != null && '{owner}' in {old}"))
+        .variable("record", format!("object == null ? '' : {new}[?'{owner}'].orValue('')"))
+        .variable("wasRecord", format!("oldObject == null ? '' : {old}[?'{owner}'].orValue('')"))
+        // What comes before the epoch: rollout, node and plan.
+        .variable("same", "variables.record.split(',\"epoch\"')[0] == variables.wasRecord.split(',\"epoch\"')[0]")
         .rule(
             "request.operation == 'UPDATE' && request.?subResource.orValue('') == ''",
             "the operator neither makes nor removes nodes, and does not write their status",
         )
+        // Nothing leads from a person's cordon (no record) anywhere else: neither in one write nor in several.
         .rule(
-            "variables.cordoned == variables.wasCordoned || (variables.cordoned && variables.ours && !variables.wasOurs) \
-             || (!variables.cordoned && !variables.ours && variables.wasOurs)",
-            format!("cordon and ownership record ({owner}) are one write: a cordon without its record is nobody's"),
+            "(variables.cordoned == variables.wasCordoned && variables.record == variables.wasRecord) \
+             || (!variables.wasCordoned && variables.cordoned && variables.record != '' && (variables.wasRecord == '' || variables.same)) \
+             || (variables.wasRecord != '' && variables.record == '' && (!variables.cordoned \
+             || (variables.wasCordoned && variables.wasRecord.contains('\"previouslyUnschedulable\":true'))))",
+            format!("cordon and ownership record ({owner}) are one write: a cordon without its record is nobody's, and a record is not rewritten"),
+        )
+        .rule(
+            format!(
+                "object.spec.?taints.orValue([]).all(t, t.key != '{taint}' || t.effect == 'NoSchedule' \
+                 || oldObject.spec.?taints.orValue([]).exists(o, o.key == t.key && o.effect == t.effect))"
+            ),
+            format!("{taint} keeps new pods away and moves none: its effect is NoSchedule"),
         )
         .rule(
             format!("{} == {}", foreign("object"), foreign("oldObject")),

@@ -2,11 +2,19 @@
 
 use hozen_api::names::{GROUP, halt, privilege};
 
-use super::{COLLECTORS, Policy};
+use super::{COLLECTORS, Policy, SUBJECT, UNDERTAKERS};
 use crate::Installation;
 
 /// A reason that is longer is no reason but a letter.
 const REASON_LENGTH_MAX: u32 = 1024;
+
+/// Who owns an object decides when it is removed.
+fn owner_stays() -> String {
+    format!(
+        "request.operation != 'UPDATE' || request.userInfo.username in {COLLECTORS} \
+         || object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])"
+    )
+}
 
 pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
     vec![approvals(installation), change_requests(), rollouts(installation), halts(installation)]
@@ -58,10 +66,7 @@ fn approvals(installation: &Installation) -> Policy {
         )
         // Otherwise the garbage collector could be sent to remove somebody's rejection.
         .rule(
-            format!(
-                "request.operation != 'UPDATE' || request.userInfo.username in {COLLECTORS} \
-                 || object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])"
-            ),
+            owner_stays(),
             "the owner of an approval cannot be changed: who owns it decides when it is removed",
         )
         .rule(
@@ -74,11 +79,16 @@ fn approvals(installation: &Installation) -> Policy {
 
 fn change_requests() -> Policy {
     Policy::new("hozen-change-requests", "A change request names the caller as its requester.")
-        .on(GROUP, &["changerequests"], &["CREATE"])
+        .on(GROUP, &["changerequests"], &["CREATE", "UPDATE"])
         .telling(
-            "object.spec.requestedBy == request.userInfo.username",
+            "request.operation != 'CREATE' || object.spec.requestedBy == request.userInfo.username",
             "'a change is requested in your own name: set spec.requestedBy to ' + request.userInfo.username",
             "a change is requested in your own name",
+        )
+        // Otherwise the garbage collector could be sent to remove it, and every word on it: the next one begins without a rejection.
+        .rule(
+            owner_stays(),
+            "the owner of a change request cannot be changed: who owns it decides when it is removed",
         )
 }
 
@@ -92,6 +102,11 @@ fn rollouts(installation: &Installation) -> Policy {
         .rule(
             format!("request.operation != 'CREATE' || request.userInfo.username == '{operator}'"),
             "rollouts are made by the operator, once their change request is approved",
+        )
+        .rule(
+            "request.operation != 'CREATE' || (!object.spec.?paused.orValue(false) && !object.spec.?abort.orValue(false) \
+             && !has(object.spec.promoteThrough) && !has(object.spec.retry) && size(variables.new) == 0)",
+            "a rollout begins without a word of people: its handle is theirs",
         )
         .rule(
             format!("request.operation != 'UPDATE' || request.userInfo.username != '{operator}' || object.spec == oldObject.spec"),
@@ -116,19 +131,27 @@ fn rollouts(installation: &Installation) -> Policy {
             "'another attempt is asked for in your own name: set retry.by to ' + request.userInfo.username",
             "another attempt is asked for in your own name",
         )
+        .rule(
+            owner_stays(),
+            "the owner of a rollout cannot be changed: who owns it decides when it is removed",
+        )
 }
 
 /// The halt: its own privilege, so that whoever may edit config maps can neither stop the fleet nor let it go on.
 fn halts(installation: &Installation) -> Policy {
-    let key = halt::KEY;
+    let (name, key) = (halt::CONFIG_MAP, halt::KEY);
+    let data = |object: &str| format!("{object}.?data.orValue({{}})");
     Policy::new("hozen-halt", "Only who holds the halt sets and lifts it.")
         .on("", &["configmaps"], &["CREATE", "UPDATE", "DELETE"])
-        .named(halt::CONFIG_MAP)
-        .inside(&installation.namespace)
+        .inside(&[&installation.namespace])
+        .when("the-halt", format!("{SUBJECT}.metadata.name == '{name}'"))
+        // It goes with its namespace. By an owner it goes only where who holds the halt gave it one.
         .rule(
             format!(
-                "authorizer.group('{GROUP}').resource('{}').namespace(request.namespace).name(request.name).check('{}').allowed()",
-                privilege::HALTS, privilege::SET,
+                "authorizer.group('{GROUP}').resource('{}').namespace(request.namespace).name('{name}').check('{}').allowed() \
+                 || (request.operation == 'DELETE' && (request.userInfo.username in {UNDERTAKERS} || request.userInfo.username in {COLLECTORS})) \
+                 || (request.operation == 'UPDATE' && request.userInfo.username in {COLLECTORS} && {} == {})",
+                privilege::HALTS, privilege::SET, data("object"), data("oldObject"),
             ),
             format!("to halt, and to lift a halt, needs the verb {} on {}", privilege::SET, privilege::HALTS),
         )

@@ -12,12 +12,12 @@ pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
     vec![sole_writers(installation), statuses(installation), node_reports(installation)]
 }
 
-/// `{'managednodes': ['system:…:hozen'], …}`: the table's rows of sole writers, in CEL. A status stands under its kind.
-fn writers(installation: &Installation, resources: &[&str]) -> String {
+/// `{'managednodes': ['system:…:hozen'], …}`: the table's rows of sole writers by one of these verbs, in CEL. A status stands under its kind.
+fn writers(installation: &Installation, resources: &[&str], verbs: &[&str]) -> String {
     let entries: Vec<String> = resources
         .iter()
         .map(|resource| {
-            let users: Vec<String> = table::sole_writers(resource)
+            let users: Vec<String> = table::sole_writers(resource, verbs)
                 .into_iter()
                 .filter_map(table::Identity::account)
                 .map(|account| format!("'{}'", installation.user(account)))
@@ -33,9 +33,17 @@ fn writers(installation: &Installation, resources: &[&str]) -> String {
 fn sole_writers(installation: &Installation) -> Policy {
     let mut resources = table::sole_resources(false);
     resources.retain(|resource| *resource != "rollouts");
+    let may = |operation: &str, verbs: &[&str]| {
+        format!("'{operation}': {}", writers(installation, &resources, verbs))
+    };
+    let may = [
+        may("CREATE", &["create"]),
+        may("UPDATE", &["update", "patch"]),
+        may("DELETE", &["delete"]),
+    ];
     Policy::new("hozen-writers", "What Hozen sees and computes is written by Hozen alone; people may annotate it.")
         .on(GROUP, &resources, &["CREATE", "UPDATE", "DELETE"])
-        .variable("writers", format!("{}[request.resource.resource]", writers(installation, &resources)))
+        .variable("may", format!("{{{}}}[request.operation][request.resource.resource]", may.join(", ")))
         .variable(
             "annotated",
             "request.operation == 'UPDATE' && object.spec == oldObject.spec \
@@ -54,10 +62,11 @@ fn sole_writers(installation: &Installation) -> Policy {
         )
         .telling(
             format!(
-                "request.userInfo.username in variables.writers || variables.annotated || variables.imports \
+                "request.userInfo.username in variables.may || variables.annotated || variables.imports \
                  || (request.operation != 'CREATE' && request.userInfo.username in {COLLECTORS})"
             ),
-            "request.resource.resource + ' are written by Hozen alone, as ' + variables.writers.join(' and ')",
+            "request.resource.resource + ' are written by Hozen alone; ' + request.operation + ' by ' \
+             + (size(variables.may) == 0 ? 'nobody' : variables.may.join(' and '))",
             "this is written by Hozen alone",
         )
 }
@@ -66,7 +75,7 @@ fn statuses(installation: &Installation) -> Policy {
     let resources = table::sole_resources(true);
     Policy::new("hozen-statuses", "A status is what the operator saw, so only the operator writes it.")
         .on(GROUP, &resources, &["UPDATE"])
-        .variable("writers", format!("{}[request.resource.resource]", writers(installation, &resources)))
+        .variable("writers", format!("{}[request.resource.resource]", writers(installation, &resources, &["update", "patch"])))
         .telling(
             "request.userInfo.username in variables.writers",
             "'the status of ' + request.resource.resource + ' is what Hozen saw: only ' + variables.writers.join(' and ') + ' writes it'",
@@ -82,6 +91,11 @@ fn node_reports(installation: &Installation) -> Policy {
     };
     Policy::new("hozen-node-reports", "A scanner reports the node that it runs on: no other, and no other machine of its name.")
         .on(GROUP, &["nodeinventories"], &["CREATE", "UPDATE"])
+        // The garbage collector lets go of it and changes nothing of what it says.
+        .when(
+            "said",
+            format!("!(request.operation == 'UPDATE' && request.userInfo.username in {COLLECTORS} && object.report == oldObject.report)"),
+        )
         .variable("node", bound("node-name"))
         .variable("uid", bound("node-uid"))
         .rule(

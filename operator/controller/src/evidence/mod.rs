@@ -45,6 +45,7 @@ pub struct Evaluators {
     act: Arc<Act>,
     clock: Arc<dyn Clock>,
     http: reqwest::Client,
+    expressions: cel::Expressions,
 }
 
 /// Why there is nothing to observe with.
@@ -69,7 +70,7 @@ impl Evaluators {
             );
             client().tls_certs_only([]).build().map_err(NoClient)
         })?;
-        Ok(Self { act, clock, http })
+        Ok(Self { act, clock, http, expressions: cel::Expressions::new() })
     }
 
     /// One observation. Nothing here fails: what cannot be observed says nothing.
@@ -87,7 +88,8 @@ impl Evaluators {
                 prometheus::observe(&self.http, url, query, ask, begun).await
             }
             Ask::Cel { resource, expression } => {
-                let said = cel::observe(self.act.client(), resource, expression).await;
+                let client = self.act.client();
+                let said = self.expressions.observe(client, resource, expression).await;
                 Evidence { at: begun, said }
             }
             Ask::Job { template } => job::observe(&self.act, template, question, begun).await,

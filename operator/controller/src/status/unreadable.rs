@@ -31,7 +31,7 @@ use crate::{
     events::{Note, Weight, object},
     observe::{
         Stores,
-        kept::{Inner, Key, Malformed, version},
+        kept::{Key, Malformed, version},
     },
 };
 
@@ -59,21 +59,48 @@ impl Unreadable {
     }
 }
 
+impl Memory {
+    /// Those of one kind of which nothing was said yet in the version that they have, the first few; what is gone is forgotten.
+    fn unsaid<K: Resource<DynamicType = ()>>(
+        &mut self,
+        malformed: &BTreeMap<Key, Malformed>,
+        manager: Option<&'static str>,
+    ) -> Vec<Unreadable> {
+        let resource = ApiResource::erase::<K>(&());
+        let id = |key: &Key| (resource.kind.clone(), key.clone());
+        self.said.retain(|(kind, key), _| *kind != resource.kind || malformed.contains_key(key));
+        malformed
+            .iter()
+            .filter(|(key, found)| self.said.get(&id(key)) != Some(&seen(found)))
+            .take(AT_ONCE_MAX)
+            .map(|(key, malformed)| Unreadable {
+                resource: resource.clone(),
+                manager,
+                key: key.clone(),
+                malformed: malformed.clone(),
+            })
+            .collect()
+    }
+
+    fn said(&mut self, unreadable: &Unreadable) {
+        let id = (unreadable.kind().to_owned(), unreadable.key.clone());
+        self.said.insert(id, seen(&unreadable.malformed));
+    }
+}
+
+/// Which object in which version of it.
+fn seen(malformed: &Malformed) -> (SmolStr, u64) {
+    let metadata = &malformed.metadata;
+    (SmolStr::from(metadata.uid.as_deref().unwrap_or_default()), version(metadata))
+}
+
 /// Says what is wrong with each, once for each version of it.
 pub async fn say(client: &Client, stores: &Stores, memory: &mut Memory, now: Timestamp) -> Written {
-    let found = found(stores);
-    memory.said.retain(|(kind, key), _| found.iter().any(|f| f.kind() == kind && f.key == *key));
     let mut written = Written::default();
-    for unreadable in found {
-        let metadata = &unreadable.malformed.metadata;
-        let seen = (SmolStr::from(metadata.uid.as_deref().unwrap_or_default()), version(metadata));
-        let id = (unreadable.kind().to_owned(), unreadable.key.clone());
-        if memory.said.get(&id) == Some(&seen) {
-            continue;
-        }
+    for unreadable in found(stores, memory) {
         match one(client, &unreadable, now).await {
             Ok(news) => {
-                memory.said.insert(id, seen);
+                memory.said(&unreadable);
                 written.notes.extend(news);
             }
             Err(error) => written.take(Err(error)),
@@ -82,34 +109,24 @@ pub async fn say(client: &Client, stores: &Stores, memory: &mut Memory, now: Tim
     written
 }
 
-fn found(stores: &Stores) -> Vec<Unreadable> {
+fn found(stores: &Stores, memory: &mut Memory) -> Vec<Unreadable> {
     let mut found = Vec::new();
-    take::<Baseline, _>(&stores.baselines.read(), Some(manager::BASELINE), &mut found);
-    take::<Advisory, _>(&stores.advisories.read(), Some(manager::ADVISORY), &mut found);
-    take::<ChangeRequest, _>(&stores.requests.read(), Some(manager::CHANGE), &mut found);
-    take::<Rollout, _>(&stores.rollouts.read(), Some(manager::ROLLOUT), &mut found);
-    take::<ManagedNode, _>(&stores.managed.read(), Some(manager::INVENTORY), &mut found);
-    take::<ApprovalPolicy, _>(&stores.policies.read(), None, &mut found);
-    take::<Approval, _>(&stores.approvals.read(), None, &mut found);
-    take::<NodeInventory, _>(&stores.inventories.read(), None, &mut found);
-    take::<PackageSet, _>(&stores.package_sets.read(), None, &mut found);
-    take::<Transaction, _>(&stores.transactions.read(), None, &mut found);
+    macro_rules! of_kind {
+        ($kind:ty, $store:ident, $manager:expr) => {
+            found.extend(memory.unsaid::<$kind>(stores.$store.read().malformed(), $manager));
+        };
+    }
+    of_kind!(Baseline, baselines, Some(manager::BASELINE));
+    of_kind!(Advisory, advisories, Some(manager::ADVISORY));
+    of_kind!(ChangeRequest, requests, Some(manager::CHANGE));
+    of_kind!(Rollout, rollouts, Some(manager::ROLLOUT));
+    of_kind!(ManagedNode, managed, Some(manager::INVENTORY));
+    of_kind!(ApprovalPolicy, policies, None);
+    of_kind!(Approval, approvals, None);
+    of_kind!(NodeInventory, inventories, None);
+    of_kind!(PackageSet, package_sets, None);
+    of_kind!(Transaction, transactions, None);
     found
-}
-
-fn take<K: Resource<DynamicType = ()>, V>(
-    kept: &Inner<V>,
-    manager: Option<&'static str>,
-    found: &mut Vec<Unreadable>,
-) {
-    let resource = ApiResource::erase::<K>(&());
-    let of_kind = kept.malformed().iter().take(AT_ONCE_MAX).map(|(key, malformed)| Unreadable {
-        resource: resource.clone(),
-        manager,
-        key: key.clone(),
-        malformed: malformed.clone(),
-    });
-    found.extend(of_kind);
 }
 
 /// The condition, if the object has a status and does not say so yet; and what people are told.
@@ -163,6 +180,38 @@ fn status(found: &DynamicObject, message: String, now: Timestamp) -> Option<Valu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_object_that_cannot_be_read_has_its_turn_however_many_there_are() {
+        let malformed = |name: usize, version: &str| {
+            Malformed {
+            metadata: serde_json::from_value(
+                json!({"name": format!("b-{name:03}"), "uid": name.to_string(), "resourceVersion": version}),
+            )
+            .unwrap(),
+            why: "it is broken".to_owned(),
+        }
+        };
+        let all: Vec<Malformed> = (0..50).map(|name| malformed(name, "1")).collect();
+        let key = |found: &Malformed| Key::from(found.metadata.name.clone().unwrap());
+        let mut standing: BTreeMap<Key, Malformed> =
+            all.into_iter().map(|found| (key(&found), found)).collect();
+        let mut memory = Memory::default();
+        let mut pass = |standing: &BTreeMap<Key, Malformed>| {
+            let turn = memory.unsaid::<Baseline>(standing, None);
+            for unreadable in &turn {
+                memory.said(unreadable);
+            }
+            let others = memory.unsaid::<Advisory>(&BTreeMap::new(), None);
+            assert!(others.is_empty());
+            turn.len()
+        };
+        assert_eq!([pass(&standing), pass(&standing), pass(&standing)], [20, 20, 10]);
+        assert_eq!(pass(&standing), 0, "once for each version");
+        let again = malformed(49, "2");
+        standing.insert(key(&again), again);
+        assert_eq!(pass(&standing), 1);
+    }
 
     #[test]
     fn what_is_wrong_is_said_once_for_one_generation() {

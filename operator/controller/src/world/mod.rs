@@ -11,7 +11,7 @@ use std::{
 };
 
 use hozen_advisory::package::PackageSet;
-use hozen_api::{managed_node::ManagedNode, names::halt};
+use hozen_api::{change_request::ChangeRequestStatus, managed_node::ManagedNode, names::halt};
 use hozen_domain::{
     World,
     effect::Doomed,
@@ -166,10 +166,17 @@ fn intents(stores: &Stores, world: &mut World) {
     world.approvals.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
 }
 
+/// Whether nothing of a request was judged yet. A status alone says nothing: that the object could not be read may stand there from before.
+fn fresh(status: Option<&ChangeRequestStatus>) -> bool {
+    status.is_none_or(|status| status.phase.is_none())
+}
+
 /// Who cannot approve a request is found when it was made. Until its status carries that, it is found here (invariant 13).
 fn excluded(stores: &Stores, world: &mut World) {
     let objects = stores.requests.read();
-    let fresh = |name: &Name| objects.get(name).is_some_and(|s| s.value.object.status.is_none());
+    let fresh = |name: &Name| {
+        objects.get(name).is_some_and(|seen| fresh(seen.value.object.status.as_ref()))
+    };
     let found: Vec<_> = world
         .requests
         .values()
@@ -266,16 +273,12 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
 fn jobs(stores: &Stores, world: &mut World) -> bool {
     let mut unsettled = false;
     let pods = stores.pods.read();
-    let mut controlled: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for pod in pods.values().map(|placed| &placed.pod) {
-        let owners = pod.metadata.owner_references.iter().flatten();
-        for owner in owners.filter(|owner| owner.kind == "Job") {
-            controlled.entry(&owner.uid).or_default().push(pod);
-        }
-    }
+    let by_job = by_job(pods.values().map(|placed| &placed.pod));
     for jobs in [&stores.jobs, &stores.work] {
         for (_, seen) in jobs.read().iter() {
-            let pods = controlled.get(seen.uid.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let namespace = seen.value.metadata.namespace.as_deref().unwrap_or_default();
+            let pods = by_job.get(&(namespace, seen.uid.as_str()));
+            let pods = pods.map(Vec::as_slice).unwrap_or_default();
             let Some(found) = answer::read(&seen.value, pods) else {
                 continue;
             };
@@ -288,6 +291,20 @@ fn jobs(stores: &Stores, world: &mut World) -> bool {
         }
     }
     unsettled
+}
+
+/// Pods by namespace and uid of the Job that they name as their owner. An owner is in the namespace of what it owns; in another one anybody may name
+/// ours, with an answer that was never given.
+fn by_job<'p>(pods: impl Iterator<Item = &'p Pod>) -> BTreeMap<(&'p str, &'p str), Vec<&'p Pod>> {
+    let mut by_job: BTreeMap<_, Vec<&Pod>> = BTreeMap::new();
+    for pod in pods {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let owners = pod.metadata.owner_references.iter().flatten();
+        for owner in owners.filter(|owner| owner.kind == "Job") {
+            by_job.entry((namespace, owner.uid.as_str())).or_default().push(pod);
+        }
+    }
+    by_job
 }
 
 /// Jobs and pods come by two watches: after the API server was away one may show a Job's end long before the other shows what its pod
@@ -314,12 +331,34 @@ pub fn owned(record: &ManagedNode, node: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn pod(phase: &str) -> Pod {
         serde_json::from_value(json!({"metadata": {}, "status": {"phase": phase}})).unwrap()
+    }
+
+    #[test]
+    fn a_pod_of_another_namespace_is_none_of_our_jobs_whatever_owner_it_names() {
+        let of = |namespace: &str| -> Pod {
+            serde_json::from_value(json!({"metadata": {"namespace": namespace, "ownerReferences":
+                [{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "uid-j", "controller": true}]}}))
+            .unwrap()
+        };
+        let (ours, foreign) = (of("hozen-work"), of("shop"));
+        let by_job = by_job([&ours, &foreign].into_iter());
+        assert_eq!(by_job[&("hozen-work", "uid-j")], [&ours]);
+    }
+
+    #[test]
+    fn i13_a_request_whose_status_says_only_that_it_could_not_be_read_is_judged_anew() {
+        let status = |text: Value| serde_json::from_value::<ChangeRequestStatus>(text).unwrap();
+        assert!(fresh(None));
+        let broken = json!({"conditions": [{"type": "Ready", "status": "False", "reason": "Invalid",
+            "message": "", "lastTransitionTime": "2026-01-05T02:00:00Z"}]});
+        assert!(fresh(Some(&status(broken))));
+        assert!(!fresh(Some(&status(json!({"phase": "AwaitingApproval"})))));
     }
 
     #[test]

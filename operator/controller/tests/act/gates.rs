@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt as _, stream};
 use hozen_controller::{
     act::Act,
     clock::{Clock, MachineClock},
@@ -16,10 +17,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
-    core::v1::{Pod, PodTemplate},
+    core::v1::{ConfigMap, Pod, PodTemplate},
 };
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
+use smol_str::SmolStr;
 
 use crate::bed::{Cluster, Hand, name, until};
 
@@ -82,6 +84,34 @@ pub async fn i29_an_expression_over_objects_of_any_kind_is_read_from_the_server(
         let said = said(kind, named, expression).await;
         assert!(matches!(said, Said::Nothing(_)), "{kind} {named:?}: {said:?}");
     }
+}
+
+pub async fn i29_every_page_of_a_list_is_read_before_an_expression_passes(cluster: Cluster) {
+    let evaluators = evaluators(&cluster);
+    let kind = name("pages");
+    let made = (0..450).map(|number| {
+        let settings = json!({"metadata": {"name": format!("{kind}-{number:03}")},
+            "data": {"last": (number == 449).to_string()}});
+        let cluster = &cluster;
+        async move {
+            let _: ConfigMap = cluster.make_in(&settings).await;
+        }
+    });
+    stream::iter(made).buffer_unordered(16).collect::<()>().await;
+    let said = async |expression: &str| {
+        let resource = ResourceRef {
+            group: SmolStr::default(),
+            kind: "ConfigMap".into(),
+            namespace: Some(cluster.namespace.as_str().into()),
+            name: None,
+        };
+        let ask = Ask::Cel { resource, expression: expression.into() };
+        observe(&evaluators, ask, &[], MachineClock.now()).await.said
+    };
+    let all = said("!has(object.data.last) || object.data.last in ['true', 'false']").await;
+    assert!(matches!(&all, Said::Pass(_)), "{all:?}");
+    let last = said("!has(object.data.last) || object.data.last == 'false'").await;
+    assert!(matches!(&last, Said::Fail(why) if why.contains("-449")), "{last:?}");
 }
 
 pub async fn i29_a_nodes_condition_is_read_from_the_server(cluster: Cluster) {

@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         gone::i39_a_rollout_waits_for_us_and_goes_when_it_is_let_go,
         gone::i49_who_loses_the_lease_while_it_reads_writes_nothing,
         gates::i29_an_expression_over_objects_of_any_kind_is_read_from_the_server,
+        gates::i29_every_page_of_a_list_is_read_before_an_expression_passes,
         gates::i29_a_nodes_condition_is_read_from_the_server,
         gates::i29_a_gates_job_is_made_once_and_its_end_is_the_evidence,
         gates::i59_a_gates_job_is_written_down_before_it_is_made_and_not_made_unless_it_is,

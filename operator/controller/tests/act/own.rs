@@ -44,7 +44,8 @@ async fn apply(cluster: &Cluster, manifest: &Value) {
 
 fn installation(cluster: &Cluster) -> Installation {
     Installation {
-        namespace: cluster.namespace.clone(),
+        // Here are patch Jobs alone: the operator itself is at home in another namespace, as the chart demands.
+        namespace: format!("{}-own", cluster.namespace),
         work_namespace: cluster.namespace.clone(),
         agent_image: format!("hozen.test/agent@sha256:{}", "a".repeat(64)),
     }
@@ -66,6 +67,9 @@ async fn remove_policies(cluster: &Cluster) {
 
 /// A client that is the operator's account to the server.
 async fn operator(cluster: &Cluster) -> Client {
+    let home = installation(cluster).namespace;
+    let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}});
+    apply(cluster, &home).await;
     for manifest in rbac::manifests(&installation(cluster)) {
         apply(cluster, &manifest).await;
     }

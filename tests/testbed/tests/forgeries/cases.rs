@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    jobs,
+    jobs, nodes,
     objects::{NAMESPACE, digest, ours, report, rollout},
     people, workloads,
 };
@@ -33,6 +33,10 @@ pub enum Who {
     JobController,
     /// Kubernetes' own garbage collector.
     Collector,
+    /// Kubernetes' own controller of namespaces.
+    NamespaceController,
+    /// The kubelet of node n-a.
+    Kubelet,
 }
 
 impl Who {
@@ -53,6 +57,8 @@ impl Who {
             }
             Self::JobController => "system:serviceaccount:kube-system:job-controller",
             Self::Collector => "system:serviceaccount:kube-system:generic-garbage-collector",
+            Self::NamespaceController => "system:serviceaccount:kube-system:namespace-controller",
+            Self::Kubelet => "system:node:n-a",
         }
     }
 
@@ -70,6 +76,8 @@ impl Who {
             Self::UnboundScanner => "a scanner's token without pod",
             Self::JobController => "the Job controller",
             Self::Collector => "the garbage collector",
+            Self::NamespaceController => "the controller of namespaces",
+            Self::Kubelet => "the kubelet of n-a",
         }
     }
 }
@@ -81,6 +89,8 @@ pub type Target = (&'static str, &'static str, Option<&'static str>);
 pub enum Act {
     /// To create this; `NODE-UID` in it is the uid of node n-a.
     Create(Value),
+    /// Server-side apply.
+    Apply(Value),
     /// A merge patch.
     Merge(Target, &'static str, Value),
     /// A JSON patch.
@@ -89,10 +99,12 @@ pub enum Act {
     Status(Target, &'static str, Value),
     /// To delete.
     Delete(Target, &'static str),
+    /// To delete all of a kind that have this name.
+    DeleteAll(Target, &'static str),
     /// To enter the pod of our Job: exec, attach, portforward.
     Enter(&'static str),
-    /// To add a container to the pod of our Job.
-    AddContainer(Value),
+    /// A merge patch of the pod of our Job, or of one of its subresources.
+    Pod(&'static str, Value),
 }
 
 /// What the answer must be.
@@ -123,8 +135,11 @@ const REQUEST: Target = (V1, "ChangeRequest", None);
 const ROLLOUT: Target = (V1, "Rollout", None);
 const REPORT: Target = (V1, "NodeInventory", None);
 const MANAGED: Target = (V1, "ManagedNode", None);
-const NODE: Target = ("v1", "Node", None);
 const HALT: Target = ("v1", "ConfigMap", Some(NAMESPACE));
+const CONTENT: Target = (V1, "PackageSet", None);
+/// The package set that stands.
+pub const STANDING: &str =
+    "sha256-dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 
 /// Cases of one subject, in the order of the list.
 pub fn cases(about: &'static str, rows: Vec<(&'static str, Who, Act, Answer)>) -> Vec<Case> {
@@ -137,15 +152,18 @@ pub fn all() -> Vec<Case> {
     all.extend(rollouts());
     all.extend(reports());
     all.extend(views());
-    all.extend(nodes());
+    all.extend(nodes::all());
     all.extend(workloads::all());
     all.extend(jobs::all());
     all
 }
 
-use Act::{Create, Delete, Merge, Status};
+use Act::{Apply, Create, Delete, DeleteAll, Merge, Status};
 use Answer::{Allowed, Refused};
-use Who::{Admin, Carol, Collector, Mallory, Neighbour, Operator, Scanner, UnboundScanner};
+use Who::{
+    Admin, Carol, Collector, Mallory, NamespaceController, Neighbour, Operator, Scanner,
+    UnboundScanner,
+};
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn rollouts() -> Vec<Case> {
@@ -164,6 +182,22 @@ fn rollouts() -> Vec<Case> {
                 Refused("rollouts are made by the operator"),
             ),
             ("the operator starts a rollout", Operator, Create(rollout("new")), Allowed),
+            (
+                "the operator starts a rollout that is promoted already",
+                Operator,
+                Create({
+                    let mut rollout = rollout("new");
+                    rollout["spec"]["promoteThrough"] = json!("wide");
+                    rollout
+                }),
+                Refused("a rollout begins without a word of people"),
+            ),
+            (
+                "mallory starts a rollout by server-side apply",
+                Mallory,
+                Apply(rollout("new")),
+                Refused("rollouts are made by the operator"),
+            ),
             (
                 "mallory pauses a rollout (operations may)",
                 Mallory,
@@ -262,6 +296,40 @@ fn rollouts() -> Vec<Case> {
                 Refused("needs the verb set on halts"),
             ),
             (
+                "mallory deletes all config maps, the halt among them",
+                Mallory,
+                DeleteAll(HALT, "hozen-halt"),
+                Refused("needs the verb set on halts"),
+            ),
+            (
+                "mallory deletes all config maps but the halt",
+                Mallory,
+                DeleteAll(HALT, "kube-root-ca.crt"),
+                Allowed,
+            ),
+            (
+                "carol, who may halt, deletes all config maps",
+                Carol,
+                DeleteAll(HALT, "hozen-halt"),
+                Allowed,
+            ),
+            (
+                "the namespace goes, and the halt with it",
+                NamespaceController,
+                DeleteAll(HALT, "hozen-halt"),
+                Allowed,
+            ),
+            (
+                "mallory has the garbage collector remove a rollout",
+                Mallory,
+                Merge(
+                    ROLLOUT,
+                    "ro",
+                    json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "gone", "uid": "gone"}]}}),
+                ),
+                Refused("the owner of a rollout cannot be changed"),
+            ),
+            (
                 "a halt with something else in it",
                 Carol,
                 halt(json!({"resume": "at noon"})),
@@ -271,6 +339,7 @@ fn rollouts() -> Vec<Case> {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn reports() -> Vec<Case> {
     let uid = |uid: &str| Merge(REPORT, "n-a", json!({"report": {"nodeUID": uid}}));
     let content = |kind: &str, spec: Value| ours(kind, &digest('c'), &spec);
@@ -289,6 +358,12 @@ fn reports() -> Vec<Case> {
                 "the scanner reports another node",
                 Scanner,
                 Create(report("n-b", "NODE-UID")),
+                Refused("this scanner runs on node n-a and may report only that node, not n-b"),
+            ),
+            (
+                "the scanner reports another node by server-side apply, as scanners do",
+                Scanner,
+                Apply(report("n-b", "NODE-UID")),
                 Refused("this scanner runs on node n-a and may report only that node, not n-b"),
             ),
             (
@@ -326,6 +401,30 @@ fn reports() -> Vec<Case> {
                 Mallory,
                 Create(report("n-b", "NODE-UID")),
                 Refused("a node is reported by its scanner"),
+            ),
+            (
+                "the garbage collector lets a report go",
+                Collector,
+                Merge(REPORT, "n-a", json!({"metadata": {"finalizers": ["example.com/held"]}})),
+                Allowed,
+            ),
+            (
+                "the garbage collector reports a node",
+                Collector,
+                uid("another-machine"),
+                Refused("a node is reported by its scanner"),
+            ),
+            (
+                "the scanner removes what others still need",
+                Scanner,
+                Delete(CONTENT, STANDING),
+                Refused("packagesets are written by Hozen alone"),
+            ),
+            (
+                "the operator removes what nobody needs",
+                Operator,
+                Delete(CONTENT, STANDING),
+                Allowed,
             ),
             (
                 "the scanner brings a package set",
@@ -390,6 +489,12 @@ fn views() -> Vec<Case> {
                 Refused("managednodes are written by Hozen alone"),
             ),
             (
+                "mallory removes all nodes from sight",
+                Mallory,
+                DeleteAll(MANAGED, "n-a"),
+                Refused("managednodes are written by Hozen alone"),
+            ),
+            (
                 "mallory has the garbage collector remove it from sight",
                 Mallory,
                 Merge(
@@ -406,82 +511,6 @@ fn views() -> Vec<Case> {
                 Refused("managednodes are written by Hozen alone"),
             ),
             ("a managed node goes with its node", Collector, Delete(MANAGED, "n-a"), Allowed),
-        ],
-    )
-}
-
-fn nodes() -> Vec<Case> {
-    let node = |value: Value| Merge(NODE, "n-a", value);
-    let record = json!({"metadata": {"annotations": {"hozen.dev/owner": "{}"}}, "spec": {"unschedulable": true}});
-    let taints = |key: &str| json!({"spec": {"taints": [{"key": key, "effect": "NoExecute"}]}});
-    cases(
-        "Nodes, by the operator's stolen token",
-        vec![
-            ("the operator cordons with its record", Operator, node(record), Allowed),
-            (
-                "it cordons without a record",
-                Operator,
-                node(json!({"spec": {"unschedulable": true}})),
-                Refused("cordon and ownership record (hozen.dev/owner) are one write"),
-            ),
-            (
-                "it taints with another's taint",
-                Operator,
-                node(taints("node.kubernetes.io/out-of-service")),
-                Refused("of the taints the operator changes hozen.dev/maintenance only"),
-            ),
-            (
-                "it changes labels",
-                Operator,
-                node(
-                    json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}),
-                ),
-                Refused("changes no labels"),
-            ),
-            (
-                "it writes another's annotation",
-                Operator,
-                node(
-                    json!({"metadata": {"annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "x"}}}),
-                ),
-                Refused("of the annotations the operator changes those of hozen.dev only"),
-            ),
-            (
-                "it moves a node's addresses",
-                Operator,
-                node(json!({"spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"]}})),
-                Refused("changes no labels, owners, finalizers or addresses"),
-            ),
-            (
-                "it writes a node's status",
-                Operator,
-                Status(NODE, "n-a", json!({"status": {"phase": "Running"}})),
-                Refused("does not write their status"),
-            ),
-            (
-                "it removes a node",
-                Operator,
-                Delete(NODE, "n-a"),
-                Refused("neither makes nor removes nodes"),
-            ),
-            (
-                "it makes a node",
-                Operator,
-                Create(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n-z"}})),
-                Refused("neither makes nor removes nodes"),
-            ),
-            (
-                "it uncordons what a person cordoned",
-                Operator,
-                Merge(NODE, "n-c", json!({"spec": {"unschedulable": false}})),
-                Refused("cordon and ownership record (hozen.dev/owner) are one write"),
-            ),
-            (
-                "the administrator cordons as ever",
-                Admin,
-                node(json!({"spec": {"unschedulable": true}})),
-                Allowed,
-            ),
         ],
     )
 }

@@ -4,14 +4,20 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        Act::{AddContainer, Create, Enter},
+        Act::{Create, Enter, Merge, Pod, Status},
         Answer::{Allowed, Refused},
-        Case,
-        Who::{Admin, JobController, Mallory, Operator, Scanner},
+        Case, Target,
+        Who::{
+            Admin, Collector, JobController, Kubelet, Mallory, NamespaceController, Operator,
+            Scanner,
+        },
         cases,
     },
-    objects::{IMAGE, WORK, job, pod, pod_spec},
+    objects::{IMAGE, NAMESPACE, WORK, errand, job, pod, pod_spec},
 };
+
+const JOB: Target = ("batch/v1", "Job", Some(WORK));
+const ERRAND: Target = ("batch/v1", "Job", Some(NAMESPACE));
 
 /// Our Job with one thing changed in its pod.
 fn with(change: impl FnOnce(&mut Value)) -> crate::cases::Act {
@@ -35,6 +41,8 @@ fn volume(volume: Value) -> crate::cases::Act {
 pub fn all() -> Vec<Case> {
     let mut all = runs();
     all.extend(others());
+    all.extend(orders());
+    all.extend(errands());
     all
 }
 
@@ -218,7 +226,7 @@ fn others() -> Vec<Case> {
         object
     };
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
-    let debug = json!({"name": "debug", "image": "evil.example.com/x", "command": ["sh"], "targetContainerName": "agent"});
+    let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "evil.example.com/x", "command": ["sh"], "targetContainerName": "agent"}]}});
     let door = "nobody enters a pod of a patch Job";
     let only = "this namespace is for patch Jobs";
     cases(
@@ -273,13 +281,13 @@ fn others() -> Vec<Case> {
             (
                 "mallory adds a container to our pod",
                 Mallory,
-                AddContainer(debug.clone()),
+                Pod("ephemeralcontainers", debug.clone()),
                 Refused("no container is added to a pod that holds privilege"),
             ),
             (
                 "the administrator adds a container to our pod",
                 Admin,
-                AddContainer(debug),
+                Pod("ephemeralcontainers", debug),
                 Refused("no container is added to a pod that holds privilege"),
             ),
             (
@@ -326,6 +334,191 @@ fn others() -> Vec<Case> {
                     json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}}}}}}),
                 )),
                 Refused(only),
+            ),
+        ],
+    )
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn orders() -> Vec<Case> {
+    let annotated = |key: &str, value: Value| json!({"metadata": {"annotations": {key: value}}});
+    let labelled = |key: &str| json!({"metadata": {"labels": {key: "other"}}});
+    let stays = "the order of a patch Job stands on its pod";
+    let said = "how a pod of a patch Job ended its kubelet says";
+    let terminated = json!({"status": {"phase": "Succeeded", "containerStatuses": [{
+        "name": "agent", "image": IMAGE, "imageID": IMAGE, "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0, "message": "{}"}}}]}});
+    let complete = json!({"status": {"active": 0, "succeeded": 1}});
+    let let_go = json!({"metadata": {"finalizers": null}});
+    let owner = json!({"metadata": {"ownerReferences": null}});
+    cases(
+        "Orders and answers of patch Jobs",
+        vec![
+            (
+                "mallory rewrites the order on our pod",
+                Mallory,
+                Pod("", annotated("hozen.dev/order", json!("{\"step\": \"Rollback\"}"))),
+                Refused(stays),
+            ),
+            (
+                "mallory rewrites it by the pod's status",
+                Mallory,
+                Pod("status", annotated("hozen.dev/order", json!("{}x"))),
+                Refused(stays),
+            ),
+            (
+                "the administrator rewrites the plan on our pod",
+                Admin,
+                Pod("", annotated("hozen.dev/plan-json", json!("{}x"))),
+                Refused(stays),
+            ),
+            (
+                "the operator rewrites the order on its pod",
+                Operator,
+                Pod("", annotated("hozen.dev/order", json!("{}x"))),
+                Refused(stays),
+            ),
+            (
+                "mallory removes the order from our pod",
+                Mallory,
+                Pod("", annotated("hozen.dev/order", Value::Null)),
+                Refused(stays),
+            ),
+            (
+                "mallory adds a transaction to our pod",
+                Mallory,
+                Pod("", annotated("hozen.dev/transaction", json!("x"))),
+                Refused(stays),
+            ),
+            (
+                "a plug-in for networks annotates our pod",
+                Mallory,
+                Pod("status", annotated("example.com/address", json!("10.0.0.7"))),
+                Allowed,
+            ),
+            (
+                "mallory hides our pod from a drain's exceptions",
+                Mallory,
+                Pod("", labelled("hozen.dev/component")),
+                Refused(stays),
+            ),
+            (
+                "mallory has a second pod made by taking the first from its Job",
+                Mallory,
+                Pod("", labelled("batch.kubernetes.io/controller-uid")),
+                Refused(stays),
+            ),
+            ("mallory takes our pod from its Job", Mallory, Pod("", owner), Refused(stays)),
+            (
+                "mallory writes our Job's order",
+                Mallory,
+                Merge(JOB, "standing", annotated("hozen.dev/plan", json!("sha256-q"))),
+                Refused("patch Jobs are made by the operator"),
+            ),
+            (
+                "another of kube-system's accounts stops our Job",
+                NamespaceController,
+                Merge(JOB, "standing", json!({"spec": {"suspend": true}})),
+                Refused("patch Jobs are made by the operator"),
+            ),
+            (
+                "mallory answers in the agent's place",
+                Mallory,
+                Pod("status", terminated.clone()),
+                Refused(said),
+            ),
+            (
+                "the operator answers in the agent's place",
+                Operator,
+                Pod("status", terminated.clone()),
+                Refused(said),
+            ),
+            ("the kubelet says how our pod ended", Kubelet, Pod("status", terminated), Allowed),
+            (
+                "mallory writes that our Job has ended",
+                Mallory,
+                Status(JOB, "standing", complete.clone()),
+                Refused("how a Job ended the Job controller says"),
+            ),
+            (
+                "mallory writes that the Job of a gate has ended",
+                Mallory,
+                Status(ERRAND, "gate", complete.clone()),
+                Refused("how a Job ended the Job controller says"),
+            ),
+            (
+                "the Job controller counts a Job's pods",
+                JobController,
+                Status(ERRAND, "gate", complete),
+                Allowed,
+            ),
+            (
+                "a pod of an earlier release is let go",
+                JobController,
+                Merge(("v1", "Pod", Some(WORK)), "earlier", let_go.clone()),
+                Allowed,
+            ),
+            (
+                "a Job of an earlier release is let go",
+                Collector,
+                Merge(JOB, "earlier", let_go),
+                Allowed,
+            ),
+        ],
+    )
+}
+
+fn errands() -> Vec<Case> {
+    let with = |field: &str, value: Value| {
+        let mut job = errand("new");
+        job["spec"]["template"]["spec"][field] = value;
+        Create(job)
+    };
+    let privileged = json!([{"name": "test", "image": "evil.example.com/x", "securityContext": {"privileged": true}}]);
+    let snapshot = |account: &str| {
+        let mut job = errand("new");
+        let spec = &mut job["spec"]["template"]["spec"];
+        spec["serviceAccountName"] = json!(account);
+        spec["volumes"] = json!([{"name": "host", "hostPath": {"path": "/"}}]);
+        Create(job)
+    };
+    let host = "needs the verb enter on hosts";
+    let account = "a Job here has none of Hozen's own accounts";
+    cases(
+        "Jobs in Hozen's own namespace, by the operator's stolen token",
+        vec![
+            ("the operator starts the Job of a gate", Operator, Create(errand("new")), Allowed),
+            (
+                "with the operator's account",
+                Operator,
+                with("serviceAccountName", json!("hozen")),
+                Refused(account),
+            ),
+            (
+                "with the scanner's account, to report whichever node",
+                Operator,
+                with("serviceAccountName", json!("hozen-scanner")),
+                Refused(account),
+            ),
+            ("with privilege", Operator, with("containers", privileged.clone()), Refused(host)),
+            (
+                "with privilege, before it begins",
+                Operator,
+                with("initContainers", {
+                    let mut first = privileged;
+                    first[0]["name"] = json!("first");
+                    first
+                }),
+                Refused(host),
+            ),
+            ("with the node's processes", Operator, with("hostPID", json!(true)), Refused(host)),
+            ("with the node's network", Operator, with("hostNetwork", json!(true)), Refused(host)),
+            ("with the node's files", Operator, snapshot("default"), Refused(host)),
+            (
+                "the operator starts a snapshot, whose account may see the host",
+                Operator,
+                snapshot("snapshots"),
+                Allowed,
             ),
         ],
     )

@@ -37,9 +37,16 @@ fn text() -> String {
          - Who may alter or delete admission policies can switch all of this off. The operator watches them, compares them at\n  \
          every change, field by field, with its own, and starts nothing new while one differs or while it could not look at them for 30 s\n  \
          (invariant 16). `hozen doctor` names who may.\n\
-         - Who may make pods or tokens in Hozen's namespace can be the operator. What the operator's identity cannot do stands above; what it can do:\n  \
-         start a Job of our agent for a plan that nobody approved, which installs only what the package manager's signatures cover; and move images of\n  \
-         workloads.\n",
+         - Who may make pods or tokens in Hozen's namespace, enter its pods or act as its accounts (`edit` there is all of that), can be the operator,\n  \
+         and the scanner of any node. What the operator's identity cannot do stands above; what it can do: start a Job of our agent for a plan that\n  \
+         nobody approved, which installs only what the package manager's signatures cover; move images of workloads; cordon a node that nobody has\n  \
+         cordoned; evict and delete pods anywhere; and run Jobs in Hozen's namespace, without privilege, which may mount what secrets are there. Where a\n  \
+         service account there was given the verb `enter` on hosts, for snapshots, it can run anything as that account.\n\
+         - Who may delete Hozen's namespace lifts the halt with it, and ends the operator too.\n\
+         - Who holds `nodes/proxy` enters pods through the kubelet, which asks no admission: those of patch Jobs too.\n\
+         - A person who uncordons a node of ours and cordons it again leaves a node that looks as it did before, cordoned beside our record. If the\n  \
+         operator did not see it between the two, it is ours still, and is uncordoned when the work is done.\n\
+         - Accounts in kube-system, and kubelets, are believed where they say how a pod of a patch Job ended; that proves nothing, a scan does.\n",
     );
     text
 }

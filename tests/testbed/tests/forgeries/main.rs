@@ -9,6 +9,7 @@
 mod cases;
 mod jobs;
 mod list;
+mod nodes;
 mod objects;
 mod people;
 mod stage;

@@ -70,7 +70,29 @@ pub fn job(name: &str) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "namespace": WORK, "labels": {"hozen.dev/component": "job"}},
         "spec": {"backoffLimit": 20, "activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 604_800,
-            "template": {"metadata": {"labels": {"hozen.dev/component": "job"}}, "spec": pod_spec()}}})
+            "template": {"metadata": {"labels": {"hozen.dev/component": "job"},
+                "annotations": {"hozen.dev/order": "{}", "hozen.dev/plan-json": "{}"}}, "spec": pod_spec()}}})
+}
+
+/// A Job of a gate, in Hozen's own namespace.
+pub fn errand(name: &str) -> Value {
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"template": {"spec": {"restartPolicy": "Never",
+            "containers": [{"name": "test", "image": "registry.example.com/shop/test:1"}]}}}})
+}
+
+/// What an earlier release of Hozen left: a Job that does not run, and a pod, of another image.
+pub fn earlier() -> [Value; 2] {
+    let held = json!(["example.com/held"]);
+    let mut spec = pod_spec();
+    spec["containers"][0]["image"] = json!("registry.example.com/hozen/agent@sha256:00");
+    let mut job = job("earlier");
+    job["spec"]["suspend"] = json!(true);
+    job["spec"]["template"]["spec"] = spec.clone();
+    job["metadata"]["finalizers"] = held.clone();
+    let mut pod = pod("earlier", spec);
+    pod["metadata"]["finalizers"] = held;
+    [job, pod]
 }
 
 pub fn pod_spec() -> Value {

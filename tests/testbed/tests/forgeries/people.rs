@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        Act::{Create, Delete, Merge},
+        Act::{Apply, Create, Delete, DeleteAll, Merge},
         Answer::{Allowed, Refused},
         Case, Target, V1,
         Who::{Admin, Alice, Bob, Carol, Collector, Mallory, Operator, Scanner},
@@ -57,6 +57,12 @@ fn approvals() -> Vec<Case> {
                 "mallory approves as alice",
                 Mallory,
                 Create(approval("new", "alice", "security")),
+                Refused("set spec.user to mallory"),
+            ),
+            (
+                "mallory approves as alice by server-side apply",
+                Mallory,
+                Apply(approval("new", "alice", "security")),
                 Refused("set spec.user to mallory"),
             ),
             (
@@ -165,6 +171,12 @@ fn approvals() -> Vec<Case> {
                 "mallory deletes bob's rejection",
                 Mallory,
                 Delete(APPROVAL, "rejection"),
+                Refused("an approval is not deleted while it stands"),
+            ),
+            (
+                "mallory deletes all approvals and rejections",
+                Mallory,
+                DeleteAll(APPROVAL, "rejection"),
                 Refused("an approval is not deleted while it stands"),
             ),
             (
@@ -315,6 +327,16 @@ fn governance() -> Vec<Case> {
                     spec(json!({"plan": {"emergency": false}})),
                 ),
                 Refused("a change request is immutable"),
+            ),
+            (
+                "mallory has the garbage collector remove a request, and what was said of it",
+                Mallory,
+                Merge(
+                    REQUEST,
+                    crate::objects::REQUEST,
+                    json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "gone", "uid": "gone"}]}}),
+                ),
+                Refused("the owner of a change request cannot be changed"),
             ),
             (
                 "the requester of a request is changed",

@@ -19,7 +19,8 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{Act, Case, Who},
+    cases::{Act, Case, STANDING, Who},
+    nodes,
     objects::{self, IMAGE, NAMESPACE, WORK},
     workloads,
 };
@@ -59,17 +60,21 @@ impl Stage {
         }
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n-a"}});
         stage.node_uid = stage.make(&node).await.uid().unwrap();
-        let cordoned = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n-c"}, "spec": {"unschedulable": true}});
-        stage.make(&cordoned).await;
+        for object in nodes::standing().iter().chain(&objects::earlier()) {
+            stage.make(object).await;
+        }
         for who in Who::PEOPLE {
             let client = person(bed, who.user()).await;
             stage.clients.insert(who, client);
         }
         stage.clients.insert(Who::Admin, stage.admin.clone());
         stage.tokens(&config).await;
-        for who in [Who::JobController, Who::Collector] {
+        for who in [Who::JobController, Who::Collector, Who::NamespaceController, Who::Kubelet] {
             let mut config = config.clone();
             config.auth_info.impersonate = Some(who.user().to_owned());
+            if who == Who::Kubelet {
+                config.auth_info.impersonate_groups = Some(vec!["system:nodes".to_owned()]);
+            }
             stage.clients.insert(who, Client::try_from(config).unwrap());
         }
         stage.kinds_are_served().await;
@@ -140,6 +145,15 @@ impl Stage {
             (Who::Operator, objects::ours("ManagedNode", "n-a", &json!({"scan": "1"}))),
             (Who::Scanner, objects::report("n-a", &self.node_uid)),
             (Who::Operator, named(objects::job("standing"), "standing")),
+            (Who::Operator, objects::errand("gate")),
+            (
+                Who::Scanner,
+                objects::ours(
+                    "PackageSet",
+                    STANDING,
+                    &json!({"packages": ["pkg:deb/debian/zlib1g@1"]}),
+                ),
+            ),
             (Who::Admin, workloads::deployment()),
             (Who::Admin, workloads::cron_job()),
             (Who::Operator, workloads::managed_image()),
@@ -153,7 +167,10 @@ impl Stage {
         let mut image = named(workloads::managed_image(), &format!("sha256-{}", "e".repeat(64)));
         image["spec"]["digest"] = json!(format!("sha256:{}", "e".repeat(64)));
         image["spec"]["packageSet"] = json!(format!("sha256-{}", "f".repeat(64)));
+        let mut errand = objects::errand("forged");
+        errand["spec"]["template"]["spec"]["hostPID"] = json!(true);
         let forged = [
+            (Who::Operator, errand),
             (Who::Mallory, objects::approval("forged", "alice", "security")),
             (Who::Mallory, objects::rollout("forged")),
             (Who::Mallory, objects::ours("ManagedNode", "forged", &json!({}))),
@@ -180,9 +197,8 @@ impl Stage {
             .patch("ro", &PatchParams::default(), &Patch::Merge(accept))
             .await
             .unwrap();
-        let pods = api(&self.admin, "v1", "Pod", Some(WORK));
         until("the Job controller makes the pod of our Job through the policies", async || {
-            pods.list(&ListParams::default()).await.ok().filter(|list| !list.items.is_empty())
+            self.pod_of_the_job().await
         })
         .await;
     }
@@ -226,6 +242,14 @@ impl Stage {
                 let what = serde_json::from_str(&text).unwrap();
                 self.api(case.by, &what).create(&post, &object(&what)).await.map(drop).map_err(told)
             }
+            Act::Apply(what) => {
+                let text = what.to_string().replace("NODE-UID", &self.node_uid);
+                let what: Value = serde_json::from_str(&text).unwrap();
+                let apply = PatchParams { dry_run: true, ..PatchParams::apply("forger") };
+                let name = what["metadata"]["name"].as_str().unwrap_or_default();
+                let api = self.api(case.by, &what);
+                api.patch(name, &apply, &Patch::Apply(&what)).await.map(drop).map_err(told)
+            }
             Act::Merge(target, name, change) => {
                 let api = at(target.2, target.0, target.1);
                 api.patch(name, &patch, &Patch::Merge(change)).await.map(drop).map_err(told)
@@ -244,29 +268,40 @@ impl Stage {
                 let delete = DeleteParams { dry_run: true, ..DeleteParams::default() };
                 at(target.2, target.0, target.1).delete(name, &delete).await.map(drop).map_err(told)
             }
+            Act::DeleteAll(target, name) => {
+                let delete = DeleteParams { dry_run: true, ..DeleteParams::default() };
+                let named = ListParams::default().fields(&format!("metadata.name={name}"));
+                let api = at(target.2, target.0, target.1);
+                api.delete_collection(&delete, &named).await.map(drop).map_err(told)
+            }
             Act::Enter(door) => self.enters(client, door).await,
-            Act::AddContainer(container) => self.adds(client, container).await,
+            Act::Pod(part, change) => self.changes_the_pod(client, part, change).await,
         }
     }
 
-    async fn pod_of_the_job(&self) -> String {
+    async fn pod_of_the_job(&self) -> Option<String> {
         let pods = api(&self.admin, "v1", "Pod", Some(WORK));
-        pods.list(&ListParams::default()).await.unwrap().items[0].name_any()
+        let list = pods.list(&ListParams::default().labels("job-name=standing")).await.ok()?;
+        list.items.first().map(ResourceExt::name_any)
     }
 
     async fn enters(&self, client: &Client, door: &str) -> Result<(), String> {
-        let pod = self.pod_of_the_job().await;
+        let pod = self.pod_of_the_job().await.unwrap();
         let path = format!("/api/v1/namespaces/{WORK}/pods/{pod}/{door}");
         let request = http::Request::post(path).body(Vec::new()).unwrap();
         client.request_text(request).await.map(drop).map_err(|error| error.to_string())
     }
 
-    async fn adds(&self, client: &Client, container: &Value) -> Result<(), String> {
-        let pod = self.pod_of_the_job().await;
-        let change = json!({"spec": {"ephemeralContainers": [container]}});
-        let path = format!("/api/v1/namespaces/{WORK}/pods/{pod}/ephemeralcontainers?dryRun=All");
-        let request = http::Request::patch(path)
-            .header("content-type", "application/strategic-merge-patch+json")
+    async fn changes_the_pod(
+        &self,
+        client: &Client,
+        part: &str,
+        change: &Value,
+    ) -> Result<(), String> {
+        let pod = self.pod_of_the_job().await.unwrap();
+        let path = format!("/api/v1/namespaces/{WORK}/pods/{pod}/{part}");
+        let request = http::Request::patch(format!("{}?dryRun=All", path.trim_end_matches('/')))
+            .header("content-type", "application/merge-patch+json")
             .body(change.to_string().into_bytes())
             .unwrap();
         client.request_text(request).await.map(drop).map_err(|error| error.to_string())
@@ -376,14 +411,15 @@ fn careless() -> Vec<Value> {
             "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": role}})
     };
     let privilege = |resource: &str, name: &str, verb: &str| json!({"apiGroups": ["hozen.dev"], "resources": [resource], "resourceNames": [name], "verbs": [verb]});
-    let verbs = json!(["get", "list", "watch", "create", "update", "patch", "delete"]);
+    let verbs =
+        json!(["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]);
     vec![
         role(
             "test-people",
             json!([
                 {"apiGroups": ["hozen.dev"], "resources": hozen_api::crds::all_crds().iter()
                     .flat_map(|crd| [crd.spec.names.plural.clone(), format!("{}/status", crd.spec.names.plural)]).collect::<Vec<_>>(), "verbs": verbs},
-                {"apiGroups": ["", "apps", "batch"], "resources": ["configmaps", "secrets", "pods", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "jobs", "cronjobs", "deployments"], "verbs": verbs},
+                {"apiGroups": ["", "apps", "batch"], "resources": ["configmaps", "secrets", "pods", "pods/status", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "jobs", "jobs/status", "cronjobs", "deployments"], "verbs": verbs},
             ]),
         ),
         bind("test-people", "Group", "people"),
@@ -411,12 +447,16 @@ fn careless() -> Vec<Value> {
         bind("cluster-admin", "ServiceAccount", "hozen-scanner"),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "neighbour", "namespace": NAMESPACE}}),
         bind("cluster-admin", "ServiceAccount", "neighbour"),
-        bind("cluster-admin", "User", "system:serviceaccount:kube-system:job-controller"),
-        bind(
-            "cluster-admin",
-            "User",
-            "system:serviceaccount:kube-system:generic-garbage-collector",
+        bind("cluster-admin", "User", Who::JobController.user()),
+        bind("cluster-admin", "User", Who::Collector.user()),
+        bind("cluster-admin", "User", Who::NamespaceController.user()),
+        bind("cluster-admin", "User", Who::Kubelet.user()),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "snapshots", "namespace": NAMESPACE}}),
+        role(
+            "test-snapshots",
+            json!([{"apiGroups": ["hozen.dev"], "resources": ["hosts"], "verbs": ["enter"]}]),
         ),
+        bind("test-snapshots", "ServiceAccount", "snapshots"),
     ]
 }
 
