@@ -6,6 +6,8 @@ mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
+
 use crate::{
     approval,
     assess::Assessment,
@@ -228,6 +230,9 @@ fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
         .then(|| format!("12: {node} would reboot, and nobody agreed to that"))
 }
 
+/// A node and the replica that took it may each be 5 s off the API server's clock (invariant 19).
+const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(10);
+
 /// Invariant 31: proven only by a scan that is newer than the work, made in the present boot.
 fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {
     let found = world.nodes.get(node)?;
@@ -237,9 +242,8 @@ fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {
     if inventory.boot_id != found.boot_id {
         return Some(format!("31: {node} is called proven by a scan of an earlier boot"));
     }
-    // By its number and not by its time: the clocks of nodes and of replicas differ.
-    let task = found.task.as_ref().filter(|task| task.request == *request)?;
-    (task.scan.is_none_or(|asked| inventory.scan < asked))
+    let asked = found.task.as_ref().filter(|t| t.request == *request).map(|t| t.started);
+    (asked.is_some_and(|since| inventory.scanned_at < since - CLOCKS_APART_MAX))
         .then(|| format!("31: {node} is called proven by a scan older than the work"))
 }
 
