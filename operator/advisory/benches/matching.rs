@@ -5,12 +5,13 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hozen_advisory::index::{Fleet, Index, Matches, Verdict};
 use hozen_advisory::merge::merge;
-use hozen_advisory::notice::Notice;
+use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd};
 use hozen_advisory::package::PackageSet;
+use hozen_advisory::vex;
 use hozen_testkit::feed::Feeds;
 use hozen_testkit::hosts::Hosts;
 use hozen_testkit::naive;
-use smol_str::format_smolstr;
+use smol_str::{SmolStr, format_smolstr};
 
 const PACKAGES: usize = 700;
 const CLASSES: usize = 200;
@@ -153,5 +154,55 @@ fn matching(criterion: &mut Criterion) {
     fleet(criterion, &notices);
 }
 
-criterion_group!(benches, matching);
+/// Documents in which everything meets everything: twice as many entries take twice as long, not four times.
+fn worst(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("worst_case");
+    for entries in [5_000_usize, 10_000] {
+        let ids: Vec<String> = (0..entries).map(|n| format!("\"p{n}\"")).collect();
+        let ids = ids.join(",");
+        let csaf = format!(
+            r#"{{"document": {{"csaf_version": "2.0", "publisher": {{"name": "x"}}, "tracking": {{"id": "x"}}}},
+              "vulnerabilities": [{{"cve": "CVE-2026-1", "product_status": {{"known_not_affected": [{ids}]}},
+              "flags": [{{"label": "component_not_present", "product_ids": [{ids}]}}]}}]}}"#
+        );
+        group.bench_function(format!("csaf_flags/{entries}"), |bencher| {
+            bencher.iter(|| vex::read(black_box(csaf.as_bytes())));
+        });
+        let many = Notice {
+            id: "X".into(),
+            related: (0..entries).map(|n| format_smolstr!("CVE-2026-{n}")).collect(),
+            ..Notice::default()
+        };
+        group.bench_function(format!("cves/{entries}"), |bencher| {
+            bencher.iter(|| black_box(&many).cves().count());
+        });
+        let notices = errata_of_one_package(entries);
+        group.bench_function(format!("errata/{entries}"), |bencher| {
+            bencher.iter_batched(|| notices.clone(), merge, BatchSize::LargeInput);
+        });
+    }
+    group.finish();
+}
+
+/// As many errata of one package as there are records of CVEs, each of which only the last erratum could cover.
+fn errata_of_one_package(entries: usize) -> Vec<Notice> {
+    let notice = |id: SmolStr, related: Vec<SmolStr>, fixed: usize| Notice {
+        id,
+        related,
+        affected: vec![Affected {
+            ecosystem: "AlmaLinux:9".into(),
+            name: "x".into(),
+            ranges: vec![Range::new("0", RangeEnd::Fixed(format_smolstr!("{fixed}")))],
+            ..Affected::default()
+        }],
+        ..Notice::default()
+    };
+    let errata = (0..entries).map(|n| {
+        notice(format_smolstr!("ALSA-2026:{n}"), vec![format_smolstr!("CVE-2026-{n}")], 2)
+    });
+    let records = (0..entries).map(|n| notice(format_smolstr!("ALMA-CVE-2026-{n}"), Vec::new(), 1));
+    errata.chain(records).collect()
+}
+
+criterion_group!(benches, matching, worst);
 criterion_main!(benches);

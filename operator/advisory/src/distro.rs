@@ -63,6 +63,34 @@ impl Distro {
         Self { id: SmolStr::new(id), version: SmolStr::new(version) }
     }
 
+    /// From a CPE, URI or formatted string: `cpe:/o:suse:sles:15:sp5`, `cpe:/a:redhat:enterprise_linux:9::appstream`. `None` for
+    /// what is no distribution known here; streams with a longer support (`rhel_eus`) are products of their own.
+    pub fn from_cpe(cpe: &str) -> Option<Self> {
+        let name = cpe.strip_prefix("cpe:/").or_else(|| cpe.strip_prefix("cpe:2.3:"))?;
+        let mut parts = name.split(':').map(|part| if part == "*" { "" } else { part }).skip(1);
+        let mut part = || parts.next().unwrap_or_default();
+        let (vendor, product, version, update) = (part(), part(), part(), part());
+        let (id, version) = match (vendor, product) {
+            ("debian", "debian_linux") => ("debian", SmolStr::new(version)),
+            ("canonical", "ubuntu_linux") => ("ubuntu", SmolStr::new(version)),
+            ("redhat", "enterprise_linux") => ("rhel", SmolStr::new(version)),
+            ("almalinux", "almalinux") => ("almalinux", SmolStr::new(version)),
+            ("rocky", "rocky") => ("rocky", SmolStr::new(version)),
+            ("opensuse", "leap") => ("opensuse-leap", SmolStr::new(version)),
+            ("suse", product) if product.starts_with("sle") && !product.contains("micro") => {
+                let release = match update.strip_prefix("sp") {
+                    Some(pack) => format_smolstr!("{version}.{pack}"),
+                    // `sles:16:16.0:server`
+                    None if update.starts_with(version) => SmolStr::new(update),
+                    None => SmolStr::new(version),
+                };
+                ("sles", release)
+            }
+            _ => return None,
+        };
+        Some(Self { id: SmolStr::new_static(id), version })
+    }
+
     /// OSV's ecosystem with its release in the spelling of
     /// [`normal_ecosystem`](crate::version::normal_ecosystem); `None` where no notices are published in OSV for this
     /// distribution, or where the release cannot be told.

@@ -23,9 +23,7 @@ pub use fleet::{Fleet, FleetFinding};
 
 use crate::notice::Notice;
 use crate::package::{Package, PackageSet};
-use crate::purl::normal_name;
-use crate::version::normal_ecosystem;
-use identity::{base, lookups};
+use identity::{base, entries, lookups};
 use slot::{Parts, Said, Slot};
 
 /// A notice that affects an installed package, or may.
@@ -100,11 +98,14 @@ pub struct Blind {
     pub ecosystem: SmolStr,
     /// How many packages of the set.
     pub packages: u32,
+    /// Whether they are a distribution's own, and not a language's.
+    pub system: bool,
 }
 
 impl fmt::Display for Blind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "no notice speaks of {} ({} packages)", self.ecosystem, self.packages)
+        let packages = if self.packages == 1 { "package" } else { "packages" };
+        write!(out, "no notice speaks of {} ({} {packages})", self.ecosystem, self.packages)
     }
 }
 
@@ -208,10 +209,23 @@ impl Index {
         ids
     }
 
+    /// The ecosystems of a set of which no notice speaks, by name. A set is sorted by ecosystem.
+    pub fn blind(&self, set: &PackageSet) -> Vec<Blind> {
+        let slices = set.packages.chunk_by(|a, b| a.ecosystem == b.ecosystem);
+        let blind = slices.filter_map(|slice| {
+            let ecosystem = &slice.first()?.ecosystem;
+            (!self.covers(ecosystem)).then(|| Blind {
+                ecosystem: ecosystem.clone(),
+                packages: u32::try_from(slice.len()).unwrap_or(u32::MAX),
+                system: slice.iter().any(Package::is_of_system),
+            })
+        });
+        blind.collect()
+    }
+
     /// All that is found in a set.
     pub fn match_set(&self, set: &PackageSet) -> Matches {
-        let mut matches = Matches::default();
-        let mut blind: BTreeMap<&SmolStr, u32> = BTreeMap::new();
+        let mut matches = Matches { blind: self.blind(set), ..Matches::default() };
         let mut last: Option<(&SmolStr, Tables<'_>)> = None;
         for (position, package) in (0_u32..).zip(set.packages.iter()) {
             let tables = match last {
@@ -219,16 +233,8 @@ impl Index {
                 _ => self.tables_of(&package.ecosystem),
             };
             last = Some((&package.ecosystem, tables));
-            if tables == [None, None] {
-                *blind.entry(&package.ecosystem).or_default() += 1;
-                continue;
-            }
             self.match_package(tables, package, position, &mut matches.findings);
         }
-        matches.blind = blind
-            .into_iter()
-            .map(|(ecosystem, packages)| Blind { ecosystem: ecosystem.clone(), packages })
-            .collect();
         matches
     }
 
@@ -289,11 +295,9 @@ impl Index {
             return;
         }
         let number = self.number(&notice.id);
-        for affected in &notice.affected {
-            let ecosystem = normal_ecosystem(&affected.ecosystem);
-            let name = normal_name(&ecosystem, &affected.name);
-            let table = self.tables.entry(ecosystem.clone()).or_default();
-            let slot = *table.entry(SmolStr::new(&name)).or_insert(self.names);
+        for ((ecosystem, name), affected) in entries(notice) {
+            let table = self.tables.entry(ecosystem).or_default();
+            let slot = *table.entry(name).or_insert(self.names);
             if slot == self.names {
                 self.names += 1;
             }

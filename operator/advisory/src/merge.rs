@@ -3,13 +3,13 @@
 //! Who wins where documents disagree about one package: the distribution that ships it, then the database of its
 //! ecosystem, then whoever keeps CVE records. A lesser word about a package is never added to a greater one's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
 use crate::epss::Scores;
 use crate::kev::{Catalogue, is_cve};
-use crate::notice::{Affected, KnownExploited, Notice, NoticeKind};
+use crate::notice::{Affected, KnownExploited, Notice, NoticeKind, Range};
 use crate::version::Scheme;
 
 /// Most documents that become one weakness. The largest group in public data has about 20; more is a mistake in
@@ -263,32 +263,53 @@ fn extend_new<T: Clone + PartialEq>(all: &mut Vec<T>, more: &[T]) {
     }
 }
 
-/// Takes out of lesser documents what an erratum that names their CVE says word for word.
-fn absorb_into_errata(merged: &mut Merged) {
-    let mut errata: BTreeMap<(SmolStr, SmolStr), Vec<usize>> = BTreeMap::new();
-    for (position, notice) in merged.notices.iter().enumerate() {
-        if Authority::of(notice) == Authority::Erratum {
+/// What an erratum says of a package.
+type Word<'n> = (&'n str, &'n str, &'n [Range], &'n [SmolStr]);
+
+fn word(affected: &Affected) -> Word<'_> {
+    (&affected.ecosystem, &affected.name, &affected.ranges, &affected.versions)
+}
+
+/// Positions of errata, in order, by what they say and by the CVEs that they name: to look through all errata of a package would take
+/// their number squared.
+#[derive(Default)]
+struct Errata<'n> {
+    by_word: BTreeMap<Word<'n>, BTreeSet<usize>>,
+    by_cve: BTreeMap<&'n str, BTreeSet<usize>>,
+}
+
+impl<'n> Errata<'n> {
+    fn of(notices: &'n [Notice]) -> Self {
+        let mut errata = Self::default();
+        let own = notices.iter().enumerate();
+        for (position, notice) in own.filter(|(_, n)| Authority::of(n) == Authority::Erratum) {
             for affected in &notice.affected {
-                errata.entry(package(affected)).or_default().push(position);
+                errata.by_word.entry(word(affected)).or_default().insert(position);
+            }
+            for cve in notice.cves() {
+                errata.by_cve.entry(cve).or_default().insert(position);
             }
         }
+        errata
     }
+
+    /// The first erratum that names a CVE and says this of a package.
+    fn saying(&self, cve: &str, affected: &Affected) -> Option<usize> {
+        let (said, named) = (self.by_word.get(&word(affected))?, self.by_cve.get(cve)?);
+        let (few, many) = if said.len() < named.len() { (said, named) } else { (named, said) };
+        few.iter().copied().find(|position| many.contains(position))
+    }
+}
+
+/// Takes out of lesser documents what an erratum that names their CVE says word for word.
+fn absorb_into_errata(merged: &mut Merged) {
+    let errata = Errata::of(&merged.notices);
     let mut taken: Vec<(usize, usize)> = Vec::new();
     for (position, notice) in merged.notices.iter().enumerate() {
         let Some(cve) = cve_in(&notice.id) else {
             continue;
         };
-        let covers = |affected: &Affected| {
-            errata.get(&package(affected))?.iter().copied().find(|&erratum| {
-                let erratum = &merged.notices[erratum];
-                erratum.cves().any(|named| named == cve)
-                    && erratum.affected.iter().any(|its| {
-                        package(its) == package(affected)
-                            && its.ranges == affected.ranges
-                            && its.versions == affected.versions
-                    })
-            })
-        };
+        let covers = |affected: &Affected| errata.saying(cve, affected);
         let covered: Option<Vec<usize>> = notice.affected.iter().map(covers).collect();
         // Only where nothing is left is the document gone: half a document would be a new one, of nobody's making.
         if let Some(&erratum) = covered.as_ref().and_then(|covered| covered.first()) {

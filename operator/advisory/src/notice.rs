@@ -1,5 +1,7 @@
 //! What is known to be weak: security notices, normalised from OSV, manifests and their like.
 
+use std::collections::BTreeSet;
+
 use jiff::{Timestamp, civil::Date};
 use smol_str::SmolStr;
 
@@ -43,14 +45,11 @@ pub struct Notice {
 impl Notice {
     /// Every CVE that it stands for: its own id, its aliases, then what it is related to; each once.
     pub fn cves(&self) -> impl Iterator<Item = &SmolStr> {
-        let mut seen = Vec::new();
-        std::iter::once(&self.id).chain(&self.aliases).chain(&self.related).filter(move |id| {
-            let new = id.starts_with("CVE-") && !seen.contains(id);
-            if new {
-                seen.push(*id);
-            }
-            new
-        })
+        let mut seen = BTreeSet::new();
+        std::iter::once(&self.id)
+            .chain(&self.aliases)
+            .chain(&self.related)
+            .filter(move |id| id.starts_with("CVE-") && seen.insert(*id))
     }
 }
 

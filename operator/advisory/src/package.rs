@@ -67,6 +67,17 @@ impl Package {
         self.ecosystem.starts_with(purl::UNKNOWN)
     }
 
+    /// Whether a distribution's own package manager installed it: dpkg, rpm, apk.
+    pub fn is_of_system(&self) -> bool {
+        let read = self.ecosystem.strip_prefix(purl::UNKNOWN);
+        if let Some((kind, _)) = read.and_then(|read| read.split_once('/')) {
+            return matches!(kind, "deb" | "rpm" | "apk");
+        }
+        // opam orders its versions as dpkg does, and is no system's.
+        let scheme = Scheme::of(&self.ecosystem).filter(|_| self.ecosystem != "opam");
+        !self.distro.is_empty() || matches!(scheme, Some(Scheme::Dpkg | Scheme::Rpm | Scheme::Apk))
+    }
+
     /// Name and version of the source package, which are the package's own where none is given.
     pub fn source(&self) -> (&str, &str) {
         self.source.as_ref().map_or((&self.name, &self.version), |(name, version)| (name, version))

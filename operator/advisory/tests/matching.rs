@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hozen_advisory::index::{Fleet, Index, Standing, Unknown, Verdict};
 use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd, VersionOrder};
 use hozen_advisory::package::{Package, PackageSet};
+use hozen_advisory::version::subscription;
 use smol_str::SmolStr;
 
 fn notice(id: &str, ecosystem: &str, name: &str, ranges: Vec<Range>) -> Notice {
@@ -194,8 +195,8 @@ fn an_ecosystem_of_which_no_notice_speaks_is_counted() {
     assert_eq!(
         blind,
         [
-            "no notice speaks of Debian (1 packages)",
-            "no notice speaks of Debian:13 (1 packages)",
+            "no notice speaks of Debian (1 package)",
+            "no notice speaks of Debian:13 (1 package)",
             "no notice speaks of unknown:foo (2 packages)"
         ]
     );
@@ -288,4 +289,45 @@ fn a_fleet_finds_for_one_notice_what_every_set_finds() {
     fleet.insert(one);
     assert_eq!(sets(&fleet, &notices[1]), ["one", "two"]);
     assert_eq!(fleet.sets().count(), 2);
+}
+
+#[test]
+fn a_fix_that_only_ubuntu_pro_has_is_missing_on_ubuntu_and_the_free_archives_fix_counts_first() {
+    let of = |id: &str, parts: &[(&str, Vec<Range>)]| {
+        let mut made = notice(id, "Ubuntu:22.04:LTS", "x", Vec::new());
+        made.affected = parts
+            .iter()
+            .map(|(ecosystem, ranges)| Affected {
+                ecosystem: (*ecosystem).into(),
+                name: "x".into(),
+                ranges: ranges.clone(),
+                ..Affected::default()
+            })
+            .collect();
+        made
+    };
+    let (free, pro) = ("Ubuntu:22.04:LTS", "Ubuntu:Pro:22.04:LTS");
+    let open = || vec![Range::new("0", RangeEnd::Open)];
+    let notices = [
+        of("PAID", &[(pro, vec![fixed("0", "1-1+esm1")])]),
+        of("OPEN", &[(free, open()), (pro, vec![fixed("0", "1-1+esm2")])]),
+        of("FREE", &[(free, vec![fixed("0", "1-1")]), (pro, vec![fixed("0", "1-1+esm9")])]),
+        of("FIPS", &[("Ubuntu:Pro:FIPS:22.04:LTS", vec![fixed("0", "9")])]),
+    ];
+    let index = Index::build(&notices);
+    let ubuntu = |version: &str| set(&[package("Ubuntu:22.04", "x", version)]);
+    let found = |version: &str| {
+        let findings = index.match_set(&ubuntu(version)).findings;
+        findings.into_iter().map(|finding| finding.notice).collect::<Vec<_>>()
+    };
+    assert_eq!(found("1-0"), ["OPEN", "PAID", "FREE"]);
+    assert_eq!(found("1-1"), ["OPEN", "PAID"]);
+    assert!(found("1-1+esm2").is_empty());
+    assert!(index.blind(&ubuntu("1-0")).is_empty());
+    let mut fleet = Fleet::default();
+    fleet.insert(ubuntu("1-0"));
+    assert_eq!(fleet.match_notice(&notices[0]).len(), 1);
+    assert_eq!(fix_for(&index, "Ubuntu:22.04", "x", "1-1+esm1").as_deref(), Some("1-1+esm2"));
+    assert_eq!(subscription("Ubuntu:22.04", "1-1+esm2"), Some("Ubuntu Pro"));
+    assert_eq!(subscription("Ubuntu:22.04", "1-1"), None);
 }

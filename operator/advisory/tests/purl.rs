@@ -177,6 +177,7 @@ fn a_package_url_over_the_limit_is_refused_with_the_limit() {
     Some("openSUSE:Tumbleweed"),
     "opensuse-tumbleweed-20260101"
 )]
+#[case("sles", "16.0", "", Some("SUSE:16.0"), "sles-16.0")]
 #[case("sl-micro", "6.0", "", Some("SUSE:Linux Micro 6.0"), "sl-micro-6.0")]
 #[case("alpine", "3.20.1", "", Some("Alpine:v3.20"), "alpine-3.20.1")]
 #[case("centos", "9", "", None, "centos-9")]
@@ -229,4 +230,22 @@ proptest! {
             prop_assert_eq!(read.purl(), again.expect("read").purl());
         }
     }
+}
+
+#[rstest]
+#[case("cpe:/o:debian:debian_linux:12", Some("Debian:12"))]
+#[case("cpe:2.3:o:debian:debian_linux:12:*:*:*:*:*:*:*", Some("Debian:12"))]
+#[case("cpe:/o:canonical:ubuntu_linux:22.04:-:lts", Some("Ubuntu:22.04"))]
+#[case("cpe:/a:redhat:enterprise_linux:9::appstream", Some("Red Hat:9"))]
+#[case("cpe:/a:redhat:rhel_eus:9.4::appstream", None)]
+#[case("cpe:/o:suse:sles:15:sp5", Some("SUSE:15.5"))]
+#[case("cpe:/o:suse:sle-module-basesystem:15:sp5", Some("SUSE:15.5"))]
+#[case("cpe:/o:suse:sles:16:16.0:server", Some("SUSE:16.0"))]
+#[case("cpe:/o:suse:sle-micro:5.3", None)]
+#[case("cpe:/o:opensuse:leap:15.5", Some("openSUSE:15.5"))]
+#[case("cpe:/a:example:shop:1.0", None)]
+#[case("shop", None)]
+fn a_cpe_names_a_distribution_or_none(#[case] cpe: &str, #[case] ecosystem: Option<&str>) {
+    let distro = Distro::from_cpe(cpe).and_then(|distro| distro.ecosystem());
+    assert_eq!(distro.as_deref(), ecosystem);
 }

@@ -253,6 +253,8 @@ fn an_ecosystem_has_its_scheme_or_none(#[case] ecosystem: &str, #[case] scheme: 
 #[case("SUSE:Linux Enterprise Server 15 SP5", "SUSE:15.5")]
 #[case("SUSE:Linux Enterprise Server 12 SP5-LTSS", "SUSE:12.5")]
 #[case("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:15.5")]
+#[case("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0")]
+#[case("SUSE:Linux Enterprise Server for SAP Applications 16.0", "SUSE:16.0")]
 #[case("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3")]
 #[case("SUSE:Manager Server", "SUSE:Manager Server")]
 #[case("openSUSE:Leap 15.5", "openSUSE:15.5")]

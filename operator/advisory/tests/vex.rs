@@ -167,3 +167,81 @@ fn what_is_no_statement_is_refused() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     assert!(matches!(read(deep.as_bytes()), Err(VexError::Limit(_))));
 }
+
+const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
+
+fn excused(text: &str, package: &Package, images: &[&str]) -> bool {
+    let images: Images = images.iter().map(|digest| (*digest).into()).collect();
+    statements(text).said(&notice("CVE-2026-31337", &[]), package, &images).is_some()
+}
+
+/// The component `ssl` in a product that has this helper.
+fn csaf_within(helper: &str) -> String {
+    let relation = format!(
+        r#""product_tree": {{"full_product_names": [{{"product_id": "whole", "name": "The whole"{helper}}}],
+          "relationships": [{{"category": "default_component_of", "product_reference": "ssl",
+            "relates_to_product_reference": "whole", "full_product_name": {{"product_id": "both", "name": "libssl3 in the whole",
+              "product_identification_helper": {{"purl": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2"}}}}}}],"#
+    );
+    CSAF.replace(r#"["ssl"]"#, r#"["both"]"#)
+        .replace(r#""product_tree": {"#, &relation)
+        .replace("?arch=amd64&distro=debian-12", "")
+}
+
+#[test]
+fn csaf_says_of_a_component_what_holds_in_its_product_alone() {
+    let newer = package("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-13");
+    let bookworm = csaf_within(
+        r#", "product_identification_helper": {"cpe": "cpe:/o:debian:debian_linux:12"}"#,
+    );
+    assert!(excused(&bookworm, &libssl3(), &[]) && !excused(&bookworm, &newer, &[]));
+    let image = csaf_within(&format!(
+        r#", "product_identification_helper": {{"purl": "pkg:oci/web@{}"}}"#,
+        DIGEST.replace(':', "%3A")
+    ));
+    assert!(excused(&image, &libssl3(), &[DIGEST]) && !excused(&image, &libssl3(), &[]));
+}
+
+/// The component `ssl` in this product.
+fn cyclonedx_within(product: &str) -> String {
+    CYCLONEDX.replace(r#""supplier""#, &format!(r#""component": {product}, "supplier""#))
+}
+
+#[test]
+fn cyclonedx_says_of_a_component_what_holds_in_its_product_alone() {
+    let purl = format!("pkg:oci/web@{}", DIGEST.replace(':', "%3A"));
+    let image = cyclonedx_within(&format!(
+        r#"{{"type": "container", "bom-ref": "web", "name": "web", "purl": "{purl}"}}"#
+    ));
+    assert!(excused(&image, &libssl3(), &[DIGEST]) && !excused(&image, &libssl3(), &[]));
+    let system = cyclonedx_within(
+        r#"{"type": "operating-system", "name": "debian", "cpe": "cpe:2.3:o:debian:debian_linux:12:*:*:*:*:*:*:*"}"#,
+    );
+    assert!(excused(&system, &libssl3(), &[]));
+    let inner = cyclonedx_within(&format!(
+        r#"{{"type": "container", "name": "web", "purl": "{purl}", "components": [{{"type": "library", "bom-ref": "deep",
+          "name": "libssl3", "purl": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2"}}]}}"#
+    ))
+    .replace(r#""affects": [{"ref": "ssl"}]}"#, r#""affects": [{"ref": "deep"}]}"#);
+    assert!(excused(&inner, &libssl3(), &[DIGEST]) && !excused(&inner, &libssl3(), &[]));
+}
+
+#[rstest]
+#[case::csaf(csaf_within(""))]
+#[case::csaf_of_an_application(csaf_within(
+    r#", "product_identification_helper": {"purl": "pkg:npm/shop@1.0.0", "cpe": "cpe:/a:example:shop:1.0"}"#
+))]
+#[case::cyclonedx(cyclonedx_within(r#"{"type": "application", "name": "The whole"}"#))]
+#[case::cyclonedx_of_another_document(CYCLONEDX.replace(
+    r#"{"ref": "ssl"}"#,
+    r#"{"ref": "urn:cdx:3e671687-395b-41f5-a30f-a58921a69b79/1#pkg:deb/debian/libssl3@3.0.20-1~deb12u2"}"#
+))]
+fn a_component_of_what_no_system_can_be_told_by_is_not_excused_and_that_is_told(
+    #[case] text: String,
+) {
+    let document = read(text.as_bytes()).expect("the rest of the document is read");
+    assert!(document.statements.is_empty(), "{:?}", document.statements);
+    let told =
+        |skip: &&hozen_advisory::skipped::Skip| skip.why.contains("nothing is excused by it");
+    assert_eq!(document.skipped.named.iter().filter(told).count(), 1, "{:?}", document.skipped);
+}

@@ -56,21 +56,27 @@ impl Apk {
     pub fn read(root: &Root, unread: &mut Unread) -> Option<Self> {
         let path = DATABASES.into_iter().find(|path| root.has(path))?;
         let mut packages = Vec::new();
-        let mut broken = 0_u64;
+        let (mut broken, mut beyond) = (0_u64, 0_u64);
         let outcome = root.file(path).map_err(|error| error.to_string()).and_then(|file| {
             let mut stanzas = Stanzas::new(file);
             let each = |stanza: &[u8]| match package(stanza) {
                 Some(package) if packages.len() < PACKAGES_MAX => packages.push(package),
-                Some(_) => {}
+                Some(_) => beyond += 1,
                 None => broken += 1,
             };
             stanzas.for_each(each).map_err(|error| error.to_string())
         });
         if let Err(why) = outcome {
-            unread.note(path, why);
+            unread.note_partial(path, why);
         }
         if broken > 0 {
-            unread.note(path, format!("{broken} entries are not readable"));
+            unread.note_partial(path, format!("{broken} entries are not readable"));
+        }
+        if beyond > 0 {
+            unread.note_partial(
+                path,
+                format!("{beyond} packages are over the limit of {PACKAGES_MAX}"),
+            );
         }
         packages.sort();
         (!packages.is_empty()).then(|| Self {
@@ -354,7 +360,8 @@ mod tests {
             apk.files(&root, &BTreeSet::from(["libssl3"]))["libssl3"],
             ["/lib/libssl.so.3", "/usr/lib/libssl.so.3"]
         );
-        assert_eq!(unread.into_entries()[0].why, "1 entries are not readable");
+        let entries = unread.into_entries();
+        assert!(entries[0].partial && entries[0].why == "1 entries are not readable");
     }
 
     #[test]

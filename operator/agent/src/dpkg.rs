@@ -54,19 +54,19 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
         Ok(file) => {
             let mut stanzas = Stanzas::new(file);
             if let Err(error) = stanzas.for_each(|paragraph| tally.take(paragraph, true)) {
-                unread.note(STATUS, error);
+                unread.note_partial(STATUS, error);
             }
             tally.broken += stanzas.oversized();
         }
         Err(error) if error.is_absent() => {}
-        Err(error) => unread.note(STATUS, error),
+        Err(error) => unread.note_partial(STATUS, error),
     }
     for paragraph in std::mem::take(&mut tally.newer).into_values() {
         tally.take(&paragraph, true);
     }
     read_folder(root, unread, &mut tally);
     if tally.broken > 0 {
-        unread.note(STATUS, format!("{} entries are not readable", tally.broken));
+        unread.note_partial(STATUS, format!("{} entries are not readable", tally.broken));
     }
     tally.packages.sort();
     tally.packages.dedup();
@@ -91,7 +91,7 @@ fn newer(root: &Root, unread: &mut Unread) -> BTreeMap<Key, Vec<u8>> {
         Ok(entries) => entries,
         Err(error) => {
             if !error.is_absent() {
-                unread.note(UPDATES, error);
+                unread.note_partial(UPDATES, error);
             }
             return newer;
         }
@@ -109,7 +109,7 @@ fn newer(root: &Root, unread: &mut Unread) -> BTreeMap<Key, Vec<u8>> {
                     }
                 });
             }
-            Err(error) => unread.note(path, error),
+            Err(error) => unread.note_partial(path, error),
         }
     }
     newer
@@ -127,14 +127,14 @@ fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
     let entries = match root.list(STATUS_D, PARAGRAPH_FILES_MAX) {
         Ok(entries) => entries,
         Err(error) if error.is_absent() => return,
-        Err(error) => return unread.note(STATUS_D, error),
+        Err(error) => return unread.note_partial(STATUS_D, error),
     };
     let names = entries.into_iter().map(|entry| entry.name);
     for name in names.filter(|name| !name.ends_with(".md5sums")) {
         let path = format!("{STATUS_D}/{name}");
         match root.read(&path, PARAGRAPH_FILE_BYTES_MAX) {
             Ok(paragraph) => tally.take(&paragraph, false),
-            Err(error) => unread.note(path, error),
+            Err(error) => unread.note_partial(path, error),
         }
     }
 }
@@ -274,7 +274,12 @@ mod tests {
         }
         let mut unread = Unread::default();
         let database = read(&Root::open(folder.path()).unwrap(), &mut unread);
-        (database, unread.into_entries().into_iter().map(|entry| entry.why).collect())
+        let entries = unread.into_entries();
+        assert!(
+            entries.iter().all(|entry| entry.partial),
+            "each hides a part of what is installed"
+        );
+        (database, entries.into_iter().map(|entry| entry.why).collect())
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A private copy of a part of a system's state, on which a package manager is asked what it would do; gone when dropped.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, Permissions},
     io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::{
@@ -29,11 +31,40 @@ const FILES_MAX: usize = 2_000;
 #[derive(Debug)]
 pub struct Staging(TempDir);
 
+/// Those that are there now. What ends by a signal drops nothing.
+static THERE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn there() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    THERE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every copy and lets nobody make another: the process is about to end by a signal.
+pub fn remove_all_for_good() {
+    /// A package manager that the same signal ends may still write for a moment.
+    const TRIES: usize = 100;
+    let there = there();
+    for path in there.iter() {
+        let gone = |_: &usize| fs::remove_dir_all(path).is_ok() || !path.exists();
+        let _ = (0..TRIES).find(gone);
+    }
+    // Whoever makes one waits for this lock until the process is gone.
+    std::mem::forget(there);
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        there().remove(self.path());
+    }
+}
+
 impl Staging {
     /// An empty one.
     pub fn new() -> Result<Self, ResolveError> {
+        let mut there = there();
         let made = tempfile::Builder::new().prefix("hozen-resolve-").tempdir();
         let staging = Self(made.map_err(failed)?);
+        there.insert(staging.path().to_owned());
+        drop(there);
         fs::set_permissions(staging.path(), Permissions::from_mode(0o755)).map_err(failed)?;
         Ok(staging)
     }

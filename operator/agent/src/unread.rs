@@ -12,6 +12,8 @@ const TEXT_BYTES_MAX: usize = 256;
 /// List of what could not be read, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unread {
+    /// Parts of what is installed.
+    partial: Vec<NotRead>,
     entries: Vec<NotRead>,
     dropped: u64,
 }
@@ -19,28 +21,54 @@ pub struct Unread {
 impl Unread {
     /// Notes that `what` (a path, or a fact such as "processes of other users") could not be read.
     pub fn note(&mut self, what: impl Display, why: impl Display) {
-        let entry = NotRead { what: line(&what.to_string()), why: line(&why.to_string()) };
+        let entry = not_read(&what, &why, false);
         if self.entries.contains(&entry) {
             return;
         }
-        if self.entries.len() + 1 < ENTRIES_MAX {
+        if self.has_room() {
             self.entries.push(entry);
         } else {
             self.dropped += 1;
         }
     }
 
-    /// The entries in the order in which they were met; the last says how many more there were.
+    /// Notes that because of `what` a part of the installed packages is not known. It takes the place of something that matters less
+    /// where the list is full.
+    pub fn note_partial(&mut self, what: impl Display, why: impl Display) {
+        let entry = not_read(&what, &why, true);
+        if self.partial.contains(&entry) {
+            return;
+        }
+        let full = !self.has_room();
+        if full {
+            self.dropped += 1;
+        }
+        if !full || self.entries.pop().is_some() {
+            self.partial.push(entry);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.partial.len() + self.entries.len() + 1 < ENTRIES_MAX
+    }
+
+    /// Parts of what is installed first, then the others, in the order in which they were met; the last says how many more there were.
     pub fn into_entries(self) -> Vec<NotRead> {
-        let mut entries = self.entries;
+        let mut entries = self.partial;
+        entries.extend(self.entries);
         if self.dropped > 0 {
             entries.push(NotRead {
                 what: "more".to_owned(),
                 why: format!("{} more things could not be read", self.dropped),
+                partial: false,
             });
         }
         entries
     }
+}
+
+fn not_read(what: &dyn Display, why: &dyn Display, partial: bool) -> NotRead {
+    NotRead { what: line(&what.to_string()), why: line(&why.to_string()), partial }
 }
 
 /// One line for people: control characters replaced, and no longer than a report takes.
@@ -85,6 +113,20 @@ mod tests {
 
         assert_eq!(entries.len(), 64);
         assert_eq!(entries[63].why, "37 more things could not be read");
+    }
+
+    #[test]
+    fn what_is_installed_is_never_crowded_out_of_the_list() {
+        let mut unread = Unread::default();
+        for number in 0..100 {
+            unread.note(format!("/proc/{number}/maps"), "permission denied");
+        }
+        unread.note_partial("var/lib/dpkg/status", "3 entries are not readable");
+        let entries = unread.into_entries();
+
+        assert_eq!(entries.len(), 64);
+        assert!(entries[0].partial && entries[0].what == "var/lib/dpkg/status");
+        assert_eq!(entries[63].why, "38 more things could not be read");
     }
 
     #[test]

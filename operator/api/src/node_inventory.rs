@@ -446,4 +446,7 @@ pub struct NotRead {
     /// Why.
     #[schemars(with = "shape::Line")]
     pub why: String,
+    /// Whether because of it a part of what is installed is not known. Such a node is never compliant, and no patch is proven by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }

@@ -67,7 +67,7 @@ shapes! {
     /// Share of a whole: `99.8%`.
     Percent: 2..=8, "99.8%", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$";
     /// Transport port: `443/tcp`.
-    Port: 5..=9, "443/tcp", r"^([1-9][0-9]{0,4})/(tcp|udp)$";
+    Port: 5..=9, "443/tcp", r"^([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])/(tcp|udp)$";
     /// Package version, in whatever ordering its ecosystem has.
     Version: 1..=128, "3.0.22-1~deb12u2", r"^[!-~]+$";
     /// Package name, in whatever alphabet its ecosystem has (without spaces).

@@ -81,7 +81,7 @@ pub enum Failed {
         error: io::Error,
     },
     /// A scan failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Scan(#[from] ScanError),
     /// An image was not imported.
     #[error(transparent)]

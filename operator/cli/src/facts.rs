@@ -107,6 +107,9 @@ pub struct Stock {
     pub unselected: Vec<String>,
     /// Images in use without a package set, with why.
     pub images_unknown: Vec<Because>,
+    /// Ecosystems of whose packages nothing tells what is missing, with what that means.
+    #[serde(default)]
+    pub uncovered: Vec<Because>,
     /// Baselines and their systems.
     pub baselines: Vec<BaselineStock>,
 }

@@ -12,9 +12,15 @@ use hozen_agent::{
     manifests::{Manifests, node_name},
     root::{ReadError, Root},
     scan::{Ask, Options, Scan, scan},
+    staging,
 };
 use hozen_api::node_inventory::NotRead;
 use jiff::Timestamp;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+    low_level::emulate_default_handler,
+};
 
 /// Scan this machine, or a root folder, and write what a node's scanner would report.
 #[derive(Args, Debug)]
@@ -51,7 +57,7 @@ enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// The root cannot be opened.
-    #[error("the root {} {source}", path.display())]
+    #[error("the root {} cannot be scanned", path.display())]
     Root {
         /// The folder.
         path: PathBuf,
@@ -60,13 +66,13 @@ pub enum ScanError {
         source: ReadError,
     },
     /// The output cannot be written.
-    #[error("the scan could not be written ({0})")]
+    #[error("the scan could not be written")]
     Output(#[from] std::io::Error),
     /// The manifests cannot be written as JSON.
-    #[error("the scan could not be written as JSON ({0})")]
+    #[error("the scan could not be written as JSON")]
     Json(#[from] serde_json::Error),
     /// The manifests cannot be written as YAML.
-    #[error("the scan could not be written as YAML ({0})")]
+    #[error("the scan could not be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
 }
 
@@ -85,6 +91,7 @@ fn ask(text: &str) -> Result<Ask, String> {
 
 /// Runs the command at the time `now`.
 pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
+    leave_nothing_behind()?;
     let root = Root::open(&args.root)
         .map_err(|source| ScanError::Root { path: args.root.clone(), source })?;
     let options = Options {
@@ -96,7 +103,7 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
     let found = scan(&root, &options);
     let name = args.name.clone().unwrap_or_else(|| node_name(&root));
     let text = render(&name, &found, args.output)?;
-    for NotRead { what, why } in &found.report.not_read {
+    for NotRead { what, why, .. } in &found.report.not_read {
         // It stands in the report too; where even stderr is closed, only there.
         let _ = writeln!(std::io::stderr(), "not read: {what}: {why}");
     }
@@ -106,6 +113,19 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
         outcome => outcome?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A scan that somebody ends leaves no copy of the package manager's state.
+fn leave_nothing_behind() -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            staging::remove_all_for_good();
+            // It ends the process, by the same signal; where that failed the next one is taken.
+            let _ = emulate_default_handler(signal);
+        }
+    });
+    Ok(())
 }
 
 fn render(name: &str, scan: &Scan, format: Format) -> Result<String, ScanError> {

@@ -74,3 +74,30 @@ fn an_ordinary_user_is_told_which_programs_are_unknown_and_how_to_see_them_and_r
     assert!(complaint.contains("not read: programs behind "), "{complaint}");
     assert!(complaint.contains("not read: files that processes run: "), "{complaint}");
 }
+
+#[test]
+fn a_scan_that_is_interrupted_leaves_no_copy_of_the_package_managers_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .arg("scan")
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let copies = || fs::read_dir(folder.path()).unwrap().count();
+    while copies() == 0 {
+        if scan.try_wait().unwrap().is_some() {
+            return not_run(
+                "an interrupted scan",
+                "no package manager here makes a copy of its state",
+            );
+        }
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&scan);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = scan.wait().unwrap();
+    assert_eq!(copies(), 0);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(2), "{ended}");
+}

@@ -56,7 +56,7 @@ pub fn newer<'w>(world: &'w World, repository: &str, than: &Image) -> Vec<&'w Im
         .images
         .values()
         .filter(|image| image.digest != than.digest && image.repositories.contains(repository))
-        .filter(|image| findings(world, image).is_some())
+        .filter(|image| findings(world, image).is_some() && spoken_of(world, image))
         .filter(|image| later(image, than) == Some(Ordering::Greater))
         .collect();
     newer.sort_by(|a, b| {
@@ -68,6 +68,12 @@ pub fn newer<'w>(world: &'w World, repository: &str, than: &Image) -> Vec<&'w Im
 /// Notices found in an image, those included of which it cannot be told; none: its packages are not known.
 pub fn notices<'w>(world: &'w World, image: &Image) -> Option<BTreeSet<&'w Name>> {
     Some(findings(world, image)?.iter().map(|finding| &finding.notice).collect())
+}
+
+/// Whether notices speak of all that its distribution put into it: where none does, it only seems to lack the weakness.
+fn spoken_of(world: &World, image: &Image) -> bool {
+    let set = image.packages.as_ref().ok();
+    set.is_some_and(|set| !world.blind(set).iter().any(|blind| blind.system))
 }
 
 fn findings<'w>(world: &'w World, image: &Image) -> Option<&'w [Finding]> {

@@ -177,6 +177,10 @@ pub struct Inventory {
     pub kernel_installed: SmolStr,
     /// Digest of its package set.
     pub package_set: Digest,
+    /// Why a part of what is installed is not known, if so: such a node is never compliant, nor proven patched.
+    pub partial: Vec<SmolStr>,
+    /// Its package manager's own index says which security updates are missing: notices are not needed for that.
+    pub tells_security: bool,
     /// Packages whose installation was not finished: such a node is not proven patched.
     pub unfinished: Vec<SmolStr>,
     /// What its package manager would do.

@@ -14,6 +14,7 @@ use smol_str::SmolStr;
 
 use crate::{
     assess::{Assessment, Holding, installed},
+    node::{Inventory, Node},
     units::{Digest, Name},
     workload::Workload,
     world::{Verdict, World},
@@ -60,11 +61,20 @@ pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Rele
     told
 }
 
-/// Nodes that never reported, and workloads that run an image of which nothing is known.
+/// Systems of which it is not known what is installed, or of whose packages no notice speaks: nodes that never reported, or not
+/// wholly, and workloads that run such an image.
 fn blind(world: &World) -> usize {
-    let nodes = world.nodes.values().filter(|node| node.report.latest().is_none()).count();
-    let known =
-        |digest: &SmolStr| world.images.get(digest).is_some_and(|image| image.packages.is_ok());
+    let spoken_of = |set: &Digest| !world.blind(set).iter().any(|blind| blind.system);
+    let seen = |inventory: &Inventory| {
+        let told = inventory.tells_security || spoken_of(&inventory.package_set);
+        told && inventory.partial.is_empty()
+    };
+    let unseen = |node: &&Node| !node.report.latest().is_some_and(|inventory| seen(inventory));
+    let nodes = world.nodes.values().filter(unseen).count();
+    let known = |digest: &SmolStr| {
+        let image = world.images.get(digest);
+        image.and_then(|image| image.packages.as_ref().ok()).is_some_and(spoken_of)
+    };
     let blind = |workload: &&Workload| {
         let containers = workload.containers.values();
         !containers

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+pub use hozen_advisory::index::Blind;
 use hozen_advisory::package::{PackageSet, Transaction};
 use jiff::Timestamp;
 use smol_str::SmolStr;
@@ -48,6 +49,8 @@ pub struct World {
     pub package_sets: BTreeMap<Digest, Arc<PackageSet>>,
     /// What the matcher found in each package set, by its digest.
     pub findings: BTreeMap<Digest, Arc<[Finding]>>,
+    /// Ecosystems of each package set of which no notice speaks, by its digest; none: notices speak of all of them.
+    pub blind: BTreeMap<Digest, Arc<[Blind]>>,
     /// Transactions by digest.
     pub transactions: BTreeMap<Digest, Arc<Transaction>>,
     /// Requests by name, ended ones included.
@@ -168,6 +171,11 @@ pub enum Said {
 }
 
 impl World {
+    /// Ecosystems of a package set of which no notice speaks.
+    pub fn blind(&self, set: &Digest) -> &[Blind] {
+        self.blind.get(set).map_or(&[], |blind| &**blind)
+    }
+
     /// An empty world of one cluster at one instant.
     pub fn empty(cluster: Uid, now: Timestamp) -> Self {
         Self {
@@ -184,6 +192,7 @@ impl World {
             workloads: BTreeMap::new(),
             package_sets: BTreeMap::new(),
             findings: BTreeMap::new(),
+            blind: BTreeMap::new(),
             transactions: BTreeMap::new(),
             requests: BTreeMap::new(),
             approvals: Vec::new(),

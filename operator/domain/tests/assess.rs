@@ -7,9 +7,10 @@ use hozen_domain::{
     assess::{Activity, Assessment, Holding, Rule, Side, State, assess},
     baseline::Os,
     plan::{ChangeType, Exception},
+    relevance::{Relevance, relevance},
     request::Phase,
     selector::LabelSelector,
-    world::Stock,
+    world::{Blind, Stock},
 };
 use hozen_testkit::{
     baseline, debian, image, node, notice, packages, sourced, transaction, workload, world_at,
@@ -446,4 +447,61 @@ fn equal_package_sets_are_worked_out_once() {
     let of = |name: &str| assessment.nodes[name].set.clone().unwrap();
     assert!(Arc::ptr_eq(&of("a"), &of("b")));
     assert_eq!(assessment.baselines["web"].sets[&set.digest].1, 2);
+}
+
+fn blind(ecosystem: &str, system: bool) -> Blind {
+    Blind { ecosystem: ecosystem.into(), packages: 1, system }
+}
+
+#[test]
+fn what_no_notice_speaks_of_is_unknown_unless_the_nodes_own_index_tells_what_is_missing() {
+    let set = packages("Debian:13", &[("openssl", "3.5.1-1")]);
+    let on = |name| node(name).label("tier", "web").has(&set);
+    let mut world = world_at(NOW)
+        .baseline(baseline("web"))
+        .node(on("alone"))
+        .node(on("told").report(|inventory| inventory.tells_security = true))
+        .notice(openssl())
+        .build();
+    world.blind.insert(set.digest.clone(), [blind("Debian:13", true)].into());
+    let assessment = assess(&world);
+    assert_eq!(rules(&assessment, "alone"), [(Rule::Report, Side::Unknown)]);
+    assert_eq!(assessment.nodes["alone"].activity, None, "its clock does not stop");
+    let departure = assessment.nodes["alone"].departures().next().unwrap();
+    assert!(departure.found.starts_with("no notice speaks of Debian:13 (1 package)"));
+    assert_eq!(departure.wanted, "a feed with the notices of Debian:13");
+    assert_eq!(state(&world, "told"), State::Compliant);
+    assert_eq!(assessment.completeness.uncovered["Debian:13"].sets, 1);
+    let relevance = relevance(&world, &assessment);
+    assert_eq!(relevance["DSA-6123-1"].0, Relevance::Unknown, "{relevance:?}");
+}
+
+#[test]
+fn packages_of_a_language_without_notices_are_told_and_make_no_node_unknown() {
+    let set = packages("npm", &[("left-pad", "1.3.0")]);
+    let mut world = world_at(NOW)
+        .baseline(baseline("web"))
+        .node(node("a").label("tier", "web").has(&set))
+        .build();
+    world.blind.insert(set.digest.clone(), [blind("npm", false)].into());
+    let assessment = assess(&world);
+    assert_eq!(assessment.nodes["a"].state, State::Compliant);
+    let uncovered = assessment.completeness.uncovered["npm"];
+    assert_eq!((uncovered.sets, uncovered.packages, uncovered.system), (1, 1, false));
+}
+
+#[test]
+fn i31_a_node_whose_package_database_was_read_in_part_is_never_compliant() {
+    let set = debian(&[("openssl", "3.0.22-1~deb12u2")]);
+    let why = "var/lib/dpkg/status: 3 entries are not readable";
+    let part = |inventory: &mut hozen_domain::node::Inventory| inventory.partial.push(why.into());
+    let world = world_at(NOW)
+        .baseline(baseline("web"))
+        .node(node("a").label("tier", "web").has(&set).report(part))
+        .notice(openssl())
+        .build();
+    let assessment = assess(&world);
+    let view = &assessment.nodes["a"];
+    assert_eq!((view.state, view.activity), (State::Unknown, None));
+    assert!(view.departures().any(|departure| departure.found.ends_with(why)));
 }

@@ -208,6 +208,14 @@ impl Reader {
             self.manifests.unformed.push(Unformed { kind, name, file, tree });
             return;
         };
+        if !is_name(&name) {
+            let message = format!(
+                "`{}` is no name that the server takes; write small letters, digits, `-` and `.`, at most {NAME_BYTES_MAX} of them, \
+                 a letter or digit first and last",
+                name.chars().take(80).collect::<String>()
+            );
+            problems.push(tell(node.place_of("metadata.name"), "metadata.name", message));
+        }
         let mut json = node.to_json();
         if let Some(metadata) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut)
         {
@@ -343,6 +351,21 @@ fn name_of(node: &Node, number: usize) -> Option<String> {
     text("name")
         .map(str::to_owned)
         .or_else(|| text("generateName").map(|prefix| format!("{prefix}{number:05}")))
+}
+
+/// Longest name of an object.
+const NAME_BYTES_MAX: usize = 253;
+
+/// Whether the server takes a name (a DNS subdomain, RFC 1123).
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        let ends =
+            bytes.first().is_some_and(|b| plain(*b)) && bytes.last().is_some_and(|b| plain(*b));
+        ends && bytes.iter().all(|byte| plain(*byte) || *byte == b'-')
+    };
+    name.len() <= NAME_BYTES_MAX && name.split('.').all(label)
 }
 
 /// CEL rules that an object breaks: the field's path, and the rule's message. Of a field that is `wrong` already no rule is told,

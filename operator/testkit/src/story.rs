@@ -13,7 +13,7 @@ use hozen_domain::{
     },
     node::Ended,
     units::Span,
-    world::Finding,
+    world::{Blind, Finding},
 };
 use jiff::Timestamp;
 
@@ -101,6 +101,11 @@ struct Naive(World);
 impl Matcher for Naive {
     fn findings(&self, set: &PackageSet) -> Vec<Finding> {
         findings(self.0.notices.values().map(|known| &*known.notice), set).to_vec()
+    }
+
+    /// A story speaks of all that it is about.
+    fn blind(&self, _: &PackageSet) -> Vec<Blind> {
+        Vec::new()
     }
 }
 

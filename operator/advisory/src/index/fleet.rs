@@ -6,12 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use smol_str::SmolStr;
 
 use super::Finding;
-use super::identity::{Lookup, base, lookups};
+use super::identity::{Lookup, base, entries, lookups};
 use super::slot::{Parts, Slot};
 use crate::notice::Notice;
 use crate::package::PackageSet;
-use crate::purl::normal_name;
-use crate::version::normal_ecosystem;
 
 /// A finding in one of the fleet's sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,10 +165,8 @@ impl Fleet {
 /// What a notice says, package by package: several entries for one package count together.
 fn parts_by_package(notice: &Notice) -> BTreeMap<(SmolStr, SmolStr), Parts> {
     let mut packages: BTreeMap<(SmolStr, SmolStr), Parts> = BTreeMap::new();
-    for affected in &notice.affected {
-        let ecosystem = normal_ecosystem(&affected.ecosystem);
-        let name = SmolStr::new(normal_name(&ecosystem, &affected.name));
-        packages.entry((ecosystem, name)).or_default().add(0, affected);
+    for (package, affected) in entries(notice) {
+        packages.entry(package).or_default().add(0, affected);
     }
     packages
 }

@@ -2,12 +2,14 @@
 //! notices mean by a package's name.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
 
+use crate::notice::{Affected, Notice, RangeEnd};
 use crate::package::Package;
 use crate::purl::normal_name;
-use crate::version::Scheme;
+use crate::version::{Scheme, normal_ecosystem};
 
 /// What the notices of an ecosystem name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,44 @@ pub(super) struct Lookup<'a> {
 /// The ecosystem without its release: `Debian` of `Debian:12`.
 pub(super) fn base(ecosystem: &str) -> &str {
     ecosystem.split(':').next().unwrap_or_default()
+}
+
+/// What a notice says, by the ecosystem and the name under which packages look for it.
+///
+/// `Ubuntu:Pro:22.04` is no release of its own: a machine is Ubuntu 22.04, with a subscription or without, and lacks the fix either
+/// way. Where the free archive has a fix, that one counts; else the subscription's, which is better than none.
+pub(super) fn entries(notice: &Notice) -> Vec<((SmolStr, SmolStr), &Affected)> {
+    let mut entries: Vec<((SmolStr, SmolStr), &Affected)> = Vec::new();
+    let mut paid = BTreeSet::new();
+    let mut free = BTreeSet::new();
+    for affected in &notice.affected {
+        let ecosystem = normal_ecosystem(&affected.ecosystem);
+        let name = SmolStr::new(normal_name(&ecosystem, &affected.name));
+        if let Some(release) = pro(&ecosystem) {
+            paid.insert((release, name.clone()));
+        } else if affected.ranges.iter().any(|range| matches!(range.end, RangeEnd::Fixed(_))) {
+            free.insert((ecosystem.clone(), name.clone()));
+        }
+        entries.push(((ecosystem, name), affected));
+    }
+    if paid.is_empty() {
+        return entries;
+    }
+    entries.retain_mut(|(package, _)| match pro(&package.0) {
+        Some(release) => {
+            package.0 = release;
+            !free.contains(package)
+        }
+        None => free.contains(package) || !paid.contains(package),
+    });
+    entries
+}
+
+/// The release of which an ecosystem is the subscription's part. Others of Ubuntu's products (FIPS, Realtime) stay apart.
+fn pro(ecosystem: &str) -> Option<SmolStr> {
+    let release = ecosystem.strip_prefix("Ubuntu:Pro:")?;
+    let plain = release.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    plain.then(|| smol_str::format_smolstr!("Ubuntu:{release}"))
 }
 
 /// What a package is looked up by: one name, or two where notices may name either.

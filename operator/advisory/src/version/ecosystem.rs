@@ -39,9 +39,10 @@ pub(super) fn scheme(ecosystem: &str) -> Option<Scheme> {
 ///
 /// | OSV | here |
 /// |---|---|
-/// | `Ubuntu:22.04:LTS` | `Ubuntu:22.04` (`Ubuntu:Pro:22.04` stays apart: its fixes are not in the free archive) |
+/// | `Ubuntu:22.04:LTS` | `Ubuntu:22.04` (`Ubuntu:Pro:22.04` stays apart, for its fixes are not in the free archive; the index knows both) |
 /// | `Red Hat:enterprise_linux:9::appstream` | `Red Hat:9` (other products stay as they are) |
 /// | `SUSE:Linux Enterprise Module for Basesystem 15 SP5` | `SUSE:15.5` (`Micro` stays apart) |
+/// | `SUSE:Linux Enterprise Server 16.0` | `SUSE:16.0` |
 /// | `openSUSE:Leap 15.5` | `openSUSE:15.5` |
 /// | `Rocky Linux:9.4`, `AlmaLinux:9.4` | the major release |
 pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
@@ -71,9 +72,18 @@ fn red_hat(release: &str) -> Option<SmolStr> {
         .then(|| format_smolstr!("Red Hat:{major}"))
 }
 
-/// `… 15 SP5`, `… 15 SP5-LTSS`, `… 15`: the first word that is a number, and the service pack behind it.
+/// The subscription without which a fixed version cannot be had, where the free archive does not have it.
+pub fn subscription(ecosystem: &str, fixed: &str) -> Option<&'static str> {
+    // Every version of Expanded Security Maintenance says so: `+esm1`, `~esm2`.
+    (ecosystem.starts_with("Ubuntu:") && fixed.contains("esm")).then_some("Ubuntu Pro")
+}
+
+/// `… 15 SP5`, `… 15 SP5-LTSS`, `… 15`, `… 16.0`: the first word that is a number, and the service pack behind it.
 fn service_pack(product: &str) -> Option<SmolStr> {
-    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |word: &str| {
+        let mut parts = word.split('.');
+        parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     let mut words = product.split([' ', '-']).skip_while(|word| !is_number(word));
     let major = words.next()?;
     let pack = words.find_map(|word| word.strip_prefix("SP").filter(|pack| is_number(pack)));

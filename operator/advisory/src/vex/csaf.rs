@@ -5,7 +5,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse};
+use super::{
+    Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse, product::Whole,
+};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -69,6 +71,8 @@ struct FullName<'a> {
 struct Helper<'a> {
     #[serde(borrow)]
     purl: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cpe: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -130,15 +134,17 @@ struct Note<'a> {
     product_ids: Ids<'a>,
 }
 
-/// Products by id: their package URL, and what they are a part of.
+/// Products by id: their package URL and CPE, and what they are a part of.
 struct Products<'a> {
     purls: BTreeMap<&'a str, &'a str>,
+    cpes: BTreeMap<&'a str, &'a str>,
     parts: BTreeMap<&'a str, (&'a str, &'a str)>,
 }
 
 impl<'a> Products<'a> {
     fn of(tree: Option<&'a Tree<'a>>) -> Self {
-        let mut found = Self { purls: BTreeMap::new(), parts: BTreeMap::new() };
+        let mut found =
+            Self { purls: BTreeMap::new(), cpes: BTreeMap::new(), parts: BTreeMap::new() };
         let Some(tree) = tree else { return found };
         let mut left: Vec<&Branch<'_>> = tree.branches.iter().collect();
         while let Some(branch) = left.pop() {
@@ -158,24 +164,23 @@ impl<'a> Products<'a> {
     }
 
     fn name(&mut self, name: Option<&'a FullName<'a>>) {
-        let helper = name.and_then(|name| name.product_identification_helper.as_ref());
-        if let Some((name, purl)) = name.zip(helper.and_then(|helper| helper.purl.as_deref())) {
-            self.purls.insert(&name.product_id, purl);
-        }
+        let Some(name) = name else { return };
+        let Some(helper) = &name.product_identification_helper else { return };
+        self.purls.extend(helper.purl.as_deref().map(|purl| (&*name.product_id, purl)));
+        self.cpes.extend(helper.cpe.as_deref().map(|cpe| (&*name.product_id, cpe)));
     }
 
-    /// A component of an image is that component in that image; a component of a distribution is itself, wherever it is.
+    /// What is a component of something is that component there, and nowhere else.
     fn read(&self, id: &str) -> Result<Product, String> {
-        if let Some(purl) = self.purls.get(id) {
-            return Product::read(purl, &[]);
-        }
         let none = || format!("product `{}` has no package URL", line(id));
-        let (part, whole) = self.parts.get(id).ok_or_else(none)?;
-        let part = self.purls.get(part).ok_or_else(none)?;
-        match self.purls.get(whole).filter(|whole| whole.starts_with("pkg:oci/")) {
-            Some(whole) => Product::read(whole, &[part]),
-            None => Product::read(part, &[]),
-        }
+        let own = self.purls.get(id);
+        let Some((part, whole)) = self.parts.get(id) else {
+            return Product::read(own.ok_or_else(none)?, &[]);
+        };
+        let part = self.purls.get(part).or(own).ok_or_else(none)?;
+        let named = |by: &BTreeMap<&str, &'a str>| by.get(whole).copied();
+        let whole = Whole { purl: named(&self.purls), cpe: named(&self.cpes), name: whole };
+        Product::within(part, &whole)
     }
 }
 
@@ -196,12 +201,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
             // Each of these has a reason of its own.
             (known_not_affected, None),
         ];
+        let reasons = Reasons::of(said);
         for (list, status) in lists {
             for id in &list.0 {
                 let place = || format!("vulnerabilities[{index}], product {}", line(id));
                 let status = match &status {
                     Some(status) => Ok(status.clone()),
-                    None => excused(said, id),
+                    None => reasons.excuse(id),
                 };
                 match (products.read(id), status) {
                     (Ok(product), Ok(status)) => document.statements.push(Statement {
@@ -220,16 +226,37 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     Ok(document)
 }
 
-/// Why a product is not affected: its flag and its impact, of which the profile asks for one.
-fn excused(said: &Said<'_>, id: &str) -> Result<Status, String> {
-    let ours = |note: &&Note<'_>| note.product_ids.0.iter().any(|other| other == id);
-    let flag = said.flags.iter().find(ours).map(|note| line(&note.label));
-    let impact = said.threats.iter().filter(|note| note.category == "impact");
-    let impact = impact.into_iter().find(ours).map(|note| line(&note.details));
-    let words: Vec<String> =
-        flag.into_iter().chain(impact).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
-        return Err("says known_not_affected and not why; add a flag or an impact".into());
+/// Flags and impacts by product, of which the profile asks for one.
+struct Reasons<'a> {
+    flags: BTreeMap<&'a str, &'a str>,
+    impacts: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Reasons<'a> {
+    fn of(said: &'a Said<'a>) -> Self {
+        let mut found = Self { flags: BTreeMap::new(), impacts: BTreeMap::new() };
+        let ids = |note: &'a Note<'a>| note.product_ids.0.iter().map(AsRef::as_ref);
+        for note in &said.flags {
+            for id in ids(note) {
+                found.flags.entry(id).or_insert(&note.label);
+            }
+        }
+        for note in said.threats.iter().filter(|note| note.category == "impact") {
+            for id in ids(note) {
+                found.impacts.entry(id).or_insert(&note.details);
+            }
+        }
+        found
     }
-    Ok(Status::NotAffected { justification: words.join(": ") })
+
+    /// Why a product is not affected.
+    fn excuse(&self, id: &str) -> Result<Status, String> {
+        let words = [&self.flags, &self.impacts].into_iter().filter_map(|by| by.get(id));
+        let words: Vec<String> =
+            words.map(|word| line(word)).filter(|word| !word.is_empty()).collect();
+        if words.is_empty() {
+            return Err("says known_not_affected and not why; add a flag or an impact".into());
+        }
+        Ok(Status::NotAffected { justification: words.join(": ") })
+    }
 }

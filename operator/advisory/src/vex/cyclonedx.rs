@@ -5,7 +5,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse};
+use super::{
+    Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse, product::Whole,
+};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -40,8 +42,15 @@ struct Party<'a> {
 struct Component<'a> {
     #[serde(borrow, default, rename = "bom-ref")]
     reference: Cow<'a, str>,
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
     #[serde(borrow)]
     purl: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cpe: Option<Cow<'a, str>>,
+    /// What it is assembled of.
+    #[serde(borrow, default)]
+    components: Vec<Component<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -86,14 +95,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     let metadata = file.metadata.as_ref();
     let author = metadata.and_then(|metadata| metadata.supplier.as_ref());
     let author = author.map_or_else(String::new, |party| line(&party.name));
-    let subject = metadata.and_then(|metadata| metadata.component.as_ref());
-    let known: BTreeMap<&str, &str> = file
-        .components
-        .0
-        .iter()
-        .chain(subject)
-        .filter_map(|component| Some((component.reference.as_ref(), component.purl.as_deref()?)))
-        .collect();
+    let parts = Parts::of(&file);
     let mut document = Document::default();
     for (index, said) in file.vulnerabilities.0.iter().enumerate() {
         let place = || format!("vulnerabilities[{index}]");
@@ -111,7 +113,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
         };
         let mut products = Vec::new();
         for target in &said.affects.0 {
-            match Product::read(&purl(&known, &target.reference), &[]) {
+            match parts.read(&target.reference) {
                 Ok(product) => products.push(product),
                 Err(why) => document.skipped.push(place, || why),
             }
@@ -135,15 +137,61 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     Ok(document)
 }
 
-/// The package URL behind a reference: of a component here, itself, or behind the `#` of a link into another bill of materials.
-fn purl(known: &BTreeMap<&str, &str>, reference: &str) -> String {
-    if let Some(purl) = known.get(reference) {
-        return (*purl).to_owned();
+/// Components by reference, and the product that they are in.
+struct Parts<'a> {
+    known: BTreeMap<&'a str, &'a Component<'a>>,
+    subject: Option<&'a Component<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(file: &'a File<'a>) -> Self {
+        let subject = file.metadata.as_ref().and_then(|metadata| metadata.component.as_ref());
+        let mut known = BTreeMap::new();
+        let inner = subject.into_iter().flat_map(|subject| &subject.components);
+        let mut left: Vec<&Component<'_>> = file.components.0.iter().chain(inner).collect();
+        while let Some(component) = left.pop() {
+            left.extend(&component.components);
+            known.insert(component.reference.as_ref(), component);
+        }
+        Self { known, subject }
     }
-    let after = reference.split_once('#').filter(|(link, _)| link.starts_with("urn:cdx:"));
-    let Some((_, fragment)) = after else {
-        return reference.to_owned();
-    };
+
+    /// What a reference means: the product itself; a component, which is that component in that product and nowhere else, unless the
+    /// document has none; or, by its package URL, something that the document does not list.
+    fn read(&self, reference: &str) -> Result<Product, String> {
+        let subject = self.subject.filter(|subject| subject.reference == reference);
+        let own = |component: &Component<'a>| {
+            let none = || format!("component `{}` has no package URL", line(reference));
+            component.purl.as_deref().map(str::to_owned).ok_or_else(none)
+        };
+        if let Some(subject) = subject {
+            return Product::read(&own(subject)?, &[]);
+        }
+        let (purl, whole) = match (self.known.get(reference), self.subject) {
+            (Some(component), whole) => (own(component)?, whole),
+            // The components of another bill of materials are those of its product.
+            (None, whole) => match fragment(reference) {
+                Some(_) if whole.is_none() => {
+                    return Err(format!(
+                        "`{}` is a component of the product of another bill of materials, which is not named here: name it in \
+                         metadata.component; nothing is excused by it",
+                        line(reference)
+                    ));
+                }
+                Some(purl) => (purl, whole),
+                None => (reference.to_owned(), None),
+            },
+        };
+        let Some(whole) = whole else { return Product::read(&purl, &[]) };
+        let (named, cpe) = (whole.purl.as_deref(), whole.cpe.as_deref());
+        let name = named.unwrap_or(&whole.name);
+        Product::within(&purl, &Whole { purl: named, cpe, name })
+    }
+}
+
+/// The package URL behind the `#` of a link into another bill of materials.
+fn fragment(reference: &str) -> Option<String> {
+    let (_, fragment) = reference.strip_prefix("urn:cdx:")?.split_once('#')?;
     // In a link the URL is written with its reserved characters escaped once more.
     let plain = [
         ("%3A", ":"),
@@ -155,9 +203,9 @@ fn purl(known: &BTreeMap<&str, &str>, reference: &str) -> String {
         ("%2B", "+"),
     ];
     if fragment.starts_with("pkg:") {
-        return fragment.to_owned();
+        return Some(fragment.to_owned());
     }
-    plain.iter().fold(fragment.to_owned(), |text, (from, to)| text.replace(from, to))
+    Some(plain.iter().fold(fragment.to_owned(), |text, (from, to)| text.replace(from, to)))
 }
 
 fn status(analysis: &Analysis<'_>) -> Result<Status, String> {

@@ -6,7 +6,7 @@ use packageurl::PackageUrl;
 use smol_str::SmolStr;
 
 use super::Images;
-use crate::{package::Package, purl};
+use crate::{distro::Distro, package::Package, purl};
 
 /// A product of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,21 @@ pub struct Product {
 enum What {
     /// A package.
     Package(Named),
+    /// A package of one distribution and release.
+    Part { named: Named, ecosystem: SmolStr },
     /// An image by digest; with packages, those in it alone.
     Image { digest: SmolStr, packages: Vec<Named> },
+}
+
+/// What a component is a part of, as far as its document says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole<'a> {
+    /// Its package URL.
+    pub purl: Option<&'a str>,
+    /// Its CPE.
+    pub cpe: Option<&'a str>,
+    /// What messages call it.
+    pub name: &'a str,
 }
 
 /// A package as its URL names it.
@@ -52,10 +65,27 @@ impl Product {
         Ok(Self { what: What::Package(Named::read(purl)?) })
     }
 
+    /// Reads a component of another product. What is said of it holds in that product alone, which must be an image, by digest, or a
+    /// distribution, by CPE: of anything else it cannot be told which systems are it.
+    pub(super) fn within(part: &str, whole: &Whole<'_>) -> Result<Self, String> {
+        if let Some(image) = whole.purl.filter(|purl| purl.starts_with("pkg:oci/")) {
+            return Self::read(image, &[part]);
+        }
+        let distro = whole.cpe.and_then(Distro::from_cpe);
+        let Some(ecosystem) = distro.and_then(|distro| distro.ecosystem()) else {
+            let (part, whole) = (super::line(part), super::line(whole.name));
+            return Err(format!(
+                "`{part}` is a component of `{whole}`, of which it cannot be told where it is (an image by digest and the releases of \
+                 distributions are known); nothing is excused by it"
+            ));
+        };
+        Ok(Self { what: What::Part { named: Named::read(part)?, ecosystem } })
+    }
+
     /// The package's name; of an image its digest.
     pub(super) fn names(&self) -> impl Iterator<Item = &SmolStr> {
         std::iter::once(match &self.what {
-            What::Package(named) => &named.package.name,
+            What::Package(named) | What::Part { named, .. } => &named.package.name,
             What::Image { digest, .. } => digest,
         })
     }
@@ -64,6 +94,11 @@ impl Product {
     pub(super) fn covers(&self, package: &Package, images: &Images) -> bool {
         match &self.what {
             What::Package(named) => named.is(package),
+            What::Part { named, ecosystem } => {
+                package.ecosystem == *ecosystem
+                    && named.is_version(package)
+                    && named.is_type(package)
+            }
             What::Image { digest, packages } => {
                 let alone = images.len() == 1 && images.contains(digest);
                 alone && (packages.is_empty() || packages.iter().any(|named| named.is(package)))
@@ -83,19 +118,30 @@ impl Named {
         Ok(Self { kind: kind(purl).ok_or_else(|| format!("`{purl}` is no package URL"))?, package })
     }
 
-    /// The same type, name and version; architecture and distribution where they are named. `arch=source` means the source package.
+    /// The same type, name and version; architecture and distribution where they are named.
     fn is(&self, package: &Package) -> bool {
-        let Package { name, version, arch, distro, .. } = &self.package;
-        let same = if arch == "source" {
+        // A distribution that is named is matched by release: `bookworm` and `debian-12` are one ecosystem.
+        let Package { distro, ecosystem, .. } = &self.package;
+        let there = distro.is_empty() || *ecosystem == package.ecosystem;
+        there && self.is_version(package) && kind(&package.purl()).as_ref() == Some(&self.kind)
+    }
+
+    /// The same name and version, and architecture where it is named. `arch=source` means the source package.
+    fn is_version(&self, package: &Package) -> bool {
+        let Package { name, version, arch, .. } = &self.package;
+        if arch == "source" {
             package.source() == (name.as_str(), version.as_str())
         } else {
             (arch.is_empty() || *arch == package.arch)
                 && package.name == *name
                 && package.version == *version
-        };
-        // A distribution that is named is matched by release: `bookworm` and `debian-12` are one ecosystem.
-        let there = distro.is_empty() || self.package.ecosystem == package.ecosystem;
-        same && there && kind(&package.purl()).as_ref() == Some(&self.kind)
+        }
+    }
+
+    /// The same type, whatever the namespace: publishers name themselves there, `suse` for SLES.
+    fn is_type(&self, package: &Package) -> bool {
+        let ty = |kind: &str| kind.split('/').next().unwrap_or_default().to_owned();
+        kind(&package.purl()).is_some_and(|kind| ty(&kind) == ty(&self.kind))
     }
 }
 

@@ -162,17 +162,21 @@ pub fn find(root: &Root) -> Option<(String, Form)> {
 /// Reads what is installed, sorted; what could not be read is noted.
 pub fn read(root: &Root, path: &str, form: Form, unread: &mut Unread) -> Vec<Installed> {
     let mut packages = Vec::new();
-    let mut broken = 0_u64;
+    let (mut broken, mut beyond) = (0_u64, 0_u64);
     let outcome = for_each(root, path, form, &mut |bytes: &[u8]| match Header::parse(bytes) {
         Some(header) if packages.len() < PACKAGES_MAX => packages.extend(header.package()),
-        Some(_) => {}
+        Some(_) => beyond += 1,
         None => broken += 1,
     });
     if let Err(error) = outcome {
-        unread.note(path, error);
+        unread.note_partial(path, error);
     }
     if broken > 0 {
-        unread.note(path, format!("{broken} entries are not readable"));
+        unread.note_partial(path, format!("{broken} entries are not readable"));
+    }
+    if beyond > 0 {
+        unread
+            .note_partial(path, format!("{beyond} packages are over the limit of {PACKAGES_MAX}"));
     }
     packages.sort();
     packages

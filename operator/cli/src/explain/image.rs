@@ -42,6 +42,9 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
             answer.summary = format!("{count} findings in its packages");
         }
     }
+    for blind in image.packages.iter().flat_map(|set| world.blind(set)) {
+        section.rule(format!("{blind}: what is weak in them is not known"), "PROCESS 1.2");
+    }
     answer.add(section);
     let mut section = Section::new("who runs it");
     for workload in world.workloads.values() {

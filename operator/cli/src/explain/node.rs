@@ -114,6 +114,17 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
         ),
         Report::Missing(why) => section.rule(format!("no report: {why}"), "PROCESS 1.2"),
     }
+    let inventory = node.report.latest();
+    let blind = inventory.into_iter().flat_map(|i| outcome.world.blind(&i.package_set));
+    for blind in blind {
+        let told = inventory.is_some_and(|inventory| inventory.tells_security && blind.system);
+        let then = if told {
+            "its package manager's own index tells what is missing"
+        } else {
+            "what is missing of them is not known"
+        };
+        section.rule(format!("{blind}: {then}"), "PROCESS 1.2");
+    }
     if let Ready::No(since) = node.ready {
         section.rule(
             format!("the Node object says NotReady since {since}: it counts against the budget"),

@@ -6,11 +6,13 @@ use std::{
 };
 
 use hozen_domain::{
-    assess::{BaselineView, Completeness, ContainerView, Departure, Side},
+    assess::{BaselineView, Completeness, ContainerView, Departure, Side, Uncovered},
     baseline::Selector,
     model::Outcome,
     node::Ready,
 };
+
+use crate::text::counted;
 
 use super::{
     BaselineStock, Because, Gap, Silent, Stock, Systems,
@@ -23,8 +25,15 @@ const GAPS_MAX: usize = 50;
 pub(super) fn stock(outcome: &Outcome) -> Stock {
     let world = &outcome.world_before;
     let assessment = &outcome.before.assessment;
-    let Completeness { reporting, silent, strays, count_changed, unselected, images_unknown } =
-        &assessment.completeness;
+    let Completeness {
+        reporting,
+        silent,
+        strays,
+        count_changed,
+        unselected,
+        images_unknown,
+        uncovered,
+    } = &assessment.completeness;
     let sets: BTreeSet<_> =
         world.nodes.values().filter_map(|node| Some(&node.report.latest()?.package_set)).collect();
     Stock {
@@ -36,12 +45,24 @@ pub(super) fn stock(outcome: &Outcome) -> Stock {
         count_changed: count_changed.clone(),
         unselected: names(unselected),
         images_unknown: images_unknown.iter().map(Because::from).collect(),
+        uncovered: uncovered
+            .iter()
+            .map(|(ecosystem, of)| Because { name: ecosystem.to_string(), why: gap_of(*of) })
+            .collect(),
         baselines: assessment
             .baselines
             .iter()
             .map(|(name, view)| baseline(outcome, name, view))
             .collect(),
     }
+}
+
+/// What it means that nothing tells what is missing of an ecosystem's packages.
+fn gap_of(of: Uncovered) -> String {
+    let packages = counted(of.packages, "package");
+    let sets = counted(of.sets, "package set");
+    let then = if of.system { "what has them is unknown" } else { "they are not covered" };
+    format!("{packages}, in {sets}: {then}; add a feed with its notices")
 }
 
 fn silence(outcome: &Outcome, node: &str, why: &str) -> Silent {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use super::layers::Layers;
+use super::{layers::Layers, ration::Ration};
 
 /// Largest JSON document of an archive; SBOMs have a limit of their own.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
@@ -207,8 +207,11 @@ impl Archive {
     fn open(path: &Path) -> Result<Self, ArchiveError> {
         let file = File::open(path)?;
         let mut entries = BTreeMap::new();
-        let mut tar = tar::Archive::new(BufReader::new(file.try_clone()?));
-        for entry in tar.entries_with_seek()? {
+        let ration = Ration::default();
+        let stream = ration.clone().of(BufReader::new(file.try_clone()?));
+        let mut tar = tar::Archive::new(stream);
+        let mut heads = tar.entries_with_seek()?;
+        while let Some(entry) = ration.for_a_head(|| heads.next()) {
             // The parser's words quote the file, which may be anything.
             let entry = entry.map_err(|_| {
                 let what =

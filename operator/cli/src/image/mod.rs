@@ -2,6 +2,7 @@
 
 mod archive;
 mod layers;
+mod ration;
 
 use std::{fs::File, io::Read, path::PathBuf, process::ExitCode};
 
@@ -18,6 +19,7 @@ use hozen_agent::{
 };
 use hozen_api::{
     managed_image::{ManagedImage, ManagedImageSpec},
+    node_inventory::NotRead,
     package_set,
 };
 use hozen_domain::workload::ImageUse;
@@ -171,6 +173,11 @@ fn databases(files: &layers::Layers, now: Timestamp) -> Result<(PackageSet, Stri
     let root =
         Root::open(folder.path()).map_err(|error| format!("could not be laid out: it {error}"))?;
     let found = scan(&root, &Options { now, resolve: false, asks: Vec::new() });
+    if let Some(NotRead { what, why, .. }) = found.report.not_read.iter().find(|n| n.partial) {
+        return Err(format!(
+            "a part of what is installed in it is not known ({what}: {why}): hand in its SBOM instead"
+        ));
+    }
     match found.report.package_manager {
         Some(manager) => Ok((found.packages, format!("the database of {manager} in its layers"))),
         None => Err(

@@ -5,10 +5,12 @@ use super::{
     page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint},
     some_of,
 };
-use crate::facts::{BaselineStock, Concern, Counts, Gap, Notice, Simulation, Systems};
+use crate::facts::{BaselineStock, Because, Concern, Counts, Gap, Notice, Simulation, Systems};
 
 /// Gaps told for each baseline.
 const GAPS_SHOWN: usize = 3;
+/// Ecosystems told of which no notice speaks.
+const UNCOVERED_SHOWN: usize = 5;
 /// Notices told that concern nobody.
 const IDLE_SHOWN: usize = 6;
 
@@ -103,6 +105,13 @@ fn warnings(facts: &Simulation, reader: &Reader) -> Vec<String> {
         let text =
             format!("of these images it is not known what is in them: {}", some_of(&images, 3));
         told.push(paint(WAIT, text));
+    }
+    for Because { name, why } in stock.uncovered.iter().take(UNCOVERED_SHOWN) {
+        told.push(paint(WAIT, format!("no notice speaks of {name}: {why}")));
+    }
+    let more = stock.uncovered.len().saturating_sub(UNCOVERED_SHOWN);
+    if more > 0 {
+        told.push(paint(WAIT, format!("nor of {more} more ecosystems, which -o json names")));
     }
     if !facts.left_out.is_empty() {
         let text = format!(

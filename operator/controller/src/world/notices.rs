@@ -7,7 +7,7 @@ use hozen_domain::{
     World,
     model::Matcher as _,
     units::{Digest, Name},
-    world::Finding,
+    world::{Blind, Finding},
 };
 use hozen_intake::folder::Corpus;
 use smol_str::SmolStr;
@@ -22,6 +22,7 @@ pub struct Matched {
     epoch: BTreeMap<Key, (SmolStr, i64)>,
     corpus: Corpus,
     findings: BTreeMap<Digest, Arc<[Finding]>>,
+    blind: BTreeMap<Digest, Arc<[Blind]>>,
 }
 
 impl Matched {
@@ -42,14 +43,18 @@ impl Matched {
                 world.notices.iter().map(|(name, known)| (name, &*known.notice)).collect();
             self.corpus = Corpus::new(notices);
             self.findings.clear();
+            self.blind.clear();
             self.epoch = epoch;
         }
         self.findings.retain(|digest, _| world.package_sets.contains_key(digest));
+        self.blind.retain(|digest, _| world.package_sets.contains_key(digest));
         for (digest, set) in &world.package_sets {
             if !self.findings.contains_key(digest) {
                 self.findings.insert(digest.clone(), self.corpus.findings(set).into());
+                self.blind.insert(digest.clone(), self.corpus.blind(set).into());
             }
         }
         world.findings.clone_from(&self.findings);
+        world.blind.clone_from(&self.blind);
     }
 }

@@ -1,10 +1,16 @@
 //! Whether the stock is complete (PROCESS 1.2): what does not report, what nobody selects, what came and went unannounced.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{node::Report, units::Name, world::World};
+use smol_str::SmolStr;
 
-use super::{Completeness, Holding, NodeView};
+use crate::{
+    node::Report,
+    units::{Digest, Name},
+    world::World,
+};
+
+use super::{Completeness, Holding, NodeView, Uncovered};
 
 /// A change of less than this is everyday business, whatever its share.
 const CHANGE_MIN: usize = 2;
@@ -13,10 +19,7 @@ const CHANGE_PERCENT: usize = 10;
 /// How many names a sentence holds.
 const NAMED_MAX: usize = 5;
 
-pub(super) fn completeness(
-    world: &World,
-    views: &std::collections::BTreeMap<Name, NodeView>,
-) -> Completeness {
+pub(super) fn completeness(world: &World, views: &BTreeMap<Name, NodeView>) -> Completeness {
     let mut complete = Completeness {
         strays: world.stock.strays.clone(),
         count_changed: count_changed(world),
@@ -40,7 +43,31 @@ pub(super) fn completeness(
         Some((image.digest.clone(), why.clone()))
     });
     complete.images_unknown.extend(unknown);
+    complete.uncovered = uncovered(world);
     complete
+}
+
+/// Ecosystems of the package sets in use of which nothing tells what is missing. What a node's own package manager tells of its
+/// packages counts.
+fn uncovered(world: &World) -> BTreeMap<SmolStr, Uncovered> {
+    let mut sets: BTreeMap<&Digest, bool> = BTreeMap::new();
+    for inventory in world.nodes.values().filter_map(|node| node.report.latest()) {
+        *sets.entry(&inventory.package_set).or_insert(true) &= inventory.tells_security;
+    }
+    let running = world.workloads.values().flat_map(|workload| workload.containers.values());
+    let running = running.filter_map(|used| used.running.as_ref().or(used.pinned.as_ref()));
+    let images = running.filter_map(|digest| world.images.get(digest)?.packages.as_ref().ok());
+    sets.extend(images.map(|set| (set, false)));
+    let mut uncovered: BTreeMap<SmolStr, Uncovered> = BTreeMap::new();
+    for (set, told) in sets {
+        for blind in world.blind(set).iter().filter(|blind| !(told && blind.system)) {
+            let counted = uncovered.entry(blind.ecosystem.clone()).or_default();
+            counted.sets += 1;
+            counted.packages = counted.packages.max(blind.packages);
+            counted.system |= blind.system;
+        }
+    }
+    uncovered
 }
 
 fn count_changed(world: &World) -> Option<String> {

@@ -25,7 +25,7 @@ use assessor::Assessor;
 use crate::{
     hold::Hold,
     units::{Digest, Name},
-    world::World,
+    world::{Blind, World},
 };
 
 /// How every system stands. See the module.
@@ -168,6 +168,8 @@ pub struct SetView {
     pub notices: Vec<Missing>,
     /// Departures.
     pub departures: Vec<Departure>,
+    /// Ecosystems of the system's own packages of which no notice speaks. Whether that is a departure depends on what else tells.
+    pub blind: Vec<Blind>,
 }
 
 impl SetView {
@@ -263,7 +265,7 @@ pub enum Side {
 /// What kind of rule a departure breaks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// A report is there and fresh.
+    /// A report is there, fresh and whole, and something tells what is missing of what it names.
     Report,
     /// Exactly one baseline holds.
     OneBaseline,
@@ -368,6 +370,19 @@ pub struct Completeness {
     pub unselected: Vec<Name>,
     /// Images in use without package set, by digest, with why.
     pub images_unknown: Vec<(SmolStr, String)>,
+    /// Ecosystems in use of which nothing tells what is missing, by name, with how much that is.
+    pub uncovered: BTreeMap<SmolStr, Uncovered>,
+}
+
+/// An ecosystem of which nothing tells what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Package sets that hold packages of it.
+    pub sets: u32,
+    /// Packages of it in the set that has most of them.
+    pub packages: u32,
+    /// Whether they are a distribution's own: then no system that has them is compliant.
+    pub system: bool,
 }
 
 /// How every system stands against its baseline.

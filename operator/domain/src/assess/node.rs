@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    Activity, Departure, Holding, NodeView, Rule, SetView, Side, State, UpdateView, installed,
+    Activity, Departure, Holding, NodeView, Rule, SetView, Side, State, UpdateView, installed, set,
 };
 
 /// A node that exactly one baseline holds.
@@ -21,6 +21,7 @@ pub(super) fn view(
     let mut own = Vec::new();
     report_departure(&node.report, &mut own);
     if let Some(inventory) = node.report.latest() {
+        coverage_departures(inventory, set.as_deref(), &mut own);
         inventory_departures(baseline, inventory, &mut own);
     }
     component_departures(baseline, node, &mut own);
@@ -96,11 +97,23 @@ fn activity(inventory: &Inventory, set: Option<&SetView>, updates: bool) -> Opti
     if updates || set.notices.iter().any(|missing| !missing.affected.is_empty()) {
         return Some(Activity::Vulnerable);
     }
-    if !set.notices.is_empty() || !inventory.unfinished.is_empty() {
+    let seen = inventory.partial.is_empty() && (inventory.tells_security || set.blind.is_empty());
+    if !seen || !set.notices.is_empty() || !inventory.unfinished.is_empty() {
         return None;
     }
     let inactive = !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty();
     Some(if inactive { Activity::PatchedInactive } else { Activity::PatchedActive })
+}
+
+/// What is installed must be known wholly, and something must tell what is missing of it.
+fn coverage_departures(inventory: &Inventory, set: Option<&SetView>, own: &mut Vec<Departure>) {
+    own.extend(inventory.partial.iter().map(|why| {
+        let found = format!("a part of what is installed is not known: {why}");
+        unknown(Rule::Report, found, "a package database that can be read".into(), "PROCESS 1.1")
+    }));
+    if !inventory.tells_security {
+        own.extend(set.iter().flat_map(|set| &set.blind).map(set::uncovered));
+    }
 }
 
 fn report_departure(report: &Report, own: &mut Vec<Departure>) {

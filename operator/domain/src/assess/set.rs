@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use hozen_advisory::{
     notice::NoticeKind,
     package::{Package, PackageSet},
+    version::subscription,
 };
 use smol_str::SmolStr;
 
 use crate::{
-    baseline::{Baseline, PackageRule, PackageWant},
+    baseline::{Baseline, PackageRule, PackageWant, Selector},
     units::{Digest, Name},
-    world::{Finding, Verdict, World},
+    world::{Blind, Finding, Verdict, World},
 };
 
 use super::{AffectedPackage, Departure, Missing, Rule, SetView, Side, installed, pocket::Pocket};
@@ -48,7 +49,23 @@ pub(super) fn view(
             view.departures.push(beyond(package, &newest));
         }
     }
+    view.blind = world.blind(digest).iter().filter(|blind| blind.system).cloned().collect();
+    // A node's own package manager may tell what notices do not, an image has none that would.
+    if matches!(baseline.selector, Selector::Images { .. }) {
+        view.departures.extend(view.blind.iter().map(uncovered));
+    }
     view
+}
+
+/// Nothing tells what is missing of these packages, which is not to say that nothing is.
+pub(super) fn uncovered(blind: &Blind) -> Departure {
+    Departure {
+        rule: Rule::Report,
+        side: Side::Unknown,
+        found: format!("{blind}, and nothing else tells which of them lack a fix"),
+        wanted: format!("a feed with the notices of {}", blind.ecosystem),
+        source: "PROCESS 1.2".into(),
+    }
 }
 
 fn missing(
@@ -112,7 +129,12 @@ fn notice_departures(missing: &Missing, departures: &mut Vec<Departure>) {
             found: format!("{} {}", package.package, package.installed),
             wanted: package.fixed.as_ref().map_or_else(
                 || "a fix; none is known yet".into(),
-                |fixed| format!("{fixed} or newer"),
+                |fixed| {
+                    let ecosystem = package.ecosystem.as_deref().unwrap_or_default();
+                    let needs = subscription(ecosystem, fixed);
+                    let needs = needs.map_or_else(String::new, |of| format!(", which needs {of}"));
+                    format!("{fixed} or newer{needs}")
+                },
             ),
             source: missing.notice.to_string(),
         });

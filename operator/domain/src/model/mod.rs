@@ -34,13 +34,15 @@ pub use verdict::{Undone, Verdict};
 use crate::{
     request::Known,
     units::{Name, Uid},
-    world::{Finding, World},
+    world::{Blind, Finding, World},
 };
 
 /// Finds what is weak in a package set: the matcher of `hozen_advisory`, adapted by intake.
 pub trait Matcher {
     /// What is known of the set, over all notices, also those that are not published yet at the virtual instant.
     fn findings(&self, set: &PackageSet) -> Vec<Finding>;
+    /// Ecosystems of the set of which no notice speaks.
+    fn blind(&self, set: &PackageSet) -> Vec<Blind>;
 }
 
 /// How a simulation is run.
@@ -246,6 +248,7 @@ impl<'a> Model<'a> {
     fn find_all(&mut self) {
         let sets: Vec<Arc<PackageSet>> = self.world.package_sets.values().cloned().collect();
         self.world.findings.clear();
+        self.world.blind.clear();
         for set in sets {
             self.find(&set);
         }
@@ -256,6 +259,7 @@ impl<'a> Model<'a> {
         let findings: Arc<[Finding]> =
             self.matcher.findings(set).into_iter().filter(published).collect();
         self.world.findings.insert(set.digest.clone(), findings);
+        self.world.blind.insert(set.digest.clone(), self.matcher.blind(set).into());
     }
 }
 

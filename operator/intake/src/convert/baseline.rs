@@ -9,7 +9,7 @@ use hozen_domain::{
     },
     calendar::{Freeze, Purpose, Window},
     plan::Prefetch,
-    units::Permyriad,
+    units::{Permyriad, Span},
 };
 use jiff::Timestamp;
 use smol_str::SmolStr;
@@ -210,7 +210,9 @@ fn windows(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Window> {
     let mut windows = Vec::new();
     for (index, window) in spec.windows.iter().enumerate() {
         let path = format!("spec.windows[{index}]");
+        let before = refused.0.len();
         let duration = refused.span(&format!("{path}.duration"), &window.duration);
+        let duration = if refused.0.len() > before { Span::hours(1) } else { duration };
         let purposes: Vec<Purpose> = window
             .purposes
             .iter()
@@ -224,15 +226,23 @@ fn windows(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Window> {
             })
             .collect();
         let when = refused.recast(&format!("{path}.when"), &window.when).unwrap_or_default();
-        let parsed = Window::parse(
-            &window.name,
-            &window.schedule,
-            duration,
-            &window.time_zone,
-            purposes,
-            when,
-        );
-        windows.extend(refused.take(&path, parsed));
+        // Each field beside good ones, so that a wrong one hides no other.
+        let (daily, hour, utc) = ("0 0 * * *", Span::hours(1), "UTC");
+        let written = (window.schedule.as_str(), duration, window.time_zone.as_str());
+        let fields = [
+            ("schedule", (written.0, hour, utc)),
+            ("duration", (daily, written.1, utc)),
+            ("timeZone", (daily, hour, written.2)),
+        ];
+        for (field, (schedule, duration, zone)) in fields {
+            let alone = Window::parse("", schedule, duration, zone, Vec::new(), Vec::new());
+            refused.take(&format!("{path}.{field}"), alone);
+        }
+        if refused.0.len() == before {
+            let (schedule, duration, zone) = written;
+            let parsed = Window::parse(&window.name, schedule, duration, zone, purposes, when);
+            windows.extend(refused.take(&path, parsed));
+        }
     }
     windows
 }

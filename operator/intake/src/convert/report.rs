@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hozen_api::node_inventory::{
-    NodeInventory, NodeReport, Resolved as ApiResolved, RollbackReach, StaleProcess,
+    NodeInventory, NodeReport, PackageManager, Resolved as ApiResolved, RollbackReach, StaleProcess,
 };
 use hozen_domain::{
     node::{Inventory, Report, Resolved},
@@ -88,6 +88,13 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         kernel_running: report.kernel.running.as_deref().map(small).unwrap_or_default(),
         kernel_installed: report.kernel.installed.as_deref().map(small).unwrap_or_default(),
         package_set: report.package_set.as_deref().map(small).unwrap_or_default(),
+        partial: report
+            .not_read
+            .iter()
+            .filter(|entry| entry.partial)
+            .map(|entry| smol_str::format_smolstr!("{}: {}", entry.what, entry.why))
+            .collect(),
+        tells_security: tells_security(report),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
         transactions: report
             .transactions
@@ -112,6 +119,14 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .map(|hardware| small(hardware.class.as_str()))
             .unwrap_or_default(),
     }
+}
+
+/// Whether the node's own indices say which security updates are missing: they are there and fresh, and not apk's, which do not say
+/// which versions fix a weakness.
+fn tells_security(report: &NodeReport) -> bool {
+    let fresh = report.ready.as_ref().is_none_or(|ready| ready.repository != Some(false));
+    let says = !matches!(report.package_manager, Some(PackageManager::Apk));
+    report.updates.is_some() && fresh && says
 }
 
 /// A port on which only the node itself is heard is no exposure. Without addresses nobody knows, and it counts.

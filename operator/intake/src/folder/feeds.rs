@@ -19,7 +19,7 @@ use hozen_domain::{
     model::Matcher,
     request::Known,
     units::Name,
-    world::{Feed, Finding, Verdict},
+    world::{Blind, Feed, Finding, Verdict},
 };
 use smol_str::SmolStr;
 
@@ -67,6 +67,8 @@ impl Corpus {
             .iter()
             .map(|(digest, set)| (digest.clone(), self.findings(set).into()))
             .collect();
+        let sets = world.package_sets.iter();
+        world.blind = sets.map(|(digest, set)| (digest.clone(), self.blind(set).into())).collect();
     }
 }
 
@@ -93,6 +95,10 @@ impl Matcher for Corpus {
             .collect();
         self.stated.apply(set, &mut found);
         found
+    }
+
+    fn blind(&self, set: &PackageSet) -> Vec<Blind> {
+        self.index.blind(set)
     }
 }
 

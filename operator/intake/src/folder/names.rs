@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use hozen_domain::{World, model::scenario::Subject};
 use smol_str::SmolStr;
 
-use crate::{manifest::Manifests, reference::not_there, tree::Value};
+use crate::{
+    manifest::Manifests,
+    reference::not_there,
+    tree::{Node, Value},
+};
 
 /// What is there by name, also what is wrong in itself; none where a part of it could not be read, so that nobody can say that
 /// something is missing.
@@ -14,6 +18,7 @@ pub(super) struct Names<'a> {
     nodes: Option<BTreeSet<&'a str>>,
     advisories: Option<BTreeSet<&'a str>>,
     gates: Option<BTreeSet<&'a str>>,
+    roles: Option<BTreeSet<&'a str>>,
 }
 
 impl<'a> Names<'a> {
@@ -36,7 +41,14 @@ impl<'a> Names<'a> {
                 .filter(|_| manifests.unformed.iter().all(|object| object.kind != "NodeInventory")),
             advisories: sets.and_then(|_| with("Advisory", notices)),
             gates: gates(manifests, world),
+            roles: roles(manifests),
         }
+    }
+
+    /// What is to be said of a role that no policy asks for: who approves in it is never asked.
+    pub fn no_role(&self, role: &str) -> Option<String> {
+        let known = self.roles.as_ref()?;
+        (!known.contains(role)).then(|| not_there("role", role, known))
     }
 
     /// What is to be said of a name that a script uses; nothing if all is well, or if it cannot be known.
@@ -52,6 +64,29 @@ impl<'a> Names<'a> {
         let known = known.as_ref()?;
         (!known.contains(name)).then(|| not_there(kind, name, known))
     }
+}
+
+/// Roles that any policy asks for.
+fn roles(manifests: &Manifests) -> Option<BTreeSet<&str>> {
+    manifests.names("ApprovalPolicy")?;
+    let mut names = BTreeSet::new();
+    let mut left: Vec<&Node> =
+        manifests.written("ApprovalPolicy").map(|(_, _, tree)| tree).collect();
+    while let Some(node) = left.pop() {
+        let Value::Map(entries) = &node.value else { continue };
+        for entry in entries {
+            match &entry.node.value {
+                Value::List(items) if entry.key == "roles" => {
+                    // Of a role whose name cannot be read nobody can say that it is another.
+                    let found: Option<BTreeSet<&str>> =
+                        items.iter().map(|item| item.get("name")?.text()).collect();
+                    names.extend(found?);
+                }
+                _ => left.push(&entry.node),
+            }
+        }
+    }
+    Some(names)
 }
 
 /// Gates of all baselines, as written and as understood.

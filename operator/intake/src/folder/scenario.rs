@@ -6,7 +6,7 @@ use hozen_domain::{
     baseline::Baseline,
     model::scenario::{Approver, Event, Happening, Scenario, Script, Subject},
 };
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -90,6 +90,9 @@ impl Draft<'_> {
             for name in &approver.baselines {
                 parts.name(&self.tree, path, Subject::Baseline(name), names);
             }
+            if let Some(message) = names.no_role(&approver.role) {
+                parts.at_word(&self.tree, path, &approver.role, message);
+            }
         }
         for (path, event) in &self.events {
             if let Some(head) = &self.head
@@ -102,6 +105,12 @@ impl Draft<'_> {
                 );
                 let path = format!("{path}.at");
                 parts.tell(self.tree.place_of(&path), &path, message);
+            }
+            if let Happening::Approve { role, .. } | Happening::Reject { role, .. } =
+                &event.happening
+                && let Some(message) = names.no_role(role)
+            {
+                parts.at_word(&self.tree, path, role, message);
             }
             if let Some(subject) = event.happening.subject() {
                 parts.name(&self.tree, path, subject, names);
@@ -154,6 +163,26 @@ impl Parts<'_> {
         if let Some(fields) = json.as_object_mut() {
             fields.retain(|key, _| key != "approvers" && key != "events");
         }
+        let fields = json.as_object().cloned().unwrap_or_default();
+        let before = self.refused.problems.len();
+        for (key, value) in fields {
+            // Each field beside good ones, so that a wrong one hides no other.
+            let mut alone = serde_json::json!(
+                {"timeZone": "UTC", "from": "2026-01-01T00:00", "until": "2026-01-02T00:00"}
+            );
+            alone[&key] = value;
+            let Err(error) = serde_json::from_value::<Script>(alone) else { continue };
+            let field = document.get(&key).filter(|_| matches!(key.as_str(), "from" | "until"));
+            if let Some(field) = field {
+                self.tell(document.place_of(&key), &key, no_time(&field.value));
+            } else {
+                let place = place_of_word(document, &key).unwrap_or(document.place);
+                self.tell(place, "", plain(&error.to_string()));
+            }
+        }
+        if self.refused.problems.len() > before {
+            return None;
+        }
         self.part(document, "", json)
     }
 
@@ -188,9 +217,13 @@ impl Parts<'_> {
         match serde_json::from_value(json) {
             Ok(part) => Some(part),
             Err(error) => {
+                if let Some(at) = node.get("at").filter(|at| !is_time(&at.value)) {
+                    self.tell(node.place_of("at"), &format!("{path}.at"), no_time(&at.value));
+                    return None;
+                }
                 let message = error.to_string();
                 let blamed = message.split('`').nth(1).and_then(|word| place_of_word(node, word));
-                self.tell(blamed.unwrap_or(node.place), path, with_nearest(&message));
+                self.tell(blamed.unwrap_or(node.place), path, plain(&message));
                 None
             }
         }
@@ -233,6 +266,32 @@ fn no_zone(text: &str) -> Option<String> {
         Some(meant) => format!("{text} is no IANA zone; did you mean {meant}?"),
         None => format!("{text} is no IANA zone; write one like Europe/Berlin"),
     })
+}
+
+/// Whether a value is a local time.
+fn is_time(value: &Value) -> bool {
+    matches!(value, Value::Text(text) if text.parse::<DateTime>().is_ok())
+}
+
+/// What is to be said of a value that is no local time.
+fn no_time(value: &Value) -> String {
+    let found = value.describe();
+    format!("{found} is not a local time; write it like 2026-11-19T09:00, without an offset")
+}
+
+/// What serde says, in words that tell what to write.
+fn plain(message: &str) -> String {
+    let told = with_nearest(message);
+    let Some((what, kind)) = told.split_once(", expected ") else { return told };
+    let expected = match kind.split(' ').next() {
+        Some("u32") => "a whole number from 0 to 4294967295",
+        Some("u64" | "usize") => "a whole number that is not negative",
+        Some("i64" | "i32") => "a whole number",
+        Some(_) if kind == "a string" => "text",
+        _ => return told,
+    };
+    let found = what.trim_start_matches("invalid value: ").trim_start_matches("invalid type: ");
+    format!("expected {expected}, found {found}")
 }
 
 /// Where a word that a message names was written, as a key or as a text.

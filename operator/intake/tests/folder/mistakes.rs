@@ -38,7 +38,7 @@ events:
         "scenario.yaml:4:39: approvers[0]: `3 hours` is not a duration",
         "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
         "scenario.yaml:7:63: events[1]: unknown field rol; did you mean role?",
-        "scenario.yaml:8:5: events[2]: ",
+        "scenario.yaml:8:6: events[2].at: the text \"noon\" is not a local time; write it like",
     ];
     assert_eq!(said.len(), wanted.len(), "{said:#?}");
     for (said, wanted) in said.iter().zip(wanted) {
@@ -70,7 +70,7 @@ fn mistakes_of_every_part_are_told_in_one_run() {
         "timeZone: Asia/Tokio
 from: 2026-11-19T09:14
 until: 2026-11-18T09:00
-approvers: [{user: a, role: b, after: 3h, baselines: [web-tire]}]
+approvers: [{user: a, role: platfrom, after: 3h, baselines: [web-tire]}]
 events:
   - {at: 2026-11-19T09:40, do: {aprove: {baseline: web-tier, role: on-call, user: alice}}}
   - {at: 2026-11-19T10:05, do: {pause: {baseline: wep-tier}}}
@@ -94,13 +94,14 @@ spec:
     let wanted = [
         "baselines.yaml:13:3: Baseline/web-tier: spec.asett: unknown field",
         "baselines.yaml:24:3: Baseline/web-tier: spec.approvalPolicy: there is no ApprovalPolicy prodution; did you mean production?",
-        "baselines.yaml:26:7: Baseline/web-tier: spec.windows[0]: `0 2 31 2 *` never comes",
+        "baselines.yaml:26:7: Baseline/web-tier: spec.windows[0].schedule: `0 2 31 2 *` never comes",
         "baselines.yaml:29:50: Baseline/web-tier: spec.rollout.stages[0].maxUnavailable: a stage that may make nothing unavailable never ends",
         "later/web.yaml:7:3: Baseline/web-tier: spec.approvalPolicy: there is no ApprovalPolicy producton; did you mean production?",
-        "later/web.yaml:8:13: Baseline/web-tier: spec.windows[0]: `0 2 31 2 *` never comes",
+        "later/web.yaml:8:13: Baseline/web-tier: spec.windows[0].schedule: `0 2 31 2 *` never comes",
         "scenario.yaml:1:1: timeZone: Asia/Tokio is no IANA zone; did you mean Asia/Tokyo?",
         "scenario.yaml:3:1: until: 2026-11-18T09:00:00 is not after from (2026-11-19T09:14:00)",
         "scenario.yaml:4:55: approvers[0]: there is no baseline web-tire; did you mean web-tier?",
+        "scenario.yaml:4:29: approvers[0]: there is no role platfrom; did you mean platform?",
         "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
         "scenario.yaml:7:51: events[1]: there is no baseline wep-tier; did you mean web-tier?",
         "scenario.yaml:8:53: events[2]: there is no node web-1a; did you mean web-a1?",
@@ -169,4 +170,37 @@ fn a_field_that_is_wrong_is_told_once() {
     change(&folder, "baselines.yaml", "duration: 3h", "duration: 3 hours");
     let said = problems(&folder);
     assert_eq!(said.len(), 2, "{said:#?}");
+}
+
+#[test]
+fn one_wrong_field_hides_no_other_and_each_says_what_is_expected() {
+    let folder = copy();
+    change(&folder, "baselines.yaml", "schedule: \"0 2 * * 2\"", "schedule: \"0 2 31 2 *\"");
+    change(&folder, "baselines.yaml", "duration: 3h", "duration: 3 hours");
+    change(&folder, "advisories.yaml", "name: dsa-6123-1", "name: DSA_6123");
+    put(
+        &folder,
+        "scenario.yaml",
+        "timeZone: 7
+from: 2026-13-01T00:00
+until: tomorrow
+events:
+  - {at: 2026-11-19T09:40, do: {staysInactive: {node: web-a1, unit: nginx.service, restarts: 5000000000}}}
+",
+    );
+    let said = problems(&folder);
+    let wanted = [
+        "metadata.name: `DSA_6123` is no name that the server takes; write small letters",
+        "spec.windows[0].schedule: `0 2 31 2 *` never comes",
+        "spec.windows[0].duration: ",
+        "scenario.yaml:1:1: expected text, found integer `7`",
+        "from: the text \"2026-13-01T00:00\" is not a local time; write it like 2026-11-19T09:00",
+        "until: the text \"tomorrow\" is not a local time",
+        "events[0]: expected a whole number from 0 to 4294967295, found integer `5000000000`",
+    ];
+    for wanted in wanted {
+        let told = said.iter().filter(|said| said.contains(wanted)).count();
+        assert_eq!(told, 1, "{wanted}\n{said:#?}");
+    }
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
 }

@@ -44,7 +44,9 @@ impl Work<'_> {
         if self.view.plan.drill {
             return self.enter(Step::Gate, |_| {});
         }
-        let unfinished = inventory.unfinished.first().map(ToString::to_string);
+        // What is installed must be known wholly: a package that was not read is not patched for that.
+        let mut doubts = inventory.unfinished.iter().chain(&inventory.partial);
+        let unfinished = doubts.next().map(ToString::to_string);
         let missing =
             || proof::not_done(self.world, &self.task.transaction, &inventory.package_set);
         match unfinished.or_else(missing) {
