@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 /// The operator's name in the cluster.
 pub const OPERATOR: &str = "system:serviceaccount:hozen-system:hozen";
+const SCANNER: &str = "system:serviceaccount:hozen-system:hozen-scanner";
 /// What the package set of the plan changes.
 const CHANGES: [&str; 2] = [
     "libssl3:amd64 3.0.20-1~deb12u2 3.0.22-1~deb12u2 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -84,10 +85,9 @@ impl Cluster {
         // kubectl reads a status before it patches one; the operator does not.
         let statuses = "changerequests.hozen.dev/status,managedimages.hozen.dev/status,rollouts.hozen.dev/status";
         cluster.grant("test-status", "get", statuses);
-        // A node's scanner would bring it, by a token that is bound to a pod; none runs here.
-        cluster.grant("test-transactions", "create", "transactions.hozen.dev");
         cluster.wait_for_policies();
-        cluster.make_as(OPERATOR, &Self::transaction());
+        // No scanner runs here.
+        cluster.make_as(SCANNER, &Self::transaction());
         cluster
     }
 
