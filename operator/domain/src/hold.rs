@@ -477,10 +477,7 @@ impl fmt::Display for Hold {
             }
             Self::ClockSkew { what } => write!(f, "clocks disagree: {what}"),
             Self::DecisionRefused { promise } => {
-                write!(
-                    f,
-                    "the operator refuses its own decision: it would break invariant {promise}"
-                )
+                write!(f, "our decision would break invariant {promise}")
             }
             Self::NotObserved { what } => write!(f, "the operator cannot watch {what}"),
             Self::PriorityTie { baseline, other, example, systems } => {
