@@ -37,7 +37,7 @@ const OPTIONAL_PAGE_SIZE: u32 = 20;
 const FAILURES_ON_END: u32 = 5;
 /// However well a watch is, it is begun anew with a list after so long (invariant 53), and after up to a third more, by kind, so that not all are at
 /// once.
-const LISTS_EVERY: Duration = Duration::from_mins(60);
+const LISTS_EVERY: Duration = Duration::from_hours(1);
 
 /// Who hears of news, and by which clock watches fail.
 #[derive(Clone)]

@@ -163,7 +163,11 @@ pub async fn a_malformed_object_is_told_and_disturbs_nobody(world: World) {
     .await;
     assert_eq!((said.status.as_str(), said.observed_generation), ("False", Some(1)));
     assert!(said.message.contains("spec.priority: ") && said.message.contains("high"), "{said:?}");
-    let told = events::notes(&world, "Baseline", "broken").await;
+    // The condition is written first.
+    let told = until("people are told", async || {
+        Some(events::notes(&world, "Baseline", "broken").await).filter(|told| !told.is_empty())
+    })
+    .await;
     let invalid = told.iter().filter(|(reason, _, _)| reason == "Invalid").count();
     assert_eq!(invalid, 1, "{told:?}");
     assert!(told.iter().all(|(_, weight, _)| *weight == Weight::Warning), "{told:?}");
