@@ -18,8 +18,6 @@ pub(super) fn policy(installation: &Installation) -> Policy {
         .variable("wasCordoned", "oldObject != null && oldObject.spec.?unschedulable.orValue(false)")
         .variable("record", format!("object == null ? '' : {new}[?'{owner}'].orValue('')"))
         .variable("wasRecord", format!("oldObject == null ? '' : {old}[?'{owner}'].orValue('')"))
-        // What comes before the epoch: rollout, node and plan.
-        .variable("same", "variables.record.split(',\"epoch\"')[0] == variables.wasRecord.split(',\"epoch\"')[0]")
         .rule(
             "request.operation == 'UPDATE' && request.?subResource.orValue('') == ''",
             "the operator neither makes nor removes nodes, and does not write their status",
@@ -27,7 +25,7 @@ pub(super) fn policy(installation: &Installation) -> Policy {
         // Nothing leads from a person's cordon (no record) anywhere else: neither in one write nor in several.
         .rule(
             "(variables.cordoned == variables.wasCordoned && variables.record == variables.wasRecord) \
-             || (!variables.wasCordoned && variables.cordoned && variables.record != '' && (variables.wasRecord == '' || variables.same)) \
+             || (!variables.wasCordoned && variables.cordoned && variables.record != '' && variables.wasRecord == '') \
              || (variables.wasRecord != '' && variables.record == '' && (!variables.cordoned \
              || (variables.wasCordoned && variables.wasRecord.contains('\"previouslyUnschedulable\":true'))))",
             format!("cordon and ownership record ({owner}) are one write: a cordon without its record is nobody's, and a record is not rewritten"),

@@ -183,13 +183,13 @@ fn cordons() -> Vec<Case> {
                 Allowed,
             ),
             (
-                "the operator claims anew, for its reboot, what a person had uncordoned",
+                "it cordons again what a person has uncordoned, under the same rollout",
                 Operator,
                 on("n-l", r("r1", 2), Some(true)),
-                Allowed,
+                no(),
             ),
             (
-                "it claims for another rollout what a person had uncordoned",
+                "it claims for another rollout what a person has uncordoned",
                 Operator,
                 on("n-l", r("r2", 2), Some(true)),
                 no(),
