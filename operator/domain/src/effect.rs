@@ -10,6 +10,7 @@ use crate::{
     request::{Cursor, Phase},
     units::{Digest, Name, Uid},
     workload::ImageTask,
+    world::World,
 };
 
 /// What is to be written, then done, and why not more.
@@ -57,6 +58,16 @@ impl Decision {
         self.holds.extend(holds);
         if let Some(at) = wake_at {
             self.wake(at);
+        }
+    }
+
+    /// What is left of a decision that would break a promise: nothing is written or done, and every rollout under way says so.
+    pub fn refuse(&mut self, world: &World, promise: &str) {
+        self.records.clear();
+        self.effects.clear();
+        self.holds.clear();
+        for rollout in world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()) {
+            self.hold(&rollout.name, Hold::DecisionRefused { promise: promise.to_owned() });
         }
     }
 

@@ -94,11 +94,11 @@ pub fn platform(world: &World) -> Option<Hold> {
         let what = platform.clock.clone()?;
         Some(Hold::ClockSkew { what })
     };
-    let blind = || {
-        let what = platform.blind.clone()?;
+    let unobserved = || {
+        let what = platform.unobserved.clone()?;
         Some(Hold::NotObserved { what })
     };
-    halted.or_else(unproven).or_else(skewed).or_else(blind)
+    halted.or_else(unproven).or_else(skewed).or_else(unobserved)
 }
 
 /// By name of a request: the one that replaced it.

@@ -177,7 +177,7 @@ fn at_work(node: &Node) -> Option<&Task> {
 /// Whether nothing has happened yet to a node that holds a slot: it is about to be cordoned, and gives service until then.
 fn serves_until_claimed(node: &Node) -> bool {
     at_work(node).is_some_and(|task| task.step == Step::Claim)
-        && matches!(node.cordon, Cordon::None | Cordon::Lifted(_))
+        && node.cordon == Cordon::None
         && matches!(node.ready, Ready::Yes(_))
         && !node.deleting
         && node.taint != Some(Taint::Isolated)

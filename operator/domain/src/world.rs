@@ -88,7 +88,7 @@ pub struct Platform {
     /// Clocks that disagree beyond the limit (invariant 19).
     pub clock: Option<String>,
     /// What cannot be watched: what people said since may not be in this world (invariant 13).
-    pub blind: Option<String>,
+    pub unobserved: Option<String>,
 }
 
 /// A feed of notices, and how it fares.

@@ -11,12 +11,12 @@ use hozen_domain::{
     mitigation::NOTHING,
     model::scenario::Happening,
     plan::{Category, ChangeType, RebootPolicy},
-    request::{ChangeRequest, Phase},
+    request::ChangeRequest,
     units::Span,
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, OPENSSL_NEW, Told, approve_all, baseline, debian, node, notice,
-    openssl, rollout_of, story, world_at,
+    BaselineBuilder, NodeBuilder, OPENSSL_NEW, Told, agreed, baseline, debian, node, notice,
+    openssl, story, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:00Z";
@@ -92,13 +92,7 @@ fn a_reboot_that_the_baseline_rules_out_is_told_and_not_planned() {
 #[test]
 fn i12_a_node_on_which_more_is_due_than_was_approved_is_not_taken() {
     let asleep = world(baseline("web"), [fixed("a").stale_unit("nginx.service")]);
-    let mut approved = story(&asleep, 1).nobody_approves().play().0.world;
-    let name = approved.requests.keys().next().expect("a request").clone();
-    approve_all(&mut approved, &name);
-    let request = approved.requests.get_mut(&name).expect("it is there");
-    request.phase = Phase::Running;
-    let rollout = rollout_of(request, approved.now);
-    approved.rollouts.insert(name, rollout);
+    let mut approved = agreed(story(&asleep, 1).nobody_approves().play().0.world);
     let taken = |world: &World| {
         let decision = hozen_domain::step::step(world, &assess(world));
         decision.records.iter().any(|record| matches!(record, Record::Task { task: Some(_), .. }))

@@ -10,6 +10,8 @@ use hozen_domain::{
     units::{Name, Uid, User},
 };
 
+use crate::plan::rollout_of;
+
 /// Stores what a decision creates, and the phases that it records; a request that is replaced is superseded. Requests get uids of
 /// their own.
 pub fn admit(world: &mut World, decision: &Decision) {
@@ -33,6 +35,18 @@ pub fn admit(world: &mut World, decision: &Decision) {
             world.requests.entry(name.clone()).or_insert(request);
         }
     }
+}
+
+/// The same world once everybody has agreed to its only request: its rollout has been made, and nothing of it has begun.
+pub fn agreed(mut world: World) -> World {
+    let [name] = <[Name; 1]>::try_from(world.requests.keys().cloned().collect::<Vec<_>>())
+        .expect("one request");
+    approve_all(&mut world, &name);
+    let request = world.requests.get_mut(&name).expect("it is there");
+    request.phase = Phase::Running;
+    let rollout = rollout_of(request, world.now);
+    world.rollouts.insert(name, rollout);
+    world
 }
 
 /// A request for a plan, made now, that waits for approval.

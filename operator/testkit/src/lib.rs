@@ -25,7 +25,7 @@ mod web;
 mod world;
 
 pub use baseline::{BaselineBuilder, baseline, freeze, policy, stage, window};
-pub use drive::{admit, approve_all, created, request_of};
+pub use drive::{admit, agreed, approve_all, created, request_of};
 pub use image::{WorkloadBuilder, image, workload};
 pub use matcher::findings;
 pub use node::{NodeBuilder, node};

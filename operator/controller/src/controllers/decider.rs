@@ -4,13 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use hozen_domain::{
-    check,
-    effect::{Effect, Held},
-    hold::Hold,
-    model::Turn,
-    units::Name,
-};
+use hozen_domain::{check, effect::Effect, model::Turn};
 use jiff::{Timestamp, Unit};
 use kube::Client;
 use serde_json::Value;
@@ -151,7 +145,7 @@ impl Decider {
         let wrong = Wrong {
             admission: self.parts.admission.borrow().clone(),
             clock: set_back.or_else(|| self.parts.server_clock.borrow().clone()),
-            blind: self.parts.stores.blind(self.parts.clock.since_boot()),
+            unobserved: self.parts.stores.blind(self.parts.clock.since_boot()),
         };
         let identity = &self.parts.identity;
         let mut scenery =
@@ -167,15 +161,7 @@ impl Decider {
             for promise in &broken {
                 tracing::error!(promise, "the decision would break a promise; it is refused");
             }
-            turn.decision.records.clear();
-            turn.decision.effects.clear();
-            let promise = &broken[0];
-            let refused = |about: &Name| Held {
-                about: about.clone(),
-                hold: Hold::DecisionRefused { promise: promise.clone() },
-            };
-            let open = scenery.world.rollouts.values().filter(|r| r.cursor.ended.is_none());
-            turn.decision.holds = open.map(|rollout| refused(&rollout.name)).collect();
+            turn.decision.refuse(&scenery.world, &broken[0]);
         }
         let written = self.say(&scenery, &turn).await;
         if !written.failed.is_empty() {

@@ -101,7 +101,7 @@ pub struct Wrong {
     /// With clocks (invariant 19).
     pub clock: Option<String>,
     /// With what is watched (invariant 13).
-    pub blind: Option<String>,
+    pub unobserved: Option<String>,
 }
 
 /// Puts the world together.
@@ -114,8 +114,8 @@ pub fn assemble(
 ) -> Scenery {
     let mut world = World::empty(identity.cluster.clone(), now);
     world.operator = identity.operator.clone();
-    let Wrong { admission, clock, blind } = wrong;
-    world.platform = Platform { halt: halt(stores, identity), admission, clock, blind };
+    let Wrong { admission, clock, unobserved } = wrong;
+    world.platform = Platform { halt: halt(stores, identity), admission, clock, unobserved };
     intents(stores, &mut world);
     contents(stores, memory, &mut world);
     let nodes = nodes(stores, &mut world);

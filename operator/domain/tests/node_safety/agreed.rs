@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hozen_domain::{
     Decision, Effect, World,
     assess::assess,
+    check,
     effect::Record,
     hold::Hold,
     model::scenario::Happening,
@@ -14,9 +15,10 @@ use hozen_domain::{
     units::{Name, Share, Span, Uid},
 };
 use hozen_testkit::{
-    BaselineBuilder, OPENSSL_NEW, approve_all, at, baseline, notice, rollout_of, stage, story, web,
-    window, world_at,
+    BaselineBuilder, OPENSSL_NEW, agreed, at, baseline, notice, stage, story, web, window, world_at,
 };
+
+use jiff::SignedDuration;
 
 use super::{LIBC_NEW, canary_and_rest, end_of, fleet, minutes, rebooting, with_node};
 
@@ -173,13 +175,7 @@ fn i02_a_slot_is_given_back_if_another_node_went_away_before_the_cordon() {
     let mut all = stage("all", Share::Percent(100));
     all.max_unavailable = Share::Count(2);
     let rules = baseline("web").stages(vec![all]);
-    let mut world = story(&fleet(3, rules), 1).nobody_approves().play().0.world;
-    let name = world.requests.keys().next().expect("a request").clone();
-    approve_all(&mut world, &name);
-    let request = world.requests.get_mut(&name).expect("it is there");
-    request.phase = Phase::Running;
-    let rollout = rollout_of(request, world.now);
-    world.rollouts.insert(name, rollout);
+    let mut world = agreed(story(&fleet(3, rules), 1).nobody_approves().play().0.world);
     assert!(pass(&mut world).0.is_empty(), "slots are written before anything is cordoned");
     let mut lost = world.clone();
     assert_eq!(pass(&mut world).0, ["web-1", "web-2"]);
@@ -190,4 +186,37 @@ fn i02_a_slot_is_given_back_if_another_node_went_away_before_the_cordon() {
     assert_eq!(lost.nodes["web-2"].task, None, "it goes back to those that wait");
     let held = decision.holds.iter().map(|held| &held.hold);
     assert!(held.into_iter().any(|hold| matches!(hold, Hold::BudgetSpent { max: 2, .. })));
+}
+
+#[test]
+fn i31_a_proof_is_no_older_than_the_work_beyond_what_clocks_may_differ_by() {
+    let mut world = agreed(story(&fleet(1, baseline("web")), 1).nobody_approves().play().0.world);
+    drop(pass(&mut world));
+    let node = &world.nodes["web-1"];
+    let task = node.task.clone().expect("it was taken");
+    let ended = Ended::Proven(world.now);
+    let id = (node.name.clone(), node.uid.clone());
+    let mut proven = Decision::default();
+    proven.records.push(Record::Ended { node: id, request: task.request.clone(), ended });
+    for (before, kept) in [(10, true), (11, false)] {
+        let scanned_at = task.started - SignedDuration::from_secs(before);
+        reports(world.nodes.get_mut("web-1").expect("it is there"), |r| r.scanned_at = scanned_at);
+        let broken = check::decision(&world, &assess(&world), &proven);
+        let older = broken.iter().any(|promise| promise.contains("older than the work"));
+        assert_eq!(older, !kept, "{before} s: {broken:?}");
+    }
+}
+
+#[test]
+fn a_decision_that_would_break_a_promise_is_refused_whole_and_every_rollout_says_so() {
+    let mut world = agreed(story(&fleet(2, baseline("web")), 1).nobody_approves().play().0.world);
+    let (_, mut decision) = pass(&mut world);
+    let wake_at = decision.wake_at;
+    assert!(!decision.is_quiet());
+    decision.refuse(&world, "31: web-1 is called proven without a report");
+    assert!(decision.is_quiet());
+    let held: Vec<(&Name, &str)> =
+        decision.holds.iter().map(|held| (&held.about, held.hold.reason())).collect();
+    let all: Vec<(&Name, &str)> = world.rollouts.keys().map(|r| (r, "DecisionRefused")).collect();
+    assert_eq!((held, decision.wake_at), (all, wake_at), "and time goes on");
 }
