@@ -324,7 +324,8 @@ pub struct Execution {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub gates: Vec<Gate>,
-    /// `PodTemplate` whose Job takes and proves a snapshot before the patch.
+    /// `PodTemplate`, in Hozen's namespace, whose Job takes and proves a snapshot before the patch. If it may see the host (privileged, host paths), its service
+    /// account needs the verb `enter` on `hosts.hozen.dev`, by a Role in that namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Name>")]
     pub snapshot: Option<String>,

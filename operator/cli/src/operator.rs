@@ -1,6 +1,6 @@
 //! `hozen operator`: one replica, run until it is told to stop.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use hozen_controller::{
     clock::{Clock, MachineClock},
@@ -18,6 +18,9 @@ use tracing_subscriber::{
 };
 
 use crate::args::Operator;
+
+/// Threads that have not ended by themselves soon after everything else are left to the end of the process.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the operator does not run.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,10 @@ pub fn run(asked: Operator) -> Result<ExitCode, OperatorError> {
         let filter = filter.map_err(|error| error.to_string())?;
         change.reload(filter).map_err(|error| error.to_string())
     };
-    runtime.block_on(until_told(asked, set))
+    let ended = runtime.block_on(until_told(asked, set));
+    // A thread that waits for a disk which is gone cannot be ended, and must not keep the process.
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    ended
 }
 
 async fn until_told(

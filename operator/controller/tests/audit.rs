@@ -1,11 +1,16 @@
 //! The audit trail: whole as long as nobody touched it, and every touch is found (invariants 59 to 61).
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::{io::Write as _, path::Path, sync::Arc};
+use std::{
+    io::Write as _,
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use hozen_controller::{
     act::Outcome,
-    audit::{Error, Finding, Head, Trail, Verified, What, verify},
+    audit::{Error, Finding, Head, Sink, Trail, Verified, What, verify},
     clock::MachineClock,
 };
 use hozen_domain::{effect::Effect, units::Uid};
@@ -45,6 +50,36 @@ async fn i60_a_trail_goes_on_after_a_restart_and_is_whole() {
     written(&path, 3..5).await;
     let verified = check(&std::fs::read(&path).unwrap(), Some(&head)).unwrap();
     assert_eq!(verified.entries, 10);
+}
+
+/// A disk that does not answer before it is told to.
+struct Hangs(mpsc::Receiver<()>);
+
+impl Sink for Hangs {
+    fn append(&mut self, _: &[u8]) -> std::io::Result<()> {
+        match self.0.recv() {
+            // Whoever holds it back is gone, which is an answer too.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i63_a_sink_that_does_not_answer_keeps_nobody_and_says_since_when() {
+    let (answer, hangs) = mpsc::channel();
+    let trail = Trail::new("replica-a", Arc::new(MachineClock), Box::new(Hangs(hangs)));
+    let effect = effect(1);
+    assert_eq!(trail.waits_since(), None);
+    for _ in 0..2 {
+        let intent = What::intent(&effect);
+        let (appended, ()) =
+            tokio::join!(trail.append(3, &intent), tokio::time::advance(Duration::from_secs(4)));
+        assert!(matches!(appended, Err(Error::Late)), "{appended:?}");
+        assert!(trail.waits_since().is_some(), "the thread that has the first entry waits on");
+    }
+    drop(answer);
+    trail.append(3, &What::intent(&effect)).await.expect("it answers again");
+    assert_eq!(trail.waits_since(), None);
 }
 
 #[tokio::test]
