@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
     time::Duration,
@@ -9,15 +10,20 @@ use std::{
 
 use hozen_api::rollout::Rollout;
 use hozen_controller::{
+    audit::Trail,
     clock::MachineClock,
     runtime::{self, Admission},
 };
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::{
+    coordination::v1::{Lease, LeaseSpec},
+    core::v1::Node,
+};
 use kube::{
-    Api, Config,
+    Api, Client, Config, ResourceExt,
+    client::Body,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::sync::watch;
 
 use crate::{
@@ -31,12 +37,8 @@ const KUBECONFIG: &str = "HOZEN_TEST_KUBECONFIG";
 const TOKEN: &str = "HOZEN_TEST_TOKEN";
 /// How long a leader works before it is killed.
 const WORKS: Duration = Duration::from_secs(5);
-/// Longer than a lease holds.
-const STOPPED: Duration = Duration::from_secs(14);
 /// So many takeovers make the run count.
 const TAKEOVERS_MIN: i32 = 5;
-/// After how many stops without a stale write the run is given up.
-const STOPS_MAX: u32 = 8;
 
 /// Runs as one replica until killed.
 pub fn run(name: &str) -> ExitCode {
@@ -51,12 +53,54 @@ pub fn run(name: &str) -> ExitCode {
         let config =
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
         let config = as_operator(&config, &std::env::var(TOKEN).unwrap());
+        let settings = settings(name);
+        let path = settings.audit.clone().unwrap();
+        let real = Client::try_from(config).unwrap();
+        let client = stopping(real, stop_file(&path));
+        let clock = Arc::new(MachineClock);
+        let trail = Trail::open(name, clock.clone(), &path).unwrap();
         let admission = Admission::Told(watch::channel(None).1);
         let (_tell, stop) = watch::channel(false);
-        runtime::run(settings(name), config, Arc::new(MachineClock), admission, stop).await
+        runtime::operate(settings, client.into(), trail, clock, admission, stop).await
     });
     eprintln!("{ended:?}");
     ExitCode::FAILURE
+}
+
+/// A replica that finds this file, which belongs to its trail, stops itself.
+fn stop_file(trail: &Path) -> PathBuf {
+    trail.with_extension("stop")
+}
+
+/// What the log says of a write that the process was stopped before; the answer's code follows.
+const LATE: &str = "a late write was answered ";
+
+/// A connection on which a write to a node, about to be sent, stops the whole process if that was asked for: the last moment, at which all
+/// of a replica's own checks are behind it. The file then names the node. Once the process goes on, the write is sent and its answer told,
+/// whether or not anybody still waits for it.
+fn stopping(real: Client, file: PathBuf) -> Client {
+    let sent = move |request: http::Request<Body>| {
+        let node = request.uri().path().strip_prefix("/api/v1/nodes/");
+        let stops = node.filter(|_| request.method() == http::Method::PATCH && file.exists());
+        if let Some(node) = stops {
+            std::fs::write(&file, node).unwrap();
+            kill_process(getpid(), Signal::STOP).unwrap();
+        }
+        let (late, real) = (stops.is_some(), real.clone());
+        async move {
+            if !late {
+                return real.send(request).await;
+            }
+            let answer = tokio::spawn(async move {
+                let answer = real.send(request).await;
+                let told = answer.as_ref().map(|answer| answer.status().as_u16());
+                eprintln!("{LATE}{told:?}");
+                answer
+            });
+            answer.await.expect("it does not panic")
+        }
+    };
+    Client::new(tower::service_fn(sent), "default")
 }
 
 /// One replica, and its log.
@@ -80,7 +124,7 @@ impl Replica {
         Self { name, child }
     }
 
-    fn log_of(world: &World, name: &str) -> std::path::PathBuf {
+    fn log_of(world: &World, name: &str) -> PathBuf {
         world.bed.folder.join("logs").join(format!("replica-{name}.log"))
     }
 
@@ -136,58 +180,50 @@ impl Replicas {
         .await
     }
 
-    /// Returns when a replica has written into its audit trail what it is about to do, and has hardly begun to do it; false: the rollout
-    /// has ended, and nothing will be done any more.
-    async fn next_intent(&self, replica: &Replica, rollout: &str) -> bool {
-        let trail = settings_of(replica.child.id(), &replica.name).audit.unwrap();
-        let text = || std::fs::read_to_string(&trail).unwrap_or_default();
-        let before = text().len();
-        let rollouts = self.world.api::<Rollout>();
-        for look in 0..60_000 {
-            if text()[before..].contains("\"entry\":\"Intent\"") {
-                return true;
-            }
-            if look % 500 == 0 {
-                let status = rollouts.get_opt(rollout).await.ok().flatten().and_then(|r| r.status);
-                if status.is_some_and(|status| status.ended.is_some()) {
-                    return false;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        panic!("the leader does nothing, and its rollout does not end");
-    }
-
     async fn takeovers(&self) -> i32 {
         self.lease().await.and_then(|lease| lease.lease_transitions).unwrap_or(0)
     }
 
-    /// Stops the leader between what it has decided and what it does, beyond its lease; lets it go on, and tells how many of its writes were
-    /// refused when it woke; none: the rollout has ended.
-    async fn stop_leader(&mut self, rollout: &str) -> Option<usize> {
+    /// Stops the leader when it is about to write to a node, until another leader has written to that node; lets it go on, and returns
+    /// once its write was refused. False: the rollout ended, and nobody writes any more.
+    async fn stop_leader(&mut self, rollout: &str) -> bool {
         let at = self.leader().await;
-        let log = Replica::log_of(&self.world, &self.running[at].name);
-        if !self.next_intent(&self.running[at], rollout).await {
-            return None;
-        }
-        self.running[at].signal(Signal::STOP);
-        let before = std::fs::read_to_string(&log).unwrap().len();
-        tokio::time::sleep(STOPPED).await;
+        let file = stop_file(
+            &settings_of(self.running[at].child.id(), &self.running[at].name).audit.unwrap(),
+        );
+        std::fs::write(&file, "").unwrap();
+        let rollouts = self.world.api::<Rollout>();
+        let node =
+            until("the leader stops at a node, or there is nothing left to do", async || {
+                let node = std::fs::read_to_string(&file).unwrap();
+                if !node.is_empty() {
+                    return Some(Some(node));
+                }
+                rollouts.get(rollout).await.ok()?.status?.ended.map(|_| None)
+            })
+            .await;
+        std::fs::remove_file(&file).unwrap();
+        let Some(node) = node else { return false };
+        let nodes = self.world.api::<Node>();
+        let version = nodes.get(&node).await.unwrap().resource_version();
         let stopped = self.running.remove(at);
         self.leader().await;
+        until("its successor writes to that node", async || {
+            (nodes.get(&node).await.ok()?.resource_version() != version).then_some(())
+        })
+        .await;
+        let log = Replica::log_of(&self.world, &stopped.name);
         stopped.signal(Signal::CONT);
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let text = std::fs::read_to_string(&log).unwrap();
-        let woken = &text[before..];
+        let answer = until("its write is answered", async || {
+            let text = std::fs::read_to_string(&log).unwrap();
+            text.lines().find_map(|line| line.strip_prefix(LATE)).map(str::to_owned)
+        })
+        .await;
+        let refused = ["Ok(403)", "Ok(409)", "Ok(422)"].contains(&answer.as_str());
+        assert!(refused, "the write that came late to {node} was answered {answer}");
         self.running.push(stopped);
-        Some(woken.lines().filter(|line| is_refusal(line)).count())
+        true
     }
-}
-
-/// Whether a line of the log tells of a write that came late: a status, or an effect that is not one of a pod that stays.
-fn is_refusal(line: &str) -> bool {
-    line.contains("somebody wrote first")
-        || (line.contains("not done") && line.contains("refused: ") && !line.contains("pods stay"))
 }
 
 pub async fn i47_replicas_that_are_killed_and_stopped_keep_every_budget(world: World) {
@@ -197,21 +233,9 @@ pub async fn i47_replicas_that_are_killed_and_stopped_keep_every_budget(world: W
     let before = replicas.takeovers().await;
     let rollout = story.agreed().await;
     let upheaval = async {
-        let (mut refused, mut stops, mut kills, mut ended) = (0, 0, 0, false);
-        loop {
-            let stop = refused == 0 && stops < STOPS_MAX && !ended;
-            if !stop && replicas.takeovers().await - before >= TAKEOVERS_MIN {
-                break;
-            }
-            if stop {
-                match replicas.stop_leader(&rollout).await {
-                    Some(more) => {
-                        refused += more;
-                        stops += 1;
-                    }
-                    None => ended = true,
-                }
-            }
+        assert!(replicas.stop_leader(&rollout).await, "the rollout ended before a node was taken");
+        let mut kills = 0;
+        while replicas.takeovers().await - before < TAKEOVERS_MIN {
             let at = replicas.leader().await;
             tokio::time::sleep(WORKS).await;
             replicas.running[at].kill();
@@ -220,14 +244,10 @@ pub async fn i47_replicas_that_are_killed_and_stopped_keep_every_budget(world: W
             kills += 1;
         }
         let takeovers = replicas.takeovers().await - before;
-        println!(
-            "{takeovers} takeovers, {kills} kills, {stops} stops, {refused} stale writes refused"
-        );
-        (takeovers, refused, replicas)
+        println!("{takeovers} takeovers, {kills} kills, 1 stale write refused");
+        replicas
     };
-    let ((takeovers, refused, replicas), ()) = tokio::join!(upheaval, story.ends(&rollout));
-    assert!(takeovers >= TAKEOVERS_MIN, "{takeovers} takeovers only");
-    assert!(refused > 0, "no stale write was refused");
+    let (replicas, ()) = tokio::join!(upheaval, story.ends(&rollout));
     until("no cordon of ours is left but that of the node that failed", async || {
         let cordoned = story.cordoned().await;
         cordoned.iter().all(|node| node == story.fleet.fails()).then_some(())
