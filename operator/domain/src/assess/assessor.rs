@@ -1,7 +1,7 @@
 //! One pass over all systems. What many share is worked out once and remembered by its key.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -19,32 +19,33 @@ use super::{
     Assessment, BaselineView, ContainerView, NodeView, SetView, State, UpdateView, WorkloadView,
     completeness,
     holding::{Candidates, Held, Ties, holding},
-    image, node,
-    pocket::Pocket,
-    set, updates,
+    image,
+    memory::{Memory, Remembered},
+    node, set, updates,
 };
 
 /// What is worked out once for all systems.
 pub(super) struct Assessor<'w> {
     world: &'w World,
     candidates: Candidates<'w>,
-    pocket: Pocket<'w>,
+    memory: &'w mut Memory,
     excepted: BTreeMap<&'w Name, BTreeSet<&'w Name>>,
     /// By address: equal label sets share one allocation, which outlives this pass.
     held: BTreeMap<*const Labels, Held<'w>>,
-    sets: BTreeMap<(&'w str, &'w Digest), Arc<SetView>>,
+    sets: BTreeMap<(&'w str, &'w Digest), Remembered>,
     updates: BTreeMap<(&'w str, &'w Digest, &'w Digest), Option<Arc<UpdateView>>>,
     ties: Ties,
     baselines: BTreeMap<&'w str, BaselineView>,
 }
 
 impl<'w> Assessor<'w> {
-    pub(super) fn of(world: &'w World) -> Self {
+    pub(super) fn of(world: &'w World, memory: &'w mut Memory) -> Self {
+        memory.turn_to(world);
         let views = world.baselines.keys();
         Self {
             world,
             candidates: Candidates::of(world),
-            pocket: Pocket::of(world),
+            memory,
             excepted: exception::excepted(world),
             held: BTreeMap::new(),
             sets: BTreeMap::new(),
@@ -69,6 +70,10 @@ impl<'w> Assessor<'w> {
         for (name, hold) in self.ties.holds() {
             baselines.entry(name).or_default().ties.push(hold);
         }
+        let used = self.sets.into_iter();
+        self.memory.sets = used
+            .map(|((baseline, digest), remembered)| ((baseline.into(), digest.clone()), remembered))
+            .collect();
         Assessment { nodes, workloads, baselines, completeness }
     }
 
@@ -135,15 +140,14 @@ impl<'w> Assessor<'w> {
         }
     }
 
-    fn set(&mut self, baseline: &'w Baseline, digest: &'w Digest) -> Arc<SetView> {
-        match self.sets.entry((&baseline.name, digest)) {
-            Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(new) => {
-                let excepted = self.excepted.get(&baseline.name);
-                let view = set::view(self.world, &self.pocket, excepted, baseline, digest);
-                new.insert(Arc::new(view)).clone()
-            }
-        }
+    fn set(&mut self, baseline: &'w Arc<Baseline>, digest: &'w Digest) -> Arc<SetView> {
+        let remembered = self.sets.entry((&baseline.name, digest)).or_insert_with(|| {
+            let excepted = self.excepted.get(&baseline.name);
+            self.memory.view(self.world, baseline, digest, excepted, |pocket| {
+                set::view(self.world, pocket, excepted, baseline, digest)
+            })
+        });
+        Arc::clone(&remembered.view)
     }
 
     fn updates(

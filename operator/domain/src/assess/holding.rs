@@ -1,6 +1,6 @@
 //! Which baseline holds for a system: the highest priority of those that select it; of two equal ones neither.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use smol_str::SmolStr;
 
@@ -16,16 +16,16 @@ use super::{Holding, prefixed};
 
 /// Baselines in the order in which they are asked: highest priority first, then by name.
 pub(super) struct Candidates<'w> {
-    nodes: Vec<(&'w Baseline, &'w LabelSelector)>,
-    images: Vec<(&'w Baseline, &'w [SmolStr], &'w [SmolStr])>,
+    nodes: Vec<(&'w Arc<Baseline>, &'w LabelSelector)>,
+    images: Vec<(&'w Arc<Baseline>, &'w [SmolStr], &'w [SmolStr])>,
 }
 
 /// The baselines that select a system with the highest priority: none, one, or several that tie.
-pub(super) type Held<'w> = Vec<&'w Baseline>;
+pub(super) type Held<'w> = Vec<&'w Arc<Baseline>>;
 
 impl<'w> Candidates<'w> {
     pub(super) fn of(world: &'w World) -> Self {
-        let mut ordered: Vec<&Baseline> = world.baselines.values().map(|b| &**b).collect();
+        let mut ordered: Vec<&Arc<Baseline>> = world.baselines.values().collect();
         ordered.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
         let (mut nodes, mut images) = (Vec::new(), Vec::new());
         for baseline in ordered {
@@ -53,7 +53,7 @@ impl<'w> Candidates<'w> {
     }
 }
 
-fn highest<'w>(mut selecting: impl Iterator<Item = &'w Baseline>) -> Held<'w> {
+fn highest<'w>(mut selecting: impl Iterator<Item = &'w Arc<Baseline>>) -> Held<'w> {
     let Some(first) = selecting.next() else {
         return Vec::new();
     };

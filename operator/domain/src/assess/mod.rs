@@ -15,12 +15,14 @@ mod completeness;
 mod holding;
 mod image;
 pub(crate) mod installed;
+mod memory;
 mod node;
 mod pocket;
 mod set;
 pub(crate) mod updates;
 
 use assessor::Assessor;
+pub use memory::Memory;
 
 use crate::{
     hold::Hold,
@@ -387,7 +389,12 @@ pub struct Uncovered {
 
 /// How every system stands against its baseline.
 pub fn assess(world: &World) -> Assessment {
-    Assessor::of(world).run()
+    assess_again(world, &mut Memory::default())
+}
+
+/// The same, with what an earlier pass left; equal to [`assess`] whatever that was.
+pub fn assess_again(world: &World, memory: &mut Memory) -> Assessment {
+    Assessor::of(world, memory).run()
 }
 
 /// Whether a repository starts with one of these prefixes, at a boundary: `registry.example.com/shop` does not mean

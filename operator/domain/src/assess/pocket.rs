@@ -16,45 +16,62 @@ use crate::{node::Inventory, units::Digest, world::World};
 use super::installed;
 
 /// Versions by ecosystem, then by name.
-type Newest<'w> = BTreeMap<&'w str, BTreeMap<&'w str, &'w SmolStr>>;
+type Newest = BTreeMap<SmolStr, BTreeMap<SmolStr, SmolStr>>;
+
+/// What package managers have told: package sets, each with a transaction on it.
+pub(super) type Offers = BTreeSet<(Digest, Digest)>;
 
 /// What the distributions' pockets offer, as far as package managers have told, and what notices name.
 ///
 /// A package of which no pocket offers anything is judged by nobody: its newest version is simply not known.
-pub(super) struct Pocket<'w> {
-    world: &'w World,
-    offered: Newest<'w>,
+#[derive(Debug, Default)]
+pub(super) struct Pocket {
+    offered: Newest,
     /// Fixed versions by ecosystem and source package; built when first asked for, which is seldom.
-    fixed: OnceCell<Newest<'w>>,
+    fixed: OnceCell<Newest>,
 }
 
-impl<'w> Pocket<'w> {
-    pub(super) fn of(world: &'w World) -> Self {
-        let mut seen: BTreeSet<(&Digest, &Digest)> = BTreeSet::new();
+/// The offers that are known wholly.
+pub(super) fn offers(world: &World) -> Offers {
+    let mut seen: BTreeSet<(&Digest, &Digest)> = BTreeSet::new();
+    for inventory in reports(world) {
+        let told = inventory.transactions.iter();
+        seen.extend(told.map(|resolved| (&inventory.package_set, &resolved.transaction)));
+    }
+    seen.into_iter()
+        .filter(|(set, transaction)| {
+            world.package_sets.contains_key(*set) && world.transactions.contains_key(*transaction)
+        })
+        .map(|(set, transaction)| (set.clone(), transaction.clone()))
+        .collect()
+}
+
+impl Pocket {
+    pub(super) fn of(world: &World, offers: &Offers) -> Self {
         let mut offered = Newest::new();
-        for inventory in reports(world) {
-            for resolved in &inventory.transactions {
-                if seen.insert((&inventory.package_set, &resolved.transaction)) {
-                    offer(world, &mut offered, &inventory.package_set, &resolved.transaction);
-                }
-            }
+        for (set, transaction) in offers {
+            offer(world, &mut offered, set, transaction);
         }
-        Self { world, offered, fixed: OnceCell::new() }
+        Self { offered, fixed: OnceCell::new() }
     }
 
     /// Packages of a set that are newer than the newest version known, with that version.
-    pub(super) fn beyond<'s>(&self, set: &'s PackageSet) -> Vec<(&'s Package, SmolStr)> {
+    pub(super) fn beyond<'s>(
+        &self,
+        world: &World,
+        set: &'s PackageSet,
+    ) -> Vec<(&'s Package, SmolStr)> {
         let mut beyond = Vec::new();
         for slice in installed::slices(set) {
-            let Some(offered) = slice.first().and_then(|p| self.offered.get(p.ecosystem.as_str()))
-            else {
+            let Some(offered) = slice.first().and_then(|p| self.offered.get(&p.ecosystem)) else {
                 continue;
             };
             for package in slice {
-                let Some(&newest) = offered.get(package.name.as_str()) else {
+                let Some(newest) = offered.get(&package.name) else {
                     continue;
                 };
-                if newer(package, &package.version, newest) && !self.fixed_at_least(package) {
+                if newer(package, &package.version, newest) && !self.fixed_at_least(world, package)
+                {
                     beyond.push((package, newest.clone()));
                 }
             }
@@ -63,11 +80,11 @@ impl<'w> Pocket<'w> {
     }
 
     /// Whether a notice names this version, or a newer one, as the fixed one.
-    fn fixed_at_least(&self, package: &Package) -> bool {
-        let fixed = self.fixed.get_or_init(|| fixed_versions(self.world));
+    fn fixed_at_least(&self, world: &World, package: &Package) -> bool {
+        let fixed = self.fixed.get_or_init(|| fixed_versions(world));
         let (source, version) = package.source();
         fixed
-            .get(package.ecosystem.as_str())
+            .get(&package.ecosystem)
             .and_then(|names| names.get(source))
             .is_some_and(|fixed| !newer(package, version, fixed))
     }
@@ -77,7 +94,7 @@ fn reports(world: &World) -> impl Iterator<Item = &Inventory> {
     world.nodes.values().filter_map(|node| node.report.known().map(|inventory| &**inventory))
 }
 
-fn offer<'w>(world: &'w World, offered: &mut Newest<'w>, set: &Digest, transaction: &Digest) {
+fn offer(world: &World, offered: &mut Newest, set: &Digest, transaction: &Digest) {
     let (Some(set), Some(transaction)) =
         (world.package_sets.get(set), world.transactions.get(transaction))
     else {
@@ -90,13 +107,13 @@ fn offer<'w>(world: &'w World, offered: &mut Newest<'w>, set: &Digest, transacti
     }
 }
 
-fn fixed_versions(world: &World) -> Newest<'_> {
+fn fixed_versions(world: &World) -> Newest {
     let mut fixed = Newest::new();
     for known in world.notices.values() {
         for affected in &known.notice.affected {
             for range in &affected.ranges {
                 if let RangeEnd::Fixed(version) = &range.end {
-                    let names = fixed.entry(affected.ecosystem.as_str()).or_default();
+                    let names = fixed.entry(affected.ecosystem.clone()).or_default();
                     raise(names, &affected.ecosystem, &affected.name, version);
                 }
             }
@@ -105,22 +122,22 @@ fn fixed_versions(world: &World) -> Newest<'_> {
     fixed
 }
 
-fn note<'w>(newest: &mut Newest<'w>, package: &'w Package, name: &'w str, version: &'w SmolStr) {
-    let names = newest.entry(package.ecosystem.as_str()).or_default();
+fn note(newest: &mut Newest, package: &Package, name: &SmolStr, version: &SmolStr) {
+    let names = newest.entry(package.ecosystem.clone()).or_default();
     raise(names, &package.ecosystem, name, version);
 }
 
-fn raise<'w>(
-    names: &mut BTreeMap<&'w str, &'w SmolStr>,
+fn raise(
+    names: &mut BTreeMap<SmolStr, SmolStr>,
     ecosystem: &str,
-    name: &'w str,
-    version: &'w SmolStr,
+    name: &SmolStr,
+    version: &SmolStr,
 ) {
-    let newest = names.entry(name).or_insert(version);
-    if version != *newest
+    let newest = names.entry(name.clone()).or_insert_with(|| version.clone());
+    if version != newest
         && installed::compare(ecosystem, version, newest).is_ok_and(std::cmp::Ordering::is_gt)
     {
-        *newest = version;
+        *newest = version.clone();
     }
 }
 

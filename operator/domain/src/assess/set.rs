@@ -20,7 +20,7 @@ use super::{AffectedPackage, Departure, Missing, Rule, SetView, Side, installed,
 /// A package set against one baseline.
 pub(super) fn view(
     world: &World,
-    pocket: &Pocket<'_>,
+    pocket: &Pocket,
     excepted: Option<&BTreeSet<&Name>>,
     baseline: &Baseline,
     digest: &Digest,
@@ -44,7 +44,7 @@ pub(super) fn view(
     for rule in &baseline.require.packages {
         rule_departures(baseline, rule, set, &mut view.departures);
     }
-    for (package, newest) in pocket.beyond(set) {
+    for (package, newest) in pocket.beyond(world, set) {
         if !named_by(baseline, package) {
             view.departures.push(beyond(package, &newest));
         }

@@ -32,6 +32,7 @@ pub use turn::Turn;
 pub use verdict::{Undone, Verdict};
 
 use crate::{
+    assess,
     request::Known,
     units::{Name, Uid},
     world::{Blind, Finding, World},
@@ -176,6 +177,7 @@ struct Model<'a> {
     uids: u64,
     violations: Vec<String>,
     turns: u64,
+    memory: assess::Memory,
 }
 
 impl<'a> Model<'a> {
@@ -213,6 +215,7 @@ impl<'a> Model<'a> {
             uids: 0,
             violations: Vec::new(),
             turns: 0,
+            memory: assess::Memory::default(),
         };
         model.load_script();
         model.find_all();

@@ -44,7 +44,12 @@ pub struct Turn {
 impl Turn {
     /// Looks once.
     pub fn take(world: &World) -> Self {
-        let assessment = assess::assess(world);
+        Self::again(world, &mut assess::Memory::default())
+    }
+
+    /// The same, with what an earlier look left.
+    fn again(world: &World, memory: &mut assess::Memory) -> Self {
+        let assessment = assess::assess_again(world, memory);
         let ranking = rank::rank(world, &assessment);
         let planned = planner::plan(world, &assessment, &ranking);
         let mut decision = planned.decision.clone();
@@ -62,7 +67,7 @@ impl Model<'_> {
     pub(super) fn settle(&mut self) {
         for _ in 0..PASSES_MAX {
             self.gather_evidence();
-            let mut turn = Turn::take(&self.world);
+            let mut turn = Turn::again(&self.world, &mut self.memory);
             self.turns += 1;
             self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
             self.remember(&turn);

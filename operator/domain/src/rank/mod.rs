@@ -194,9 +194,10 @@ pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
     let mut notices = BTreeMap::new();
     for (name, (relevance, why)) in relevance::relevance(world, assessment) {
         let mut baselines = BTreeMap::new();
-        if let Some(known) = world.notices.get(&name) {
+        let known = world.notices.get(&name);
+        if let Some((known, affected)) = known.zip(affected.get(&name)) {
             let weakness = Weakness::of(&known.notice);
-            for (baseline, affected) in affected.get(&name).into_iter().flatten() {
+            for (baseline, affected) in affected {
                 let Some(baseline) = world.baselines.get(*baseline) else {
                     continue;
                 };

@@ -1,6 +1,9 @@
 //! One rollout seen from everywhere: its plan, its members by stage, its authority, its calendar.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use smol_str::SmolStr;
 
@@ -40,8 +43,9 @@ pub(super) struct View<'w> {
     pub(super) stopped: Option<String>,
     /// The same as a hold.
     pub(super) stop_hold: Option<Hold>,
-    /// The plan's calendar; none if its text is not valid any more (a zone that the database dropped): then nothing opens.
-    calendar: Option<Calendar>,
+    /// The plan's calendar, made when first asked for; none if its text is not valid any more (a zone that the database dropped): then
+    /// nothing opens.
+    calendar: OnceCell<Option<Calendar>>,
 }
 
 /// A node of the plan, and what is to be done to it.
@@ -111,7 +115,6 @@ impl<'w> View<'w> {
             (!same).then(|| Hold::ApprovalLost { request: request.name.clone(), why: why() })
         });
         let stopped = stop_hold.as_ref().map(ToString::to_string);
-        let calendar = Calendar::of(&plan.windows).ok();
         Some(Self {
             world,
             assessment,
@@ -124,14 +127,15 @@ impl<'w> View<'w> {
             needing,
             stopped,
             stop_hold,
-            calendar,
+            calendar: OnceCell::new(),
         })
     }
 
     /// Whether work that takes up to `needed` may start at `now`.
     pub(super) fn calendar(&self, purpose: Purpose, needed: Span) -> Result<(), Hold> {
         let never = Hold::AwaitingWindow { purpose, until: None, needed: None };
-        let calendar = self.calendar.as_ref().ok_or(never)?;
+        let calendar = self.calendar.get_or_init(|| Calendar::of(&self.plan.windows).ok());
+        let calendar = calendar.as_ref().ok_or(never)?;
         gate::may_start(self.world, calendar, &self.rollout.name, purpose, needed).map(|_| ())
     }
 

@@ -1,0 +1,121 @@
+//! What one pass worked out and the next may use: only while all that it was made of is the very same.
+//!
+//! A simulation looks at its fleet a thousand times and more, and between two looks hardly anything changes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hozen_advisory::{notice::Notice, package::PackageSet};
+
+use crate::{
+    baseline::Baseline,
+    units::{Digest, Name},
+    world::{Blind, Finding, World},
+};
+
+use super::{
+    SetView,
+    pocket::{self, Offers, Pocket},
+};
+
+/// See the module. Of another world it holds nothing that is used, and so it cannot be given to the wrong one.
+#[derive(Debug, Default)]
+pub struct Memory {
+    notices: Vec<(Name, Arc<Notice>)>,
+    offers: Offers,
+    pub(super) pocket: Pocket,
+    pub(super) sets: BTreeMap<(Name, Digest), Remembered>,
+}
+
+/// A view, and what it was made of beside notices and offers.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    made_of: MadeOf,
+    pub(super) view: Arc<SetView>,
+}
+
+#[derive(Clone, Debug)]
+struct MadeOf {
+    baseline: Arc<Baseline>,
+    set: Option<Arc<PackageSet>>,
+    findings: Option<Arc<[Finding]>>,
+    blind: Option<Arc<[Blind]>>,
+    excepted: BTreeSet<Name>,
+}
+
+impl Memory {
+    /// Forgets everything that another world's notices and offers went into.
+    pub(super) fn turn_to(&mut self, world: &World) {
+        let offers = pocket::offers(world);
+        let known = self.notices.iter().map(|(name, notice)| (name, notice));
+        let same = |(known, now): ((&Name, &Arc<Notice>), (&Name, &Arc<Notice>))| {
+            known.0 == now.0 && Arc::ptr_eq(known.1, now.1)
+        };
+        let now = world.notices.iter().map(|(name, known)| (name, &known.notice));
+        if self.notices.len() == world.notices.len()
+            && self.offers == offers
+            && known.zip(now).all(same)
+        {
+            return;
+        }
+        let notices =
+            world.notices.iter().map(|(name, known)| (name.clone(), known.notice.clone()));
+        *self = Self {
+            notices: notices.collect(),
+            pocket: Pocket::of(world, &offers),
+            offers,
+            sets: BTreeMap::new(),
+        };
+    }
+
+    /// The view of a package set against a baseline: the remembered one if it would come out the same, otherwise what is worked out.
+    pub(super) fn view(
+        &self,
+        world: &World,
+        baseline: &Arc<Baseline>,
+        digest: &Digest,
+        excepted: Option<&BTreeSet<&Name>>,
+        work_out: impl FnOnce(&Pocket) -> SetView,
+    ) -> Remembered {
+        let known = self.sets.get(&(baseline.name.clone(), digest.clone()));
+        if let Some(known) =
+            known.filter(|known| known.made_of.is(world, baseline, digest, excepted))
+        {
+            return known.clone();
+        }
+        let made_of = MadeOf {
+            baseline: Arc::clone(baseline),
+            set: world.package_sets.get(digest).cloned(),
+            findings: world.findings.get(digest).cloned(),
+            blind: world.blind.get(digest).cloned(),
+            excepted: excepted.into_iter().flatten().map(|name| (*name).clone()).collect(),
+        };
+        Remembered { made_of, view: Arc::new(work_out(&self.pocket)) }
+    }
+}
+
+impl MadeOf {
+    fn is(
+        &self,
+        world: &World,
+        baseline: &Arc<Baseline>,
+        digest: &Digest,
+        excepted: Option<&BTreeSet<&Name>>,
+    ) -> bool {
+        Arc::ptr_eq(&self.baseline, baseline)
+            && same(self.set.as_ref(), world.package_sets.get(digest))
+            && same(self.findings.as_ref(), world.findings.get(digest))
+            && same(self.blind.as_ref(), world.blind.get(digest))
+            && self.excepted.iter().eq(excepted.into_iter().flatten().copied())
+    }
+}
+
+fn same<T: ?Sized>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
