@@ -42,6 +42,8 @@ const AT_ONCE_MAX: usize = 20;
 #[derive(Debug, Default)]
 pub struct Memory {
     said: BTreeMap<(String, Key), (SmolStr, u64)>,
+    /// How often each could not be written of: those come last, or twenty of them would keep all others from their turn.
+    failed: BTreeMap<(String, Key), u32>,
 }
 
 /// One object that cannot be read.
@@ -69,9 +71,13 @@ impl Memory {
         let resource = ApiResource::erase::<K>(&());
         let id = |key: &Key| (resource.kind.clone(), key.clone());
         self.said.retain(|(kind, key), _| *kind != resource.kind || malformed.contains_key(key));
-        malformed
-            .iter()
-            .filter(|(key, found)| self.said.get(&id(key)) != Some(&seen(found)))
+        self.failed.retain(|(kind, key), _| *kind != resource.kind || malformed.contains_key(key));
+        let unsaid = malformed.iter();
+        let mut unsaid: Vec<_> =
+            unsaid.filter(|(key, found)| self.said.get(&id(key)) != Some(&seen(found))).collect();
+        unsaid.sort_by_key(|(key, _)| self.failed.get(&id(key)).copied().unwrap_or_default());
+        unsaid
+            .into_iter()
             .take(AT_ONCE_MAX)
             .map(|(key, malformed)| Unreadable {
                 resource: resource.clone(),
@@ -84,7 +90,14 @@ impl Memory {
 
     fn said(&mut self, unreadable: &Unreadable) {
         let id = (unreadable.kind().to_owned(), unreadable.key.clone());
+        self.failed.remove(&id);
         self.said.insert(id, seen(&unreadable.malformed));
+    }
+
+    fn failed(&mut self, unreadable: &Unreadable) {
+        let id = (unreadable.kind().to_owned(), unreadable.key.clone());
+        let times = self.failed.entry(id).or_default();
+        *times = times.saturating_add(1);
     }
 }
 
@@ -103,7 +116,10 @@ pub async fn say(client: &Client, stores: &Stores, memory: &mut Memory, now: Tim
                 memory.said(&unreadable);
                 written.notes.extend(news);
             }
-            Err(error) => written.take(Err(error)),
+            Err(error) => {
+                memory.failed(&unreadable);
+                written.take(Err(error));
+            }
         }
     }
     written
@@ -181,21 +197,20 @@ fn status(found: &DynamicObject, message: String, now: Timestamp) -> Option<Valu
 mod tests {
     use super::*;
 
+    fn malformed(name: usize, version: &str) -> (Key, Malformed) {
+        let name = format!("b-{name:03}");
+        let metadata = json!({"name": name, "uid": name, "resourceVersion": version});
+        let metadata = serde_json::from_value(metadata).unwrap();
+        (Key::from(name), Malformed { metadata, why: "it is broken".to_owned() })
+    }
+
+    fn standing() -> BTreeMap<Key, Malformed> {
+        (0..50).map(|name| malformed(name, "1")).collect()
+    }
+
     #[test]
     fn every_object_that_cannot_be_read_has_its_turn_however_many_there_are() {
-        let malformed = |name: usize, version: &str| {
-            Malformed {
-            metadata: serde_json::from_value(
-                json!({"name": format!("b-{name:03}"), "uid": name.to_string(), "resourceVersion": version}),
-            )
-            .unwrap(),
-            why: "it is broken".to_owned(),
-        }
-        };
-        let all: Vec<Malformed> = (0..50).map(|name| malformed(name, "1")).collect();
-        let key = |found: &Malformed| Key::from(found.metadata.name.clone().unwrap());
-        let mut standing: BTreeMap<Key, Malformed> =
-            all.into_iter().map(|found| (key(&found), found)).collect();
+        let mut standing = standing();
         let mut memory = Memory::default();
         let mut pass = |standing: &BTreeMap<Key, Malformed>| {
             let turn = memory.unsaid::<Baseline>(standing, None);
@@ -208,9 +223,27 @@ mod tests {
         };
         assert_eq!([pass(&standing), pass(&standing), pass(&standing)], [20, 20, 10]);
         assert_eq!(pass(&standing), 0, "once for each version");
-        let again = malformed(49, "2");
-        standing.insert(key(&again), again);
+        let (key, again) = malformed(49, "2");
+        standing.insert(key, again);
         assert_eq!(pass(&standing), 1);
+    }
+
+    #[test]
+    fn those_that_cannot_be_written_of_keep_nobody_from_their_turn() {
+        let standing = standing();
+        let mut memory = Memory::default();
+        let mut said = 0;
+        for _ in 0..4 {
+            for unreadable in memory.unsaid::<Baseline>(&standing, None) {
+                if *unreadable.key < *"b-025" {
+                    memory.failed(&unreadable);
+                } else {
+                    memory.said(&unreadable);
+                    said += 1;
+                }
+            }
+        }
+        assert_eq!(said, 25);
     }
 
     #[test]
