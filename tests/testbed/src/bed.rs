@@ -26,7 +26,7 @@ const PORTS_EACH: u16 = 10;
 /// What must be free where beds live: etcd alone takes 64 MB before its first write, and ends without a word about the disk
 /// where it cannot.
 const ROOM_MEGABYTES: u64 = 256;
-/// A bed's name becomes part of names of files only, but is kept short and plain all the same.
+/// Names become parts of names of files, and those of nodes are the cluster's too: short and plain.
 const NAME_LENGTH_MAX: usize = 20;
 
 /// What a bed is made of. Written before the first thing is made, so that `down` knows what to look for.
@@ -54,6 +54,9 @@ pub struct State {
     pub nodes: BTreeMap<String, NodeState>,
     /// Whether the host forwarded packets before this bed came.
     pub forwarded_before: bool,
+    /// A digest of the host's own rules for what it forwards, before this bed came, where they could be read.
+    #[serde(default)]
+    pub rules_before: Option<String>,
 }
 
 /// What is remembered of a real node.
@@ -63,6 +66,9 @@ pub struct NodeState {
     pub number: u8,
     /// Whether its link is cut.
     pub partitioned: bool,
+    /// Whether its removal has begun: it only ends, and is never turned on again.
+    #[serde(default)]
+    pub going: bool,
     /// What its system runs in.
     #[serde(default)]
     pub kind: Kind,
@@ -110,7 +116,7 @@ impl State {
 
     /// The second number of all its addresses: 10.N.0.0/16.
     pub fn net(&self) -> u8 {
-        99 + self.index
+        net(self.index)
     }
 
     /// The URL of the API server.
@@ -122,6 +128,11 @@ impl State {
     pub fn prefix(&self) -> String {
         prefix(self.index)
     }
+}
+
+/// The second number of all addresses of a number's bed.
+pub(crate) const fn net(index: u8) -> u8 {
+    99 + index
 }
 
 /// What the names of a number's bridge, links and cgroups begin with.
@@ -142,7 +153,8 @@ fn ports(index: u8) -> Ports {
     }
 }
 
-/// A bed that this command, and no other, works on. Dropping it lets the next one in.
+/// A bed: of [`Bed::open`] one that this command, and no other, works on, until it is dropped; of [`Bed::look`] one that is only
+/// looked at, whoever works on it.
 #[derive(Debug)]
 pub struct Bed {
     /// Its name.
@@ -150,7 +162,7 @@ pub struct Bed {
     /// The folder that holds everything of it.
     pub folder: PathBuf,
     home: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Where beds live: `HOZEN_TESTBED_HOME`, or `hozen/testbed` under the user's state folder.
@@ -171,16 +183,8 @@ pub fn home() -> PathBuf {
 impl Bed {
     /// Takes the bed of this name, whether it is up or not.
     pub fn open(home: &Path, name: &str) -> Result<Self, Error> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.len() > NAME_LENGTH_MAX
-            || !name.starts_with(|c: char| c.is_ascii_lowercase())
-            || !name.chars().all(plain)
-        {
-            return Err(Error::BadName { name: name.to_owned() });
-        }
-        // The number that it takes leads to its folder from elsewhere.
-        let home =
-            &std::path::absolute(home).map_err(Error::io(format!("find {}", home.display())))?;
+        let bed = Self::look(home, name)?;
+        let home = &bed.home;
         fs::create_dir_all(home).map_err(Error::io(format!("create {}", home.display())))?;
         let file = home.join(format!("{name}.lock"));
         let lock = loop {
@@ -190,8 +194,16 @@ impl Bed {
                 break lock;
             }
         };
-        let folder = home.join(name);
-        Ok(Self { name: name.to_owned(), folder, home: home.clone(), _lock: lock })
+        Ok(Self { _lock: Some(lock), ..bed })
+    }
+
+    /// The bed of this name as it is, also while another command works on it: its state is always whole.
+    pub fn look(home: &Path, name: &str) -> Result<Self, Error> {
+        check_name(name)?;
+        // The number that it takes leads to its folder from elsewhere.
+        let home = std::path::absolute(home);
+        let home = home.map_err(Error::io("find the folder of all beds"))?;
+        Ok(Self { name: name.to_owned(), folder: home.join(name), home, _lock: None })
     }
 
     /// Removes the file by which commands wait for each other, when nothing else of the bed is there.
@@ -240,7 +252,11 @@ impl Bed {
         }
         let mut example = "other beds have them all".to_owned();
         for index in 0..BEDS_MAX {
-            if let Some(used) = port_in_use(index).or_else(|| network::link_in_use(index)) {
+            let mut used = port_in_use(index).or_else(|| network::link_in_use(index));
+            if used.is_none() && wanted.nodes.is_some() {
+                used = network::addresses_in_use(index)?;
+            }
+            if let Some(used) = used {
                 example = used;
                 continue;
             }
@@ -253,6 +269,12 @@ impl Bed {
                     .map_err(Error::io(format!("create {}", folder.display())))?;
             }
             let network = wanted.nodes.is_some();
+            // The first of those that are there has found the host as it was; they all remember that.
+            let first = numbers.others_with_network(&self.folder).into_iter().flatten().next();
+            let (forwarded_before, rules_before) = first.map_or_else(
+                || (network::forwards(), network.then(network::rules_of_others).transpose().ok()),
+                |first| (first.forwarded_before, Some(first.rules_before)),
+            );
             let state = State {
                 index,
                 network,
@@ -263,13 +285,8 @@ impl Bed {
                 root: None,
                 layer: None,
                 nodes: BTreeMap::new(),
-                // The first of those that are there has found it as it was; they all remember that.
-                forwarded_before: numbers
-                    .others_with_network(&self.folder)
-                    .into_iter()
-                    .flatten()
-                    .next()
-                    .unwrap_or_else(network::forwards),
+                forwarded_before,
+                rules_before: rules_before.flatten(),
             };
             self.save(&state)?;
             return Ok(state);
@@ -281,6 +298,16 @@ impl Bed {
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("admin.kubeconfig")
     }
+}
+
+/// Whether a bed or a node may have this name: Kubernetes takes it for a node, and every file system for a file.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_good = name.len() <= NAME_LENGTH_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(plain);
+    if is_good { Ok(()) } else { Err(Error::BadName { name: name.to_owned() }) }
 }
 
 /// How many megabytes may be written to the disk of a folder.
@@ -436,7 +463,8 @@ mod tests {
         let (second, state) = create(homes[1].path());
         assert_eq!(state.forwarded_before, found, "what the first bed did is not how the host was");
         let numbers = Numbers::lock(place.path()).unwrap();
-        assert!(numbers.others_with_network(&second.folder) == [Some(found)]);
+        let others = numbers.others_with_network(&second.folder).into_iter().flatten();
+        assert!(others.map(|state| state.forwarded_before).eq([found]));
         fs::remove_dir_all(&first.folder).unwrap();
         assert!(numbers.others_with_network(&second.folder).is_empty());
     }

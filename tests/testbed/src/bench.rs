@@ -8,8 +8,8 @@ use crate::{
     clock::Moment,
     control_plane,
     error::Error,
-    node::Node,
-    programs::Missing,
+    node::{self, Node},
+    programs::{Missing, Programs},
 };
 
 /// One measurement: what, how much, and the goal.
@@ -25,7 +25,7 @@ pub struct Measured {
     pub goal: f64,
 }
 
-/// Brings a bed up step by step, measures, and removes it. With `nodes` 0 only the control plane.
+/// Brings a bed up step by step, measures, and removes it, also when a step fails. With `nodes` 0 only the control plane.
 pub fn run(
     bed: &Bed,
     nodes: u8,
@@ -36,13 +36,32 @@ pub fn run(
     let mut tell = |what: &str, value: f64, unit: &'static str, goal: f64| {
         say(&Measured { what: what.to_owned(), value, unit, goal });
     };
+    let measured = measure(bed, nodes, missing, &mut tell);
+    let start = Moment::now();
+    crate::down(bed)?;
+    measured?;
+    tell("down", start.elapsed().as_secs_f64(), "s", 5.0);
+    Ok(())
+}
+
+fn measure(
+    bed: &Bed,
+    nodes: u8,
+    missing: Missing,
+    tell: &mut dyn FnMut(&str, f64, &'static str, f64),
+) -> Result<(), Error> {
+    // What is built once for all beds is not a part of the time of one.
+    Programs::find(missing)?;
+    if nodes > 0 {
+        node::lacking()?;
+        node::root()?;
+    }
     let wanted = |nodes| Wanted { nodes, missing, ..Wanted::default() };
     let network = (nodes > 0).then_some(0);
     let start = Moment::now();
     crate::up(bed, wanted(network), &mut |_| {})?;
     tell("control plane ready", start.elapsed().as_secs_f64(), "s", 6.0);
     if nodes > 0 {
-        // The root is built once for all beds, so not a part of the time of a node.
         let start = Moment::now();
         let state = crate::up(bed, wanted(Some(1)), &mut |_| {})?;
         tell("one real node Ready", start.elapsed().as_secs_f64(), "s", 10.0);
@@ -53,14 +72,13 @@ pub fn run(
         tell("reboot to Ready with a new boot id", start.elapsed().as_secs_f64(), "s", 10.0);
         let start = Moment::now();
         let state = crate::up(bed, wanted(Some(nodes)), &mut |_| {})?;
-        let others = format!("{} more real nodes Ready", nodes - 1);
-        tell(&others, start.elapsed().as_secs_f64(), "s", 10.0 * f64::from(nodes - 1));
+        if nodes > 1 {
+            let others = format!("{} more real nodes Ready", nodes - 1);
+            tell(&others, start.elapsed().as_secs_f64(), "s", 10.0 * f64::from(nodes - 1));
+        }
         tell(&format!("memory of {nodes} real nodes"), memory_of_nodes(&state), "GB", 1.5);
     }
     tell("memory of the control plane", memory_of_parts(bed), "GB", 1.0);
-    let start = Moment::now();
-    crate::down(bed)?;
-    tell("down", start.elapsed().as_secs_f64(), "s", 5.0);
     Ok(())
 }
 

@@ -1,6 +1,12 @@
 //! The words of the command line, and what each does.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use hozen_testbed::{
@@ -169,6 +175,9 @@ enum ImageAction {
         /// As whom.
         #[arg(long, default_value = "65532:65532")]
         user: String,
+        /// What the image says of itself, NAME=TEXT: as labels and as annotations.
+        #[arg(long = "label", value_name = "NAME=TEXT", value_parser = labelled)]
+        labels: Vec<(String, String)>,
         /// Where to write the archive.
         archive: PathBuf,
         /// What goes where: PATH-IN-THE-IMAGE=FILE. Files keep whether they are executable, nothing else.
@@ -193,9 +202,42 @@ fn placed(word: &str) -> Result<(String, PathBuf), String> {
     Ok((path.to_owned(), file.into()))
 }
 
+/// `NAME=TEXT` of the command line.
+fn labelled(word: &str) -> Result<(String, String), String> {
+    let (name, text) = word.split_once('=').ok_or("NAME=TEXT is wanted")?;
+    Ok((name.to_owned(), text.to_owned()))
+}
+
+/// Prints a line. A reader who has gone (`| head`) has read enough.
+fn print(line: impl Display) -> Result<(), Error> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { doing: "print the answer".into(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether an action must be the only one at work on its bed. What only looks, or lets a program on a node work, must not; an image
+/// is built without any bed, and `bench` has one of its own.
+fn works_alone(action: &Action) -> bool {
+    match action {
+        Action::Up { .. } | Action::Down | Action::Image(ImageAction::Load { .. }) => true,
+        Action::Node(action) => {
+            !matches!(action, NodeAction::Exec { .. } | NodeAction::Logs { .. })
+        }
+        Action::Status
+        | Action::Kubeconfig { .. }
+        | Action::Bench { .. }
+        | Action::Fake(_)
+        | Action::Image(ImageAction::Build { .. }) => false,
+    }
+}
+
 /// Does what the command line asks for.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Error> {
-    let bed = Bed::open(&bed::home(), &arguments.bed)?;
+    let open = if works_alone(&arguments.action) { Bed::open } else { Bed::look };
+    let bed = open(&bed::home(), &arguments.bed)?;
     let watch = half_done(&arguments.action, &bed).map(Watch::begin).transpose()?;
     let ended = act(bed, arguments.action);
     if let Some(watch) = watch {
@@ -216,36 +258,43 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
             let state = bed.state();
             hozen_testbed::down(&bed)?;
             let name = &bed.name;
-            match state {
-                Err(Error::BadState { source, .. }) => println!(
+            let said = match state {
+                Err(Error::BadState { source, .. }) => format!(
                     "bed {name}: removed by its number, records and links, for its state cannot be read ({source}); whether this \
                      machine forwarded packets before is not known, and net.ipv4.ip_forward stays as it is"
                 ),
-                _ if there => println!("bed {name}: removed"),
-                _ => println!("bed {name}: nothing to remove"),
-            }
+                _ if there => format!("bed {name}: removed"),
+                _ => format!("bed {name}: nothing to remove"),
+            };
             bed.forget()?;
+            print(said)?;
         }
         Action::Status => return status(&bed),
         Action::Kubeconfig { user, group } => kubeconfig(&bed, user, group.as_deref())?,
         Action::Bench { nodes } => {
-            drop(bed);
             let bed = Bed::open(&bed::home(), "bench")?;
             bench::run(&bed, nodes, Missing::Build, &mut |one| {
                 let bench::Measured { what, value, unit, goal } = one;
                 let verdict = if value <= goal { "" } else { "  MISSED" };
-                println!("{what:<40} {value:7.2} {unit:<2}  goal {goal:.1}{verdict}");
+                let _ = print(format!("{what:<40} {value:7.2} {unit:<2}  goal {goal:.1}{verdict}"));
             })?;
         }
-        Action::Node(action) => return on_node(bed, action),
-        Action::Fake(action) => return report(bed, action),
-        Action::Image(ImageAction::Build { reference, entrypoint, user, archive, files }) => {
+        Action::Node(action) => return on_node(&bed, action),
+        Action::Fake(action) => return report(&bed, action),
+        Action::Image(ImageAction::Build {
+            reference,
+            entrypoint,
+            user,
+            labels,
+            archive,
+            files,
+        }) => {
             let contents = files.into_iter().map(|(path, file)| (path, Content::of(file)));
             let contents = contents.collect();
-            let labels =
-                [("org.opencontainers.image.ref.name".to_owned(), reference.clone())].into();
+            let named = ("org.opencontainers.image.ref.name".to_owned(), reference.clone());
+            let labels = labels.into_iter().chain([named]).collect();
             let image = Image { reference, entrypoint: vec![entrypoint], user, labels, contents };
-            println!("{}", image.write(&archive)?);
+            print(image.write(&archive)?)?;
         }
         Action::Image(ImageAction::Load { archive, node }) => {
             let state = bed.up()?;
@@ -253,7 +302,7 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
                 node.map_or_else(|| state.nodes.keys().cloned().collect(), |name| vec![name]);
             for name in names {
                 Node::find(&bed, &state, &name)?.load(&archive)?;
-                println!("{name}: loaded {}", archive.display());
+                print(format!("{name}: loaded {}", archive.display()))?;
             }
         }
     }
@@ -320,7 +369,10 @@ fn half_done(
 
 fn up(bed: &Bed, wanted: Wanted, vms: u8) -> Result<(), Error> {
     let start = Moment::now();
-    let mut say = |step: &str| eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
+    // Where nobody listens any more, nothing is said.
+    let mut say = |step: &str| {
+        let _ = writeln!(std::io::stderr(), "{:5.1} s  {step}", start.elapsed().as_secs_f64());
+    };
     if vms > 0 {
         node::vm::lacking()?;
     }
@@ -328,27 +380,27 @@ fn up(bed: &Bed, wanted: Wanted, vms: u8) -> Result<(), Error> {
     if vms > 0 {
         hozen_testbed::raise_vms(bed, &mut state, vms, &mut say)?;
     }
-    println!("bed {} is up, {:.1} s", bed.name, start.elapsed().as_secs_f64());
-    println!("  export KUBECONFIG={}", bed.kubeconfig().display());
-    println!("  {} get nodes", state.programs.join("kubectl").display());
-    Ok(())
+    print(format!("bed {} is up, {:.1} s", bed.name, start.elapsed().as_secs_f64()))?;
+    print(format!("  export KUBECONFIG={}", bed.kubeconfig().display()))?;
+    print(format!("  {} get nodes", state.programs.join("kubectl").display()))
 }
 
 fn status(bed: &Bed) -> Result<ExitCode, Error> {
     let Some(state) = bed.state()? else {
-        println!("bed {} is not up", bed.name);
+        print(format!("bed {} is not up", bed.name))?;
         return Ok(ExitCode::FAILURE);
     };
-    println!("bed {}: Kubernetes {} at {}", bed.name, state.kubernetes, state.server());
+    print(format!("bed {}: Kubernetes {} at {}", bed.name, state.kubernetes, state.server()))?;
     let missing = control_plane::missing(bed, &state);
     for part in control_plane::PARTS {
-        println!("  {part}: {}", if missing.contains(&part) { "ended" } else { "runs" });
+        print(format!("  {part}: {}", if missing.contains(&part) { "ended" } else { "runs" }))?;
     }
     for (name, node) in &state.nodes {
         let power = if Node::find(bed, &state, name)?.is_on() { "on" } else { "off" };
         let link = if node.partitioned { ", link cut" } else { "" };
         let kind = if node.kind == Kind::Vm { ", virtual machine" } else { "" };
-        println!("  {name}: {power}{link}{kind}");
+        let going = if node.going { ", removed in part" } else { "" };
+        print(format!("  {name}: {power}{link}{kind}{going}"))?;
     }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -356,19 +408,29 @@ fn status(bed: &Bed) -> Result<ExitCode, Error> {
 fn kubeconfig(bed: &Bed, user: Option<String>, group: Option<&str>) -> Result<(), Error> {
     let state = bed.up()?;
     let Some(user) = user else {
-        println!("{}", bed.kubeconfig().display());
-        return Ok(());
+        return print(bed.kubeconfig().display());
     };
     let authority = Authority::open(&bed.folder.join("pki"))?;
     let text = authority.kubeconfig(&state.server(), &authority.sign(&user, group, &[])?);
-    let plain = user.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
-    let file = bed.folder.join(format!("user-{}.kubeconfig", plain.collect::<String>()));
+    let file = bed.folder.join(user_file(&user, group));
     write_private(&file, &text)?;
-    println!("{}", file.display());
-    Ok(())
+    print(file.display())
 }
 
-fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
+/// Another file for each user and group.
+fn user_file(user: &str, group: Option<&str>) -> String {
+    let plain = |word: &str| {
+        word.bytes().fold(String::new(), |text, byte| match byte {
+            b'-' | b'.' | b'_' => format!("{text}{}", char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => format!("{text}{}", char::from(byte)),
+            _ => format!("{text}%{byte:02X}"),
+        })
+    };
+    let group = group.map_or_else(String::new, |group| format!("@{}", plain(group)));
+    format!("user-{}{group}.kubeconfig", plain(user))
+}
+
+fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
     let mut state = bed.up()?;
     match action {
         NodeAction::Add { name, vm } => {
@@ -377,35 +439,35 @@ fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
                 Kind::Namespaces => node::lacking()?,
                 Kind::Vm => node::vm::lacking()?,
             }
-            let name = node::add(&bed, &mut state, name.as_deref(), kind)?;
-            hozen_testbed::raise(&bed, &state, &name)?;
-            println!("{name} is Ready");
+            let name = node::add(bed, &mut state, name.as_deref(), kind)?;
+            hozen_testbed::raise(bed, &state, &name)?;
+            print(format!("{name} is Ready"))?;
         }
-        NodeAction::Remove { name } => hozen_testbed::remove(&bed, &mut state, &name)?,
+        NodeAction::Remove { name } => hozen_testbed::remove(bed, &mut state, &name)?,
         NodeAction::Reboot { name } => {
-            let node = Node::find(&bed, &state, &name)?;
+            let node = Node::find(bed, &state, &name)?;
             node.reboot()?;
             node.wait_ready()?;
-            println!("{name} is Ready with boot id {}", node.boot_id());
+            print(format!("{name} is Ready with boot id {}", node.boot_id()))?;
         }
         NodeAction::Kexec { name } => {
-            let node = Node::find(&bed, &state, &name)?;
+            let node = Node::find(bed, &state, &name)?;
             node.kexec()?;
             node.wait_ready()?;
-            println!("{name} is Ready with boot id {}", node.boot_id());
+            print(format!("{name} is Ready with boot id {}", node.boot_id()))?;
         }
-        NodeAction::PowerOff { name } => Node::find(&bed, &state, &name)?.power_off()?,
+        NodeAction::PowerOff { name } => Node::find(bed, &state, &name)?.power_off()?,
         NodeAction::PowerOn { name } => {
-            hozen_testbed::raise(&bed, &state, &name)?;
-            println!("{name} is Ready");
+            hozen_testbed::raise(bed, &state, &name)?;
+            print(format!("{name} is Ready"))?;
         }
-        NodeAction::Partition { name } => set_link(&bed, &mut state, &name, true)?,
-        NodeAction::Heal { name } => set_link(&bed, &mut state, &name, false)?,
+        NodeAction::Partition { name } => set_link(bed, &mut state, &name, true)?,
+        NodeAction::Heal { name } => set_link(bed, &mut state, &name, false)?,
         NodeAction::FillDisk { name, leave_megabytes, free } => {
-            Node::find(&bed, &state, &name)?.fill_disk((!free).then_some(leave_megabytes))?;
+            Node::find(bed, &state, &name)?.fill_disk((!free).then_some(leave_megabytes))?;
         }
         NodeAction::ClockSkew { name, by } => {
-            Node::find(&bed, &state, &name)?.set_clock(node::vm::skew(&by)?)?;
+            Node::find(bed, &state, &name)?.set_clock(node::vm::skew(&by)?)?;
         }
         NodeAction::Exec { name, command } => {
             let words: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -419,8 +481,7 @@ fn on_node(bed: Bed, action: NodeAction) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bed is let go while the reports are played: other commands may work meanwhile.
-fn report(bed: Bed, action: FakeAction) -> Result<ExitCode, Error> {
+fn report(bed: &Bed, action: FakeAction) -> Result<ExitCode, Error> {
     let FakeAction::Report { files, within_seconds, rounds, as_scanner_of } = action;
     let what = Play {
         classes: if files.is_empty() { player::examples() } else { files },
@@ -428,10 +489,11 @@ fn report(bed: Bed, action: FakeAction) -> Result<ExitCode, Error> {
         rounds,
         scanner_of: as_scanner_of,
     };
-    let (state, kubeconfig) = (bed.up()?, bed.kubeconfig());
-    drop(bed);
-    let played = player::play(&state, &kubeconfig, &what, &mut |round| println!("{round}"))?;
-    println!("{played}");
+    let mut say = |round: &str| {
+        let _ = print(round);
+    };
+    let played = player::play(&bed.up()?, &bed.kubeconfig(), &what, &mut say)?;
+    print(played)?;
     Ok(if played.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -441,11 +503,25 @@ fn set_link(bed: &Bed, state: &mut State, name: &str, cut: bool) -> Result<(), E
     bed.save(state)
 }
 
-/// Runs a command on a node with this terminal. The bed is let go: a shell may stay open while other commands work.
-fn hand_over(bed: Bed, state: &State, name: &str, words: &[&str]) -> Result<ExitCode, Error> {
-    let mut command = Node::find(&bed, state, name)?.command(words)?;
-    drop(bed);
+/// Runs a command on a node with this terminal.
+fn hand_over(bed: &Bed, state: &State, name: &str, words: &[&str]) -> Result<ExitCode, Error> {
+    let mut command = Node::find(bed, state, name)?.command(words)?;
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(Error::io(format!("run {program}")))?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_in_each_group_has_a_file_of_its_own() {
+        assert_eq!(user_file("alice", None), "user-alice.kubeconfig");
+        let who = [("a.b", None), ("a-b", None), ("a", Some("b")), ("a@b", None), ("a", Some("c"))];
+        let files: std::collections::BTreeSet<_> =
+            who.iter().map(|(user, group)| user_file(user, *group)).collect();
+        assert_eq!(files.len(), who.len(), "{files:?}");
+        assert!(!user_file("../x", Some("/")).contains('/'));
+    }
 }

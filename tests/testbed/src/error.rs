@@ -81,6 +81,24 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The node was turned on, and its system has not begun yet.
+    #[error("node {name} is starting: node power-on {name} waits until it is Ready")]
+    Starting {
+        /// Its name.
+        name: String,
+    },
+    /// The node's link is cut, so that the API server hears nothing of it.
+    #[error("node {name} runs, and cannot become Ready while its link is cut: node heal {name}")]
+    LinkCut {
+        /// Its name.
+        name: String,
+    },
+    /// The node is being removed.
+    #[error("node {name} is removed in part: node remove {name} removes the rest")]
+    Going {
+        /// Its name.
+        name: String,
+    },
     /// Another version of Kubernetes is wanted than those that can be built.
     #[error("HOZEN_KUBERNETES={name:?} is none of the versions that can be built: 1.37, 1.33")]
     UnknownKubernetes {
@@ -158,7 +176,9 @@ pub enum Error {
         needed: u64,
     },
     /// A name that cannot be used.
-    #[error("{name:?} cannot be a name here: 1 to 20 of a-z, 0-9 and -, beginning with a letter")]
+    #[error(
+        "{name:?} cannot be a name here: 1 to 20 of a-z, 0-9 and -, beginning with a letter and not ending with -"
+    )]
     BadName {
         /// The name.
         name: String,

@@ -77,6 +77,7 @@ impl Image {
         });
         let config = config.to_string().into_bytes();
         let manifest = json!({
+            "annotations": self.labels,
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": described("application/vnd.oci.image.config.v1+json", &config),

@@ -24,6 +24,7 @@ pub mod repository;
 
 use std::{
     borrow::Borrow,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -63,6 +64,9 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
     if wanted.nodes.is_some() {
         node::lacking()?;
     }
+    if wanted.nodes.is_some_and(|nodes| nodes > node::NODES_MAX) {
+        return Err(Error::TooManyNodes { max: node::NODES_MAX });
+    }
     if let Some(mut state) = bed.state()? {
         let missing = control_plane::missing(bed, &state);
         if missing.is_empty() {
@@ -71,6 +75,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
             control_plane::wait_ready(bed, &state)?;
             say("the control plane is up already");
             fake::complete(bed, &state)?;
+            finish_removals(bed, &mut state, say)?;
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
             return Ok(state);
         }
@@ -120,12 +125,28 @@ fn raise_nodes(
     if state.root.is_none() {
         say("looking for the nodes' root (built once, which takes a minute or two)");
     }
-    let kind = Kind::Namespaces;
-    while state.nodes.values().filter(|node| node.kind == kind).count() < usize::from(nodes) {
+    add_nodes(bed, state, Kind::Namespaces, nodes, say)?;
+    turn_on(bed, state, say)
+}
+
+/// Adds nodes until there are as many of this kind; none where not all have room.
+fn add_nodes(
+    bed: &Bed,
+    state: &mut State,
+    kind: Kind,
+    wanted: u8,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    let there = state.nodes.values().filter(|node| node.kind == kind).count();
+    let lacking = usize::from(wanted).saturating_sub(there);
+    if state.nodes.len() + lacking > usize::from(node::NODES_MAX) {
+        return Err(Error::TooManyNodes { max: node::NODES_MAX });
+    }
+    for _ in 0..lacking {
         let name = node::add(bed, state, None, kind)?;
         say(&format!("{name}: disk and files are made"));
     }
-    turn_on(bed, state, say)
+    Ok(())
 }
 
 /// Adds virtual machines to a bed that is up until there are as many, turns all nodes on, and waits until they are ready.
@@ -136,25 +157,24 @@ pub fn raise_vms(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     node::vm::lacking()?;
-    let there = |state: &State| state.nodes.values().filter(|node| node.kind == Kind::Vm).count();
-    while there(state) < usize::from(vms) {
-        let name = node::add(bed, state, None, Kind::Vm)?;
-        say(&format!("{name}: disk and files are made"));
-    }
+    add_nodes(bed, state, Kind::Vm, vms, say)?;
     turn_on(bed, state, say)
 }
 
-/// Turns all nodes on, and waits until those are ready that were off.
+/// Turns all nodes on, and waits until all are ready whose link is not cut: also those that were on already, which an `up` that was
+/// cut off may have left without what they need.
 fn turn_on(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let nodes = state.nodes.keys().map(|name| Node::find(bed, state, name));
     let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-    let off: Vec<&Node> = nodes.iter().filter(|node| !node.is_on()).collect();
-    for node in &off {
+    for node in &nodes {
         node.power_on()?;
     }
-    for node in &off {
-        settle(bed, state, node)?;
-        say(&format!("{} is Ready", node.name));
+    for node in &nodes {
+        match settle(state, node) {
+            Ok(()) => say(&format!("{} is Ready", node.name)),
+            Err(cut @ Error::LinkCut { .. }) => say(&cut.to_string()),
+            Err(other) => return Err(other),
+        }
     }
     Ok(())
 }
@@ -163,26 +183,35 @@ fn turn_on(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Er
 pub fn raise(bed: &Bed, state: &State, name: &str) -> Result<(), Error> {
     let node = Node::find(bed, state, name)?;
     node.power_on()?;
-    settle(bed, state, &node)
+    settle(state, &node)
 }
 
-/// Gives a node that was just turned on the images that every pod needs, and waits until it is ready.
-fn settle(bed: &Bed, state: &State, node: &Node) -> Result<(), Error> {
+/// Gives a node that is on the images that every pod needs, and waits until it is ready.
+fn settle(state: &State, node: &Node) -> Result<(), Error> {
     node.wait_containerd()?;
-    for image in [
-        image::pause(state.programs.join("pause")),
-        image::busybox(state.root.clone().unwrap_or_default().join("bin/busybox")),
-    ] {
-        let archive = bed.folder.join("run").join(format!("image-{}.tar", node.name));
-        image.write(&archive)?;
-        node.load(&archive)?;
-        fs::remove_file(&archive).map_err(Error::io("remove an image's archive"))?;
-    }
+    node.provide(&image::pause(state.programs.join("pause")))?;
+    let busybox = state.root.clone().unwrap_or_default().join("bin/busybox");
+    node.provide(&image::busybox(busybox))?;
     node.wait_ready()
 }
 
-/// Takes a node away, from this host and from the API server.
+/// Finishes what a removal that was cut off has begun.
+fn finish_removals(bed: &Bed, state: &mut State, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let going = state.nodes.iter().filter(|(_, node)| node.going);
+    for name in going.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+        say(&format!("{name}: removing the rest"));
+        remove(bed, state, &name)?;
+    }
+    Ok(())
+}
+
+/// Takes a node away, from this host and from the API server. That it goes is written down first: nobody turns it on again.
 pub fn remove(bed: &Bed, state: &mut State, name: &str) -> Result<(), Error> {
+    Node::find(bed, state, name)?;
+    if let Some(node) = state.nodes.get_mut(name) {
+        node.going = true;
+    }
+    bed.save(state)?;
     Node::find(bed, state, name)?.remove()?;
     control_plane::kubectl(bed, state, &["delete", "node", name, "--ignore-not-found"])?;
     state.nodes.remove(name);
@@ -223,20 +252,23 @@ fn found(bed: &Bed) -> Result<Option<State>, Error> {
     let numbers = numbers()?;
     let Some(index) = numbers.of(&bed.folder) else { return Ok(None) };
     // What differs between kinds of nodes goes with the links.
-    let node = NodeState { number: 0, partitioned: false, kind: Kind::Namespaces };
+    let node = NodeState { number: 0, partitioned: false, going: true, kind: Kind::Namespaces };
     let folders = fs::read_dir(bed.folder.join("nodes")).into_iter().flatten().flatten();
     let names = folders.map(|folder| folder.file_name().to_string_lossy().into_owned());
+    let nodes: BTreeMap<_, _> = names.map(|name| (name, node)).collect();
     Ok(Some(State {
         index,
-        network: true,
+        // The bridge is the first that is made for nodes, and the last that goes.
+        network: !nodes.is_empty() || network::link_in_use(index).is_some(),
         fake: 0,
         kubernetes: String::new(),
         programs: PathBuf::new(),
         packages: Packages::default(),
         root: None,
         layer: None,
-        nodes: names.map(|name| (name, node)).collect(),
+        nodes,
         forwarded_before: true,
+        rules_before: None,
     }))
 }
 
@@ -244,9 +276,15 @@ fn found(bed: &Bed) -> Result<Option<State>, Error> {
 pub struct Removed<B: Borrow<Bed> = Bed>(pub B);
 
 impl<B: Borrow<Bed>> Drop for Removed<B> {
-    #[expect(clippy::expect_used, reason = "a test that leaves its bed behind has failed")]
+    #[expect(clippy::panic, reason = "a test that leaves its bed behind has failed")]
     fn drop(&mut self) {
-        down(self.0.borrow()).expect("the bed can be removed");
+        let Err(why) = down(self.0.borrow()) else { return };
+        let why = format!("bed {} cannot be removed: {why}\n", self.0.borrow().name);
+        // A second panic would end the program, and beds of other tests would stay.
+        if !std::thread::panicking() {
+            panic!("{why}");
+        }
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), why.as_bytes());
     }
 }
 

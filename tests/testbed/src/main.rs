@@ -3,7 +3,7 @@
 mod command;
 mod interrupted;
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser;
 
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
                 line = format!("{line}: {cause}");
                 source = cause.source();
             }
-            eprintln!("{line}");
+            // Where even stderr is closed the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "{line}");
             ExitCode::FAILURE
         }
     }

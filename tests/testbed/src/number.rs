@@ -94,16 +94,13 @@ impl Numbers {
         Ok(())
     }
 
-    /// Of the beds with a network beside this one, whether the host forwarded packets before each of them came; nothing of those
-    /// whose state cannot be read.
-    pub fn others_with_network(&self, folder: &Path) -> Vec<Option<bool>> {
+    /// The beds with a network beside this one; nothing of those whose state cannot be read.
+    pub fn others_with_network(&self, folder: &Path) -> Vec<Option<Box<State>>> {
         let beds = (0..BEDS_MAX).filter_map(|index| match self.owner(index) {
             Owner::Bed(owner, state) if owner != folder => Some(state),
             Owner::Bed(..) | Owner::Nobody => None,
         });
-        beds.filter(|state| state.as_ref().is_none_or(|state| state.network))
-            .map(|state| state.map(|state| state.forwarded_before))
-            .collect()
+        beds.filter(|state| state.as_ref().is_none_or(|state| state.network)).collect()
     }
 }
 

@@ -13,9 +13,11 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::Error,
     process,
-    repository::{Package, Repository},
+    repository::{KEYS, Package, Repository, end_agents},
 };
 
+/// What the names of layers begin with.
+const NAME: &str = "packages-";
 /// Where a node finds the repositories.
 const PLACE: &str = "srv/hozen-tests";
 /// The layers are built anew when what they are built by changes.
@@ -123,21 +125,44 @@ pub fn layer(packages: Packages, root: &Path) -> Result<Option<PathBuf>, Error> 
         let _ = std::fmt::Write::write_fmt(&mut digits, format_args!("{byte:02x}"));
         digits
     });
-    let layer = root.with_file_name(format!("packages-{digits}"));
+    let layer = root.with_file_name(format!("{NAME}{digits}"));
     let lock = layer.with_extension("lock");
     let lock = fs::File::create(&lock).map_err(Error::io(format!("create {}", lock.display())))?;
     lock.lock().map_err(Error::io("wait for another build of the tests' packages"))?;
     if layer.exists() {
         return Ok(Some(layer));
     }
+    let roots = root.parent().unwrap_or(Path::new("/"));
+    clear(roots, &digits)?;
+    // By its name the next build knows whose work it is, when this one is killed.
     let work = tempfile::Builder::new()
-        .prefix(".packages-")
-        .tempdir_in(root.parent().unwrap_or(Path::new("/")));
-    let work = work.map_err(Error::io("make room for the tests' packages"))?;
+        .prefix(&format!(".{NAME}{digits}"))
+        .rand_bytes(0)
+        .tempdir_in(roots)
+        .map_err(Error::io("make room for the tests' packages"))?;
     build(work.path(), root, &names)?;
     fs::rename(work.path().join("up"), &layer)
         .map_err(Error::io(format!("keep {}", layer.display())))?;
     Ok(Some(layer))
+}
+
+/// Takes away what builds have left that were killed, with the agents of their keys: work whose lock nobody holds but us.
+fn clear(roots: &Path, own: &str) -> Result<(), Error> {
+    let entries = fs::read_dir(roots).map_err(Error::io(format!("look at {}", roots.display())))?;
+    for work in entries.flatten().map(|entry| entry.path()) {
+        let name = work.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(digits) = name.strip_prefix('.').and_then(|name| name.strip_prefix(NAME)) else {
+            continue;
+        };
+        let lock = fs::File::open(roots.join(format!("{NAME}{digits}.lock")));
+        let stale = digits == own || lock.is_ok_and(|lock| lock.try_lock().is_ok());
+        if stale {
+            end_agents(&work.join(KEYS));
+            let doing = format!("remove {}", work.display());
+            fs::remove_dir_all(&work).map_err(Error::io(doing))?;
+        }
+    }
+    Ok(())
 }
 
 fn build(work: &Path, root: &Path, names: &[&str]) -> Result<(), Error> {
@@ -189,8 +214,51 @@ fn within(work: &Path, root: &Path, script: &str) -> Result<(), Error> {
         mount -t overlay overlay -o \"lowerdir=$2,upperdir=up,workdir=work\" root; \
         mount -t proc proc root/proc; mount --bind /dev root/dev; mount -t tmpfs tmpfs root/run; \
         exec chroot root env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -ec \"$3\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-ec", mount, "sh"]);
+    // It ends with us: the next build clears its folder away.
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child=KILL",
+        "sh",
+        "-ec",
+        mount,
+        "sh",
+    ]);
     command.arg(work).arg(root).arg(script).stdin(Stdio::null());
     process::output_of(&mut command).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_build_has_left_is_cleared_with_its_agent_and_the_work_of_others_is_not() {
+        let roots = tempfile::tempdir().unwrap();
+        let work = |digits: &str| roots.path().join(format!(".{NAME}{digits}"));
+        let lock = |digits: &str| {
+            fs::File::create(roots.path().join(format!("{NAME}{digits}.lock"))).unwrap()
+        };
+        for digits in ["own", "killed", "busy", "strange"] {
+            fs::create_dir(work(digits)).unwrap();
+        }
+        let repository = Repository::create(&work("killed"), "Tests").unwrap();
+        let socket = "gpgconf --homedir \"$0\" --list-dirs agent-socket";
+        let keys = work("killed").join(KEYS);
+        let socket = process::call("sh", &["-c", socket, &keys.to_string_lossy()]).unwrap();
+        assert!(Path::new(socket.trim()).exists(), "an agent runs");
+        std::mem::forget(repository);
+        drop(lock("killed"));
+        let held = lock("busy");
+        held.lock().unwrap();
+        clear(roots.path(), "own").unwrap();
+        let left = ["own", "killed", "busy", "strange"].map(|digits| work(digits).exists());
+        assert_eq!(left, [false, false, true, true]);
+        assert!(!Path::new(socket.trim()).exists(), "its agent has ended");
+    }
 }

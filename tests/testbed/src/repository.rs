@@ -44,12 +44,19 @@ pub struct Repository {
     label: &'static str,
 }
 
-/// gpg leaves an agent running for each folder of keys.
 impl Drop for Repository {
     fn drop(&mut self) {
-        let keys = self.keys.to_string_lossy();
-        let _ = process::call("gpgconf", &["--homedir", &keys, "--kill", "all"]);
+        end_agents(&self.keys);
     }
+}
+
+/// The folder of a repository's keys, below that which it was made in.
+pub(crate) const KEYS: &str = "keys";
+
+/// gpg leaves an agent running for each folder of keys.
+pub(crate) fn end_agents(keys: &Path) {
+    let keys = keys.to_string_lossy();
+    let _ = process::call("gpgconf", &["--homedir", &keys, "--kill", "all"]);
 }
 
 impl Repository {
@@ -60,7 +67,7 @@ impl Repository {
         let repository = Self {
             folder: below.join("repository"),
             key: below.join("repository.gpg"),
-            keys: below.join("keys"),
+            keys: below.join(KEYS),
             label,
         };
         for folder in [&repository.folder, &repository.keys] {

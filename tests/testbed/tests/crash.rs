@@ -1,5 +1,8 @@
 //! The command is killed at any moment, and the next one copes. Needs the cluster's programs, but neither root nor network.
 
+#[path = "instants.rs"]
+mod instants;
+
 use std::{
     fs,
     path::Path,
@@ -27,6 +30,15 @@ fn run(arguments: &[&str]) -> Output {
     hozen_testbed(arguments).output().expect("the command runs")
 }
 
+/// Removes the bed also when the test fails. The command itself does: it holds the bed while it works.
+struct Gone;
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = run(&["down"]);
+    }
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
@@ -50,21 +62,15 @@ fn send(to: &Child, signal: Signal) {
 /// `up` is ended at instants that are others in each run, in turn by SIGKILL and by Ctrl-C; each of them finds what the last has left.
 fn kill_at_random_instants() {
     let count = std::env::var_os("HOZEN_SOAK").map_or(4, |_| 36);
-    for signal in [Signal::KILL, Signal::INT].into_iter().cycle().take(count) {
-        let seed = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("something random");
-        let seed = u64::from_str_radix(&seed[..8], 16).expect("hexadecimal digits");
-        let after = Duration::from_millis(seed % 7_000);
-        println!("{signal:?} after {} ms", after.as_millis());
+    let signals = [Signal::KILL, Signal::INT].into_iter().cycle();
+    for (signal, after) in signals.zip(instants::of("crash", count, 0..7_000)) {
         let start = Moment::now();
         let mut up = hozen_testbed(&["up", "--control-plane-only"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("the command starts");
-        clock::wait("the instant of the signal", Duration::from_mins(1), || {
-            Ok(if start.elapsed() >= after { Ok(()) } else { Err(String::new()) })
-        })
-        .expect("time passes");
+        instants::wait(start, after);
         send(&up, signal);
         up.wait().expect("it ends");
     }
@@ -77,6 +83,7 @@ fn up_after_a_kill_at_any_moment_is_up_and_down_leaves_nothing() {
         return;
     }
     let folder = bed::home().join(BED);
+    let _removed = Gone;
     assert!(run(&["down"]).status.success());
     for (part, signal) in [("etcd", Signal::KILL), ("kube-apiserver", Signal::INT)] {
         let up = hozen_testbed(&["up", "--control-plane-only"])

@@ -8,7 +8,8 @@ use std::{
 };
 
 use hozen_testbed::{
-    not_run, process,
+    bed::Bed,
+    not_run,
     programs::{Missing, Programs},
 };
 
@@ -125,11 +126,10 @@ fn a_build_that_was_cut_short_is_never_taken_for_a_finished_one() {
     let nothing = ask();
     assert_eq!(nothing.status.code(), Some(3), "{}", said(&nothing));
     assert!(said(&nothing).contains("are not built yet"), "{}", said(&nothing));
-    // Which folder it would be: from a finished build of the same sources, wherever that is; its name is all that counts.
-    let cluster = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster");
-    let sum = format!("cat {cluster}/go.mod {cluster}/go.sum | sha256sum | cut -c1-16");
-    let name = process::call("sh", &["-c", &sum]).expect("a sum").trim().to_owned();
     let cluster = cache.path().join("hozen/cluster");
+    let words = said(&nothing);
+    let name = words.split_once(&format!("{}/", cluster.display())).expect("it names the folder").1;
+    let name = name.split(':').next().expect("a name").to_owned();
     for unfinished in [format!("{name}.part"), name.clone()] {
         let folder = cluster.join(&unfinished);
         fs::create_dir_all(&folder).expect("a folder");
@@ -145,4 +145,55 @@ fn a_build_that_was_cut_short_is_never_taken_for_a_finished_one() {
     let damaged = ask();
     assert_eq!(damaged.status.code(), Some(3));
     assert!(said(&damaged).contains("not what was built (etcd kubelet)"), "{}", said(&damaged));
+}
+
+#[test]
+fn a_bed_at_work_can_be_looked_at_and_images_are_built_beside_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    let at_work = Bed::open(home.path(), "faults").expect("nobody else has it");
+    let status = run(home.path(), &[], &["status"]);
+    assert!(said(&status).contains("bed faults is not up"), "{}", said(&status));
+    let archive = home.path().join("image.tar");
+    let archive = archive.to_string_lossy();
+    let label = "org.opencontainers.image.title=a test";
+    let words = ["image", "build", "--reference", "hozen.test/one:1", "--entrypoint", "/one"];
+    let words = [&words[..], &["--label", label, &archive, "one=/bin/true"]].concat();
+    let built = run(home.path(), &[], &words);
+    assert!(said(&built).starts_with("sha256:"), "{}", said(&built));
+    let index = fs::read(home.path().join("image.tar")).expect("the archive");
+    let told = String::from_utf8_lossy(&index).matches("\"a test\"").count();
+    assert_eq!(told, 2, "a label is one of the image and of its manifest");
+    let reboot = run(home.path(), &[], &["node", "reboot", "node-1"]);
+    assert!(said(&reboot).contains("another hozen-testbed is at work"), "{}", said(&reboot));
+    drop(at_work);
+    let reboot = run(home.path(), &[], &["node", "reboot", "node-1"]);
+    assert!(said(&reboot).contains("is not up"), "{}", said(&reboot));
+}
+
+#[test]
+fn a_reader_who_has_gone_has_read_enough() {
+    let home = tempfile::tempdir().expect("a folder");
+    for (words, code) in [("down", 0), ("status", 1), ("kubeconfig", 1)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(PROGRAM);
+        command.args(["--bed", "faults", words]).env("HOZEN_TESTBED_HOME", home.path());
+        command.stdout(writer.try_clone().expect("the same pipe")).stderr(writer);
+        let status = command.status().expect("it runs");
+        assert_eq!(status.code(), Some(code), "{words}");
+    }
+}
+
+#[test]
+fn more_nodes_than_there_are_addresses_are_refused_before_anything_is_made() {
+    if !possible("more_nodes_than_there_are_addresses", true) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let up = run(home.path(), &[], &["up", "--nodes", "200"]);
+    let text = said(&up);
+    let is_said = text.contains("at most 100 real nodes") || text.contains("impossible here");
+    assert!(is_said, "{text}");
+    let status = run(home.path(), &[], &["status"]);
+    assert!(said(&status).contains("is not up"), "{}", said(&status));
 }

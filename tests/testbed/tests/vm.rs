@@ -43,10 +43,11 @@ fn main() {
     }
     let name = "a_machine_has_its_own_kernel_clock_and_control_groups_and_goes_without_a_trace";
     let filter = words.iter().find(|word| !word.starts_with('-'));
-    let mut passed = 0;
+    let (mut passed, mut left_out) = (0, 0);
     if filter.is_none_or(|filter| name.contains(filter.as_str())) {
         if std::env::var_os("HOZEN_SOAK").is_none() {
             println!("{name} takes minutes: make soak plays it");
+            left_out = 1;
         } else if let Err(why) =
             Programs::find(Missing::Refuse).map(drop).and_then(|()| vm::lacking())
         {
@@ -57,7 +58,9 @@ fn main() {
             passed = 1;
         }
     }
-    println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    println!(
+        "test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; {left_out} filtered out"
+    );
 }
 
 fn said(node: &Node<'_>, words: &[&str]) -> String {

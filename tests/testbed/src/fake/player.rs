@@ -167,7 +167,8 @@ async fn play_round(client: &Client, reporters: &[Reporter], what: &Play) -> Pla
                 Err(why) => {
                     played.failures += 1;
                     if played.failures <= FAILURES_SHOWN {
-                        eprintln!("a report was not written: {why}");
+                        let line = format!("a report was not written: {why}\n");
+                        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
                     }
                 }
             }
@@ -200,6 +201,9 @@ fn read(file: &Path) -> Result<Class, Error> {
         .find(|document| document["kind"] == "NodeInventory")
         .ok_or_else(|| bad("it holds no NodeInventory".into()))?;
     let mut report = inventory["report"].clone();
+    if !report.is_object() {
+        return Err(bad("its NodeInventory has no report".into()));
+    }
     let wanted: Vec<&Value> = report["transactions"]
         .as_array()
         .into_iter()
@@ -356,6 +360,16 @@ mod tests {
             let class = read(&file).unwrap();
             assert!(class.named.iter().any(|object| object["kind"] == "PackageSet"), "{file:?}");
             assert!(class.report["packageCount"].as_u64().is_some_and(|count| count > 50));
+        }
+    }
+
+    #[test]
+    fn a_file_whose_report_is_none_is_no_class() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for report in ["", "report: text", "report: [1]", "report:"] {
+            fs::write(file.path(), format!("kind: NodeInventory\n{report}\n")).unwrap();
+            let said = read(file.path()).err().expect(report).to_string();
+            assert!(said.contains("its NodeInventory has no report"), "{said}");
         }
     }
 

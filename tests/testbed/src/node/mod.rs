@@ -7,13 +7,14 @@ pub mod vm;
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use crate::{
-    bed::{Bed, Kind, NodeState, State},
+    bed::{self, Bed, Kind, NodeState, State},
     certificates::{Authority, write_private},
     cgroup, clock, control_plane,
     error::Error,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Addresses of nodes and their pods are one number apart in one byte.
-const NODES_MAX: u8 = 100;
+pub const NODES_MAX: u8 = 100;
 /// The size of a node's disk. It is a sparse file: the host keeps only what was written.
 const DISK: &str = "12G";
 /// How long a node may take to be ready, on a machine that does much else.
@@ -40,7 +41,10 @@ const ENVIRONMENT: [&str; 3] = ["env", "--chdir=/", "PATH=/opt/bin:/usr/sbin:/us
 const CAPABILITIES: [(&str, u32); 4] =
     [("CAP_SYS_ADMIN", 21), ("CAP_NET_ADMIN", 12), ("CAP_SYS_CHROOT", 18), ("CAP_MKNOD", 27)];
 /// The units that make a machine a node.
-const UNITS: [&str; 2] = ["containerd", "kubelet"];
+const UNITS: [&str; 3] = ["containerd", "kubelet", "kube-proxy"];
+/// Answers once kube-proxy has brought the cluster's services to the node; the kubelet's Ready says nothing of that.
+const SERVICES_LEAD: [&str; 6] =
+    ["busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:10256/healthz"];
 /// How often one of them may be started again, a second apart, while the node is awaited, before it is taken for broken.
 const RESTARTS_MAX: u32 = 8;
 /// Between so many looks at a node it is asked for its units.
@@ -124,7 +128,7 @@ fn missing_programs(wanted: &[(&str, &str)]) -> Vec<String> {
 
 /// The root that all nodes lie over: Debian from its release pocket, with the security pocket known but not applied. Built
 /// once, by the script that builds the roots of the scanner's tests.
-fn root() -> Result<PathBuf, Error> {
+pub(crate) fn root() -> Result<PathBuf, Error> {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../roots/debian"));
     command.arg("testbed").args(PACKAGES).stdin(Stdio::null());
     Ok(PathBuf::from(process::output_of(&mut command)?.trim()))
@@ -135,25 +139,8 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>, kind: Kind) -> Resu
     if !state.network {
         return Err(Error::ControlPlaneOnly { bed: bed.name.clone() });
     }
-    let number = (1..=NODES_MAX)
-        .find(|number| state.nodes.values().all(|node| node.number != *number))
-        .ok_or(Error::TooManyNodes { max: NODES_MAX })?;
-    let word = match kind {
-        Kind::Namespaces => "node",
-        Kind::Vm => "vm",
-    };
-    let name = name.map_or_else(|| format!("{word}-{number}"), str::to_owned);
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.len() > 20
-        || !name.starts_with(|c: char| c.is_ascii_lowercase())
-        || !name.chars().all(plain)
-    {
-        return Err(Error::BadName { name });
-    }
-    if state.nodes.contains_key(&name) {
-        return Err(Error::NodeExists { name });
-    }
-    let of = NodeState { number, partitioned: false, kind };
+    let (number, name) = place(state, name, kind)?;
+    let of = NodeState { number, partitioned: false, going: false, kind };
     // All nodes of a bed lie over one root, also after another one was built.
     if state.root.is_none() {
         let root = root()?;
@@ -180,6 +167,26 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>, kind: Kind) -> Resu
     // Last: a node that was not finished is not remembered, and made anew under the same number.
     bed.save(state)?;
     Ok(name)
+}
+
+/// The lowest free number, and the name that is asked for, or one with that number. A name of that kind may have been given to
+/// a node of another number: such numbers are passed over.
+fn place(state: &State, name: Option<&str>, kind: Kind) -> Result<(u8, String), Error> {
+    if let Some(name) = name {
+        bed::check_name(name)?;
+        if state.nodes.contains_key(name) {
+            return Err(Error::NodeExists { name: name.to_owned() });
+        }
+    }
+    let word = match kind {
+        Kind::Namespaces => "node",
+        Kind::Vm => "vm",
+    };
+    (1..=NODES_MAX)
+        .filter(|number| state.nodes.values().all(|node| node.number != *number))
+        .map(|number| (number, name.map_or_else(|| format!("{word}-{number}"), str::to_owned)))
+        .find(|(_, name)| !state.nodes.contains_key(name))
+        .ok_or(Error::TooManyNodes { max: NODES_MAX })
 }
 
 /// Nobody means a name that is less like theirs than this, from 0 to 1.
@@ -225,9 +232,25 @@ impl<'a> Node<'a> {
         Record::read(&self.folder.join("init")).filter(|record| record.is_alive())
     }
 
-    /// Whether a system runs on it.
+    /// Whether it is on; its system may be about to begin.
     pub fn is_on(&self) -> bool {
         self.supply().is_some() && self.init().is_some()
+    }
+
+    /// What its system runs by. Until init has left the host's root for the node's own, a command in its namespaces would be one
+    /// on the host: there is no system before.
+    fn system(&self) -> Result<Record, Error> {
+        let init = self.init().ok_or_else(|| self.off())?;
+        let at = |place: &str| fs::metadata(place).ok().map(|root| (root.dev(), root.ino()));
+        let own = self.of.kind == Kind::Vm || {
+            let (node, host) = (at(&format!("/proc/{}/root/", init.pid)), at("/"));
+            node.is_some() && host.is_some() && node != host
+        };
+        // What was looked at is still what is on record.
+        if own && init.is_alive() {
+            return Ok(init);
+        }
+        Err(Error::Starting { name: self.name.to_owned() })
     }
 
     /// Its own boot id, new with every boot; empty as long as it cannot be asked for it.
@@ -239,24 +262,26 @@ impl<'a> Node<'a> {
         text.trim().to_owned()
     }
 
-    /// Turns it on, if it is off. It is not ready yet.
+    /// Turns it on, if it is off, and waits until its system has begun. It is not ready yet.
     pub fn power_on(&self) -> Result<(), Error> {
-        if self.is_on() {
-            return Ok(());
+        if self.of.going {
+            return Err(self.off());
         }
-        self.power_off()?;
-        match self.of.kind {
-            Kind::Namespaces => self.unshare()?,
-            Kind::Vm => {
-                let arguments = vm::plug(self.bed, self.state, self)?;
-                self.start("/bin/bash", &arguments)?;
+        if !self.is_on() {
+            self.power_off()?;
+            match self.of.kind {
+                Kind::Namespaces => self.unshare()?,
+                Kind::Vm => {
+                    let arguments = vm::plug(self.bed, self.state, self)?;
+                    self.start("/bin/bash", &arguments)?;
+                }
             }
         }
         clock::wait(&format!("the start of {}", self.name), INIT_LIMIT, || {
             if self.supply().is_none() {
                 return Err(self.ended());
             }
-            Ok(self.init().map(drop).ok_or_else(|| process::log_tail(&self.log())))
+            Ok(self.system().map(drop).map_err(|_| process::log_tail(&self.log())))
         })
     }
 
@@ -301,14 +326,14 @@ impl<'a> Node<'a> {
 
     /// An orderly reboot by the node's own systemd. Returns once the new system has begun.
     pub fn reboot(&self) -> Result<(), Error> {
-        let before = self.init().ok_or_else(|| self.off())?;
+        let before = self.system()?;
         // The way by which it is asked may end with the old system before the answer is there.
         let asked = self.exec(&["systemctl", "reboot"]);
         clock::wait(&format!("a new boot of {}", self.name), self.ready_limit(), || {
             if self.supply().is_none() {
                 return Err(self.ended());
             }
-            let now = self.init().filter(|now| *now != before);
+            let now = self.system().ok().filter(|now| *now != before);
             let seen = || match &asked {
                 Ok(_) => process::log_tail(&self.log()),
                 Err(refused) => refused.to_string(),
@@ -330,15 +355,33 @@ impl<'a> Node<'a> {
                 match self.exec(&["sh", "-c", CONTAINERD_ANSWERS]) {
                     Ok(_) => Ok(Ok(())),
                     Err(Error::CommandFailed { output, .. }) => Ok(Err(output)),
-                    Err(Error::PoweredOff { .. }) => Ok(Err(process::log_tail(&self.log()))),
+                    Err(Error::PoweredOff { .. } | Error::Starting { .. }) => {
+                        Ok(Err(process::log_tail(&self.log())))
+                    }
                     Err(other) => Err(other),
                 }
             },
         )
     }
 
-    /// Waits until the API server has the node ready, with the boot id that it has now.
+    /// Gives it an image that every pod needs, if its containerd does not have it yet.
+    pub fn provide(&self, image: &image::Image) -> Result<(), Error> {
+        let wanted = format!("name=={}", image.reference);
+        let words = ["ctr", "--namespace=k8s.io", "images", "list", "--quiet", &wanted];
+        if !self.exec(&words)?.trim().is_empty() {
+            return Ok(());
+        }
+        let archive = self.bed.folder.join("run").join(format!("image-{}.tar", self.name));
+        image.write(&archive)?;
+        self.load(&archive)?;
+        fs::remove_file(&archive).map_err(Error::io("remove an image's archive"))
+    }
+
+    /// Waits until the API server has the node ready, with the boot id that it has now, and services can be reached from it.
     pub fn wait_ready(&self) -> Result<(), Error> {
+        if self.of.partitioned {
+            return Err(Error::LinkCut { name: self.name.to_owned() });
+        }
         let query =
             r#"jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type=="Ready")].status}"#;
         let want = |boot: &str| format!("{boot} True");
@@ -364,7 +407,10 @@ impl<'a> Node<'a> {
             };
             // The node is asked only once the answer may matter: that costs an emulated one time.
             let is = seen.ends_with(" True") && seen == want(&self.boot_id());
-            Ok(if is { Ok(()) } else { Err(seen) })
+            if !is {
+                return Ok(Err(seen));
+            }
+            Ok(self.exec(&SERVICES_LEAD).map(drop).map_err(|why| why.to_string()))
         });
         match waited {
             Err(Error::TimedOut { what, seconds, last }) => {
@@ -404,7 +450,7 @@ impl<'a> Node<'a> {
 
     /// A command to be run on the node, as its root, by the words given.
     pub fn command(&self, words: &[&str]) -> Result<Command, Error> {
-        let init = self.init().ok_or_else(|| self.off())?;
+        let init = self.system()?;
         let words = [&ENVIRONMENT[..], words].concat();
         if self.of.kind == Kind::Vm {
             return Ok(vm::command(self.state, self, &words));
@@ -481,10 +527,33 @@ impl<'a> Node<'a> {
     }
 
     fn off(&self) -> Error {
-        Error::PoweredOff { name: self.name.to_owned() }
+        let name = self.name.to_owned();
+        if self.of.going { Error::Going { name } } else { Error::PoweredOff { name } }
     }
 
     fn ended(&self) -> Error {
         Error::Ended { part: self.name.to_owned(), log: process::last_words(&self.log()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_a_name_gets_one_that_nobody_has_and_a_name_must_be_one_of_kubernetes() {
+        let state = serde_json::json!({
+            "index": 0, "network": true, "fake": 0, "kubernetes": "", "programs": "", "root": null,
+            "nodes": {"node-2": {"number": 1, "partitioned": false}}, "forwarded_before": false,
+        });
+        let state: State = serde_json::from_value(state).unwrap();
+        assert_eq!(place(&state, None, Kind::Namespaces).unwrap(), (3, "node-3".to_owned()));
+        assert_eq!(place(&state, None, Kind::Vm).unwrap(), (2, "vm-2".to_owned()));
+        assert_eq!(place(&state, Some("node-1"), Kind::Namespaces).unwrap().0, 2);
+        assert!(matches!(place(&state, Some("node-2"), Kind::Vm), Err(Error::NodeExists { .. })));
+        for name in ["a-", "-a", "A", "", "1a", "a.b", "a-name-of-more-than-20"] {
+            let refused = place(&state, Some(name), Kind::Namespaces);
+            assert!(matches!(refused, Err(Error::BadName { .. })), "{name}");
+        }
     }
 }

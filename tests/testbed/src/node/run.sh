@@ -11,9 +11,22 @@ ip address add "$address/24" dev eth0
 ip link set eth0 up
 ip route add default via "$gateway"
 
+# In version 2 no process may join a group that passes controllers on, as the system before a reboot has made it do.
+make_empty() { # GROUP
+  for _ in {1..100}; do
+    ! find "$1" -mindepth 1 -depth -type d -exec rmdir {} + || break
+    sleep 0.05
+  done
+  for controller in $(cat "$1/cgroup.subtree_control"); do echo "-$controller" >"$1/cgroup.subtree_control"; done
+}
+
 while :; do
   rm -f "$folder/init"
-  while read -r file; do procs=$file; echo $$ >"$procs"; done <"$folder/cgroups"
+  while read -r file; do
+    procs=$file
+    [ ! -e "${procs%/*}/cgroup.subtree_control" ] || make_empty "${procs%/*}"
+    echo $$ >"$procs"
+  done <"$folder/cgroups"
   code=0
   # When this script is killed the kernel kills unshare, and with it the node's init and all its processes.
   setpriv --pdeathsig KILL unshare --mount --pid --uts --ipc --cgroup --fork --kill-child=KILL \
@@ -21,10 +34,10 @@ while :; do
   system=$!
   if [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ]; then
     # In version 2 no process but the node's own may be in its group, or systemd cannot pass controllers on.
-    until [ -s "$folder/init" ]; do sleep 0.05; done
+    while [ ! -s "$folder/init" ] && kill -0 "$system"; do sleep 0.05; done
     outside="${procs%/*/*}/power"
     mkdir -p "$outside"
-    for pid in $$ "$system"; do echo "$pid" >"$outside/cgroup.procs"; done
+    for pid in $$ "$system"; do echo "$pid" >"$outside/cgroup.procs" || break; done
   fi
   wait "$system" || code=$?
   echo "$name: init ended with $code"

@@ -8,8 +8,9 @@ use std::{
 
 use hozen_simulator::{Link, Server as Simulated, Trace, controllers};
 use hozen_testbed::{
-    Wanted,
+    Removed, Wanted,
     bed::{self, Bed},
+    error::Error as NoBed,
     programs::Kubernetes,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -36,7 +37,7 @@ pub enum Place {
         /// How it is reached.
         kubeconfig: PathBuf,
         /// Ours, if it is.
-        own: Option<Bed>,
+        own: Option<Removed>,
     },
     /// The simulator's, on a paused clock.
     Simulated,
@@ -44,20 +45,19 @@ pub enum Place {
 
 impl Place {
     /// The server that the environment names, or one of our own; otherwise why there is none.
-    pub fn find() -> Result<Self, String> {
+    pub fn find() -> Result<Self, NoBed> {
         if let Some(file) = std::env::var_os("KUBECONFIG_TEST") {
             return Ok(Self::Real { kubeconfig: file.into(), own: None });
         }
-        let bed = Bed::open(&bed::home(), "apisem").map_err(|error| error.to_string())?;
-        let kubernetes = Kubernetes::asked().map_err(|error| error.to_string())?;
-        let wanted = Wanted { kubernetes, ..Wanted::default() };
-        match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
-            Ok(_) => Ok(Self::Real { kubeconfig: bed.kubeconfig(), own: Some(bed) }),
-            Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
-                Err(error.to_string())
-            }
-            Err(error) => panic!("the control plane does not come up: {error}"),
-        }
+        let wanted = Wanted { kubernetes: Kubernetes::asked()?, ..Wanted::default() };
+        let bed = Removed(Bed::open(&bed::home(), "apisem")?);
+        hozen_testbed::up(&bed.0, wanted, &mut |_| {})?;
+        Ok(Self::Real { kubeconfig: bed.0.kubeconfig(), own: Some(bed) })
+    }
+
+    /// Whether it runs on this machine, so that it reaches a webhook of ours.
+    pub fn is_here(&self) -> bool {
+        matches!(self, Self::Real { own: Some(_), .. })
     }
 
     /// What the rules run in: on the simulator time passes only when everybody waits.
@@ -69,14 +69,6 @@ impl Place {
             }
         }
         .expect("a runtime")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Self::Real { own: Some(bed), .. } = self {
-            hozen_testbed::down(bed).expect("the bed can be removed");
-        }
     }
 }
 
@@ -139,8 +131,6 @@ pub struct Server {
     /// The namespace of this run.
     pub namespace: String,
     access: Access,
-    /// Whether it runs on this machine, so that it reaches a webhook of ours.
-    pub is_here: bool,
 }
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
@@ -157,8 +147,7 @@ impl Server {
         let client = access.client()?;
         let version = client.apiserver_version().await?.git_version;
         let namespace = format!("apisem-{}", std::process::id());
-        let is_here = matches!(place, Place::Real { own: Some(_), .. });
-        let server = Self { client, version, namespace, access, is_here };
+        let server = Self { client, version, namespace, access };
         let kinds = server.dynamic("apiextensions.k8s.io", "CustomResourceDefinition", None);
         match kinds.create(&PostParams::default(), &object(&widget_definition())).await {
             Ok(_) => {}

@@ -4,17 +4,16 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use hozen_testbed::{
-    Wanted,
+    Removed, Wanted,
     bed::{Bed, home},
-    clock::{self, Moment},
+    clock::Moment,
     node::Node,
 };
 
-use crate::{bed, traces};
+use crate::{bed, instants, pod_runs, traces};
 
 #[test]
 fn a_node_that_never_becomes_ready_says_the_last_words_of_the_unit_that_failed() {
@@ -40,30 +39,24 @@ fn a_node_that_never_becomes_ready_says_the_last_words_of_the_unit_that_failed()
 fn up_with_nodes_killed_at_any_moment_is_up_after_the_next_and_down_leaves_nothing() {
     let test = "up_with_nodes_killed_at_any_moment";
     let name = "killed-nodes";
-    let Some(first) = bed(test, name) else { return };
-    drop(first);
+    if bed(test, name).is_none() {
+        return;
+    }
     let run = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hozen-testbed"));
         command.args(["--bed", name]).args(words).stdin(Stdio::null());
         command
     };
-    // Instants of other runs are other ones; these are told, so that they can be tried again.
-    for _ in 0..2 {
-        let seed = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("something random");
-        let seed = u64::from_str_radix(&seed[..8], 16).expect("hexadecimal digits");
-        let millis = 1_500 + seed % 10_000;
-        println!("killed after {millis} ms");
+    // The command takes the bed itself; what it leaves is removed also if it fails here.
+    let gone = Gone(name);
+    for instant in instants::of(test, 2, 1_500..11_500) {
         let start = Moment::now();
         let mut up = run(&["up", "--nodes", "1"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        clock::wait("the instant of the kill", Duration::from_mins(1), || {
-            let over = start.elapsed() >= Duration::from_millis(millis);
-            Ok(if over { Ok(()) } else { Err(String::new()) })
-        })
-        .expect("time passes");
+        instants::wait(start, instant);
         up.kill().expect("it can be killed");
         up.wait().expect("it ends");
     }
@@ -72,6 +65,19 @@ fn up_with_nodes_killed_at_any_moment_is_up_after_the_next_and_down_leaves_nothi
     assert!(after.status.success(), "{said}");
     let bed = Bed::open(&home(), name).expect("nobody else uses this bed");
     let state = bed.up().expect("it is up");
-    hozen_testbed::down(&bed).expect("it can be removed");
-    assert_eq!(traces::of(&bed.folder, &state), Vec::<String>::new());
+    pod_runs(&bed, &state, "node-1");
+    let folder = bed.folder.clone();
+    drop(bed);
+    drop(gone);
+    assert_eq!(traces::of(&folder, &state), Vec::<String>::new());
+}
+
+/// Removes the bed of this name.
+struct Gone(&'static str);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let bed = Bed::open(&home(), self.0).expect("nobody else uses this bed");
+        drop(Removed(bed));
+    }
 }

@@ -1,7 +1,10 @@
 //! Real nodes: from first boot to removal, with packages of the tests' own, in two beds side by side, after kills of the command.
 //! Needs root and what `node::lacking` names.
 
+mod cut_off;
 mod faults;
+#[path = "../instants.rs"]
+mod instants;
 mod node;
 mod packages;
 mod side_by_side;
@@ -14,7 +17,7 @@ use hozen_testbed::{
     Removed,
     bed::{self, Bed, State},
     control_plane::{self, kubectl},
-    node as nodes,
+    image, node as nodes,
     programs::{Missing, Programs},
 };
 
@@ -46,4 +49,22 @@ fn create(bed: &Bed, state: &State, object: &serde_json::Value) {
     std::fs::write(&file, object.to_string()).expect("a file");
     kubectl(bed, state, &["create", "--validate=false", "--filename", &file.to_string_lossy()])
         .expect("it is made");
+}
+
+/// A pod that is bound to a node says something there: the node has what every pod needs.
+fn pod_runs(bed: &Bed, state: &State, node: &str) {
+    let name = format!("on-{node}");
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "c", "image": image::BUSYBOX, "imagePullPolicy": "Never",
+                "command": ["/bin/busybox", "sh", "-c", "echo here; exec sleep 100000"],
+            }],
+        },
+    });
+    create(bed, state, &pod);
+    await_output(bed, state, &["logs", &name], |seen| seen.trim() == "here");
 }

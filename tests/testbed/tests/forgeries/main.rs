@@ -30,10 +30,10 @@ fn main() -> ExitCode {
         list::write();
         return ExitCode::SUCCESS;
     }
-    let bed = Bed::open(&bed::home(), "forgeries").unwrap();
     let kubernetes = Kubernetes::asked().unwrap();
     let wanted = Wanted { kubernetes, ..Wanted::default() };
-    match hozen_testbed::up(&bed, wanted, &mut |_| {}) {
+    let bed = Removed(Bed::open(&bed::home(), "forgeries").unwrap());
+    match hozen_testbed::up(&bed.0, wanted, &mut |_| {}) {
         Ok(_) => {}
         Err(error @ hozen_testbed::error::Error::MissingProgram { .. }) => {
             hozen_testbed::not_run("forgeries", &error.to_string());
@@ -41,7 +41,6 @@ fn main() -> ExitCode {
         }
         Err(error) => panic!("the control plane does not come up: {error}"),
     }
-    let bed = Removed(bed);
     tokio::runtime::Runtime::new().unwrap().block_on(run(&bed.0))
 }
 
