@@ -38,9 +38,9 @@ fn nothing_reaches_the_host_while_a_node_starts(bed: &Bed, state: &State) {
     let (script, go) = (folder.join("init.sh"), folder.join("go"));
     let text = fs::read_to_string(&script).expect("its init");
     let hold = "until [ -e \"$folder/go\" ]; do sleep 0.05; done\n";
-    let held = text.replace("\n# A disk of its own", &format!("\n{hold}# A disk of its own"));
-    assert_ne!(held, text);
-    fs::write(&script, held).expect("its init");
+    let slow = text.replace("\n# A disk of its own", &format!("\n{hold}# A disk of its own"));
+    assert_ne!(slow, text);
+    fs::write(&script, slow).expect("its init");
     thread::scope(|scope| {
         let starts = scope.spawn(|| node.power_on());
         clock::wait("the node's init", INIT_LIMIT, || {

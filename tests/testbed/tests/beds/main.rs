@@ -10,6 +10,7 @@ mod packages;
 mod side_by_side;
 mod traces;
 mod updates;
+mod version_2;
 
 use std::time::Duration;
 
