@@ -7,6 +7,7 @@ use crate::{
     certificates::{self, Authority},
     clock,
     error::Error,
+    fake,
     process::{self, Record},
     programs::Programs,
 };
@@ -45,7 +46,7 @@ pub fn wait_ready(bed: &Bed, state: &State) -> Result<(), Error> {
 
 /// Ends all parts, in the reverse order of their start.
 pub fn stop(bed: &Bed) -> Result<(), Error> {
-    for part in ["kwok"].iter().chain(PARTS.iter().rev()) {
+    for part in [fake::PLAYER].iter().chain(PARTS.iter().rev()) {
         if let Some(record) = Record::read(&record(bed, part)) {
             record.kill()?;
         }
@@ -56,8 +57,24 @@ pub fn stop(bed: &Bed) -> Result<(), Error> {
 /// The parts that do not run; kwok is one where there are fake nodes.
 pub fn missing(bed: &Bed, state: &State) -> Vec<&'static str> {
     let runs = |part: &&str| Record::read(&record(bed, part)).is_some_and(Record::is_alive);
-    let kwok = (state.fake > 0).then_some("kwok");
-    PARTS.into_iter().chain(kwok).filter(|part| !runs(part)).collect()
+    let player = (state.fake > 0).then_some(fake::PLAYER);
+    PARTS.into_iter().chain(player).filter(|part| !runs(part)).collect()
+}
+
+/// Whether what does not run can be started again, with all that the bed holds: it was up as a whole once, and the host has not
+/// started anew since, which would have taken the bed's network along.
+pub fn can_go_on(bed: &Bed, missing: &[&str]) -> bool {
+    PARTS.iter().all(|part| record(bed, part).exists())
+        && PARTS.iter().any(|part| !missing.contains(part))
+}
+
+/// Starts those parts that do not run, and waits as [`wait_ready`] does.
+pub fn go_on(bed: &Bed, state: &State, missing: &[&str]) -> Result<(), Error> {
+    let programs = Programs::at(state.programs.clone());
+    for part in PARTS.iter().filter(|part| missing.contains(part)) {
+        start_part(bed, &programs, part, &arguments(bed, state, part))?;
+    }
+    wait_ready(bed, state)
 }
 
 /// Runs kubectl as the administrator and gives what it printed.

@@ -34,6 +34,7 @@ use error::Error;
 use node::Node;
 use number::Numbers;
 use packages::Packages;
+use process::Record;
 use programs::{Kubernetes, Missing, Programs};
 
 /// Says, past the capture of the test harness, that a test could not run for want of something; `make test` counts these lines.
@@ -69,11 +70,18 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
     }
     if let Some(mut state) = bed.state()? {
         let missing = control_plane::missing(bed, &state);
-        if missing.is_empty() {
+        if missing.is_empty() || control_plane::can_go_on(bed, &missing) {
             refuse_other(bed, &state, wanted)?;
-            // An `up` that was cut off may have started everything and waited for nothing.
-            control_plane::wait_ready(bed, &state)?;
-            say("the control plane is up already");
+            if missing.is_empty() {
+                say("the control plane is up already");
+            } else {
+                say(&format!("starting {} again", missing.join(", ")));
+            }
+            // Also an `up` that was cut off may have started everything and waited for nothing.
+            control_plane::go_on(bed, &state, &missing)?;
+            if missing.contains(&fake::PLAYER) {
+                fake::start(bed, &state)?;
+            }
             fake::complete(bed, &state)?;
             finish_removals(bed, &mut state, say)?;
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
@@ -222,7 +230,12 @@ pub fn remove(bed: &Bed, state: &mut State, name: &str) -> Result<(), Error> {
 pub fn down(bed: &Bed) -> Result<(), Error> {
     let state = match bed.state() {
         Ok(Some(state)) => Some(state),
-        Ok(None) | Err(Error::BadState { .. }) => found(bed)?,
+        Ok(None) | Err(Error::BadState { .. }) => {
+            for process in Record::printing_into(&bed.folder) {
+                process.kill()?;
+            }
+            found(bed)?
+        }
         Err(other) => return Err(other),
     };
     control_plane::stop(bed)?;

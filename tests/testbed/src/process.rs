@@ -44,6 +44,19 @@ impl Record {
         Some(Self { pid: pid.parse().ok()?, started_ticks: fields(&line)?.1 })
     }
 
+    /// Every process but this one that prints into a folder: where records are lost with it, its open file still tells whose it is.
+    pub fn printing_into(folder: &Path) -> Vec<Self> {
+        let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+        numbers
+            .filter(|entry| {
+                let output = fs::read_link(entry.path().join("fd/1"));
+                output.is_ok_and(|file| file.starts_with(folder))
+            })
+            .filter_map(|entry| Self::read(&entry.path().join("stat")))
+            .filter(|process| i32::try_from(std::process::id()) != Ok(process.pid))
+            .collect()
+    }
+
     /// Whether this very process runs.
     pub fn is_alive(self) -> bool {
         let Ok(line) = fs::read_to_string(format!("/proc/{}/stat", self.pid)) else {

@@ -8,8 +8,10 @@ use std::{
 };
 
 use hozen_testbed::{
+    Removed,
     bed::Bed,
-    not_run,
+    control_plane, not_run,
+    process::Record,
     programs::{Missing, Programs},
 };
 
@@ -137,6 +139,8 @@ fn a_build_that_was_cut_short_is_never_taken_for_a_finished_one() {
         assert_eq!(ask().status.code(), Some(3), "{unfinished} is no finished build");
     }
     fs::write(cluster.join(&name).join("complete"), "v1.37.2\n").expect("a file");
+    assert_eq!(ask().status.code(), Some(3), "nobody knows how large its programs are to be");
+    fs::write(cluster.join(&name).join("sizes"), "4 etcd\n").expect("a file");
     let whole = ask();
     assert_eq!(said(&whole).trim(), cluster.join(&name).to_string_lossy());
     // A program of another size than it was built with, or none, is named.
@@ -196,4 +200,46 @@ fn more_nodes_than_there_are_addresses_are_refused_before_anything_is_made() {
     assert!(is_said, "{text}");
     let status = run(home.path(), &[], &["status"]);
     assert!(said(&status).contains("is not up"), "{}", said(&status));
+}
+
+#[test]
+fn a_part_that_ended_is_started_again_and_nothing_of_the_bed_is_lost() {
+    if !possible("a_part_that_ended_is_started_again", false) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let up = || run(home.path(), &[], &["up", "--control-plane-only"]);
+    assert!(up().status.success());
+    {
+        let bed = Bed::open(home.path(), "faults").expect("nobody else has it");
+        let state = bed.up().expect("it is up");
+        control_plane::kubectl(&bed, &state, &["create", "namespace", "kept"]).expect("it is made");
+        for part in ["kube-scheduler", "etcd"] {
+            control_plane::kill(&bed, part).expect("it can be killed");
+        }
+    }
+    let again = up();
+    assert!(said(&again).contains("starting etcd, kube-scheduler again"), "{}", said(&again));
+    assert!(again.status.success(), "{}", said(&again));
+    let bed = Bed::open(home.path(), "faults").expect("nobody else has it");
+    let bed = Removed(bed);
+    let state = bed.0.up().expect("it is up");
+    assert!(control_plane::missing(&bed.0, &state).is_empty());
+    control_plane::kubectl(&bed.0, &state, &["get", "namespace", "kept"]).expect("it is there");
+}
+
+#[test]
+fn a_bed_whose_folder_was_removed_under_it_ends_with_down() {
+    if !possible("a_bed_whose_folder_was_removed", false) {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let up = run(home.path(), &[], &["up", "--control-plane-only"]);
+    assert!(up.status.success(), "{}", said(&up));
+    let folder = home.path().join("faults");
+    assert!(!Record::printing_into(&folder).is_empty());
+    fs::remove_dir_all(&folder).expect("it goes");
+    let down = run(home.path(), &[], &["down"]);
+    assert!(down.status.success(), "{}", said(&down));
+    assert_eq!(Record::printing_into(&folder), []);
 }

@@ -38,6 +38,9 @@ const LOOKS_APART: u32 = 4;
 /// The label, and the annotation, by which a fake node is known.
 const MARK: &str = "testbed.hozen.dev/fake";
 
+/// The program that plays fake nodes, a part of the bed where there are any.
+pub const PLAYER: &str = "kwok";
+
 /// Starts kwok, makes the nodes that the state wants, and waits until all are ready.
 pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
     if state.fake == 0 {
@@ -54,7 +57,7 @@ pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
     for stage in STAGES {
         arguments.push(format!("--config={}", programs.path("kwok-stages").join(stage).display()));
     }
-    control_plane::start_part(bed, &programs, "kwok", &arguments)?;
+    control_plane::start_part(bed, &programs, PLAYER, &arguments)?;
     complete(bed, state)
 }
 

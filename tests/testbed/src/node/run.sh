@@ -11,12 +11,14 @@ ip address add "$address/24" dev eth0
 ip link set eth0 up
 ip route add default via "$gateway"
 
-# In version 2 no process may join a group that passes controllers on, as the system before a reboot has made it do.
+# What the system before a reboot has left: a kubelet takes its pods' groups for containers and looks for each for seconds, and in version
+# 2 no process may join a group that passes controllers on.
 make_empty() { # GROUP
   for _ in {1..100}; do
-    ! find "$1" -mindepth 1 -depth -type d -exec rmdir {} + || break
+    ! find "$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || break
     sleep 0.05
   done
+  [ -e "$1/cgroup.subtree_control" ] || return 0
   for controller in $(cat "$1/cgroup.subtree_control"); do echo "-$controller" >"$1/cgroup.subtree_control"; done
 }
 
@@ -24,7 +26,7 @@ while :; do
   rm -f "$folder/init"
   while read -r file; do
     procs=$file
-    [ ! -e "${procs%/*}/cgroup.subtree_control" ] || make_empty "${procs%/*}"
+    make_empty "${procs%/*}"
     echo $$ >"$procs"
   done <"$folder/cgroups"
   code=0
