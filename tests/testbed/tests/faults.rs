@@ -29,6 +29,15 @@ fn run(home: &Path, before: &[&str], words: &[&str]) -> Output {
     command.output().expect("it runs")
 }
 
+/// Removes the bed of this home also when the test fails.
+struct Gone<'a>(&'a Path);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        let _ = run(self.0, &[], &["down"]);
+    }
+}
+
 /// Whether the test can run; says itself why not.
 fn possible(test: &str, needs_root: bool) -> bool {
     if needs_root && !rustix::process::geteuid().is_root() {
@@ -101,6 +110,7 @@ fn without_capabilities_nodes_are_refused_by_their_names_and_the_control_plane_r
         return;
     }
     let home = tempfile::tempdir().expect("a folder");
+    let _gone = Gone(home.path());
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let refused = run(home.path(), &powerless, &["up", "--nodes", "1"]);
     let text = said(&refused);
