@@ -10,6 +10,7 @@ use crate::{
     exception,
     node::{Inventory, Node},
     selector::Labels,
+    subscription::Subscriptions,
     units::{Digest, Name},
     workload::Workload,
     world::World,
@@ -29,6 +30,7 @@ pub(super) struct Assessor<'w> {
     world: &'w World,
     candidates: Candidates<'w>,
     pocket: Pocket<'w>,
+    subscriptions: Subscriptions<'w>,
     excepted: BTreeMap<&'w Name, BTreeSet<&'w Name>>,
     /// By address: equal label sets share one allocation, which outlives this pass.
     held: BTreeMap<*const Labels, Held<'w>>,
@@ -45,6 +47,7 @@ impl<'w> Assessor<'w> {
             world,
             candidates: Candidates::of(world),
             pocket: Pocket::of(world),
+            subscriptions: Subscriptions::of(world),
             excepted: exception::excepted(world),
             held: BTreeMap::new(),
             sets: BTreeMap::new(),
@@ -140,7 +143,8 @@ impl<'w> Assessor<'w> {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(new) => {
                 let excepted = self.excepted.get(&baseline.name);
-                let view = set::view(self.world, &self.pocket, excepted, baseline, digest);
+                let known = (&self.pocket, &self.subscriptions);
+                let view = set::view(self.world, known, excepted, baseline, digest);
                 new.insert(Arc::new(view)).clone()
             }
         }
