@@ -328,6 +328,7 @@ fn a_fix_that_only_ubuntu_pro_has_is_missing_on_ubuntu_and_the_free_archives_fix
     fleet.insert(ubuntu("1-0"));
     assert_eq!(fleet.match_notice(&notices[0]).len(), 1);
     assert_eq!(fix_for(&index, "Ubuntu:22.04", "x", "1-1+esm1").as_deref(), Some("1-1+esm2"));
-    assert_eq!(subscription("Ubuntu:22.04", "1-1+esm2"), Some("Ubuntu Pro"));
-    assert_eq!(subscription("Ubuntu:22.04", "1-1"), None);
+    assert_eq!(subscription("1-1+esm2", || Some("Ubuntu:22.04")), Some("Ubuntu Pro"));
+    assert_eq!(subscription("1-1", || Some("Ubuntu:22.04")), None);
+    assert_eq!(subscription("1-1+esm2", || Some("Debian:12")), None);
 }

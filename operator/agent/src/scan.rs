@@ -116,6 +116,7 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
         ..NodeReport::default()
     };
     report.unfinished = unfinished(root, &system);
+    report.subscriptions = system.subscriptions(root);
     report.mitigated = held_down(root, options.now);
     live_facts(root, &system, processes.as_ref(), &mut report, &mut unread);
     let updates = updates.unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hozen_advisory::version::Scheme;
+use hozen_advisory::version::{Scheme, UBUNTU_PRO};
 use hozen_api::node_inventory::PackageManager;
 
 use crate::{
@@ -104,6 +104,14 @@ impl System {
             Self::Dpkg { database, .. } => database.unfinished.clone(),
             Self::Rpm(_) | Self::Apk(_) => begun::read(root),
             Self::None => Vec::new(),
+        }
+    }
+
+    /// Subscriptions that the machine is attached to.
+    pub fn subscriptions(&self, root: &Root) -> Vec<String> {
+        match self {
+            Self::Dpkg { apt, .. } if apt.has_ubuntu_pro(root) => vec![UBUNTU_PRO.to_owned()],
+            Self::Dpkg { .. } | Self::Rpm(_) | Self::Apk(_) | Self::None => Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     calendar::{Freeze, Window},
-    common::{Interval, LabelSelector, PriorityCounts},
+    common::{Interval, LabelSelector, PriorityCounts, Uncovered},
     open_enum::open_enum,
     remediation::{Remediation, Targets},
     requirement::Requirement,
@@ -60,7 +60,7 @@ use crate::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BaselineSpec {
-    /// Who edited it last; needed only under a policy with `excludeAuthors`, and must then be the caller.
+    /// Who edited it last, who edited it before stands in the status; needed only under a policy with `excludeAuthors`, and must then be the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::User>")]
     pub edited_by: Option<String>,
@@ -183,7 +183,7 @@ open_enum! {
 }
 
 /// What Hozen saw of the baseline's systems.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct BaselineStatus {
     /// Generation of the spec that this status was computed from.
@@ -206,6 +206,15 @@ pub struct BaselineStatus {
     /// When what is pending without a notice was first seen: its clock stays there while it is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<FirstSeen>,
+    /// Ecosystems of installed packages of which nothing tells what is missing, the first few by name: a feed with its notices is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["ecosystem".into()]))]
+    pub uncovered: Vec<Uncovered>,
+    /// Who edited it since the last change that others agreed to was begun: they cannot approve what follows from it, where the approval
+    /// policy excludes authors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authors: Option<Authors>,
     /// Next opening of a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_window: Option<Interval>,
@@ -213,6 +222,32 @@ pub struct BaselineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "shape::Conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// Who edited a baseline.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Authors {
+    /// Generation of the spec up to which they were noted.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub generation: i64,
+    /// Who, by what their `spec.editedBy` said. While there are 32, nobody else edits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["user".into()]))]
+    pub editors: Vec<Editor>,
+}
+
+/// Somebody's last edit of a baseline.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Editor {
+    /// Who.
+    #[schemars(with = "shape::User")]
+    pub user: String,
+    /// Generation of the spec that it made.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub generation: i64,
+    /// When it was first seen.
+    pub at: Timestamp,
 }
 
 /// When changes that no notice tells of were first seen.

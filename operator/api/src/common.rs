@@ -305,3 +305,14 @@ pub struct Interval {
 pub(crate) fn percent(text: &str) -> IntOrString {
     IntOrString::String(text.to_owned())
 }
+
+/// Packages of one ecosystem and release of which nothing tells what is missing: no notices of it were loaded.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Ecosystem, and release where it has one: `npm`, `Debian:12`.
+    #[schemars(with = "shape::Line")]
+    pub ecosystem: String,
+    /// How many packages, in the system that has most of them.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub packages: u32,
+}

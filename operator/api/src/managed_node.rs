@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    common::{ObjectReference, PriorityCounts},
+    common::{ObjectReference, PriorityCounts, Uncovered},
     open_enum::open_enum,
     shape,
 };
@@ -219,6 +219,11 @@ pub struct ManagedNodeStatus {
     #[schemars(with = "Vec<shape::Line>", length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub reasons: Vec<String>,
+    /// Ecosystems of installed packages of which nothing tells what is missing, the first few by name: a feed with its notices is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["ecosystem".into()]))]
+    pub uncovered: Vec<Uncovered>,
     /// How earlier changes ended here, the newest few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

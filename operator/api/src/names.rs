@@ -133,6 +133,8 @@ pub mod condition {
     pub const APPROVED: &str = "Approved";
     /// A person has to look.
     pub const NEEDS_ATTENTION: &str = "NeedsAttention";
+    /// The baseline says something else since than the plan that is carried out.
+    pub const BASELINE_CHANGED: &str = "BaselineChanged";
 }
 
 /// Condition reasons.

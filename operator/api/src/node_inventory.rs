@@ -93,6 +93,11 @@ pub struct NodeReport {
     /// could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<Updates>,
+    /// Subscriptions that the machine is attached to, without which some fixes cannot be had: `Ubuntu Pro`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Line>", length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub subscriptions: Vec<String>,
     /// What the package manager would do now: `security` for all security updates, `all` for every update, and one for each name
     /// that was asked to be resolved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -134,7 +134,7 @@ pub struct RolloutStatus {
     /// How long its steps took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
-    /// State in conditions: Ready, `OnTime`, `NeedsAttention`.
+    /// State in conditions: Ready, Reconciling, Stalled, `NeedsAttention`, `BaselineChanged`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "shape::Conditions")]
     pub conditions: Vec<Condition>,

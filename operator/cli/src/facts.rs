@@ -21,6 +21,7 @@ pub use event::{
     Event, Failure, Forecast, Happened, Held, Role, StageForecast, Step, Work, WorkOutcome,
 };
 pub use gather::{Played, gather};
+pub(crate) use stock::untold;
 
 /// Version of the shape.
 pub const API_VERSION: &str = "report.hozen.dev/v1alpha1";

@@ -255,7 +255,9 @@ fn excluded(world: &World, request: &ChangeRequest, user: &User) -> Result<(), S
         .baselines
         .get(&reference.name)
         .filter(|baseline| baseline.uid == reference.uid)
-        .is_some_and(|baseline| baseline.edited_by.as_ref() == Some(user));
+        .is_some_and(|baseline| {
+            baseline.edited_by.as_ref() == Some(user) || baseline.authors.editors.contains_key(user)
+        });
     if edited {
         return Err(format!("{user} changed {}", reference.name));
     }

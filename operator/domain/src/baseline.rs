@@ -6,6 +6,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use smol_str::SmolStr;
 
 use crate::{
+    authors::Authors,
     calendar::{Freeze, Window},
     plan::{Drain, Failures, Gate, Prefetch, Reboot, Stage},
     selector::LabelSelector,
@@ -23,6 +24,8 @@ pub struct Baseline {
     pub generation: i64,
     /// Who says to have edited it last (admission checked that it was the caller).
     pub edited_by: Option<User>,
+    /// Who edited it besides; its status remembers it.
+    pub authors: Authors,
     /// When the present generation was seen first.
     pub changed_at: Option<Timestamp>,
     /// The highest wins where several select the same system.

@@ -24,7 +24,7 @@ use crate::{
     units::{Name, Uid, after},
     world::World,
 };
-use schedule::{Doors, Gatekeeper, Run, run};
+use schedule::{Doors, Gatekeeper, Never, Run, run};
 use work::Lot;
 
 /// When a change would be done everywhere, and what it would disturb.
@@ -119,6 +119,7 @@ pub fn forecast(
         unavailable: unavailable(world, &layout),
         layout,
         causes: Causes::from([("approval".to_owned(), waits_for_approval)]),
+        soaks: Vec::new(),
     }
     .forecast(from)
 }
@@ -195,6 +196,8 @@ struct Forecaster<'a> {
     unavailable: BTreeMap<&'a Name, String>,
     layout: Layout<'a>,
     causes: Causes,
+    /// Soaks that nothing has followed yet.
+    soaks: Vec<(SmolStr, SignedDuration)>,
 }
 
 impl Forecaster<'_> {
@@ -282,8 +285,11 @@ impl Forecaster<'_> {
             busiest += last.duration_since(at) - waited;
             found.start = earlier(found.start, run.first);
             at = at.max(last);
-            if run.never.is_some() {
-                found.never = run.never.map(|why| why + &lot.held);
+            found.never = run.never.map(|never| match never {
+                Never::Shut(why) => why,
+                Never::NoSlot => lot.full.clone(),
+            });
+            if found.never.is_some() {
                 return found;
             }
         }
@@ -296,10 +302,13 @@ impl Forecaster<'_> {
             Some(_) | None => at,
         };
         let soaked = after(soaks_from, self.soak(stage)).max(at);
-        if index + 1 < self.plan.stages.len() {
-            *self.causes.entry(format!("soak of {}", stage.name)).or_default() +=
-                soaked.duration_since(at);
+        // What nothing comes after keeps nothing back.
+        if systems > 0 {
+            for (stage, soaked) in std::mem::take(&mut self.soaks) {
+                *self.causes.entry(format!("soak of {stage}")).or_default() += soaked;
+            }
         }
+        self.soaks.push((stage.name.clone(), soaked.duration_since(at)));
         found.row.through = Some(soaked);
         found
     }

@@ -183,6 +183,8 @@ pub struct Inventory {
     pub tells_security: bool,
     /// Packages whose installation was not finished: such a node is not proven patched.
     pub unfinished: Vec<SmolStr>,
+    /// Subscriptions that it is attached to: `Ubuntu Pro`.
+    pub subscriptions: BTreeSet<SmolStr>,
     /// What its package manager would do.
     pub transactions: Vec<Resolved>,
     /// Units that still run replaced files.

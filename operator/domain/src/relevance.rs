@@ -8,6 +8,7 @@ use std::{
 use hozen_advisory::{
     notice::{Notice, RangeEnd},
     package::Package,
+    version::subscription,
 };
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -15,6 +16,7 @@ use smol_str::SmolStr;
 use crate::{
     assess::{Assessment, Holding, installed},
     node::{Inventory, Node},
+    subscription::Subscriptions,
     units::{Digest, Name},
     workload::Workload,
     world::{Verdict, World},
@@ -25,7 +27,7 @@ use crate::{
 pub enum Relevance {
     /// A system is affected, and there is a fix.
     Relevant,
-    /// A system is affected, and there is no fix yet: exposure all the same, and a request for a mitigation.
+    /// A system is affected, and there is no fix yet, or none that it can have: exposure all the same, and a request for a mitigation.
     NoFixYet,
     /// It cannot be told for a system: never taken for "not affected".
     Unknown,
@@ -109,6 +111,8 @@ fn in_use<'w>(world: &'w World, assessment: &'w Assessment) -> BTreeSet<&'w Dige
 struct Found<'w> {
     fixable: u32,
     unfixed: u32,
+    /// The subscription without which its fix cannot be had.
+    withheld: Option<&'static str>,
     unknown: Option<&'w str>,
     excused: Option<&'w str>,
     packages: BTreeSet<&'w str>,
@@ -118,8 +122,9 @@ struct Found<'w> {
 
 fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance, String)> {
     let mut by_notice: BTreeMap<&Name, Found<'_>> = BTreeMap::new();
-    let findings = in_use.iter().filter_map(|set| world.findings.get(*set));
-    for finding in findings.flat_map(|findings| findings.iter()) {
+    let subscriptions = Subscriptions::of(world);
+    let findings = in_use.iter().filter_map(|set| Some((*set, world.findings.get(*set)?)));
+    for (set, finding) in findings.flat_map(|(set, of)| of.iter().map(move |one| (set, one))) {
         let known = world.notices.get(&finding.notice);
         if known.is_none_or(|known| known.notice.withdrawn.is_some()) {
             continue;
@@ -130,7 +135,17 @@ fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance
         let packages = if excused { &mut found.spared } else { &mut found.packages };
         packages.insert(&finding.package);
         match &finding.verdict {
-            Verdict::Affected { fixed: Some(_) } => found.fixable += 1,
+            Verdict::Affected { fixed: Some(fixed) } => {
+                let packages = || world.package_sets.get(set);
+                let needs = subscription(fixed, || {
+                    let (package, installed) = (&finding.package, &finding.installed);
+                    installed::ecosystem(packages()?, package, installed).map(SmolStr::as_str)
+                });
+                match needs.filter(|of| subscriptions.lacks(set, of)) {
+                    Some(of) => found.withheld = Some(of),
+                    None => found.fixable += 1,
+                }
+            }
             Verdict::Affected { fixed: None } => found.unfixed += 1,
             Verdict::Unknown { why } => found.unknown = found.unknown.or(Some(why)),
             Verdict::NotAffected { why } => found.excused = found.excused.or(Some(why)),
@@ -144,6 +159,12 @@ impl Found<'_> {
         let packages = listed(self.packages.iter().copied());
         if self.fixable > 0 {
             return (Relevance::Relevant, format!("{packages} affected"));
+        }
+        if let Some(of) = self.withheld {
+            let why = format!(
+                "{packages} affected; fixed only for {of}, and no machine that has it is attached"
+            );
+            return (Relevance::NoFixYet, why);
         }
         if self.unfixed > 0 {
             let why = format!("{packages} affected, and no fix is known yet");

@@ -28,6 +28,8 @@ pub struct ChangeRequest {
     pub requested_by: User,
     /// When: the server's timestamp.
     pub created: Timestamp,
+    /// Generation of its baseline when it was made; none: not noted yet.
+    pub baseline_generation: Option<i64>,
     /// The request that this one replaces.
     pub supersedes: Option<Name>,
     /// Why it was made in place of that one.

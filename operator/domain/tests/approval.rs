@@ -5,10 +5,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use hozen_domain::{
     World,
     approval::{Tally, authority, count},
+    authors::{EDITORS_MAX, authors},
     gate::requests,
     governance::{Approval, Vote},
     hold::Hold,
     plan::{Plan, RoleCount},
+    planner,
     request::{ChangeRequest, Phase},
     units::{Span, Uid},
 };
@@ -349,4 +351,60 @@ proptest! {
         prop_assert_eq!(again.approved, tally.approved);
         prop_assert_eq!(again.valid_until, tally.valid_until);
     }
+}
+
+/// Somebody edits the baseline, and the operator sees it.
+fn edited(world: &mut World, user: &str) {
+    let baseline = world.baselines.get_mut("web").unwrap();
+    let edited = Arc::make_mut(baseline);
+    edited.generation += 1;
+    edited.edited_by = Some(user.into());
+    let noted = authors(world, &world.baselines["web"]);
+    Arc::make_mut(world.baselines.get_mut("web").unwrap()).authors = noted;
+}
+
+#[test]
+fn i13_whoever_edited_the_baseline_before_its_last_editor_cannot_approve_what_follows_either() {
+    let mut plan = needing(&[("platform", 2)]);
+    plan.needs.exclude_authors = true;
+    let (mut world, mut request) = asking(&plan);
+    edited(&mut world, "bob");
+    edited(&mut world, "dave");
+    let excluded = planner::excluded(&world, &plan, None);
+    assert_eq!(excluded.keys().collect::<Vec<_>>(), ["bob", "dave"]);
+    world.approvals = ["bob", "dave", "erin"]
+        .map(|user| yes(&request, user, "platform", "2026-11-19T09:00Z"))
+        .to_vec();
+    let tally = count(&world, &request);
+    assert_eq!(why(&tally), ["bob changed web", "dave changed web"]);
+    assert!(!tally.approved);
+
+    // Others agree to it, and work is begun: what bob wrote is no longer his alone. Who edited last shapes what comes next.
+    for (emergency, left) in [(true, vec!["bob", "dave"]), (false, vec!["dave"])] {
+        let mut plan = plan.clone();
+        plan.emergency = emergency;
+        request.plan = Arc::new(plan);
+        request.phase = Phase::Running;
+        request.baseline_generation = Some(world.baselines["web"].generation);
+        world.requests.insert(request.name.clone(), request.clone());
+        let noted = authors(&world, &world.baselines["web"]);
+        Arc::make_mut(world.baselines.get_mut("web").unwrap()).authors = noted;
+        let excluded = planner::excluded(&world, &request.plan, None);
+        assert_eq!(excluded.keys().collect::<Vec<_>>(), left);
+    }
+    edited(&mut world, "frank");
+    let excluded = planner::excluded(&world, &request.plan, None);
+    assert_eq!(excluded.keys().collect::<Vec<_>>(), ["frank"]);
+}
+
+#[test]
+fn i13_editors_are_bounded_and_the_first_ones_stay() {
+    let (mut world, _) = asking(&needing(&[("platform", 1)]));
+    for n in 0..EDITORS_MAX + 8 {
+        edited(&mut world, &format!("editor-{n:02}"));
+    }
+    let noted = &world.baselines["web"].authors;
+    assert_eq!(noted.editors.len(), EDITORS_MAX);
+    assert!(noted.editors.contains_key("editor-00"));
+    assert_eq!(noted.generation, world.baselines["web"].generation);
 }

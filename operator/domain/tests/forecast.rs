@@ -165,7 +165,9 @@ fn a_budget_that_others_hold_never_ends_and_says_who() {
     assert!(!found.meets_due);
     assert_eq!(
         found.never.as_deref(),
-        Some("all: none of 0 slots is free, of which web-x (cordoned by somebody else) holds one")
+        Some(
+            "all: its budget lets 1 be out of service at once, and out of service already: web-x (cordoned by somebody else)"
+        )
     );
 }
 

@@ -1,6 +1,7 @@
 //! Baselines and approval policies.
 
 use hozen_domain::{
+    authors::Authors,
     baseline::{
         Asset, Baseline, Block, Exposure, FirstSeen, Impact, OnOverdue, PackageRule, PackageWant,
         Profile, Remediation, Require, Selector, Strategy,
@@ -24,6 +25,7 @@ pub fn baseline(name: &str) -> BaselineBuilder {
             uid: Uid::new(format!("uid-baseline-{name}")),
             generation: 1,
             edited_by: None,
+            authors: Authors::default(),
             changed_at: None,
             priority: 0,
             selector: Selector::Nodes(selector),

@@ -58,6 +58,7 @@ pub fn request_of(world: &World, name: &str, plan: &Plan) -> ChangeRequest {
         plan: Arc::new(plan.clone()),
         requested_by: "system:serviceaccount:hozen-system:hozen".into(),
         created: world.now,
+        baseline_generation: world.baselines.get(&plan.baseline.name).map(|b| b.generation),
         supersedes: None,
         because: None,
         excluded: BTreeMap::new(),

@@ -5,6 +5,9 @@ use hozen_api::names::{GROUP, privilege};
 use super::Policy;
 use crate::Installation;
 
+/// Editors that a baseline's status keeps, by its schema.
+const EDITORS_MAX: usize = 32;
+
 pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
     vec![baselines(), authors(), government(installation)]
 }
@@ -40,6 +43,25 @@ fn authors() -> Policy {
              || (oldObject != null && object.spec == oldObject.spec) || has(object.spec.editedBy)",
             "'the approval policy ' + params.metadata.name + ' excludes authors: set spec.editedBy to ' + request.userInfo.username",
             "the approval policy excludes authors: set spec.editedBy to yourself",
+        )
+        // The spec names its last editor alone: who edited before stands in the status, and must stand there before another one takes their place.
+        .telling(
+            "object.spec.approvalPolicy != params.metadata.name || !params.spec.?excludeAuthors.orValue(false) \
+             || oldObject == null || object.spec == oldObject.spec \
+             || oldObject.spec.?editedBy.orValue(request.userInfo.username) == request.userInfo.username \
+             || oldObject.?status.?authors.?generation.orValue(0) == oldObject.metadata.generation",
+            "'Hozen has not noted yet that ' + oldObject.spec.editedBy + ' edited it before you, and would forget who wrote it: try again in a moment'",
+            "Hozen has not noted yet who edited it before you: try again in a moment",
+        )
+        .telling(
+            format!(
+                "object.spec.approvalPolicy != params.metadata.name || !params.spec.?excludeAuthors.orValue(false) \
+                 || oldObject == null || object.spec == oldObject.spec \
+                 || size(oldObject.?status.?authors.?editors.orValue([])) < {EDITORS_MAX} \
+                 || oldObject.status.authors.editors.exists(e, e.user == request.userInfo.username)"
+            ),
+            format!("'{EDITORS_MAX} people have edited ' + object.metadata.name + ' since a change that follows from it was begun: begin one before another person edits it'"),
+            "too many people have edited it since a change that follows from it was begun",
         );
     policy.asks_each_judge = true;
     policy

@@ -72,10 +72,18 @@ fn red_hat(release: &str) -> Option<SmolStr> {
         .then(|| format_smolstr!("Red Hat:{major}"))
 }
 
-/// The subscription without which a fixed version cannot be had, where the free archive does not have it.
-pub fn subscription(ecosystem: &str, fixed: &str) -> Option<&'static str> {
+/// The subscription of machines that get Expanded Security Maintenance.
+pub const UBUNTU_PRO: &str = "Ubuntu Pro";
+
+/// The subscription without which a fixed version cannot be had, where the free archive does not have it. The ecosystem is asked for where
+/// the version could be such a one, which is seldom.
+pub fn subscription<'e>(
+    fixed: &str,
+    ecosystem: impl FnOnce() -> Option<&'e str>,
+) -> Option<&'static str> {
     // Every version of Expanded Security Maintenance says so: `+esm1`, `~esm2`.
-    (ecosystem.starts_with("Ubuntu:") && fixed.contains("esm")).then_some("Ubuntu Pro")
+    let ecosystem = fixed.contains("esm").then(ecosystem).flatten()?;
+    ecosystem.starts_with("Ubuntu:").then_some(UBUNTU_PRO)
 }
 
 /// `… 15 SP5`, `… 15 SP5-LTSS`, `… 15`, `… 16.0`: the first word that is a number, and the service pack behind it.

@@ -29,6 +29,9 @@ use self::{
     sources::Target,
 };
 
+/// Is there while a machine is attached to Ubuntu Pro, with its secrets left out so that everybody may read it.
+const MACHINE_TOKEN: &str = "var/lib/ubuntu-advantage/machine-token.json";
+
 /// Most files of a folder of configuration parts.
 const PARTS_MAX: usize = 2_000;
 
@@ -87,6 +90,13 @@ impl Apt {
     /// Native architecture.
     pub fn native(&self) -> &str {
         self.architectures.first().map_or("", String::as_str)
+    }
+
+    /// Whether fixes of Ubuntu's Expanded Security Maintenance can be had: the machine is attached, or reads those repositories from a mirror.
+    pub fn has_ubuntu_pro(&self, root: &Root) -> bool {
+        let origins =
+            self.indices.iter().filter_map(|index| index.release.as_ref()?.origin.as_deref());
+        root.has(MACHINE_TOKEN) || origins.into_iter().any(|of| of.starts_with("UbuntuESM"))
     }
 
     /// When the newest of the indices was last brought up to date, in seconds since 1970.

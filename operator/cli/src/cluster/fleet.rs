@@ -6,7 +6,7 @@ use hozen_api::{
     baseline::Baseline,
     change_request::{ChangeRequest, Phase},
     managed_image::ManagedImage,
-    names::halt,
+    names::{condition, halt},
     rollout::Rollout,
 };
 use jiff::Timestamp;
@@ -99,6 +99,8 @@ pub(super) struct RolloutLine {
     pub hold: Option<String>,
     /// What would end that.
     pub ended_by: Option<String>,
+    /// What its baseline says otherwise since it was approved.
+    pub changed: Option<String>,
     /// How it ended.
     pub outcome: Option<String>,
 }
@@ -206,6 +208,10 @@ pub(super) fn rollout(object: &Rollout) -> RolloutLine {
     let stage = status.and_then(|status| status.stage.as_ref());
     let nodes = stage.map(|stage| stage.nodes).unwrap_or_default();
     let hold = status.and_then(|status| status.hold.as_ref());
+    let changed = status.and_then(|status| {
+        let mut conditions = status.conditions.iter();
+        conditions.find(|c| c.type_ == condition::BASELINE_CHANGED && c.status == "True")
+    });
     RolloutLine {
         name: object.name_any(),
         stage: stage.map(|stage| stage.name.clone()),
@@ -216,6 +222,7 @@ pub(super) fn rollout(object: &Rollout) -> RolloutLine {
         paused: object.spec.paused,
         hold: hold.map(|hold| hold.message.clone()),
         ended_by: hold.and_then(|hold| hold.ended_by.clone()),
+        changed: changed.map(|condition| condition.message.clone()),
         outcome: status.and_then(|status| status.outcome.as_ref()).map(ToString::to_string),
     }
 }
@@ -279,6 +286,9 @@ fn text(fleet: &Fleet, columns: usize) -> String {
             let by =
                 line.ended_by.as_ref().map_or_else(String::new, |by| format!("; ended by {by}"));
             page.hang(&format!("{}: ", line.name), &format!("{}{by}", paint(WAIT, hold)), 2);
+        }
+        if let Some(changed) = &line.changed {
+            page.hang(&format!("{}: ", line.name), &paint(WAIT, changed), 2);
         }
     }
     for Unreadable { kind, name, why } in &fleet.unreadable {

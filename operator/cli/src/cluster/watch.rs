@@ -84,8 +84,19 @@ fn show(rollout: &Rollout, seen: &mut BTreeMap<String, String>) -> Result<bool, 
 }
 
 fn told_line(line: &RolloutLine) -> String {
-    let RolloutLine { name: _, stage, done, of, active, failed, paused, hold, ended_by, outcome } =
-        line;
+    let RolloutLine {
+        name: _,
+        stage,
+        done,
+        of,
+        active,
+        failed,
+        paused,
+        hold,
+        ended_by,
+        changed,
+        outcome,
+    } = line;
     if let Some(outcome) = outcome {
         return format!("ended: {outcome}");
     }
@@ -103,6 +114,10 @@ fn told_line(line: &RolloutLine) -> String {
     if let Some(by) = ended_by {
         text.push_str("; ended by ");
         text.push_str(by);
+    }
+    if let Some(changed) = changed {
+        text.push_str("; ");
+        text.push_str(changed);
     }
     text
 }

@@ -17,7 +17,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let ranked = outcome.after.ranking.notices.get(name)?;
     let matters = match ranked.relevance {
         Relevance::Relevant => "it matters here",
-        Relevance::NoFixYet => "it matters here, and no fix is known yet",
+        Relevance::NoFixYet => "it matters here, and no fix can be had yet",
         Relevance::Unknown => {
             "it cannot be told whether it matters here, so it is not taken for harmless"
         }

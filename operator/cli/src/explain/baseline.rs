@@ -1,6 +1,7 @@
 //! Why a baseline stands as it does, and what it asks.
 
 use hozen_domain::{
+    assess::uncovered_under,
     baseline::{Baseline, Profile},
     calendar::{Access, Purpose, next_opening},
     measure::coverage,
@@ -57,6 +58,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         );
     }
     answer.add(section);
+    answer.add(common::uncovered(&uncovered_under(&outcome.world, view)));
     answer.add(urgent(outcome, name));
     answer.add(calendar(outcome, baseline));
     let mut section = Section::new("requests");

@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use hozen_domain::{
     approval::{self, Tally},
-    assess::{Departure, Missing, Side},
+    assess::{Departure, Missing, Side, Uncovered},
     effect::Held,
     governance::Circle,
     model::{Outcome, Undone},
     node::Ended,
     plan::Stage,
+    planner,
     rank::Ranked,
     request::ChangeRequest,
     units::{Name, Share, Uid},
 };
 
+use smol_str::SmolStr;
+
 use super::{Answer, Section};
 use crate::{
+    facts::{Because, untold},
     text::{counted, spoken},
     when::words,
 };
@@ -74,6 +78,24 @@ pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Name
         }
     }
     answer.add(section);
+}
+
+/// What the baseline of a request that was begun says otherwise since, and how one comes to have it.
+pub(super) fn edited(outcome: &Outcome, request: &ChangeRequest, answer: &mut Answer) {
+    let mut section = Section::new("changed since");
+    if let Some(edited) = planner::edited_since(&outcome.world, request) {
+        section.rule(edited, "invariant 26");
+    }
+    answer.add(section);
+}
+
+/// Of which packages nothing tells what is missing.
+pub(super) fn uncovered(ecosystems: &BTreeMap<SmolStr, Uncovered>) -> Section {
+    let mut section = Section::new("not covered");
+    for Because { name, why } in untold(ecosystems) {
+        section.rule(format!("no notice speaks of {name}: {why}"), "PROCESS 1.2");
+    }
+    section
 }
 
 /// What the planner left out about these, and why.

@@ -1,7 +1,7 @@
 //! Why a node stands as it does.
 
 use hozen_domain::{
-    assess::{Activity, Holding, NodeView, State},
+    assess::{Activity, Holding, NodeView, State, uncovered_on},
     baseline::Selector,
     model::{Outcome, Undone},
     node::{Cordon, Ended, Node, Ready, Report},
@@ -19,6 +19,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let mut answer = Answer { summary: summary(view), ..Answer::default() };
     answer.add(stands(outcome, node, view));
     answer.add(common::departures(view.departures()));
+    answer.add(common::uncovered(&uncovered_on(&outcome.world, node)));
     answer.add(urgent(outcome, view));
     answer.add(transactions(outcome, node));
     answer.add(common::history(outcome, &node.ended));

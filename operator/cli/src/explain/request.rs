@@ -27,6 +27,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     if !request.phase.ended() && !request.plan.stages.is_empty() {
         answer.add(when(outcome, request));
     }
+    common::edited(outcome, request, &mut answer);
     common::holds(outcome, &mut answer, |about| about == name);
     match request.phase {
         Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval => {
@@ -182,6 +183,9 @@ fn when(outcome: &Outcome, request: &ChangeRequest) -> Section {
     let due = forecast.due.map_or_else(|| "no deadline".to_owned(), |due| format!("due {due}"));
     match (&forecast.never, forecast.finish) {
         (Some(why), _) => section.say(format!("never: {why}; {due}")),
+        (None, _) if forecast.stages.iter().all(|stage| stage.systems == 0) => {
+            section.say("nothing that can be reached is left to do");
+        }
         (None, Some(finish)) => section.say(format!(
             "by {finish} if people agree at once, {}; {due}; limited by {}",
             if forecast.meets_due { "in time" } else { "TOO LATE" },

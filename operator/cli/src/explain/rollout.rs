@@ -21,6 +21,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(stages(rollout, request));
     answer.add(systems(outcome, request));
     answer.add(handle(rollout));
+    common::edited(outcome, request, &mut answer);
     common::holds(outcome, &mut answer, |about| about == name);
     if let Some(review) = review(&outcome.world, &outcome.after.assessment, request, None) {
         let mut section = Section::new("to be reviewed");

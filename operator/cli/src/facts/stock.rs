@@ -11,6 +11,7 @@ use hozen_domain::{
     model::Outcome,
     node::Ready,
 };
+use smol_str::SmolStr;
 
 use crate::text::counted;
 
@@ -45,16 +46,20 @@ pub(super) fn stock(outcome: &Outcome) -> Stock {
         count_changed: count_changed.clone(),
         unselected: names(unselected),
         images_unknown: images_unknown.iter().map(Because::from).collect(),
-        uncovered: uncovered
-            .iter()
-            .map(|(ecosystem, of)| Because { name: ecosystem.to_string(), why: gap_of(*of) })
-            .collect(),
+        uncovered: untold(uncovered),
         baselines: assessment
             .baselines
             .iter()
             .map(|(name, view)| baseline(outcome, name, view))
             .collect(),
     }
+}
+
+/// Ecosystems of which nothing tells what is missing, each with what that means.
+pub(crate) fn untold(uncovered: &BTreeMap<SmolStr, Uncovered>) -> Vec<Because> {
+    let gap =
+        |(name, of): (&SmolStr, &Uncovered)| Because { name: name.to_string(), why: gap_of(*of) };
+    uncovered.iter().map(gap).collect()
 }
 
 /// What it means that nothing tells what is missing of an ecosystem's packages.

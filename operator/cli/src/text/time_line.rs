@@ -239,14 +239,30 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// When it would be done. What ends within the minute in which it is read has a duration, not a time.
+    fn done_by(&self, finish: Timestamp, at: Timestamp) -> String {
+        let (done, now) = (self.short(finish, at), self.short(at, at));
+        let takes = finish.duration_since(at);
+        if done != now {
+            format!("done by {done}")
+        } else if takes < SignedDuration::from_secs(1) {
+            "done as soon as it is agreed to".to_owned()
+        } else {
+            format!("done {} after it is agreed to", words(takes))
+        }
+    }
+
     /// When it would be done, and what it would disturb.
     fn forecast(&self, at: Timestamp, forecast: &Forecast) -> String {
         let margin =
             forecast.margin_seconds.map(|seconds| words(SignedDuration::from_secs(seconds.abs())));
         let done = match (&forecast.never, forecast.finish, margin) {
             (Some(why), ..) => paint(BAD, format!("never done: {}", self.reader.sentence(why))),
+            (None, Some(_), _) if forecast.stages.iter().all(|stage| stage.systems == 0) => {
+                "nothing that can be reached is left to do".to_owned()
+            }
             (None, Some(finish), margin) => {
-                let done = format!("done by {}", self.short(finish, at));
+                let done = self.done_by(finish, at);
                 match margin {
                     Some(margin) if forecast.meets_due => format!("{done}, in time by {margin}"),
                     Some(margin) => format!("{done}, {}", paint(BAD, format!("LATE by {margin}"))),
@@ -256,7 +272,8 @@ impl<'a> Teller<'a> {
             (None, None, _) => "nothing left to do".to_owned(),
         };
         let mut told = vec![format!("forecast: {done}")];
-        if forecast.never.is_none() && !forecast.limited_by.is_empty() {
+        let works = forecast.stages.iter().any(|stage| stage.systems > 0);
+        if forecast.never.is_none() && works && !forecast.limited_by.is_empty() {
             told.push(format!("limited by {}", self.reader.sentence(&forecast.limited_by)));
         }
         let counts = [

@@ -7,7 +7,8 @@ use hozen_api::{
 };
 use hozen_domain::{
     World,
-    assess::Counts,
+    assess::{Counts, uncovered_under},
+    authors::authors,
     baseline::{self, Baseline, Selector},
     calendar::{Access, Purpose, next_opening},
     hold::Hold,
@@ -51,6 +52,10 @@ pub fn draft(
         missing: Some(words::by_priority(missing)),
         oldest_due: due.min(),
         first_seen: turn.ranking.first_seen.get(name).and_then(first_seen),
+        uncovered: view
+            .map(|view| words::uncovered(&uncovered_under(world, view)))
+            .unwrap_or_default(),
+        authors: Some(words::authors(&authors(world, baseline))),
         next_window: next_window(world, baseline),
         conditions: words::conditions(&before.conditions, said, generation, world.now),
     }

@@ -8,7 +8,7 @@ use hozen_api::{
 };
 use hozen_domain::{
     World,
-    assess::{Departure, NodeView, State},
+    assess::{Departure, NodeView, State, uncovered_on},
     model::Turn,
     node::{Ended, Node},
     units::Uid,
@@ -49,6 +49,7 @@ pub fn draft(
         activity: view.and_then(|view| view.activity).map(words::activity),
         findings: view.map(|view| words::by_priority(turn.ranking.findings(view))),
         reasons: view.map(reasons).unwrap_or_default(),
+        uncovered: words::uncovered(&uncovered_on(world, node)),
         ended,
         conditions: words::conditions(&before.conditions, said, generation, world.now),
     }

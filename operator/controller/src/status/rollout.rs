@@ -8,6 +8,7 @@ use hozen_domain::{
     World,
     hold::Hold,
     model::Turn,
+    planner,
     request::{Cursor, Rollout, RolloutEnd},
     step::progress::{Progress, progress},
 };
@@ -46,7 +47,8 @@ pub fn draft(
     let (hold, conditions) = if unasked && !before.conditions.is_empty() {
         (before.hold, before.conditions)
     } else {
-        let said = conditions(cursor, hold, &progress);
+        let mut said = conditions(cursor, hold, &progress);
+        said.push(changed(world, rollout));
         let conditions = words::conditions(&before.conditions, said, generation, world.now);
         (hold.map(words::hold), conditions)
     };
@@ -105,6 +107,18 @@ fn failures(progress: &Progress) -> Vec<NodeFailure> {
         }
     }
     listed
+}
+
+/// Whether its baseline was edited since: what was approved goes on, and says so.
+fn changed(world: &World, rollout: &Rollout) -> Said {
+    let request = world.requests.get(&rollout.request.0);
+    let edited = request.and_then(|request| planner::edited_since(world, request));
+    Said {
+        aspect: condition::BASELINE_CHANGED,
+        holds: Some(edited.is_some()),
+        reason: if edited.is_some() { "EditedSince" } else { "AsApproved" },
+        message: edited.unwrap_or_default(),
+    }
 }
 
 fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<Said> {

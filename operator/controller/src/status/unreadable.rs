@@ -16,6 +16,7 @@ use hozen_api::{
     rollout::Rollout,
     transaction::Transaction,
 };
+use hozen_intake::convert;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource, api::ApiResource, core::DynamicObject};
@@ -190,7 +191,28 @@ fn status(found: &DynamicObject, message: String, now: Timestamp) -> Option<Valu
     let said =
         Said { aspect: condition::READY, holds: Some(false), reason: reason::INVALID, message };
     let after = words::conditions(&before, vec![said], generation, now);
-    (before != after).then(|| json!({"observedGeneration": generation, "conditions": after}))
+    let authors = authors(found, now);
+    let known = found.data.pointer("/status/authors");
+    if before == after && (authors.is_none() || authors.as_ref() == known) {
+        return None;
+    }
+    let mut status = json!({"observedGeneration": generation, "conditions": after});
+    if let Some(authors) = authors {
+        status["authors"] = authors;
+    }
+    Some(status)
+}
+
+/// Who edited a baseline: that it cannot be read is no reason to forget who wrote it, nor to keep others from mending it.
+fn authors(found: &DynamicObject, now: Timestamp) -> Option<Value> {
+    let baseline = found.types.as_ref().is_some_and(|types| types.kind == Baseline::kind(&()));
+    let generation = found.metadata.generation.filter(|_| baseline)?;
+    let before = found.data.pointer("/status/authors").cloned().unwrap_or_default();
+    let before: Option<hozen_api::baseline::Authors> = serde_json::from_value(before).ok();
+    let mut authors = convert::baseline::authors(before.as_ref());
+    let by = found.data.pointer("/spec/editedBy").and_then(Value::as_str).map(SmolStr::new);
+    authors.note(generation, by.as_ref(), now);
+    serde_json::to_value(words::authors(&authors)).ok()
 }
 
 #[cfg(test)]
@@ -257,7 +279,23 @@ mod tests {
         let first = status(&found(Value::Null), "priority: not a number".into(), now).unwrap();
         assert_eq!(first["observedGeneration"], 3);
         assert_eq!(first["conditions"][0]["reason"], "Invalid");
+        assert_eq!(first["authors"], json!({"generation": 3}));
         assert_eq!(status(&found(first), "priority: not a number".into(), now), None);
+    }
+
+    #[test]
+    fn i13_who_wrote_what_cannot_be_read_is_noted_beside_those_who_wrote_before() {
+        let now = "2026-01-05T02:00:00Z".parse().unwrap();
+        let before =
+            json!({"generation": 2, "editors": [{"user": "bob", "generation": 2, "at": now}]});
+        let found = serde_json::from_value(json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline",
+            "metadata": {"name": "web", "generation": 3}, "spec": {"editedBy": "mallory"}, "status": {"authors": before}}))
+        .unwrap();
+        let said = status(&found, "it is broken".into(), now).unwrap();
+        assert_eq!(said["authors"]["generation"], 3);
+        let editors = said["authors"]["editors"].as_array().unwrap();
+        let users: Vec<_> = editors.iter().filter_map(|editor| editor["user"].as_str()).collect();
+        assert_eq!(users, ["bob", "mallory"]);
     }
 
     #[test]

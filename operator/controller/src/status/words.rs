@@ -1,10 +1,14 @@
 //! The domain's values in the API's words, and texts in the API's bounds.
 
+use std::collections::BTreeMap;
+
 use hozen_api::{
-    change_request, common, managed_image, managed_node as managed, rollout as api_rollout,
+    baseline as api_baseline, change_request, common, managed_image, managed_node as managed,
+    rollout as api_rollout,
 };
 use hozen_domain::{
     assess,
+    authors::Authors,
     hold::Hold,
     node::{Ended, Failure, Step, Task},
     plan::RoleCount,
@@ -15,6 +19,7 @@ use hozen_domain::{
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use smol_str::SmolStr;
 
 /// Bounds of `shape::Line` and `shape::Text`, in characters.
 const LINE_CHARS_MAX: usize = 256;
@@ -74,6 +79,28 @@ same! {
     relevance: hozen_domain::relevance::Relevance => hozen_api::advisory::Relevance {
         Relevant, NoFixYet, Unknown => NotKnown, FixedEverywhere, NotAffected, NotInstalled,
     }
+}
+
+/// Who edited a baseline.
+pub fn authors(authors: &Authors) -> api_baseline::Authors {
+    let editors = authors.editors.iter().map(|(user, edited)| api_baseline::Editor {
+        user: user.to_string(),
+        generation: edited.generation,
+        at: edited.at,
+    });
+    api_baseline::Authors { generation: authors.generation, editors: editors.collect() }
+}
+
+/// Ecosystems that a status lists, by its schema.
+const UNCOVERED_MAX: usize = 16;
+
+/// Of which packages nothing tells what is missing.
+pub fn uncovered(ecosystems: &BTreeMap<SmolStr, assess::Uncovered>) -> Vec<common::Uncovered> {
+    let listed = ecosystems.iter().take(UNCOVERED_MAX).map(|(ecosystem, of)| common::Uncovered {
+        ecosystem: line(ecosystem),
+        packages: of.packages,
+    });
+    listed.collect()
 }
 
 /// Our work on a node.

@@ -39,6 +39,7 @@ pub fn planned(hand: &mut Hand) -> hozen_domain::units::Digest {
         plan: Arc::new(plan),
         requested_by: "ada".into(),
         created: now,
+        baseline_generation: None,
         supersedes: None,
         because: None,
         excluded: [].into(),

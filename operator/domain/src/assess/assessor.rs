@@ -10,6 +10,7 @@ use crate::{
     exception,
     node::{Inventory, Node},
     selector::Labels,
+    subscription::Subscriptions,
     units::{Digest, Name},
     workload::Workload,
     world::World,
@@ -29,6 +30,7 @@ pub(super) struct Assessor<'w> {
     world: &'w World,
     candidates: Candidates<'w>,
     memory: &'w mut Memory,
+    subscriptions: Subscriptions<'w>,
     excepted: BTreeMap<&'w Name, BTreeSet<&'w Name>>,
     /// By address: equal label sets share one allocation, which outlives this pass.
     held: BTreeMap<*const Labels, Held<'w>>,
@@ -46,6 +48,7 @@ impl<'w> Assessor<'w> {
             world,
             candidates: Candidates::of(world),
             memory,
+            subscriptions: Subscriptions::of(world),
             excepted: exception::excepted(world),
             held: BTreeMap::new(),
             sets: BTreeMap::new(),
@@ -142,9 +145,9 @@ impl<'w> Assessor<'w> {
 
     fn set(&mut self, baseline: &'w Arc<Baseline>, digest: &'w Digest) -> Arc<SetView> {
         let remembered = self.sets.entry((&baseline.name, digest)).or_insert_with(|| {
-            let excepted = self.excepted.get(&baseline.name);
-            self.memory.view(self.world, baseline, digest, excepted, |pocket| {
-                set::view(self.world, pocket, excepted, baseline, digest)
+            let known = (self.excepted.get(&baseline.name), &self.subscriptions);
+            self.memory.view(self.world, baseline, digest, known, |pocket| {
+                set::view(self.world, pocket, known, baseline, digest)
             })
         });
         Arc::clone(&remembered.view)

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use smol_str::SmolStr;
 
 use crate::{
-    node::Report,
+    node::{Node, Report},
     units::{Digest, Name},
     world::World,
 };
 
-use super::{Completeness, Holding, NodeView, Uncovered};
+use super::{BaselineView, Completeness, Holding, NodeView, Uncovered};
 
 /// A change of less than this is everyday business, whatever its share.
 const CHANGE_MIN: usize = 2;
@@ -47,17 +47,41 @@ pub(super) fn completeness(world: &World, views: &BTreeMap<Name, NodeView>) -> C
     complete
 }
 
+/// Package sets, each with whether the package managers of all nodes that have it tell what is missing.
+type Sets<'w> = BTreeMap<&'w Digest, bool>;
+
+fn of_nodes<'w>(nodes: impl Iterator<Item = &'w Node>) -> Sets<'w> {
+    let mut sets = Sets::new();
+    for inventory in nodes.filter_map(|node| node.report.latest()) {
+        *sets.entry(&inventory.package_set).or_insert(true) &= inventory.tells_security;
+    }
+    sets
+}
+
 /// Ecosystems of the package sets in use of which nothing tells what is missing. What a node's own package manager tells of its
 /// packages counts.
 fn uncovered(world: &World) -> BTreeMap<SmolStr, Uncovered> {
-    let mut sets: BTreeMap<&Digest, bool> = BTreeMap::new();
-    for inventory in world.nodes.values().filter_map(|node| node.report.latest()) {
-        *sets.entry(&inventory.package_set).or_insert(true) &= inventory.tells_security;
-    }
+    let mut sets = of_nodes(world.nodes.values());
     let running = world.workloads.values().flat_map(|workload| workload.containers.values());
     let running = running.filter_map(|used| used.running.as_ref().or(used.pinned.as_ref()));
     let images = running.filter_map(|digest| world.images.get(digest)?.packages.as_ref().ok());
     sets.extend(images.map(|set| (set, false)));
+    untold(world, sets)
+}
+
+/// The same of the systems of one baseline that it may act on.
+pub fn uncovered_under(world: &World, view: &BaselineView) -> BTreeMap<SmolStr, Uncovered> {
+    let mut sets: Sets<'_> = view.sets.keys().map(|set| (set, false)).collect();
+    sets.extend(of_nodes(view.nodes.iter().filter_map(|name| world.nodes.get(name))));
+    untold(world, sets)
+}
+
+/// The same of one node.
+pub fn uncovered_on(world: &World, node: &Node) -> BTreeMap<SmolStr, Uncovered> {
+    untold(world, of_nodes(std::iter::once(node)))
+}
+
+fn untold(world: &World, sets: Sets<'_>) -> BTreeMap<SmolStr, Uncovered> {
     let mut uncovered: BTreeMap<SmolStr, Uncovered> = BTreeMap::new();
     for (set, told) in sets {
         for blind in world.blind(set).iter().filter(|blind| !(told && blind.system)) {

@@ -7,6 +7,8 @@ use hozen_advisory::{
     version::Scheme,
 };
 
+use smol_str::SmolStr;
+
 use super::AffectedPackage;
 
 /// Packages of a name, those of the distribution alone where there are any: a rule for `requests` means the system's package.
@@ -31,6 +33,15 @@ pub(crate) fn in_ecosystem<'s>(set: &'s PackageSet, ecosystem: &str, name: &str)
     let from = set.packages.partition_point(|p| key(p).is_lt());
     let until = set.packages.partition_point(|p| key(p).is_le());
     &set.packages[from..until]
+}
+
+/// The ecosystem of a package, by its name and version.
+pub(crate) fn ecosystem<'s>(set: &'s PackageSet, name: &str, version: &str) -> Option<&'s SmolStr> {
+    slices(set)
+        .filter_map(|slice| slice.first())
+        .flat_map(|first| in_ecosystem(set, &first.ecosystem, name))
+        .find(|package| package.version == version)
+        .map(|package| &package.ecosystem)
 }
 
 /// The set divided by ecosystem: it is sorted by ecosystem, then name.

@@ -8,9 +8,11 @@ use std::{
 };
 
 use hozen_advisory::{notice::Notice, package::PackageSet};
+use smol_str::SmolStr;
 
 use crate::{
     baseline::Baseline,
+    subscription::Subscriptions,
     units::{Digest, Name},
     world::{Blind, Finding, World},
 };
@@ -43,6 +45,8 @@ struct MadeOf {
     findings: Option<Arc<[Finding]>>,
     blind: Option<Arc<[Blind]>>,
     excepted: BTreeSet<Name>,
+    /// What nodes that have the set are attached to, where there are any.
+    attached: Option<Vec<SmolStr>>,
 }
 
 impl Memory {
@@ -76,13 +80,14 @@ impl Memory {
         world: &World,
         baseline: &Arc<Baseline>,
         digest: &Digest,
-        excepted: Option<&BTreeSet<&Name>>,
+        (excepted, subscriptions): (Option<&BTreeSet<&Name>>, &Subscriptions<'_>),
         work_out: impl FnOnce(&Pocket) -> SetView,
     ) -> Remembered {
+        let attached = subscriptions.of_set(digest);
         let known = self.sets.get(&(baseline.name.clone(), digest.clone()));
-        if let Some(known) =
-            known.filter(|known| known.made_of.is(world, baseline, digest, excepted))
-        {
+        let same =
+            |known: &&Remembered| known.made_of.is(world, baseline, digest, (excepted, attached));
+        if let Some(known) = known.filter(same) {
             return known.clone();
         }
         let made_of = MadeOf {
@@ -91,6 +96,7 @@ impl Memory {
             findings: world.findings.get(digest).cloned(),
             blind: world.blind.get(digest).cloned(),
             excepted: excepted.into_iter().flatten().map(|name| (*name).clone()).collect(),
+            attached: attached.map(|names| names.iter().map(|name| (*name).into()).collect()),
         };
         Remembered { made_of, view: Arc::new(work_out(&self.pocket)) }
     }
@@ -102,13 +108,18 @@ impl MadeOf {
         world: &World,
         baseline: &Arc<Baseline>,
         digest: &Digest,
-        excepted: Option<&BTreeSet<&Name>>,
+        (excepted, attached): (Option<&BTreeSet<&Name>>, Option<&[&str]>),
     ) -> bool {
         Arc::ptr_eq(&self.baseline, baseline)
             && same(self.set.as_ref(), world.package_sets.get(digest))
             && same(self.findings.as_ref(), world.findings.get(digest))
             && same(self.blind.as_ref(), world.blind.get(digest))
             && self.excepted.iter().eq(excepted.into_iter().flatten().copied())
+            && match (&self.attached, attached) {
+                (Some(one), Some(other)) => one.iter().eq(other),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            }
     }
 }
 

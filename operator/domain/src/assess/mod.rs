@@ -22,6 +22,7 @@ mod set;
 pub(crate) mod updates;
 
 use assessor::Assessor;
+pub use completeness::{uncovered_on, uncovered_under};
 pub use memory::Memory;
 
 use crate::{
@@ -201,14 +202,14 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// Affected packages that a fixed version is known of: they are planned, whatever else the notice affects.
+    /// Affected packages of which a fixed version can be had: they are planned, whatever else the notice affects.
     pub fn fixable(&self) -> impl Iterator<Item = &AffectedPackage> {
-        self.affected.iter().filter(|package| package.fixed.is_some())
+        self.affected.iter().filter(|package| package.fixable())
     }
 
-    /// Whether an affected package has no fixed version yet.
+    /// Whether an affected package has no fixed version that can be had.
     pub fn unfixed(&self) -> bool {
-        self.affected.iter().any(|package| package.fixed.is_none())
+        self.affected.iter().any(|package| !package.fixable())
     }
 }
 
@@ -221,8 +222,16 @@ pub struct AffectedPackage {
     pub installed: SmolStr,
     /// First version that is not affected; none: there is none yet.
     pub fixed: Option<SmolStr>,
+    /// The subscription without which that cannot be had, and which no machine that has the set is attached to.
+    pub withheld: Option<&'static str>,
     /// Ecosystem, whose ordering its versions follow; none: the set does not hold the package.
     pub ecosystem: Option<SmolStr>,
+}
+
+impl AffectedPackage {
+    const fn fixable(&self) -> bool {
+        self.fixed.is_some() && self.withheld.is_none()
+    }
 }
 
 /// Security updates that the distribution offers a node and that no notice known to us accounts for.

@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 
 use crate::{
     baseline::{Baseline, PackageRule, PackageWant, Selector},
+    subscription::Subscriptions,
     units::{Digest, Name},
     world::{Blind, Finding, Verdict, World},
 };
@@ -21,7 +22,7 @@ use super::{AffectedPackage, Departure, Missing, Rule, SetView, Side, installed,
 pub(super) fn view(
     world: &World,
     pocket: &Pocket,
-    excepted: Option<&BTreeSet<&Name>>,
+    known: (Option<&BTreeSet<&Name>>, &Subscriptions<'_>),
     baseline: &Baseline,
     digest: &Digest,
 ) -> SetView {
@@ -37,7 +38,7 @@ pub(super) fn view(
         });
         return view;
     };
-    view.notices = missing(world, excepted, baseline, set, findings);
+    view.notices = missing(world, known, baseline, set, findings);
     for missing in &view.notices {
         notice_departures(missing, &mut view.departures);
     }
@@ -70,7 +71,7 @@ pub(super) fn uncovered(blind: &Blind) -> Departure {
 
 fn missing(
     world: &World,
-    excepted: Option<&BTreeSet<&Name>>,
+    (excepted, subscriptions): (Option<&BTreeSet<&Name>>, &Subscriptions<'_>),
     baseline: &Baseline,
     set: &PackageSet,
     findings: &[Finding],
@@ -95,12 +96,19 @@ fn missing(
             exempt: excepted.is_some_and(|names| names.contains(&finding.notice)),
         });
         match &finding.verdict {
-            Verdict::Affected { fixed } => missing.affected.push(AffectedPackage {
-                package: finding.package.clone(),
-                installed: finding.installed.clone(),
-                fixed: fixed.clone(),
-                ecosystem: ecosystem(set, finding),
-            }),
+            Verdict::Affected { fixed } => {
+                let ecosystem = installed::ecosystem(set, &finding.package, &finding.installed);
+                let needs = fixed
+                    .as_ref()
+                    .and_then(|fixed| subscription(fixed, || ecosystem.map(SmolStr::as_str)));
+                missing.affected.push(AffectedPackage {
+                    package: finding.package.clone(),
+                    installed: finding.installed.clone(),
+                    fixed: fixed.clone(),
+                    withheld: needs.filter(|of| subscriptions.lacks(&set.digest, of)),
+                    ecosystem: ecosystem.cloned(),
+                });
+            }
             Verdict::NotAffected { .. } => {}
             Verdict::Unknown { why } => {
                 missing.unknown.push((finding.package.clone(), why.clone()));
@@ -108,15 +116,6 @@ fn missing(
         }
     }
     by_notice.into_values().collect()
-}
-
-fn ecosystem(set: &PackageSet, finding: &Finding) -> Option<SmolStr> {
-    let exact = |package: &&Package| package.version == finding.installed;
-    let slices = installed::slices(set).filter_map(|slice| slice.first());
-    slices
-        .flat_map(|first| installed::in_ecosystem(set, &first.ecosystem, &finding.package))
-        .find(exact)
-        .map(|package| package.ecosystem.clone())
 }
 
 fn notice_departures(missing: &Missing, departures: &mut Vec<Departure>) {
@@ -130,10 +129,14 @@ fn notice_departures(missing: &Missing, departures: &mut Vec<Departure>) {
             wanted: package.fixed.as_ref().map_or_else(
                 || "a fix; none is known yet".into(),
                 |fixed| {
-                    let ecosystem = package.ecosystem.as_deref().unwrap_or_default();
-                    let needs = subscription(ecosystem, fixed);
-                    let needs = needs.map_or_else(String::new, |of| format!(", which needs {of}"));
-                    format!("{fixed} or newer{needs}")
+                    let needs = subscription(fixed, || package.ecosystem.as_deref());
+                    match (package.withheld, needs) {
+                        (Some(of), _) => format!(
+                            "{fixed} or newer: fixed only for {of}; this machine is not attached"
+                        ),
+                        (None, Some(of)) => format!("{fixed} or newer, which needs {of}"),
+                        (None, None) => format!("{fixed} or newer"),
+                    }
                 },
             ),
             source: missing.notice.to_string(),

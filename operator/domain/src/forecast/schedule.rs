@@ -44,7 +44,16 @@ pub(super) struct Run {
     /// Time in which nothing ran, by what was waited for.
     pub(super) waited: BTreeMap<String, SignedDuration>,
     /// Why the rest is never done.
-    pub(super) never: Option<String>,
+    pub(super) never: Option<Never>,
+}
+
+/// Why a system is never done.
+#[derive(Clone, Debug)]
+pub(super) enum Never {
+    /// What the calendar says.
+    Shut(String),
+    /// Others hold every slot, and nothing of this rollout is at work that would free one.
+    NoSlot,
 }
 
 /// A calendar asked for one purpose, with its last answer kept: a hundred thousand questions have few answers.
@@ -125,7 +134,6 @@ pub(super) struct Doors<'c> {
 
 struct Stage<'j, 'c, 'd> {
     jobs: &'j [Job],
-    slots: usize,
     free: usize,
     /// A node of the control plane is being worked on.
     control_plane_busy: bool,
@@ -157,7 +165,6 @@ pub(super) fn run(
     });
     let mut stage = Stage {
         jobs,
-        slots,
         free: slots.saturating_sub(busy.len()),
         control_plane_busy: busy.iter().any(|busy| busy.control_plane),
         installs,
@@ -185,13 +192,13 @@ impl Stage<'_, '_, '_> {
                     open
                 }
                 (None, Some(Err(why))) => {
-                    self.run.never = Some(why);
+                    self.run.never = Some(Never::Shut(why));
                     return;
                 }
                 (None, None) => {
                     let left = |queues: &[VecDeque<usize>; 2]| queues.iter().any(|q| !q.is_empty());
                     if left(&self.installs) || left(&self.reboots) {
-                        self.run.never = Some(format!("none of {} slots is free", self.slots));
+                        self.run.never = Some(Never::NoSlot);
                     }
                     return;
                 }

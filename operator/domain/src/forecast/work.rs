@@ -113,7 +113,15 @@ impl Forecaster<'_> {
                 )
             }
         };
-        Lot { slots: budget.saturating_sub(holders.len()), held, ..Lot::default() }
+        let away = match holders.as_slice() {
+            [] => "none".to_owned(),
+            [(first, why)] => format!("{first} ({why})"),
+            [(first, why), more @ ..] => format!("{first} ({why}) and {} more", more.len()),
+        };
+        let full = format!(
+            "its budget lets {budget} be out of service at once, and out of service already: {away}"
+        );
+        Lot { slots: budget.saturating_sub(holders.len()), held, full, ..Lot::default() }
     }
 
     fn image(&self, workload: &Workload) -> Job {
@@ -196,6 +204,8 @@ pub(super) struct Lot {
     pub(super) slots: usize,
     /// Who else holds slots, in words.
     pub(super) held: String,
+    /// Why there is no slot, in words, if there is none.
+    pub(super) full: String,
 }
 
 impl Lot {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     approval,
+    authors::authors,
     calendar::Freeze,
     governance::{Approval, Vote},
     node::Task,
@@ -427,6 +428,8 @@ impl Model<'_> {
             .map_or_else(|| Uid::new(format!("baseline-{}", baseline.name)), |b| b.uid.clone());
         baseline.generation = present.map_or(1, |b| b.generation + 1);
         baseline.first_seen = present.map(|b| b.first_seen.clone()).unwrap_or_default();
+        // Whoever edits at the same instant finds the one before noted.
+        baseline.authors = present.map(|b| authors(&self.world, b)).unwrap_or_default();
         baseline.edited_by = Some(user.clone());
         baseline.changed_at = Some(self.world.now);
         self.outside(format!("{user} applies {manifest}: baseline {} changes", baseline.name));

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{Model, StepTaken, What};
 use crate::{
     assess::{self, Assessment},
+    authors::{Authors, authors},
     baseline::FirstSeen,
     check,
     effect::{Decision, Held, Record},
@@ -98,10 +99,14 @@ impl Model<'_> {
     /// What the status of a baseline keeps from pass to pass.
     fn remember(&mut self, turn: &Turn) {
         let nothing = FirstSeen::default();
-        for (name, baseline) in &mut self.world.baselines {
+        let authors: Vec<Authors> =
+            self.world.baselines.values().map(|b| authors(&self.world, b)).collect();
+        for ((name, baseline), authors) in self.world.baselines.iter_mut().zip(authors) {
             let seen = turn.ranking.first_seen.get(name).unwrap_or(&nothing);
-            if baseline.first_seen != *seen {
-                Arc::make_mut(baseline).first_seen = seen.clone();
+            if baseline.first_seen != *seen || baseline.authors != authors {
+                let baseline = Arc::make_mut(baseline);
+                baseline.first_seen = seen.clone();
+                baseline.authors = authors;
             }
         }
     }
@@ -350,6 +355,11 @@ impl Model<'_> {
             digest,
             requested_by: self.world.operator.clone(),
             created: self.world.now,
+            baseline_generation: self
+                .world
+                .baselines
+                .get(&plan.baseline.name)
+                .map(|baseline| baseline.generation),
             supersedes: supersedes.clone(),
             because: because.clone(),
             phase: crate::request::Phase::Planned,

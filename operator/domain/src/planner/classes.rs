@@ -8,11 +8,13 @@ use crate::{
     mitigation::NOTHING,
     node::{Node, Resolved},
     plan::{Class, ImageClass, NodeClass, Reachable, RebootPolicy},
-    units::Digest,
+    request::ChangeRequest,
+    units::{Digest, Name},
 };
 
 use super::{
     Note,
+    coming::coming,
     desk::Desk,
     draft::Draft,
     kin::{Key, System},
@@ -37,8 +39,13 @@ pub(super) enum Which {
     Failed,
 }
 
-/// Groups systems of a draft by what is done to them.
-pub(super) fn classes(desk: &Desk<'_>, draft: &Draft, which: Which) -> Classes {
+/// Groups systems of a draft, which may take the place of a request, by what is done to them.
+pub(super) fn classes(
+    desk: &Desk<'_>,
+    draft: &Draft,
+    which: Which,
+    instead_of: Option<&ChangeRequest>,
+) -> Classes {
     let mut made = Classes::default();
     let mut systems: BTreeMap<&Key, Vec<System<'_>>> = BTreeMap::new();
     for (index, key) in &draft.picks {
@@ -60,21 +67,35 @@ pub(super) fn classes(desk: &Desk<'_>, draft: &Draft, which: Which) -> Classes {
         // Only silent systems: nothing could start now, and there is nothing to approve yet.
         if systems.iter().any(|system| system.fresh()) {
             let policy = desk.baseline.rollout.reboot.policy;
-            let class = class(key, &systems, policy, &mut made.facts);
+            let coming = match which {
+                Which::Untried => coming(desk, draft, key, instead_of),
+                Which::Failed => BTreeSet::new(),
+            };
+            let class = class(key, &systems, &coming, policy, &mut made.facts);
             made.list.push(class);
         }
     }
     made.list.sort();
+    // Who comes from one class to another is counted in both.
+    made.facts.nodes = made.facts.nodes.min(count(desk.view.nodes.len()));
+    made.facts.workloads = made.facts.workloads.min(count(desk.view.workloads.len()));
     made
 }
 
-fn class(key: &Key, systems: &[System<'_>], policy: RebootPolicy, facts: &mut Facts) -> Class {
+fn class(
+    key: &Key,
+    systems: &[System<'_>],
+    coming: &BTreeSet<&Name>,
+    policy: RebootPolicy,
+    facts: &mut Facts,
+) -> Class {
     match key {
         Key::Transaction(transaction) => {
-            Class::Nodes(node_class(transaction, systems, policy, facts))
+            Class::Nodes(node_class(transaction, systems, count(coming.len()), policy, facts))
         }
         Key::Image { repository, from, to } => {
-            let workloads: BTreeSet<_> = systems.iter().map(|system| system.name()).collect();
+            let workloads = systems.iter().map(|system| system.name());
+            let workloads: BTreeSet<_> = workloads.chain(coming.iter().copied()).collect();
             facts.workloads += count(workloads.len());
             Class::Image(ImageClass {
                 image: repository.clone(),
@@ -90,12 +111,13 @@ fn class(key: &Key, systems: &[System<'_>], policy: RebootPolicy, facts: &mut Fa
 fn node_class(
     transaction: &Digest,
     systems: &[System<'_>],
+    coming: u32,
     policy: RebootPolicy,
     facts: &mut Facts,
 ) -> NodeClass {
     let mut class = NodeClass {
         transaction: transaction.clone(),
-        nodes_max: count(systems.len()),
+        nodes_max: count(systems.len()).saturating_add(coming),
         restart: BTreeSet::new(),
         reboot: false,
         rollback: Reachable::Possible,

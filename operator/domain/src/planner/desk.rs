@@ -18,6 +18,7 @@ use crate::{
 };
 
 use super::{
+    coming::{Underway, underway},
     images,
     kin::{self, Key, Kin, System},
     want::{Urgency, Want, urgencies},
@@ -33,6 +34,7 @@ pub(super) struct Desk<'w> {
     pub(super) policy: &'w ApprovalPolicy,
     pub(super) urgencies: BTreeMap<Want, Urgency>,
     pub(super) kins: Vec<Kin<'w>>,
+    pub(super) underway: Vec<Underway<'w>>,
     requests: BTreeMap<&'w Uid, &'w ChangeRequest>,
 }
 
@@ -54,12 +56,14 @@ impl<'w> Desk<'w> {
             policy,
             urgencies: urgencies(world, ranking, baseline),
             kins: Vec::new(),
+            underway: Vec::new(),
             requests: world.requests.values().map(|r| (&r.uid, r)).collect(),
         };
         desk.kins = match &baseline.selector {
             Selector::Nodes(_) => kin::of_nodes(&desk),
             Selector::Images { .. } => images::kins(&desk),
         };
+        desk.underway = underway(&desk);
         desk
     }
 

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
-    plan::{Class, NodeClass, Plan},
+    plan::{Class, NodeClass, Plan, Stage},
     units::Digest,
     world::World,
 };
 
 use super::{classes::worse, kin::Key};
 
-/// How many packages a sentence names.
+/// How many packages, or parts of stages, a sentence names.
 const NAMED_MAX: usize = 4;
 
 /// What a plan asks for that another one does not cover; empty: the other covers it. With `growth` more systems than it allows
@@ -38,21 +38,54 @@ pub(super) fn beyond(world: &World, old: &Plan, new: &Plan, growth: bool) -> Vec
     if new.category > old.category {
         said.push(format!("its category is {:?} instead of {:?}", new.category, old.category));
     }
-    let parts = [
-        (new.owner != old.owner, "its owner"),
-        (new.stages != old.stages, "its stages"),
-        (new.windows.windows != old.windows.windows, "its windows"),
-        (new.windows.freezes != old.windows.freezes, "its freezes"),
-        (new.execution.test != old.execution.test && new.emergency == old.emergency, "its test"),
-        (new.execution.gates != old.execution.gates, "its gates"),
-        (handling(old, new), "how systems are handled"),
-    ];
-    let changed: Vec<&str> =
-        parts.iter().filter_map(|(changed, part)| changed.then_some(*part)).collect();
+    let changed = edited(old, new);
     if !changed.is_empty() {
         said.push(format!("the baseline changed {}", changed.join(", ")));
     }
     said
+}
+
+/// Parts of two plans that stand in their baseline, and that are not the same.
+pub(super) fn edited(old: &Plan, new: &Plan) -> Vec<String> {
+    // An emergency passes them over, whatever a plan of an older version holds.
+    let opens = !new.emergency && !old.emergency;
+    let parts = [
+        (new.owner != old.owner, "its owner"),
+        (opens && new.windows.windows != old.windows.windows, "its windows"),
+        (opens && new.windows.freezes != old.windows.freezes, "its freezes"),
+        (new.execution.test != old.execution.test && new.emergency == old.emergency, "its test"),
+        (new.execution.gates != old.execution.gates, "its gates"),
+        (handling(old, new), "how systems are handled"),
+    ];
+    let parts = parts.iter().filter_map(|(changed, part)| changed.then(|| (*part).to_owned()));
+    stages(&old.stages, &new.stages).into_iter().chain(parts).collect()
+}
+
+/// What differs of the same stages; of other ones, and of more than people read, only that they do.
+fn stages(old: &[Stage], new: &[Stage]) -> Vec<String> {
+    let names = |stages: &[Stage]| stages.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+    let mut changed = Vec::new();
+    for (old, new) in old.iter().zip(new) {
+        let parts = [
+            (new.soak != old.soak, "the soak"),
+            (
+                (new.max_unavailable, new.per_zone) != (old.max_unavailable, old.per_zone),
+                "the budget",
+            ),
+            (
+                (&new.selector, new.nodes, new.per_class)
+                    != (&old.selector, old.nodes, old.per_class),
+                "the systems",
+            ),
+            (new.order_by != old.order_by, "the order"),
+        ];
+        let parts = parts.iter().filter(|(changed, _)| *changed);
+        changed.extend(parts.map(|(_, part)| format!("{part} of stage {}", new.name)));
+    }
+    if names(old) != names(new) || changed.len() > NAMED_MAX {
+        return vec!["its stages".to_owned()];
+    }
+    changed
 }
 
 fn handling(old: &Plan, new: &Plan) -> bool {

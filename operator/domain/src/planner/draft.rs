@@ -116,9 +116,13 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     if let Some(until) = patience {
         drafted.wake_at = Some(until);
     } else if !picks.is_empty() {
+        // Whoever comes along may miss more than it is brought.
         let brought = |want: &&Want| {
-            let mut kins = picks.keys().filter_map(|index| todo.get(index));
-            kins.any(|open| open.contains(*want))
+            picks.iter().any(|(index, key)| {
+                let open = todo.get(index).is_some_and(|open| open.contains(*want));
+                let choices = desk.kins.get(*index).map_or(&[][..], |kin| &kin.choices);
+                open && choices.iter().any(|c| c.key == *key && c.fixes.contains(*want))
+            })
         };
         drafted.draft = Some(Draft {
             wants: group.wants.iter().filter(brought).cloned().collect(),

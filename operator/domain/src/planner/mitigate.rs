@@ -32,7 +32,12 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
             None => planned.notes.push(Note {
                 baseline: desk.baseline.name.clone(),
                 about: notice.clone(),
-                why: "no fix is known yet, and no mitigation: watched".into(),
+                why: match withheld(desk, notice) {
+                    Some(of) => format!(
+                        "fixed only for {of}, and no machine that has it is attached; no mitigation is known: watched"
+                    ),
+                    None => "no fix is known yet, and no mitigation: watched".into(),
+                },
             }),
             Some(steps) if ranked.priority <= Priority::High && !asked(desk, notice, &steps) => {
                 let emergency = ranked.priority == Priority::Emergency;
@@ -86,6 +91,12 @@ fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
         }
     }
     exposed
+}
+
+/// The subscription without which nobody can have its fix.
+fn withheld(desk: &Desk<'_>, notice: &Name) -> Option<&'static str> {
+    let found = desk.view.sets.values().filter_map(|(set, _)| set.notice(notice));
+    found.flat_map(|missing| &missing.affected).find_map(|package| package.withheld)
 }
 
 fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {

@@ -2,6 +2,7 @@
 
 mod choice;
 mod classes;
+mod coming;
 mod desk;
 mod difference;
 mod draft;
@@ -34,7 +35,8 @@ use crate::{
     hold::Hold,
     plan::{ChangeType, Class, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
     rank::Ranking,
-    units::Name,
+    request::ChangeRequest,
+    units::{Name, User},
     world::World,
 };
 
@@ -192,7 +194,7 @@ fn unaccounted(view: &NodeView) -> bool {
     view.departures().any(|d| d.side == Side::Above && matches!(d.rule, Rule::NewerThanKnown(_)))
 }
 
-/// Who cannot approve a plan, with why: it follows from their own edit of the baseline, or they asked for it as another attempt at
+/// Who cannot approve a plan, with why: it follows from an edit of the baseline by them, or they asked for it as another attempt at
 /// what failed under the request that it replaces.
 pub fn excluded(world: &World, plan: &Plan, supersedes: Option<&Name>) -> Excluded {
     let mut excluded = authors(world, plan);
@@ -210,16 +212,25 @@ fn authors(world: &World, plan: &Plan) -> Excluded {
         .baselines
         .get(&plan.baseline.name)
         .filter(|baseline| plan.needs.exclude_authors && baseline.uid == plan.baseline.uid);
-    let Some((baseline, author)) = baseline.and_then(|b| Some((b, b.edited_by.clone()?))) else {
-        return Excluded::new();
+    let Some(baseline) = baseline else { return Excluded::new() };
+    let zone = baseline.windows.first().map_or(TimeZone::UTC, |window| window.zone.1.clone());
+    let changed = |author: &User, at: Option<Timestamp>| {
+        let on = at.map_or_else(String::new, |at| {
+            format!(" on {}", at.to_zoned(zone.clone()).strftime("%-d %b"))
+        });
+        let who = author.split('@').next().unwrap_or(author);
+        (author.clone(), format!("{who} changed {}{on}", baseline.name))
     };
-    let on = baseline.changed_at.map_or_else(String::new, |at| {
-        let zone = baseline.windows.first().map_or(TimeZone::UTC, |window| window.zone.1.clone());
-        format!(" on {}", at.to_zoned(zone).strftime("%-d %b"))
-    });
-    let who = author.split('@').next().unwrap_or(&author);
-    let why = format!("{who} changed {}{on}", baseline.name);
-    [(author, why)].into()
+    let before = baseline.authors.editors.iter();
+    let mut excluded: Excluded =
+        before.map(|(author, edited)| changed(author, Some(edited.at))).collect();
+    excluded.extend(baseline.edited_by.iter().map(|author| changed(author, baseline.changed_at)));
+    excluded
+}
+
+/// What the baseline of a request that was begun says otherwise since, in words, and how one comes to have it.
+pub fn edited_since(world: &World, request: &ChangeRequest) -> Option<String> {
+    standing::edited_since(world, request)
 }
 
 /// The earliest deadline of what a plan answers; none: nothing that it answers has one.
@@ -282,7 +293,7 @@ pub fn drill_plan(world: &World, assessment: &Assessment, baseline: &str) -> Opt
         reboot: false,
         rollback: Reachable::Possible,
     })];
-    plan.disruption = write::disruption(desk.baseline, &plan.classes);
+    plan.disruption = write::disruption(desk.baseline, &plan.classes, desk.view.nodes.len());
     plan.needs = write::needs(desk.policy, true, plan.category, false);
     Some(plan)
 }

@@ -16,6 +16,7 @@ use super::{
     Note, Planned, choice,
     classes::{Which, classes},
     desk::Desk,
+    difference,
     draft::{Before, Busy, Draft, Drafted, draft},
     group::{Group, Todo, groups},
     kin::Key,
@@ -116,10 +117,10 @@ impl<'d, 'w> Planner<'d, 'w> {
             self.take_over(drafted);
             match verdict {
                 Verdict::Stands => self.cover(request),
-                Verdict::Replaced { draft, plan, because } => {
-                    let because = (request, because);
-                    self.ask(&draft, *plan, Some(because));
-                }
+                Verdict::Replaced { draft, plan, because } => match self.covering(request, &plan) {
+                    Some(other) => self.end(request, format!("{other} answers it now: {because}")),
+                    None => self.ask(&draft, *plan, Some((request, because))),
+                },
                 Verdict::Escalated(wants) => self.escalated.push((request, wants)),
                 Verdict::Ends(why) => self.end(request, why),
             }
@@ -194,7 +195,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         }
         self.take_over(drafted);
         let Some(fresh) = fresh else { return };
-        let made = classes(self.desk, &fresh, Which::Untried);
+        let made = classes(self.desk, &fresh, Which::Untried, None);
         self.planned.notes.extend(made.notes.iter().cloned());
         let keys: BTreeSet<Key> = made.list.iter().map(Key::of).collect();
         if keys.is_empty() {
@@ -253,6 +254,19 @@ impl<'d, 'w> Planner<'d, 'w> {
             supersedes,
             because,
         });
+    }
+
+    /// Another request that people are being asked for already, or have agreed to, and that allows all that a plan would ask for in place of
+    /// this one that was begun: they are asked once.
+    fn covering(&self, request: &ChangeRequest, plan: &Plan) -> Option<&'w Name> {
+        let covers = |other: &&ChangeRequest| {
+            other.uid != request.uid
+                && !begun(self.desk, other)
+                && plan.advisories.iter().all(|notice| other.plan.advisories.contains(notice))
+                && difference::beyond(self.desk.world, &other.plan, plan, true).is_empty()
+        };
+        let mut others = self.open_requests().filter(|_| begun(self.desk, request));
+        others.find(covers).map(|other| &other.name)
     }
 
     /// The open request for exactly this, made before or in this pass.

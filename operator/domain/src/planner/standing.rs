@@ -8,6 +8,7 @@ use crate::{
     rank::Priority,
     request::{ChangeRequest, Phase},
     units::Name,
+    world::World,
 };
 
 use super::{
@@ -60,7 +61,7 @@ enum Progress {
 
 /// Judges an open request. `todo` is everything that is missing and can be had.
 pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> Reviewed {
-    let progress = progress(desk, request);
+    let progress = progress(desk.world, request);
     let keys = Key::all(&request.plan);
     let (mut wants, escalated) = wants(desk, request, todo, progress);
     let stands = |drafted| Reviewed { verdict: Verdict::Stands, drafted };
@@ -89,7 +90,7 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         }
         fresh.picks.retain(|_, key| keys.contains(key));
     }
-    let made = classes(desk, &fresh, Which::Untried);
+    let made = classes(desk, &fresh, Which::Untried, Some(request));
     drafted.notes.extend(made.notes.iter().cloned());
     if made.list.is_empty() {
         return stands(drafted);
@@ -107,11 +108,35 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
 
 /// Whether work was begun under a request.
 pub(super) fn begun(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
-    progress(desk, request) == Progress::Begun
+    progress(desk.world, request) == Progress::Begun
 }
 
-fn progress(desk: &Desk<'_>, request: &ChangeRequest) -> Progress {
-    let begun = desk.world.rollouts.get(&request.name).is_some_and(|rollout| {
+/// What the baseline says otherwise since work was begun under a request, in words, and how one comes to have it: the work goes on as it was approved
+/// (invariant 26).
+pub(super) fn edited_since(world: &World, request: &ChangeRequest) -> Option<String> {
+    let plan = &request.plan;
+    let changes = match plan.change {
+        ChangeType::Patch | ChangeType::Rollback => !plan.drill,
+        ChangeType::Mitigation | ChangeType::Exception => false,
+    };
+    let going = !request.phase.ended() && progress(world, request) == Progress::Begun;
+    let baseline = world.baselines.get(&plan.baseline.name);
+    let baseline = baseline.filter(|b| changes && going && b.uid == plan.baseline.uid)?;
+    let mut now = write::bare(world, baseline, plan.change, plan.emergency);
+    // Its test is behind it.
+    now.execution.test.clone_from(&plan.execution.test);
+    let edited = difference::edited(plan, &now);
+    (!edited.is_empty()).then(|| {
+        format!(
+            "{} changed {} since; this goes on as it was approved: what is left is asked for anew with that once it is aborted, and so is every later request",
+            baseline.name,
+            edited.join(", ")
+        )
+    })
+}
+
+fn progress(world: &World, request: &ChangeRequest) -> Progress {
+    let begun = world.rollouts.get(&request.name).is_some_and(|rollout| {
         rollout.request.1 == request.uid && rollout.cursor.started.is_some()
     });
     match request.phase {

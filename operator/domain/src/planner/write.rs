@@ -36,7 +36,7 @@ pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: boo
     let unusual = back || draft.wants.contains(&Want::Removed);
     plan.needs = needs(desk.policy, emergency, category, people || unusual);
     plan.advisories = answered(desk, draft);
-    plan.disruption = disruption(baseline, &list);
+    plan.disruption = disruption(baseline, &list, desk.view.nodes.len());
     plan.classes = list;
     plan.category = category;
     plan.execution.test = test(baseline, emergency);
@@ -69,11 +69,7 @@ pub(crate) fn bare(
         exception: None,
         mitigation: None,
         stages: strategy.stages.clone(),
-        windows: Windows {
-            emergency,
-            windows: baseline.windows.iter().map(Into::into).collect(),
-            freezes: baseline.freezes.iter().map(Into::into).collect(),
-        },
+        windows: windows(baseline, emergency),
         execution: Execution {
             test: None,
             drain: strategy.drain.clone(),
@@ -88,6 +84,18 @@ pub(crate) fn bare(
         },
         disruption: Disruption::default(),
         category: category(&Facts::default()).0,
+    }
+}
+
+/// What an emergency passes over decides nothing, and is not in its plan: an edit of it is no other plan (invariant 14).
+fn windows(baseline: &Baseline, emergency: bool) -> Windows {
+    if emergency {
+        return Windows { emergency, windows: Vec::new(), freezes: Vec::new() };
+    }
+    Windows {
+        emergency,
+        windows: baseline.windows.iter().map(Into::into).collect(),
+        freezes: baseline.freezes.iter().map(Into::into).collect(),
     }
 }
 
@@ -151,8 +159,9 @@ fn answered(desk: &Desk<'_>, draft: &Draft) -> Vec<Name> {
         .collect()
 }
 
-/// Upper bounds of what the classes disturb.
-pub(super) fn disruption(baseline: &Baseline, classes: &[Class]) -> Disruption {
+/// Upper bounds of what the classes disturb, of so many nodes in all: who comes from one class to another is counted in both.
+pub(super) fn disruption(baseline: &Baseline, classes: &[Class], nodes: usize) -> Disruption {
+    let all = u32::try_from(nodes).unwrap_or(u32::MAX);
     let mut disruption = Disruption::default();
     for class in classes {
         let Class::Nodes(class) = class else { continue };
@@ -162,12 +171,13 @@ pub(super) fn disruption(baseline: &Baseline, classes: &[Class]) -> Disruption {
             RebootPolicy::Always => true,
         };
         let nodes = class.nodes_max;
-        disruption.drains = disruption.drains.saturating_add(nodes);
+        let more = |of: u32| of.saturating_add(nodes).min(all);
+        disruption.drains = more(disruption.drains);
         if !class.restart.is_empty() {
-            disruption.restarts = disruption.restarts.saturating_add(nodes);
+            disruption.restarts = more(disruption.restarts);
         }
         if reboots {
-            disruption.reboots = disruption.reboots.saturating_add(nodes);
+            disruption.reboots = more(disruption.reboots);
         }
     }
     disruption

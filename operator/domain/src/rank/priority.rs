@@ -145,7 +145,7 @@ impl Case<'_> {
         let due = seen.and_then(|seen| due(profile, priority, seen, kev_due, &mut reasons));
         if seen.is_none() {
             reasons.push(Reason {
-                text: "no fix is known yet: exposure all the same, and no deadline".into(),
+                text: "no fix can be had yet: exposure all the same, and no deadline".into(),
                 source: SmolStr::new_static("PROCESS 3.4"),
             });
         }

@@ -3,6 +3,8 @@
 
 mod more;
 
+use std::sync::Arc;
+
 use hozen_domain::{
     Effect, Hold, Plan, World,
     assess::assess,
@@ -13,11 +15,11 @@ use hozen_domain::{
     planner::{self, Planned},
     rank::rank,
     request::Phase,
-    units::Span,
+    units::{Share, Span},
 };
 use hozen_testkit::{
     BaselineBuilder, NodeBuilder, NoticeBuilder, WorldBuilder, admit, at, baseline, created,
-    debian, node, notice, policy, resolved, transaction, world_at,
+    debian, freeze, node, notice, policy, resolved, transaction, window, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:14Z";
@@ -106,6 +108,30 @@ fn an_emergency_is_asked_for_at_once_with_everything_that_decides() {
     assert_eq!(class(&plan).transaction, openssl_fix().digest);
     assert_eq!(class(&plan).nodes_max, 3);
     assert_eq!(plan.disruption.drains, 3);
+}
+
+#[test]
+fn i14_an_emergency_holds_no_windows_that_it_passes_over_and_their_change_voids_nothing() {
+    let windowed =
+        baseline("web").window(window("night", "0 2 * * *", Span::hours(3), "Asia/Tokyo")).with(
+            |b| b.freezes.push(freeze("year-end", "2026-12-20T00:00", "2027-01-04T00:00", "UTC")),
+        );
+    let emergency = openssl().critical().exploited("2026-11-19", None);
+    let mut world = world_at(NOW).baseline(windowed).node(web("a")).notice(emergency).build();
+    let (_, plan) = only(&settle(&mut world));
+    assert_eq!((plan.windows.windows.len(), plan.windows.freezes.len()), (0, 0));
+    let baseline = Arc::make_mut(world.baselines.get_mut("web").unwrap());
+    baseline.windows[0] = window("night", "0 3 * * *", Span::hours(2), "Asia/Tokyo");
+    baseline.freezes.clear();
+    nothing(&planned(&world));
+    // Nor are people asked anew for what was approved with windows in it by an older version.
+    let windows = world.baselines["web"].windows.iter().map(Into::into).collect();
+    let request = world.requests.values_mut().next().unwrap();
+    let mut old = Plan::clone(&request.plan);
+    old.windows.windows = windows;
+    request.digest = old.digest().unwrap();
+    request.plan = Arc::new(old);
+    nothing(&planned(&world));
 }
 
 #[test]
@@ -308,21 +334,97 @@ fn what_was_begun_is_not_disturbed_by_edits_or_growth() {
 }
 
 #[test]
-fn what_was_begun_and_can_no_longer_be_done_is_replaced() {
+fn i26_what_was_begun_says_what_its_baseline_changed_since_and_how_one_comes_to_have_it() {
+    let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
+    let (first, _) = only(&settle(&mut world));
+    let edited =
+        |world: &World| planner::edited_since(world, world.requests.get(first.as_str()).unwrap());
+    let baseline = Arc::make_mut(world.baselines.get_mut("web").unwrap());
+    baseline.rollout.stages[0].soak = Span::hours(1);
+    assert_eq!(edited(&world), None, "what was not begun is asked for anew");
+    world.requests.get_mut(first.as_str()).unwrap().phase = Phase::Running;
+    nothing(&planned(&world));
+    let said = edited(&world).unwrap();
+    assert!(said.starts_with("web changed the soak of stage all since;"), "{said}");
+    assert!(said.contains("once it is aborted"), "{said}");
+    let baseline = Arc::make_mut(world.baselines.get_mut("web").unwrap());
+    baseline.rollout.stages[0].max_unavailable = Share::Count(2);
+    baseline.freezes.push(freeze("stocktaking", "2026-12-20T00:00", "2026-12-21T00:00", "UTC"));
+    let said = edited(&world).unwrap();
+    assert!(
+        said.starts_with(
+            "web changed the soak of stage all, the budget of stage all, its freezes since;"
+        ),
+        "{said}"
+    );
+    // As it says: once it is aborted, what is left is asked for with that.
+    world.requests.get_mut(first.as_str()).unwrap().phase = Phase::Failed;
+    let (_, anew) = only(&planned(&world));
+    assert_eq!(anew.stages[0].soak, Span::hours(1));
+    assert_eq!(edited(&world), None);
+}
+
+#[test]
+fn what_was_begun_and_can_no_longer_be_done_ends_in_favour_of_what_people_were_asked_once() {
     let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
     let (first, _) = only(&settle(&mut world));
     world.requests.get_mut(first.as_str()).unwrap().phase = Phase::Running;
     let newer = transaction(&[("openssl", OLD, "3.0.23-1~deb12u1")]);
     answer(&mut world, "a", "DSA-6123-1", &newer);
     let (rest, plan) = only(&settle(&mut world));
-    assert_eq!((class(&plan).nodes_max, &class(&plan).transaction), (1, &newer.digest));
+    // The other node has the same packages, and its package manager has just not been heard again yet.
+    assert_eq!((class(&plan).nodes_max, &class(&plan).transaction), (2, &newer.digest));
+    assert_eq!(plan.disruption.drains, 2);
+    nothing(&planned(&world));
     answer(&mut world, "b", "DSA-6123-1", &newer);
     let planned = settle(&mut world);
-    assert_eq!(because(&planned).0, Some(first));
-    let (both, plan) = only(&planned);
-    assert_eq!(class(&plan).nodes_max, 2);
-    assert!(matches!(&planned.decision.records[..], [Record::Phase { request, why, .. }]
-        if request.0 == rest.as_str() && *why == format!("{both} answers it now")));
+    assert!(planned.decision.effects.is_empty(), "{:#?}", planned.decision.effects);
+    let records = &planned.decision.records[..];
+    assert!(
+        matches!(records, [Record::Phase { request, phase: Phase::Superseded, why }]
+            if request.0 == first.as_str() && why.starts_with(&format!("{rest} answers it now: openssl 3.0.23"))),
+        "{records:?}"
+    );
+}
+
+#[test]
+fn people_are_asked_once_for_what_an_older_rollout_brings_its_nodes_to() {
+    let newest = "3.0.23-1~deb12u1";
+    let later = notice("DSA-6140-1").high().fixes("Debian:12", "openssl", newest);
+    let between = transaction(&[("openssl", NEW, newest)]);
+    let patched = |name: &str| {
+        let node = node(name).label("tier", "web").has(&debian(&[("openssl", NEW)]));
+        node.would("DSA-6140-1", &between)
+    };
+    let names = ["a", "b", "c", "d"];
+    let mut world = fleet(&names).notice(openssl().high()).build();
+    let (first, _) = only(&settle(&mut world));
+    let request = world.requests.get_mut(first.as_str()).unwrap();
+    request.phase = Phase::Running;
+    let uid = request.uid.clone();
+    let mut asked = None;
+    for done in 1..=names.len() {
+        let now = names.iter().enumerate().fold(
+            fleet(&[]).notice(openssl().high()).notice(later.clone()),
+            |world, (index, name)| world.node(if index < done { patched(name) } else { web(name) }),
+        );
+        let mut now = now.build();
+        for name in &names[..done] {
+            now.nodes.get_mut(*name).unwrap().ended.insert(uid.clone(), Ended::Proven(at(NOW)));
+        }
+        now.requests = std::mem::take(&mut world.requests);
+        world = now;
+        let planned = settle(&mut world);
+        if done == 1 {
+            let (name, plan) = only(&planned);
+            assert_eq!((class(&plan).nodes_max, &class(&plan).transaction), (4, &between.digest));
+            asked = Some(name);
+        } else {
+            assert!(created(&planned.decision).is_empty(), "{done}: {:#?}", planned.decision);
+        }
+    }
+    let asked = world.requests.get(asked.unwrap().as_str()).unwrap();
+    assert_eq!(asked.phase, Phase::AwaitingApproval);
 }
 
 #[test]

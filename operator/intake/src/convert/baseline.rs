@@ -2,6 +2,7 @@
 
 use hozen_api::{baseline as api, common, remediation, requirement, strategy};
 use hozen_domain::{
+    authors::{Authors, Edited},
     baseline::{
         Asset, Baseline, Block, Deadlines, Exposure, FirstSeen, ImageRules, Impact, OnOverdue, Os,
         PackageRule, PackageWant, Profile, Remediation, Require, Selector, Strategy, Target,
@@ -26,6 +27,7 @@ pub fn baseline(object: &api::Baseline) -> Result<Baseline, Vec<Refusal>> {
         uid: uid(&object.metadata, "Baseline"),
         generation: object.metadata.generation.unwrap_or(1),
         edited_by: spec.edited_by.as_deref().map(small),
+        authors: authors(object.status.as_ref().and_then(|status| status.authors.as_ref())),
         changed_at: changed_at(&object.metadata),
         priority: spec.priority,
         selector: selector
@@ -54,6 +56,17 @@ fn changed_at(
         .filter(|entry| entry.subresource.is_none())
         .filter_map(|entry| entry.time.as_ref().map(|time| time.0))
         .max()
+}
+
+/// Who edited it before, as the status remembers it.
+pub fn authors(status: Option<&api::Authors>) -> Authors {
+    let editors = status.into_iter().flat_map(|authors| &authors.editors);
+    Authors {
+        generation: status.map_or(0, |authors| authors.generation),
+        editors: editors
+            .map(|e| (small(&e.user), Edited { generation: e.generation, at: e.at }))
+            .collect(),
+    }
 }
 
 /// What the status remembers.
@@ -249,15 +262,21 @@ fn windows(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Window> {
 
 fn freezes(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Freeze> {
     let mut freezes = Vec::new();
+    // Each field beside good ones, so that a wrong one hides no other.
+    let (early, late, utc) = ("0001-01-01T00:00", "9999-12-31T23:59", "UTC");
     for (index, freeze) in spec.freezes.iter().enumerate() {
-        let parsed = Freeze::parse(
-            &freeze.name,
-            &freeze.from,
-            &freeze.to,
-            &freeze.time_zone,
-            &freeze.reason,
-        );
-        freezes.extend(refused.take(&format!("spec.freezes[{index}]"), parsed));
+        let path = format!("spec.freezes[{index}]");
+        let hozen_api::calendar::Freeze { name, from, to, time_zone: zone, reason } = freeze;
+        let take = |field: &str, from: &str, to: &str, zone: &str, refused: &mut Refusals| {
+            refused.take(&format!("{path}.{field}"), Freeze::parse(name, from, to, zone, reason))
+        };
+        let begins = take("from", from, late, utc, refused).is_some();
+        let ends = take("to", early, to, utc, refused).is_some();
+        let placed = take("timeZone", early, late, zone, refused).is_some();
+        if begins && ends {
+            let parsed = take("to", from, to, if placed { zone } else { utc }, refused);
+            freezes.extend(parsed.filter(|_| placed));
+        }
     }
     freezes
 }

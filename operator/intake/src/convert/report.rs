@@ -96,6 +96,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .collect(),
         tells_security: tells_security(report),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
+        subscriptions: small_set(&report.subscriptions),
         transactions: report
             .transactions
             .iter()

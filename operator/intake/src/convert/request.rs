@@ -42,6 +42,9 @@ pub fn change_request(
         digest,
         requested_by: small(&spec.requested_by),
         created,
+        baseline_generation: status
+            .provenance
+            .and_then(|provenance| provenance.baseline_generation),
         supersedes: spec.supersedes.as_deref().map(small),
         because: spec.because.clone(),
         excluded: status

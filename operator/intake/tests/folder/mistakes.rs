@@ -174,6 +174,27 @@ fn a_field_that_is_wrong_is_told_once() {
 }
 
 #[test]
+fn every_fault_of_a_freeze_is_told_at_once() {
+    let folder = copy();
+    let freeze = "  freezes:
+    - {name: cut, from: 2026-13-20T00:00, to: \"2027-01-04T00:00+09:00\", timeZone: Asia/Tokio, reason: x}
+    - {name: back, from: 2026-12-20T00:00, to: 2026-12-19T00:00, timeZone: Asia/Tokio, reason: x}
+  rollout:
+";
+    change(&folder, "baselines.yaml", "  rollout:\n", freeze);
+    let said = problems(&folder);
+    for wanted in [
+        "spec.freezes[0].from: ",
+        "spec.freezes[0].to: ",
+        "spec.freezes[0].timeZone: ",
+        "spec.freezes[1]: a freeze ends after it begins",
+    ] {
+        let told = said.iter().filter(|said| said.contains(wanted)).count();
+        assert_eq!(told, 1, "{wanted}\n{said:#?}");
+    }
+}
+
+#[test]
 fn one_wrong_field_hides_no_other_and_each_says_what_is_expected() {
     let folder = copy();
     change(&folder, "baselines.yaml", "schedule: \"0 2 * * 2\"", "schedule: \"0 2 31 2 *\"");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        Act::{Apply, Create, Delete, DeleteAll, Merge},
+        Act::{Apply, Create, Delete, DeleteAll, Merge, Status},
         Answer::{Allowed, Refused},
         Case, Target, V1,
         Who::{Admin, Alice, Bob, Carol, Collector, Mallory, Operator, Scanner},
@@ -263,6 +263,32 @@ fn governance() -> Vec<Case> {
                 Mallory,
                 Merge(BASELINE, "web", spec(json!({"priority": 7, "editedBy": "mallory"}))),
                 Allowed,
+            ),
+            (
+                "mallory edits what carol edited, before it is noted that carol did",
+                Mallory,
+                Merge(BASELINE, "fresh", spec(json!({"priority": 7, "editedBy": "mallory"}))),
+                Refused("Hozen has not noted yet that carol edited it before you"),
+            ),
+            (
+                "carol edits once more what she edited",
+                Carol,
+                Merge(BASELINE, "fresh", spec(json!({"priority": 7}))),
+                Allowed,
+            ),
+            (
+                "mallory is one author too many",
+                Mallory,
+                Merge(BASELINE, "crowded", spec(json!({"priority": 7, "editedBy": "mallory"}))),
+                Refused(
+                    "32 people have edited crowded since a change that follows from it was begun",
+                ),
+            ),
+            (
+                "mallory writes herself out of the authors",
+                Mallory,
+                Status(BASELINE, "web", json!({"status": {"authors": {"generation": 9}}})),
+                Refused("the status of baselines is what Hozen saw"),
             ),
             (
                 "a label on a baseline is no edit",

@@ -161,6 +161,8 @@ impl Stage {
                 Who::Admin,
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hozen-halt", "namespace": NAMESPACE}}),
             ),
+            (Who::Carol, objects::baseline("fresh", "production", Some("carol"))),
+            (Who::Carol, objects::baseline("crowded", "production", Some("carol"))),
         ];
         // The policies take effect a moment after they were made, one after the other.
         let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -185,6 +187,17 @@ impl Stage {
         for (who, what) in &made {
             let made = self.api(*who, what).create(&PostParams::default(), &object(what)).await;
             made.unwrap_or_else(|error| panic!("{who:?} makes {what}: {error}"));
+        }
+        // Who edited a baseline stands in its status, where it was noted.
+        for (name, editors) in [("web", 1), ("crowded", 32)] {
+            let editors: Vec<Value> = (0..editors)
+                .map(|n| json!({"user": format!("editor-{n}"), "generation": 1, "at": "2026-11-19T13:02:11Z"}))
+                .collect();
+            let noted = json!({"status": {"authors": {"generation": 1, "editors": editors}}});
+            self.api(Who::Operator, &made[2].1)
+                .patch_status(name, &PatchParams::default(), &Patch::Merge(noted))
+                .await
+                .unwrap();
         }
         let withdraw = json!({"spec": {"withdrawn": true}});
         self.api(Who::Alice, &made[5].1)

@@ -1,0 +1,135 @@
+//! Systems that a class does not fit yet and will: the bound that people agree to counts them, so that they are asked once (decision 24).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_advisory::package::{Change, PackageSet, Transaction};
+
+use crate::{
+    assess::installed,
+    request::ChangeRequest,
+    units::{Name, Uid},
+};
+
+use super::{
+    desk::Desk,
+    draft::{Draft, purpose},
+    kin::{Key, Kin, System},
+    standing,
+    want::Want,
+};
+
+/// Work that was begun under a request.
+#[derive(Debug)]
+pub(super) struct Underway<'w> {
+    request: &'w Uid,
+    /// What it does to kins, by their index, and what that brings.
+    does: BTreeMap<usize, (Key, BTreeSet<Want>)>,
+}
+
+/// What was begun under the baseline's requests.
+pub(super) fn underway<'w>(desk: &Desk<'w>) -> Vec<Underway<'w>> {
+    let open = desk.changes().filter(|request| !request.phase.ended());
+    let begun = open.filter(|request| standing::begun(desk, request));
+    begun
+        .map(|request| {
+            let keys = Key::all(&request.plan);
+            let does = desk.kins.iter().enumerate().filter_map(|(index, kin)| {
+                let choice = kin.assigned(&keys)?;
+                Some((index, (choice.key.clone(), choice.fixes.clone())))
+            });
+            Underway { request: &request.uid, does: does.collect() }
+        })
+        .collect()
+}
+
+/// Systems of other kins that come to a class of a draft: a request that was begun brings them there, or leaves them
+/// to this change where it can no longer do what it was to do, or has done it and their package managers have not answered since. `instead_of` is the
+/// request whose place the draft takes.
+pub(super) fn coming<'d>(
+    desk: &'d Desk<'_>,
+    draft: &Draft,
+    key: &Key,
+    instead_of: Option<&ChangeRequest>,
+) -> BTreeSet<&'d Name> {
+    let purpose = purpose(&draft.wants);
+    let mut coming = BTreeSet::new();
+    for (index, kin) in desk.kins.iter().enumerate() {
+        // What the draft itself does there first is not done twice; what an older request does there comes before.
+        let picked = draft.picks.get(&index);
+        if picked == Some(key) {
+            continue;
+        }
+        let free = picked.is_none();
+        let wanted = || draft.wants.iter().filter(|want| kin.wants.contains_key(*want));
+        let others = desk.underway.iter();
+        let mut others =
+            others.filter(|underway| instead_of.is_none_or(|old| old.uid != *underway.request));
+        let comes = others.any(|underway| match underway.does.get(&index) {
+            Some((first, brings)) => {
+                let mut left = wanted().filter(|want| !brings.contains(*want));
+                (left.next().is_some() && fits(desk, kin, Some(first), key))
+                    || (free && wanted().next().is_some() && fits(desk, kin, None, key))
+            }
+            None => {
+                free && !kin.answered.contains(&purpose)
+                    && kin.systems.iter().any(|system| touched(*system, underway.request))
+                    && wanted().next().is_some()
+                    && fits(desk, kin, None, key)
+            }
+        });
+        if comes {
+            let able = kin.systems.iter().filter(|system| desk.gave_up(**system, key).is_none());
+            coming.extend(able.map(|system| system.name()));
+        }
+    }
+    coming
+}
+
+/// Whether a request was carried out on a system, or is being.
+fn touched(system: System<'_>, request: &Uid) -> bool {
+    let task = match system {
+        System::Node(node) => node.task.as_ref().map(|task| &task.request),
+        System::Workload(workload) => workload.task.as_ref().map(|task| &task.request),
+    };
+    task == Some(request) || system.ended().contains_key(request)
+}
+
+/// Whether exactly this can be done to a kin, as it is or after another change.
+fn fits(desk: &Desk<'_>, kin: &Kin<'_>, after: Option<&Key>, then: &Key) -> bool {
+    match (after, then) {
+        (Some(Key::Image { repository, to, .. }), Key::Image { repository: of, from, .. }) => {
+            repository == of && to == from
+        }
+        (None, Key::Transaction(then)) => package_set(desk, kin)
+            .zip(desk.world.transactions.get(then))
+            .is_some_and(|(set, then)| applies(set, None, then)),
+        (Some(Key::Transaction(after)), Key::Transaction(then)) => {
+            let known = |digest| desk.world.transactions.get(digest);
+            package_set(desk, kin).zip(known(then)).is_some_and(|(set, then)| {
+                known(after).is_some_and(|after| applies(set, Some(after), then))
+            })
+        }
+        // An image is what it is: nobody has to be asked.
+        (None, Key::Image { .. })
+        | (Some(Key::Image { .. }), Key::Transaction(_))
+        | (Some(Key::Transaction(_)), Key::Image { .. }) => false,
+    }
+}
+
+fn package_set<'w>(desk: &Desk<'w>, kin: &Kin<'w>) -> Option<&'w PackageSet> {
+    let System::Node(node) = kin.systems.first()? else { return None };
+    desk.world.package_sets.get(&node.report.latest()?.package_set).map(|set| &**set)
+}
+
+/// Whether every version that a transaction starts from is there, as installed or as another one leaves it.
+fn applies(set: &PackageSet, after: Option<&Transaction>, then: &Transaction) -> bool {
+    let there = |change: &Change| {
+        let same = |other: &&Change| other.name == change.name && other.arch == change.arch;
+        if let Some(left) = after.and_then(|after| after.changes.iter().find(same)) {
+            return left.to == change.from;
+        }
+        let mut installed = installed::named(set, &change.name).into_iter();
+        change.from == "-" || installed.any(|p| p.arch == change.arch && p.version == change.from)
+    };
+    !then.changes.is_empty() && then.changes.iter().all(there)
+}
