@@ -88,7 +88,7 @@ fn measure(
 /// Pods that the node has when it reboots: an empty one proves little.
 const PODS: usize = 10;
 /// How long they may take.
-const PODS_LIMIT: Duration = Duration::from_secs(120);
+const PODS_LIMIT: Duration = Duration::from_mins(2);
 
 /// Pods on the first node that do nothing, once they run.
 fn start_pods(bed: &Bed, state: &State) -> Result<(), Error> {

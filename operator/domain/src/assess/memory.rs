@@ -53,15 +53,11 @@ impl Memory {
     /// Forgets everything that another world's notices and offers went into.
     pub(super) fn turn_to(&mut self, world: &World) {
         let offers = pocket::offers(world);
-        let known = self.notices.iter().map(|(name, notice)| (name, notice));
-        let same = |(known, now): ((&Name, &Arc<Notice>), (&Name, &Arc<Notice>))| {
-            known.0 == now.0 && Arc::ptr_eq(known.1, now.1)
-        };
-        let now = world.notices.iter().map(|(name, known)| (name, &known.notice));
-        if self.notices.len() == world.notices.len()
-            && self.offers == offers
-            && known.zip(now).all(same)
-        {
+        let same_notices = self.notices.len() == world.notices.len()
+            && self.notices.iter().zip(&world.notices).all(|((name, notice), (now, known))| {
+                name == now && Arc::ptr_eq(notice, &known.notice)
+            });
+        if same_notices && self.offers == offers {
             return;
         }
         let notices =

@@ -57,7 +57,7 @@ pub(super) fn edited(old: &Plan, new: &Plan) -> Vec<String> {
         (new.execution.gates != old.execution.gates, "its gates"),
         (handling(old, new), "how systems are handled"),
     ];
-    let parts = parts.iter().filter_map(|(changed, part)| changed.then(|| (*part).to_owned()));
+    let parts = parts.iter().filter(|(changed, _)| *changed).map(|(_, part)| (*part).to_owned());
     stages(&old.stages, &new.stages).into_iter().chain(parts).collect()
 }
 

@@ -392,6 +392,7 @@ fn people_are_asked_once_for_what_an_older_rollout_brings_its_nodes_to() {
     let newest = "3.0.23-1~deb12u1";
     let later = notice("DSA-6140-1").high().fixes("Debian:12", "openssl", newest);
     let between = transaction(&[("openssl", NEW, newest)]);
+    let at_once = transaction(&[("openssl", OLD, newest)]);
     let patched = |name: &str| {
         let node = node(name).label("tier", "web").has(&debian(&[("openssl", NEW)]));
         node.would("DSA-6140-1", &between)
@@ -406,7 +407,10 @@ fn people_are_asked_once_for_what_an_older_rollout_brings_its_nodes_to() {
     for done in 1..=names.len() {
         let now = names.iter().enumerate().fold(
             fleet(&[]).notice(openssl().high()).notice(later.clone()),
-            |world, (index, name)| world.node(if index < done { patched(name) } else { web(name) }),
+            |world, (index, name)| {
+                let waits = || web(name).would("DSA-6140-1", &at_once);
+                world.node(if index < done { patched(name) } else { waits() })
+            },
         );
         let mut now = now.build();
         for name in &names[..done] {
