@@ -188,17 +188,7 @@ impl Stage {
             let made = self.api(*who, what).create(&PostParams::default(), &object(what)).await;
             made.unwrap_or_else(|error| panic!("{who:?} makes {what}: {error}"));
         }
-        // Who edited a baseline stands in its status, where it was noted.
-        for (name, editors) in [("web", 1), ("crowded", 32)] {
-            let editors: Vec<Value> = (0..editors)
-                .map(|n| json!({"user": format!("editor-{n}"), "generation": 1, "at": "2026-11-19T13:02:11Z"}))
-                .collect();
-            let noted = json!({"status": {"authors": {"generation": 1, "editors": editors}}});
-            self.api(Who::Operator, &made[2].1)
-                .patch_status(name, &PatchParams::default(), &Patch::Merge(noted))
-                .await
-                .unwrap();
-        }
+        self.note_editors(&made[2].1).await;
         let withdraw = json!({"spec": {"withdrawn": true}});
         self.api(Who::Alice, &made[5].1)
             .patch("withdrawn", &PatchParams::default(), &Patch::Merge(withdraw))
@@ -214,6 +204,18 @@ impl Stage {
             self.pod_of_the_job().await
         })
         .await;
+    }
+
+    /// Who edited a baseline stands in its status, where it was noted: one for one of them, as many as there can be for another.
+    async fn note_editors(&self, of: &Value) {
+        for (name, editors) in [("web", 1), ("crowded", 32)] {
+            let editor = |n| json!({"user": format!("editor-{n}"), "generation": 1, "at": "2026-11-19T13:02:11Z"});
+            let editors: Vec<Value> = (0..editors).map(editor).collect();
+            let noted = json!({"status": {"authors": {"generation": 1, "editors": editors}}});
+            let api = self.api(Who::Operator, of);
+            let noted = api.patch_status(name, &PatchParams::default(), &Patch::Merge(noted)).await;
+            noted.unwrap();
+        }
     }
 
     fn api(&self, who: Who, of: &Value) -> Api<DynamicObject> {
