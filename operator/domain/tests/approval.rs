@@ -355,12 +355,12 @@ proptest! {
 
 /// Somebody edits the baseline, and the operator sees it.
 fn edited(world: &mut World, user: &str) {
-    let baseline = world.baselines.get_mut("web").unwrap();
+    let baseline = world.baselines.get_mut("web").expect("it is there");
     let edited = Arc::make_mut(baseline);
     edited.generation += 1;
     edited.edited_by = Some(user.into());
     let noted = authors(world, &world.baselines["web"]);
-    Arc::make_mut(world.baselines.get_mut("web").unwrap()).authors = noted;
+    Arc::make_mut(world.baselines.get_mut("web").expect("it is there")).authors = noted;
 }
 
 #[test]

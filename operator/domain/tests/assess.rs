@@ -6,14 +6,13 @@ use hozen_domain::{
     World,
     assess::{Activity, Assessment, Holding, Rule, Side, State, assess},
     baseline::Os,
-    plan::{ChangeType, Exception},
     relevance::{Relevance, relevance},
-    request::Phase,
     selector::LabelSelector,
     world::{Blind, Stock},
 };
 use hozen_testkit::{
-    baseline, debian, image, node, notice, packages, sourced, transaction, workload, world_at,
+    baseline, debian, except, image, node, notice, packages, sourced, transaction, workload,
+    world_at,
 };
 
 const NOW: &str = "2026-11-19T09:00Z";
@@ -223,21 +222,6 @@ fn security_updates_that_no_notice_accounts_for_are_missing_patches() {
     assert!(rules(&assessment, "a").contains(&(Rule::SecurityUpdate("curl".into()), Side::Below)));
 }
 
-/// People agreed that the web tier lives without DSA-6123-1 for a while.
-fn except(world: &mut World) {
-    let mut plan = hozen_testkit::plan("web", &["DSA-6123-1"]);
-    plan.baseline.uid = world.baselines["web"].uid.clone();
-    plan.change = ChangeType::Exception;
-    plan.exception = Some(Exception {
-        until: "2026-12-01T00:00:00Z".into(),
-        reason: "the vendor needs it".into(),
-        controls: vec!["port 443 is closed".into()],
-    });
-    let mut request = hozen_testkit::request_of(world, "web-exception", &plan);
-    request.phase = Phase::Approved;
-    world.requests.insert(request.name.clone(), request);
-}
-
 /// A node whose distribution offers this openssl as a security update, assessed with one notice about the installed one.
 fn offered(version: &str, known: hozen_testkit::NoticeBuilder, excepted: bool) -> Assessment {
     let set = debian(&[("openssl", "3.0.20-1~deb12u2")]);
@@ -248,7 +232,7 @@ fn offered(version: &str, known: hozen_testkit::NoticeBuilder, excepted: bool) -
         .notice(known)
         .build();
     if excepted {
-        except(&mut world);
+        except(&mut world, "web", "DSA-6123-1");
     }
     assess(&world)
 }
@@ -509,93 +493,4 @@ fn i31_a_node_whose_package_database_was_read_in_part_is_never_compliant() {
     let view = &assessment.nodes["a"];
     assert_eq!((view.state, view.activity), (State::Unknown, None));
     assert!(view.departures().any(|departure| departure.found.ends_with(why)));
-}
-
-#[test]
-fn what_an_earlier_pass_left_changes_nothing_whatever_changed_since() {
-    let set = debian(&[("openssl", "3.0.20-1~deb12u2"), ("zlib1g", "1:1.2.14")]);
-    let offer = transaction(&[("openssl", "3.0.20-1~deb12u2", "3.0.22-1~deb12u2")]);
-    let nginx = notice("DSA-6124-1").fixes("Debian:12", "nginx", "1.22.2");
-    let mut world = world_at(NOW)
-        .baseline(baseline("web"))
-        .node(node("a").label("tier", "web").has(&set).would("security", &offer))
-        .notice(openssl())
-        .build();
-    let digest = set.digest.clone();
-    type Change = Box<dyn Fn(&mut World)>;
-    let of_baseline = |change: fn(&mut hozen_domain::baseline::Baseline)| -> Change {
-        Box::new(move |world| change(Arc::make_mut(world.baselines.get_mut("web").unwrap())))
-    };
-    let (emptied, blind) = (digest.clone(), digest.clone());
-    let changes: Vec<(&str, Change)> = vec![
-        ("an exception is agreed to", Box::new(except)),
-        ("it ends", Box::new(|world| world.now = "2026-12-02T00:00:00Z".parse().unwrap())),
-        (
-            "a rule is added",
-            of_baseline(|web| {
-                web.require.packages =
-                    baseline("web").min("zlib1g", "1:1.3").build().require.packages;
-            }),
-        ),
-        (
-            "another node is offered a version",
-            Box::new(|world| {
-                let offer = transaction(&[("zlib1g", "1:1.2.13", "1:1.2.13.1")]);
-                let set = debian(&[("zlib1g", "1:1.2.13")]);
-                let (node, set, offers) = node("b").has(&set).would("all", &offer).build();
-                world.nodes.insert(node.name.clone(), node);
-                world.package_sets.extend(set.map(|set| (set.digest.clone(), Arc::new(set))));
-                let offers =
-                    offers.into_iter().map(|offer| (offer.digest.clone(), Arc::new(offer)));
-                world.transactions.extend(offers);
-            }),
-        ),
-        ("the rule goes", of_baseline(|web| web.require.packages.clear())),
-        (
-            "the notice is withdrawn",
-            Box::new(|world| {
-                let known = world.notices.get_mut("DSA-6123-1").unwrap();
-                Arc::make_mut(&mut known.notice).withdrawn = Some(world.now);
-            }),
-        ),
-        (
-            "the matcher finds another",
-            Box::new(move |world| {
-                let known = nginx.clone().build(world.now);
-                let finding = hozen_domain::world::Finding {
-                    notice: "DSA-6124-1".into(),
-                    package: "nginx".into(),
-                    installed: "1.22.1".into(),
-                    verdict: hozen_domain::world::Verdict::Affected {
-                        fixed: Some("1.22.2".into()),
-                    },
-                };
-                world.notices.insert("DSA-6124-1".into(), known);
-                world.findings.insert(digest.clone(), vec![finding].into());
-            }),
-        ),
-        (
-            "and does not any more",
-            Box::new(move |world| {
-                world.findings.insert(emptied.clone(), Vec::new().into());
-            }),
-        ),
-        (
-            "an ecosystem is blind",
-            Box::new(move |world| {
-                let blind_of = Blind { ecosystem: "Debian:12".into(), packages: 2, system: true };
-                world.blind.insert(blind.clone(), vec![blind_of].into());
-            }),
-        ),
-        ("the set is not known any more", Box::new(|world| world.package_sets.clear())),
-    ];
-    let mut memory = hozen_domain::assess::Memory::default();
-    let mut before = String::new();
-    for (what, change) in changes {
-        change(&mut world);
-        let again = format!("{:?}", hozen_domain::assess::assess_again(&world, &mut memory));
-        assert_eq!(again, format!("{:?}", assess(&world)), "{what}");
-        assert_ne!(again, before, "{what}: which changes nothing, and so tries nothing");
-        before = again;
-    }
 }

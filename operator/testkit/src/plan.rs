@@ -1,17 +1,19 @@
 //! Plans and rollouts, for tests of what comes after planning.
 
 use hozen_domain::{
+    World,
     plan::{
-        Category, ChangeType, Class, Disruption, Drain, Execution, Failures, Needs, NodeClass,
-        OnBlocked, OnFailure, Plan, Reachable, Reboot, RebootPolicy, Reference, RoleCount, Windows,
+        Category, ChangeType, Class, Disruption, Drain, Exception, Execution, Failures, Needs,
+        NodeClass, OnBlocked, OnFailure, Plan, Reachable, Reboot, RebootPolicy, Reference,
+        RoleCount, Windows,
     },
-    request::{ChangeRequest, Cursor, Handle, Rollout},
+    request::{ChangeRequest, Cursor, Handle, Phase, Rollout},
     units::{Share, Span, Uid},
 };
 use jiff::Timestamp;
 use smol_str::format_smolstr;
 
-use crate::baseline::stage;
+use crate::{baseline::stage, drive::request_of};
 
 /// A plan of a baseline for these notices: one class without transaction consequences, one stage, one node at a time, at any time;
 /// one `platform` must agree.
@@ -95,4 +97,19 @@ pub fn rollout_of(request: &ChangeRequest, now: Timestamp) -> Rollout {
             ended: None,
         },
     }
+}
+
+/// People agreed that a baseline lives without a notice's fix until December 2026.
+pub fn except(world: &mut World, baseline: &str, notice: &str) {
+    let mut plan = plan(baseline, &[notice]);
+    plan.baseline.uid = world.baselines[baseline].uid.clone();
+    plan.change = ChangeType::Exception;
+    plan.exception = Some(Exception {
+        until: "2026-12-01T00:00:00Z".into(),
+        reason: "the vendor needs it".into(),
+        controls: vec!["port 443 is closed".into()],
+    });
+    let mut request = request_of(world, "web-exception", &plan);
+    request.phase = Phase::Approved;
+    world.requests.insert(request.name.clone(), request);
 }
