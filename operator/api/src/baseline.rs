@@ -224,6 +224,9 @@ pub struct BaselineStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// Editors that a baseline's status keeps. While there are so many, admission lets no other person edit.
+pub const EDITORS_MAX: usize = 32;
+
 /// Who edited a baseline.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authors {
@@ -232,7 +235,7 @@ pub struct Authors {
     pub generation: i64,
     /// Who, by what their `spec.editedBy` said. While there are 32, nobody else edits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = EDITORS_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["user".into()]))]
     pub editors: Vec<Editor>,
 }

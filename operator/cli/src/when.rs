@@ -2,6 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 
+/// How long it is to an instant that is read as a time of the day, if that is less than a minute: the time would say nothing.
+pub fn within_a_minute(of: Timestamp, now: Timestamp) -> Option<String> {
+    let left = of.duration_since(now);
+    (left < SignedDuration::from_mins(1)).then(|| words(left.max(SignedDuration::ZERO)))
+}
+
 /// The zone in which people read.
 #[derive(Clone, Debug)]
 pub struct Local {

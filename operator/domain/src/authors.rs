@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 
-/// Editors that are remembered at once. Admission lets no other person edit while there are so many.
+/// Editors that are remembered at once: as many as the status has room for. Admission lets no other person edit while there are so many.
 pub const EDITORS_MAX: usize = 32;
 
 /// Who edited a baseline since; its status remembers it.

@@ -21,6 +21,7 @@ use hozen_testbed::{
     image::{Content, Image},
     node::{self, Node},
     packages::Packages,
+    process::Record,
     programs::{Kubernetes, Missing},
 };
 
@@ -254,7 +255,7 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
             up(&bed, wanted, vms)?;
         }
         Action::Down => {
-            let there = bed.folder.exists();
+            let there = bed.folder.exists() || !Record::printing_into(&bed.folder).is_empty();
             let state = bed.state();
             hozen_testbed::down(&bed)?;
             let name = &bed.name;

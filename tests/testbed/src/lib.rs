@@ -79,10 +79,8 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
             }
             // Also an `up` that was cut off may have started everything and waited for nothing.
             control_plane::go_on(bed, &state, &missing)?;
-            if missing.contains(&fake::PLAYER) {
-                fake::start(bed, &state)?;
-            }
-            fake::complete(bed, &state)?;
+            let play = if missing.contains(&fake::PLAYER) { fake::start } else { fake::complete };
+            play(bed, &state)?;
             finish_removals(bed, &mut state, say)?;
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
             return Ok(state);

@@ -1,12 +1,12 @@
 //! Baselines: who judges them is a privilege, and who edits them says so.
 
-use hozen_api::names::{GROUP, privilege};
+use hozen_api::{
+    baseline::EDITORS_MAX,
+    names::{GROUP, privilege},
+};
 
 use super::Policy;
 use crate::Installation;
-
-/// Editors that a baseline's status keeps, by its schema.
-const EDITORS_MAX: usize = 32;
 
 pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
     vec![baselines(), authors(), government(installation)]

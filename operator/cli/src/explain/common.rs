@@ -15,7 +15,6 @@ use hozen_domain::{
     request::ChangeRequest,
     units::{Name, Share, Uid},
 };
-
 use smol_str::SmolStr;
 
 use super::{Answer, Section};

@@ -11,7 +11,10 @@ use hozen_domain::{
 };
 
 use super::{Answer, Section, common};
-use crate::{text::spoken, when::words};
+use crate::{
+    text::spoken,
+    when::{within_a_minute, words},
+};
 
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let request = outcome.world.requests.get(name)?;
@@ -186,11 +189,17 @@ fn when(outcome: &Outcome, request: &ChangeRequest) -> Section {
         (None, _) if forecast.stages.iter().all(|stage| stage.systems == 0) => {
             section.say("nothing that can be reached is left to do");
         }
-        (None, Some(finish)) => section.say(format!(
-            "by {finish} if people agree at once, {}; {due}; limited by {}",
-            if forecast.meets_due { "in time" } else { "TOO LATE" },
-            forecast.limited_by
-        )),
+        (None, Some(finish)) => {
+            let done = within_a_minute(finish, outcome.world.now).map_or_else(
+                || format!("by {finish} if people agree at once"),
+                |takes| format!("{takes} after people agree, if they do at once"),
+            );
+            section.say(format!(
+                "{done}, {}; {due}; limited by {}",
+                if forecast.meets_due { "in time" } else { "TOO LATE" },
+                forecast.limited_by
+            ));
+        }
         (None, None) => section.say("nothing is left to do"),
     }
     if !forecast.away.is_empty() {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     facts::{Because, Event, Forecast, Happened, Held, Simulation, Work},
-    when::words,
+    when::{within_a_minute, words},
 };
 
 /// Column at which a line begins: after day and time.
@@ -239,16 +239,10 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// When it would be done. What ends within the minute in which it is read has a duration, not a time.
     fn done_by(&self, finish: Timestamp, at: Timestamp) -> String {
-        let (done, now) = (self.short(finish, at), self.short(at, at));
-        let takes = finish.duration_since(at);
-        if done != now {
-            format!("done by {done}")
-        } else if takes < SignedDuration::from_secs(1) {
-            "done as soon as it is agreed to".to_owned()
-        } else {
-            format!("done {} after it is agreed to", words(takes))
+        match within_a_minute(finish, at) {
+            Some(takes) => format!("done {takes} after it is agreed to"),
+            None => format!("done by {}", self.short(finish, at)),
         }
     }
 

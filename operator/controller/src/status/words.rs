@@ -8,7 +8,7 @@ use hozen_api::{
 };
 use hozen_domain::{
     assess,
-    authors::Authors,
+    authors::{Authors, EDITORS_MAX},
     hold::Hold,
     node::{Ended, Failure, Step, Task},
     plan::RoleCount,
@@ -81,6 +81,9 @@ same! {
     }
 }
 
+// What is remembered is written, and admission counts what is written.
+const _: () = assert!(EDITORS_MAX == api_baseline::EDITORS_MAX);
+
 /// Who edited a baseline.
 pub fn authors(authors: &Authors) -> api_baseline::Authors {
     let editors = authors.editors.iter().map(|(user, edited)| api_baseline::Editor {
@@ -94,13 +97,18 @@ pub fn authors(authors: &Authors) -> api_baseline::Authors {
 /// Ecosystems that a status lists, by its schema.
 const UNCOVERED_MAX: usize = 16;
 
-/// Of which packages nothing tells what is missing.
+/// Of which packages nothing tells what is missing. Who writes a bill of materials chooses these names: two that are one when cut are one
+/// entry, since the list is a map to the API server, which would refuse the status for good.
 pub fn uncovered(ecosystems: &BTreeMap<SmolStr, assess::Uncovered>) -> Vec<common::Uncovered> {
-    let listed = ecosystems.iter().take(UNCOVERED_MAX).map(|(ecosystem, of)| common::Uncovered {
-        ecosystem: line(ecosystem),
-        packages: of.packages,
-    });
-    listed.collect()
+    let mut told: BTreeMap<String, u32> = BTreeMap::new();
+    for (ecosystem, of) in ecosystems {
+        let packages = told.entry(line(ecosystem)).or_default();
+        *packages = of.packages.max(*packages);
+    }
+    told.into_iter()
+        .take(UNCOVERED_MAX)
+        .map(|(ecosystem, packages)| common::Uncovered { ecosystem, packages })
+        .collect()
 }
 
 /// Our work on a node.
@@ -298,5 +306,15 @@ mod tests {
         let long = "é".repeat(1_000);
         assert_eq!(line(&long).chars().count(), 256);
         assert!(line(&long).ends_with('…'));
+    }
+
+    #[test]
+    fn ecosystems_that_are_one_when_cut_are_listed_once_with_the_larger_count() {
+        let long = |end: &str| SmolStr::from(format!("unknown:{}{end}", "x".repeat(300)));
+        let of = |packages| assess::Uncovered { packages, ..assess::Uncovered::default() };
+        let listed =
+            uncovered(&[(long("a"), of(2)), (long("b"), of(7)), ("npm".into(), of(1))].into());
+        let told: Vec<_> = listed.iter().map(|one| (one.ecosystem.len(), one.packages)).collect();
+        assert_eq!(told, [(3, 1), (line(&long("")).len(), 7)]);
     }
 }

@@ -6,7 +6,6 @@ use hozen_advisory::{
     package::{Package, PackageSet},
     version::Scheme,
 };
-
 use smol_str::SmolStr;
 
 use super::AffectedPackage;

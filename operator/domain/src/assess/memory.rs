@@ -27,7 +27,7 @@ use super::{
 pub struct Memory {
     notices: Vec<(Name, Arc<Notice>)>,
     offers: Offers,
-    pub(super) pocket: Pocket,
+    pocket: Pocket,
     pub(super) sets: BTreeMap<(Name, Digest), Remembered>,
 }
 

@@ -9,6 +9,7 @@ use hozen_access::{
     rbac,
     standing::{self, Fault, Standing},
 };
+use hozen_api::baseline::EDITORS_MAX;
 use hozen_testbed::{bed::Bed, certificates::Authority};
 use kube::{
     Api, Client, Config, Error, ResourceExt,
@@ -208,7 +209,7 @@ impl Stage {
 
     /// Who edited a baseline stands in its status, where it was noted: one for one of them, as many as there can be for another.
     async fn note_editors(&self, of: &Value) {
-        for (name, editors) in [("web", 1), ("crowded", 32)] {
+        for (name, editors) in [("web", 1), ("crowded", EDITORS_MAX)] {
             let editor = |n| json!({"user": format!("editor-{n}"), "generation": 1, "at": "2026-11-19T13:02:11Z"});
             let editors: Vec<Value> = (0..editors).map(editor).collect();
             let noted = json!({"status": {"authors": {"generation": 1, "editors": editors}}});
