@@ -26,6 +26,31 @@ pub struct Measured {
     pub goal: f64,
 }
 
+/// Builds the cluster's programs in a folder of its own, with none of Go's compiled packages: the sources alone are there, if they are.
+pub fn build(bed: &Bed, say: &mut dyn FnMut(&Measured)) -> Result<(), Error> {
+    let cache = bed.folder.with_extension("build");
+    let remove = || match fs::remove_dir_all(&cache) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { doing: format!("remove {}", cache.display()), source })
+        }
+        _ => Ok(()),
+    };
+    // What a build that was ended has left would be taken up.
+    remove()?;
+    let begin = Moment::now();
+    let built = Programs::build_in(&cache);
+    let value = begin.elapsed().as_secs_f64();
+    remove()?;
+    built?;
+    say(&Measured {
+        what: "build of the cluster's programs".into(),
+        value,
+        unit: "s",
+        goal: 720.0,
+    });
+    Ok(())
+}
+
 /// Brings a bed up step by step, measures, and removes it, also when a step fails. With `nodes` 0 only the control plane.
 pub fn run(
     bed: &Bed,

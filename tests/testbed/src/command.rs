@@ -17,8 +17,11 @@ use hozen_testbed::{
     clock::Moment,
     control_plane,
     error::{self, Error},
-    fake::player::{self, Play},
-    image::{Content, Image},
+    fake::{
+        self,
+        player::{self, Play},
+    },
+    image::{self, Content, Image},
     node::{self, Node},
     packages::Packages,
     process::Record,
@@ -79,6 +82,9 @@ enum Action {
         /// How many real nodes; 0 for the control plane only.
         #[arg(long, default_value_t = 3)]
         nodes: u8,
+        /// First the build of the cluster's programs, of which nothing is taken from a cache but the sources: some ten minutes.
+        #[arg(long)]
+        build: bool,
     },
     /// Do something to one real node.
     #[command(subcommand)]
@@ -272,13 +278,17 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
         }
         Action::Status => return status(&bed),
         Action::Kubeconfig { user, group } => kubeconfig(&bed, user, group.as_deref())?,
-        Action::Bench { nodes } => {
+        Action::Bench { nodes, build } => {
             let bed = Bed::open(&bed::home(), "bench")?;
-            bench::run(&bed, nodes, Missing::Build, &mut |one| {
+            let mut say = |one: &bench::Measured| {
                 let bench::Measured { what, value, unit, goal } = one;
                 let verdict = if value <= goal { "" } else { "  MISSED" };
                 let _ = print(format!("{what:<40} {value:7.2} {unit:<2}  goal {goal:.1}{verdict}"));
-            })?;
+            };
+            if build {
+                bench::build(&bed, &mut say)?;
+            }
+            bench::run(&bed, nodes, Missing::Build, &mut say)?;
         }
         Action::Node(action) => return on_node(&bed, action),
         Action::Fake(action) => return report(&bed, action),
@@ -299,6 +309,7 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
         }
         Action::Image(ImageAction::Load { archive, node }) => {
             let state = bed.up()?;
+            image::names(&archive)?;
             let names =
                 node.map_or_else(|| state.nodes.keys().cloned().collect(), |name| vec![name]);
             for name in names {
@@ -393,8 +404,13 @@ fn status(bed: &Bed) -> Result<ExitCode, Error> {
     };
     print(format!("bed {}: Kubernetes {} at {}", bed.name, state.kubernetes, state.server()))?;
     let missing = control_plane::missing(bed, &state);
-    for part in control_plane::PARTS {
-        print(format!("  {part}: {}", if missing.contains(&part) { "ended" } else { "runs" }))?;
+    for part in control_plane::parts(&state) {
+        let of = if part == fake::PLAYER {
+            format!(", {} fake nodes", state.fake)
+        } else {
+            String::new()
+        };
+        print(format!("  {part}: {}{of}", if missing.contains(&part) { "ended" } else { "runs" }))?;
     }
     for (name, node) in &state.nodes {
         let power = if Node::find(bed, &state, name)?.is_on() { "on" } else { "off" };
@@ -475,6 +491,7 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
             return hand_over(bed, &state, &name, &words);
         }
         NodeAction::Logs { name, unit } => {
+            Node::find(bed, &state, &name)?.knows(&unit)?;
             let words = ["journalctl", "--no-pager", "--unit", &unit];
             return hand_over(bed, &state, &name, &words);
         }

@@ -54,11 +54,15 @@ pub fn stop(bed: &Bed) -> Result<(), Error> {
     Ok(())
 }
 
-/// The parts that do not run; kwok is one where there are fake nodes.
+/// All parts of a bed; kwok is one where there are fake nodes.
+pub fn parts(state: &State) -> impl Iterator<Item = &'static str> + use<> {
+    PARTS.into_iter().chain((state.fake > 0).then_some(fake::PLAYER))
+}
+
+/// The parts that do not run.
 pub fn missing(bed: &Bed, state: &State) -> Vec<&'static str> {
     let runs = |part: &&str| Record::read(&record(bed, part)).is_some_and(Record::is_alive);
-    let player = (state.fake > 0).then_some(fake::PLAYER);
-    PARTS.into_iter().chain(player).filter(|part| !runs(part)).collect()
+    parts(state).filter(|part| !runs(part)).collect()
 }
 
 /// Whether what does not run can be started again, with all that the bed holds: it was up as a whole once, and the host has not

@@ -75,6 +75,32 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// The name is one of fake nodes'.
+    #[error("{name} is a name of fake nodes, in this bed or another: name another, or none")]
+    NameOfFakes {
+        /// The name asked for.
+        name: String,
+    },
+    /// The node has no such unit.
+    #[error("node {node} has no unit {unit:?}; those of a cluster are {}", known.join(", "))]
+    UnknownUnit {
+        /// The node's name.
+        node: String,
+        /// The unit asked for.
+        unit: String,
+        /// Units that every node has.
+        known: &'static [&'static str],
+    },
+    /// A file is no archive of an image.
+    #[error(
+        "{} is no archive of an image ({why}): make images, image build, or docker save write one", path.display()
+    )]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The node has no running system at the moment.
     #[error("node {name} is powered off: node power-on {name}")]
     PoweredOff {

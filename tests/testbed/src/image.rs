@@ -136,16 +136,22 @@ impl Image {
     }
 }
 
-/// Name of the image in an archive of ours, by tag and by digest: `a/b:1` and `a/b@sha256:…`; none for an archive without an index.
+/// Name of the image in an archive, by tag and by digest: `a/b:1` and `a/b@sha256:…`; none where the archive names none in this way,
+/// and an error where it is no archive of an image.
 pub fn names(archive: &Path) -> Result<Option<(String, String)>, Error> {
-    let doing = || format!("read {}", archive.display());
-    let file = File::open(archive).map_err(Error::io(doing()))?;
+    let file = File::open(archive).map_err(Error::io(format!("read {}", archive.display())))?;
+    let not = |why: String| Error::NotAnImage { path: archive.to_owned(), why };
     let mut entries = tar::Archive::new(file);
-    for entry in entries.entries().map_err(Error::io(doing()))? {
-        let entry = entry.map_err(Error::io(doing()))?;
-        if entry.path().is_ok_and(|path| *path == *Path::new("index.json")) {
+    let mut of_docker = false;
+    // What the library says of a file of another kind quotes that file.
+    let no_tar = |_| not("it is no tar file, or cut off".into());
+    for entry in entries.entries().map_err(no_tar)? {
+        let entry = entry.map_err(no_tar)?;
+        let Ok(path) = entry.path() else { continue };
+        of_docker |= *path == *Path::new("manifest.json");
+        if *path == *Path::new("index.json") {
             let index: Value = serde_json::from_reader(entry.take(FILE_BYTES_MAX))
-                .map_err(|error| Error::Io { doing: doing(), source: error.into() })?;
+                .map_err(|why| not(format!("index.json: {why}")))?;
             let manifest = &index["manifests"][0];
             let name = manifest["annotations"]["io.containerd.image.name"].as_str();
             let repository = name.and_then(|name| Some((name, name.rsplit_once(':')?.0)));
@@ -155,7 +161,10 @@ pub fn names(archive: &Path) -> Result<Option<(String, String)>, Error> {
             }));
         }
     }
-    Ok(None)
+    if of_docker {
+        return Ok(None);
+    }
+    Err(not("it holds neither index.json nor manifest.json".into()))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {

@@ -201,6 +201,9 @@ pub fn capabilities() -> u64 {
 
 fn package_of(program: &str) -> &str {
     match program {
+        "apt-ftparchive" => "apt-utils",
+        "dpkg-deb" => "dpkg",
+        "gpg" | "gpgconf" => "gnupg",
         "ip" => "iproute2",
         "nsenter" | "unshare" | "mount" => "util-linux",
         "debugfs" | "e2fsck" | "mke2fs" | "mkfs.ext4" => "e2fsprogs",

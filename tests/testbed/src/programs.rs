@@ -8,6 +8,9 @@ use std::{
 
 use crate::error::Error;
 
+/// What builds them and says where they are.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bin/cluster-binaries");
+
 /// A folder that holds kube-apiserver, etcd, kubelet, containerd and the rest, all of one build.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -72,14 +75,24 @@ impl Programs {
 
     /// Asks the build script for the folder.
     pub fn of(kubernetes: Kubernetes, missing: Missing) -> Result<Self, Error> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../bin/cluster-binaries");
-        let mut command = Command::new(script);
-        command.stdin(Stdio::null()).stderr(Stdio::inherit());
+        let mut command = Command::new(SCRIPT);
+        command.stderr(Stdio::inherit());
         if missing == Missing::Refuse {
             command.arg("--cached").stderr(Stdio::piped());
         }
-        command.args(kubernetes.folder());
-        let output = command.output().map_err(Error::io(format!("run {script}")))?;
+        Self::asked_of(command.args(kubernetes.folder()))
+    }
+
+    /// Those of the current version, built with everything that is cached in a folder of its own.
+    pub fn build_in(cache: &Path) -> Result<Self, Error> {
+        let mut command = Command::new(SCRIPT);
+        command.env("XDG_CACHE_HOME", cache).env("GOCACHE", cache.join("go"));
+        Self::asked_of(command.stderr(Stdio::inherit()))
+    }
+
+    fn asked_of(script: &mut Command) -> Result<Self, Error> {
+        let output = script.stdin(Stdio::null()).output();
+        let output = output.map_err(Error::io(format!("run {SCRIPT}")))?;
         if !output.status.success() {
             return Err(Error::MissingProgram {
                 program: "a finished build of the cluster's programs".into(),

@@ -38,6 +38,9 @@ const LOOKS_APART: u32 = 4;
 /// The label, and the annotation, by which a fake node is known.
 const MARK: &str = "testbed.hozen.dev/fake";
 
+/// What their names begin with; a number follows.
+const NAMES: &str = "fake-";
+
 /// The program that plays fake nodes, a part of the bed where there are any.
 pub const PLAYER: &str = "kwok";
 
@@ -150,7 +153,12 @@ fn create(bed: &Bed, state: &State, there: &BTreeMap<String, bool>) -> Result<()
 }
 
 fn name(number: u32) -> String {
-    format!("fake-{number}")
+    format!("{NAMES}{number}")
+}
+
+/// Whether a fake node may have this name.
+pub fn is_name(name: &str) -> bool {
+    name.strip_prefix(NAMES).is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 fn node(number: u32) -> serde_json::Value {

@@ -49,12 +49,9 @@ const MASKED_IN_VM: [&str; 19] = [
 
 /// What differs between kinds of nodes in the configuration of containerd and kubelet.
 struct Runtime {
-    snapshotter: &'static str,
     runc: &'static str,
     systemd_cgroups: bool,
     cgroup_driver: &'static str,
-    /// Whether the kubelet can ask the file system what a pod takes.
-    isolates_storage: bool,
     /// Seconds between two heartbeats of the kubelet. Each has as long to be answered.
     heartbeat_seconds: u8,
 }
@@ -62,22 +59,18 @@ struct Runtime {
 impl Runtime {
     fn of(kind: Kind) -> Self {
         match kind {
-            // An overlay cannot lie over the node's own overlay, and the host may have control groups of either version.
+            // The host may have control groups of either version.
             Kind::Namespaces => Self {
-                snapshotter: "native",
                 runc: "/etc/kube/runc",
                 systemd_cgroups: false,
                 cgroup_driver: "cgroupfs",
-                isolates_storage: false,
                 heartbeat_seconds: 2,
             },
             // As in production; an emulated processor is too slow for more heartbeats.
             Kind::Vm => Self {
-                snapshotter: "overlayfs",
                 runc: "/opt/bin/runc",
                 systemd_cgroups: true,
                 cgroup_driver: "systemd",
-                isolates_storage: true,
                 heartbeat_seconds: 8,
             },
         }
@@ -86,7 +79,6 @@ impl Runtime {
     fn containerd(&self) -> String {
         CONTAINERD
             .replace("PAUSE", PAUSE)
-            .replace("SNAPSHOTTER", self.snapshotter)
             .replace("RUNC", self.runc)
             .replace("SYSTEMD", &self.systemd_cgroups.to_string())
     }
@@ -94,7 +86,6 @@ impl Runtime {
     fn kubelet(&self) -> String {
         KUBELET
             .replace("DRIVER", self.cgroup_driver)
-            .replace("ISOLATES", &self.isolates_storage.to_string())
             .replace("BEAT", &self.heartbeat_seconds.to_string())
             // A lease is renewed four times in its duration.
             .replace("LEASE", &(4 * self.heartbeat_seconds).to_string())
@@ -105,7 +96,7 @@ const CONTAINERD: &str = r#"version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
 [plugins.'io.containerd.cri.v1.images']
-  snapshotter = "SNAPSHOTTER"
+  snapshotter = "overlayfs"
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
     sandbox = "PAUSE"
 [plugins.'io.containerd.cri.v1.runtime']
@@ -129,8 +120,8 @@ authorization: {mode: Webhook}
 tlsCertFile: /etc/kube/node.crt
 tlsPrivateKeyFile: /etc/kube/node.key
 evictionHard: {nodefs.available: 1%, imagefs.available: 1%, memory.available: 100Mi}
+evictionPressureTransitionPeriod: 10s
 imageGCHighThresholdPercent: 100
-localStorageCapacityIsolation: ISOLATES
 nodeStatusUpdateFrequency: BEATs
 nodeLeaseDurationSeconds: LEASE
 resolvConf: /etc/resolv.conf

@@ -16,6 +16,11 @@ mount -o loop "$folder/disk.img" "$disk"
 mkdir -p "$disk/up" "$disk/work"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$disk/up,workdir=$disk/work" "$root"
 mkdir -p "$root"/{proc,sys,dev,run,tmp,old,opt/bin,opt/cni/bin}
+# Not in the overlay: the kubelet measures only a disk, and containerd's images are overlays themselves.
+for own in kubelet containerd; do
+  mkdir -p "$disk/$own" "$root/var/lib/$own"
+  mount --bind "$disk/$own" "$root/var/lib/$own"
+done
 
 # Its own few devices: not the host's disks.
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"

@@ -18,7 +18,7 @@ use crate::{
     certificates::{Authority, write_private},
     cgroup, clock, control_plane,
     error::Error,
-    image, network, packages, process,
+    fake, image, network, packages, process,
     process::Record,
 };
 
@@ -174,6 +174,9 @@ pub fn add(bed: &Bed, state: &mut State, name: Option<&str>, kind: Kind) -> Resu
 fn place(state: &State, name: Option<&str>, kind: Kind) -> Result<(u8, String), Error> {
     if let Some(name) = name {
         bed::check_name(name)?;
+        if fake::is_name(name) {
+            return Err(Error::NameOfFakes { name: name.to_owned() });
+        }
         if state.nodes.contains_key(name) {
             return Err(Error::NodeExists { name: name.to_owned() });
         }
@@ -438,6 +441,16 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
+    /// An error unless the node has a unit of this name.
+    pub fn knows(&self, unit: &str) -> Result<(), Error> {
+        let words = ["systemctl", "show", "--property=LoadState", "--value", "--", unit];
+        if self.exec(&words)?.trim() == "not-found" {
+            let (node, unit) = (self.name.to_owned(), unit.to_owned());
+            return Err(Error::UnknownUnit { node, unit, known: &UNITS });
+        }
+        Ok(())
+    }
+
     fn unit_log(&self, unit: &str) -> String {
         let words = ["journalctl", "--no-pager", "--lines=12", "--unit", unit];
         self.exec(&words).unwrap_or_else(|error| error.to_string())
@@ -490,16 +503,22 @@ impl<'a> Node<'a> {
         self.exec(&["sh", "-c", &script]).map(drop)
     }
 
-    /// Puts an image archive into its containerd.
+    /// Puts an image archive into its containerd. There it stays, also when the kubelet wants room: nobody could fetch it again.
     pub fn load(&self, archive: &Path) -> Result<(), Error> {
+        let mut command = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
+        let names = image::names(archive)?;
         let doing = format!("read {}", archive.display());
         let file = fs::File::open(archive).map_err(Error::io(doing))?;
-        let mut command = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
         process::output_of(command.stdin(file))?;
-        // Pods that name their image by digest find it only under that name.
-        if let Some((reference, by_digest)) = image::names(archive)? {
-            let words = ["ctr", "--namespace=k8s.io", "images", "tag", "--force"];
-            self.exec(&[&words[..], &[&reference, &by_digest]].concat())?;
+        let images = |words: &[&str]| {
+            self.exec(&[&["ctr", "--namespace=k8s.io", "images"], words].concat()).map(drop)
+        };
+        if let Some((reference, by_digest)) = names {
+            // Pods that name their image by digest find it only under that name.
+            images(&["tag", "--force", &reference, &by_digest])?;
+            for name in [&reference, &by_digest] {
+                images(&["label", name, "io.cri-containerd.pinned=pinned"])?;
+            }
         }
         Ok(())
     }

@@ -43,6 +43,15 @@ pub enum Place {
     Simulated,
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Real { kubeconfig, .. } => write!(out, "the server of {}", kubeconfig.display()),
+            Self::Simulated => out.write_str("the simulator"),
+        }
+    }
+}
+
 impl Place {
     /// The server that the environment names, or one of our own; otherwise why there is none.
     pub fn find() -> Result<Self, NoBed> {
@@ -72,6 +81,9 @@ impl Place {
     }
 }
 
+/// Why a server cannot be tried: its kubeconfig, or itself.
+pub type Unreachable = Box<dyn std::error::Error>;
+
 /// How a client is made.
 #[derive(Clone)]
 enum Access {
@@ -81,7 +93,7 @@ enum Access {
 
 impl Access {
     /// A client without retries: a refusal is an answer here.
-    async fn of(place: &Place) -> Self {
+    async fn of(place: &Place) -> Result<Self, Unreachable> {
         let kubeconfig = match place {
             Place::Real { kubeconfig, .. } => kubeconfig,
             Place::Simulated => {
@@ -89,15 +101,14 @@ impl Access {
                 let server = Simulated::new(epoch, 1, 1);
                 tokio::spawn(controllers::disruption(server.clone()));
                 tokio::spawn(controllers::garbage(server.clone(), Duration::ZERO));
-                return Self::Simulated(server);
+                return Ok(Self::Simulated(server));
             }
         };
-        let file = Kubeconfig::read_from(kubeconfig).expect("the kubeconfig can be read");
-        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-            .await
-            .expect("the kubeconfig is complete");
+        let file = Kubeconfig::read_from(kubeconfig)?;
+        let mut config =
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
         config.default_retry = false;
-        Self::Real(Box::new(config))
+        Ok(Self::Real(Box::new(config)))
     }
 
     /// The administrator's client.
@@ -142,8 +153,8 @@ pub fn name(what: &str) -> String {
 
 impl Server {
     /// Connects, and makes the kind `Widget` and a namespace.
-    pub async fn connect(place: &Place) -> Result<Self, kube::Error> {
-        let access = Access::of(place).await;
+    pub async fn connect(place: &Place) -> Result<Self, Unreachable> {
+        let access = Access::of(place).await?;
         let client = access.client()?;
         let version = client.apiserver_version().await?.git_version;
         let namespace = format!("apisem-{}", std::process::id());

@@ -14,9 +14,23 @@ use crate::{await_output, bed, create, traces};
 
 const NODE: &str = "node-1";
 
-fn ready(bed: &Bed, state: &State, wanted: &str) {
-    let query = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
-    await_output(bed, state, &["get", "node", NODE, "--output", query], |seen| seen == wanted);
+fn condition(bed: &Bed, state: &State, name: &str, wanted: &str) {
+    let query = format!(r#"jsonpath={{.status.conditions[?(@.type=="{name}")].status}}"#);
+    await_output(bed, state, &["get", "node", NODE, "--output", &query], |seen| seen == wanted);
+}
+
+/// Its kubelet says so, and takes none of the images, which nobody could fetch again, to make room.
+fn is_full_and_has_room_again(bed: &Bed, state: &State, node: &Node<'_>) {
+    let images = ["ctr", "--namespace=k8s.io", "images", "list", "--quiet"];
+    let before = node.exec(&images).expect("its images");
+    node.fill_disk(Some(0)).expect("its disk is filled");
+    let more = ["sh", "-c", "head -c 1000000 /dev/zero >/root/more"];
+    node.exec(&more).expect_err("there is no room");
+    condition(bed, state, "DiskPressure", "True");
+    node.fill_disk(None).expect("the room is given back");
+    node.exec(&more).expect("there is room");
+    condition(bed, state, "DiskPressure", "False");
+    assert_eq!(node.exec(&images).expect("its images"), before);
 }
 
 /// A privileged pod that looks around and then stays.
@@ -74,16 +88,12 @@ fn a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace() {
 
     node.power_off().expect("its power is cut");
     assert!(!node.is_on());
-    ready(&bed.0, &state, "Unknown");
+    condition(&bed.0, &state, "Ready", "Unknown");
     node.power_on().expect("it is turned on");
     node.wait_ready().expect("it is ready");
     assert_eq!(node.exec(&["cat", "/root/kept"]).expect("the file").trim(), "kept");
 
-    node.fill_disk(Some(0)).expect("its disk is filled");
-    node.exec(&["sh", "-c", "head -c 1000000 /dev/zero >/root/more"])
-        .expect_err("there is no room");
-    node.fill_disk(None).expect("the room is given back");
-    node.exec(&["sh", "-c", "head -c 1000000 /dev/zero >/root/more"]).expect("there is room");
+    is_full_and_has_room_again(&bed.0, &state, &node);
 
     let pending = node.exec(&["apt-get", "--simulate", "dist-upgrade"]).expect("apt runs");
     println!(
@@ -92,9 +102,9 @@ fn a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace() {
     );
 
     node.partition(true).expect("its link is cut");
-    ready(&bed.0, &state, "Unknown");
+    condition(&bed.0, &state, "Ready", "Unknown");
     node.partition(false).expect("its link is healed");
-    ready(&bed.0, &state, "True");
+    condition(&bed.0, &state, "Ready", "True");
 
     let folder = bed.0.folder.clone();
     drop(bed);
