@@ -1,6 +1,6 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler, as processes of the host.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, net::TcpStream, path::PathBuf, process::Command, time::Duration};
 
 use crate::{
     bed::{Bed, State},
@@ -158,6 +158,10 @@ fn wait_for(bed: &Bed, state: &State, what: &str, arguments: &[&str]) -> Result<
                 return Err(Error::Ended { part: part.to_owned(), log });
             }
         }
+        // A kubectl that finds nobody costs the processor that the server starts on.
+        if let Err(why) = TcpStream::connect((state.address(), state.ports().apiserver)) {
+            return Ok(Err(format!("the API server: {why}")));
+        }
         match kubectl(bed, state, arguments) {
             Ok(_) => Ok(Ok(())),
             Err(Error::CommandFailed { output, .. }) => Ok(Err(output)),
@@ -212,6 +216,9 @@ fn arguments(bed: &Bed, state: &State, part: &str) -> Vec<String> {
             format!("--listen-peer-urls=http://127.0.0.1:{}", ports.etcd_peer),
             // A bed does not outlive its host: nothing is gained by waiting for the disk.
             "--unsafe-no-fsync".into(),
+            // Nobody else stands for election: it need not wait a second for others.
+            "--heartbeat-interval=20".into(),
+            "--election-timeout=100".into(),
         ],
         "kube-apiserver" => vec![
             "--allow-privileged".into(),
