@@ -22,11 +22,17 @@ pub enum Obstacle {
     EmptyDir(Such),
     /// Pods have no controller, and the plan does not say that they may go.
     Unmanaged(Such),
+    /// Its kubelet starts no pods while it has this condition: a drain would be for nothing.
+    Pressure(SmolStr),
 }
 
-/// What keeps a node from being drained now, the lasting before the passing; none: its drain may begin.
+/// What keeps a node from being drained, or its drain from being of use; of what its pods ask for, the lasting before the passing. None:
+/// its drain may begin.
 pub fn obstacle(node: &Node, drain: &Drain) -> Option<Obstacle> {
     let Pods { movable: _, blocked_by, empty_dir, unmanaged } = &node.pods;
+    if let Some(condition) = &node.pressure {
+        return Some(Obstacle::Pressure(condition.clone()));
+    }
     if let Some(such) = empty_dir
         && !drain.delete_empty_dir_data
     {
@@ -55,7 +61,7 @@ impl Obstacle {
     pub const fn lasts(&self) -> bool {
         match self {
             Self::EmptyDir(_) | Self::Unmanaged(_) => true,
-            Self::Budget { .. } => false,
+            Self::Budget { .. } | Self::Pressure(_) => false,
         }
     }
 
@@ -67,6 +73,7 @@ impl Obstacle {
                 "drain.deleteEmptyDirData: true in the baseline (a new request), or {} gone",
                 such.example
             ),
+            Self::Pressure(condition) => format!("the end of its {condition}"),
             Self::Unmanaged(such) => {
                 format!(
                     "drain.force: true in the baseline (a new request), or {} gone",
@@ -85,6 +92,7 @@ impl fmt::Display for Obstacle {
         };
         match self {
             Self::Budget { budget } => write!(f, "the budget {budget} allows no eviction"),
+            Self::Pressure(condition) => write!(f, "{condition}: its kubelet starts no pods"),
             Self::EmptyDir(such) => {
                 more(f, such)?;
                 f.write_str(" would lose what is in an emptyDir")

@@ -30,6 +30,8 @@ pub struct Node {
     pub zone: Option<SmolStr>,
     /// Condition `Ready`.
     pub ready: Ready,
+    /// The condition by which its kubelet starts no pods, so no Job of ours either: `DiskPressure`, `PIDPressure`.
+    pub pressure: Option<SmolStr>,
     /// Whether it is cordoned, and by whom.
     pub cordon: Cordon,
     /// Our taint, if it has one.

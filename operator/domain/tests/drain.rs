@@ -46,6 +46,22 @@ fn i35_a_node_whose_drain_a_budget_would_refuse_is_not_cordoned_and_others_go_on
 }
 
 #[test]
+fn a_node_whose_kubelet_starts_no_pods_is_not_cordoned_and_others_go_on() {
+    let full = |node: &mut Node| node.pressure = Some("DiskPressure".into());
+    let world = with_node(web_fleet(2, baseline("web")).build(), "web-1", full);
+    let told = story(&world, 12).play();
+    never_cordoned(&told, "web-1");
+    assert_eq!(told.proven(), ["web-2"]);
+    let holds = told.holds();
+    let (_, hold) = holds.iter().find(|(_, hold)| hold.reason() == "CannotDrain").expect("a hold");
+    assert_eq!(
+        hold.to_string(),
+        "web-1 cannot be drained: DiskPressure: its kubelet starts no pods"
+    );
+    assert_eq!(hold.ended_by(), "the end of its DiskPressure");
+}
+
+#[test]
 fn i10_a_node_with_pods_that_the_plan_lets_stay_is_not_cordoned_and_others_go_on() {
     let such = || Some(Such { pods: 1, example: on("shop/cache") });
     let empty_dir = |node: &mut Node| (node.pods.movable, node.pods.empty_dir) = (2, such());

@@ -22,6 +22,7 @@ pub fn node(name: &str) -> NodeBuilder {
             control_plane: false,
             zone: None,
             ready: Ready::Yes(Timestamp::UNIX_EPOCH),
+            pressure: None,
             cordon: Cordon::None,
             taint: None,
             deleting: false,

@@ -1,5 +1,6 @@
 //! What of foreign objects is kept: what a decision reads, and nothing else. Five thousand nodes have fifty thousand pods.
 
+use hozen_intake::convert;
 use k8s_openapi::{
     api::{
         batch::v1::Job,
@@ -19,7 +20,7 @@ pub(super) fn node(node: Node) -> Node {
     });
     let status = status.map(|status| NodeStatus {
         conditions: status.conditions.map(|mut conditions| {
-            conditions.retain(|condition| condition.type_ == "Ready");
+            conditions.retain(convert::node::decides);
             for condition in &mut conditions {
                 condition.last_heartbeat_time = None;
                 condition.message = None;
@@ -92,4 +93,24 @@ pub(super) fn metadata(mut metadata: ObjectMeta) -> ObjectMeta {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_kubelet_from_starting_pods_is_kept_and_what_decides_nothing_is_not() {
+        let condition = |kind, status| json!({"type": kind, "status": status, "lastHeartbeatTime": "2026-01-05T02:00:00Z"});
+        let told: Node = serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [
+            condition("MemoryPressure", "True"), condition("DiskPressure", "True"),
+            condition("PIDPressure", "False"), condition("Ready", "True")]}}))
+        .unwrap();
+        let kept = node(told).status.unwrap().conditions.unwrap();
+        let kinds: Vec<_> = kept.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(kinds, ["DiskPressure", "Ready"]);
+        assert!(kept.iter().all(|condition| condition.last_heartbeat_time.is_none()));
+    }
 }

@@ -60,6 +60,7 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
         zone: labels.get("topology.kubernetes.io/zone").cloned(),
         labels: Arc::new(labels),
         ready: ready(node),
+        pressure: pressure(node),
         cordon: cordon(node),
         taint: taint(node),
         deleting: node.metadata.deletion_timestamp.is_some(),
@@ -88,6 +89,22 @@ pub fn node(parts: Parts<'_>, pods: Pods) -> Node {
             (condition.status == "True").then(|| condition.message.clone())
         }),
     }
+}
+
+/// Under these a kubelet admits none but critical pods (kubernetes.io: Node-pressure Eviction).
+const STARTS_NO_PODS: [&str; 2] = ["DiskPressure", "PIDPressure"];
+
+/// Whether a condition of a node tells a decision something: whether it is ready, and what keeps its kubelet from starting pods.
+#[must_use]
+pub fn decides(condition: &core::NodeCondition) -> bool {
+    let kind = condition.type_.as_str();
+    kind == "Ready" || (condition.status == "True" && STARTS_NO_PODS.contains(&kind))
+}
+
+fn pressure(node: &core::Node) -> Option<SmolStr> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    let deciding = conditions.iter().filter(|condition| decides(condition));
+    deciding.map(|condition| SmolStr::from(&condition.type_)).find(|kind| kind != "Ready")
 }
 
 fn ready(node: &core::Node) -> Ready {
@@ -183,4 +200,25 @@ pub fn strays<'a>(
     nodes: &BTreeSet<&str>,
 ) -> BTreeSet<SmolStr> {
     inventories.filter(|name| !nodes.contains(name)).map(SmolStr::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kubelet_that_starts_no_pods_is_told_from_one_that_starts_fewer() {
+        let of = |kind: &str, status: &str| {
+            let conditions =
+                json!([{"type": "Ready", "status": "True"}, {"type": kind, "status": status}]);
+            let node = json!({"metadata": {}, "status": {"conditions": conditions}});
+            pressure(&serde_json::from_value(node).unwrap())
+        };
+        assert_eq!(of("DiskPressure", "True").as_deref(), Some("DiskPressure"));
+        assert_eq!(of("PIDPressure", "True").as_deref(), Some("PIDPressure"));
+        assert_eq!(of("DiskPressure", "False"), None);
+        assert_eq!(of("MemoryPressure", "True"), None, "it admits pods that ask for memory");
+    }
 }
