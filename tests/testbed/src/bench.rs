@@ -26,9 +26,10 @@ pub struct Measured {
     pub goal: f64,
 }
 
-/// Builds the cluster's programs in a folder of its own, with none of Go's compiled packages: the sources alone are there, if they are.
+/// Builds the cluster's programs in a folder of the bed, with none of Go's compiled packages: the sources alone are there, if they are.
 pub fn build(bed: &Bed, say: &mut dyn FnMut(&Measured)) -> Result<(), Error> {
-    let cache = bed.folder.with_extension("build");
+    // Where `down` removes it too, if this is ended.
+    let cache = bed.folder.join("build");
     let remove = || match fs::remove_dir_all(&cache) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::Io { doing: format!("remove {}", cache.display()), source })

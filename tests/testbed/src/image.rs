@@ -276,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_archive_of_an_image_is_told_without_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.tar");
+        let why = |file: &Path| names(file).unwrap_err().to_string();
+        fs::write(&file, "secret=1\n".repeat(200)).unwrap();
+        assert!(why(&file).contains("no archive of an image") && !why(&file).contains("secret"));
+        let mut other = Builder::new(File::create(&file).unwrap());
+        append(&mut other, "a/file", EntryType::Regular, 0o644, b"text").unwrap();
+        other.finish().unwrap();
+        assert!(why(&file).contains("neither index.json nor manifest.json"), "{}", why(&file));
+    }
+
+    #[test]
     fn another_file_gives_another_digest() {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("a.tar");

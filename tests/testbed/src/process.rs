@@ -73,13 +73,10 @@ impl Record {
             return Ok(());
         };
         // The descriptor is taken first: from there on the id cannot come to mean another process.
-        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
-            return Ok(());
-        };
-        if !self.is_alive() {
-            return Ok(());
-        }
-        match pidfd_send_signal(&handle, Signal::KILL) {
+        let killed = pidfd_open(pid, PidfdFlags::empty()).and_then(|handle| {
+            if self.is_alive() { pidfd_send_signal(&handle, Signal::KILL) } else { Ok(()) }
+        });
+        match killed {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(source) => {
                 let doing = format!("end process {}", self.pid);
@@ -131,8 +128,16 @@ pub fn start<S: AsRef<OsStr>>(
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().map_err(Error::io(doing()))?;
     clock::wait(&doing(), KILL_LIMIT, || {
+        // Asked first: a program may end at once, and has left its record then.
         let gone = child.try_wait().map_err(Error::io(doing()))?.is_some();
-        Ok(if gone || Record::read(record).is_some() { Ok(()) } else { Err(String::new()) })
+        match Record::read(record) {
+            Some(_) => Ok(Ok(())),
+            None if gone => {
+                let part = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Err(Error::Ended { part, log: last_words(log) })
+            }
+            None => Ok(Err(String::new())),
+        }
     })
 }
 
@@ -249,6 +254,14 @@ mod tests {
             now
         };
         assert_ne!(run(), run());
+    }
+
+    #[test]
+    fn a_program_that_could_not_be_put_on_record_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (record, log) = (folder.path().join("no/such/folder"), folder.path().join("log"));
+        let why = start(&record, &log, Path::new("/bin/sleep"), &["60"]).unwrap_err();
+        assert!(matches!(&why, Error::Ended { part, .. } if part == "sleep"), "{why}");
     }
 
     #[test]

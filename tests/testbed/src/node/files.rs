@@ -122,6 +122,7 @@ tlsPrivateKeyFile: /etc/kube/node.key
 evictionHard: {nodefs.available: 1%, imagefs.available: 1%, memory.available: 100Mi}
 evictionPressureTransitionPeriod: 10s
 imageGCHighThresholdPercent: 100
+imageMinimumGCAge: 1s
 nodeStatusUpdateFrequency: BEATs
 nodeLeaseDurationSeconds: LEASE
 resolvConf: /etc/resolv.conf

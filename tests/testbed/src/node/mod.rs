@@ -35,6 +35,8 @@ const INIT_LIMIT: Duration = Duration::from_mins(1);
 /// Succeeds once containerd answers, and waits five seconds for its socket.
 const CONTAINERD_ANSWERS: &str = "for i in $(seq 50); do \
     [ -S /run/containerd/containerd.sock ] && exec ctr version; sleep 0.1; done; echo no socket; exit 1";
+/// The label of containerd's images that the kubelet does not collect.
+const PINNED: &str = "io.cri-containerd.pinned";
 /// In what a command runs on a node.
 const ENVIRONMENT: [&str; 3] = ["env", "--chdir=/", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
 /// What namespaces, mounts, roots and links need, with their numbers in the kernel.
@@ -369,7 +371,8 @@ impl<'a> Node<'a> {
 
     /// Gives it an image that every pod needs, if its containerd does not have it yet.
     pub fn provide(&self, image: &image::Image) -> Result<(), Error> {
-        let wanted = format!("name=={}", image.reference);
+        // Its label comes last: what has it is there as a whole.
+        let wanted = format!(r#"name=={},labels."{PINNED}"==pinned"#, image.reference);
         let words = ["ctr", "--namespace=k8s.io", "images", "list", "--quiet", &wanted];
         if !self.exec(&words)?.trim().is_empty() {
             return Ok(());
@@ -441,10 +444,11 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// An error unless the node has a unit of this name.
+    /// An error unless the node has, or had since its boot, a unit of this name.
     pub fn knows(&self, unit: &str) -> Result<(), Error> {
         let words = ["systemctl", "show", "--property=LoadState", "--value", "--", unit];
-        if self.exec(&words)?.trim() == "not-found" {
+        let past = ["journalctl", "--quiet", "--lines=1", "--unit", unit];
+        if self.exec(&words)?.trim() == "not-found" && self.exec(&past)?.trim().is_empty() {
             let (node, unit) = (self.name.to_owned(), unit.to_owned());
             return Err(Error::UnknownUnit { node, unit, known: &UNITS });
         }
@@ -503,7 +507,8 @@ impl<'a> Node<'a> {
         self.exec(&["sh", "-c", &script]).map(drop)
     }
 
-    /// Puts an image archive into its containerd. There it stays, also when the kubelet wants room: nobody could fetch it again.
+    /// Puts an image archive into its containerd. There it stays, also when the kubelet wants room, if the archive has an index that
+    /// names it: nobody could fetch it again.
     pub fn load(&self, archive: &Path) -> Result<(), Error> {
         let mut command = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
         let names = image::names(archive)?;
@@ -516,8 +521,8 @@ impl<'a> Node<'a> {
         if let Some((reference, by_digest)) = names {
             // Pods that name their image by digest find it only under that name.
             images(&["tag", "--force", &reference, &by_digest])?;
-            for name in [&reference, &by_digest] {
-                images(&["label", name, "io.cri-containerd.pinned=pinned"])?;
+            for name in [&by_digest, &reference] {
+                images(&["label", name, &format!("{PINNED}=pinned")])?;
             }
         }
         Ok(())
@@ -570,6 +575,9 @@ mod tests {
         assert_eq!(place(&state, None, Kind::Vm).unwrap(), (2, "vm-2".to_owned()));
         assert_eq!(place(&state, Some("node-1"), Kind::Namespaces).unwrap().0, 2);
         assert!(matches!(place(&state, Some("node-2"), Kind::Vm), Err(Error::NodeExists { .. })));
+        let of_fakes = place(&state, Some("fake-7"), Kind::Namespaces);
+        assert!(matches!(of_fakes, Err(Error::NameOfFakes { .. })));
+        assert_eq!(place(&state, Some("fake-a"), Kind::Namespaces).unwrap().1, "fake-a");
         for name in ["a-", "-a", "A", "", "1a", "a.b", "a-name-of-more-than-20"] {
             let refused = place(&state, Some(name), Kind::Namespaces);
             assert!(matches!(refused, Err(Error::BadName { .. })), "{name}");

@@ -58,7 +58,7 @@ pub async fn s10_a_policy_may_ask_the_authorizer_about_the_user(server: Server) 
         server.namespace
     );
     let definition = json!({"apiVersion": format!("{group}/v1"), "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": policy}, "spec": {"failurePolicy": "Fail",
+        "metadata": server.metadata(&policy), "spec": {"failurePolicy": "Fail",
             "matchConstraints": {"namespaceSelector": only_here, "resourceRules": [{
                 "apiGroups": ["apisem.hozen.dev"], "apiVersions": ["v1"], "resources": ["widgets"],
                 "operations": ["CREATE"]}]},
@@ -66,7 +66,7 @@ pub async fn s10_a_policy_may_ask_the_authorizer_about_the_user(server: Server) 
             "validations": [{"expression": expression, "message": "only the blessed make red widgets",
                 "reason": "Forbidden"}]}});
     let binding = json!({"apiVersion": format!("{group}/v1"), "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": policy}, "spec": {"policyName": policy, "validationActions": ["Deny"]}});
+        "metadata": server.metadata(&policy), "spec": {"policyName": policy, "validationActions": ["Deny"]}});
     let made =
         [("ValidatingAdmissionPolicy", definition), ("ValidatingAdmissionPolicyBinding", binding)];
     for (kind, value) in &made {
@@ -96,7 +96,7 @@ pub async fn s10_a_policy_may_ask_the_authorizer_about_the_user(server: Server) 
 /// A webhook for widgets of one color at an address where nobody listens.
 fn dead_webhook(server: &Server, name: &str, failure: &str) -> Value {
     json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name}, "webhooks": [{
+        "metadata": server.metadata(name), "webhooks": [{
             "name": "dead.apisem.hozen.dev", "failurePolicy": failure, "sideEffects": "None",
             "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
             "clientConfig": {"url": "https://127.0.0.1:1/"},
@@ -134,7 +134,7 @@ pub async fn s10_a_webhook_that_is_down_fails_or_is_passed_over_as_told(server: 
 /// Somebody's webhook for the evictions of one pod.
 fn eviction_webhook(server: &Server, name: &str, pod: &str, client: &Value) -> Value {
     json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name}, "webhooks": [{
+        "metadata": server.metadata(name), "webhooks": [{
             "name": "evictions.apisem.hozen.dev", "failurePolicy": "Fail", "sideEffects": "None",
             "admissionReviewVersions": ["v1"], "timeoutSeconds": 5, "clientConfig": client,
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": server.namespace}},
@@ -189,7 +189,7 @@ pub async fn s10_a_webhook_for_evictions_that_is_down_is_told_from_two_budgets(s
 pub async fn s10_a_token_bound_to_a_pod_names_it_and_its_node_and_ends_with_it(server: Server) {
     let pods: Api<Pod> = Api::namespaced(server.client.clone(), &server.namespace);
     let name = name("bound");
-    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("{}-node", server.namespace)}});
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": server.metadata(&format!("{}-node", server.namespace))});
     let nodes = server.dynamic("", "Node", None);
     let node = nodes.create(&PostParams::default(), &object(&node)).await.unwrap();
     let pod = json!({"metadata": {"name": name}, "spec": {

@@ -1,8 +1,9 @@
 //! What Hozen relies on in an API server, as assertions: one rule each, named after the list in the simulator's design.
 //!
 //! Runs against the simulator first, as far as that has the rules, and then against a real server: that of `KUBECONFIG_TEST` (the user
-//! must be an administrator; nothing outside of namespaces and kinds of its own is written), else a control plane that it brings up for itself. Not `KUBECONFIG`: a test run must not write
-//! to whatever cluster the shell happens to point at. A word on the command line selects the rules whose names contain it.
+//! must be an administrator, and one run at a time; it makes namespaces, a kind, a node that is none, and policies and webhooks for those
+//! namespaces, which all go with them), else a control plane that it brings up for itself. Not `KUBECONFIG`: a test run must not write to
+//! whatever cluster the shell happens to point at. A word on the command line selects the rules whose names contain it.
 //!
 //! The rules themselves are tried as well: behind a layer that breaks the server in one way, exactly the rule that this is about
 //! fails. Those that are broken are others for each `HOZEN_SEED`, and with `HOZEN_SOAK` all.

@@ -141,6 +141,8 @@ pub struct Server {
     pub version: String,
     /// The namespace of this run.
     pub namespace: String,
+    /// That namespace as the owner of what lies in none: it goes with it, also if a rule fails.
+    owner: Value,
     access: Access,
 }
 
@@ -158,30 +160,36 @@ impl Server {
         let client = access.client()?;
         let version = client.apiserver_version().await?.git_version;
         let namespace = format!("apisem-{}", std::process::id());
-        let server = Self { client, version, namespace, access };
+        let mut server = Self { client, version, namespace, owner: Value::Null, access };
         let kinds = server.dynamic("apiextensions.k8s.io", "CustomResourceDefinition", None);
         match kinds.create(&PostParams::default(), &object(&widget_definition())).await {
             Ok(_) => {}
-            Err(error) => assert_eq!(code(&error), 409, "{error}"),
+            // Of a run that was killed.
+            Err(error) if code(&error) == 409 => {}
+            Err(error) => return Err(error.into()),
         }
-        server.move_in().await?;
+        if let Err(why) = server.move_in().await {
+            server.remove_kind().await;
+            return Err(why.into());
+        }
         Ok(server)
     }
 
     /// The same server, broken in one way, in a namespace of its own.
     pub async fn broken(&self, number: usize, breakage: Breakage) -> Result<Self, kube::Error> {
         let namespace = format!("{}-{number}", self.namespace);
-        let real = Self { namespace, ..self.clone() };
+        let mut real = Self { namespace, ..self.clone() };
         real.move_in().await?;
         Ok(Self { client: breakage.before(&real.client), ..real })
     }
 
     /// Makes its namespace and waits until all that the rules need is in it.
-    async fn move_in(&self) -> Result<(), kube::Error> {
+    async fn move_in(&mut self) -> Result<(), kube::Error> {
         let of = json!({"metadata": {"name": self.namespace}});
-        Api::<Namespace>::all(self.client.clone())
+        let made = Api::<Namespace>::all(self.client.clone())
             .create(&PostParams::default(), &serde_json::from_value(of).expect("a namespace"))
             .await?;
+        self.owner = json!({"apiVersion": "v1", "kind": "Namespace", "name": self.namespace, "uid": made.metadata.uid});
         let widgets = self.widgets();
         until("the kind Widget is served", async || {
             widgets.list(&kube::api::ListParams::default()).await.ok()
@@ -204,13 +212,22 @@ impl Server {
             .expect("the namespace is removed");
     }
 
+    /// Metadata of an object that lies in no namespace.
+    pub fn metadata(&self, name: &str) -> Value {
+        json!({"name": name, "ownerReferences": [self.owner]})
+    }
+
     /// Removes what this run made.
     pub async fn clean(&self) {
+        self.remove_kind().await;
+        self.move_out().await;
+    }
+
+    async fn remove_kind(&self) {
         let kinds = self.dynamic("apiextensions.k8s.io", "CustomResourceDefinition", None);
         let definition = widget_definition();
         let name = definition["metadata"]["name"].as_str().expect("a name");
         kinds.delete(name, &DeleteParams::default()).await.expect("the kind is removed");
-        self.move_out().await;
     }
 
     /// A client that acts as another user.

@@ -5,12 +5,13 @@ use std::fs;
 use hozen_testbed::{
     Wanted,
     bed::{Bed, State},
+    clock,
     control_plane::kubectl,
     image,
     node::Node,
 };
 
-use crate::{await_output, bed, create, traces};
+use crate::{PATIENCE, await_output, bed, create, traces};
 
 const NODE: &str = "node-1";
 
@@ -19,18 +20,41 @@ fn condition(bed: &Bed, state: &State, name: &str, wanted: &str) {
     await_output(bed, state, &["get", "node", NODE, "--output", &query], |seen| seen == wanted);
 }
 
-/// Its kubelet says so, and takes none of the images, which nobody could fetch again, to make room.
+/// An image that no pod uses, loaded under this name.
+fn load_unused(bed: &Bed, node: &Node<'_>, reference: &str) {
+    let (file, archive) = (bed.folder.join("file"), bed.folder.join("unused.tar"));
+    fs::write(&file, reference).expect("a file");
+    let mut unused = image::pause(file);
+    unused.reference = reference.to_owned();
+    unused.write(&archive).expect("an archive");
+    node.load(&archive).expect("it is loaded");
+}
+
+/// Its kubelet says so, and takes none of the images that were loaded, which nobody could fetch again, to make room.
 fn is_full_and_has_room_again(bed: &Bed, state: &State, node: &Node<'_>) {
-    let images = ["ctr", "--namespace=k8s.io", "images", "list", "--quiet"];
-    let before = node.exec(&images).expect("its images");
+    let ctr = |words: &[&str]| {
+        node.exec(&[&["ctr", "--namespace=k8s.io", "images"], words].concat()).expect("ctr works")
+    };
+    for reference in ["hozen.test/kept:1", "hozen.test/not-kept:1"] {
+        load_unused(bed, node, reference);
+    }
+    let listed = ctr(&["list", "--quiet"]);
+    for name in listed.lines().filter(|name| name.contains("not-kept")) {
+        ctr(&["label", name, "io.cri-containerd.pinned="]);
+    }
     node.fill_disk(Some(0)).expect("its disk is filled");
     let more = ["sh", "-c", "head -c 1000000 /dev/zero >/root/more"];
     node.exec(&more).expect_err("there is no room");
     condition(bed, state, "DiskPressure", "True");
+    let left = clock::wait("the end of an image that may go", PATIENCE, || {
+        let left = ctr(&["list", "--quiet"]);
+        Ok(if left.contains("/not-kept") { Err(left) } else { Ok(left) })
+    });
+    let left = left.expect("the kubelet makes room");
+    assert!(left.contains("/kept") && left.contains("/busybox"), "{left}");
     node.fill_disk(None).expect("the room is given back");
     node.exec(&more).expect("there is room");
     condition(bed, state, "DiskPressure", "False");
-    assert_eq!(node.exec(&images).expect("its images"), before);
 }
 
 /// A privileged pod that looks around and then stays.
@@ -100,6 +124,10 @@ fn a_node_boots_reboots_loses_power_and_link_and_goes_without_a_trace() {
         "pending updates: {}",
         pending.lines().filter(|line| line.starts_with("Inst")).count()
     );
+
+    node.knows("kubelet").expect("it has a kubelet");
+    let why = node.knows("kubelt").expect_err("it has none of this name").to_string();
+    assert!(why.contains("no unit \"kubelt\"") && why.contains("kubelet"), "{why}");
 
     node.partition(true).expect("its link is cut");
     condition(&bed.0, &state, "Ready", "Unknown");
