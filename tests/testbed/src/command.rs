@@ -1,6 +1,7 @@
 //! The words of the command line, and what each does.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     io::{ErrorKind, Write as _},
     path::PathBuf,
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::NonEmptyStringValueParser};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed, Kind, State},
@@ -71,7 +72,7 @@ enum Action {
     /// Print the path of a kubeconfig: the administrator's, or that of a user by client certificate.
     Kubeconfig {
         /// Make a user of this name.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         user: Option<String>,
         /// The group of that user.
         #[arg(long, requires = "user")]
@@ -174,7 +175,7 @@ enum ImageAction {
     /// Make an image archive of files of this machine; equal files give an equal digest, which is printed.
     Build {
         /// Name and tag.
-        #[arg(long)]
+        #[arg(long, value_parser = reference)]
         reference: String,
         /// The program that it runs, by its path in the image.
         #[arg(long)]
@@ -197,6 +198,17 @@ enum ImageAction {
         #[arg(long)]
         node: Option<String>,
     },
+}
+
+/// `NAME:TAG` of the command line.
+fn reference(word: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "./_-".contains(c);
+    let is_tag = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let (name, tag) = word.rsplit_once(':').unwrap_or_default();
+    if name.is_empty() || tag.is_empty() || !name.chars().all(is_name) || !tag.chars().all(is_tag) {
+        return Err("NAME:TAG is wanted: hozen.test/mine:1, for example".to_owned());
+    }
+    Ok(word.to_owned())
 }
 
 /// `PATH=FILE` of the command line.
@@ -301,7 +313,10 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
             files,
         }) => {
             let contents = files.into_iter().map(|(path, file)| (path, Content::of(file)));
-            let contents = contents.collect();
+            let contents: BTreeMap<String, Content> = contents.collect();
+            if !contents.contains_key(entrypoint.trim_start_matches('/')) {
+                return Err(Error::NoEntrypoint { path: entrypoint });
+            }
             let named = ("org.opencontainers.image.ref.name".to_owned(), reference.clone());
             let labels = labels.into_iter().chain([named]).collect();
             let image = Image { reference, entrypoint: vec![entrypoint], user, labels, contents };
@@ -312,9 +327,18 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
             image::names(&archive)?;
             let names =
                 node.map_or_else(|| state.nodes.keys().cloned().collect(), |name| vec![name]);
+            let mut without = Vec::new();
             for name in names {
-                Node::find(&bed, &state, &name)?.load(&archive)?;
-                print(format!("{name}: loaded {}", archive.display()))?;
+                match Node::find(&bed, &state, &name)?.load(&archive) {
+                    Ok(()) => print(format!("{name}: loaded {}", archive.display()))?,
+                    Err(why) => {
+                        print(why)?;
+                        without.push(name);
+                    }
+                }
+            }
+            if !without.is_empty() {
+                return Err(Error::NotLoadedOn { nodes: without });
             }
         }
     }
@@ -460,7 +484,10 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
             hozen_testbed::raise(bed, &state, &name)?;
             print(format!("{name} is Ready"))?;
         }
-        NodeAction::Remove { name } => hozen_testbed::remove(bed, &mut state, &name)?,
+        NodeAction::Remove { name } => {
+            hozen_testbed::remove(bed, &mut state, &name)?;
+            print(format!("{name} is removed"))?;
+        }
         NodeAction::Reboot { name } => {
             let node = Node::find(bed, &state, &name)?;
             node.reboot()?;
@@ -473,7 +500,10 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
             node.wait_ready()?;
             print(format!("{name} is Ready with boot id {}", node.boot_id()))?;
         }
-        NodeAction::PowerOff { name } => Node::find(bed, &state, &name)?.power_off()?,
+        NodeAction::PowerOff { name } => {
+            Node::find(bed, &state, &name)?.power_off()?;
+            print(format!("{name} is off"))?;
+        }
         NodeAction::PowerOn { name } => {
             hozen_testbed::raise(bed, &state, &name)?;
             print(format!("{name} is Ready"))?;
@@ -481,7 +511,9 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
         NodeAction::Partition { name } => set_link(bed, &mut state, &name, true)?,
         NodeAction::Heal { name } => set_link(bed, &mut state, &name, false)?,
         NodeAction::FillDisk { name, leave_megabytes, free } => {
-            Node::find(bed, &state, &name)?.fill_disk((!free).then_some(leave_megabytes))?;
+            let node = Node::find(bed, &state, &name)?;
+            let left = node.fill_disk((!free).then_some(leave_megabytes))?;
+            print(format!("{name}: {} MB are free", left.trim()))?;
         }
         NodeAction::ClockSkew { name, by } => {
             Node::find(bed, &state, &name)?.set_clock(node::vm::skew(&by)?)?;
@@ -518,7 +550,8 @@ fn report(bed: &Bed, action: FakeAction) -> Result<ExitCode, Error> {
 fn set_link(bed: &Bed, state: &mut State, name: &str, cut: bool) -> Result<(), Error> {
     let changed = Node::find(bed, state, name)?.partition(cut)?;
     state.nodes.insert(name.to_owned(), changed);
-    bed.save(state)
+    bed.save(state)?;
+    print(format!("the link of {name} is {}", if cut { "cut" } else { "whole" }))
 }
 
 /// Runs a command on a node with this terminal.

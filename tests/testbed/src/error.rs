@@ -60,7 +60,7 @@ pub enum Error {
         last: String,
     },
     /// There is no node of this name.
-    #[error("there is no node {name:?} in this bed{}; its nodes: {known}", did_you_mean(.nearest.as_deref()))]
+    #[error("there is no node {name:?} in this bed{} Its nodes: {known}", did_you_mean(.nearest.as_deref()))]
     UnknownNode {
         /// The name asked for.
         name: String,
@@ -100,6 +100,26 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// The program that an image is to run is not in it.
+    #[error("the image would have no {path}: {}=FILE puts it there", path.trim_start_matches('/'))]
+    NoEntrypoint {
+        /// Its path in the image.
+        path: String,
+    },
+    /// A node did not take an image.
+    #[error("node {node} did not take the image: {why}")]
+    NotLoaded {
+        /// The node's name.
+        node: String,
+        /// What its containerd said, and what to do.
+        why: String,
+    },
+    /// Some nodes did not take an image.
+    #[error("without the image are {}: the same command loads it again", nodes.join(", "))]
+    NotLoadedOn {
+        /// Their names.
+        nodes: Vec<String>,
     },
     /// The node has no running system at the moment.
     #[error("node {name} is powered off: node power-on {name}")]
@@ -271,7 +291,7 @@ fn down(state: &Path) -> String {
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+    nearest.map_or_else(|| ".".to_owned(), |name| format!("; did you mean {name:?}?"))
 }
 
 impl Error {

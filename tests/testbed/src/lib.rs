@@ -125,7 +125,7 @@ fn raise_nodes(
     nodes: u8,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    if nodes == 0 {
+    if nodes == 0 && state.nodes.is_empty() {
         return Ok(());
     }
     if state.root.is_none() {
@@ -175,14 +175,17 @@ fn turn_on(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Er
     for node in &nodes {
         node.power_on()?;
     }
+    let mut ended = Ok(());
     for node in &nodes {
         match settle(state, node) {
             Ok(()) => say(&format!("{} is Ready", node.name)),
             Err(cut @ Error::LinkCut { .. }) => say(&cut.to_string()),
-            Err(other) => return Err(other),
+            // The others are brought up all the same.
+            Err(other) if ended.is_ok() => ended = Err(other),
+            Err(other) => say(&other.to_string()),
         }
     }
-    Ok(())
+    ended
 }
 
 /// Turns one node on and waits until it is ready.

@@ -28,6 +28,9 @@ const LOG_TAIL_BYTES: usize = 2_000;
 /// With less than this a disk is called full: etcd and containerd end before the last block is taken.
 const FULL_MEGABYTES: u64 = 16;
 
+/// What the system says of a full disk, in the words of Go's programs.
+pub(crate) const NO_SPACE: &str = "no space left on device";
+
 /// A process by its id and the time it was started, in clock ticks since the host's boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
@@ -154,8 +157,12 @@ pub fn last_words(log: &Path) -> String {
     let said = log_tail(log);
     let said = if said.is_empty() { "it has said nothing".to_owned() } else { said };
     match log.parent().map(|folder| (folder, bed::free_megabytes(folder))) {
-        Some((folder, Ok(free))) if free < FULL_MEGABYTES => {
-            format!("{said}\nthe disk is full: {free} MB are free in {}", folder.display())
+        // What has ended of it may have left some room.
+        Some((folder, Ok(free))) if free < FULL_MEGABYTES || said.contains(NO_SPACE) => {
+            let place = folder.display();
+            format!(
+                "the disk is full ({free} MB are free in {place}): make room, then up again\n{said}"
+            )
         }
         _ => said,
     }

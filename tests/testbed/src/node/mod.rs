@@ -493,28 +493,29 @@ impl<'a> Node<'a> {
         Ok(of)
     }
 
-    /// Takes all room on its disk but for `leave_megabytes`; with `None` gives it back.
-    pub fn fill_disk(&self, leave_megabytes: Option<u32>) -> Result<(), Error> {
+    /// Takes all room on its disk but for `leave_megabytes`; with `None` gives it back. How many megabytes are free then.
+    pub fn fill_disk(&self, leave_megabytes: Option<u32>) -> Result<String, Error> {
+        let free = "df --output=avail -m / | tail -1";
         let Some(leave) = leave_megabytes else {
-            return self.exec(&["rm", "-f", "/var/ballast"]).map(drop);
+            return self.exec(&["sh", "-c", &format!("rm -f /var/ballast && {free}")]);
         };
         // The last blocks may be taken by the file system itself: what counts is what is left.
         let script = format!(
             "rm -f /var/ballast; free=$(df --output=avail -m / | tail -1); \
              [ $free -le {leave} ] || fallocate -l $((free - {leave}))M /var/ballast || \
-             [ $(df --output=avail -m / | tail -1) -le {leave} ]"
+             [ $({free}) -le {leave} ] || exit 1; {free}"
         );
-        self.exec(&["sh", "-c", &script]).map(drop)
+        self.exec(&["sh", "-c", &script])
     }
 
     /// Puts an image archive into its containerd. There it stays, also when the kubelet wants room, if the archive has an index that
     /// names it: nobody could fetch it again.
     pub fn load(&self, archive: &Path) -> Result<(), Error> {
-        let mut command = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
+        let mut import = self.command(&["ctr", "--namespace=k8s.io", "images", "import", "-"])?;
         let names = image::names(archive)?;
         let doing = format!("read {}", archive.display());
         let file = fs::File::open(archive).map_err(Error::io(doing))?;
-        process::output_of(command.stdin(file))?;
+        process::output_of(import.stdin(file)).map_err(|why| self.not_loaded(&why))?;
         let images = |words: &[&str]| {
             self.exec(&[&["ctr", "--namespace=k8s.io", "images"], words].concat()).map(drop)
         };
@@ -526,6 +527,19 @@ impl<'a> Node<'a> {
             }
         }
         Ok(())
+    }
+
+    fn not_loaded(&self, why: &Error) -> Error {
+        let said = why.to_string();
+        let about = |line: &&str| !line.trim().is_empty() && !line.contains("DEPRECATION");
+        let last = said.lines().rfind(about).unwrap_or(&said).trim();
+        let node = self.name.to_owned();
+        let room = if said.contains(process::NO_SPACE) {
+            format!("; node fill-disk {node} --free gives back what was taken")
+        } else {
+            String::new()
+        };
+        Error::NotLoaded { why: format!("{last}{room}"), node }
     }
 
     /// Ends it and removes everything of it on this host. The state still names it.

@@ -25,7 +25,8 @@ fn is_starting(node: &Node<'_>) {
     let why = node.exec(&["true"]).expect_err("it is not the node that would run this");
     assert!(matches!(why, Error::Starting { .. }), "{why}");
     assert!(why.to_string().contains("node power-on node-1"), "{why}");
-    for refused in [node.reboot(), node.fill_disk(None), node.load("/dev/null".as_ref())] {
+    for refused in [node.reboot(), node.fill_disk(None).map(drop), node.load("/dev/null".as_ref())]
+    {
         let why = refused.expect_err("there is no system to do it");
         assert!(matches!(why, Error::Starting { .. }), "{why}");
     }

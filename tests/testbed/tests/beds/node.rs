@@ -24,8 +24,7 @@ fn condition(bed: &Bed, state: &State, name: &str, wanted: &str) {
 fn load_unused(bed: &Bed, node: &Node<'_>, reference: &str) {
     let (file, archive) = (bed.folder.join("file"), bed.folder.join("unused.tar"));
     fs::write(&file, reference).expect("a file");
-    let mut unused = image::pause(file);
-    unused.reference = reference.to_owned();
+    let unused = image::Image { reference: reference.to_owned(), ..image::pause(file) };
     unused.write(&archive).expect("an archive");
     node.load(&archive).expect("it is loaded");
 }
