@@ -381,7 +381,7 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
         ours!(images, pruned),
         ours!(inventories, pruned),
         ours!(package_sets, packages),
-        ours!(transactions, transaction),
+        ours!(transactions, |object| transaction(&object)),
     ]
 }
 
@@ -454,11 +454,11 @@ pub fn packages(object: api::package_set::PackageSet) -> Packages {
 }
 
 /// A transaction, likewise.
-fn transaction(object: api::transaction::Transaction) -> Result<Arc<Transaction>, Unfit> {
-    if !convert::content::transaction_is_named(&object) {
+fn transaction(object: &api::transaction::Transaction) -> Result<Arc<Transaction>, Unfit> {
+    if !convert::content::transaction_is_named(object) {
         return Err(Unfit::Forged(writers(&object.metadata)));
     }
-    convert::content::transaction(&object).map(Arc::new).map_err(Unfit::Refused)
+    convert::content::transaction(object).map(Arc::new).map_err(Unfit::Refused)
 }
 
 /// Field managers of an object, each once. The API server notes no users.

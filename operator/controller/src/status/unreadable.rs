@@ -187,7 +187,7 @@ fn status(found: &DynamicObject, message: &str, now: Timestamp) -> Option<Value>
     let listed = found.data.pointer("/status/conditions").cloned().unwrap_or_default();
     // Conditions that are themselves malformed are written anew.
     let before: Vec<Condition> = serde_json::from_value(listed).unwrap_or_default();
-    let after = words::conditions(&before, words::invalid(&message), generation, now);
+    let after = words::conditions(&before, words::invalid(message), generation, now);
     let authors = authors(found, now);
     let known = found.data.pointer("/status/authors");
     if before == after && (authors.is_none() || authors.as_ref() == known) {
@@ -273,11 +273,11 @@ mod tests {
                 "metadata": {"name": "web", "generation": 3}, "spec": {"priority": "high"}, "status": status}))
             .unwrap()
         };
-        let first = status(&found(Value::Null), "priority: not a number".into(), now).unwrap();
+        let first = status(&found(Value::Null), "priority: not a number", now).unwrap();
         assert_eq!(first["observedGeneration"], 3);
         assert_eq!(first["conditions"][0]["reason"], "Invalid");
         assert_eq!(first["authors"], json!({"generation": 3}));
-        assert_eq!(status(&found(first), "priority: not a number".into(), now), None);
+        assert_eq!(status(&found(first), "priority: not a number", now), None);
     }
 
     #[test]

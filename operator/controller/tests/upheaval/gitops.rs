@@ -68,7 +68,7 @@ impl Git {
     }
 
     /// Applies them again and again, until it is told to end: how often, and the generations that each object had.
-    fn keep(self, end: mpsc::Receiver<()>) -> Kept {
+    fn keep(&self, end: &mpsc::Receiver<()>) -> Kept {
         let mut kept = Kept::default();
         while end.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
             kept.times += 1;
@@ -96,7 +96,7 @@ struct Tool {
 impl Tool {
     fn start(git: &Git) -> Self {
         let (git, (end, ends)) = (git.clone(), mpsc::channel());
-        Self { end, task: tokio::task::spawn_blocking(move || git.keep(ends)) }
+        Self { end, task: tokio::task::spawn_blocking(move || git.keep(&ends)) }
     }
 
     async fn end(self) -> Kept {

@@ -133,7 +133,8 @@ pub async fn i26_a_deleted_baseline_lets_what_was_begun_end_and_begins_nothing(w
     })
     .await;
     world.api::<Baseline>().delete("baseless", &DeleteParams::default()).await.unwrap();
-    let begun: Vec<String> = story.worked_on().await.iter().map(|node| node.name_any()).collect();
+    let begun: Vec<String> =
+        story.worked_on().await.iter().map(kube::ResourceExt::name_any).collect();
     story.play();
     let ended = until("the rollout ends", async || {
         story.status(&rollout).await.filter(|status| status.ended.is_some())
