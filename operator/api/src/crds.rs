@@ -1,7 +1,7 @@
 //! The custom resource definitions, as the cluster gets them and as `crds/` holds them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -34,6 +34,9 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
                 version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut())
             {
                 tidy(schema);
+                if OBSERVED.contains(&crd.spec.names.kind.as_str()) {
+                    unobserved(schema);
+                }
             }
         }
     }
@@ -72,6 +75,24 @@ fn whole_numbers(value: &mut serde_yaml::Value) {
         serde_yaml::Value::Null | serde_yaml::Value::Bool(_) | serde_yaml::Value::String(_) => {}
     }
 }
+
+/// Kinds whose status the operator writes as soon as it has seen an object.
+const OBSERVED: [&str; 6] =
+    ["Advisory", "Baseline", "ChangeRequest", "ManagedImage", "ManagedNode", "Rollout"];
+
+/// Until it has, tools that wait for an object must not take it for one that is as it should be: an absent status would say so to them.
+fn unobserved(schema: &mut JSONSchemaProps) {
+    let status = schema.properties.as_mut().and_then(|fields| fields.get_mut("status"));
+    let Some(status) = status else { return };
+    status.default = Some(JSON(serde_json::json!({"observedGeneration": NEVER})));
+    let fields = status.properties.as_mut();
+    if let Some(observed) = fields.and_then(|fields| fields.get_mut("observedGeneration")) {
+        observed.minimum = Some(f64::from(NEVER));
+    }
+}
+
+/// A generation that no object has.
+const NEVER: i32 = -1;
 
 /// Takes out what the derive writes and Kubernetes has no use for: `nullable` (an absent field and a null one would be two
 /// states to every CEL rule), null among the values of an enum, integer formats that only Rust knows, and the line breaks of

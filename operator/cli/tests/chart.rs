@@ -115,6 +115,32 @@ fn nothing_of_the_operator_is_privileged_and_the_token_is_where_the_host_is_not(
 }
 
 #[test]
+fn accounts_of_snapshots_may_enter_hosts_in_hozens_namespace_and_may_nothing_else() {
+    let Some(output) = template("chart::accounts_of_snapshots_may_enter_hosts", &[]) else {
+        return;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    let objects: Vec<serde_json::Value> = serde_yaml::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect();
+    let named: Vec<(&str, &str)> = objects
+        .iter()
+        .filter(|object| object["metadata"]["name"] == "hozen-enter")
+        .map(|o| (o["kind"].as_str().unwrap(), o["metadata"]["namespace"].as_str().unwrap()))
+        .collect();
+    assert_eq!(named, [("Role", "hozen-system"), ("RoleBinding", "hozen-system")]);
+    let of_account = objects.iter().filter(|o| o["subjects"].to_string().contains("lvm-snapshot"));
+    assert_eq!(of_account.count(), 1);
+    let role =
+        objects.iter().find(|o| o["kind"] == "Role" && o["metadata"]["name"] == "hozen-enter");
+    let enter = serde_json::json!([{"apiGroups": ["hozen.dev"], "resources": ["hosts"], "verbs": ["enter"]}]);
+    assert_eq!(role.unwrap()["rules"], enter);
+    let none =
+        template("chart::accounts_of_snapshots_may_enter_hosts", &["snapshots.accounts=null"]);
+    assert!(!String::from_utf8(none.unwrap().stdout).unwrap().contains("hozen-enter"));
+}
+
+#[test]
 fn wrong_values_are_told_with_their_place_and_what_to_write() {
     for (set, words) in [
         ("agent.image.digest=latest", "/agent/image/digest"),
@@ -132,6 +158,7 @@ fn wrong_values_are_told_with_their_place_and_what_to_write() {
         ("work.namespace=Hozen_Work", "/work/namespace"),
         ("imagePullPolicy=Sometimes", "/imagePullPolicy"),
         ("authors[0].kind=Team", "/authors/0/kind"),
+        ("snapshots.accounts[0]=hozen", "/snapshots/accounts/0"),
     ] {
         let Some(output) = template("chart::wrong_values_are_told", &[set]) else { return };
         assert!(!output.status.success(), "{set} passed");

@@ -297,9 +297,15 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
     }
 }
 
-/// What is deleted is needed by nothing: neither content that something names nor a Job of work that changes its node.
+/// What is deleted is needed by nothing: neither content that something names, where it is that content, nor a Job of work that changes its
+/// node.
 fn needed(world: &World, object: &Doomed) -> Option<String> {
     match object {
+        Doomed::PackageSet(_) | Doomed::Transaction(_)
+            if world.storage.forged.contains_key(object) =>
+        {
+            None
+        }
         Doomed::PackageSet(digest) | Doomed::Transaction(digest) => (!garbage::idle(world)
             .contains(object))
         .then(|| format!("26: {digest} would be deleted although something names it")),

@@ -140,9 +140,9 @@ pub enum Record {
 /// What may be deleted of what the operator or the scanners made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doomed {
-    /// A package set that nothing names.
+    /// A package set that nothing names, or that has the name of another.
     PackageSet(Digest),
-    /// A transaction that nothing names.
+    /// A transaction, likewise.
     Transaction(Digest),
     /// The report of a node that does not exist.
     NodeInventory(Name),

@@ -1,4 +1,5 @@
-//! What nobody needs any more: content-addressed objects that nothing names, and reports whose node does not exist.
+//! What nobody needs any more: content-addressed objects that nothing names, and reports whose node does not exist. And what is in the place
+//! of something else: content that has not the digest which is its name.
 //!
 //! Objects that are named by their content are shared: a thousand equal nodes name one package set. Each is kept while anything names it,
 //! and for a time after that, since a node that goes back to it would have to write it anew.
@@ -18,6 +19,8 @@ use crate::{
 pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
 /// How long the transactions of an ended request stay readable: people review what was done.
 pub const ENDED_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long content may be missing before its scanner is asked: the watch of reports may be ahead of the watch of content.
+pub const ARRIVES_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 /// Objects that one pass collects; the next pass goes on.
 const AT_ONCE_MAX: usize = 50;
 
@@ -34,6 +37,19 @@ pub struct Storage {
     pub unread: bool,
     /// Since when nothing has needed an object, as far as this replica has seen.
     pub idle_since: BTreeMap<Doomed, Timestamp>,
+    /// Content that has not the digest which is its name, and who wrote it as far as it says: until it is gone nobody can write what belongs there.
+    pub forged: BTreeMap<Doomed, String>,
+    /// Nodes whose reports name content that is not there, or forged.
+    pub absent: BTreeMap<Name, Absent>,
+}
+
+/// Content that a report names is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// The number of the scan that the report is of.
+    pub scan: u64,
+    /// Since when that has been so, as far as this replica has seen.
+    pub since: Timestamp,
 }
 
 /// One stored object.
@@ -69,7 +85,13 @@ pub fn idle(world: &World) -> BTreeSet<&Doomed> {
 pub fn collect(world: &World) -> Decision {
     let storage = &world.storage;
     let mut decision = Decision::default();
-    for object in idle(world) {
+    for object in storage.forged.keys().take(AT_ONCE_MAX) {
+        if let Some(Stored { uid, version, created: _ }) = storage.objects.get(object).cloned() {
+            let seen = Some((uid, version));
+            decision.effects.push(Effect::Delete { object: object.clone(), seen });
+        }
+    }
+    for object in idle(world).into_iter().filter(|object| !storage.forged.contains_key(*object)) {
         let (Some(stored), Some(since)) =
             (storage.objects.get(object), storage.idle_since.get(object))
         else {
@@ -85,6 +107,26 @@ pub fn collect(world: &World) -> Decision {
                 .push(Effect::Delete { object: object.clone(), seen: Some((uid, version)) });
         } else {
             break;
+        }
+    }
+    decision
+}
+
+/// Whose content is not there is asked for another scan: with its report a scanner brings whatever the report names and nobody has brought. It
+/// is asked once for each report, so that one which names what never comes keeps nobody busy.
+pub fn recall(world: &World) -> Decision {
+    let mut decision = Decision::default();
+    for (name, Absent { scan, since }) in &world.storage.absent {
+        let Some(node) = world.nodes.get(name).filter(|node| !node.deleting) else { continue };
+        let Some(next) = scan.checked_add(1).filter(|next| node.scan_asked < *next) else {
+            continue;
+        };
+        let due = after(*since, ARRIVES_WITHIN);
+        if world.now < due {
+            decision.wake(due);
+        } else {
+            let node = (node.name.clone(), node.uid.clone());
+            decision.effects.push(Effect::RequestScan { node, scan: next });
         }
     }
     decision

@@ -216,11 +216,15 @@ fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
     }
 }
 
+/// Whether nobody executes a request: an exception, and leave given beforehand for nodes that will be late, stand while they count.
+pub fn stands(request: &ChangeRequest) -> bool {
+    let beforehand = request.plan.mitigation.as_ref().is_some_and(|m| m.overdue.is_some());
+    request.plan.change == ChangeType::Exception || beforehand
+}
+
 /// Whether people agree.
 fn decided(world: &World, request: &ChangeRequest, tally: Tally) -> Next {
-    // An exception, and leave given beforehand for nodes that will be late, are executed by nobody: they stand while they count.
-    let beforehand = request.plan.mitigation.as_ref().is_some_and(|m| m.overdue.is_some());
-    let exception = request.plan.change == ChangeType::Exception || beforehand;
+    let exception = stands(request);
     let was_approved = request.phase == Phase::Approved;
     if tally.approved {
         return Next {

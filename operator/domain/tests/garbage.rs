@@ -1,9 +1,9 @@
 //! Collection: what nobody names goes after its time, and nothing else does.
 
 use hozen_domain::{
-    World,
+    World, check,
     effect::{Decision, Doomed, Effect},
-    garbage::{self, ENDED_KEPT, GRACE, Stored},
+    garbage::{self, ARRIVES_WITHIN, Absent, ENDED_KEPT, GRACE, Stored},
     node::Report,
     request::Phase,
     units::{Uid, after},
@@ -148,4 +148,48 @@ fn a_report_goes_when_its_node_has_been_gone_for_its_grace() {
     (node.name, node.report) = ("web-2".into(), Report::Missing("not scanned yet".into()));
     back.nodes.insert("web-2".into(), node);
     assert_eq!(deleted(&garbage::collect(&remembered(back))), []);
+}
+
+#[test]
+fn content_that_is_not_what_its_name_says_goes_at_once_whoever_names_it() {
+    let mut world = stored(fleet());
+    let set = Doomed::PackageSet(world.package_sets.keys().next().expect("a set").clone());
+    world.storage.forged.insert(set.clone(), "hozen-scanner".into());
+    world.storage.unread = true;
+    let decision = garbage::collect(&world);
+    assert_eq!(deleted(&decision), std::slice::from_ref(&set));
+    let seen = Some((Uid::new("u"), "7".into()));
+    assert_eq!(decision.effects, [Effect::Delete { object: set.clone(), seen }]);
+    let assessment = hozen_domain::assess::assess(&world);
+    assert_eq!(check::decision(&world, &assessment, &decision), Vec::<String>::new());
+    world.storage.forged.clear();
+    assert_eq!(check::decision(&world, &assessment, &decision).len(), 1, "26: it is named");
+}
+
+#[test]
+fn a_node_whose_content_is_not_there_is_asked_once_for_each_report() {
+    let mut world = stored(fleet());
+    let asked = |world: &World| -> Vec<u64> {
+        let effects = garbage::recall(world).effects.into_iter();
+        let scans = effects.map(|effect| match effect {
+            Effect::RequestScan { node, scan } if node.0 == "web-1" => scan,
+            other => panic!("{other:?}"),
+        });
+        scans.collect()
+    };
+    let node = world.nodes.get_mut("web-1").expect("it is there");
+    node.scan_asked = 4;
+    world.storage.absent.insert("web-1".into(), Absent { scan: 4, since: world.now });
+    world.storage.absent.insert("gone".into(), Absent { scan: 4, since: world.now });
+    assert!(asked(&world).is_empty(), "it may be on its way");
+    assert_eq!(garbage::recall(&world).wake_at, Some(after(world.now, ARRIVES_WITHIN)));
+    world.now = after(world.now, ARRIVES_WITHIN);
+    assert_eq!(asked(&world), [5]);
+    world.nodes.get_mut("web-1").expect("it is there").scan_asked = 5;
+    assert!(asked(&world).is_empty(), "it has not answered yet");
+    world.storage.absent.insert("web-1".into(), Absent { scan: 5, since: world.now });
+    assert!(asked(&world).is_empty(), "its answer may be on its way");
+    let greatest = Absent { scan: u64::MAX, since: "2026-01-01T00:00Z".parse().expect("a time") };
+    world.storage.absent.insert("web-1".into(), greatest);
+    assert!(asked(&world).is_empty(), "there is no number after it");
 }

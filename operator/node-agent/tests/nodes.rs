@@ -264,6 +264,7 @@ fn a_real_node_is_scanned_patched_proven_and_rebooted() {
     let inventory =
         scene.await_object(&["nodeinventory", NODE], |found| found["report"].is_object());
     equals_what_apt_says(&scene, &inventory);
+    brings_what_is_gone(&scene, &inventory);
     let lines = scene.pending(&inventory);
 
     let openssl = of(&lines, &["openssl", "libssl3"]);
@@ -294,6 +295,18 @@ fn equals_what_apt_says(scene: &Scene, inventory: &Value) {
     let name = report["packageSet"].as_str().unwrap();
     let set = scene.get(&["packageset", name]).unwrap();
     assert_eq!(set["spec"]["packages"].as_array().unwrap().len(), count(&installed, "installed"));
+}
+
+/// As after another one took the name of what it reports, and the operator gave it back.
+fn brings_what_is_gone(scene: &Scene, inventory: &Value) {
+    let name = inventory["report"]["packageSet"].as_str().unwrap();
+    let before = scene.get(&["packageset", name]).unwrap();
+    scene.kubectl(&["delete", "packageset", name]);
+    scene.create(&[json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode",
+        "metadata": {"name": NODE}, "spec": {"scan": "7"}})]);
+    scene.await_object(&["nodeinventory", NODE], |found| found["report"]["scan"] == "7");
+    let again = scene.get(&["packageset", name]).expect("it comes before the report");
+    assert_eq!(again["spec"], before["spec"]);
 }
 
 fn differing_is_refused(scene: &Scene, lines: &[String]) {

@@ -241,6 +241,10 @@ impl Decider {
                 let deleted = found.filter(|rollout| rollout.deleted.is_some());
                 notes.extend(deleted.map(|rollout| told::let_go(&scenery.world, rollout)));
             }
+            if let (Effect::Delete { object, seen }, Outcome::Done) = (effect, &outcome) {
+                let by = scenery.world.storage.forged.get(object);
+                notes.extend(by.map(|by| told::forged(object, seen.as_ref(), by)));
+            }
             let (kind, about) = (shown::name(effect), shown::about(effect));
             self.parts.metrics.acted(kind, &outcome);
             match &outcome {

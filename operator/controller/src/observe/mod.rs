@@ -10,7 +10,7 @@ mod prune;
 mod watch;
 pub mod workloads;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use hozen_advisory::package::{PackageSet, Transaction};
@@ -29,6 +29,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Node},
     policy::v1::PodDisruptionBudget,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher::Config};
 use tokio::sync::Notify;
 
@@ -39,6 +40,9 @@ use crate::{
 use kept::Kept;
 use watch::{Listener, Newness, never, optional, watch, watch_owners};
 use workloads::{Bill, Owner, Placed, Shelf};
+
+/// Field managers that are told of one object; of ours each has one.
+const WRITERS_MAX: usize = 4;
 
 /// An object, and what it means; or why it is refused.
 #[derive(Clone, Debug)]
@@ -56,8 +60,17 @@ pub enum Packages {
     Whole(Arc<PackageSet>),
     /// Put together when it is needed.
     Parts(Box<api::package_set::PackageSet>),
-    /// Not what its name says.
+    /// Not used.
+    Unfit(Unfit),
+}
+
+/// Why content is not used.
+#[derive(Debug)]
+pub enum Unfit {
+    /// It is what its name says, and has no sense.
     Refused(Vec<Refusal>),
+    /// It has the name of another content. Which field managers wrote it, as far as it says that itself.
+    Forged(String),
 }
 
 /// One store for each kind.
@@ -82,7 +95,7 @@ pub struct Stores {
     /// What is installed.
     pub package_sets: Kept<Packages>,
     /// What package managers would do.
-    pub transactions: Kept<Result<Arc<Transaction>, Vec<Refusal>>>,
+    pub transactions: Kept<Result<Arc<Transaction>, Unfit>>,
     /// Nodes.
     pub nodes: Kept<Node>,
     /// Pods that are placed on a node.
@@ -368,9 +381,7 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
         ours!(images, pruned),
         ours!(inventories, pruned),
         ours!(package_sets, packages),
-        ours!(transactions, |object: api::transaction::Transaction| {
-            convert::content::transaction(&object).map(Arc::new)
-        }),
+        ours!(transactions, |object| transaction(&object)),
     ]
 }
 
@@ -430,11 +441,29 @@ fn images(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
 
 /// A package set, as the store and the answers to our own writes keep it.
 pub fn packages(object: api::package_set::PackageSet) -> Packages {
+    if !convert::content::package_set_is_named(&object) {
+        return Packages::Unfit(Unfit::Forged(writers(&object.metadata)));
+    }
     if !object.spec.parts.is_empty() {
         return Packages::Parts(Box::new(pruned(object)));
     }
     match convert::content::package_set(&object, &mut |_| None) {
         Ok(set) => Packages::Whole(Arc::new(set)),
-        Err(refusals) => Packages::Refused(refusals),
+        Err(refusals) => Packages::Unfit(Unfit::Refused(refusals)),
     }
+}
+
+/// A transaction, likewise.
+fn transaction(object: &api::transaction::Transaction) -> Result<Arc<Transaction>, Unfit> {
+    if !convert::content::transaction_is_named(object) {
+        return Err(Unfit::Forged(writers(&object.metadata)));
+    }
+    convert::content::transaction(object).map(Arc::new).map_err(Unfit::Refused)
+}
+
+/// Field managers of an object, each once. The API server notes no users.
+fn writers(metadata: &ObjectMeta) -> String {
+    let fields = metadata.managed_fields.iter().flatten();
+    let managers: BTreeSet<&str> = fields.filter_map(|of| of.manager.as_deref()).collect();
+    managers.into_iter().take(WRITERS_MAX).collect::<Vec<_>>().join(", ")
 }

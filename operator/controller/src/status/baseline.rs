@@ -41,6 +41,7 @@ pub fn draft(
     let generation = object.metadata.generation;
     let said = vec![
         ready(world, turn, baseline),
+        words::stalled(tie(turn, baseline).map(|message| (reason::TIE, message))),
         compliant(&counts),
         on_time(overdue, baseline),
         needs_attention(turn, baseline),
@@ -109,10 +110,15 @@ fn next_window(world: &World, baseline: &Baseline) -> Option<Interval> {
     }
 }
 
+/// Another baseline that selects the same with the same priority: neither acts until somebody changes one.
+fn tie(turn: &Turn, baseline: &Baseline) -> Option<String> {
+    let tie = turn.assessment.baselines.get(&baseline.name)?.ties.first()?;
+    Some(format!("{tie}; needed: {}", tie.ended_by()))
+}
+
 fn ready(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
-    let tie = turn.assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first());
-    let (holds, reason, message) = if let Some(tie) = tie {
-        (false, reason::TIE, format!("{tie}; needed: {}", tie.ended_by()))
+    let (holds, reason, message) = if let Some(message) = tie(turn, baseline) {
+        (false, reason::TIE, message)
     } else if !world.policies.contains_key(&baseline.approval_policy) {
         let policy = &baseline.approval_policy;
         let message = format!(

@@ -16,10 +16,7 @@ pub mod write;
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt as _, future::BoxFuture, stream};
-use hozen_api::{
-    managed_node::ManagedNode,
-    names::{condition, manager, reason},
-};
+use hozen_api::{managed_node::ManagedNode, names::manager};
 use hozen_domain::{
     World,
     effect::Record,
@@ -39,7 +36,6 @@ use crate::{
     observe::{self, Stores, kept::Key},
 };
 use told::Telling as _;
-use words::Said;
 use write::{Part, WriteError, pending, send};
 
 /// Writes at once. The API server gives one client its share; more would only wait there.
@@ -145,7 +141,7 @@ async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
     }
 }
 
-/// The status of an object whose spec is not taken: what it said before stays, and its one condition says what is wrong.
+/// The status of an object whose spec is not taken: what it said before stays, and its conditions say what is wrong.
 macro_rules! refused {
     ($object:expr, $why:expr, $now:expr) => {{
         let mut status = $object.status.clone().unwrap_or_default();
@@ -315,7 +311,7 @@ fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Vec<Result<W
     out
 }
 
-/// The one condition of an object whose spec is not taken: what is wrong where, and what to write instead.
+/// What is said of an object whose spec is not taken: what is wrong where, and what to write instead. Nothing goes on until somebody does.
 fn invalid(
     before: &[Condition],
     why: &[Refusal],
@@ -324,11 +320,5 @@ fn invalid(
 ) -> Vec<Condition> {
     let told: Vec<String> =
         why.iter().map(|refusal| format!("{}: {}", refusal.path, refusal.message)).collect();
-    let said = Said {
-        aspect: condition::READY,
-        holds: Some(false),
-        reason: reason::INVALID,
-        message: told.join("; "),
-    };
-    words::conditions(before, vec![said], generation, now)
+    words::conditions(before, words::invalid(&told.join("; ")), generation, now)
 }

@@ -11,6 +11,7 @@ use hozen_domain::{
     World, answers,
     approval::{self, Tally},
     forecast::{self, Assume},
+    gate::stands,
     model::Turn,
     planner,
     request::{ChangeRequest, Phase},
@@ -43,7 +44,11 @@ pub fn draft(
         return ChangeRequestStatus { observed_generation: generation, ..before };
     }
     let tally = approval::count(world, request);
-    let said = vec![ready(phase, why.as_deref()), approved(&tally)];
+    let said = vec![
+        ready(request, phase, why.as_deref()),
+        approved(&tally),
+        stalled(phase, why.as_deref()),
+    ];
     ChangeRequestStatus {
         observed_generation: generation,
         phase: Some(words::phase(phase)),
@@ -65,13 +70,14 @@ pub fn draft(
     }
 }
 
-fn ready(phase: Phase, why: Option<&str>) -> Said {
+fn ready(request: &ChangeRequest, phase: Phase, why: Option<&str>) -> Said {
     let holds = match phase {
         Phase::Done | Phase::Superseded => Some(true),
+        // An exception is executed by nobody: approved, it stands.
+        Phase::Approved => Some(stands(request)),
         Phase::Planned
         | Phase::AwaitingTest
         | Phase::AwaitingApproval
-        | Phase::Approved
         | Phase::Running
         | Phase::Verifying
         | Phase::Watching
@@ -94,6 +100,25 @@ fn ready(phase: Phase, why: Option<&str>) -> Said {
         Phase::Failed => "Failed",
     };
     Said { aspect: condition::READY, holds, reason, message: why.unwrap_or_default().to_owned() }
+}
+
+/// Whether a request has come to an end at which nothing was done: what it wanted is asked for anew, or not at all.
+fn stalled(phase: Phase, why: Option<&str>) -> Said {
+    let reason = match phase {
+        Phase::Rejected => Some("Rejected"),
+        Phase::Expired => Some("Expired"),
+        Phase::Failed => Some("Failed"),
+        Phase::Planned
+        | Phase::AwaitingTest
+        | Phase::AwaitingApproval
+        | Phase::Approved
+        | Phase::Running
+        | Phase::Verifying
+        | Phase::Watching
+        | Phase::Done
+        | Phase::Superseded => None,
+    };
+    words::stalled(reason.map(|reason| (reason, why.unwrap_or_default().to_owned())))
 }
 
 fn approved(tally: &Tally) -> Said {

@@ -37,7 +37,8 @@ pub fn draft(
             reason: hozen_api::names::reason::NOT_FOUND,
             message: format!("there is no ChangeRequest {} of its uid", rollout.request.0),
         };
-        let conditions = words::conditions(&before.conditions, vec![said], generation, world.now);
+        let said = vec![words::stalled(Some((said.reason, said.message.clone()))), said];
+        let conditions = words::conditions(&before.conditions, said, generation, world.now);
         return RolloutStatus { observed_generation: generation, conditions, ..before };
     };
     let hold = hold(turn, rollout, cursor);
@@ -134,19 +135,20 @@ fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<
     };
     let failed = progress.failures.first();
     vec![
-        Said { aspect: condition::READY, holds: Some(done), reason, message: ready },
+        Said { aspect: condition::READY, holds: Some(done), reason, message: ready.clone() },
         Said {
             aspect: condition::RECONCILING,
             holds: Some(cursor.ended.is_none() && stuck.is_none()),
             reason: if cursor.ended.is_some() { "Ended" } else { reason },
             message: if cursor.ended.is_some() { String::new() } else { message },
         },
-        Said {
-            aspect: condition::STALLED,
-            holds: Some(stuck.is_some()),
-            reason: stuck.map_or("NothingNeeded", Hold::reason),
-            message: stuck.map_or_else(String::new, |hold| format!("needed: {}", hold.ended_by())),
-        },
+        words::stalled(match (cursor.ended, stuck) {
+            // What is over and not done will not be: tools that wait for it wait in vain.
+            (Some(_), _) => (!done).then(|| (reason, ready.clone())),
+            (None, hold) => {
+                hold.map(|hold| (hold.reason(), format!("needed: {}", hold.ended_by())))
+            }
+        }),
         Said {
             aspect: condition::NEEDS_ATTENTION,
             holds: Some(failed.is_some()),

@@ -11,6 +11,7 @@ use hozen_api::{
 };
 use hozen_domain::{
     World,
+    effect::Doomed,
     node::Task,
     request, safety,
     units::{Name, Uid},
@@ -19,6 +20,8 @@ use k8s_openapi::{
     api::core::v1::ObjectReference,
     apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
 };
+
+use smol_str::SmolStr;
 
 use crate::events::{Note, Weight, object};
 
@@ -367,6 +370,20 @@ pub fn let_go(world: &World, rollout: &request::Rollout) -> Note {
         (Weight::Warning, text)
     };
     note(ours("Rollout", &metadata), weight, "Released", "Release", text)
+}
+
+/// What is told when content was deleted that was not what its name says.
+pub fn forged(object: &Doomed, seen: Option<&(Uid, SmolStr)>, by: &str) -> Note {
+    let metadata = ObjectMeta {
+        name: Some(object.name().to_string()),
+        uid: seen.map(|(uid, _)| uid.to_string()),
+        ..ObjectMeta::default()
+    };
+    let by = if by.is_empty() { "nobody that is known" } else { by };
+    let text = format!(
+        "deleted: its content is not what its name says, and kept others from writing what is. It was written by the field manager {by}; the audit log of the API server says by whose token. Nodes that report this content are asked to bring it"
+    );
+    note(ours(object.kind(), &metadata), Weight::Warning, "Forged", "Delete", text)
 }
 
 #[cfg(test)]

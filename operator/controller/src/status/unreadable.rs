@@ -10,7 +10,7 @@ use hozen_api::{
     baseline::Baseline,
     change_request::ChangeRequest,
     managed_node::ManagedNode,
-    names::{condition, manager, reason},
+    names::{manager, reason},
     node_inventory::NodeInventory,
     package_set::PackageSet,
     rollout::Rollout,
@@ -24,8 +24,7 @@ use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use super::{
-    Written,
-    words::{self, Said},
+    Written, words,
     write::{self, WriteError},
 };
 use crate::{
@@ -171,7 +170,7 @@ async fn one(
     let Some(found) = write::timed(what, api.get_opt(key)).await? else {
         return Ok(None);
     };
-    let Some(status) = status(&found, message, now) else {
+    let Some(status) = status(&found, &message, now) else {
         return Ok(None);
     };
     let patch = json!({
@@ -183,14 +182,12 @@ async fn one(
 }
 
 /// The status that says what is wrong; none: it says so already.
-fn status(found: &DynamicObject, message: String, now: Timestamp) -> Option<Value> {
+fn status(found: &DynamicObject, message: &str, now: Timestamp) -> Option<Value> {
     let generation = found.metadata.generation;
     let listed = found.data.pointer("/status/conditions").cloned().unwrap_or_default();
     // Conditions that are themselves malformed are written anew.
     let before: Vec<Condition> = serde_json::from_value(listed).unwrap_or_default();
-    let said =
-        Said { aspect: condition::READY, holds: Some(false), reason: reason::INVALID, message };
-    let after = words::conditions(&before, vec![said], generation, now);
+    let after = words::conditions(&before, words::invalid(message), generation, now);
     let authors = authors(found, now);
     let known = found.data.pointer("/status/authors");
     if before == after && (authors.is_none() || authors.as_ref() == known) {
@@ -276,11 +273,11 @@ mod tests {
                 "metadata": {"name": "web", "generation": 3}, "spec": {"priority": "high"}, "status": status}))
             .unwrap()
         };
-        let first = status(&found(Value::Null), "priority: not a number".into(), now).unwrap();
+        let first = status(&found(Value::Null), "priority: not a number", now).unwrap();
         assert_eq!(first["observedGeneration"], 3);
         assert_eq!(first["conditions"][0]["reason"], "Invalid");
         assert_eq!(first["authors"], json!({"generation": 3}));
-        assert_eq!(status(&found(first), "priority: not a number".into(), now), None);
+        assert_eq!(status(&found(first), "priority: not a number", now), None);
     }
 
     #[test]
@@ -291,7 +288,7 @@ mod tests {
         let found = serde_json::from_value(json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline",
             "metadata": {"name": "web", "generation": 3}, "spec": {"editedBy": "mallory"}, "status": {"authors": before}}))
         .unwrap();
-        let said = status(&found, "it is broken".into(), now).unwrap();
+        let said = status(&found, "it is broken", now).unwrap();
         assert_eq!(said["authors"]["generation"], 3);
         let editors = said["authors"]["editors"].as_array().unwrap();
         let users: Vec<_> = editors.iter().filter_map(|editor| editor["user"].as_str()).collect();
@@ -304,6 +301,6 @@ mod tests {
         let found: DynamicObject = serde_json::from_value(json!({"apiVersion": "hozen.dev/v1alpha1",
             "kind": "Baseline", "metadata": {"name": "web"}, "status": {"conditions": [{"type": 7}]}}))
         .unwrap();
-        assert!(status(&found, "it is broken".into(), now).is_some());
+        assert!(status(&found, "it is broken", now).is_some());
     }
 }

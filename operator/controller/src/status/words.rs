@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hozen_api::{
     baseline as api_baseline, change_request, common, managed_image, managed_node as managed,
+    names::{condition, reason},
     rollout as api_rollout,
 };
 use hozen_domain::{
@@ -250,6 +251,24 @@ pub struct Said {
     pub reason: &'static str,
     /// Why, for people.
     pub message: String,
+}
+
+/// What is said of a spec that is not taken: it is not done, and goes no further before somebody writes it anew.
+pub fn invalid(message: &str) -> Vec<Said> {
+    let not_taken = |aspect, holds| Said {
+        aspect,
+        holds: Some(holds),
+        reason: reason::INVALID,
+        message: message.to_owned(),
+    };
+    vec![not_taken(condition::READY, false), not_taken(condition::STALLED, true)]
+}
+
+/// Whether something stops it that does not go away by itself, and what would.
+pub fn stalled(why: Option<(&'static str, String)>) -> Said {
+    let holds = Some(why.is_some());
+    let (reason, message) = why.unwrap_or(("NothingNeeded", String::new()));
+    Said { aspect: condition::STALLED, holds, reason, message }
 }
 
 /// Conditions as they are to be written: times stay where nothing changed, since a status that only moves with time would be written

@@ -14,7 +14,6 @@ use hozen_advisory::package::PackageSet;
 use hozen_api::{change_request::ChangeRequestStatus, managed_node::ManagedNode, names::halt};
 use hozen_domain::{
     World,
-    effect::Doomed,
     node::Job,
     planner,
     units::{Digest, Name, Uid, User, after},
@@ -60,8 +59,7 @@ pub struct Memory {
     matched: Matched,
     /// The end of a Job is told by one watch and not by the other yet.
     unsettled: bool,
-    /// Since when nothing has needed an object.
-    idle_since: BTreeMap<Doomed, Timestamp>,
+    since: storage::Since,
     /// Package sets that are in parts, put together.
     joined: BTreeMap<Digest, Arc<PackageSet>>,
 }
@@ -123,7 +121,7 @@ pub fn assemble(
     images::fill(stores, &mut world);
     memory.matched.fill(stores, &mut world);
     excluded(stores, &mut world);
-    storage::fill(stores, &mut memory.idle_since, &mut world);
+    storage::fill(stores, &mut memory.since, &mut world);
     Scenery { world, nodes, stores: Arc::clone(stores) }
 }
 
@@ -203,7 +201,7 @@ fn contents(stores: &Stores, memory: &mut Memory, world: &mut World) {
                 world.package_sets.insert(set.digest.clone(), Arc::clone(set));
             }
             Packages::Parts(object) => in_parts.push(object),
-            Packages::Refused(_) => {}
+            Packages::Unfit(_) => {}
         }
     }
     let mut joined = BTreeMap::new();

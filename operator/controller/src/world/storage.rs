@@ -6,25 +6,40 @@ use hozen_api::node_inventory::NodeInventory;
 use hozen_domain::{
     World,
     effect::Doomed,
-    garbage::{self, Storage, Stored},
-    units::Uid,
+    garbage::{self, Absent, Storage, Stored},
+    units::{Name, Uid},
 };
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::observe::{
-    Packages, Stores,
-    kept::{Kept, Key, Seen},
+    Packages, Stores, Unfit,
+    kept::{Inner, Kept, Key, Seen},
 };
 
+/// Since when things have been so; another replica counts anew.
+#[derive(Debug, Default)]
+pub(super) struct Since {
+    /// Nothing has needed an object.
+    idle: BTreeMap<Doomed, Timestamp>,
+    /// What a report names is not there.
+    absent: BTreeMap<Name, Absent>,
+}
+
 /// Tells the world what is stored, and remembers since when nothing has needed it.
-pub(super) fn fill(
-    stores: &Stores,
-    idle_since: &mut BTreeMap<Doomed, Timestamp>,
-    world: &mut World,
-) {
+pub(super) fn fill(stores: &Stores, since: &mut Since, world: &mut World) {
     world.storage = storage(stores);
     let now = world.now;
+    let known = std::mem::take(&mut since.absent);
+    since.absent = absent(stores, world)
+        .map(|(node, scan)| {
+            let before = known.get(&node).filter(|before| before.scan == scan);
+            let since = before.map_or(now, |before| before.since);
+            (node, Absent { scan, since })
+        })
+        .collect();
+    world.storage.absent.clone_from(&since.absent);
+    let idle_since = &mut since.idle;
     let idle = garbage::idle(world);
     *idle_since = idle
         .into_iter()
@@ -43,6 +58,14 @@ fn storage(stores: &Stores) -> Storage {
             let parts = object.spec.parts.iter().map(SmolStr::from).collect();
             storage.parts.insert(key.clone(), parts);
         }
+        if let Packages::Unfit(Unfit::Forged(by)) = &*seen.value {
+            storage.forged.insert(Doomed::PackageSet(key.clone()), by.clone());
+        }
+    }
+    for (key, seen) in stores.transactions.read().iter() {
+        if let Err(Unfit::Forged(by)) = &*seen.value {
+            storage.forged.insert(Doomed::Transaction(key.clone()), by.clone());
+        }
     }
     for report in stores.inventories.read().values() {
         name(report, &mut storage);
@@ -60,6 +83,44 @@ fn name(object: &NodeInventory, storage: &mut Storage) {
     storage.named.extend(report.package_set.iter().map(SmolStr::from));
     let transactions = report.transactions.iter().filter_map(|r| r.transaction.as_ref());
     storage.named.extend(transactions.map(SmolStr::from));
+}
+
+/// Nodes whose own report names content that is not there, or that is not what its name says; with the number of the report's scan.
+fn absent(stores: &Stores, world: &World) -> impl Iterator<Item = (Name, u64)> {
+    let (sets, transactions) = (stores.package_sets.read(), stores.transactions.read());
+    let mut found = Vec::new();
+    for (name, seen) in stores.inventories.read().iter() {
+        let report = &seen.value.spec.report;
+        let of = report.node_uid.as_deref();
+        let Some(_) = world.nodes.get(name).filter(|node| of.is_none_or(|uid| uid == node.uid.0))
+        else {
+            continue;
+        };
+        let lacks_set = report.package_set.as_deref().is_some_and(|set| lacks_set(&sets, set));
+        let mut named = report.transactions.iter().filter_map(|r| r.transaction.as_deref());
+        let lacks = lacks_set || named.any(|one| lacks(&transactions, one, is_forged));
+        let scan = report.scan.as_deref().map_or(Some(0), |scan| scan.parse().ok());
+        found.extend(scan.filter(|_| lacks).map(|scan| (name.clone(), scan)));
+    }
+    found.into_iter()
+}
+
+/// Whether a package set is not there, or one of its parts.
+fn lacks_set(sets: &Inner<Packages>, digest: &str) -> bool {
+    let forged = |set: &Packages| matches!(set, Packages::Unfit(Unfit::Forged(_)));
+    if let Some(Packages::Parts(object)) = sets.get(digest).map(|seen| &*seen.value) {
+        return object.spec.parts.iter().any(|part| lacks(sets, part, forged));
+    }
+    lacks(sets, digest, forged)
+}
+
+fn is_forged<T>(content: &Result<T, Unfit>) -> bool {
+    matches!(content, Err(Unfit::Forged(_)))
+}
+
+/// What is there and has no form or sense would have none either if it were brought again.
+fn lacks<V>(kept: &Inner<V>, digest: &str, forged: impl Fn(&V) -> bool) -> bool {
+    !kept.is_there(digest) || kept.get(digest).is_some_and(|seen| forged(&seen.value))
 }
 
 fn enter<V>(kept: &Kept<V>, doomed: fn(Key) -> Doomed, storage: &mut Storage) {

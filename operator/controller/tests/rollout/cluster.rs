@@ -44,6 +44,36 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
     panic!("waited in vain: {what}")
 }
 
+/// What people want of one tier, as their manifests say it: the policy, the baseline and the advisory.
+pub fn intents(tier: &str, max_unavailable: usize) -> [Value; 3] {
+    [
+        json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ApprovalPolicy", "metadata": {"name": "production"}, "spec": {
+            "normal": {"roles": [{"name": "platform"}, {"name": "security"}], "validFor": "336h"},
+            "emergency": {"roles": [{"name": "on-call", "count": 2}], "validFor": "24h"},
+            "exception": {"roles": [{"name": "security"}], "validFor": "2160h"},
+        }}),
+        json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline", "metadata": {"name": tier}, "spec": {
+            "selector": {"nodes": {"matchLabels": {"tier": tier}}},
+            "asset": {"businessImpact": "High", "exposure": "Internet", "owner": "team@example.com"},
+            "approvalPolicy": "production",
+            "rollout": {
+                "stages": [
+                    {"name": "canary", "nodes": 1, "maxUnavailable": max_unavailable, "soak": "2s"},
+                    {"name": "rest", "nodes": "100%", "maxUnavailable": max_unavailable},
+                ],
+                "failures": {"max": 0}, "watch": "2s",
+            },
+        }}),
+        json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Advisory", "metadata": {"name": "dsa-6123-1"}, "spec": {
+            "id": "DSA-6123-1", "aliases": ["CVE-2026-31337"], "summary": "openssl: use after free",
+            "severity": {"cvss": ["CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"]},
+            "exploitation": {"knownExploited": {"since": "2026-11-19"}, "epss": "0.71"},
+            "affected": [{"package": {"purl": "pkg:deb/debian/openssl?distro=bookworm"},
+                "ranges": [{"introduced": "0", "fixed": "3.0.22-1~deb12u2"}]}],
+        }}),
+    ]
+}
+
 pub struct Cluster {
     pub client: Client,
     pub config: Config,
@@ -106,33 +136,10 @@ impl Cluster {
 
     /// A baseline over one tier, its policy, and the advisory.
     pub async fn intents(&self, tier: &str, max_unavailable: usize) {
-        self.apply::<ApprovalPolicy>(&json!({"metadata": {"name": "production"}, "spec": {
-            "normal": {"roles": [{"name": "platform"}, {"name": "security"}], "validFor": "336h"},
-            "emergency": {"roles": [{"name": "on-call", "count": 2}], "validFor": "24h"},
-            "exception": {"roles": [{"name": "security"}], "validFor": "2160h"},
-        }}))
-        .await;
-        self.apply::<Baseline>(&json!({"metadata": {"name": tier}, "spec": {
-            "selector": {"nodes": {"matchLabels": {"tier": tier}}},
-            "asset": {"businessImpact": "High", "exposure": "Internet", "owner": "team@example.com"},
-            "approvalPolicy": "production",
-            "rollout": {
-                "stages": [
-                    {"name": "canary", "nodes": 1, "maxUnavailable": max_unavailable, "soak": "2s"},
-                    {"name": "rest", "nodes": "100%", "maxUnavailable": max_unavailable},
-                ],
-                "failures": {"max": 0}, "watch": "2s",
-            },
-        }}))
-        .await;
-        self.apply::<Advisory>(&json!({"metadata": {"name": "dsa-6123-1"}, "spec": {
-            "id": "DSA-6123-1", "aliases": ["CVE-2026-31337"], "summary": "openssl: use after free",
-            "severity": {"cvss": ["CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"]},
-            "exploitation": {"knownExploited": {"since": "2026-11-19"}, "epss": "0.71"},
-            "affected": [{"package": {"purl": "pkg:deb/debian/openssl?distro=bookworm"},
-                "ranges": [{"introduced": "0", "fixed": "3.0.22-1~deb12u2"}]}],
-        }}))
-        .await;
+        let [policy, baseline, advisory] = intents(tier, max_unavailable);
+        self.apply::<ApprovalPolicy>(&policy).await;
+        self.apply::<Baseline>(&baseline).await;
+        self.apply::<Advisory>(&advisory).await;
     }
 
     pub async fn approve(&self, request: &ChangeRequest, role: &str, user: &str) {

@@ -60,8 +60,8 @@ const UNPLAYED: [(Scope, &[&str], &[&str]); 13] = [
     (Scope::Cluster, &["managedimages/status"], &["patch"]),
     (Scope::Cluster, &["deployments", "statefulsets", "daemonsets", "cronjobs"], &["get", "patch"]),
     (Scope::Cluster, &["packagesets"], &["create"]),
-    // Nothing in them has been idle for a day.
-    (Scope::Cluster, &["packagesets", "transactions", "nodeinventories"], &["delete"]),
+    // Nothing in them has been idle for a day, or has the name of another.
+    (Scope::Cluster, &["transactions", "nodeinventories"], &["delete"]),
     // They force no drain, and the one that drains may be over before a pod is asked.
     (Scope::Cluster, &["pods", "pods/eviction"], &["delete", "create"]),
     // The garbage collector may be first.

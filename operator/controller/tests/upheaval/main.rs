@@ -8,15 +8,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a rule fails by a panic, as any test does")]
 
 mod access;
-#[expect(
-    dead_code,
-    reason = "shared with the test of rollouts, which looks at columns and at quiet"
-)]
+#[expect(dead_code, reason = "shared with the test of rollouts, which looks at columns")]
 #[path = "../rollout/cluster.rs"]
 mod cluster;
 mod events;
 #[path = "../rollout/fleet.rs"]
 mod fleet;
+mod gitops;
 mod outage;
 mod people;
 mod replica;
@@ -51,6 +49,9 @@ fn main() -> ExitCode {
         people::i36_a_deleted_rollout_puts_its_nodes_back_and_goes,
         people::a_malformed_object_is_told_and_disturbs_nobody,
         people::two_baselines_of_one_priority_both_say_so_and_neither_acts,
+        people::i26_a_deleted_baseline_lets_what_was_begun_end_and_begins_nothing,
+        people::content_under_the_name_of_another_is_removed_and_told,
+        gitops::files_that_are_applied_again_and_again_fight_nobody,
         outage::i54_rights_that_are_taken_away_are_said_and_missed_no_longer_than_that,
         outage::i52_a_job_whose_answer_was_lost_holds_up_nobody_for_good,
         outage::i53_an_api_server_and_a_store_that_go_away_change_nothing_of_the_end,

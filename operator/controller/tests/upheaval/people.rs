@@ -1,8 +1,12 @@
 //! What people do meanwhile: their will stands, and what they write wrongly is told.
 
 use hozen_api::{
-    baseline::Baseline, change_request::ChangeRequest, crds::all_crds, managed_node::Step,
-    rollout::Rollout,
+    baseline::Baseline,
+    change_request::ChangeRequest,
+    crds::all_crds,
+    managed_node::Step,
+    package_set::PackageSet,
+    rollout::{Rollout, RolloutOutcome},
 };
 use hozen_controller::events::Weight;
 use k8s_openapi::{
@@ -20,7 +24,7 @@ use serde_json::{Value, json};
 use crate::{
     cluster::{NAMESPACE, until},
     events,
-    world::{Operator, Story, World},
+    world::{MAX, Operator, Story, World},
 };
 
 async fn schedulable(world: &World, node: &str, wanted: bool) {
@@ -115,6 +119,53 @@ pub async fn i36_a_deleted_rollout_puts_its_nodes_back_and_goes(world: World) {
     pods.delete_collection(&at_once, &ListParams::default().labels("app=shop")).await.unwrap();
     crate::world::sweep(&world, "deleted").await;
     story.over().await;
+}
+
+pub async fn i26_a_deleted_baseline_lets_what_was_begun_end_and_begins_nothing(world: World) {
+    let mut story = Story::begin(&world, "baseless", 6).await;
+    let operator = Operator::start(&world, "baseless");
+    let rollout = story.agreed().await;
+    // Their Jobs do not end: nobody plays them yet.
+    until("a node is being patched", async || {
+        let patching = |task: &hozen_api::managed_node::Task| task.step == Step::Patch;
+        let nodes = story.worked_on().await;
+        nodes.iter().any(|node| node.spec.task.as_ref().is_some_and(patching)).then_some(())
+    })
+    .await;
+    world.api::<Baseline>().delete("baseless", &DeleteParams::default()).await.unwrap();
+    let begun: Vec<String> =
+        story.worked_on().await.iter().map(kube::ResourceExt::name_any).collect();
+    story.play();
+    let ended = until("the rollout ends", async || {
+        story.status(&rollout).await.filter(|status| status.ended.is_some())
+    })
+    .await;
+    assert_eq!(ended.outcome, Some(RolloutOutcome::Partly));
+    let patched: Vec<String> = story.patched().await;
+    assert_eq!(patched, begun, "what was begun is done, and nothing else is begun");
+    assert_eq!(story.cordoned().await, [""; 0], "no cordon of ours is left");
+    world.cluster.quiet().await;
+    operator.end().await;
+    world.cluster.intents("baseless", MAX).await;
+    story.over().await;
+}
+
+pub async fn content_under_the_name_of_another_is_removed_and_told(world: World) {
+    let name = format!("sha256-{}", "0".repeat(64));
+    let sets: Api<PackageSet> = world.api();
+    let forged =
+        json!({"metadata": {"name": name}, "spec": {"packages": ["pkg:deb/debian/openssl@1"]}});
+    world.cluster.apply::<PackageSet>(&forged).await;
+    let operator = Operator::start(&world, "forged");
+    until("it is gone", async || sets.get_opt(&name).await.ok()?.is_none().then_some(())).await;
+    let told = until("people are told", async || {
+        let told = events::notes(&world, "PackageSet", &name).await;
+        told.into_iter().find(|(reason, _, _)| reason == "Forged")
+    })
+    .await;
+    assert_eq!(told.1, Weight::Warning);
+    assert!(told.2.contains("field manager people"), "{told:?}");
+    operator.end().await;
 }
 
 fn baselines() -> ApiResource {

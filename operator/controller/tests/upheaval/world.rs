@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use hozen_access::{Installation, rbac};
 use hozen_api::{
     change_request::{ChangeRequest, Phase},
-    managed_node::ManagedNode,
+    managed_node::{ManagedNode, Outcome},
     rollout::{Rollout, RolloutStatus},
 };
 use hozen_controller::{
@@ -183,8 +183,14 @@ pub struct Story {
 impl Story {
     /// The nodes are there, and do nothing yet that is asked of them.
     pub async fn begin(world: &World, tier: &str, nodes: usize) -> Self {
-        let fleet = Fleet::make(&world.cluster, tier, nodes).await;
+        let story = Self::without_intents(world, tier, nodes).await;
         world.cluster.intents(tier, MAX).await;
+        story
+    }
+
+    /// The same, and nobody has said yet what the nodes must be.
+    pub async fn without_intents(world: &World, tier: &str, nodes: usize) -> Self {
+        let fleet = Fleet::make(&world.cluster, tier, nodes).await;
         let budget = Budget::watch(&world.cluster, tier, MAX);
         let playing = None;
         Self { world: world.clone(), tier: tier.to_owned(), fleet, playing, budget }
@@ -272,6 +278,17 @@ impl Story {
             node.name_any().starts_with(&format!("{}-", self.tier)) && node.spec.task.is_some()
         };
         nodes.items.into_iter().filter(ours).collect()
+    }
+
+    /// Nodes on which a change was proven, by name.
+    pub async fn patched(&self) -> Vec<String> {
+        let nodes = self.world.api::<ManagedNode>().list(&ListParams::default()).await.unwrap();
+        let proven = |node: &&ManagedNode| {
+            let ended = node.status.iter().flat_map(|status| &status.ended);
+            node.name_any().starts_with(&format!("{}-", self.tier))
+                && ended.into_iter().any(|change| change.outcome == Outcome::Proven)
+        };
+        nodes.items.iter().filter(proven).map(ResourceExt::name_any).collect()
     }
 
     /// Takes everything away, so that the next story has the cluster for itself; what was seen of the budgets.

@@ -59,6 +59,7 @@ impl Turn {
         let enforced = enforce::enforce(world, &assessment, &ranking, &decision);
         decision.absorb(enforced);
         decision.absorb(garbage::collect(world));
+        decision.absorb(garbage::recall(world));
         Self { assessment, ranking, planned, decision }
     }
 }

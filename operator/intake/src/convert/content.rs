@@ -1,6 +1,6 @@
 //! Content-addressed objects: their digests are recomputed before one is believed.
 
-use hozen_advisory::package::{PackageSet, TextError, Transaction};
+use hozen_advisory::package::{PackageSet, TextError, Transaction, digest};
 use hozen_api::{package_set as api, transaction};
 
 use super::Refusal;
@@ -32,6 +32,18 @@ pub fn transaction(object: &transaction::Transaction) -> Result<Transaction, Vec
     let name = object.metadata.name.as_deref().unwrap_or_default();
     Transaction::verify(name, &text(&object.spec.changes))
         .map_err(|error| vec![refusal("spec.changes", &error)])
+}
+
+/// Whether a package set has the name of its content, whatever that content means. One that has not keeps the name from what belongs there.
+pub fn package_set_is_named(object: &api::PackageSet) -> bool {
+    let api::PackageSetSpec { packages, parts, count: _, distro: _ } = &object.spec;
+    let lines = if parts.is_empty() { packages } else { parts };
+    object.metadata.name.as_deref() == Some(digest(&text(lines)).as_str())
+}
+
+/// Whether a transaction has the name of its content, likewise.
+pub fn transaction_is_named(object: &transaction::Transaction) -> bool {
+    object.metadata.name.as_deref() == Some(digest(&text(&object.spec.changes)).as_str())
 }
 
 /// The canonical text: one a line, each ended by a line feed.

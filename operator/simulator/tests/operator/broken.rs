@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use hozen_simulator::{Call, Server, Tamper, Verb, json::text};
+use hozen_simulator::{
+    Call, Server, Tamper, Verb,
+    json::{list, text},
+};
 use serde_json::{Value, json};
 
 use crate::{
     check::{cordoned, record},
-    outside::{JOBS, NODES, name},
+    outside::{APPROVALS, JOBS, NODES, REQUESTS, name, uid},
     run::Tampers,
     scene::{OWNER, WORK, content},
 };
@@ -20,7 +23,7 @@ pub struct Variant {
 }
 
 /// All of them.
-pub const VARIANTS: [Variant; 12] = [
+pub const VARIANTS: [Variant; 14] = [
     Variant {
         name: "cordons and records in two writes",
         breaks: &[7],
@@ -68,6 +71,16 @@ pub const VARIANTS: [Variant; 12] = [
         name: "goes on when its lease is over",
         breaks: &[49],
         tamper: |_| Box::new(Renewed(false)),
+    },
+    Variant {
+        name: "invents approvals",
+        breaks: &[13],
+        tamper: |server| Box::new(Invents(server.clone())),
+    },
+    Variant {
+        name: "writes the same status again and again",
+        breaks: &[37],
+        tamper: |_| Box::new(Forgets(FORGETS)),
     },
 ];
 
@@ -178,8 +191,7 @@ impl Tamper for ExitCode {
             view.list(JOBS).any(|job| {
                 let said =
                     |key: &str| text(job, &format!("/metadata/annotations/hozen.dev~1{key}"));
-                let complete = hozen_simulator::json::list(job, "/status/conditions")
-                    .any(|c| c["type"] == "Complete");
+                let complete = list(job, "/status/conditions").any(|c| c["type"] == "Complete");
                 said("node-uid") == Some(&node) && said("step") == Some("patch") && complete
             })
         });
@@ -273,6 +285,53 @@ impl Tamper for Renewed {
             return vec![call];
         }
         if std::mem::replace(&mut self.0, true) { Vec::new() } else { vec![call] }
+    }
+}
+
+/// Where a request comes to await approval, the words of people who were never asked are written first.
+struct Invents(Server);
+
+impl Tamper for Invents {
+    fn sent(&mut self, call: Call) -> Vec<Call> {
+        let awaits = text(&call.body, "/status/phase") == Some("AwaitingApproval");
+        let request = self.0.look(|view| view.get(REQUESTS, "", &call.name).cloned());
+        let Some(request) = request.filter(|_| awaits) else { return vec![call] };
+        let invented = |role: &Value| {
+            let role = text(role, "/name").unwrap_or_default();
+            let word = json!({"apiVersion": request["apiVersion"], "kind": "Approval",
+                "metadata": {"name": format!("{}-{role}", call.name)},
+                "spec": {"changeRequest": {"name": call.name, "uid": uid(&request)},
+                    "planDigest": request["spec"]["planDigest"],
+                    "role": role, "decision": "Approve", "user": format!("nobody-{role}")}});
+            let create = Call::of(&call.user, Verb::Create, APPROVALS, ("", "")).with(word);
+            Call { client: call.client.clone(), ..create }
+        };
+        let words: Vec<Call> = list(&request, "/spec/plan/needs/roles").map(invented).collect();
+        words.into_iter().chain([call]).collect()
+    }
+}
+
+/// What it wrote of baselines it does not see there, and so writes it again: so many times, for each costs a decision.
+struct Forgets(u32);
+
+const FORGETS: u32 = 100;
+
+impl Tamper for Forgets {
+    fn reads(&self, resource: &str) -> bool {
+        resource == "baselines"
+    }
+
+    fn read(&mut self, resource: &str, object: &mut Value) -> bool {
+        if resource == "baselines" && self.0 > 0 {
+            self.0 -= 1;
+            object["status"]["conditions"] = json!([]);
+        }
+        true
+    }
+
+    fn answered(&mut self, call: &Call, answer: &mut Value) {
+        let resource = call.resource.clone();
+        self.read(&resource, answer);
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Case {
     Struck(How, u64),
     /// The golden story of a seed, and somebody does something besides.
     Meddled(Act, u64),
+    /// The golden story of a seed in which nothing fails, after a scanner that lies took the names of what the others will bring.
+    Squatted(u64),
     /// Three replicas that all take themselves for the leader.
     Leaders(u64),
     /// Whatever the seed draws.
@@ -56,6 +58,10 @@ impl Case {
                 Trial { replicas: 1, strike, ..Trial::fair(3) }
             }
             Self::Meddled(act, seed) => Trial { meddling: vec![act], ..Trial::fair(seed) },
+            Self::Squatted(seed) => {
+                let scene = Scene { squatted: true, fails: None, ..Scene::golden() };
+                Trial { scene, ..Trial::fair(seed) }
+            }
             Self::Leaders(seed) => {
                 let tamper = Some(ALWAYS_LEADS);
                 Trial { tamper, replicas: 3, all_lead: true, ..Trial::fair(seed) }
@@ -80,6 +86,7 @@ impl fmt::Display for Case {
             Self::Waiting(seed) => write!(f, "waiting-{seed}"),
             Self::Struck(how, call) => write!(f, "{how:?}-{call}"),
             Self::Meddled(act, seed) => write!(f, "{act:?}-{seed}"),
+            Self::Squatted(seed) => write!(f, "squatted-{seed}"),
             Self::Leaders(seed) => write!(f, "leaders-{seed}"),
             Self::Seed(seed) => write!(f, "seed-{seed}"),
             Self::Broken(variant, seed) => write!(f, "broken-{variant}-{seed}"),
@@ -103,6 +110,7 @@ impl FromStr for Case {
         match (what, struck, meddled, broken) {
             ("settled", ..) => Ok(Self::Settled(number)),
             ("waiting", ..) => Ok(Self::Waiting(number)),
+            ("squatted", ..) => Ok(Self::Squatted(number)),
             ("leaders", ..) => Ok(Self::Leaders(number)),
             ("seed", ..) => Ok(Self::Seed(number)),
             (_, Some(how), ..) => Ok(Self::Struck(how, number)),

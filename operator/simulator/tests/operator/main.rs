@@ -18,6 +18,7 @@ mod clock;
 mod entropy;
 mod meddle;
 mod outside;
+mod read;
 mod rules;
 mod run;
 mod scene;

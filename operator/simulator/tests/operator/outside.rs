@@ -18,7 +18,7 @@ use hozen_simulator::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{HOZEN, SHOP, Scene, WORK, change, make, pod, status};
+use crate::scene::{HOZEN, SHOP, Scene, WORK, change, make, objects, pod, status};
 
 pub const NODES: (&str, &str) = ("", "nodes");
 pub const PODS: (&str, &str) = ("", "pods");
@@ -239,7 +239,19 @@ impl Outside {
         let now = self.server.now();
         let report = self.scene.report(&node, &owner, (scan, machine.boots), machine.patched, now);
         let scanner = ("system:serviceaccount:hozen-system:hozen-scanner", "");
+        self.bring(&report);
         change(&self.server, scanner, (HOZEN, "nodeinventories"), ("", &node), "", &report);
+    }
+
+    /// What a report names comes first, where nothing has its name yet.
+    fn bring(&self, report: &Value) {
+        let report = report.to_string();
+        for (kind, object) in objects() {
+            let there = self.server.look(|view| view.get(kind, "", name(&object)).is_some());
+            if !there && report.contains(name(&object)) {
+                make(&self.server, kind, "", &object);
+            }
+        }
     }
 
     /// Pods that are to go do, and come again on another node.

@@ -35,12 +35,14 @@ pub type Faults = Vec<String>;
 type Rule = (&'static str, fn() -> Faults);
 
 /// All rules.
-pub const ALL: [Rule; 9] = [
+pub const ALL: [Rule; 11] = [
     ("the_golden_story_comes_to_its_end_and_every_promise_is_kept", golden),
+    ("what_tools_of_gitops_read_is_what_is_so", read),
     ("i37_a_settled_fleet_is_not_written_to", settled),
     ("i54_a_watch_goes_on_when_the_server_has_forgotten_what_it_showed", waiting),
     ("crashes_before_and_after_any_call_and_lost_answers_break_nothing", strikes),
     ("i06_what_people_and_nodes_do_meanwhile_stands", meddling),
+    ("content_that_is_not_what_its_name_says_is_removed_and_brought_anew", squatted),
     ("i47_two_leaders_at_once_break_nothing", two_leaders),
     ("seeds_of_random_faults_keep_every_promise", seeds),
     ("the_same_seed_is_the_same_run_in_another_process", same),
@@ -133,6 +135,35 @@ fn golden() -> Faults {
     play([Case::Golden]).faults
 }
 
+/// What tools must have seen between them in a story with a failure that people accept and in one without.
+const READ: [&str; 9] = [
+    "Advisory Current",
+    "Baseline Current",
+    "ChangeRequest Current",
+    "ChangeRequest InProgress",
+    "ManagedNode Current",
+    "ManagedNode InProgress",
+    "Rollout Current",
+    "Rollout Failed",
+    "Rollout InProgress",
+];
+
+fn read() -> Faults {
+    let stories = side_by_side([Case::Golden, Case::Squatted(1)], |case| (case, run(case)));
+    let mut faults = Faults::new();
+    let mut all = BTreeSet::new();
+    for (case, outcome) in stories {
+        faults.extend(told(case, &outcome));
+        faults.extend(outcome.read.wrong.iter().map(|wrong| format!("{case}: {wrong}")));
+        all.extend(outcome.read.all);
+    }
+    println!("  read: {}", all.iter().cloned().collect::<Vec<_>>().join(", "));
+    let never = READ.into_iter().filter(|pair| !all.contains(*pair));
+    faults.extend(never.map(|pair| format!("never read: {pair}")));
+    shortened(&mut faults);
+    faults
+}
+
 fn settled() -> Faults {
     play([Case::Settled(many(20, 60))]).faults
 }
@@ -165,6 +196,11 @@ fn meddling() -> Faults {
     let from = 100 + sample() % 1_000;
     let acts = meddle::ALL.into_iter();
     play(acts.flat_map(|act| (from..from + seeds).map(move |s| Case::Meddled(act, s)))).faults
+}
+
+fn squatted() -> Faults {
+    let from = 600 + sample() % 1_000;
+    play((from..from + many(1, 20)).map(Case::Squatted)).faults
 }
 
 fn two_leaders() -> Faults {

@@ -25,8 +25,9 @@ use crate::{
     clock::{MachineClock, now},
     entropy, meddle,
     outside::{Machines, NODES, Outside, REQUESTS, ROLLOUTS, name},
+    read::{Read, Reader},
     rules,
-    scene::{NAMESPACE, Scene, WORK},
+    scene::{NAMESPACE, Scene, WORK, objects},
 };
 
 /// Faults last so long, in virtual time; then everything must come to its end.
@@ -118,6 +119,8 @@ pub struct Outcome {
     /// Promises that were held against what is stored.
     pub checks: u64,
     pub virtually: Duration,
+    /// What tools read of our objects meanwhile.
+    pub read: Read,
     /// The last of its trace. They stay in the process in which it was played.
     #[serde(skip)]
     pub lines: Vec<String>,
@@ -200,6 +203,8 @@ async fn play(trial: Trial) -> Outcome {
     let (broken, checks) = (Arc::clone(&checker.broken), Arc::clone(&checker.checks));
     server.witness(Box::new(checker));
     let writes = Writes::watch(&server, &user);
+    let reader = Reader::default();
+    server.witness(Box::new(reader.clone()));
     trial.scene.set(&server);
     tokio::spawn(controllers::disruption(server.clone()));
     let collects = if trial.faults { random.below(30_000) } else { 0 };
@@ -239,6 +244,7 @@ async fn play(trial: Trial) -> Outcome {
         calls: trace.calls(),
         checks,
         virtually: now() - began,
+        read: reader.0.lock().unwrap().clone(),
         lines: trace.lines(),
     }
 }
@@ -277,12 +283,15 @@ async fn end(shared: &Shared, writes: &Writes, broken: &Broken) -> Option<String
     }
 }
 
-/// Every rollout has ended, there was one, and no node is ours.
+/// Every rollout has ended, there was one, no node is ours, and what is there of content is what its name says.
 fn done(view: &View<'_>) -> bool {
     let mut rollouts = view.list(ROLLOUTS).peekable();
     rollouts.peek().is_some()
         && rollouts.all(|rollout| text(rollout, "/status/ended").is_some())
         && !view.list(NODES).any(|node| record(node).is_some())
+        && objects().iter().all(|(kind, object)| {
+            view.get(*kind, "", name(object)).is_none_or(|there| there["spec"] == object["spec"])
+        })
         && view.list(NODES).count() > 0
 }
 

@@ -41,6 +41,8 @@ pub struct Scene {
     pub reboot: bool,
     /// What is weak can be reached from the Internet: then it is an emergency, and windows hold nothing back.
     pub emergency: bool,
+    /// A scanner that lies wrote something else under the names of all content, before anybody else came.
+    pub squatted: bool,
     /// When the story begins.
     pub begins: Timestamp,
 }
@@ -57,6 +59,7 @@ impl Scene {
             stuck: None,
             reboot: false,
             emergency: false,
+            squatted: false,
             begins: "2026-11-28T02:30:00Z".parse().unwrap(),
         }
     }
@@ -96,16 +99,13 @@ impl Scene {
             make(server, (ADMISSION, plural), "", &manifest);
         }
         self.intents(server);
-        let made = content();
-        for set in [&made.old, &made.fixed] {
-            let lines: Vec<String> = set.texts().concat().lines().map(str::to_owned).collect();
-            let object = json!({"metadata": {"name": set.digest}, "spec": {"packages": lines}});
-            make(server, (HOZEN, "packagesets"), "", &object);
+        for (kind, mut object) in objects() {
+            if self.squatted {
+                let lines = object["spec"].as_object_mut().unwrap().values_mut().next().unwrap();
+                lines.as_array_mut().unwrap().truncate(1);
+            }
+            make(server, kind, "", &object);
         }
-        let text = made.update.text();
-        let lines: Vec<&str> = text.lines().collect();
-        let object = json!({"metadata": {"name": made.update.digest}, "spec": {"changes": lines}});
-        make(server, (HOZEN, "transactions"), "", &object);
         for number in 0..self.nodes {
             self.node(server, number);
         }
@@ -270,6 +270,18 @@ pub fn content() -> &'static Content {
             update: hozen_testkit::transaction(&changes),
         }
     })
+}
+
+/// The content as objects, each under the name of what is in it.
+pub fn objects() -> Vec<((&'static str, &'static str), Value)> {
+    let Content { old, fixed, update } = content();
+    let object = |kind, name: &str, field: &str, text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        ((HOZEN, kind), json!({"metadata": {"name": name}, "spec": {field: lines}}))
+    };
+    let set =
+        |set: &PackageSet| object("packagesets", &set.digest, "packages", &set.texts().concat());
+    vec![set(old), set(fixed), object("transactions", &update.digest, "changes", &update.text())]
 }
 
 /// Our kinds; their rules are compiled once.

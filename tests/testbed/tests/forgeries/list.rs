@@ -42,6 +42,9 @@ fn text() -> String {
          nobody approved, which installs only what the package manager's signatures cover; move images of workloads; cordon a node that nobody has\n  \
          cordoned; evict and delete pods anywhere; and run Jobs in Hozen's namespace, without privilege, which may mount what secrets are there. Where a\n  \
          service account there was given the verb `enter` on hosts, for snapshots, it can run anything as that account.\n\
+         - Whether content is what its name says: CEL has no digests. A scanner that lies can take the name of what others will report, before they do. The operator\n  \
+         deletes what is there, tells it with its field manager, and asks whoever reports that content to bring it; by which node's token it was written, the\n  \
+         API server's audit log says. A scanner that does it again and again keeps nodes from being known for as long, and is told each time.\n\
          - Who may delete Hozen's namespace lifts the halt with it, and ends the operator too.\n\
          - Who holds `nodes/proxy` enters pods through the kubelet, which asks no admission: those of patch Jobs too.\n\
          - A person who uncordons a node of ours and cordons it again leaves a node that looks as it did before, cordoned beside our record. If the\n  \

@@ -46,6 +46,9 @@ impl Checker {
                     });
                 }
             }
+            "Approval" => self.promise(false, 13, || {
+                format!("the operator gave the word {} itself", change.key.name)
+            }),
             "Rollout" if change.before.is_none() => {
                 let Some(object) = change.after else { return };
                 let of = text(object, "/spec/changeRequest/uid").unwrap_or_default().to_owned();

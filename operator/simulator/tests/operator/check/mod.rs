@@ -83,6 +83,8 @@ pub struct Checker {
     clients: clients::Clients,
     /// Whether only whoever holds the lease may act: not where the trial makes all of them leaders.
     one_leads: bool,
+    /// The status that was last written of each object, and how often it was written again.
+    said: BTreeMap<(String, String), (Value, u32)>,
     /// The plan of each request, by uid, and whether it ever had a rollout.
     plans: BTreeMap<String, String>,
     rollouts: BTreeMap<String, String>,
@@ -109,6 +111,7 @@ impl Checker {
             unapproved: BTreeMap::new(),
             clients: clients::Clients::default(),
             one_leads: true,
+            said: BTreeMap::new(),
             plans: BTreeMap::new(),
             rollouts: BTreeMap::new(),
         }
@@ -138,6 +141,7 @@ impl Witness for Checker {
     fn asked(&mut self, call: &Call, view: &View<'_>) {
         if call.user == self.operator {
             self.call(call, view);
+            self.again(call, view);
             self.knew(call);
         }
     }
