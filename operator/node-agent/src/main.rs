@@ -7,13 +7,17 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hozen_agent::{apt::refresh::Own, watch::Refreshed};
 
 fn main() -> ExitCode {
     if hozen_agent::apt::resolve::answer_as_method() {
         return ExitCode::SUCCESS;
     }
     let outcome = match args::Arguments::parse().action {
-        args::Action::Scan { root, out, watch } => job::scan(&root, out, watch),
+        args::Action::Scan { root, out, watch, refresh, indices } => {
+            let refreshed = refresh.map(|every| Refreshed { own: Own::at(indices), every });
+            job::scan(&root, out, watch, refreshed.as_ref())
+        }
         args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| Box::new(error).into()),
@@ -23,7 +27,9 @@ fn main() -> ExitCode {
         args::Action::Reboot(job) => job::ask("reboot", &job),
         args::Action::Mitigate(job) => job::ask("mitigate", &job),
         args::Action::Lift(job) => job::ask("lift", &job),
-        args::Action::Enter { root, program, arguments } => job::enter(&root, &program, &arguments),
+        args::Action::Enter { nobody, root, program, arguments } => {
+            job::enter(&root, &program, &arguments, nobody)
+        }
         args::Action::Work { folder } => job::work(folder),
     };
     outcome.unwrap_or_else(|error| {

@@ -53,7 +53,7 @@ impl Release {
 
 /// Reads the release of a target; `None` where there is no file of it.
 pub fn read(root: &Root, target: &Target, unread: &mut Unread) -> Option<Release> {
-    for path in release_paths(target) {
+    for path in release_paths(target).into_iter().take(2) {
         match root.text(&path, BYTES_MAX) {
             Ok(text) => return Some(parse(&text)),
             Err(ReadError::Absent) => {}

@@ -75,7 +75,7 @@ impl Host {
     pub fn read() -> Result<Self, Failure> {
         let root = Root::open(Path::new("/"))
             .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))?;
-        let system = System::read(&root, &mut Unread::default());
+        let system = System::read(&root, None, &mut Unread::default());
         let unfinished = system.unfinished(&root);
         Ok(Self { root, system, unfinished })
     }

@@ -290,13 +290,25 @@ impl Host {
 
     /// Scans the host, as its scanner would; the folder with the report and what it names.
     pub fn scan(&self) -> PathBuf {
+        self.scan_with(&[], "").0
+    }
+
+    /// Scans the host with indices that are refreshed before; what the scanner said, too.
+    pub fn scan_refreshing(&self) -> (PathBuf, String) {
+        let words = ["--refresh=6h", "--indices=indices"];
+        let mounted = "mkdir -p indices/usr; mount --bind root/usr indices/usr; \
+                       mount -o remount,bind,ro indices/usr";
+        self.scan_with(&words, mounted)
+    }
+
+    fn scan_with(&self, words: &[&str], beside: &str) -> (PathBuf, String) {
         let shared = self.folder.join("shared");
         fs::create_dir_all(&shared).unwrap();
         let program = env!("CARGO_BIN_EXE_hozen-agent");
-        let (success, text) =
-            self.start(&[program, "scan", "--root=root", "--out=shared"], "").end();
+        let first = [program, "scan", "--root=root", "--out=shared"];
+        let (success, text) = self.start(&[&first, words].concat(), beside).end();
         assert!(success, "{text}");
-        shared
+        (shared, text)
     }
 
     /// Begins the work of an order, as its pod would.
