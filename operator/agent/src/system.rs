@@ -39,12 +39,12 @@ pub enum System {
 
 impl System {
     /// Finds the database that holds packages and reads it. An image may have an empty one of another kind beside it. Indices are `own`
-    /// ones of the scanner, where there are any that are not older than the host's.
+    /// ones of the scanner, where there are any that are not behind the host's.
     pub fn read(root: &Root, own: Option<&Own>, unread: &mut Unread) -> Self {
         if dpkg::is_here(root) {
             let database = dpkg::read(root, unread);
             if !database.packages.is_empty() {
-                let own = own.and_then(|own| own.indices(root, unread));
+                let own = own.and_then(|own| own.indices(unread));
                 let apt = Box::new(Apt::read(root, &database, own, unread));
                 return Self::Dpkg { database, apt };
             }

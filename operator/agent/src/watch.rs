@@ -87,7 +87,8 @@ pub fn forever(root: &Root, share: &Share, refreshed: Option<&Refreshed>) -> std
 fn refresh(root: &Root, own: &Own) -> bool {
     let outcome = own.refresh(root, clock::now());
     match &outcome {
-        Ok(()) => log("the package indices are refreshed"),
+        Ok(true) => log("the package indices are refreshed"),
+        Ok(false) => log("there are no package indices to refresh"),
         Err(error) => log(format!("the package indices are not refreshed: {error}")),
     }
     outcome.is_ok()

@@ -52,6 +52,8 @@ pub enum Action {
         #[arg(long, value_name = "NAME", env = "NODE_NAME")]
         node: Option<String>,
     },
+    /// Fetch what the approved transaction of an order needs; nothing is installed.
+    Prefetch(Job),
     /// Do the approved transaction of an order.
     Apply(Job),
     /// Undo the approved transaction of an order.

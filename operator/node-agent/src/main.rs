@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| Box::new(error).into()),
+        args::Action::Prefetch(job) => job::ask("prefetch", &job),
         args::Action::Apply(job) => job::ask("apply", &job),
         args::Action::Rollback(job) => job::ask("rollback", &job),
         args::Action::Restart(job) => job::ask("restart", &job),

@@ -5,84 +5,11 @@
 #[expect(dead_code, reason = "shared with the tests of other hosts")]
 mod debian;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
 
-use debian::{Host, Package, Repository};
+use debian::{Host, Package, Repository, served::Served};
 use hozen_agent::{clock, share::Share};
 use hozen_api::node_inventory::NodeReport;
-use jiff::{
-    Timestamp,
-    fmt::rfc2822::{DateTimeParser, DateTimePrinter},
-};
-
-/// A web server of one folder, as mirrors are: it sends what has changed since, and says so where nothing has.
-struct Served {
-    port: u16,
-    silent: Arc<AtomicBool>,
-    changed: Arc<AtomicI64>,
-}
-
-impl Served {
-    fn new(folder: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let silent = Arc::new(AtomicBool::new(false));
-        // Some while ago: nothing is compared with this machine's clock.
-        let changed = Arc::new(AtomicI64::new(1_750_000_000));
-        let (is_silent, of) = (silent.clone(), changed.clone());
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                if !is_silent.load(Ordering::SeqCst) {
-                    let _ = answer(stream, &folder, of.load(Ordering::SeqCst));
-                }
-            }
-        });
-        Self { port, silent, changed }
-    }
-
-    /// What is there from now on is newer than what was there.
-    fn publish(&self) {
-        self.changed.fetch_add(60, Ordering::SeqCst);
-    }
-}
-
-fn answer(mut stream: TcpStream, folder: &Path, changed: i64) -> std::io::Result<()> {
-    let lines: Vec<String> = BufReader::new(stream.try_clone()?)
-        .lines()
-        .map_while(Result::ok)
-        .take_while(|l| !l.is_empty())
-        .collect();
-    let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-    let since = lines.iter().find_map(|line| line.strip_prefix("If-Modified-Since: "));
-    let since = since.and_then(|text| DateTimeParser::new().parse_timestamp(text.trim()).ok());
-    let body = fs::read(folder.join(path.trim_start_matches(['/', '.'])));
-    let (status, body) = match body {
-        Ok(_) if since.is_some_and(|since| since.as_second() >= changed) => {
-            ("304 Not Modified", Vec::new())
-        }
-        Ok(body) => ("200 OK", body),
-        Err(_) => ("404 Not Found", Vec::new()),
-    };
-    let at = Timestamp::from_second(changed).unwrap();
-    let at = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nLast-Modified: {at}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(&body)
-}
 
 fn alpha(version: &'static str) -> Package {
     Package { name: "alpha", version, depends: "", setting: "as it was\n" }
@@ -107,7 +34,7 @@ impl Scene {
             .unwrap();
         let repository = Repository::new(folder.path());
         repository.publish(&[alpha("1")]);
-        let served = Served::new(repository.folder.clone());
+        let served = Served::new(&repository.folder);
         let host = Host::new(test, folder.path(), &repository)?;
         let scene = Self { _folder: folder, repository, served, host };
         scene.sources("");
@@ -225,10 +152,10 @@ fn i23_what_is_unsigned_tampered_or_silent_is_told_and_what_was_known_stays() {
     scene.publish("3");
     refused(&["NO_PUBKEY"]);
     fs::rename(key.with_extension("away"), &key).unwrap();
-    scene.served.silent.store(true, Ordering::SeqCst);
+    scene.served.silence(true);
     refused(&["Failed to fetch"]);
 
-    scene.served.silent.store(false, Ordering::SeqCst);
+    scene.served.silence(false);
     scene.publish("3");
     let (report, log) = scene.refreshed();
     assert_eq!((pending(&report), told(&report)), (Some("3"), None), "{log}");

@@ -72,7 +72,9 @@ impl Fetched {
             } else if name.eq_ignore_ascii_case("URIs") {
                 let uris: Vec<&str> = words().filter(|uri| is_fetched(uri)).collect();
                 is_whole.1 = !uris.is_empty();
-                uris.iter().for_each(|uri| self.name_mirrors(uri));
+                for uri in &uris {
+                    self.name_mirrors(uri);
+                }
                 text.extend(["URIs: ", &uris.join(" "), "\n"]);
             } else {
                 if name.eq_ignore_ascii_case("Signed-By") {

@@ -64,8 +64,14 @@ impl Apt {
         let conf = Conf::read(root, unread);
         let architectures = architectures(&conf, database);
         let targets = sources::read(root, &architectures, unread);
-        let lists = own.as_ref().map_or(root, |own| &own.root);
-        let indices = index::find(lists, &targets, unread);
+        let hosts = index::find(root, &targets, unread);
+        let (own, indices) = match own {
+            None => (None, hosts),
+            Some(own) => match index::find(&own.root, &targets, unread) {
+                ours if index::are_behind(&ours, &hosts) => (None, hosts),
+                ours => (Some(own), ours),
+            },
+        };
         if indices.is_empty() && !targets.is_empty() {
             let why = "no index of the configured repositories is on disk; run apt-get update";
             unread.note(sources::LISTS, why);

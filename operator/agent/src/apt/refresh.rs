@@ -4,7 +4,7 @@
 //! scanner; everything else in it is written here: sources, keys, certificates, names. So apt sees nothing else of the host and writes
 //! nothing to it, and signatures are checked by apt itself, more strictly than the host may ask for (see [`super::fetched`]).
 //!
-//! The first refresh begins with a copy of the host's indices, and so does each that finds them newer than its own. What a repository
+//! The first refresh begins with a copy of the host's indices, and so does each that finds its own behind them. What a repository
 //! has published, and apt could verify, takes its file's place; what could not be fetched or verified stays as it was, and is told. All
 //! indices count as refreshed only when every repository answered.
 
@@ -30,6 +30,7 @@ use crate::{
 use super::{
     Apt,
     fetched::Fetched,
+    index,
     resolve::{copy_indices, is_plain},
     sources::{self, LISTS, PARAGRAPHS},
 };
@@ -102,7 +103,7 @@ impl From<ResolveError> for RefreshError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own(PathBuf);
 
-/// Own indices that are not older than the host's.
+/// Own indices.
 #[derive(Debug)]
 pub struct Indices {
     /// The root below which they are, by the same paths as the host's.
@@ -131,20 +132,19 @@ impl Own {
         self.state().map(|state| state.as_of).filter(|as_of| *as_of > 0)
     }
 
-    /// The own indices, unless the host's are newer. What the last refresh could not do is noted.
-    pub fn indices(&self, host: &Root, unread: &mut Unread) -> Option<Indices> {
+    /// The own indices. What the last refresh could not do is noted.
+    pub fn indices(&self, unread: &mut Unread) -> Option<Indices> {
         let state = self.state()?;
         if let Some(problem) = &state.problem {
             unread.note("refresh of the package indices", problem);
         }
-        let is_newest = super::refreshed_at(host).is_none_or(|at| at <= state.as_of);
-        let root = Root::open(&self.0).ok()?;
-        (is_newest && state.as_of > 0).then_some(Indices { root, as_of: state.as_of })
+        let root = Root::open(&self.0).ok().filter(|_| state.as_of > 0)?;
+        Some(Indices { root, as_of: state.as_of })
     }
 
-    /// Refreshes them. A failure is remembered, and told with every scan until a refresh succeeds. On a host without apt, or whose
-    /// repositories are all on its own disk, there is nothing to do.
-    pub fn refresh(&self, host: &Root, now: Timestamp) -> Result<(), RefreshError> {
+    /// Refreshes them; whether there was anything to refresh: not on a host without dpkg, nor on one whose repositories are all on its own
+    /// disk. A failure is remembered, and told with every scan until a refresh succeeds.
+    pub fn refresh(&self, host: &Root, now: Timestamp) -> Result<bool, RefreshError> {
         let place = Place::of(self.0.clone());
         let mut state = self.state().unwrap_or_default();
         let outcome = self.run(&place, host, &mut state);
@@ -154,10 +154,9 @@ impl Own {
         if let Ok(true) = outcome {
             state.as_of = now.as_second();
         }
-        put(&place, &state).and(cleared).and(outcome.map(drop))
+        put(&place, &state).and(cleared).and(outcome)
     }
 
-    /// Whether anything was refreshed.
     fn run(&self, place: &Place, host: &Root, state: &mut State) -> Result<bool, RefreshError> {
         if !dpkg::is_here(host) {
             return Ok(false);
@@ -168,11 +167,10 @@ impl Own {
         // What cannot be read is told by the scan itself.
         let database = dpkg::read(host, &mut Unread::default());
         let apt = Apt::read(host, &database, None, &mut Unread::default());
-        let hosts = super::refreshed_at(host).unwrap_or_default();
-        if state.as_of == 0 || hosts > state.as_of {
+        if state.as_of == 0 || self.is_behind(&apt) {
             seed(place, host, &apt)?;
-            // A root that nobody has ever refreshed has its indices, none, as of its beginning.
-            state.as_of = hosts.max(1);
+            // A host that nobody has ever refreshed has its indices, none, as of its beginning.
+            state.as_of = super::refreshed_at(host).unwrap_or_default().max(1);
             put(place, state)?;
         }
         if furnish(place, host, &apt)? == 0 {
@@ -187,6 +185,14 @@ impl Own {
             timeout: TIMEOUT,
         })?;
         complaint(&output).map_or(Ok(true), |complaint| Err(RefreshError::Refused(complaint)))
+    }
+
+    /// Whether the host knows a repository that these do not, or a newer state of one.
+    fn is_behind(&self, hosts: &Apt) -> bool {
+        let targets: Vec<_> = hosts.indices.iter().map(|index| index.target.clone()).collect();
+        let ours =
+            Root::open(&self.0).map(|own| index::find(&own, &targets, &mut Unread::default()));
+        ours.is_ok_and(|ours| index::are_behind(&ours, &hosts.indices))
     }
 
     fn state(&self) -> Option<State> {
@@ -257,9 +263,10 @@ fn furnish(place: &Place, host: &Root, apt: &Apt) -> Result<usize, RefreshError>
 fn sources(place: &Place, host: &Root) -> Result<usize, RefreshError> {
     let mut count = 0;
     for (path, text) in sources::files(host, &mut Unread::default()) {
-        let fetched = match path.ends_with(PARAGRAPHS) {
-            true => Fetched::of_paragraphs(&text),
-            false => Fetched::of_lines(&text),
+        let fetched = if path.ends_with(PARAGRAPHS) {
+            Fetched::of_paragraphs(&text)
+        } else {
+            Fetched::of_lines(&text)
         };
         count += usize::from(!fetched.text.is_empty());
         place.write(&path, &fetched.text)?;
@@ -347,28 +354,36 @@ mod tests {
         assert_eq!(complaint(&output(true, "Hit:1 http://x ./ InRelease\n", "W: odd\n")), None);
     }
 
+    /// What one that knows the repository as of a date has of it.
+    fn known(root: &Path, date: &str) {
+        let lists = root.join(LISTS);
+        fs::create_dir_all(lists.join("partial")).unwrap();
+        fs::write(lists.join("x_._InRelease"), format!("Date: {date}\n")).unwrap();
+        fs::write(lists.join("x_._Packages"), "").unwrap();
+    }
+
     #[test]
     fn the_hosts_indices_are_read_where_they_are_newer_and_what_went_wrong_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let (own, host) = (folder.path().join("own"), folder.path().join("host"));
-        fs::create_dir_all(&own).unwrap();
-        let partial = host.join(LISTS).join("partial");
-        fs::create_dir_all(&partial).unwrap();
-        let host = Root::open(&host).unwrap();
-        let at = host.modified(&format!("{LISTS}/partial")).unwrap();
-        let found = |as_of: i64| {
+        fs::create_dir_all(host.join("etc/apt")).unwrap();
+        fs::write(host.join("etc/apt/sources.list"), "deb http://x/ ./\n").unwrap();
+        known(&host, "Sat, 28 Nov 2026 20:00:00 UTC");
+        let root = Root::open(&host).unwrap();
+        let read = |as_of: i64, date: &str| {
+            known(&own, date);
             let state = State { as_of, problem: Some("it is silent".into()) };
             put(&Place::of(own.clone()), &state).unwrap();
             let mut unread = Unread::default();
-            let indices = Own::at(own.clone()).indices(&host, &mut unread);
-            (indices.map(|indices| indices.as_of), unread.into_entries())
+            let indices = Own::at(own.clone()).indices(&mut unread);
+            let apt = Apt::read(&root, &dpkg::read(&root, &mut unread), indices, &mut unread);
+            let told = unread.into_entries().iter().any(|entry| entry.why == "it is silent");
+            (apt.lists(&root).path() == own, told)
         };
 
-        assert_eq!(found(at).0, Some(at));
-        let (indices, told) = found(at - 1);
-        assert_eq!(indices, None, "somebody has refreshed the host's since");
-        assert_eq!(told[0].why, "it is silent");
-        assert_eq!(found(0).0, None);
+        assert_eq!(read(1, "Sat, 28 Nov 2026 20:00:00 UTC"), (true, true));
+        assert_eq!(read(1, "Sat, 28 Nov 2026 19:59:59 UTC"), (false, true), "the host's are newer");
+        assert_eq!(read(0, "Sat, 28 Nov 2026 21:00:00 UTC"), (false, true), "none are refreshed");
     }
 
     #[test]

@@ -373,6 +373,7 @@ fn as_told(
         units: units.iter().map(ToString::to_string).collect(),
         ports: ports.iter().map(ToString::to_string).collect(),
         boot_id: boot.filter(|_| job.step == Step::Reboot).map(ToString::to_string),
+        download_kibibytes_per_second: None,
         deadline,
     }
 }

@@ -47,7 +47,8 @@ fn step(step: &managed::Step) -> Option<Step> {
         managed::Step::Gate => Step::Gate,
         managed::Step::Rollback => Step::Rollback,
         managed::Step::Release => Step::Release,
-        managed::Step::Unknown(_) => return None,
+        // No node is claimed for it: the operator gives no such order yet.
+        managed::Step::Prefetch | managed::Step::Unknown(_) => return None,
     })
 }
 
