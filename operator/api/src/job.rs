@@ -94,9 +94,9 @@ pub struct Order {
     /// Boot id that the node had when its reboot was decided: a node with another one is not rebooted again.
     #[serde(rename = "bootID", default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
-    /// Most kibibytes a second that a prefetch takes of the node's network, 1 or more; absent: as much as there is.
+    /// Most bytes a second that a prefetch takes of the node's network, 1 or more; absent: as many as there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub download_kibibytes_per_second: Option<u32>,
+    pub download_bytes_per_second: Option<u64>,
     /// When the agent no longer begins anything: what waits for a lock then gives up, what has begun to install is finished, and a
     /// prefetch ends with what it has.
     pub deadline: Timestamp,

@@ -86,7 +86,7 @@ fn what_is_fetched_before_its_time_is_not_installed_and_not_fetched_again() {
     let Some(scene) = Scene::new("what_is_fetched_before_its_time_is_not_installed") else {
         return;
     };
-    let prefetch = Job { rate: Some(4096), ..scene.job(Step::Prefetch) };
+    let prefetch = Job { rate: Some(4 << 20), ..scene.job(Step::Prefetch) };
 
     let (answer, log) = scene.host.work(&prefetch);
     assert_eq!(answer.result, AnswerResult::Done, "{log}");

@@ -220,8 +220,12 @@ impl<'a> Apt<'a> {
 
 /// Options by which apt takes no more of the network than it may.
 fn slowly(ahead: Ahead) -> Vec<String> {
-    let limit = |limit| ["http", "https"].map(|way| format!("Acquire::{way}::Dl-Limit={limit}"));
-    ahead.kibibytes_per_second.map(limit).into_iter().flatten().collect()
+    let limit = |bytes: u64| {
+        // apt counts kibibytes, and takes none for no limit.
+        let limit = (bytes / 1024).max(1);
+        ["http", "https"].map(|way| format!("Acquire::{way}::Dl-Limit={limit}"))
+    };
+    ahead.bytes_per_second.map(limit).into_iter().flatten().collect()
 }
 
 /// What kind of error apt's words about repositories and downloads are.
@@ -280,10 +284,11 @@ mod tests {
 
     #[test]
     fn a_prefetch_is_as_slow_as_it_is_told_on_every_way() {
-        let ahead = |kibibytes_per_second| slowly(Ahead { kibibytes_per_second });
+        let ahead = |bytes_per_second| slowly(Ahead { bytes_per_second });
         let wanted = ["Acquire::http::Dl-Limit=64", "Acquire::https::Dl-Limit=64"];
 
-        assert_eq!(ahead(Some(64)), wanted);
+        assert_eq!(ahead(Some(64 << 10)), wanted);
+        assert_eq!(ahead(Some(1))[0], "Acquire::http::Dl-Limit=1", "none would be no limit");
         assert!(ahead(None).is_empty());
     }
 

@@ -40,8 +40,8 @@ pub struct Task<'a> {
 /// How something is fetched before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ahead {
-    /// Most kibibytes a second.
-    pub kibibytes_per_second: Option<u32>,
+    /// Most bytes a second.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// Does one kind of transaction on the host. The parts are called in this order, each once.
@@ -105,8 +105,7 @@ pub fn prefetch(
     assignment: &Assignment,
     course: &mut Course,
 ) -> Result<Success, Failure> {
-    let kibibytes_per_second = assignment.order.download_kibibytes_per_second;
-    let ahead = Some(Ahead { kibibytes_per_second });
+    let ahead = Some(Ahead { bytes_per_second: assignment.order.download_bytes_per_second });
     let task = Task { ahead, ..task(folder, assignment, Way::Forth)? };
     let mut executor = of(&task)?;
     if !executor.fetches_ahead() {

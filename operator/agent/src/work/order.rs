@@ -84,7 +84,7 @@ impl Texts {
             return Err(refuse("the order changes packages, and its transaction is empty"));
         }
         // To apt nothing a second is no limit.
-        if order.download_kibibytes_per_second == Some(0) {
+        if order.download_bytes_per_second == Some(0) {
             return Err(refuse("the order limits a prefetch to nothing"));
         }
         Ok(Assignment { order, transaction })

@@ -34,6 +34,7 @@ pub(super) fn task(task: &managed::Task) -> Option<Task> {
 /// The step; none for one of a newer version, on which nobody acts.
 fn step(step: &managed::Step) -> Option<Step> {
     Some(match step {
+        managed::Step::Prefetch => Step::Prefetch,
         managed::Step::Claim => Step::Claim,
         managed::Step::Drain => Step::Drain,
         managed::Step::Snapshot => Step::Snapshot,
@@ -47,8 +48,7 @@ fn step(step: &managed::Step) -> Option<Step> {
         managed::Step::Gate => Step::Gate,
         managed::Step::Rollback => Step::Rollback,
         managed::Step::Release => Step::Release,
-        // No node is claimed for it: the operator gives no such order yet.
-        managed::Step::Prefetch | managed::Step::Unknown(_) => return None,
+        managed::Step::Unknown(_) => return None,
     })
 }
 

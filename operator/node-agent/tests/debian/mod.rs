@@ -349,7 +349,7 @@ pub struct Job {
     pub units: Vec<String>,
     pub ports: Vec<String>,
     pub script: Option<String>,
-    pub rate: Option<u32>,
+    pub rate: Option<u64>,
     pub lasts: Duration,
 }
 
@@ -380,7 +380,7 @@ impl Job {
             units: self.units.clone(),
             ports: self.ports.clone(),
             boot_id: None,
-            download_kibibytes_per_second: self.rate,
+            download_bytes_per_second: self.rate,
             deadline: Timestamp::from_second(deadline.as_second()).unwrap(),
         };
         fs::create_dir_all(folder).unwrap();
