@@ -74,7 +74,7 @@ pub fn apt(bytes: &[u8]) {
         place.put_parts(&FILES, bytes);
         let root = place.root();
         let mut unread = Unread::default();
-        let apt = Apt::read(&root, database, &mut unread);
+        let apt = Apt::read(&root, database, None, &mut unread);
         let updates = apt.updates(&root, database, &mut unread);
         assert!(updates.is_sorted());
         assert!(updates.iter().all(|update| update.from != update.to), "{updates:?}");

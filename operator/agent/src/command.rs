@@ -36,6 +36,9 @@ const LOADERS: [(&str, &str); 2] = [
 pub struct Call {
     /// Absolute path of the program.
     pub program: PathBuf,
+    /// Folder that is the tool's root, where it is not that of this process. Only the program `hozen-agent` can be told so, for it is
+    /// itself what enters the folder (`hozen-agent enter`).
+    pub root: Option<PathBuf>,
     /// Arguments.
     pub arguments: Vec<OsString>,
     /// Environment beside `PATH` and `LC_ALL=C`; nothing is inherited.
@@ -133,7 +136,14 @@ pub fn run(call: &Call) -> Result<Output, CallError> {
 }
 
 fn spawn(call: &Call) -> io::Result<Child> {
-    let mut command = Command::new(&call.program);
+    let mut command = match &call.root {
+        None => Command::new(&call.program),
+        Some(root) => {
+            let mut enter = Command::new(std::env::current_exe()?);
+            enter.args(["enter", "--nobody"]).arg(std::path::absolute(root)?).arg(&call.program);
+            enter
+        }
+    };
     command
         .args(&call.arguments)
         .env_clear()
@@ -145,7 +155,8 @@ fn spawn(call: &Call) -> io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    if geteuid().is_root() {
+    // Only root can enter a folder; who is entered becomes nobody.
+    if geteuid().is_root() && call.root.is_none() {
         command.uid(NOBODY).gid(NOBODY);
     }
     command.spawn()
@@ -206,6 +217,7 @@ mod tests {
     fn call(script: &str) -> Call {
         Call {
             program: find("sh").unwrap(),
+            root: None,
             arguments: vec!["-c".into(), script.into()],
             environment: vec![("WORD", "given".into())],
             output_bytes_max: 1_000,

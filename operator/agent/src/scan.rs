@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, ToSmolStr};
 
 use crate::{
+    apt::refresh::Own,
     consequences,
     live::{
         self, hardware, kernel, network,
@@ -69,6 +70,8 @@ pub struct Options {
     pub resolve: bool,
     /// What else is to be resolved.
     pub asks: Vec<Ask>,
+    /// Indices that the scanner refreshes itself, where it does.
+    pub own: Option<Own>,
 }
 
 /// What a scan found.
@@ -91,7 +94,7 @@ pub fn scan(root: &Root, options: &Options) -> Scan {
         unread.note("/etc/os-release", error);
         OperatingSystem { id: "linux".to_owned(), ..OperatingSystem::default() }
     });
-    let system = System::read(root, &mut unread);
+    let system = System::read(root, options.own.as_ref(), &mut unread);
     os.architecture = system.architecture();
     let packages = package_set(&system, &os);
     let running = live::is_running(root);

@@ -2,15 +2,16 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, Permissions},
-    io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Read, Write as _},
+    ops::Deref,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::{
-    fs::{Gid, Uid, chown},
+    fs::{Gid, OFlags, Uid, chown},
     io::Errno,
     process::geteuid,
 };
@@ -27,9 +28,24 @@ const FILE_BYTES_MAX: u64 = 2 << 30;
 /// Most files of one folder that are copied.
 const FILES_MAX: usize = 2_000;
 
-/// A folder that the tool may read, with some that it may write in.
+/// A folder for a tool: it may read all of it, and write in what it is given.
 #[derive(Debug)]
-pub struct Staging(TempDir);
+pub struct Place(PathBuf);
+
+/// A place that is gone when it is dropped.
+#[derive(Debug)]
+pub struct Staging {
+    place: Place,
+    _folder: TempDir,
+}
+
+impl Deref for Staging {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
 
 /// Those that are there now. What ends by a signal drops nothing.
 static THERE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -61,17 +77,24 @@ impl Staging {
     /// An empty one.
     pub fn new() -> Result<Self, ResolveError> {
         let mut there = there();
-        let made = tempfile::Builder::new().prefix("hozen-resolve-").tempdir();
-        let staging = Self(made.map_err(failed)?);
+        let made = tempfile::Builder::new().prefix("hozen-resolve-").tempdir().map_err(failed)?;
+        let staging = Self { place: Place::of(made.path().to_owned()), _folder: made };
         there.insert(staging.path().to_owned());
         drop(there);
         fs::set_permissions(staging.path(), Permissions::from_mode(0o755)).map_err(failed)?;
         Ok(staging)
     }
+}
+
+impl Place {
+    /// The folder at this path.
+    pub fn of(path: PathBuf) -> Self {
+        Self(path)
+    }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        &self.0
     }
 
     /// A path inside.
@@ -97,21 +120,32 @@ impl Staging {
         own(&folder).map_err(failed)
     }
 
-    /// Writes a file.
-    pub fn write(&self, path: &str, text: &str) -> Result<(), ResolveError> {
-        fs::write(self.at(path), text).map_err(failed)
+    /// Removes a folder with all that is in it, if it is there.
+    pub fn remove(&self, path: &str) -> Result<(), ResolveError> {
+        match fs::remove_dir_all(self.at(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
     }
 
-    /// Copies a file of the root.
+    /// Writes a file.
+    pub fn write(&self, path: &str, text: &str) -> Result<(), ResolveError> {
+        let write = || create(&self.at(path))?.write_all(text.as_bytes());
+        write().map_err(failed)
+    }
+
+    /// Copies a file of the root, with the time of its last change: by it a repository is asked for what is newer.
     pub fn copy(&self, root: &Root, from: &str, to: &str) -> Result<(), ResolveError> {
         let copy = || -> Result<(), ReadError> {
             let source = root.file(from)?;
-            let mut target = File::create(self.at(to))?;
+            let changed = source.metadata()?.modified()?;
+            let mut target = create(&self.at(to))?;
             let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
             if copied > FILE_BYTES_MAX {
                 return Err(ReadError::TooLarge { limit: FILE_BYTES_MAX });
             }
             target.set_permissions(Permissions::from_mode(0o644))?;
+            target.set_modified(changed)?;
             Ok(())
         };
         copy().map_err(|source| ResolveError::Copy { what: from.to_owned(), source })
@@ -140,8 +174,17 @@ impl Staging {
     }
 }
 
+/// Never through a link: a tool may have left one where it may write.
+fn create(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
+}
+
 /// A scanner in a pod may give nothing away; there the copy is open to all, and nobody else is in the pod's folder.
 fn own(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.uid() == NOBODY {
+        return Ok(());
+    }
     match chown(path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY))) {
         Err(Errno::PERM) => {
             let mode = if path.is_dir() { 0o777 } else { 0o666 };

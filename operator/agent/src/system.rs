@@ -7,7 +7,7 @@ use hozen_api::node_inventory::PackageManager;
 
 use crate::{
     apk::Apk,
-    apt::{self, Apt, native_arch},
+    apt::{self, Apt, native_arch, refresh::Own},
     begun, dpkg,
     package::{Archive, Goal, Installed, Step, Unfinished, Update},
     resolve::ResolveError,
@@ -38,12 +38,14 @@ pub enum System {
 }
 
 impl System {
-    /// Finds the database that holds packages and reads it. An image may have an empty one of another kind beside it.
-    pub fn read(root: &Root, unread: &mut Unread) -> Self {
+    /// Finds the database that holds packages and reads it. An image may have an empty one of another kind beside it. Indices are `own`
+    /// ones of the scanner, where there are any that are not behind the host's.
+    pub fn read(root: &Root, own: Option<&Own>, unread: &mut Unread) -> Self {
         if dpkg::is_here(root) {
             let database = dpkg::read(root, unread);
             if !database.packages.is_empty() {
-                let apt = Box::new(Apt::read(root, &database, unread));
+                let own = own.and_then(|own| own.indices(unread));
+                let apt = Box::new(Apt::read(root, &database, own, unread));
                 return Self::Dpkg { database, apt };
             }
         }

@@ -10,6 +10,7 @@ use rustix::{
 };
 
 use crate::{
+    apt::refresh::Own,
     clock::{self, Moment},
     root::Root,
     scan::{Ask, Options, Scan, scan},
@@ -35,28 +36,91 @@ const BUSY_MAX: Duration = Duration::from_mins(2);
 /// do not scan together.
 const SCHEDULE: Duration = Duration::from_hours(1);
 const JITTER: Duration = Duration::from_mins(20);
+/// When the indices are refreshed first after a start, at the latest: a rollout of the scanner does not send all nodes to the repositories
+/// at once.
+const FIRST: Duration = Duration::from_mins(10);
+/// When a refresh that failed is tried again at the latest.
+const RETRY: Duration = Duration::from_hours(1);
 /// A report is written anew at least once a day (API, `scannedAt`); an hour before, to be in time.
 const WRITTEN_MAX: SignedDuration = SignedDuration::from_hours(23);
 
-/// Scans once and writes the report, whether it is new or not.
-pub fn once(root: &Root, share: &Share) -> Result<(), ShareError> {
+/// Indices of the scanner's own, and how often they are refreshed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The indices.
+    pub own: Own,
+    /// How old they become.
+    pub every: Duration,
+}
+
+/// Scans once and writes the report, whether it is new or not; refreshes the indices before.
+pub fn once(root: &Root, share: &Share, refreshed: Option<&Refreshed>) -> Result<(), ShareError> {
     let request = share.request()?;
-    share.put(&scanned(root, &request))
+    if let Some(refreshed) = refreshed {
+        refresh(root, &refreshed.own);
+    }
+    share.put(&scanned(root, &request, refreshed))
 }
 
 /// Scans and writes until the process ends; an error of one turn is said, and the next turn comes all the same.
-pub fn forever(root: &Root, share: &Share) -> std::io::Result<()> {
+pub fn forever(root: &Root, share: &Share, refreshed: Option<&Refreshed>) -> std::io::Result<()> {
     let events = watched(root, share)?;
     let mut answered = None;
+    let mut due = refreshed.map(Due::first);
     loop {
-        match turn(root, share, &mut answered) {
+        if let (Some(refreshed), Some(true)) = (refreshed, due.as_ref().map(Due::is_now)) {
+            due = Some(Due::after(refreshed, refresh(root, &refreshed.own)));
+        }
+        match turn(root, share, refreshed, &mut answered) {
             Ok(what) => log(what),
             Err(error) => log(format!("not written: {error}")),
         }
-        let schedule = SCHEDULE.saturating_sub(jitter());
+        let schedule = SCHEDULE.saturating_sub(some_of(JITTER));
+        let schedule = due.as_ref().map_or(schedule, |due| schedule.min(due.left()));
         if wait(&events, schedule)? {
             settle(&events)?;
         }
+    }
+}
+
+/// Refreshes the indices; whether every repository answered. What did not is told by the scan.
+fn refresh(root: &Root, own: &Own) -> bool {
+    let outcome = own.refresh(root, clock::now());
+    match &outcome {
+        Ok(true) => log("the package indices are refreshed"),
+        Ok(false) => log("there are no package indices to refresh"),
+        Err(error) => log(format!("the package indices are not refreshed: {error}")),
+    }
+    outcome.is_ok()
+}
+
+/// When the indices are refreshed next.
+struct Due {
+    from: Moment,
+    after: Duration,
+}
+
+impl Due {
+    /// After a start: when they are as old as they become, and not at once.
+    fn first(refreshed: &Refreshed) -> Self {
+        let age = refreshed.own.as_of().map(|as_of| clock::now().as_second() - as_of);
+        let age = age.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let left = age.and_then(|age| refreshed.every.checked_sub(age)).unwrap_or_default();
+        Self { from: Moment::now(), after: left.max(some_of(FIRST)) }
+    }
+
+    /// After a refresh, and up to a quarter earlier, so that nodes that began together do not go on together.
+    fn after(refreshed: &Refreshed, succeeded: bool) -> Self {
+        let whole = if succeeded { refreshed.every } else { refreshed.every.min(RETRY) };
+        Self { from: Moment::now(), after: whole.saturating_sub(some_of(whole / 4)) }
+    }
+
+    fn left(&self) -> Duration {
+        self.after.saturating_sub(self.from.elapsed())
+    }
+
+    fn is_now(&self) -> bool {
+        self.left().is_zero()
     }
 }
 
@@ -64,13 +128,14 @@ pub fn forever(root: &Root, share: &Share) -> std::io::Result<()> {
 fn turn(
     root: &Root,
     share: &Share,
+    refreshed: Option<&Refreshed>,
     answered: &mut Option<Request>,
 ) -> Result<&'static str, ShareError> {
     let request = share.request().unwrap_or_else(|error| {
         log(format!("the request is ignored: {error}"));
         answered.clone().unwrap_or_default()
     });
-    let found = scanned(root, &request);
+    let found = scanned(root, &request, refreshed);
     // What cannot be read was not written by this scanner.
     let last = share.report().ok().flatten();
     if last.as_ref().is_some_and(|last| says_the_same(last, &found.report)) {
@@ -82,12 +147,13 @@ fn turn(
     Ok("scanned: the report is written")
 }
 
-fn scanned(root: &Root, request: &Request) -> Scan {
+fn scanned(root: &Root, request: &Request, refreshed: Option<&Refreshed>) -> Scan {
     let asks = request
         .resolve
         .iter()
         .map(|ask| Ask { name: ask.name.clone(), packages: ask.packages.clone() });
-    let options = Options { now: clock::now(), resolve: true, asks: asks.collect() };
+    let own = refreshed.map(|refreshed| refreshed.own.clone());
+    let options = Options { now: clock::now(), resolve: true, asks: asks.collect(), own };
     let mut found = scan(root, &options);
     found.report.scan.clone_from(&request.scan);
     found
@@ -167,16 +233,17 @@ fn settle(events: &OwnedFd) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Some part of the jitter, another one at each moment and on each node.
-fn jitter() -> Duration {
+/// Some part of a time, another one at each moment and on each node.
+fn some_of(whole: Duration) -> Duration {
     let nanoseconds = clock::now().subsec_nanosecond().unsigned_abs();
-    JITTER.mul_f64(f64::from(nanoseconds) / 1e9)
+    whole.mul_f64(f64::from(nanoseconds) / 1e9)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use hozen_api::node_inventory::{Readiness, StaleProcess};
+    use jiff::Timestamp;
 
     fn report(free: u64, pid: u32, scan: &str) -> NodeReport {
         NodeReport {
@@ -194,6 +261,26 @@ mod tests {
         let mut tomorrow = report(1000, 7, "1");
         tomorrow.scanned_at += SignedDuration::from_hours(24);
         assert!(!says_the_same(&report(1000, 7, "1"), &tomorrow));
+    }
+
+    #[test]
+    fn the_first_refresh_is_soon_and_a_failed_one_is_tried_again_before_the_indices_are_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Own::at(folder.path().to_owned());
+        let refreshed = Refreshed { own, every: Duration::from_hours(6) };
+
+        assert!(Due::first(&refreshed).after <= FIRST);
+        let after = |succeeded| Due::after(&refreshed, succeeded).after;
+        let within = |hours: u64, part: Duration| {
+            let whole = Duration::from_hours(hours);
+            part <= whole && part >= whole * 3 / 4
+        };
+        assert!(within(6, after(true)) && within(1, after(false)));
+        let at = Timestamp::from_second(clock::now().as_second() - 3600).unwrap();
+        let state = format!("{{\"as_of\": {}, \"problem\": null}}", at.as_second());
+        std::fs::write(folder.path().join("refreshed.json"), state).unwrap();
+        let left = Due::first(&refreshed).after;
+        assert!(left > Duration::from_hours(4), "one that is an hour old is not due: {left:?}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn rpm_root(test: &str, form: &str) -> Option<PathBuf> {
 }
 
 fn scanned(path: &Path, resolve: bool) -> Scan {
-    let options = Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new() };
+    let options = Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new(), own: None };
     scan(&Root::open(path).unwrap(), &options)
 }
 

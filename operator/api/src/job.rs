@@ -44,6 +44,7 @@ pub mod kind {
 /// Verb of a step: the one argument of the container. None for steps that no Job of ours does.
 pub fn verb(step: &Step) -> Option<&'static str> {
     match step {
+        Step::Prefetch => Some("prefetch"),
         Step::Patch => Some("apply"),
         Step::Restart => Some("restart"),
         Step::Reboot => Some("reboot"),
@@ -76,7 +77,7 @@ pub struct Order {
     /// `metadata.uid` of the change request.
     #[serde(rename = "requestUID")]
     pub request_uid: String,
-    /// What is done: Patch, Restart, Reboot, Mitigate, Lift, Rollback.
+    /// What is done: Prefetch, Patch, Restart, Reboot, Mitigate, Lift, Rollback.
     pub step: Step,
     /// Counts the Jobs of this step, from 1. With request and step it names the work: the same one is done once.
     pub attempt: u32,
@@ -93,7 +94,11 @@ pub struct Order {
     /// Boot id that the node had when its reboot was decided: a node with another one is not rebooted again.
     #[serde(rename = "bootID", default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
-    /// When the agent no longer begins anything: what waits for a lock then gives up, what has begun to install is finished.
+    /// Most bytes a second that a prefetch takes of the node's network, 1 or more; absent: as many as there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_bytes_per_second: Option<u64>,
+    /// When the agent no longer begins anything: what waits for a lock then gives up, what has begun to install is finished, and a
+    /// prefetch ends with what it has.
     pub deadline: Timestamp,
 }
 

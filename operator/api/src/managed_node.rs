@@ -151,6 +151,8 @@ const fn first() -> u32 {
 open_enum! {
     /// Where the work on a node stands, in the order of work.
     Step {
+        /// What the transaction needs is fetched to the node, before the node is claimed.
+        Prefetch,
         /// Cordon and ownership record are to be written.
         Claim,
         /// Pods are leaving.

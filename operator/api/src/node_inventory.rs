@@ -89,8 +89,8 @@ pub struct NodeReport {
     #[schemars(with = "Vec<shape::Line>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub unfinished: Vec<String>,
-    /// Newer versions of what is installed, as the package manager's own indices on disk offer them; absent where no index
-    /// could be read.
+    /// Newer versions of what is installed, as the package manager's indices offer them: the scanner's own, where it refreshes some and
+    /// the host's are not newer, else those on the host's disk. Absent where no index could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<Updates>,
     /// Subscriptions that the machine is attached to, without which some fixes cannot be had: `Ubuntu Pro`.
@@ -428,7 +428,7 @@ pub struct Readiness {
     /// Whether the package repositories answer, or their indices on disk are fresh; absent where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<bool>,
-    /// When the package indices on disk were last refreshed.
+    /// When the package indices that this report goes by were last refreshed from every repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indices_refreshed_at: Option<Timestamp>,
     /// Free bytes where packages are unpacked.

@@ -286,7 +286,8 @@ const fn hold() -> OnFailure {
     OnFailure::Hold
 }
 
-/// Downloads before the window: nothing is changed.
+/// Downloads before the window: nothing is changed, no node is taken, and nothing waits for them. For packages of apt; on other nodes the
+/// change itself downloads.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Prefetch {

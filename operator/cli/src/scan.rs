@@ -99,6 +99,7 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
         // A bill of materials has no room for transactions.
         resolve: !args.no_resolve && args.output != Format::Cyclonedx,
         asks: args.resolve.clone(),
+        own: None,
     };
     let found = scan(&root, &options);
     let name = args.name.clone().unwrap_or_else(|| node_name(&root));

@@ -109,9 +109,24 @@ fn nothing_of_the_operator_is_privileged_and_the_token_is_where_the_host_is_not(
         let mounts = scanner["containers"][index]["volumeMounts"].as_array().unwrap();
         mounts.iter().map(|mount| mount["name"].as_str().unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!(mounts(0), ["host", "shared", "scratch"], "who sees the host holds no token");
+    let wanted = ["host", "indices", "programs", "shared", "scratch"];
+    assert_eq!(mounts(0), wanted, "who sees the host holds no token");
     assert_eq!(mounts(1), ["shared", "token"], "who holds the token sees no host");
-    assert_eq!(scanner["containers"][0]["volumeMounts"][0]["readOnly"], true);
+    for number in [0, 2] {
+        let mount = &scanner["containers"][0]["volumeMounts"][number];
+        assert_eq!(mount["readOnly"], true, "{mount}: nothing of the host is written to");
+    }
+}
+
+#[test]
+fn a_scanner_that_leaves_repositories_alone_gets_nothing_that_a_refresh_needs() {
+    let test = "chart::a_scanner_that_leaves_repositories_alone";
+    let Some(output) = template(test, &["scanner.refresh="]) else { return };
+    let manifests = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && manifests.contains("[scan, --watch]"));
+    for word in ["--refresh", "SYS_CHROOT", "/indices", "programs"] {
+        assert!(!manifests.contains(word), "{word}");
+    }
 }
 
 #[test]
@@ -157,6 +172,7 @@ fn wrong_values_are_told_with_their_place_and_what_to_write() {
         ),
         ("work.namespace=Hozen_Work", "/work/namespace"),
         ("imagePullPolicy=Sometimes", "/imagePullPolicy"),
+        ("scanner.refresh=5m", "/scanner/refresh"),
         ("authors[0].kind=Team", "/authors/0/kind"),
         ("snapshots.accounts[0]=hozen", "/snapshots/accounts/0"),
     ] {

@@ -19,6 +19,7 @@ use crate::{
     mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Taint, Task},
     plan::{PATCH_MAX, RebootPolicy},
+    prefetch,
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
     units::{Name, Uid},
@@ -269,6 +270,9 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
             let more = (delete_empty_dir_data && !approved.delete_empty_dir_data)
                 || (unmanaged && !approved.unmanaged);
             more.then(|| format!("10: pods would leave {} that the plan lets stay", node.0))
+        }
+        Effect::StartJob { node, job, plan, transaction, .. } if job.step == Step::Prefetch => {
+            prefetch::refused(world, &node.0, job, (plan, transaction))
         }
         Effect::StartJob { node, job, .. } => {
             job_allowed(world, world.nodes.get(&node.0)?, job.step)

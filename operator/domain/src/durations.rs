@@ -103,7 +103,8 @@ impl Durations {
                 Between::new(self.drain.least + pods, self.drain.most + pods)
             }
             Step::Snapshot => self.snapshot,
-            Step::Patch | Step::Rollback => {
+            // Most of a patch's time is the way from the repository.
+            Step::Prefetch | Step::Patch | Step::Rollback => {
                 let packages = least(load.packages, PACKAGES_COUNTED_MAX);
                 let each = self.patch_per_package;
                 Between::new(

@@ -31,6 +31,7 @@ pub mod model;
 pub mod node;
 pub mod plan;
 pub mod planner;
+pub mod prefetch;
 pub mod rank;
 pub mod relevance;
 pub mod request;

@@ -264,6 +264,8 @@ pub struct Task {
 /// Where the work on a node stands. The order is the order of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// What the transaction needs is fetched; no task of a node is ever in it, for no node is taken for it.
+    Prefetch,
     /// Cordon and record are to be written.
     Claim,
     /// Pods are leaving.
@@ -399,7 +401,8 @@ impl Step {
     pub const fn changes_packages(self) -> bool {
         match self {
             Self::Patch | Self::Rollback | Self::Verify => true,
-            Self::Claim
+            Self::Prefetch
+            | Self::Claim
             | Self::Drain
             | Self::Snapshot
             | Self::Mitigate
@@ -415,6 +418,7 @@ impl Step {
     /// The step as people say it: "draining".
     pub const fn gerund(self) -> &'static str {
         match self {
+            Self::Prefetch => "fetching",
             Self::Claim => "claiming",
             Self::Drain => "draining",
             Self::Snapshot => "taking a snapshot",
@@ -433,6 +437,6 @@ impl Step {
 
     /// Whether nothing was changed on the node yet, so that it can simply be put back.
     pub const fn before_patch(self) -> bool {
-        matches!(self, Self::Claim | Self::Drain | Self::Snapshot)
+        matches!(self, Self::Prefetch | Self::Claim | Self::Drain | Self::Snapshot)
     }
 }

@@ -1,12 +1,17 @@
 //! What the command line says.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use hozen_api::job::{HOST_FOLDER, ORDER_FOLDER};
+use jiff::SignedDuration;
 
 /// Folder that the scanner and the reporter of a node share.
 const SHARED: &str = "/shared";
+/// Folder of the scanner's own package indices, in which the host's `/usr` is mounted.
+const INDICES: &str = "/indices";
+/// Repositories belong to others: nobody asks them more often.
+const REFRESH_MIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Scans one node, reports what it found, and does the work of one Job.
 #[derive(Parser, Debug)]
@@ -31,6 +36,12 @@ pub enum Action {
         /// Stay, and scan again when asked, when packages change, and on a schedule.
         #[arg(long)]
         watch: bool,
+        /// Refresh package indices of the scanner's own when they are so old (6h, 90m); without it, those on the host's disk are read.
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        refresh: Option<Duration>,
+        /// Folder for these indices; the host's /usr has to be mounted in it as `usr`.
+        #[arg(long, value_name = "DIR", default_value = INDICES)]
+        indices: PathBuf,
     },
     /// Bring the reports of a folder to the API server, and its requests to the folder.
     Report {
@@ -41,6 +52,8 @@ pub enum Action {
         #[arg(long, value_name = "NAME", env = "NODE_NAME")]
         node: Option<String>,
     },
+    /// Fetch what the approved transaction of an order needs; nothing is installed.
+    Prefetch(Job),
     /// Do the approved transaction of an order.
     Apply(Job),
     /// Undo the approved transaction of an order.
@@ -56,6 +69,9 @@ pub enum Action {
     /// Run a program of the host in the host's root.
     #[command(hide = true)]
     Enter {
+        /// Without privilege.
+        #[arg(long)]
+        nobody: bool,
         /// Root of the host.
         root: PathBuf,
         /// Program, as the host names it.
@@ -84,4 +100,15 @@ pub struct Job {
     /// File for the answer.
     #[arg(long, value_name = "FILE", default_value = "/dev/termination-log")]
     pub answer: PathBuf,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let age: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    if age < REFRESH_MIN {
+        return Err(format!(
+            "repositories are asked every {} minutes at most",
+            REFRESH_MIN.as_mins()
+        ));
+    }
+    Duration::try_from(age).map_err(|error| error.to_string())
 }

@@ -9,9 +9,10 @@ use std::{
 };
 
 use hozen_agent::{
+    command::NOBODY,
     root::{ReadError, Root},
     share::{Share, ShareError},
-    watch,
+    watch::{self, Refreshed},
     work::{self, folder::Folder, host},
 };
 use hozen_api::job::{AnswerResult, EXIT_ENDED};
@@ -51,15 +52,20 @@ pub enum Error {
 }
 
 /// Scans a root, once or from now on.
-pub fn scan(path: &Path, out: PathBuf, stay: bool) -> Result<ExitCode, Error> {
+pub fn scan(
+    path: &Path,
+    out: PathBuf,
+    stay: bool,
+    refreshed: Option<&Refreshed>,
+) -> Result<ExitCode, Error> {
     let failed = |source| Error::Root { path: path.to_owned(), source };
     let root = Root::open(path).map_err(failed)?;
     let share = Share::at(out);
     if stay {
         let what = "changes of the host cannot be watched".to_owned();
-        watch::forever(&root, &share).map_err(|source| Error::Io { what, source })?;
+        watch::forever(&root, &share, refreshed).map_err(|source| Error::Io { what, source })?;
     } else {
-        watch::once(&root, &share)?;
+        watch::once(&root, &share, refreshed)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,13 +85,22 @@ pub fn ask(verb: &str, job: &Job) -> Result<ExitCode, Error> {
     })
 }
 
-/// Becomes a program of the host, in the host's root.
-pub fn enter(root: &Path, program: &OsString, arguments: &[OsString]) -> Result<ExitCode, Error> {
+/// Becomes a program of the host in another root, and nobody where it is asked to.
+pub fn enter(
+    root: &Path,
+    program: &OsString,
+    arguments: &[OsString],
+    nobody: bool,
+) -> Result<ExitCode, Error> {
     let failed = |what: String| |source| Error::Io { what, source };
     chroot(root)
         .and_then(|()| std::env::set_current_dir("/"))
         .map_err(failed(format!("the root {} could not be entered", root.display())))?;
-    let error = Command::new(program).args(arguments).exec();
+    let mut command = Command::new(program);
+    if nobody {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let error = command.args(arguments).exec();
     Err(failed(format!("{} could not be run", program.to_string_lossy()))(error))
 }
 

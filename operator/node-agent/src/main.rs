@@ -7,23 +7,30 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hozen_agent::{apt::refresh::Own, watch::Refreshed};
 
 fn main() -> ExitCode {
     if hozen_agent::apt::resolve::answer_as_method() {
         return ExitCode::SUCCESS;
     }
     let outcome = match args::Arguments::parse().action {
-        args::Action::Scan { root, out, watch } => job::scan(&root, out, watch),
+        args::Action::Scan { root, out, watch, refresh, indices } => {
+            let refreshed = refresh.map(|every| Refreshed { own: Own::at(indices), every });
+            job::scan(&root, out, watch, refreshed.as_ref())
+        }
         args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| Box::new(error).into()),
+        args::Action::Prefetch(job) => job::ask("prefetch", &job),
         args::Action::Apply(job) => job::ask("apply", &job),
         args::Action::Rollback(job) => job::ask("rollback", &job),
         args::Action::Restart(job) => job::ask("restart", &job),
         args::Action::Reboot(job) => job::ask("reboot", &job),
         args::Action::Mitigate(job) => job::ask("mitigate", &job),
         args::Action::Lift(job) => job::ask("lift", &job),
-        args::Action::Enter { root, program, arguments } => job::enter(&root, &program, &arguments),
+        args::Action::Enter { nobody, root, program, arguments } => {
+            job::enter(&root, &program, &arguments, nobody)
+        }
         args::Action::Work { folder } => job::work(folder),
     };
     outcome.unwrap_or_else(|error| {

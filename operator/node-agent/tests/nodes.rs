@@ -141,11 +141,13 @@ impl Scene {
         };
         let scan = container(
             "scan",
-            json!(["scan", "--watch"]),
+            json!(["scan", "--watch", "--refresh=6h"]),
             json!({"runAsUser": 0, "runAsGroup": 65532, "allowPrivilegeEscalation": false,
                 "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"],
-                "add": ["DAC_READ_SEARCH", "SETGID", "SETUID", "SYS_PTRACE"]}}),
+                "add": ["DAC_READ_SEARCH", "KILL", "SETGID", "SETUID", "SYS_CHROOT", "SYS_PTRACE"]}}),
             json!([shared, {"name": "host", "mountPath": "/host", "readOnly": true},
+                {"name": "indices", "mountPath": "/indices"},
+                {"name": "programs", "mountPath": "/indices/usr", "readOnly": true},
                 {"name": "scratch", "mountPath": "/tmp"}]),
         );
         let report = container(
@@ -160,6 +162,8 @@ impl Scene {
         let volumes = json!([
             {"name": "host", "hostPath": {"path": "/", "type": "Directory"}},
             {"name": "shared", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}},
+            {"name": "indices", "emptyDir": {}},
+            {"name": "programs", "hostPath": {"path": "/usr", "type": "Directory"}},
             {"name": "token", "projected": {"defaultMode": 0o440, "sources": [
                 {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
                 {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
@@ -177,7 +181,7 @@ impl Scene {
                 "selector": {"matchLabels": {"app": "scanner"}},
                 "template": {"metadata": {"labels": {"app": "scanner"}}, "spec": {
                     "serviceAccountName": "scanner", "automountServiceAccountToken": false,
-                    "securityContext": {"fsGroup": 65532}, "tolerations": [{"operator": "Exists"}],
+                    "securityContext": {"fsGroup": 65532}, "dnsPolicy": "Default", "tolerations": [{"operator": "Exists"}],
                     "containers": [scan, report], "volumes": volumes}}}}),
         ]);
     }

@@ -9,7 +9,8 @@ use super::{COLLECTORS, Policy};
 use crate::Installation;
 
 /// The agent's commands that a Job may run (decision 7).
-pub const COMMANDS: [&str; 6] = ["apply", "restart", "reboot", "mitigate", "lift", "rollback"];
+pub const COMMANDS: [&str; 7] =
+    ["prefetch", "apply", "restart", "reboot", "mitigate", "lift", "rollback"];
 /// Paths of the host that a Job may mount: the root, which the agent works on.
 pub const HOST_PATHS: [&str; 1] = ["/"];
 

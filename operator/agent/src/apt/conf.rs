@@ -56,6 +56,12 @@ impl Conf {
         self.values.get(option)?.last().map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Options whose names begin so (lower case), each with the value that counts.
+    pub fn beginning(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.values.keys().filter(move |name| name.starts_with(prefix));
+        names.filter_map(|name| Some((name.as_str(), self.last(name)?)))
+    }
+
     /// All values of a list (lower case).
     pub fn list(&self, option: &str) -> &[String] {
         self.values.get(option).map_or(&[], Vec::as_slice)

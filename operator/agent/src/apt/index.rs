@@ -53,6 +53,11 @@ impl Index {
         }
     }
 
+    /// When its repository was made so, in seconds since 1970.
+    fn date(&self) -> Option<i64> {
+        self.release.as_ref()?.date
+    }
+
     /// Whether it is a security pocket's.
     pub fn is_security(&self) -> bool {
         self.release.as_ref().is_some_and(Release::is_security)
@@ -142,6 +147,14 @@ pub fn find(root: &Root, targets: &[Target], unread: &mut Unread) -> Vec<Index> 
         indices.push(Index { target: target.clone(), path, compression, release });
     }
     indices
+}
+
+/// Whether some indices lack one that others have, or have one as its repository was before.
+pub fn are_behind(ours: &[Index], theirs: &[Index]) -> bool {
+    theirs.iter().any(|their| {
+        let our = ours.iter().find(|our| our.target == their.target);
+        our.is_none_or(|our| our.date() < their.date())
+    })
 }
 
 /// Reads from every index what it offers for the wanted names. An index that cannot be read to its end is noted: what it

@@ -8,9 +8,11 @@
 //! said in the report.
 
 pub mod conf;
+pub mod fetched;
 pub mod index;
 pub mod policy;
 pub mod preferences;
+pub mod refresh;
 pub mod release;
 pub mod resolve;
 pub mod sources;
@@ -26,6 +28,7 @@ use self::{
     conf::Conf,
     index::{Index, Names, Offers},
     policy::Policy,
+    refresh::Indices,
     sources::Target,
 };
 
@@ -46,29 +49,44 @@ pub struct Apt {
     pub indices: Vec<Index>,
     /// Which version is chosen.
     pub policy: Policy,
+    /// The scanner's own indices, where they are read and not those of the host's disk.
+    own: Option<Indices>,
 }
 
 impl Apt {
     /// Reads configuration, sources, pins and release files; the indices themselves are not read yet.
-    pub fn read(root: &Root, database: &Database, unread: &mut Unread) -> Self {
+    pub fn read(
+        root: &Root,
+        database: &Database,
+        own: Option<Indices>,
+        unread: &mut Unread,
+    ) -> Self {
         let conf = Conf::read(root, unread);
         let architectures = architectures(&conf, database);
         let targets = sources::read(root, &architectures, unread);
-        let indices = index::find(root, &targets, unread);
+        let hosts = index::find(root, &targets, unread);
+        let (own, indices) = match own {
+            None => (None, hosts),
+            Some(own) => match index::find(&own.root, &targets, unread) {
+                ours if index::are_behind(&ours, &hosts) => (None, hosts),
+                ours => (Some(own), ours),
+            },
+        };
         if indices.is_empty() && !targets.is_empty() {
             let why = "no index of the configured repositories is on disk; run apt-get update";
             unread.note(sources::LISTS, why);
         }
         let pins = preferences::read(root, unread);
         let policy = Policy::new(&indices, pins, conf.last("apt::default-release"));
-        Self { conf, architectures, indices, policy }
+        Self { conf, architectures, indices, policy, own }
     }
 
     /// Newer versions that apt would choose for what is installed, sorted: what `apt list --upgradable` lists.
     pub fn updates(&self, root: &Root, database: &Database, unread: &mut Unread) -> Vec<Update> {
         let native = self.native();
         let wanted = database.packages.iter().map(|package| package.name.as_str()).collect();
-        let offers = index::offers(root, &self.indices, &wanted, native, unread);
+        let lists = self.lists(root);
+        let offers = index::offers(lists, &self.indices, &wanted, native, unread);
         let mut updates: Vec<Update> = database
             .packages
             .iter()
@@ -84,7 +102,12 @@ impl Apt {
 
     /// What the indices say of some archives, by name, architecture (`all` under the native one) and version.
     pub fn offers(&self, root: &Root, names: &Names<'_>, unread: &mut Unread) -> Offers {
-        index::offers(root, &self.indices, names, self.native(), unread)
+        index::offers(self.lists(root), &self.indices, names, self.native(), unread)
+    }
+
+    /// The root below which the indices are.
+    pub fn lists<'a>(&'a self, root: &'a Root) -> &'a Root {
+        self.own.as_ref().map_or(root, |own| &own.root)
     }
 
     /// Native architecture.
@@ -99,13 +122,21 @@ impl Apt {
         root.has(MACHINE_TOKEN) || origins.into_iter().any(|of| of.starts_with("UbuntuESM"))
     }
 
-    /// When the newest of the indices was last brought up to date, in seconds since 1970.
+    /// As of when the indices are, in seconds since 1970.
     pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
-        // The release file is checked at each `apt-get update` and its time set to that of the repository's file, so
-        // that the folder's own time, which changes whenever apt works in it, is the better witness.
-        let folder = root.modified(&format!("{}/partial", sources::LISTS)).ok();
-        folder.filter(|_| !self.indices.is_empty())
+        let at = match &self.own {
+            Some(own) => Some(own.as_of),
+            None => refreshed_at(root),
+        };
+        at.filter(|_| !self.indices.is_empty())
     }
+}
+
+/// When the indices on a root's disk were last refreshed, in seconds since 1970.
+fn refreshed_at(root: &Root) -> Option<i64> {
+    // The release file is checked at each `apt-get update` and its time set to that of the repository's file, so
+    // that the folder's own time, which changes whenever apt works in it, is the better witness.
+    root.modified(&format!("{}/partial", sources::LISTS)).ok()
 }
 
 /// Packages for every architecture belong to the native one.
@@ -147,7 +178,7 @@ fn parts(root: &Root, folder: &str, extensions: &[&str], unread: &mut Unread) ->
         .collect()
 }
 
-/// A target that is on disk, for tests and for the copy that a resolve works on.
-pub fn release_paths(target: &Target) -> [String; 2] {
-    ["InRelease", "Release"].map(|name| format!("{}{name}", target.release))
+/// Where what a repository says of itself is on disk, one of the first two, and the signature of the second.
+pub fn release_paths(target: &Target) -> [String; 3] {
+    ["InRelease", "Release", "Release.gpg"].map(|name| format!("{}{name}", target.release))
 }

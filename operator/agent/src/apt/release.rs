@@ -1,6 +1,8 @@
 //! What a repository says of itself: `InRelease` or `Release`, without the signature, which apt verified when it fetched
 //! the file.
 
+use jiff::{Timestamp, fmt::rfc2822};
+
 use crate::{
     root::{ReadError, Root},
     unread::Unread,
@@ -22,6 +24,8 @@ pub struct Release {
     pub suite: Option<String>,
     /// `Codename`: `bookworm-security`.
     pub codename: Option<String>,
+    /// `Date`: when the repository made it, in seconds since 1970.
+    pub date: Option<i64>,
     /// `Version`: `12`.
     pub version: Option<String>,
     /// `NotAutomatic`: nothing is taken from it unless asked (`experimental`).
@@ -53,7 +57,7 @@ impl Release {
 
 /// Reads the release of a target; `None` where there is no file of it.
 pub fn read(root: &Root, target: &Target, unread: &mut Unread) -> Option<Release> {
-    for path in release_paths(target) {
+    for path in release_paths(target).into_iter().take(2) {
         match root.text(&path, BYTES_MAX) {
             Ok(text) => return Some(parse(&text)),
             Err(ReadError::Absent) => {}
@@ -88,6 +92,7 @@ pub fn parse(text: &str) -> Release {
             "suite" => release.suite = some(),
             "codename" => release.codename = some(),
             "version" => release.version = some(),
+            "date" => release.date = seconds(value),
             "notautomatic" => release.not_automatic = value == "yes",
             "butautomaticupgrades" => release.but_automatic_upgrades = value == "yes",
             "architectures" => with_all = value.split_whitespace().any(|arch| arch == "all"),
@@ -99,6 +104,12 @@ pub fn parse(text: &str) -> Release {
     release
 }
 
+/// `Sat, 28 Nov 2026 20:12:04 UTC`
+fn seconds(date: &str) -> Option<i64> {
+    let date = date.replace("UTC", "+0000");
+    rfc2822::DateTimeParser::new().parse_timestamp(date).ok().map(Timestamp::as_second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,13 +118,13 @@ mod tests {
     fn a_signed_release_is_read_without_its_signature() {
         let release = parse(
             "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nLabel: Debian-Security\n\
-             Suite: oldstable-security\nCodename: bookworm-security\nVersion: 12\n\
+             Suite: oldstable-security\nCodename: bookworm-security\nVersion: 12\nDate: Thu, 01 Jan 1970 00:01:00 UTC\n\
              Architectures: all amd64\nNo-Support-for-Architecture-all: Packages\nSHA256:\n Label: x\n\
              -----BEGIN PGP SIGNATURE-----\n\nOrigin: forged\n",
         );
 
         assert!(release.is_security() && !release.has_index_for_all && !release.not_automatic);
-        assert_eq!(release.origin.as_deref(), Some("Debian"));
+        assert_eq!((release.origin.as_deref(), release.date), (Some("Debian"), Some(60)));
         assert_eq!(release.title(), "Debian-Security/oldstable-security");
     }
 

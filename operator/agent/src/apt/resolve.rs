@@ -12,7 +12,7 @@ use crate::{
     package::{Goal, Step},
     resolve::ResolveError,
     root::Root,
-    staging::Staging,
+    staging::{Place, Staging},
 };
 
 use super::{Apt, release_paths};
@@ -55,6 +55,7 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
     }
     let output = command::run(&Call {
         program,
+        root: None,
         arguments,
         environment: vec![
             ("APT_CONFIG", state.path().join("apt.conf").into()),
@@ -104,13 +105,24 @@ fn copy(root: &Root, apt: &Apt, methods: Methods) -> Result<Staging, ResolveErro
     for folder in ["sources.list.d", "preferences.d"] {
         copy.copy_files(root, &format!("etc/apt/{folder}"), &format!("etc/{folder}"))?;
     }
+    copy_indices(&copy, apt.lists(root), apt, "state/lists")?;
+    Ok(copy)
+}
+
+/// Copies the indices that apt would use from below a root, with what their repositories say of themselves.
+pub(super) fn copy_indices(
+    place: &Place,
+    root: &Root,
+    apt: &Apt,
+    to: &str,
+) -> Result<(), ResolveError> {
     for index in &apt.indices {
         for path in release_paths(&index.target).iter().chain([&index.path]) {
             let name = path.rsplit('/').next().unwrap_or_default();
-            copy.copy_if_there(root, path, &format!("state/lists/{name}"))?;
+            place.copy_if_there(root, path, &format!("{to}/{name}"))?;
         }
     }
-    Ok(copy)
+    Ok(())
 }
 
 /// apt asks its methods what they can before it needs them, also for a simulation. The scanned root's own are not run; this program
@@ -176,7 +188,7 @@ fn configuration(folder: &Path, root: &Root, apt: &Apt, methods: Methods) -> Str
 }
 
 /// Whether a value can stand between quotes in a configuration file.
-fn is_plain(value: &str) -> bool {
+pub(super) fn is_plain(value: &str) -> bool {
     value.chars().all(|character| !character.is_control() && character != '"')
 }
 

@@ -15,6 +15,8 @@ use super::parts;
 const BYTES_MAX: u64 = 1 << 20;
 const TARGETS_MAX: usize = 512;
 
+/// End of the name of a file whose sources are paragraphs; in others they are lines.
+pub(super) const PARAGRAPHS: &str = ".sources";
 /// Folder of the indices.
 pub const LISTS: &str = "var/lib/apt/lists";
 
@@ -35,19 +37,9 @@ pub struct Target {
 
 /// Reads `sources.list` and `sources.list.d`; the targets are in apt's order.
 pub fn read(root: &Root, architectures: &[String], unread: &mut Unread) -> Vec<Target> {
-    let mut paths = vec!["etc/apt/sources.list".to_owned()];
-    paths.extend(parts(root, "etc/apt/sources.list.d", &["list", "sources"], unread));
     let mut targets = Vec::new();
-    for path in paths {
-        let text = match root.text(&path, BYTES_MAX) {
-            Ok(text) => text,
-            Err(error) if error.is_absent() => continue,
-            Err(error) => {
-                unread.note(path, error);
-                continue;
-            }
-        };
-        if path.ends_with(".sources") {
+    for (path, text) in files(root, unread) {
+        if path.ends_with(PARAGRAPHS) {
             parse(&text).for_each(|paragraph| deb822(&paragraph, architectures, &mut targets));
         } else {
             text.lines().for_each(|line| one_line(line, architectures, &mut targets));
@@ -60,25 +52,56 @@ pub fn read(root: &Root, architectures: &[String], unread: &mut Unread) -> Vec<T
     targets
 }
 
-/// `deb [option=value …] uri suite component …`
+/// Path and text of each file of sources, in apt's order.
+pub(super) fn files(root: &Root, unread: &mut Unread) -> Vec<(String, String)> {
+    let mut paths = vec!["etc/apt/sources.list".to_owned()];
+    paths.extend(parts(root, "etc/apt/sources.list.d", &["list", "sources"], unread));
+    let mut files = Vec::new();
+    for path in paths {
+        match root.text(&path, BYTES_MAX) {
+            Ok(text) => files.push((path, text)),
+            Err(error) if error.is_absent() => {}
+            Err(error) => unread.note(path, error),
+        }
+    }
+    files
+}
+
+/// A line `deb [option=value …] uri suite component …`, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    /// Options, each `name=value`.
+    pub options: Vec<&'a str>,
+    /// Address.
+    pub uri: &'a str,
+    /// Suite, and components.
+    pub rest: Vec<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// Of a line of packages, not of sources.
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let rest = line.strip_prefix("deb").filter(|rest| rest.starts_with([' ', '\t', '[']))?;
+        let rest = rest.trim_start();
+        let (options, rest) = match rest.strip_prefix('[') {
+            Some(inner) => inner.split_once(']').unwrap_or((inner, "")),
+            None => ("", rest),
+        };
+        let mut words = rest.split_whitespace();
+        let uri = words.next()?;
+        Some(Self { options: options.split_whitespace().collect(), uri, rest: words.collect() })
+    }
+}
+
 fn one_line(line: &str, architectures: &[String], targets: &mut Vec<Target>) {
-    let line = line.split('#').next().unwrap_or_default().trim();
-    let Some(rest) = line.strip_prefix("deb").filter(|rest| rest.starts_with([' ', '\t', '[']))
-    else {
+    let Some(line) = Line::parse(line) else {
         return;
     };
-    let rest = rest.trim_start();
-    let (options, rest) = match rest.strip_prefix('[') {
-        Some(inner) => inner.split_once(']').unwrap_or((inner, "")),
-        None => ("", rest),
-    };
-    let chosen = choose(options.split_whitespace(), architectures);
-    let mut words = rest.split_whitespace();
-    let (Some(uri), Some(suite)) = (words.next(), words.next()) else {
-        return;
-    };
-    let components: Vec<&str> = words.collect();
-    add(uri, suite, &components, &chosen, targets);
+    if let [suite, components @ ..] = line.rest.as_slice() {
+        let chosen = choose(line.options.into_iter(), architectures);
+        add(line.uri, suite, components, &chosen, targets);
+    }
 }
 
 /// Architectures after the options `arch=`, `arch+=` and `arch-=`.

@@ -30,6 +30,7 @@ pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, Resolve
     let copy = copy(root, rpm, goal)?;
     let output = command::run(&Call {
         program,
+        root: None,
         // Isolated: neither the user's nor the working folder's modules are looked at.
         arguments: vec!["-I".into(), copy.at("dnf.py").into(), copy.at("plan.json").into()],
         environment: vec![("HOME", copy.at("cache").into()), ("TMPDIR", copy.at("cache").into())],

@@ -37,6 +37,7 @@ pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, Resolve
     let home = copy.at("home");
     let output = command::run(&Call {
         program,
+        root: None,
         arguments,
         environment: vec![("HOME", home.clone().into()), ("TMPDIR", home.into())],
         output_bytes_max: OUTPUT_BYTES_MAX,

@@ -7,8 +7,8 @@ use hozen_api::job::ErrorClass;
 
 use super::{
     Failure,
-    executor::{Task, Way},
-    limit, locks, log,
+    executor::{Ahead, Task, Way},
+    left, limit, locks, log,
     packages::{Outstanding, PackageManager},
     services::Held,
     tool::{self, Call, Said},
@@ -46,14 +46,15 @@ pub struct Apt<'a> {
 
 impl PackageManager for Apt<'_> {
     fn take(&mut self) -> Result<(), Failure> {
-        locks::apt(self.task.deadline)?;
-        self.held = Some(Held::begin()?);
-        Ok(())
+        locks::apt(self.task.deadline)
     }
 
     /// What is unpacked in part cannot be configured; it is installed again by the transaction that it belongs to, and what then is still
     /// broken is told by the check.
     fn repair(&mut self) -> Result<(), Failure> {
+        if self.held.is_none() {
+            self.held = Some(Held::begin()?);
+        }
         let arguments = ["--force-confold", "--configure", "-a"].map(OsString::from);
         let said = self.run("dpkg", arguments.to_vec(), limit(self.task.deadline))?;
         if !said.success {
@@ -81,11 +82,20 @@ impl PackageManager for Apt<'_> {
 
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {
         let words = self.words(what);
-        let said = self.apt(&["install", "--download-only"], &words, limit(self.task.deadline))?;
+        let limit = match self.task.ahead {
+            // What follows needs the host.
+            Some(_) => left(self.task.deadline).unwrap_or_default(),
+            None => limit(self.task.deadline),
+        };
+        let said = self.apt(&["install", "--download-only"], &words, limit)?;
         if said.success {
             return Ok(());
         }
         Err(Failure::before(class_of(&said.output), complaint("", &said.output)))
+    }
+
+    fn fetches_ahead(&self) -> bool {
+        true
     }
 
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
@@ -171,6 +181,9 @@ impl<'a> Apt<'a> {
         for option in OPTIONS.into_iter().chain([KEEP]) {
             arguments.extend(["-o".into(), option.into()]);
         }
+        for option in self.task.ahead.into_iter().flat_map(slowly) {
+            arguments.extend(["-o".into(), option.into()]);
+        }
         if verb.first() == Some(&"install") {
             // What is half installed has the version that is wanted, and apt would leave it as it is.
             arguments.push("--reinstall".into());
@@ -203,6 +216,16 @@ impl<'a> Apt<'a> {
         let call = Call { program: program.into(), arguments, environment: &[] };
         tool::run(self.task.folder, &call, limit)
     }
+}
+
+/// Options by which apt takes no more of the network than it may.
+fn slowly(ahead: Ahead) -> Vec<String> {
+    let limit = |bytes: u64| {
+        // apt counts kibibytes, and takes none for no limit.
+        let limit = (bytes / 1024).max(1);
+        ["http", "https"].map(|way| format!("Acquire::{way}::Dl-Limit={limit}"))
+    };
+    ahead.bytes_per_second.map(limit).into_iter().flatten().collect()
 }
 
 /// What kind of error apt's words about repositories and downloads are.
@@ -257,6 +280,16 @@ mod tests {
         assert_eq!(class_of(unsigned), ErrorClass::Signature);
         assert_eq!(class_of(silent), ErrorClass::Repository);
         assert_eq!(class_of("E: You don't have enough free space in /var"), ErrorClass::Disk);
+    }
+
+    #[test]
+    fn a_prefetch_is_as_slow_as_it_is_told_on_every_way() {
+        let ahead = |bytes_per_second| slowly(Ahead { bytes_per_second });
+        let wanted = ["Acquire::http::Dl-Limit=64", "Acquire::https::Dl-Limit=64"];
+
+        assert_eq!(ahead(Some(64 << 10)), wanted);
+        assert_eq!(ahead(Some(1))[0], "Acquire::http::Dl-Limit=1", "none would be no limit");
+        assert!(ahead(None).is_empty());
     }
 
     #[test]

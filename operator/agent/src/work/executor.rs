@@ -31,13 +31,22 @@ pub struct Task<'a> {
     pub way: Way,
     /// The whole transaction, in the direction of the way.
     pub wanted: Vec<Change>,
+    /// Whether all of it is only fetched, before its time.
+    pub ahead: Option<Ahead>,
     /// When nothing new is begun any more.
     pub deadline: Timestamp,
 }
 
+/// How something is fetched before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Most bytes a second.
+    pub bytes_per_second: Option<u64>,
+}
+
 /// Does one kind of transaction on the host. The parts are called in this order, each once.
 pub trait Executor {
-    /// Waits until nobody else changes what this changes.
+    /// Waits until nobody else changes what this changes; it changes nothing itself.
     fn take(&mut self) -> Result<(), Failure>;
     /// Finishes or takes back what an earlier run has left half done.
     fn repair(&mut self) -> Result<(), Failure>;
@@ -49,6 +58,10 @@ pub trait Executor {
     fn compare(&mut self) -> Result<(), Failure>;
     /// Fetches what is to be installed; nothing on the host is changed by it.
     fn download(&mut self) -> Result<(), Failure>;
+    /// Whether what is fetched is kept for a later change, and how fast it is fetched can be limited.
+    fn fetches_ahead(&self) -> bool {
+        false
+    }
     /// Does it; gives the configuration files that were kept as an administrator has them.
     fn install(&mut self) -> Result<Vec<String>, Failure>;
     /// Looks whether it is done and nothing is broken.
@@ -85,6 +98,32 @@ pub fn change(
     Ok(Success { already: false, message: executor.goal(), kept })
 }
 
+/// Fetches what the transaction of an assignment needs, and has it verified. Nothing is repaired, installed or held: the host goes on as it
+/// is, and whoever does the transaction later finds less to fetch. It is as exact as the change itself: what would differ is refused.
+pub fn prefetch(
+    folder: &Folder,
+    assignment: &Assignment,
+    course: &mut Course,
+) -> Result<Success, Failure> {
+    let ahead = Some(Ahead { bytes_per_second: assignment.order.download_bytes_per_second });
+    let task = Task { ahead, ..task(folder, assignment, Way::Forth)? };
+    let mut executor = of(&task)?;
+    if !executor.fetches_ahead() {
+        let message = "only packages of apt are fetched before their time";
+        return Err(Failure::before(ErrorClass::Unsupported, message));
+    }
+    // Nothing was changed, however it ends.
+    let untouched = |failure: Failure| Failure { touched: false, ..failure };
+    course.part("wait", || executor.take())?;
+    if executor.is_done()? {
+        return Ok(Success::already(executor.goal()));
+    }
+    course.part("refresh", || executor.refresh()).map_err(untouched)?;
+    course.part("compare", || executor.compare()).map_err(untouched)?;
+    course.part("download", || executor.download()).map_err(untouched)?;
+    Ok(Success::done("what the transaction needs is on the node, verified; nothing was installed"))
+}
+
 fn task<'a>(folder: &'a Folder, assignment: &Assignment, way: Way) -> Result<Task<'a>, Failure> {
     let Some(transaction) = &assignment.transaction else {
         return Err(Failure::before(ErrorClass::Order, "the transaction is empty"));
@@ -93,7 +132,7 @@ fn task<'a>(folder: &'a Folder, assignment: &Assignment, way: Way) -> Result<Tas
         Way::Forth => transaction.changes.to_vec(),
         Way::Back => compare::reversed(transaction),
     };
-    Ok(Task { folder, way, wanted, deadline: assignment.order.deadline })
+    Ok(Task { folder, way, wanted, ahead: None, deadline: assignment.order.deadline })
 }
 
 /// Whose the lines are. Lines of several kinds are nobody's: they could not be done as one.

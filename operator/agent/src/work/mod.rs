@@ -1,4 +1,4 @@
-//! The work of one Job on its host: patch, restart, reboot, mitigate, lift, roll back.
+//! The work of one Job on its host: prefetch, patch, restart, reboot, mitigate, lift, roll back.
 //!
 //! A pod only asks ([`host`]); the worker ([`run`]) is a process of the host, runs in the host's root and leaves its answer there, so
 //! that the same work, asked for twice, is done once. Invariant: whatever is killed at whatever instant, the next run of the same work
@@ -187,6 +187,7 @@ fn perform(
     let deadline = assignment.order.deadline;
     let _host = course.part("lock", || locks::host(folder, deadline))?;
     match assignment.order.step {
+        Step::Prefetch => executor::prefetch(folder, assignment, course),
         Step::Patch => executor::change(folder, assignment, Way::Forth, course),
         Step::Rollback => executor::change(folder, assignment, Way::Back, course),
         Step::Restart => course.part("restart", || units::restart(&assignment.order.units)),

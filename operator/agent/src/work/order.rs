@@ -79,8 +79,13 @@ impl Texts {
             Some(parsed.map_err(|error| refuse(format!("the transaction: {error}")))?)
         };
         self.check_script(transaction.as_ref())?;
-        if matches!(order.step, Step::Patch | Step::Rollback) && transaction.is_none() {
+        let of_packages = matches!(order.step, Step::Prefetch | Step::Patch | Step::Rollback);
+        if of_packages && transaction.is_none() {
             return Err(refuse("the order changes packages, and its transaction is empty"));
+        }
+        // To apt nothing a second is no limit.
+        if order.download_bytes_per_second == Some(0) {
+            return Err(refuse("the order limits a prefetch to nothing"));
         }
         Ok(Assignment { order, transaction })
     }

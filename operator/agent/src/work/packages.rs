@@ -32,9 +32,10 @@ use crate::{
 const SPARE_BYTES: u64 = 64 << 20;
 /// A package manager at work on its own host. Its signature check is never switched off, and nobody is there to answer its questions.
 pub trait PackageManager {
-    /// Waits until nobody else uses it. From then until it is dropped, what it installs restarts no service.
+    /// Waits until nobody else uses it.
     fn take(&mut self) -> Result<(), Failure>;
-    /// Finishes or takes back what an earlier run, of ours or of anybody, has left half done.
+    /// Finishes or takes back what an earlier run, of ours or of anybody, has left half done. From then until it is dropped, what it
+    /// installs restarts no service.
     fn repair(&mut self) -> Result<(), Failure>;
     /// Fetches the indices; a repository that is silent, unsigned or wrong fails.
     fn refresh(&mut self) -> Result<(), Failure>;
@@ -42,6 +43,10 @@ pub trait PackageManager {
     fn simulate(&mut self, what: &Outstanding) -> Result<Vec<Step>, Failure>;
     /// Fetches the archives and has their hashes checked.
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure>;
+    /// Whether archives are kept until they are installed, and how fast they are fetched can be limited.
+    fn fetches_ahead(&self) -> bool {
+        false
+    }
     /// Installs what was simulated and downloaded; gives the configuration files that were kept as an administrator has them.
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure>;
     /// Whether its own database is in order.
@@ -75,7 +80,7 @@ impl Host {
     pub fn read() -> Result<Self, Failure> {
         let root = Root::open(Path::new("/"))
             .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))?;
-        let system = System::read(&root, &mut Unread::default());
+        let system = System::read(&root, None, &mut Unread::default());
         let unfinished = system.unfinished(&root);
         Ok(Self { root, system, unfinished })
     }
@@ -198,6 +203,10 @@ impl Executor for Packages<'_> {
 
     fn download(&mut self) -> Result<(), Failure> {
         self.manager.download(compared(self.what.as_ref())?)
+    }
+
+    fn fetches_ahead(&self) -> bool {
+        self.manager.fetches_ahead()
     }
 
     fn install(&mut self) -> Result<Vec<String>, Failure> {

@@ -6,6 +6,8 @@ use hozen_api::{job as contract, managed_node as api, names};
 use hozen_domain::{
     mitigation::NOTHING,
     node::{JobKey, Step},
+    prefetch,
+    request::Rollout,
     units::{Digest, Name, Uid, after},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -88,6 +90,7 @@ pub fn name(node: &Uid, job: &JobKey) -> String {
 /// The step as Jobs are named by it.
 const fn word(step: Step) -> &'static str {
     match step {
+        Step::Prefetch => "prefetch",
         Step::Claim => "claim",
         Step::Drain => "drain",
         Step::Snapshot => "snapshot",
@@ -110,7 +113,8 @@ pub(super) fn step(word: &str) -> Option<Step> {
 }
 
 /// Steps that are Jobs.
-const WITH_JOBS: [Step; 7] = [
+const WITH_JOBS: [Step; 8] = [
+    Step::Prefetch,
     Step::Snapshot,
     Step::Patch,
     Step::Mitigate,
@@ -123,6 +127,7 @@ const WITH_JOBS: [Step; 7] = [
 /// The step as the agent's order names it.
 pub(super) const fn to_api(step: Step) -> api::Step {
     match step {
+        Step::Prefetch => api::Step::Prefetch,
         Step::Claim => api::Step::Claim,
         Step::Drain => api::Step::Drain,
         Step::Snapshot => api::Step::Snapshot,
@@ -161,8 +166,8 @@ impl Act {
     async fn ready_for(&self, order: &Order<'_>) -> Result<core::Node, Outcome> {
         let Order { node: id, job, plan, .. } = order;
         let node = match job.step {
-            // A mitigation is lifted from a node that serves.
-            Step::Lift => return self.read_node(id).await,
+            // A mitigation is lifted from a node that serves, and a node serves while something is fetched to it.
+            Step::Lift | Step::Prefetch => return self.read_node(id).await,
             _ => self.owned(id).await?,
         };
         if !claimed_for(&node, plan) {
@@ -289,7 +294,7 @@ fn ours(
         let why = format!("the agent's image {} is not by digest", settings.agent_image);
         return Err(Refusal::Impossible(why));
     }
-    let deadline = deadline(scene, order);
+    let deadline = deadline(scene, order)?;
     let files = files(scene, order, node, deadline)?;
     let mut template: PodTemplateSpec = recast(pod(order, verb, &settings.agent_image))?;
     template.metadata.get_or_insert_default().annotations = Some(files);
@@ -308,11 +313,22 @@ fn ours(
     Ok(made)
 }
 
-/// Until when the agent may begin something: as long as the domain waits for this step.
-fn deadline(scene: &Scene<'_>, order: &Order<'_>) -> Timestamp {
+/// Until when the agent may begin something: as long as the domain waits for this step. A prefetch ends where the window opens.
+fn deadline(scene: &Scene<'_>, order: &Order<'_>) -> Result<Timestamp, Refusal> {
+    if order.job.step == Step::Prefetch {
+        let plan = plan_of(scene, order)?;
+        let rollout = rollout_of(scene, order).map(|rollout| &rollout.name);
+        let opens = rollout.and_then(|name| prefetch::opens(scene.world, name, plan));
+        return opens
+            .ok_or_else(|| Refusal::Changed("no window is waited for any more".to_owned()));
+    }
     let task = scene.world.nodes.get(&order.node.0).and_then(|node| node.task.as_ref());
     let since = task.map_or(scene.world.now, |task| task.since);
-    after(since, WORK_MAX)
+    Ok(after(since, WORK_MAX))
+}
+
+fn rollout_of<'s>(scene: &Scene<'s>, order: &Order<'_>) -> Option<&'s Rollout> {
+    scene.world.rollouts.values().find(|rollout| rollout.request.1 == order.job.request)
 }
 
 /// What is mounted, by the pod's annotation.
@@ -361,6 +377,8 @@ fn as_told(
     let machine = info.map(|info| info.machine_id.clone()).filter(|id| !id.is_empty());
     let task = scene.world.nodes.get(name).and_then(|node| node.task.as_ref());
     let boot = task.and_then(|task| task.boot_before.as_ref());
+    let prefetch = plan_of(scene, order).ok().and_then(|plan| plan.execution.prefetch.as_ref());
+    let prefetch = prefetch.filter(|_| job.step == Step::Prefetch);
     contract::Order {
         node: name.to_string(),
         node_uid: uid.to_string(),
@@ -373,6 +391,7 @@ fn as_told(
         units: units.iter().map(ToString::to_string).collect(),
         ports: ports.iter().map(ToString::to_string).collect(),
         boot_id: boot.filter(|_| job.step == Step::Reboot).map(ToString::to_string),
+        download_bytes_per_second: prefetch.and_then(|prefetch| prefetch.bytes_per_second),
         deadline,
     }
 }
@@ -420,8 +439,12 @@ fn pod(order: &Order<'_>, verb: &str, image: &str) -> Value {
 
 /// A Job goes with the rollout that it is part of (invariant 36).
 fn owner(scene: &Scene<'_>, order: &Order<'_>) -> Option<OwnerReference> {
-    let task = scene.world.nodes.get(&order.node.0)?.task.as_ref()?;
-    let (name, uid) = &task.rollout;
+    let (name, uid) = if order.job.step == Step::Prefetch {
+        rollout_of(scene, order).map(|rollout| (&rollout.name, &rollout.uid))?
+    } else {
+        let task = scene.world.nodes.get(&order.node.0)?.task.as_ref()?;
+        (&task.rollout.0, &task.rollout.1)
+    };
     Some(OwnerReference {
         api_version: names::API_VERSION.to_owned(),
         kind: "Rollout".to_owned(),

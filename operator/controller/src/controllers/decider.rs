@@ -1,10 +1,14 @@
 //! The one decider of everything, over one snapshot. Records first, then effects; after each write the next decision waits until the stores
 //! show it (invariant 52).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use hozen_domain::{check, effect::Effect, model::Turn};
+use hozen_domain::{check, effect::Effect, model::Turn, node::JobKey, units::Uid};
 use jiff::{Timestamp, Unit};
 use kube::Client;
 use serde_json::Value;
@@ -79,6 +83,8 @@ pub struct Decider {
     overloaded_until: Duration,
     steady: Steady,
     unreadable: status::unreadable::Memory,
+    /// Prefetches that went on at the last look.
+    fetching: BTreeSet<(Uid, JobKey)>,
 }
 
 impl Decider {
@@ -92,6 +98,7 @@ impl Decider {
             overloaded_until: Duration::ZERO,
             steady: Steady::default(),
             unreadable: status::unreadable::Memory::default(),
+            fetching: BTreeSet::new(),
         }
     }
 
@@ -207,6 +214,7 @@ impl Decider {
         }
         written.merge(unreadable);
         metrics.wrote(&written);
+        written.notes.extend(told::prefetches(&scenery.world, &mut self.fetching));
         self.parts.teller.tell(&written.notes).await;
         for error in &written.failed {
             if error.is_conflict() {

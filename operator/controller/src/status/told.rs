@@ -1,5 +1,7 @@
 //! What of a change of status or work people are told: the difference of what stood there and what was written. Pure.
 
+use std::{collections::BTreeSet, mem};
+
 use hozen_api::{
     advisory::{Advisory, AdvisoryStatus},
     baseline::{Baseline, BaselineStatus},
@@ -12,7 +14,7 @@ use hozen_api::{
 use hozen_domain::{
     World,
     effect::Doomed,
-    node::Task,
+    node::{Job, JobKey, Step, Task},
     request, safety,
     units::{Name, Uid},
 };
@@ -306,7 +308,6 @@ pub fn step(
     before: Option<&managed::Task>,
     after: Option<&Task>,
 ) -> Option<Note> {
-    use hozen_domain::node::Step;
     let task = after?;
     let was = before.map(|task| &task.step);
     let (weight, reason, text) = match task.step {
@@ -322,7 +323,8 @@ pub fn step(
         Step::Rollback => {
             (Weight::Warning, "NodeRollingBack", "the earlier versions are brought back")
         }
-        Step::Claim
+        Step::Prefetch
+        | Step::Claim
         | Step::Drain
         | Step::Snapshot
         | Step::Lift
@@ -344,6 +346,32 @@ pub fn step(
         beside: Some(ours("Rollout", &metadata)),
         ..note(node(name, &uid.0), weight, reason, "Patch", format!("{}: {text}", task.rollout.0))
     })
+}
+
+/// What is told of prefetches that failed since the last look; `going` are those that went on then. The change waits for none of them.
+pub fn prefetches(world: &World, going: &mut BTreeSet<(Uid, JobKey)>) -> Vec<Note> {
+    let before = mem::take(going);
+    let mut notes = Vec::new();
+    for node in world.nodes.values() {
+        for (key, job) in node.jobs.iter().filter(|(key, _)| key.step == Step::Prefetch) {
+            let id = (node.uid.clone(), key.clone());
+            match job {
+                Job::Running(_) => {
+                    going.insert(id);
+                }
+                Job::Failed(_, why) if before.contains(&id) => {
+                    let about = self::node(&node.name, &node.uid.0);
+                    let text = format!(
+                        "what the change needs was not fetched before its window, and will be in it ({why})"
+                    );
+                    let reason = "NodePrefetchFailed";
+                    notes.push(note(about, Weight::Warning, reason, "Prefetch", text));
+                }
+                Job::Succeeded(_) | Job::Failed(..) => {}
+            }
+        }
+    }
+    notes
 }
 
 /// What is told when a rollout that was deleted is let go.
@@ -388,10 +416,26 @@ pub fn forged(object: &Doomed, seen: Option<&(Uid, SmolStr)>, by: &str) -> Note 
 
 #[cfg(test)]
 mod tests {
-    use hozen_api::common::ObjectReference as Reference;
-    use hozen_domain::node::Step;
-
     use super::*;
+    use hozen_api::common::ObjectReference as Reference;
+
+    #[test]
+    fn a_prefetch_that_failed_is_told_once() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let mut world =
+            hozen_testkit::world_at("2026-01-05T02:00Z").node(hozen_testkit::node("a")).build();
+        let mut going = BTreeSet::new();
+        let mut told = |job| {
+            let key = hozen_domain::prefetch::key(&Uid::new("uid-r"));
+            world.nodes.get_mut("a").unwrap().jobs.insert(key, job);
+            prefetches(&world, &mut going)
+        };
+        assert!(told(Job::Running(now)).is_empty());
+        let notes = told(Job::Failed(now, "Repository: it is silent".into()));
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].text.contains("(Repository: it is silent)"), "{}", notes[0].text);
+        assert!(told(Job::Failed(now, "Repository: it is silent".into())).is_empty());
+    }
 
     fn hold(reason: &str) -> Hold {
         Hold {

@@ -45,7 +45,7 @@ macro_rules! same {
 same! {
     /// A step.
     step: Step => managed::Step {
-        Claim, Drain, Snapshot, Patch, Mitigate, Lift, Restart, AwaitReboot, Reboot, Verify, Gate, Rollback, Release,
+        Prefetch, Claim, Drain, Snapshot, Patch, Mitigate, Lift, Restart, AwaitReboot, Reboot, Verify, Gate, Rollback, Release,
     }
 }
 same! {

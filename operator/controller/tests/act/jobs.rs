@@ -11,10 +11,11 @@ use hozen_controller::act::{Outcome, Refusal, answer, job};
 use hozen_domain::{
     effect::Effect,
     node::{Job as State, JobKey, Step},
+    plan::{PlanWindow, Prefetch},
     request::{ChangeRequest as Request, Phase},
-    units::Uid,
+    units::{Span, Uid},
 };
-use hozen_testkit::{node_class, plan, transaction};
+use hozen_testkit::{node_class, plan, rollout_of, transaction};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -143,6 +144,54 @@ pub async fn i12_no_job_starts_for_another_plan_than_the_node_is_claimed_for(clu
     let free = cluster.node().await;
     let seen = cluster.seen(free.metadata.name.as_deref().unwrap()).await;
     assert!(is_changed(&hand.run(&seen, &start(&free, &transaction, Step::Patch)).await));
+}
+
+pub async fn a_prefetch_is_told_when_the_window_opens_and_needs_no_claimed_node(cluster: Cluster) {
+    let mut hand = cluster.hand();
+    let transaction = planned(&mut hand);
+    let now = hand.world.now;
+    let request = hand.world.requests.get_mut("r").unwrap();
+    let plan = Arc::make_mut(&mut request.plan);
+    plan.windows.windows.push(PlanWindow {
+        name: "night".into(),
+        schedule: "0 22 * * *".into(),
+        duration: Span::hours(2),
+        time_zone: "UTC".into(),
+        purposes: Vec::new(),
+        when: Vec::new(),
+    });
+    let before = Span::hours(24);
+    plan.execution.prefetch =
+        Some(Prefetch { before, bytes_per_second: Some(1 << 20), parallel_per_zone: 1 });
+    request.digest = plan.digest().unwrap();
+    let (approved, rollout) = (request.digest.clone(), rollout_of(request, now));
+    hand.world.rollouts.insert("r".into(), rollout);
+
+    let free = cluster.node().await;
+    let seen = cluster.seen(free.metadata.name.as_deref().unwrap()).await;
+    let mut effect = start(&free, &transaction, Step::Prefetch);
+    if let Effect::StartJob { plan, .. } = &mut effect {
+        *plan = approved;
+    }
+    assert_eq!(hand.run(&seen, &effect).await, Outcome::Done);
+    let job = job_of(&cluster, &free, Step::Prefetch).await.expect("the Job");
+    assert_eq!(job.metadata.owner_references.unwrap()[0].uid, "uid-rollout-r");
+    let template = job.spec.unwrap().template;
+    let args = template.spec.unwrap().containers[0].args.clone();
+    assert_eq!(args, Some(vec!["prefetch".to_owned()]));
+    let files = template.metadata.unwrap().annotations.unwrap();
+    let order: Order = serde_json::from_str(&files[job::annotation::ORDER_JSON]).unwrap();
+    assert_eq!(order.deadline, "2026-01-05T22:00:00Z".parse::<Timestamp>().unwrap());
+    assert_eq!(order.download_bytes_per_second, Some(1 << 20));
+
+    // The window is open: what is missing the change itself fetches.
+    hand.world.now = "2026-01-05T22:30:00Z".parse().unwrap();
+    let late = cluster.node().await;
+    let seen = cluster.seen(late.metadata.name.as_deref().unwrap()).await;
+    if let Effect::StartJob { node, .. } = &mut effect {
+        *node = id(&late);
+    }
+    assert!(is_changed(&hand.run(&seen, &effect).await));
 }
 
 pub async fn i31_a_job_is_read_back_by_its_answer_and_not_by_its_exit_code(cluster: Cluster) {

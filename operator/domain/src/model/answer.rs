@@ -18,7 +18,7 @@ use crate::{
     plan::Plan,
     planner::Planned,
     request::{Cursor, Handle, Rollout},
-    units::{Name, Span, Uid, after},
+    units::{Digest, Name, Span, Uid, after},
     workload::{ImageStep, Replicas},
     world::{Evidence, EvidenceKey, Said},
 };
@@ -35,8 +35,8 @@ impl Model<'_> {
         match effect {
             Effect::Claim { node, record } => self.claim(&node, record),
             Effect::Evict { node, leave } => self.evict(&node, leave.past_budgets),
-            Effect::StartJob { node, job, units, ports, .. } => {
-                self.start_job(&node, job, units, ports);
+            Effect::StartJob { node, job, transaction, units, ports, .. } => {
+                self.start_job(&node, job, &transaction, (units, ports));
             }
             Effect::RequestScan { node, scan } => self.request_scan(&node, scan),
             Effect::Release { node, rollout } => self.release(&node, &rollout),
@@ -129,7 +129,13 @@ impl Model<'_> {
         self.queue.push(at, Due::Drained { node: node.clone(), past_budgets });
     }
 
-    fn start_job(&mut self, node: &Id, job: JobKey, units: Vec<SmolStr>, ports: Vec<SmolStr>) {
+    fn start_job(
+        &mut self,
+        node: &Id,
+        job: JobKey,
+        transaction: &Digest,
+        asked: (Vec<SmolStr>, Vec<SmolStr>),
+    ) {
         let now = self.world.now;
         let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
@@ -137,12 +143,11 @@ impl Model<'_> {
         if found.jobs.contains_key(&job) {
             return;
         }
-        let packages =
-            found.task.as_ref().and_then(|task| self.world.transactions.get(&task.transaction));
+        let packages = self.world.transactions.get(transaction);
         let count = u32::try_from(packages.map_or(0, |t| t.changes.len())).unwrap_or(u32::MAX);
         found.jobs.insert(job.clone(), Job::Running(now));
-        if let Some(host) = self.hosts.get_mut(&node.0) {
-            host.asked = (units, ports);
+        if let Some(host) = self.hosts.get_mut(&node.0).filter(|_| job.step != Step::Prefetch) {
+            host.asked = asked;
         }
         let load = Load { pods: 0, packages: count };
         let Between { least, most } = Durations::GUESSED.of(job.step, load);
@@ -284,6 +289,7 @@ impl Model<'_> {
                 host.lift();
                 Ok(())
             }
+            (Step::Prefetch, _) => host.fetch(),
             (Step::Snapshot, _) => Ok(()),
             (step, _) => Err(format!("a Job that does nothing: {step:?}")),
         };
@@ -520,6 +526,14 @@ impl Host {
         Ok(())
     }
 
+    /// What is fetched lies in a cache, and changes nothing.
+    fn fetch(&self) -> Result<(), String> {
+        if self.faults.disk_full {
+            return Err("no space left on device: /var is full".into());
+        }
+        Ok(())
+    }
+
     /// Units are stopped and masked, ports refused.
     fn mitigate(&mut self) -> Result<(), String> {
         if !self.faults.patch_fails.is_empty() {
@@ -560,7 +574,8 @@ impl Host {
             Step::Restart => Seen::Restarted(self.asked.0.clone()),
             Step::Verify if self.stale_units.is_empty() => Seen::NothingStale,
             Step::Verify => Seen::StaleUnits(self.stale_units.iter().cloned().collect()),
-            Step::Claim
+            Step::Prefetch
+            | Step::Claim
             | Step::Snapshot
             | Step::Patch
             | Step::Mitigate

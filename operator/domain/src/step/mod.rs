@@ -6,6 +6,7 @@
 mod image;
 pub(crate) mod layout;
 mod node;
+mod prefetch;
 pub mod progress;
 pub mod proof;
 mod stage;
@@ -41,7 +42,11 @@ pub fn step(world: &World, assessment: &Assessment) -> Decision {
     let mut decision = Decision::default();
     for rollout in world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()) {
         match View::of(world, assessment, rollout) {
-            Some(view) => decision.absorb(rollout_step(&view, &mut safety)),
+            Some(view) => {
+                let ahead = prefetch::ahead(&view, &decision.effects);
+                decision.absorb(ahead);
+                decision.absorb(rollout_step(&view, &mut safety));
+            }
             None => decision.absorb(end(rollout, world, RolloutEnd::Aborted)),
         }
     }

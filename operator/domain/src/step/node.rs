@@ -51,7 +51,8 @@ pub(super) fn advance(
         return decision;
     }
     match task.step {
-        Step::Claim => work.claim(),
+        // No task is ever in the first; one that were would have begun nothing.
+        Step::Prefetch | Step::Claim => work.claim(),
         Step::Drain => work.drain(),
         Step::Snapshot => work.snapshot(),
         Step::Patch => work.patch(),

@@ -152,7 +152,7 @@ fn may_not_start(view: &View<'_>, stage: &Stage) -> Option<Hold> {
 }
 
 /// A patch that was declared bad after approval holds a running rollout that has it.
-fn bad_patch(view: &View<'_>) -> Option<Hold> {
+pub(super) fn bad_patch(view: &View<'_>) -> Option<Hold> {
     let baseline = view.world.baselines.get(&view.plan.baseline.name)?;
     view.plan
         .node_classes()

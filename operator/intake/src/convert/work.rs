@@ -34,6 +34,7 @@ pub(super) fn task(task: &managed::Task) -> Option<Task> {
 /// The step; none for one of a newer version, on which nobody acts.
 fn step(step: &managed::Step) -> Option<Step> {
     Some(match step {
+        managed::Step::Prefetch => Step::Prefetch,
         managed::Step::Claim => Step::Claim,
         managed::Step::Drain => Step::Drain,
         managed::Step::Snapshot => Step::Snapshot,

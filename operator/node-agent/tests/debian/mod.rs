@@ -1,5 +1,7 @@
 //! A Debian root and a signed repository of packages that the tests build themselves: what is pending is known, and no network is needed.
 
+pub mod served;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -290,13 +292,30 @@ impl Host {
 
     /// Scans the host, as its scanner would; the folder with the report and what it names.
     pub fn scan(&self) -> PathBuf {
+        self.scan_with(&[], &[], "").0
+    }
+
+    /// Scans the host with indices that are refreshed before, with no more capabilities than the chart gives to the scanner; what the
+    /// scanner said, too.
+    pub fn scan_refreshing(&self) -> (PathBuf, String) {
+        let may = "-all,+dac_read_search,+kill,+setgid,+setuid,+sys_chroot,+sys_ptrace";
+        let mounted = "mkdir -p indices/usr; mount --bind root/usr indices/usr; \
+                       mount -o remount,bind,ro indices/usr";
+        self.scan_with(
+            &["setpriv", "--no-new-privs", "--bounding-set", may],
+            &["--refresh=6h", "--indices=indices"],
+            mounted,
+        )
+    }
+
+    fn scan_with(&self, before: &[&str], words: &[&str], beside: &str) -> (PathBuf, String) {
         let shared = self.folder.join("shared");
         fs::create_dir_all(&shared).unwrap();
         let program = env!("CARGO_BIN_EXE_hozen-agent");
-        let (success, text) =
-            self.start(&[program, "scan", "--root=root", "--out=shared"], "").end();
+        let scan = [program, "scan", "--root=root", "--out=shared"];
+        let (success, text) = self.start(&[before, &scan, words].concat(), beside).end();
         assert!(success, "{text}");
-        shared
+        (shared, text)
     }
 
     /// Begins the work of an order, as its pod would.
@@ -330,6 +349,7 @@ pub struct Job {
     pub units: Vec<String>,
     pub ports: Vec<String>,
     pub script: Option<String>,
+    pub rate: Option<u64>,
     pub lasts: Duration,
 }
 
@@ -338,7 +358,8 @@ impl Job {
     pub fn patch(lines: Vec<String>) -> Self {
         let lasts = Duration::from_mins(5);
         let (units, ports) = (Vec::new(), Vec::new());
-        Self { step: Step::Patch, attempt: 1, lines, units, ports, script: None, lasts }
+        let (step, script, rate) = (Step::Patch, None, None);
+        Self { step, attempt: 1, lines, units, ports, script, rate, lasts }
     }
 
     /// Writes the order, the plan and the transaction, as the pod finds them.
@@ -359,6 +380,7 @@ impl Job {
             units: self.units.clone(),
             ports: self.ports.clone(),
             boot_id: None,
+            download_bytes_per_second: self.rate,
             deadline: Timestamp::from_second(deadline.as_second()).unwrap(),
         };
         fs::create_dir_all(folder).unwrap();

@@ -1,0 +1,162 @@
+//! The scanner's own indices: what a repository has published is seen, by the host's own apt and its checks, and the host is not changed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot prepare its host fails")]
+
+#[expect(dead_code, reason = "shared with the tests of other hosts")]
+mod debian;
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
+
+use debian::{Host, Package, Repository, served::Served};
+use hozen_agent::{clock, share::Share};
+use hozen_api::node_inventory::NodeReport;
+
+fn alpha(version: &'static str) -> Package {
+    Package { name: "alpha", version, depends: "", setting: "as it was\n" }
+}
+
+/// A host with alpha 1 that has asked its repository once, when there was nothing newer.
+struct Scene {
+    _folder: tempfile::TempDir,
+    repository: Repository,
+    served: Served,
+    host: Host,
+}
+
+impl Scene {
+    fn new(test: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            hozen_testkit::not_run(test, "a root can be entered by root only");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let repository = Repository::new(folder.path());
+        repository.publish(&[alpha("1")]);
+        let served = Served::new(&repository.folder);
+        let host = Host::new(test, folder.path(), &repository)?;
+        let scene = Self { _folder: folder, repository, served, host };
+        scene.sources("");
+        scene.host.run(&[
+            "sh",
+            "-ec",
+            "apt-get -qq update; apt-get -qq -y install alpha >/dev/null",
+        ]);
+        Some(scene)
+    }
+
+    fn sources(&self, options: &str) {
+        let line = format!("deb {options} http://127.0.0.1:{}/ ./\n", self.served.port);
+        fs::write(self.host.at("etc/apt/sources.list"), line).unwrap();
+    }
+
+    fn publish(&self, version: &'static str) {
+        self.repository.publish(&[alpha(version)]);
+        self.served.publish();
+    }
+
+    /// What the scanner reports after a refresh, and what it said.
+    fn refreshed(&self) -> (NodeReport, String) {
+        let (shared, log) = self.host.scan_refreshing();
+        (Share::at(shared).report().unwrap().unwrap(), log)
+    }
+
+    /// Names, contents and times of what the host has of its repositories and its configuration.
+    fn state(&self) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+        let mut files = BTreeMap::new();
+        let mut folders =
+            ["var/lib/apt", "etc", "var/cache/apt"].map(|path| self.host.at(path)).to_vec();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                let entry = entry.unwrap();
+                let data = entry.metadata().unwrap();
+                let content =
+                    if data.is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
+                if data.is_dir() {
+                    folders.push(entry.path());
+                }
+                files.insert(entry.path(), (content, data.modified().unwrap()));
+            }
+        }
+        files
+    }
+}
+
+/// Where alpha would go, and what is told of the refresh.
+fn pending(report: &NodeReport) -> Option<&str> {
+    let updates = report.updates.as_ref()?.packages.iter();
+    updates.clone().find(|update| update.package == "alpha:amd64").map(|update| update.to.as_str())
+}
+
+fn told(report: &NodeReport) -> Option<&str> {
+    let of = |what: &str| what == "refresh of the package indices";
+    report.not_read.iter().find(|entry| of(&entry.what)).map(|entry| entry.why.as_str())
+}
+
+#[test]
+fn what_a_repository_has_published_is_pending_on_a_host_that_never_asks_and_that_nobody_changes() {
+    let Some(scene) = Scene::new("what_a_repository_has_published_is_pending") else { return };
+    let before = scene.state();
+    scene.publish("2");
+    let plain = Share::at(scene.host.scan()).report().unwrap().unwrap();
+    assert_eq!(pending(&plain), None, "its own indices know nothing of it");
+
+    let began = clock::now().as_second();
+    let (report, log) = scene.refreshed();
+    assert_eq!((pending(&report), told(&report)), (Some("2"), None), "{log}");
+    let all = report.transactions.iter().find(|resolved| resolved.name == "all").unwrap();
+    assert!(all.transaction.is_some() && all.packages == 1, "{all:?}");
+    let at = report.ready.unwrap().indices_refreshed_at.unwrap();
+    assert!(at.as_second() >= began);
+    assert!(scene.state() == before, "the host is as it was");
+
+    // The next one finds what the first has left, and again what is new.
+    let (report, log) = scene.refreshed();
+    assert_eq!((pending(&report), told(&report)), (Some("2"), None), "{log}");
+    scene.publish("3");
+    let (report, log) = scene.refreshed();
+    assert_eq!((pending(&report), told(&report)), (Some("3"), None), "{log}");
+    assert!(scene.state() == before, "the host is as it was");
+}
+
+#[test]
+fn i23_what_is_unsigned_tampered_or_silent_is_told_and_what_was_known_stays() {
+    let Some(scene) = Scene::new("i23_what_is_unsigned_tampered_or_silent_is_told") else { return };
+    scene.publish("2");
+    let (report, log) = scene.refreshed();
+    assert_eq!(pending(&report), Some("2"), "{log}");
+    let known = report.ready.unwrap().indices_refreshed_at;
+    let refused = |words: &[&str]| {
+        let (report, log) = scene.refreshed();
+        assert_eq!(pending(&report), Some("2"), "{log}");
+        let why = told(&report).unwrap_or_default();
+        assert!(words.iter().any(|word| why.contains(word)), "{why}: {log}");
+        assert_eq!(report.ready.unwrap().indices_refreshed_at, known, "it is as old as it was");
+    };
+
+    // The host itself would believe it; the scanner's way to it is another.
+    scene.publish("3");
+    scene.repository.unsign();
+    scene.sources("[trusted=yes allow-insecure=yes]");
+    refused(&["is no longer signed", "is not signed"]);
+    // Signed, and the index is another than the signature speaks of.
+    scene.publish("3");
+    let index = scene.repository.folder.join("Packages");
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, text.replace("Version: 3", "Version: 9")).unwrap();
+    refused(&["Hash Sum mismatch"]);
+    // Signed by a key that the host does not know.
+    let key = scene.host.at("etc/apt/trusted.gpg.d/tests.gpg");
+    fs::rename(&key, key.with_extension("away")).unwrap();
+    scene.publish("3");
+    refused(&["NO_PUBKEY"]);
+    fs::rename(key.with_extension("away"), &key).unwrap();
+    scene.served.silence(true);
+    refused(&["Failed to fetch"]);
+
+    scene.served.silence(false);
+    scene.publish("3");
+    let (report, log) = scene.refreshed();
+    assert_eq!((pending(&report), told(&report)), (Some("3"), None), "{log}");
+}
