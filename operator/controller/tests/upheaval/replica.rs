@@ -24,7 +24,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rustix::process::{Pid, Signal, getpid, kill_process};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     cluster::{NAMESPACE, until},
@@ -56,12 +56,16 @@ pub fn run(name: &str) -> ExitCode {
         let settings = settings(name);
         let path = settings.audit.clone().unwrap();
         let real = Client::try_from(config).unwrap();
-        let client = stopping(real, stop_file(&path));
+        let late = Arc::new(Mutex::new(()));
+        let client = stopping(real, stop_file(&path), late.clone());
         let clock = Arc::new(MachineClock);
         let trail = Trail::open(name, clock.clone(), &path).unwrap();
         let admission = Admission::Told(watch::channel(None).1);
         let (_tell, stop) = watch::channel(false);
-        runtime::operate(settings, client.into(), trail, clock, admission, stop).await
+        let ended = runtime::operate(settings, client.into(), trail, clock, admission, stop).await;
+        // Who wakes without its lease ends at once, and would take the answer to its late write along.
+        drop(late.lock().await);
+        ended
     });
     eprintln!("{ended:?}");
     ExitCode::FAILURE
@@ -77,11 +81,12 @@ const LATE: &str = "a late write was answered ";
 
 /// A connection on which a write to a node, about to be sent, stops the whole process if that was asked for: the last moment, at which all
 /// of a replica's own checks are behind it. The file then names the node. Once the process goes on, the write is sent and its answer told,
-/// whether or not anybody still waits for it.
-fn stopping(real: Client, file: PathBuf) -> Client {
+/// whether or not anybody still waits for it; `late` is held until then.
+fn stopping(real: Client, file: PathBuf, late: Arc<Mutex<()>>) -> Client {
     let sent = move |request: http::Request<Body>| {
         let node = request.uri().path().strip_prefix("/api/v1/nodes/");
         let stops = node.filter(|_| request.method() == http::Method::PATCH && file.exists());
+        let held = stops.and_then(|_| late.clone().try_lock_owned().ok());
         if let Some(node) = stops {
             std::fs::write(&file, node).unwrap();
             kill_process(getpid(), Signal::STOP).unwrap();
@@ -95,6 +100,7 @@ fn stopping(real: Client, file: PathBuf) -> Client {
                 let answer = real.send(request).await;
                 let told = answer.as_ref().map(|answer| answer.status().as_u16());
                 eprintln!("{LATE}{told:?}");
+                drop(held);
                 answer
             });
             answer.await.expect("it does not panic")
