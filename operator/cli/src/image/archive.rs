@@ -325,14 +325,18 @@ impl Archive {
         };
         let entry = self.entry(&path_of(&layer.digest)?)?;
         let mut hashed = Hashed { stream: entry, hash: Sha256::new() };
-        {
+        let mut lay = || -> Result<(), ArchiveError> {
             let mut unpacked = way.unpack(&mut hashed, LAYER_BYTES_MAX)?;
             files.lay(&mut unpacked)?;
             // What follows the archive's end is part of the digest too.
             io::copy(&mut unpacked, &mut io::sink())?;
-        }
+            Ok(())
+        };
+        let laid = lay();
+        // First: what was altered may not even be read, and that is the lesser news.
         io::copy(&mut hashed, &mut io::sink())?;
-        same(&layer.digest, &hashed.hash.finalize())
+        same(&layer.digest, &hashed.hash.finalize())?;
+        laid
     }
 }
 
