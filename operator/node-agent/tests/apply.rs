@@ -36,13 +36,7 @@ struct Scene {
 
 impl Scene {
     fn new(test: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            hozen_testkit::not_run(test, "a root can be entered by root only");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
+        let folder = debian::place(test)?;
         let repository = Repository::new(folder.path());
         repository.publish(&[
             package("alpha", "1", ""),

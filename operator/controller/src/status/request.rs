@@ -85,7 +85,13 @@ fn ready(request: &ChangeRequest, phase: Phase, why: Option<&str>) -> Said {
         | Phase::Expired
         | Phase::Failed => Some(false),
     };
-    let reason = match phase {
+    let message = why.unwrap_or_default().to_owned();
+    Said { aspect: condition::READY, holds, reason: word(phase), message }
+}
+
+/// The phase as conditions are named by it.
+const fn word(phase: Phase) -> &'static str {
+    match phase {
         Phase::Planned => "Planned",
         Phase::AwaitingTest => "AwaitingTest",
         Phase::AwaitingApproval => "AwaitingApproval",
@@ -98,27 +104,13 @@ fn ready(request: &ChangeRequest, phase: Phase, why: Option<&str>) -> Said {
         Phase::Rejected => "Rejected",
         Phase::Expired => "Expired",
         Phase::Failed => "Failed",
-    };
-    Said { aspect: condition::READY, holds, reason, message: why.unwrap_or_default().to_owned() }
+    }
 }
 
 /// Whether a request has come to an end at which nothing was done: what it wanted is asked for anew, or not at all.
 fn stalled(phase: Phase, why: Option<&str>) -> Said {
-    let reason = match phase {
-        Phase::Rejected => Some("Rejected"),
-        Phase::Expired => Some("Expired"),
-        Phase::Failed => Some("Failed"),
-        Phase::Planned
-        | Phase::AwaitingTest
-        | Phase::AwaitingApproval
-        | Phase::Approved
-        | Phase::Running
-        | Phase::Verifying
-        | Phase::Watching
-        | Phase::Done
-        | Phase::Superseded => None,
-    };
-    words::stalled(reason.map(|reason| (reason, why.unwrap_or_default().to_owned())))
+    let undone = matches!(phase, Phase::Rejected | Phase::Expired | Phase::Failed);
+    words::stalled(undone.then(|| (word(phase), why.unwrap_or_default().to_owned())))
 }
 
 fn approved(tally: &Tally) -> Said {

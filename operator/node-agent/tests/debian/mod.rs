@@ -30,6 +30,17 @@ pub fn call(program: &str, arguments: &[&str]) -> String {
     text
 }
 
+/// A folder for a host and its repository, which apt may enter as nobody; says itself why there is none.
+pub fn place(test: &str) -> Option<tempfile::TempDir> {
+    if !rustix::process::geteuid().is_root() {
+        not_run(test, "a root can be entered by root only");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    Some(folder)
+}
+
 /// A package to be built.
 pub struct Package {
     pub name: &'static str,
