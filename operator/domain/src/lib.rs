@@ -25,6 +25,7 @@ pub mod gate;
 pub mod governance;
 pub mod hold;
 pub mod image;
+mod made_of;
 pub mod measure;
 pub mod mitigation;
 pub mod model;

@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 
 use crate::{
     assess::{Assessment, Holding, installed},
+    made_of::{self, Notices},
     node::{Inventory, Node},
     subscription::Subscriptions,
     units::{Digest, Name},
@@ -39,18 +40,22 @@ pub enum Relevance {
     NotInstalled,
 }
 
+/// Whether a notice matters here, and why, in one line.
+type Judged = (Relevance, String);
+
 /// Whether each notice matters here, and why, in one line.
-pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Relevance, String)> {
-    let in_use = in_use(world, assessment);
+pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, Judged> {
+    relevance_again(world, assessment, &mut Memory::default())
+}
+
+/// The same, with what an earlier pass left; equal to [`relevance`] whatever that was.
+pub fn relevance_again(
+    world: &World,
+    assessment: &Assessment,
+    memory: &mut Memory,
+) -> BTreeMap<Name, Judged> {
     let blind = blind(world);
-    let mut told = found(world, &in_use);
-    let silent: Vec<Named<'_>> = world
-        .notices
-        .iter()
-        .filter(|(name, _)| !told.contains_key(*name))
-        .map(|(name, known)| (name, &*known.notice))
-        .collect();
-    told.extend(not_found(world, &in_use, &silent));
+    let mut told = memory.told(world, &in_use(world, assessment)).clone();
     if blind > 0 {
         for (relevance, why) in told.values_mut() {
             if *relevance == Relevance::NotInstalled {
@@ -60,6 +65,51 @@ pub fn relevance(world: &World, assessment: &Assessment) -> BTreeMap<Name, (Rele
             }
         }
     }
+    told
+}
+
+/// What one pass worked out and the next may use, while the notices and what is known of the package sets in use are the very same.
+#[derive(Debug, Default)]
+pub struct Memory {
+    notices: Notices,
+    sets: Vec<(Digest, made_of::Known)>,
+    told: BTreeMap<Name, Judged>,
+}
+
+impl Memory {
+    fn told(&mut self, world: &World, in_use: &BTreeSet<&Digest>) -> &BTreeMap<Name, Judged> {
+        let subscriptions = Subscriptions::of(world);
+        let same = self.notices.are(world)
+            && self.sets.len() == in_use.len()
+            && self.sets.iter().zip(in_use).all(|((digest, known), now)| {
+                digest == *now && known.is(world, digest, &subscriptions)
+            });
+        if !same {
+            let known = |set: &Digest| made_of::Known::of(world, set, &subscriptions);
+            *self = Self {
+                notices: Notices::of(world),
+                sets: in_use.iter().map(|set| ((*set).clone(), known(set))).collect(),
+                told: judged(world, in_use, &subscriptions),
+            };
+        }
+        &self.told
+    }
+}
+
+/// All notices against package sets in use, as if nothing else were.
+fn judged(
+    world: &World,
+    in_use: &BTreeSet<&Digest>,
+    subscriptions: &Subscriptions<'_>,
+) -> BTreeMap<Name, Judged> {
+    let mut told = found(world, in_use, subscriptions);
+    let silent: Vec<Named<'_>> = world
+        .notices
+        .iter()
+        .filter(|(name, _)| !told.contains_key(*name))
+        .map(|(name, known)| (name, &*known.notice))
+        .collect();
+    told.extend(not_found(world, in_use, &silent));
     told
 }
 
@@ -120,9 +170,12 @@ struct Found<'w> {
     spared: BTreeSet<&'w str>,
 }
 
-fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance, String)> {
+fn found(
+    world: &World,
+    in_use: &BTreeSet<&Digest>,
+    subscriptions: &Subscriptions<'_>,
+) -> BTreeMap<Name, Judged> {
     let mut by_notice: BTreeMap<&Name, Found<'_>> = BTreeMap::new();
-    let subscriptions = Subscriptions::of(world);
     let findings = in_use.iter().filter_map(|set| Some((*set, world.findings.get(*set)?)));
     for (set, finding) in findings.flat_map(|(set, of)| of.iter().map(move |one| (set, one))) {
         let known = world.notices.get(&finding.notice);
@@ -155,7 +208,7 @@ fn found(world: &World, in_use: &BTreeSet<&Digest>) -> BTreeMap<Name, (Relevance
 }
 
 impl Found<'_> {
-    fn sum(&self) -> (Relevance, String) {
+    fn sum(&self) -> Judged {
         let packages = listed(self.packages.iter().copied());
         if self.fixable > 0 {
             return (Relevance::Relevant, format!("{packages} affected"));
@@ -189,7 +242,7 @@ fn not_found<'w>(
     world: &'w World,
     in_use: &BTreeSet<&'w Digest>,
     notices: &[Named<'w>],
-) -> Vec<(Name, (Relevance, String))> {
+) -> Vec<(Name, Judged)> {
     // Looked up for every installed package; only its entries are ever walked, in the notices' order.
     let mut installed: HashMap<Source<'w>, Option<&'w Package>> = HashMap::new();
     for affected in notices.iter().flat_map(|(_, notice)| &notice.affected) {
@@ -220,10 +273,7 @@ fn lower<'w>(one: &'w Package, other: &'w Package) -> &'w Package {
     }
 }
 
-fn judge(
-    notice: &Notice,
-    installed: &HashMap<Source<'_>, Option<&Package>>,
-) -> (Relevance, String) {
+fn judge(notice: &Notice, installed: &HashMap<Source<'_>, Option<&Package>>) -> Judged {
     if let Some(at) = notice.withdrawn {
         let why = format!("withdrawn by its publisher on {}", day(at));
         return (Relevance::NotAffected, why);

@@ -7,6 +7,8 @@ use hozen_domain::{
     World,
     assess::{Memory, assess, assess_again},
     baseline::Baseline,
+    rank::{rank, rank_again},
+    relevance,
     world::{Blind, Finding, Verdict},
 };
 use hozen_testkit::{at, baseline, debian, except, node, notice, transaction, world_at};
@@ -81,11 +83,15 @@ fn what_an_earlier_pass_left_changes_nothing_whatever_changed_since() {
         .notice(openssl.fixes("Debian:12", "openssl", "3.0.22-1~deb12u2"))
         .build();
     let mut memory = Memory::default();
+    let mut relevance = relevance::Memory::default();
     let mut before = String::new();
     for (what, change) in CHANGES {
         change(&mut world);
-        let again = format!("{:?}", assess_again(&world, &mut memory));
+        let assessment = assess_again(&world, &mut memory);
+        let again = format!("{assessment:?}");
         assert_eq!(again, format!("{:?}", assess(&world)), "{what}");
+        let ranked = rank_again(&world, &assessment, &mut relevance);
+        assert_eq!(ranked, rank(&world, &assessment), "{what}");
         assert_ne!(again, before, "{what}: which changes nothing, and so tries nothing");
         before = again;
     }

@@ -481,6 +481,7 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
                 Kind::Vm => node::vm::lacking()?,
             }
             let name = node::add(bed, &mut state, name.as_deref(), kind)?;
+            await_node(&name, kind);
             hozen_testbed::raise(bed, &state, &name)?;
             print(format!("{name} is Ready"))?;
         }
@@ -505,6 +506,9 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
             print(format!("{name} is off"))?;
         }
         NodeAction::PowerOn { name } => {
+            if let Some(node) = state.nodes.get(&name) {
+                await_node(&name, node.kind);
+            }
             hozen_testbed::raise(bed, &state, &name)?;
             print(format!("{name} is Ready"))?;
         }
@@ -529,6 +533,12 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says at once what is waited for; where nobody listens any more, nothing.
+fn await_node(name: &str, kind: Kind) {
+    let long = if kind == Kind::Vm { ", some minutes where the machine is emulated" } else { "" };
+    let _ = writeln!(std::io::stderr(), "{name}: waiting until it is Ready{long}");
 }
 
 fn report(bed: &Bed, action: FakeAction) -> Result<ExitCode, Error> {

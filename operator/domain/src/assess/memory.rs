@@ -7,14 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use hozen_advisory::{notice::Notice, package::PackageSet};
-use smol_str::SmolStr;
-
 use crate::{
     baseline::Baseline,
+    made_of::{self, Notices, same},
     subscription::Subscriptions,
     units::{Digest, Name},
-    world::{Blind, Finding, World},
+    world::{Blind, World},
 };
 
 use super::{
@@ -25,7 +23,7 @@ use super::{
 /// See the module. Of another world it holds nothing that is used, and so it cannot be given to the wrong one.
 #[derive(Debug, Default)]
 pub struct Memory {
-    notices: Vec<(Name, Arc<Notice>)>,
+    notices: Notices,
     offers: Offers,
     pocket: Pocket,
     pub(super) sets: BTreeMap<(Name, Digest), Remembered>,
@@ -41,29 +39,20 @@ pub(super) struct Remembered {
 #[derive(Clone, Debug)]
 struct MadeOf {
     baseline: Arc<Baseline>,
-    set: Option<Arc<PackageSet>>,
-    findings: Option<Arc<[Finding]>>,
+    known: made_of::Known,
     blind: Option<Arc<[Blind]>>,
     excepted: BTreeSet<Name>,
-    /// What nodes that have the set are attached to, where there are any.
-    attached: Option<Vec<SmolStr>>,
 }
 
 impl Memory {
     /// Forgets everything that another world's notices and offers went into.
     pub(super) fn turn_to(&mut self, world: &World) {
         let offers = pocket::offers(world);
-        let same_notices = self.notices.len() == world.notices.len()
-            && self.notices.iter().zip(&world.notices).all(|((name, notice), (now, known))| {
-                name == now && Arc::ptr_eq(notice, &known.notice)
-            });
-        if same_notices && self.offers == offers {
+        if self.notices.are(world) && self.offers == offers {
             return;
         }
-        let notices =
-            world.notices.iter().map(|(name, known)| (name.clone(), known.notice.clone()));
         *self = Self {
-            notices: notices.collect(),
+            notices: Notices::of(world),
             pocket: Pocket::of(world, &offers),
             offers,
             sets: BTreeMap::new(),
@@ -79,20 +68,16 @@ impl Memory {
         (excepted, subscriptions): (Option<&BTreeSet<&Name>>, &Subscriptions<'_>),
         work_out: impl FnOnce(&Pocket) -> SetView,
     ) -> Remembered {
-        let attached = subscriptions.of_set(digest);
+        let of = (baseline, excepted, subscriptions);
         let known = self.sets.get(&(baseline.name.clone(), digest.clone()));
-        let same =
-            |known: &&Remembered| known.made_of.is(world, baseline, digest, (excepted, attached));
-        if let Some(known) = known.filter(same) {
+        if let Some(known) = known.filter(|known| known.made_of.is(world, digest, of)) {
             return known.clone();
         }
         let made_of = MadeOf {
             baseline: Arc::clone(baseline),
-            set: world.package_sets.get(digest).cloned(),
-            findings: world.findings.get(digest).cloned(),
+            known: made_of::Known::of(world, digest, subscriptions),
             blind: world.blind.get(digest).cloned(),
             excepted: excepted.into_iter().flatten().map(|name| (*name).clone()).collect(),
-            attached: attached.map(|names| names.iter().map(|name| (*name).into()).collect()),
         };
         Remembered { made_of, view: Arc::new(work_out(&self.pocket)) }
     }
@@ -102,27 +87,16 @@ impl MadeOf {
     fn is(
         &self,
         world: &World,
-        baseline: &Arc<Baseline>,
         digest: &Digest,
-        (excepted, attached): (Option<&BTreeSet<&Name>>, Option<&[&str]>),
+        (baseline, excepted, subscriptions): (
+            &Arc<Baseline>,
+            Option<&BTreeSet<&Name>>,
+            &Subscriptions<'_>,
+        ),
     ) -> bool {
         Arc::ptr_eq(&self.baseline, baseline)
-            && same(self.set.as_ref(), world.package_sets.get(digest))
-            && same(self.findings.as_ref(), world.findings.get(digest))
+            && self.known.is(world, digest, subscriptions)
             && same(self.blind.as_ref(), world.blind.get(digest))
             && self.excepted.iter().eq(excepted.into_iter().flatten().copied())
-            && match (&self.attached, attached) {
-                (Some(one), Some(other)) => one.iter().eq(other),
-                (None, None) => true,
-                (Some(_), None) | (None, Some(_)) => false,
-            }
-    }
-}
-
-fn same<T: ?Sized>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
     }
 }

@@ -32,7 +32,6 @@ pub use turn::Turn;
 pub use verdict::{Undone, Verdict};
 
 use crate::{
-    assess,
     request::Known,
     units::{Name, Uid},
     world::{Blind, Finding, World},
@@ -177,7 +176,7 @@ struct Model<'a> {
     uids: u64,
     violations: Vec<String>,
     turns: u64,
-    memory: assess::Memory,
+    memory: turn::Memory,
 }
 
 impl<'a> Model<'a> {
@@ -215,7 +214,7 @@ impl<'a> Model<'a> {
             uids: 0,
             violations: Vec::new(),
             turns: 0,
-            memory: assess::Memory::default(),
+            memory: turn::Memory::default(),
         };
         model.load_script();
         model.find_all();

@@ -19,7 +19,7 @@ use crate::{
     node::{Ended, Step, Task},
     planner::{self, Planned},
     rank::{self, Ranking},
-    relevance::Relevance,
+    relevance::{self, Relevance},
     step,
     units::{Name, Uid},
     world::World,
@@ -42,16 +42,23 @@ pub struct Turn {
     pub decision: Decision,
 }
 
+/// What one look leaves for the next, which sees nearly the same.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    assess: assess::Memory,
+    relevance: relevance::Memory,
+}
+
 impl Turn {
     /// Looks once.
     pub fn take(world: &World) -> Self {
-        Self::again(world, &mut assess::Memory::default())
+        Self::again(world, &mut Memory::default())
     }
 
     /// The same, with what an earlier look left.
-    fn again(world: &World, memory: &mut assess::Memory) -> Self {
-        let assessment = assess::assess_again(world, memory);
-        let ranking = rank::rank(world, &assessment);
+    fn again(world: &World, memory: &mut Memory) -> Self {
+        let assessment = assess::assess_again(world, &mut memory.assess);
+        let ranking = rank::rank_again(world, &assessment, &mut memory.relevance);
         let planned = planner::plan(world, &assessment, &ranking);
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));

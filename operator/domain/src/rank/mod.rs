@@ -189,10 +189,19 @@ impl Ranking {
 
 /// Ranks every notice for every baseline that it concerns.
 pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
+    rank_again(world, assessment, &mut relevance::Memory::default())
+}
+
+/// The same, with what an earlier pass left; equal to [`rank`] whatever that was.
+pub fn rank_again(
+    world: &World,
+    assessment: &Assessment,
+    memory: &mut relevance::Memory,
+) -> Ranking {
     let affected = affected(assessment);
     let mitigated = mitigation::mitigated(world, assessment);
     let mut notices = BTreeMap::new();
-    for (name, (relevance, why)) in relevance::relevance(world, assessment) {
+    for (name, (relevance, why)) in relevance::relevance_again(world, assessment, memory) {
         let mut baselines = BTreeMap::new();
         let known = world.notices.get(&name);
         if let Some((known, affected)) = known.zip(affected.get(&name)) {

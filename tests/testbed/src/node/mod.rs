@@ -17,7 +17,7 @@ use crate::{
     bed::{self, Bed, Kind, NodeState, State},
     certificates::{Authority, write_private},
     cgroup, clock, control_plane,
-    error::Error,
+    error::{self, Error},
     fake, image, network, packages, process,
     process::Record,
 };
@@ -392,10 +392,8 @@ impl<'a> Node<'a> {
             r#"jsonpath={.status.nodeInfo.bootID} {.status.conditions[?(@.type=="Ready")].status}"#;
         let want = |boot: &str| format!("{boot} True");
         let before = UNITS.map(|unit| self.restarts(unit));
-        let between = match self.of.kind {
-            Kind::Namespaces => LOOKS_BETWEEN_UNITS,
-            Kind::Vm => VM_LOOKS_BETWEEN_UNITS,
-        };
+        let vm = self.of.kind == Kind::Vm;
+        let between = if vm { VM_LOOKS_BETWEEN_UNITS } else { LOOKS_BETWEEN_UNITS };
         let mut looks = 0;
         let waited = clock::wait(&format!("{} Ready", self.name), self.ready_limit(), || {
             if self.supply().is_none() {
@@ -420,7 +418,8 @@ impl<'a> Node<'a> {
         });
         match waited {
             Err(Error::TimedOut { what, seconds, last }) => {
-                let last = format!("last seen: {last}\n{}", self.unit_logs());
+                let again = error::command(&self.bed.name, &format!("node power-on {}", self.name));
+                let last = format!("last seen: {last}\n{}\n{again} waits again", self.unit_logs());
                 Err(Error::TimedOut { what, seconds, last })
             }
             other => other,
