@@ -7,6 +7,7 @@ use hozen_domain::{
     World,
     assess::{Memory, assess, assess_again},
     baseline::Baseline,
+    planner::{self, plan, plan_again},
     rank::{rank, rank_again},
     relevance,
     world::{Blind, Finding, Verdict},
@@ -84,6 +85,7 @@ fn what_an_earlier_pass_left_changes_nothing_whatever_changed_since() {
         .build();
     let mut memory = Memory::default();
     let mut relevance = relevance::Memory::default();
+    let mut choices = planner::Memory::default();
     let mut before = String::new();
     for (what, change) in CHANGES {
         change(&mut world);
@@ -92,6 +94,9 @@ fn what_an_earlier_pass_left_changes_nothing_whatever_changed_since() {
         assert_eq!(again, format!("{:?}", assess(&world)), "{what}");
         let ranked = rank_again(&world, &assessment, &mut relevance);
         assert_eq!(ranked, rank(&world, &assessment), "{what}");
+        let planned = plan_again(&world, &assessment, &ranked, &mut choices);
+        let anew = plan(&world, &assessment, &ranked);
+        assert_eq!(format!("{planned:?}"), format!("{anew:?}"), "{what}");
         assert_ne!(again, before, "{what}: which changes nothing, and so tries nothing");
         before = again;
     }

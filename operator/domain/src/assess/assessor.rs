@@ -21,7 +21,7 @@ use super::{
     completeness,
     holding::{Candidates, Held, Ties, holding},
     image,
-    memory::{Memory, Remembered},
+    memory::{Memory, Remembered, Updates},
     node, set, updates,
 };
 
@@ -35,7 +35,7 @@ pub(super) struct Assessor<'w> {
     /// By address: equal label sets share one allocation, which outlives this pass.
     held: BTreeMap<*const Labels, Held<'w>>,
     sets: BTreeMap<(&'w str, &'w Digest), Remembered>,
-    updates: BTreeMap<(&'w str, &'w Digest, &'w Digest), Option<Arc<UpdateView>>>,
+    updates: BTreeMap<(&'w Name, &'w Digest, &'w Digest), Updates>,
     ties: Ties,
     baselines: BTreeMap<&'w str, BaselineView>,
 }
@@ -73,6 +73,12 @@ impl<'w> Assessor<'w> {
         for (name, hold) in self.ties.holds() {
             baselines.entry(name).or_default().ties.push(hold);
         }
+        let used = self.updates.into_iter();
+        self.memory.updates = used
+            .map(|((baseline, set, transaction), remembered)| {
+                ((baseline.clone(), set.clone(), transaction.clone()), remembered)
+            })
+            .collect();
         let used = self.sets.into_iter();
         self.memory.sets = used
             .map(|((baseline, digest), remembered)| ((baseline.into(), digest.clone()), remembered))
@@ -94,7 +100,7 @@ impl<'w> Assessor<'w> {
         let latest = node.report.latest().map(|inventory| &**inventory);
         let set = latest.map(|inventory| self.set(baseline, &inventory.package_set));
         let updates = latest
-            .zip(set.as_deref())
+            .zip(set.as_ref())
             .and_then(|(inventory, set)| self.updates(baseline, inventory, set));
         let view = node::view(baseline, node, set, updates);
         let counted = self.baselines.entry(&baseline.name).or_default();
@@ -157,17 +163,20 @@ impl<'w> Assessor<'w> {
         &mut self,
         baseline: &'w Baseline,
         inventory: &'w Inventory,
-        set: &SetView,
+        set: &Arc<SetView>,
     ) -> Option<Arc<UpdateView>> {
         let resolved =
             inventory.transactions.iter().find(|resolved| resolved.purpose == updates::SECURITY)?;
-        let key = (baseline.name.as_str(), &inventory.package_set, &resolved.transaction);
-        let world = self.world;
-        let view = self
+        let transaction = &resolved.transaction;
+        let known = self
             .updates
-            .entry(key)
-            .or_insert_with(|| updates::view(world, baseline, inventory, set).map(Arc::new));
-        view.clone()
+            .entry((&baseline.name, &inventory.package_set, transaction))
+            .or_insert_with(|| {
+                self.memory.updates(self.world, &baseline.name, (set, transaction), || {
+                    updates::view(self.world, baseline, inventory, set)
+                })
+            });
+        known.view.clone()
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use hozen_advisory::package::Transaction;
+
 use crate::{
     baseline::Baseline,
     made_of::{self, Notices, same},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    SetView,
+    SetView, UpdateView,
     pocket::{self, Offers, Pocket},
 };
 
@@ -27,6 +29,16 @@ pub struct Memory {
     offers: Offers,
     pocket: Pocket,
     pub(super) sets: BTreeMap<(Name, Digest), Remembered>,
+    /// By baseline, set and transaction.
+    pub(super) updates: BTreeMap<(Name, Digest, Digest), Updates>,
+}
+
+/// What a distribution offers beyond the notices, and what that was made of.
+#[derive(Clone, Debug)]
+pub(super) struct Updates {
+    set: Arc<SetView>,
+    transaction: Option<Arc<Transaction>>,
+    pub(super) view: Option<Arc<UpdateView>>,
 }
 
 /// A view, and what it was made of beside notices and offers.
@@ -56,6 +68,7 @@ impl Memory {
             pocket: Pocket::of(world, &offers),
             offers,
             sets: BTreeMap::new(),
+            updates: BTreeMap::new(),
         };
     }
 
@@ -80,6 +93,26 @@ impl Memory {
             excepted: excepted.into_iter().flatten().map(|name| (*name).clone()).collect(),
         };
         Remembered { made_of, view: Arc::new(work_out(&self.pocket)) }
+    }
+
+    /// What is offered beyond a view of a package set: the remembered, or what is worked out.
+    pub(super) fn updates(
+        &self,
+        world: &World,
+        baseline: &Name,
+        (set, transaction): (&Arc<SetView>, &Digest),
+        work_out: impl FnOnce() -> Option<UpdateView>,
+    ) -> Updates {
+        let key = (baseline.clone(), set.digest.clone(), transaction.clone());
+        let transaction = world.transactions.get(transaction);
+        let known = self.updates.get(&key).filter(|known| {
+            Arc::ptr_eq(&known.set, set) && same(known.transaction.as_ref(), transaction)
+        });
+        known.cloned().unwrap_or_else(|| Updates {
+            set: Arc::clone(set),
+            transaction: transaction.cloned(),
+            view: work_out().map(Arc::new),
+        })
     }
 }
 

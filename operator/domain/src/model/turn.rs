@@ -47,6 +47,7 @@ pub struct Turn {
 pub(super) struct Memory {
     assess: assess::Memory,
     relevance: relevance::Memory,
+    planner: planner::Memory,
 }
 
 impl Turn {
@@ -59,7 +60,7 @@ impl Turn {
     fn again(world: &World, memory: &mut Memory) -> Self {
         let assessment = assess::assess_again(world, &mut memory.assess);
         let ranking = rank::rank_again(world, &assessment, &mut memory.relevance);
-        let planned = planner::plan(world, &assessment, &ranking);
+        let planned = planner::plan_again(world, &assessment, &ranking, &mut memory.planner);
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));
         decision.absorb(step::step(world, &assessment));

@@ -16,9 +16,10 @@ use crate::{
     assess::{AffectedPackage, Missing, Rule, SetView, Side, UpdateView, installed, updates::ALL},
     baseline::{PackageRule, PackageWant},
     hold::Hold,
+    made_of::same,
     mitigation::NOTHING,
     node::Resolved,
-    units::Name,
+    units::{Digest, Name},
 };
 
 use super::{desk::Desk, kin::Key, want::Want};
@@ -122,9 +123,91 @@ impl Forbidden {
     }
 }
 
+/// What one pass found that could be done and the next may use, while it is about the very same views and transactions.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// By baseline and package set, of the pass before.
+    before: BTreeMap<(Name, Digest), Vec<Remembered>>,
+    /// The same of this one.
+    now: BTreeMap<(Name, Digest), Vec<Remembered>>,
+}
+
+/// Choices, and what they were made of: the view of a set stands for its baseline, its packages and all notices.
+#[derive(Clone, Debug)]
+struct Remembered {
+    set: Arc<SetView>,
+    updates: Option<Arc<UpdateView>>,
+    resolved: Vec<(SmolStr, Digest, Option<Arc<Transaction>>)>,
+    choices: Arc<[Choice]>,
+}
+
+impl Memory {
+    /// Forgets what the last pass had no use for.
+    pub(super) fn begin(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    fn choices(
+        &mut self,
+        desk: &Desk<'_>,
+        (set, updates): (&Arc<SetView>, Option<&Arc<UpdateView>>),
+        resolved: &[Resolved],
+    ) -> Arc<[Choice]> {
+        let key = (desk.baseline.name.clone(), set.digest.clone());
+        let known = self.before.get(&key).into_iter().flatten();
+        let found = known.clone().find(|known| known.is(desk, (set, updates), resolved));
+        let remembered = found.cloned().unwrap_or_else(|| Remembered {
+            set: Arc::clone(set),
+            updates: updates.cloned(),
+            resolved: resolved
+                .iter()
+                .map(|one| {
+                    let transaction = desk.world.transactions.get(&one.transaction).cloned();
+                    (one.purpose.clone(), one.transaction.clone(), transaction)
+                })
+                .collect(),
+            choices: work_out(desk, set, updates.map(Arc::as_ref), resolved).into(),
+        });
+        let choices = Arc::clone(&remembered.choices);
+        self.now.entry(key).or_default().push(remembered);
+        choices
+    }
+}
+
+impl Remembered {
+    fn is(
+        &self,
+        desk: &Desk<'_>,
+        (set, updates): (&Arc<SetView>, Option<&Arc<UpdateView>>),
+        resolved: &[Resolved],
+    ) -> bool {
+        Arc::ptr_eq(&self.set, set)
+            && same(self.updates.as_ref(), updates)
+            && self.resolved.len() == resolved.len()
+            && self.resolved.iter().zip(resolved).all(|((purpose, digest, transaction), now)| {
+                *purpose == now.purpose
+                    && *digest == now.transaction
+                    && same(transaction.as_ref(), desk.world.transactions.get(digest))
+            })
+    }
+}
+
 /// What the package managers of a kin resolved and the baseline lets be installed at all: what changes fewest packages first, of
 /// equals what brings most.
 pub(super) fn of_nodes(
+    desk: &Desk<'_>,
+    views: (&Arc<SetView>, Option<&Arc<UpdateView>>),
+    resolved: &[Resolved],
+    memory: &mut Memory,
+) -> Arc<[Choice]> {
+    // Such a block ends by itself, and nothing else is changed by time.
+    if desk.baseline.remediation.block.iter().any(|block| block.until.is_some()) {
+        return work_out(desk, views.0, views.1.map(Arc::as_ref), resolved).into();
+    }
+    memory.choices(desk, views, resolved)
+}
+
+fn work_out(
     desk: &Desk<'_>,
     set: &SetView,
     updates: Option<&UpdateView>,

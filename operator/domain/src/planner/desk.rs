@@ -18,6 +18,7 @@ use crate::{
 };
 
 use super::{
+    choice,
     coming::{Underway, underway},
     images,
     kin::{self, Key, Kin, System},
@@ -46,6 +47,7 @@ impl<'w> Desk<'w> {
         baseline: &'w Baseline,
         view: &'w BaselineView,
         policy: &'w ApprovalPolicy,
+        memory: &mut choice::Memory,
     ) -> Self {
         let mut desk = Self {
             world,
@@ -60,7 +62,7 @@ impl<'w> Desk<'w> {
             requests: world.requests.values().map(|r| (&r.uid, r)).collect(),
         };
         desk.kins = match &baseline.selector {
-            Selector::Nodes(_) => kin::of_nodes(&desk),
+            Selector::Nodes(_) => kin::of_nodes(&desk, memory),
             Selector::Images { .. } => images::kins(&desk),
         };
         desk.underway = underway(&desk);

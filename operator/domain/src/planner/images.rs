@@ -43,7 +43,7 @@ pub(super) fn kins<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
                 .map(|workload| System::Workload(workload))
                 .collect();
             (!wants.is_empty() && !ours.is_empty()).then(|| Kin {
-                choices: choices(desk, repository, &running, &wants),
+                choices: choices(desk, repository, &running, &wants).into(),
                 wants,
                 systems: ours,
                 answered: BTreeSet::new(),

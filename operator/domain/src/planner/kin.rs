@@ -88,7 +88,7 @@ pub(super) struct Kin<'w> {
     /// What they miss, each with the packages that it is about.
     pub(super) wants: BTreeMap<Want, Vec<SmolStr>>,
     /// What could be done, best first.
-    pub(super) choices: Vec<Choice>,
+    pub(super) choices: Arc<[Choice]>,
     pub(super) systems: Vec<System<'w>>,
     /// Purposes that package managers have answered here, whatever they answered.
     pub(super) answered: BTreeSet<SmolStr>,
@@ -106,10 +106,10 @@ impl Kin<'_> {
 type Likeness<'w> = (&'w Digest, Vec<(&'w str, &'w Digest)>, bool);
 
 /// The kins of a baseline over nodes.
-pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
+pub(super) fn of_nodes<'w>(desk: &Desk<'w>, memory: &mut choice::Memory) -> Vec<Kin<'w>> {
     struct Draft<'w> {
         set: &'w Arc<SetView>,
-        updates: Option<&'w UpdateView>,
+        updates: Option<&'w Arc<UpdateView>>,
         resolved: &'w [Resolved],
         systems: Vec<System<'w>>,
     }
@@ -138,7 +138,7 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
             .entry((&set.digest, resolved, asleep))
             .or_insert_with(|| Draft {
                 set,
-                updates: view.updates.as_deref(),
+                updates: view.updates.as_ref(),
                 resolved: &inventory.transactions,
                 systems: Vec::new(),
             })
@@ -148,17 +148,17 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
     drafts
         .into_iter()
         .filter_map(|((_, _, asleep), draft)| {
-            let wants = wants(desk, draft.set, draft.updates);
+            let wants = wants(desk, draft.set, draft.updates.map(Arc::as_ref));
             if wants.is_empty() && asleep {
                 return Some(Kin {
                     wants: [(Want::Active, Vec::new())].into(),
-                    choices: vec![Choice::activation()],
+                    choices: [Choice::activation()].into(),
                     systems: draft.systems,
                     answered: BTreeSet::new(),
                 });
             }
             (!wants.is_empty()).then(|| Kin {
-                choices: choice::of_nodes(desk, draft.set, draft.updates, draft.resolved),
+                choices: choice::of_nodes(desk, (draft.set, draft.updates), draft.resolved, memory),
                 answered: draft.resolved.iter().map(|r| r.purpose.clone()).collect(),
                 wants,
                 systems: draft.systems,

@@ -17,6 +17,7 @@ mod standing;
 mod want;
 pub(crate) mod write;
 
+pub use choice::Memory;
 pub(crate) use classes::worse;
 pub use overdue::overdue;
 pub(crate) use requests::free_name;
@@ -109,7 +110,18 @@ pub struct Overdue {
 
 /// Which requests should exist now. Baselines that tie, or whose policy is missing, act on nothing and say so.
 pub fn plan(world: &World, assessment: &Assessment, ranking: &Ranking) -> Planned {
+    plan_again(world, assessment, ranking, &mut Memory::default())
+}
+
+/// The same, with what an earlier pass left; equal to [`plan`] whatever that was.
+pub fn plan_again(
+    world: &World,
+    assessment: &Assessment,
+    ranking: &Ranking,
+    memory: &mut Memory,
+) -> Planned {
     let mut planned = Planned::default();
+    memory.begin();
     for (name, baseline) in &world.baselines {
         let Some(view) = assessment.baselines.get(name) else {
             continue;
@@ -126,7 +138,7 @@ pub fn plan(world: &World, assessment: &Assessment, ranking: &Ranking) -> Planne
             continue;
         };
         if view.acting() {
-            let desk = Desk::of(world, assessment, ranking, baseline, view, policy);
+            let desk = Desk::of(world, assessment, ranking, baseline, view, policy, memory);
             retry::retry(&desk, &mut planned);
             requests::Planner::new(&desk, &mut planned).run();
             mitigate::mitigate(&desk, &mut planned);
@@ -307,5 +319,6 @@ fn desk<'w>(
     let baseline = world.baselines.get(baseline)?;
     let view = assessment.baselines.get(&baseline.name).filter(|view| view.acting())?;
     let policy = world.policies.get(&baseline.approval_policy)?;
-    Some(Desk::of(world, assessment, ranking, baseline, view, policy))
+    let memory = &mut Memory::default();
+    Some(Desk::of(world, assessment, ranking, baseline, view, policy, memory))
 }

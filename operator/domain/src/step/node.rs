@@ -410,7 +410,11 @@ impl Work<'_> {
     }
 
     fn ask_for_proof(&self) -> Outcome {
-        let scan = self.node.scan_asked.max(self.node.report.latest().map_or(0, |i| i.scan)) + 1;
+        let known = self.node.scan_asked.max(self.node.report.latest().map_or(0, |i| i.scan));
+        let Some(scan) = known.checked_add(1) else {
+            return self
+                .fail(format!("a report answers scan {known}, which nobody asked for"), false);
+        };
         self.enter(Step::Verify, move |task| task.scan = Some(scan))
     }
 

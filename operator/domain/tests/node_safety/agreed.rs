@@ -220,3 +220,13 @@ fn a_decision_that_would_break_a_promise_is_refused_whole_and_every_rollout_says
     let all: Vec<(&Name, &str)> = world.rollouts.keys().map(|r| (r, "DecisionRefused")).collect();
     assert_eq!((held, decision.wake_at), (all, wake_at), "and time goes on");
 }
+
+#[test]
+fn i31_a_report_that_answers_the_highest_scan_there_is_proves_nothing_of_its_node() {
+    let world = with_node(fleet(1, baseline("web")), "web-1", |node| {
+        reports(node, |report| report.scan = u64::MAX);
+    });
+    let told = story(&world, 24).play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
+    assert!(failure.message.contains("which nobody asked for"), "{}", failure.message);
+}
