@@ -8,8 +8,7 @@ use hozen_domain::{
     assess::{Memory, assess, assess_again},
     baseline::Baseline,
     planner::{self, plan, plan_again},
-    rank::{rank, rank_again},
-    relevance,
+    rank::{self, rank, rank_again},
     world::{Blind, Finding, Verdict},
 };
 use hozen_testkit::{at, baseline, debian, except, node, notice, transaction, world_at};
@@ -84,7 +83,7 @@ fn what_an_earlier_pass_left_changes_nothing_whatever_changed_since() {
         .notice(openssl.fixes("Debian:12", "openssl", "3.0.22-1~deb12u2"))
         .build();
     let mut memory = Memory::default();
-    let mut relevance = relevance::Memory::default();
+    let mut urgencies = rank::Memory::default();
     let mut choices = planner::Memory::default();
     let mut before = String::new();
     for (what, change) in CHANGES {
@@ -92,7 +91,7 @@ fn what_an_earlier_pass_left_changes_nothing_whatever_changed_since() {
         let assessment = assess_again(&world, &mut memory);
         let again = format!("{assessment:?}");
         assert_eq!(again, format!("{:?}", assess(&world)), "{what}");
-        let ranked = rank_again(&world, &assessment, &mut relevance);
+        let ranked = rank_again(&world, &assessment, &mut urgencies);
         assert_eq!(ranked, rank(&world, &assessment), "{what}");
         let planned = plan_again(&world, &assessment, &ranked, &mut choices);
         let anew = plan(&world, &assessment, &ranked);

@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     io::{ErrorKind, Write as _},
+    os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use clap::{Parser, Subcommand, builder::NonEmptyStringValueParser};
+use clap::{Parser, Subcommand};
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed, Kind, State},
@@ -29,7 +30,7 @@ use hozen_testbed::{
     programs::{Kubernetes, Missing},
 };
 
-use crate::interrupted::Watch;
+use crate::{interrupted::Watch, words};
 
 /// A real Kubernetes cluster on this machine, with nodes that reboot, lose power and links.
 #[derive(Debug, Parser)]
@@ -53,7 +54,7 @@ enum Action {
         #[arg(long, default_value_t = 0, conflicts_with = "control_plane_only")]
         vms: u8,
         /// How many fake nodes: they have leases, heartbeats and pods, and nothing behind them.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
         fake: u32,
         /// What is pending on the real nodes.
         #[arg(long, value_enum, default_value_t)]
@@ -72,10 +73,10 @@ enum Action {
     /// Print the path of a kubeconfig: the administrator's, or that of a user by client certificate.
     Kubeconfig {
         /// Make a user of this name.
-        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+        #[arg(long, value_parser = words::who)]
         user: Option<String>,
         /// The group of that user.
-        #[arg(long, requires = "user")]
+        #[arg(long, requires = "user", value_parser = words::who)]
         group: Option<String>,
     },
     /// Measure how fast a bed is, on one of its own that is removed again.
@@ -175,7 +176,7 @@ enum ImageAction {
     /// Make an image archive of files of this machine; equal files give an equal digest, which is printed.
     Build {
         /// Name and tag.
-        #[arg(long, value_parser = reference)]
+        #[arg(long, value_parser = words::reference)]
         reference: String,
         /// The program that it runs, by its path in the image.
         #[arg(long)]
@@ -184,12 +185,12 @@ enum ImageAction {
         #[arg(long, default_value = "65532:65532")]
         user: String,
         /// What the image says of itself, NAME=TEXT: as labels and as annotations.
-        #[arg(long = "label", value_name = "NAME=TEXT", value_parser = labelled)]
+        #[arg(long = "label", value_name = "NAME=TEXT", value_parser = words::labelled)]
         labels: Vec<(String, String)>,
         /// Where to write the archive.
         archive: PathBuf,
         /// What goes where: PATH-IN-THE-IMAGE=FILE. Files keep whether they are executable, nothing else.
-        #[arg(required = true, value_parser = placed)]
+        #[arg(required = true, value_parser = words::placed)]
         files: Vec<(String, PathBuf)>,
     },
     /// Put an image archive into the containerd of every node, or of one.
@@ -198,33 +199,6 @@ enum ImageAction {
         #[arg(long)]
         node: Option<String>,
     },
-}
-
-/// `NAME:TAG` of the command line.
-fn reference(word: &str) -> Result<String, String> {
-    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "./_-".contains(c);
-    let is_tag = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let (name, tag) = word.rsplit_once(':').unwrap_or_default();
-    if name.is_empty() || tag.is_empty() || !name.chars().all(is_name) || !tag.chars().all(is_tag) {
-        return Err("NAME:TAG is wanted: hozen.test/mine:1, for example".to_owned());
-    }
-    Ok(word.to_owned())
-}
-
-/// `PATH=FILE` of the command line.
-fn placed(word: &str) -> Result<(String, PathBuf), String> {
-    let (path, file) = word.split_once('=').ok_or("PATH-IN-THE-IMAGE=FILE is wanted")?;
-    let path = path.trim_start_matches('/');
-    if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(format!("{path:?} is no path in an image: usr/bin/program, for example"));
-    }
-    Ok((path.to_owned(), file.into()))
-}
-
-/// `NAME=TEXT` of the command line.
-fn labelled(word: &str) -> Result<(String, String), String> {
-    let (name, text) = word.split_once('=').ok_or("NAME=TEXT is wanted")?;
-    Ok((name.to_owned(), text.to_owned()))
 }
 
 /// Prints a line. A reader who has gone (`| head`) has read enough.
@@ -312,8 +286,7 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
             archive,
             files,
         }) => {
-            let contents = files.into_iter().map(|(path, file)| (path, Content::of(file)));
-            let contents: BTreeMap<String, Content> = contents.collect();
+            let contents = contents(files)?;
             if !contents.contains_key(entrypoint.trim_start_matches('/')) {
                 return Err(Error::NoEntrypoint { path: entrypoint });
             }
@@ -343,6 +316,17 @@ fn act(bed: Bed, action: Action) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What goes where in an image.
+fn contents(files: Vec<(String, PathBuf)>) -> Result<BTreeMap<String, Content>, Error> {
+    let mut contents = BTreeMap::new();
+    for (path, file) in files {
+        if contents.insert(path.clone(), Content::of(file)).is_some() {
+            return Err(Error::NamedTwice { path });
+        }
+    }
+    Ok(contents)
 }
 
 /// What an action that is ended leaves half done, and how it is gone on with. Nothing where nobody would ask: what only tells
@@ -569,7 +553,9 @@ fn hand_over(bed: &Bed, state: &State, name: &str, words: &[&str]) -> Result<Exi
     let mut command = Node::find(bed, state, name)?.command(words)?;
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(Error::io(format!("run {program}")))?;
-    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    // As a shell tells it, also where a signal ended it.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::{
     bed::{Bed, State},
     certificates::{self, Authority},
     clock,
-    error::Error,
+    error::{self, Error},
     fake,
     process::{self, Record},
     programs::Programs,
@@ -148,15 +148,27 @@ fn log(bed: &Bed, part: &str) -> PathBuf {
     bed.folder.join("logs").join(format!("{part}.log"))
 }
 
+/// The first part that was started and has ended, with the last words of its log.
+fn ended(bed: &Bed) -> Option<(&'static str, String)> {
+    let has_ended =
+        |part: &&str| Record::read(&record(bed, part)).is_some_and(|record| !record.is_alive());
+    let part = PARTS.into_iter().find(has_ended)?;
+    Some((part, process::last_words(&log(bed, part))))
+}
+
+/// Ends what waits in vain for a control plane of which a part has ended.
+pub fn still_runs(bed: &Bed) -> Result<(), Error> {
+    ended(bed).map_or(Ok(()), |(part, log)| {
+        let log = format!("{log}\n{} starts it again", error::command(&bed.name, "up"));
+        Err(Error::Ended { part: part.to_owned(), log })
+    })
+}
+
 /// Waits until kubectl succeeds; ends early, with its log, if a part that was started has ended.
 fn wait_for(bed: &Bed, state: &State, what: &str, arguments: &[&str]) -> Result<(), Error> {
     clock::wait(what, READY_LIMIT, || {
-        for part in PARTS {
-            let ended = Record::read(&record(bed, part)).is_some_and(|record| !record.is_alive());
-            if ended {
-                let log = process::last_words(&log(bed, part));
-                return Err(Error::Ended { part: part.to_owned(), log });
-            }
+        if let Some((part, log)) = ended(bed) {
+            return Err(Error::Ended { part: part.to_owned(), log });
         }
         // A kubectl that finds nobody costs the processor that the server starts on.
         if let Err(why) = TcpStream::connect((state.address(), state.ports().apiserver)) {

@@ -33,6 +33,21 @@ pub enum Error {
         /// What is missing, all of it.
         lacking: String,
     },
+    /// The kernel would not let as many nodes watch files.
+    #[error(
+        "this machine has room for {room} more real nodes, not {nodes}: root may have {limit} instances of inotify. More come with: \
+         sysctl fs.inotify.max_user_instances={wanted}"
+    )]
+    NoWatchers {
+        /// How many are wanted.
+        nodes: usize,
+        /// For how many there is room.
+        room: usize,
+        /// The limit.
+        limit: usize,
+        /// A limit that would do.
+        wanted: usize,
+    },
     /// A program that the test bed called answered with an error.
     #[error("{command} failed: {output}")]
     CommandFailed {
@@ -105,6 +120,12 @@ pub enum Error {
     #[error("the image would have no {path}: {}=FILE puts it there", path.trim_start_matches('/'))]
     NoEntrypoint {
         /// Its path in the image.
+        path: String,
+    },
+    /// A path in an image is named twice.
+    #[error("/{path} is named twice: each path of an image has one file")]
+    NamedTwice {
+        /// The path.
         path: String,
     },
     /// A node did not take an image.

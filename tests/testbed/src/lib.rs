@@ -68,6 +68,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
     if wanted.nodes.is_some_and(|nodes| nodes > node::NODES_MAX) {
         return Err(Error::TooManyNodes { max: node::NODES_MAX });
     }
+    node::room_for(off(bed, wanted.nodes.unwrap_or(0))?)?;
     if let Some(mut state) = bed.state()? {
         let missing = control_plane::missing(bed, &state);
         if missing.is_empty() || control_plane::can_go_on(bed, &missing) {
@@ -101,6 +102,17 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
     }
     raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
     Ok(state)
+}
+
+/// How many nodes would have to be turned on, for so many to run that share this machine's kernel.
+fn off(bed: &Bed, wanted: u8) -> Result<usize, Error> {
+    let Some(state) = bed.state()? else { return Ok(wanted.into()) };
+    let mut on = 0;
+    let shares = |node: &&String| state.nodes[*node].kind == Kind::Namespaces;
+    for name in state.nodes.keys().filter(shares) {
+        on += usize::from(Node::find(bed, &state, name)?.is_on());
+    }
+    Ok(usize::from(wanted).max(state.nodes.keys().filter(shares).count()).saturating_sub(on))
 }
 
 fn refuse_other(bed: &Bed, state: &State, wanted: Wanted) -> Result<(), Error> {
@@ -191,6 +203,8 @@ fn turn_on(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Er
 /// Turns one node on and waits until it is ready.
 pub fn raise(bed: &Bed, state: &State, name: &str) -> Result<(), Error> {
     let node = Node::find(bed, state, name)?;
+    let shares = state.nodes[name].kind == Kind::Namespaces;
+    node::room_for(usize::from(shares && !node.is_on()))?;
     node.power_on()?;
     settle(state, &node)
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod interrupted;
+mod words;
 
 use std::{io::Write as _, process::ExitCode};
 

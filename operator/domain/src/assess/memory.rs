@@ -60,12 +60,19 @@ impl Memory {
     /// Forgets everything that another world's notices and offers went into.
     pub(super) fn turn_to(&mut self, world: &World) {
         let offers = pocket::offers(world);
-        if self.notices.are(world) && self.offers == offers {
+        let same_notices = self.notices.are(world);
+        if same_notices && self.offers == offers {
+            return;
+        }
+        let pocket = Pocket::of(world, &offers);
+        // Another node that tells what was known already changes nothing.
+        if same_notices && self.pocket.offers_the_same(&pocket) {
+            self.offers = offers;
             return;
         }
         *self = Self {
             notices: Notices::of(world),
-            pocket: Pocket::of(world, &offers),
+            pocket,
             offers,
             sets: BTreeMap::new(),
             updates: BTreeMap::new(),

@@ -55,6 +55,10 @@ impl Pocket {
         Self { offered, fixed: OnceCell::new() }
     }
 
+    pub(super) fn offers_the_same(&self, other: &Self) -> bool {
+        self.offered == other.offered
+    }
+
     /// Packages of a set that are newer than the newest version known, with that version.
     pub(super) fn beyond<'s>(
         &self,

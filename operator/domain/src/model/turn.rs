@@ -19,7 +19,7 @@ use crate::{
     node::{Ended, Step, Task},
     planner::{self, Planned},
     rank::{self, Ranking},
-    relevance::{self, Relevance},
+    relevance::Relevance,
     step,
     units::{Name, Uid},
     world::World,
@@ -46,7 +46,7 @@ pub struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     assess: assess::Memory,
-    relevance: relevance::Memory,
+    rank: rank::Memory,
     planner: planner::Memory,
 }
 
@@ -59,7 +59,7 @@ impl Turn {
     /// The same, with what an earlier look left.
     fn again(world: &World, memory: &mut Memory) -> Self {
         let assessment = assess::assess_again(world, &mut memory.assess);
-        let ranking = rank::rank_again(world, &assessment, &mut memory.relevance);
+        let ranking = rank::rank_again(world, &assessment, &mut memory.rank);
         let planned = planner::plan_again(world, &assessment, &ranking, &mut memory.planner);
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));

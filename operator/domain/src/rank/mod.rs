@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hozen_advisory::severity::{self, Severity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -16,6 +17,7 @@ use priority::{Case, Weakness};
 use crate::{
     assess::{Assessment, NodeView},
     baseline::{Baseline, FirstSeen},
+    made_of::Notices,
     mitigation,
     relevance::{self, Relevance},
     request::Known,
@@ -189,23 +191,44 @@ impl Ranking {
 
 /// Ranks every notice for every baseline that it concerns.
 pub fn rank(world: &World, assessment: &Assessment) -> Ranking {
-    rank_again(world, assessment, &mut relevance::Memory::default())
+    rank_again(world, assessment, &mut Memory::default())
+}
+
+/// What one pass worked out and the next may use, while it is about the very same notices and package sets.
+#[derive(Debug, Default)]
+pub struct Memory {
+    relevance: relevance::Memory,
+    notices: Notices,
+    severities: BTreeMap<Name, Option<Severity>>,
+}
+
+impl Memory {
+    /// How severe each notice is.
+    fn severities(&mut self, world: &World) -> &BTreeMap<Name, Option<Severity>> {
+        if !self.notices.are(world) {
+            let notices = world.notices.iter();
+            self.severities = notices
+                .map(|(name, known)| (name.clone(), severity::of_notice(&known.notice)))
+                .collect();
+            self.notices = Notices::of(world);
+        }
+        &self.severities
+    }
 }
 
 /// The same, with what an earlier pass left; equal to [`rank`] whatever that was.
-pub fn rank_again(
-    world: &World,
-    assessment: &Assessment,
-    memory: &mut relevance::Memory,
-) -> Ranking {
+pub fn rank_again(world: &World, assessment: &Assessment, memory: &mut Memory) -> Ranking {
     let affected = affected(assessment);
     let mitigated = mitigation::mitigated(world, assessment);
     let mut notices = BTreeMap::new();
-    for (name, (relevance, why)) in relevance::relevance_again(world, assessment, memory) {
+    let judged = relevance::relevance_again(world, assessment, &mut memory.relevance);
+    let severities = memory.severities(world);
+    for (name, (relevance, why)) in judged {
         let mut baselines = BTreeMap::new();
         let known = world.notices.get(&name);
         if let Some((known, affected)) = known.zip(affected.get(&name)) {
-            let weakness = Weakness::of(&known.notice);
+            let severity = severities.get(&name).and_then(Option::as_ref);
+            let weakness = Weakness::of(&known.notice, severity);
             for (baseline, affected) in affected {
                 let Some(baseline) = world.baselines.get(*baseline) else {
                     continue;
@@ -237,7 +260,8 @@ pub(crate) fn rank_one(
     systems: u32,
     of: u32,
 ) -> Ranked {
-    let weakness = Weakness::of(&known.notice);
+    let severity = severity::of_notice(&known.notice);
+    let weakness = Weakness::of(&known.notice, severity.as_ref());
     let mitigated = mitigation::mitigated(world, &crate::assess::assess(world));
     let case = Case {
         baseline,

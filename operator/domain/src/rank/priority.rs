@@ -5,7 +5,7 @@
 
 use hozen_advisory::{
     notice::{KnownExploited, Notice, NoticeKind, Rating},
-    severity::{self, Basis},
+    severity::{Basis, Severity},
 };
 use jiff::Timestamp;
 use smol_str::SmolStr;
@@ -50,9 +50,8 @@ pub(super) enum Reach {
 }
 
 impl<'n> Weakness<'n> {
-    pub(super) fn of(notice: &'n Notice) -> Self {
-        let severity = severity::of_notice(notice);
-        let (told, source, reach) = match severity.as_ref().map(|s| (&s.basis, s.rating)) {
+    pub(super) fn of(notice: &'n Notice, severity: Option<&Severity>) -> Self {
+        let (told, source, reach) = match severity.map(|s| (&s.basis, s.rating)) {
             Some((Basis::Cvss { score, vector, .. }, _)) => {
                 (format!("CVSS {score}"), "CVSS", reach(vector))
             }

@@ -87,6 +87,8 @@ hostname "$name"
 
 cd "$root"
 pivot_root . old
+# The host's programs may lie elsewhere than Debian's.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l /old
 mount --make-rshared /
 export container=hozen

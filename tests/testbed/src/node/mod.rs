@@ -2,6 +2,7 @@
 //! containerd, kubelet and kube-proxy as its units. A node can be rebooted, lose its power, its link, and its room on disk.
 
 mod files;
+mod lacking;
 pub mod vm;
 
 use std::{
@@ -22,6 +23,9 @@ use crate::{
     process::Record,
 };
 
+pub use lacking::lacking;
+pub(crate) use lacking::room_for;
+
 /// Addresses of nodes and their pods are one number apart in one byte.
 pub const NODES_MAX: u8 = 100;
 /// The size of a node's disk. It is a sparse file: the host keeps only what was written.
@@ -39,9 +43,6 @@ const CONTAINERD_ANSWERS: &str = "for i in $(seq 50); do \
 const PINNED: &str = "io.cri-containerd.pinned";
 /// In what a command runs on a node.
 const ENVIRONMENT: [&str; 3] = ["env", "--chdir=/", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
-/// What namespaces, mounts, roots and links need, with their numbers in the kernel.
-const CAPABILITIES: [(&str, u32); 4] =
-    [("CAP_SYS_ADMIN", 21), ("CAP_NET_ADMIN", 12), ("CAP_SYS_CHROOT", 18), ("CAP_MKNOD", 27)];
 /// The units that make a machine a node.
 const UNITS: [&str; 3] = ["containerd", "kubelet", "kube-proxy"];
 /// Answers once kube-proxy has brought the cluster's services to the node; the kubelet's Ready says nothing of that.
@@ -79,53 +80,6 @@ pub struct Node<'a> {
     pub name: &'a str,
     of: NodeState,
     folder: PathBuf,
-}
-
-/// What this machine lacks for real nodes; nothing if they are possible.
-pub fn lacking() -> Result<(), Error> {
-    let mut lacking = Vec::new();
-    if !rustix::process::geteuid().is_root() {
-        lacking.push("you are not root".to_owned());
-    }
-    let capabilities = process::capabilities();
-    for (name, bit) in CAPABILITIES {
-        if capabilities & (1 << bit) == 0 {
-            lacking.push(format!("the capability {name} is missing"));
-        }
-    }
-    lacking.extend(missing_programs(&[
-        ("debootstrap", "debootstrap"),
-        ("ip", "iproute2"),
-        ("iptables", "iptables"),
-        ("mkfs.ext4", "e2fsprogs"),
-        ("nsenter", "util-linux"),
-        ("setpriv", "util-linux"),
-        ("unshare", "util-linux"),
-    ]));
-    if !fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("overlay")) {
-        lacking.push("the kernel has no overlay file system".to_owned());
-    }
-    if !Path::new("/dev/loop-control").exists() {
-        lacking.push("the kernel has no loop devices (/dev/loop-control)".to_owned());
-    }
-    if !cgroup::is_there() {
-        lacking.push("no control groups are mounted".to_owned());
-    }
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Lacks { what: "real nodes", lacking: lacking.join("; ") })
-}
-
-/// Of programs and their packages, what has to be installed.
-fn missing_programs(wanted: &[(&str, &str)]) -> Vec<String> {
-    wanted
-        .iter()
-        .filter(|(program, _)| !process::is_on_path(program))
-        .map(|(program, package)| {
-            format!("{program} is missing (Debian: apt-get install {package})")
-        })
-        .collect()
 }
 
 /// The root that all nodes lie over: Debian from its release pocket, with the security pocket known but not applied. Built
@@ -406,7 +360,10 @@ impl<'a> Node<'a> {
             let arguments = ["get", "node", self.name, "--output", query];
             let seen = match control_plane::kubectl(self.bed, self.state, &arguments) {
                 Ok(seen) => seen,
-                Err(Error::CommandFailed { output, .. }) => output,
+                Err(Error::CommandFailed { output, .. }) => {
+                    control_plane::still_runs(self.bed)?;
+                    output
+                }
                 Err(other) => return Err(other),
             };
             // The node is asked only once the answer may matter: that costs an emulated one time.
@@ -447,7 +404,10 @@ impl<'a> Node<'a> {
     pub fn knows(&self, unit: &str) -> Result<(), Error> {
         let words = ["systemctl", "show", "--property=LoadState", "--value", "--", unit];
         let past = ["journalctl", "--quiet", "--lines=1", "--unit", unit];
-        if self.exec(&words)?.trim() == "not-found" && self.exec(&past)?.trim().is_empty() {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "@:._-\\".contains(c);
+        let named = !unit.is_empty() && unit.chars().all(is_name);
+        if !named || self.exec(&words)?.trim() == "not-found" && self.exec(&past)?.trim().is_empty()
+        {
             let (node, unit) = (self.name.to_owned(), unit.to_owned());
             return Err(Error::UnknownUnit { node, unit, known: &UNITS });
         }

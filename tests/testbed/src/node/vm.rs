@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{SignedDuration, Span, tz::TimeZone};
 
-use super::{Node, files::Tree, missing_programs};
+use super::{Node, files::Tree, lacking::missing_programs};
 use crate::{
     bed::{Bed, Kind, NodeState, State},
     certificates::write_private,

@@ -66,6 +66,13 @@ fn up_with_nodes_killed_at_any_moment_is_up_after_the_next_and_down_leaves_nothi
     let bed = Bed::open(&home(), name).expect("nobody else uses this bed");
     let state = bed.up().expect("it is up");
     pod_runs(&bed, &state, "node-1");
+    let ended = run(&["node", "exec", "node-1", "--", "sh", "-c", "kill -9 $$"]).status();
+    assert_eq!(ended.expect("it runs").code(), Some(137), "as a shell tells a signal");
+    for no_unit in ["", "*"] {
+        let logs = run(&["node", "logs", "node-1", no_unit]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&logs.stderr).into_owned();
+        assert!(said.contains("has no unit"), "{no_unit:?}: {said}");
+    }
     let folder = bed.folder.clone();
     drop(bed);
     drop(gone);
