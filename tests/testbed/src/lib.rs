@@ -81,7 +81,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
             // Also an `up` that was cut off may have started everything and waited for nothing.
             control_plane::go_on(bed, &state, &missing)?;
             let play = if missing.contains(&fake::PLAYER) { fake::start } else { fake::complete };
-            play(bed, &state)?;
+            play(bed, &state, say)?;
             finish_removals(bed, &mut state, say)?;
             raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
             return Ok(state);
@@ -98,7 +98,7 @@ pub fn up(bed: &Bed, wanted: Wanted, say: &mut dyn FnMut(&str)) -> Result<State,
     control_plane::start(bed, &state)?;
     if state.fake > 0 {
         say(&format!("making {} fake nodes", state.fake));
-        fake::start(bed, &state)?;
+        fake::start(bed, &state, say)?;
     }
     raise_nodes(bed, &mut state, wanted.nodes.unwrap_or(0), say)?;
     Ok(state)

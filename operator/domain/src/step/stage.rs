@@ -154,6 +154,9 @@ fn may_not_start(view: &View<'_>, stage: &Stage) -> Option<Hold> {
 /// A patch that was declared bad after approval holds a running rollout that has it.
 pub(super) fn bad_patch(view: &View<'_>) -> Option<Hold> {
     let baseline = view.world.baselines.get(&view.plan.baseline.name)?;
+    if baseline.remediation.block.is_empty() {
+        return None;
+    }
     view.plan
         .node_classes()
         .filter_map(|class| view.world.transactions.get(&class.transaction))

@@ -44,8 +44,11 @@ const NAMES: &str = "fake-";
 /// The program that plays fake nodes, a part of the bed where there are any.
 pub const PLAYER: &str = "kwok";
 
-/// Starts kwok, makes the nodes that the state wants, and waits until all are ready.
-pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
+/// How often it is said how many are ready.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Starts kwok, makes the nodes that the state wants, and waits until all are ready. `say` hears how far it is.
+pub fn start(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     if state.fake == 0 {
         return Ok(());
     }
@@ -61,17 +64,18 @@ pub fn start(bed: &Bed, state: &State) -> Result<(), Error> {
         arguments.push(format!("--config={}", programs.path("kwok-stages").join(stage).display()));
     }
     control_plane::start_part(bed, &programs, PLAYER, &arguments)?;
-    complete(bed, state)
+    complete(bed, state, say)
 }
 
 /// Makes those of the nodes that are not there yet, and waits until all are ready.
-pub fn complete(bed: &Bed, state: &State) -> Result<(), Error> {
+pub fn complete(bed: &Bed, state: &State, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     if state.fake == 0 {
         return Ok(());
     }
     let limit = READY_LIMIT.max(READY_LIMIT_EACH * state.fake);
     let there = clock::wait("a list of the fake nodes", READY_LIMIT, || look(bed, state))?;
-    create(bed, state, &there)?;
+    create(bed, state, &there, say)?;
+    let mut told = Moment::now();
     let (mut from, mut apart, mut last) = (Moment::now(), Duration::ZERO, String::new());
     clock::wait("all fake nodes Ready", limit, || {
         if from.elapsed() < apart {
@@ -85,6 +89,10 @@ pub fn complete(bed: &Bed, state: &State) -> Result<(), Error> {
                 let ready = nodes.values().filter(|ready| **ready).count();
                 if usize::try_from(state.fake).is_ok_and(|fake| ready >= fake) {
                     return Ok(Ok(()));
+                }
+                if told.elapsed() >= TOLD_EVERY {
+                    told = Moment::now();
+                    say(&format!("{ready} of {} fake nodes are Ready", state.fake));
                 }
                 let log = process::log_tail(&bed.folder.join("logs/kwok.log"));
                 format!("{ready} of {}\n{log}", state.fake)
@@ -114,7 +122,12 @@ fn look(bed: &Bed, state: &State) -> Result<Result<BTreeMap<String, bool>, Strin
     Ok(Ok(seen.lines().filter_map(node).collect()))
 }
 
-fn create(bed: &Bed, state: &State, there: &BTreeMap<String, bool>) -> Result<(), Error> {
+fn create(
+    bed: &Bed,
+    state: &State,
+    there: &BTreeMap<String, bool>,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
     let absent = |number: &u32| !there.contains_key(&name(*number));
     let numbers: Vec<u32> = (1..=state.fake).filter(absent).collect();
     let mut files = Vec::new();
@@ -125,7 +138,11 @@ fn create(bed: &Bed, state: &State, there: &BTreeMap<String, bool>) -> Result<()
         fs::write(&file, list.to_string()).map_err(Error::io("write the fake nodes down"))?;
         files.push(file);
     }
-    for files in files.chunks(KUBECTLS_MAX) {
+    let at_once = NODES_PER_KUBECTL as usize * KUBECTLS_MAX;
+    for (round, files) in files.chunks(KUBECTLS_MAX).enumerate() {
+        if round > 0 {
+            say(&format!("{} of {} fake nodes are made", round * at_once, numbers.len()));
+        }
         std::thread::scope(|scope| {
             let create = |file: &std::path::Path| {
                 let file = file.to_string_lossy();
