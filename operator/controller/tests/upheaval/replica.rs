@@ -85,17 +85,17 @@ const LATE: &str = "a late write was answered ";
 fn stopping(real: Client, file: PathBuf, late: Arc<Mutex<()>>) -> Client {
     let sent = move |request: http::Request<Body>| {
         let node = request.uri().path().strip_prefix("/api/v1/nodes/");
-        let stops = node.filter(|_| request.method() == http::Method::PATCH && file.exists());
-        let held = stops.and_then(|_| late.clone().try_lock_owned().ok());
-        if let Some(node) = stops {
+        let node = node.filter(|_| request.method() == http::Method::PATCH);
+        // Held before it is looked whether to stop: of several writes at once one stops the process, and none does again after it.
+        let held = node.and_then(|_| late.clone().try_lock_owned().ok());
+        let held = held.filter(|_| file.exists());
+        if let Some((node, _)) = node.zip(held.as_ref()) {
             std::fs::write(&file, node).unwrap();
             kill_process(getpid(), Signal::STOP).unwrap();
         }
-        let (late, real) = (stops.is_some(), real.clone());
+        let real = real.clone();
         async move {
-            if !late {
-                return real.send(request).await;
-            }
+            let Some(held) = held else { return real.send(request).await };
             let answer = tokio::spawn(async move {
                 let answer = real.send(request).await;
                 let told = answer.as_ref().map(|answer| answer.status().as_u16());
