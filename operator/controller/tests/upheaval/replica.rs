@@ -94,16 +94,25 @@ fn stopping(real: Client, file: PathBuf, late: Arc<Mutex<()>>) -> Client {
             kill_process(getpid(), Signal::STOP).unwrap();
         }
         let real = real.clone();
+        // Begun here and now: who loses its lease lets go of what it has not begun to wait for.
+        let request = match held {
+            None => Err(request),
+            Some(held) => Ok(tokio::spawn({
+                let real = real.clone();
+                async move {
+                    let answer = real.send(request).await;
+                    let told = answer.as_ref().map(|answer| answer.status().as_u16());
+                    eprintln!("{LATE}{told:?}");
+                    drop(held);
+                    answer
+                }
+            })),
+        };
         async move {
-            let Some(held) = held else { return real.send(request).await };
-            let answer = tokio::spawn(async move {
-                let answer = real.send(request).await;
-                let told = answer.as_ref().map(|answer| answer.status().as_u16());
-                eprintln!("{LATE}{told:?}");
-                drop(held);
-                answer
-            });
-            answer.await.expect("it does not panic")
+            match request {
+                Err(request) => real.send(request).await,
+                Ok(late) => late.await.expect("it does not panic"),
+            }
         }
     };
     Client::new(tower::service_fn(sent), "default")
