@@ -458,11 +458,11 @@ impl<'a> Node<'a> {
         let Some(leave) = leave_megabytes else {
             return self.exec(&["sh", "-c", &format!("rm -f /var/ballast && {free}")]);
         };
-        // The last blocks may be taken by the file system itself: what counts is what is left.
+        // The last blocks may be taken by the file system itself, and what runs there writes meanwhile: what counts is what is left.
         let script = format!(
-            "rm -f /var/ballast; free=$(df --output=avail -m / | tail -1); \
-             [ $free -le {leave} ] || fallocate -l $((free - {leave}))M /var/ballast || \
-             [ $({free}) -le {leave} ] || exit 1; {free}"
+            "for again in 1 2 3 4 5; do rm -f /var/ballast; free=$({free}); [ $free -gt {leave} ] || break; \
+             fallocate -l $((free - {leave}))M /var/ballast && break; [ $({free}) -gt {leave} ] || break; \
+             [ $again -lt 5 ] || exit 1; done; {free}"
         );
         self.exec(&["sh", "-c", &script])
     }
