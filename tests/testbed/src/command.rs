@@ -461,7 +461,8 @@ fn on_node(bed: &Bed, action: NodeAction) -> Result<ExitCode, Error> {
         NodeAction::Add { name, vm } => {
             let kind = if vm { Kind::Vm } else { Kind::Namespaces };
             match kind {
-                Kind::Namespaces => node::lacking()?,
+                // Before anything is made of it.
+                Kind::Namespaces => node::lacking().and_then(|()| node::room_for(1))?,
                 Kind::Vm => node::vm::lacking()?,
             }
             let name = node::add(bed, &mut state, name.as_deref(), kind)?;

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use hozen_api::rollout::Rollout;
 use hozen_controller::{
     audit::Trail,
@@ -94,26 +95,17 @@ fn stopping(real: Client, file: PathBuf, late: Arc<Mutex<()>>) -> Client {
             kill_process(getpid(), Signal::STOP).unwrap();
         }
         let real = real.clone();
+        let answer = async move { real.send(request).await };
+        let Some(held) = held else { return answer.left_future() };
         // Begun here and now: who loses its lease lets go of what it has not begun to wait for.
-        let request = match held {
-            None => Err(request),
-            Some(held) => Ok(tokio::spawn({
-                let real = real.clone();
-                async move {
-                    let answer = real.send(request).await;
-                    let told = answer.as_ref().map(|answer| answer.status().as_u16());
-                    eprintln!("{LATE}{told:?}");
-                    drop(held);
-                    answer
-                }
-            })),
-        };
-        async move {
-            match request {
-                Err(request) => real.send(request).await,
-                Ok(late) => late.await.expect("it does not panic"),
-            }
-        }
+        let late = tokio::spawn(async move {
+            let answer = answer.await;
+            let told = answer.as_ref().map(|answer| answer.status().as_u16());
+            eprintln!("{LATE}{told:?}");
+            drop(held);
+            answer
+        });
+        late.map(|ended| ended.expect("it does not panic")).right_future()
     };
     Client::new(tower::service_fn(sent), "default")
 }

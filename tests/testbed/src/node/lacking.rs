@@ -60,8 +60,9 @@ pub(super) fn missing_programs(wanted: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// Whether this machine lets so many nodes more run: each watches files, and the kernel counts watchers by user. An `Err` says what to set.
-pub(crate) fn room_for(nodes: usize) -> Result<(), Error> {
+/// Whether this machine lets so many nodes more run: each watches files, and the kernel counts watchers by user. What it says
+/// otherwise names the setting that would do.
+pub fn room_for(nodes: usize) -> Result<(), Error> {
     const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
     let Some(limit) = fs::read_to_string(LIMIT).ok().and_then(|text| text.trim().parse().ok())
     else {
@@ -72,7 +73,7 @@ pub(crate) fn room_for(nodes: usize) -> Result<(), Error> {
         return Ok(());
     }
     let room = limit.saturating_sub(used) / WATCHERS;
-    // Room for what else watches.
+    // As much again stays for what else watches.
     Err(Error::NoWatchers {
         nodes,
         room,

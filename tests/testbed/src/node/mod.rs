@@ -23,8 +23,7 @@ use crate::{
     process::Record,
 };
 
-pub use lacking::lacking;
-pub(crate) use lacking::room_for;
+pub use lacking::{lacking, room_for};
 
 /// Addresses of nodes and their pods are one number apart in one byte.
 pub const NODES_MAX: u8 = 100;
