@@ -9,11 +9,12 @@ use smol_str::SmolStr;
 
 use crate::{
     activate,
+    assess::Assessment,
     category::{Facts, category},
     node::{Ended, Taint},
     plan::{Answers, ChangeType, Class, Plan, Reachable, RebootPolicy},
     planner::worse,
-    rank::{Priority, Ranked, rank_one},
+    rank::{self, Priority, Ranked, Ranking},
     units::Uid,
     world::World,
 };
@@ -21,8 +22,8 @@ use crate::{
 /// How many things of a kind one answer names.
 const NAMED_MAX: usize = 3;
 
-/// The ten answers.
-pub fn answers(world: &World, plan: &Plan) -> Answers {
+/// The ten answers. Urgency is told as it was ranked, which the plan's own deadline came of.
+pub fn answers(world: &World, assessment: &Assessment, ranking: &Ranking, plan: &Plan) -> Answers {
     let notices: Vec<&Notice> = plan
         .advisories
         .iter()
@@ -37,7 +38,7 @@ pub fn answers(world: &World, plan: &Plan) -> Answers {
         uninstall: uninstall(plan, &notices),
         mitigation: mitigation(plan, &notices),
         test: test(plan),
-        priority: priority(world, plan),
+        priority: priority(world, assessment, ranking, plan),
         impact: impact(world, plan),
     }
 }
@@ -206,19 +207,20 @@ fn test(plan: &Plan) -> String {
     }
 }
 
-fn priority(world: &World, plan: &Plan) -> String {
+fn priority(world: &World, assessment: &Assessment, ranking: &Ranking, plan: &Plan) -> String {
     if plan.drill {
         return "Emergency, as an exercise".into();
     }
     let Some(baseline) = world.baselines.get(&plan.baseline.name) else {
         return "not known: the baseline is gone".into();
     };
-    let systems = systems(plan);
     let ranked = plan.advisories.iter().filter_map(|name| {
         let known = world.notices.get(name)?;
-        Some((name, rank_one(world, baseline, (name, known), systems, systems)))
+        let ranked = ranking.of(name, &baseline.name).cloned();
+        let once = || rank::once(world, assessment, baseline, (name, known), systems(plan));
+        Some((name, ranked.unwrap_or_else(once)))
     });
-    let most = ranked.min_by_key(|(_, ranked)| (ranked.priority, ranked.due));
+    let most = ranked.min_by_key(|(_, ranked)| ranked.urgency());
     match most {
         Some((name, ranked)) => told(name, &ranked),
         None if plan.emergency => Priority::Emergency.name().into(),

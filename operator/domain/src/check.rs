@@ -17,7 +17,7 @@ use crate::{
     effect::{Decision, Doomed, Effect, Leave, Record},
     enforce, garbage, gate,
     mitigation::{self, NOTHING},
-    node::{Cordon, Ended, Node, Step, Taint, Task},
+    node::{Cordon, Ended, Node, Step, Task},
     plan::{PATCH_MAX, RebootPolicy},
     prefetch,
     request::{ChangeRequest, Phase, Rollout},
@@ -333,7 +333,7 @@ fn overdue(world: &World, assessment: &Assessment, effect: &Effect) -> Option<St
         }
         Effect::Evict { node, .. } => {
             let found = world.nodes.get(&node.0)?;
-            let leave = found.task.is_some() || found.taint == Some(Taint::Isolated);
+            let leave = found.task.is_some() || enforce::may_empty(world, assessment, found);
             (!leave).then(|| format!("12: pods would leave {} without leave", node.0))
         }
         Effect::Taint { taint: None, .. }

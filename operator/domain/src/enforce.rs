@@ -75,7 +75,9 @@ pub fn enforce(
         let wanted = late.get(&node.name).copied().and_then(taint);
         match (node.taint, wanted) {
             (Some(_), None) => decision.effects.push(set(node, None)),
-            (Some(Taint::Isolated), Some(Taint::Isolated)) => decision.effects.extend(empty(node)),
+            (Some(Taint::Isolated), Some(Taint::Isolated)) => {
+                decision.effects.extend(empty(world, assessment, node));
+            }
             (found, Some(wanted)) if found != Some(wanted) => {
                 one(world, assessment, &mut safety, (node, wanted), &mut tainted, &mut decision);
             }
@@ -89,11 +91,20 @@ fn set(node: &Node, taint: Option<Taint>) -> Effect {
     Effect::Taint { node: (node.name.clone(), node.uid.clone()), taint }
 }
 
-/// Pods leave an isolated node by eviction alone, while their budgets allow it (invariant 8).
-fn empty(node: &Node) -> Option<Effect> {
+/// Pods leave an isolated node by eviction alone, while their budgets allow it (invariant 8) and the leave that isolated it still
+/// counts (invariants 12, 13).
+fn empty(world: &World, assessment: &Assessment, node: &Node) -> Option<Effect> {
     let id = (node.name.clone(), node.uid.clone());
-    (node.pods.movable > 0 && node.task.is_none())
+    (node.pods.movable > 0 && node.task.is_none() && may_empty(world, assessment, node))
         .then_some(Effect::Evict { node: id, leave: Leave::default() })
+}
+
+/// Whether pods may be asked now to leave a node because it is isolated.
+pub fn may_empty(world: &World, assessment: &Assessment, node: &Node) -> bool {
+    let baseline = baseline_of(assessment, node).and_then(|name| world.baselines.get(name));
+    node.taint == Some(Taint::Isolated)
+        && gate::platform(world).is_none()
+        && baseline.is_some_and(|found| leave(world, found, Taint::Isolated).is_some())
 }
 
 fn baseline_of<'a>(assessment: &'a Assessment, node: &Node) -> Option<&'a Name> {

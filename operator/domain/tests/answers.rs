@@ -2,13 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hozen_domain::{
-    Plan, World,
-    answers::answers,
+    Plan, World, answers,
     assess::assess,
     baseline::{Exposure, Impact, TestStrategy},
     exception::{self, ExceptionError},
     node::Ended,
-    plan::{ChangeType, Exception},
+    plan::{Answers, ChangeType, Exception},
     planner,
     rank::rank,
 };
@@ -64,10 +63,39 @@ fn plan(world: &World) -> Plan {
     created.into_values().next().unwrap().clone()
 }
 
+/// The ten answers of a plan in this world.
+fn told(world: &World, plan: &Plan) -> Answers {
+    let assessment = assess(world);
+    let ranking = rank(world, &assessment);
+    answers::answers(world, &assessment, &ranking, plan)
+}
+
+#[test]
+fn the_priority_that_is_told_is_the_one_that_was_planned_with() {
+    // Two of thirty are affected: few, which lowers it.
+    let fix = transaction(&[("openssl", OLD, NEW)]);
+    let (weak, fixed) = (debian(&[("openssl", OLD)]), debian(&[("openssl", NEW)]));
+    let web = baseline("web").asset(Impact::Medium, Exposure::Internal);
+    let notice = notice("DSA-1").high().fixes("Debian:12", "openssl", NEW);
+    let world = (0..30).fold(world_at(NOW).baseline(web).notice(notice), |world, n| {
+        let built = node(&format!("node-{n}")).label("tier", "web");
+        world.node(match n {
+            0 | 1 => built.has(&weak).would_as(resolved("DSA-1", &fix), &fix),
+            _ => built.has(&fixed),
+        })
+    });
+    let world = world.build();
+    let answer = told(&world, &plan(&world)).priority;
+    assert!(answer.contains("few are affected: 2 of 30"), "{answer}");
+    let ranking = rank(&world, &assess(&world));
+    let ranked = ranking.of("DSA-1", "web").unwrap();
+    assert!(answer.starts_with(&format!("{}, for DSA-1: ", ranked.priority.name())), "{answer}");
+}
+
 #[test]
 fn all_ten_questions_are_answered_in_words_a_board_can_decide_on() {
     let world = world();
-    let answers = answers(&world, &plan(&world));
+    let answers = told(&world, &plan(&world));
     assert_eq!(
         answers.change,
         format!(
@@ -99,7 +127,7 @@ fn what_was_proven_elsewhere_is_told() {
     world.requests.insert(request.name.clone(), request);
     let proven = Ended::Proven(at(NOW));
     world.nodes.get_mut("a").unwrap().ended.insert(uid, proven);
-    assert_eq!(answers(&world, &plan).deployed, "proven on 1 node");
+    assert_eq!(told(&world, &plan).deployed, "proven on 1 node");
 }
 
 #[test]
@@ -108,7 +136,7 @@ fn what_a_publisher_says_cannot_be_uninstalled_is_not_called_reversible() {
     let known = world.notices.get_mut("DSA-6123-1").unwrap();
     std::sync::Arc::make_mut(&mut known.notice).patch.uninstallable = Some(false);
     assert_eq!(
-        answers(&world, &plan(&world)).uninstall,
+        told(&world, &plan(&world)).uninstall,
         "no: DSA-6123-1 says that its fix cannot be uninstalled"
     );
 }

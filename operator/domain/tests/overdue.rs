@@ -2,10 +2,15 @@
 
 use hozen_domain::{
     World,
+    assess::assess,
     baseline::OnOverdue,
+    check,
+    effect::{Decision, Effect},
+    enforce::enforce,
     model::{What, scenario::Happening},
     node::Taint,
     plan::{ChangeType, OrderBy},
+    rank::rank,
     units::{Share, Span},
 };
 use hozen_testkit::{
@@ -157,4 +162,27 @@ fn a_taint_is_lifted_when_the_node_is_patched() {
     assert!(texts.iter().any(|text| text.contains("taken off")), "{:#?}", told.0.trace);
     assert_eq!(told.proven().len(), 3, "{:#?}", told.0.trace);
     assert!(told.0.world.nodes.values().all(|node| node.taint.is_none()));
+}
+
+#[test]
+fn i13_an_isolated_node_keeps_its_pods_when_the_leave_ends() {
+    let mut world = told(&fleet(OnOverdue::Isolate, 1), 30).0.world;
+    let isolated = world.nodes.values_mut().find(|node| node.taint == Some(Taint::Isolated));
+    isolated.expect("one node is late and isolated").pods.movable = 2;
+    assert_eq!(evictions(&world), 1, "its pods go while the leave counts");
+    let mut halted = world.clone();
+    halted.platform.halt = Some("maintenance".into());
+    assert_eq!(evictions(&halted), 0, "nothing new begins under a halt");
+    for approval in &mut world.approvals {
+        approval.withdrawn = true;
+    }
+    assert_eq!(evictions(&world), 0, "the leave was withdrawn");
+}
+
+fn evictions(world: &World) -> usize {
+    let assessment = assess(world);
+    let ranking = rank(world, &assessment);
+    let decision = enforce(world, &assessment, &ranking, &Decision::default());
+    assert_eq!(check::decision(world, &assessment, &decision), Vec::<String>::new());
+    decision.effects.iter().filter(|effect| matches!(effect, Effect::Evict { .. })).count()
 }

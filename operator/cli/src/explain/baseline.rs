@@ -130,7 +130,7 @@ fn urgent(outcome: &Outcome, name: &Name) -> Section {
         .iter()
         .filter_map(|(notice, ranked)| Some((notice, ranked.baselines.get(name)?)))
         .collect();
-    ranked.sort_by_key(|(notice, ranked)| (ranked.priority, ranked.due, (*notice).clone()));
+    ranked.sort_by_key(|(notice, ranked)| (ranked.urgency(), (*notice).clone()));
     for (notice, ranked) in ranked.iter().take(NOTICES_MAX) {
         common::ranked(
             &mut section,

@@ -224,11 +224,21 @@ fn could(outcome: &Outcome, answer: &mut Answer, section: &mut Section, baseline
         open = true;
         answer.see("changerequest", &request.name);
         let tally = approval::count(&outcome.world, request);
-        if tally.missing.is_empty() {
-            let users: Vec<&str> = tally.counted.iter().map(|word| word.user.as_str()).collect();
-            section.rule(format!("{}: agreed: {}", request.name, users.join(", ")), "invariant 12");
-        } else {
+        let said = match (tally.approved, tally.missing.is_empty()) {
+            (true, _) if tally.counted.is_empty() => {
+                "nobody needs to agree: a standard change".into()
+            }
+            (true, _) => {
+                let users = tally.counted.iter().map(|word| word.user.as_str());
+                format!("agreed: {}", users.collect::<Vec<_>>().join(", "))
+            }
+            (false, true) => tally.why_not(),
+            (false, false) => String::new(),
+        };
+        if said.is_empty() {
             missing(section, outcome, request, &tally, &format!("{}: ", request.name));
+        } else {
+            section.rule(format!("{}: {said}", request.name), "invariant 12");
         }
     }
     let policy = outcome.world.baselines.get(baseline).map(|baseline| &baseline.approval_policy);
@@ -279,9 +289,9 @@ pub(super) fn circle(circle: &Circle) -> String {
 }
 
 /// Systems on which the work of a request failed.
-pub(super) fn unproven(outcome: &Outcome, request: &Uid) -> Vec<String> {
+pub(super) fn failed_on(outcome: &Outcome, request: &Uid) -> Vec<String> {
     let failed = |ended: &BTreeMap<Uid, Ended>| {
-        ended.get(request).is_some_and(|ended| !matches!(ended, Ended::Proven(_)))
+        ended.get(request).is_some_and(|ended| ended.failure().is_some())
     };
     let nodes = outcome.world.nodes.values().filter(|node| failed(&node.ended));
     nodes.take(3).map(|node| node.name.to_string()).collect()

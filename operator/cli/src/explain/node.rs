@@ -4,7 +4,7 @@ use hozen_domain::{
     assess::{Activity, Holding, NodeView, State, uncovered_on},
     baseline::Selector,
     model::{Outcome, Undone},
-    node::{Cordon, Ended, Node, Ready, Report},
+    node::{Cordon, Node, Ready, Report},
     units::Name,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         common::left_out(outcome, &mut answer, |_, about| about == name);
         let undone = outcome.undone().into_iter().find(|u| u.systems.contains(name));
         answer.next.extend(undone.and_then(|Undone { next, .. }| next));
-        let failed = node.ended.values().any(|ended| !matches!(ended, Ended::Proven(_)));
+        let failed = node.ended.values().any(|ended| ended.failure_of_change().is_some());
         if failed && view.state == State::Below {
             answer.next.push(
                 "the same versions are not tried again by themselves; newer ones make a new request"

@@ -4,7 +4,7 @@ use hozen_domain::{
     answers::answers,
     approval::{self, Tally},
     forecast::{Assume, forecast},
-    model::Outcome,
+    model::{Outcome, Turn},
     plan::Class,
     request::{ChangeRequest, Phase},
     units::Name,
@@ -28,7 +28,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(approvals(request, &tally));
     answer.add(who_could(outcome, request, &tally));
     if !request.phase.ended() && !request.plan.stages.is_empty() {
-        answer.add(when(outcome, request));
+        answer.add(when(outcome, request, &tally));
     }
     common::edited(outcome, request, &mut answer);
     common::holds(outcome, &mut answer, |about| about == name);
@@ -81,7 +81,8 @@ fn most(request: &ChangeRequest) -> u32 {
 
 fn asked(outcome: &Outcome, request: &ChangeRequest) -> Section {
     let mut section = Section::new("what is asked");
-    let told = answers(&outcome.world, &request.plan);
+    let Turn { assessment, ranking, .. } = &outcome.after;
+    let told = answers(&outcome.world, assessment, ranking, &request.plan);
     for (question, answer) in [
         ("what changes", told.change),
         ("which weakness", told.weakness),
@@ -179,7 +180,7 @@ fn who_could(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> Secti
     section
 }
 
-fn when(outcome: &Outcome, request: &ChangeRequest) -> Section {
+fn when(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> Section {
     let mut section = Section::new("when it would be done");
     let assessment = &outcome.after.assessment;
     let forecast = forecast(&outcome.world, assessment, request, &Assume::default());
@@ -190,10 +191,12 @@ fn when(outcome: &Outcome, request: &ChangeRequest) -> Section {
             section.say("nothing that can be reached is left to do");
         }
         (None, Some(finish)) => {
-            let done = within_a_minute(finish, outcome.world.now).map_or_else(
-                || format!("by {finish} if people agree at once"),
-                |takes| format!("{takes} after people agree, if they do at once"),
-            );
+            let done = match (within_a_minute(finish, outcome.world.now), tally.approved) {
+                (None, true) => format!("by {finish}"),
+                (None, false) => format!("by {finish} if people agree at once"),
+                (Some(takes), true) => format!("in {takes}"),
+                (Some(takes), false) => format!("{takes} after people agree, if they do at once"),
+            };
             section.say(format!(
                 "{done}, {}; {due}; limited by {}",
                 if forecast.meets_due { "in time" } else { "TOO LATE" },

@@ -38,7 +38,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         answer.add(authority(outcome, request));
     }
     answer.see("changerequest", &request.name);
-    for name in common::unproven(outcome, &request.uid) {
+    for name in common::failed_on(outcome, &request.uid) {
         answer.see("node", &name);
     }
     Some(answer)

@@ -56,7 +56,7 @@ pub fn draft(
         phase_reason: why,
         due: planner::due(&request.plan, &turn.ranking).or(request.due),
         first_seen: before.first_seen.or_else(|| Some(planner::first_seen(world, &request.plan))),
-        answers: before.answers.or_else(|| Some(ten(world, request))),
+        answers: before.answers.or_else(|| Some(ten(world, turn, request))),
         approvals: counted(&tally),
         missing: words::roles(&tally.missing),
         excluded: request
@@ -122,8 +122,8 @@ fn approved(tally: &Tally) -> Said {
     }
 }
 
-fn ten(world: &World, request: &ChangeRequest) -> Answers {
-    let answers = answers::answers(world, &request.plan);
+fn ten(world: &World, turn: &Turn, request: &ChangeRequest) -> Answers {
+    let answers = answers::answers(world, &turn.assessment, &turn.ranking, &request.plan);
     Answers {
         change: words::text(&answers.change),
         weakness: words::text(&answers.weakness),

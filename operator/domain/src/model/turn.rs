@@ -377,7 +377,8 @@ impl Model<'_> {
             first_seen,
             plan: std::sync::Arc::new(plan),
         };
-        let change = crate::answers::answers(&self.world, &request.plan).change;
+        let answers = crate::answers::answers(&self.world, &assessment, &ranking, &request.plan);
+        let change = answers.change;
         let needs = request.plan.needs.roles.clone();
         self.queue_approvers(&request);
         self.world.requests.insert(name.clone(), request.clone());

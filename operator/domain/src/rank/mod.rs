@@ -119,6 +119,13 @@ pub struct Ranked {
     pub mitigated: bool,
 }
 
+impl Ranked {
+    /// What orders by urgency, the most urgent first: of one priority what has no deadline comes last.
+    pub fn urgency(&self) -> (Priority, Timestamp) {
+        (self.priority, self.due.unwrap_or(Timestamp::MAX))
+    }
+}
+
 /// Counts by priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByPriority {
@@ -252,22 +259,22 @@ pub fn rank_again(world: &World, assessment: &Assessment, memory: &mut Memory) -
     Ranking { notices, updates: updates::rank(world, assessment, &first_seen), first_seen }
 }
 
-/// How urgent one notice is for a baseline if it affects so many of its systems.
-pub(crate) fn rank_one(
+/// How urgent a notice was that affects no system of the baseline any more, if it affected so many of them.
+pub(crate) fn once(
     world: &World,
+    assessment: &Assessment,
     baseline: &Baseline,
     (name, known): (&Name, &Known),
     systems: u32,
-    of: u32,
 ) -> Ranked {
     let severity = severity::of_notice(&known.notice);
     let weakness = Weakness::of(&known.notice, severity.as_ref());
-    let mitigated = mitigation::mitigated(world, &crate::assess::assess(world));
+    let mitigated = mitigation::mitigated(world, assessment);
     let case = Case {
         baseline,
         weakness: &weakness,
         systems,
-        of,
+        of: total(assessment, &baseline.name),
         mitigated: mitigated.contains(&(&baseline.name, name)),
     };
     case.rank(known.fix_first_seen, systems)
