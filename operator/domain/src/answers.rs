@@ -11,11 +11,11 @@ use crate::{
     activate,
     assess::Assessment,
     category::{Facts, category},
-    node::{Ended, Taint},
+    node::Taint,
     plan::{Answers, ChangeType, Class, Plan, Reachable, RebootPolicy},
     planner::worse,
+    proven,
     rank::{self, Priority, Ranked, Ranking},
-    units::Uid,
     world::World,
 };
 
@@ -107,34 +107,25 @@ fn units(plan: &Plan) -> BTreeSet<&SmolStr> {
     plan.node_classes().flat_map(|class| &class.restart).collect()
 }
 
-/// Where exactly this was proven already: systems with a proof under a request that did the same.
+/// Where exactly this was proven already: systems on which a request did what a class of the plan does, and a scan proved it.
 fn deployed(world: &World, plan: &Plan) -> String {
-    let same: BTreeSet<&Uid> = world
-        .requests
-        .values()
-        .filter(|request| {
-            !request.plan.drill && request.plan.classes.iter().any(|class| does(plan, class))
-        })
-        .map(|request| &request.uid)
-        .collect();
-    let proven = |ended: &std::collections::BTreeMap<Uid, Ended>| {
-        ended.iter().any(|(uid, ended)| same.contains(uid) && matches!(ended, Ended::Proven(_)))
-    };
-    let nodes = world.nodes.values().filter(|node| proven(&node.ended)).count();
-    let workloads = world.workloads.values().filter(|w| proven(&w.ended)).count();
-    match (nodes, workloads) {
-        (0, 0) => "proven nowhere in this cluster yet".into(),
-        (nodes, 0) => format!("proven on {}", plural(count(nodes), "node")),
-        (_, workloads) => format!("proven on {}", plural(count(workloads), "workload")),
+    let (mut nodes, mut workloads) = (BTreeSet::new(), BTreeSet::new());
+    for class in &plan.classes {
+        let systems = match class {
+            Class::Nodes(_) => &mut nodes,
+            Class::Image(_) => &mut workloads,
+        };
+        let requests = world.requests.values();
+        let proofs = requests.flat_map(|request| proven::proofs(world, request, class));
+        systems.extend(proofs.map(|(system, _)| system));
     }
-}
-
-fn does(plan: &Plan, other: &Class) -> bool {
-    plan.classes.iter().any(|class| match (class, other) {
-        (Class::Nodes(one), Class::Nodes(two)) => one.transaction == two.transaction,
-        (Class::Image(one), Class::Image(two)) => (&one.image, &one.to) == (&two.image, &two.to),
-        (Class::Nodes(_), Class::Image(_)) | (Class::Image(_), Class::Nodes(_)) => false,
-    })
+    let told = [(nodes.len(), "node"), (workloads.len(), "workload")];
+    let told = told.iter().filter(|(systems, _)| *systems > 0);
+    let told: Vec<String> = told.map(|(systems, noun)| plural(count(*systems), noun)).collect();
+    if told.is_empty() {
+        return "proven nowhere in this cluster yet".into();
+    }
+    format!("proven on {}", told.join(" and "))
 }
 
 fn restart(plan: &Plan) -> String {

@@ -31,16 +31,22 @@ pub const fn taint(action: OnOverdue) -> Option<Taint> {
     }
 }
 
-/// The approved request that lets nodes of a baseline get this taint now.
+/// The approved request that lets nodes of a baseline get this taint now; of several, that for the most nodes.
 pub fn leave<'w>(world: &'w World, baseline: &Baseline, taint: Taint) -> Option<&'w ChangeRequest> {
-    world.requests.values().find(|request| {
+    let given = world.requests.values().filter(|request| {
         let plan = &request.plan;
         plan.change == ChangeType::Mitigation
             && plan.baseline.uid == baseline.uid
             && plan.mitigation.as_ref().is_some_and(|steps| steps.overdue == Some(taint))
             && request.phase == Phase::Approved
             && approval::authority(world, request).is_ok()
-    })
+    });
+    given.max_by_key(|request| nodes_max(request))
+}
+
+/// On how many nodes a request lets a mitigation be.
+pub(crate) fn nodes_max(request: &ChangeRequest) -> u32 {
+    request.plan.mitigation.as_ref().map_or(0, |steps| steps.nodes_max)
 }
 
 /// Sets and lifts our taint. `decided` is what was decided before in the same pass: what that takes is taken.
@@ -157,7 +163,7 @@ fn room(
         return Err(hold);
     }
     let pool = assessment.baselines.get(&baseline.name).map_or(&[][..], |view| &view.nodes);
-    let most = request.plan.mitigation.as_ref().map_or(0, |steps| steps.nodes_max);
+    let most = nodes_max(request);
     if tainted >= usize::try_from(most).unwrap_or(usize::MAX) && node.taint.is_none() {
         let why = format!("{most} nodes have the taint, and no more were approved");
         return Err(Hold::ApprovalLost { request: request.name.clone(), why });

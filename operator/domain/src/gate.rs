@@ -13,6 +13,7 @@ use crate::{
     approval::{self, Tally},
     calendar::{Access, Calendar, Opening, Purpose, Window, next_opening},
     effect::{Decision, Effect, Record},
+    enforce,
     evidence::{self, Judgement},
     exception,
     hold::Hold,
@@ -33,7 +34,13 @@ pub fn requests(world: &World) -> Decision {
         let next = match (rollout_of(world, request), successors.get(&request.name).copied()) {
             (Executed::By(rollout), successor) => followed(request, rollout, successor),
             (Executed::Not, Some(successor)) => superseded(successor),
-            (Executed::Not, None) => unexecuted(world, request),
+            (Executed::Not, None) => match wider(world, request) {
+                Some(wider) => {
+                    let why = format!("people agreed to more nodes in {}", wider.name);
+                    Next::to(Phase::Superseded, why)
+                }
+                None => unexecuted(world, request),
+            },
             (Executed::NameTaken(why), _) => Next::to(Phase::Failed, why),
         };
         next.write(world, request, &mut decision);
@@ -118,6 +125,16 @@ fn superseded(successor: &ChangeRequest) -> Next {
     let because = successor.because.as_ref();
     let because = because.map_or(String::new(), |why| format!(": {why}"));
     Next::to(Phase::Superseded, format!("replaced by {}{because}", successor.name))
+}
+
+/// The leave given beforehand for more nodes than this request is about, which stands until then: late nodes are not without leave
+/// while people decide on more.
+fn wider<'w>(world: &'w World, request: &ChangeRequest) -> Option<&'w ChangeRequest> {
+    let taint = request.plan.mitigation.as_ref()?.overdue?;
+    let baseline = world.baselines.get(&request.plan.baseline.name);
+    let baseline = baseline.filter(|found| found.uid == request.plan.baseline.uid)?;
+    let widest = enforce::leave(world, baseline, taint)?;
+    (enforce::nodes_max(widest) > enforce::nodes_max(request)).then_some(widest)
 }
 
 enum Executed<'a> {

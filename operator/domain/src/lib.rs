@@ -33,6 +33,7 @@ pub mod node;
 pub mod plan;
 pub mod planner;
 pub mod prefetch;
+mod proven;
 pub mod rank;
 pub mod relevance;
 pub mod request;

@@ -7,12 +7,13 @@ use hozen_domain::{
     baseline::{Exposure, Impact, TestStrategy},
     exception::{self, ExceptionError},
     node::Ended,
-    plan::{Answers, ChangeType, Exception},
+    plan::{Answers, ChangeType, Class, Exception, ImageClass},
     planner,
     rank::rank,
 };
 use hozen_testkit::{
-    at, baseline, created, debian, node, notice, request_of, resolved, transaction, world_at,
+    at, baseline, created, debian, node, node_class, notice, request_of, resolved, transaction,
+    workload, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:14Z";
@@ -128,6 +129,50 @@ fn what_was_proven_elsewhere_is_told() {
     let proven = Ended::Proven(at(NOW));
     world.nodes.get_mut("a").unwrap().ended.insert(uid, proven);
     assert_eq!(told(&world, &plan).deployed, "proven on 1 node");
+}
+
+#[test]
+fn what_another_class_of_the_same_request_proved_is_not_told() {
+    let mut world = world();
+    let plan = plan(&world);
+    let mut two = plan.clone();
+    two.classes.push(node_class("sha256-other", 1));
+    let request = request_of(&world, "mirror", &two);
+    let uid = request.uid.clone();
+    world.requests.insert(request.name.clone(), request);
+    let asked = plan.node_classes().next().unwrap().transaction.clone();
+    for (name, tried) in [("a", "sha256-other".into()), ("b", asked)] {
+        let node = world.nodes.get_mut(name).unwrap();
+        node.ended.insert(uid.clone(), Ended::Proven(at(NOW)));
+        assert_eq!(told(&world, &plan).deployed, "proven nowhere in this cluster yet");
+        world.nodes.get_mut(name).unwrap().tried.insert(uid.clone(), tried);
+    }
+    assert_eq!(told(&world, &plan).deployed, "proven on 1 node");
+}
+
+#[test]
+fn nodes_are_told_also_where_there_are_workloads() {
+    let mut world = world();
+    let mut plan = plan(&world);
+    plan.classes.push(Class::Image(ImageClass {
+        image: "shop/web".into(),
+        from: "sha256-old".into(),
+        to: "sha256-new".into(),
+        workloads_max: 1,
+    }));
+    let request = request_of(&world, "mirror", &plan);
+    let uid = request.uid.clone();
+    world.requests.insert(request.name.clone(), request);
+    let asked = plan.node_classes().next().unwrap().transaction.clone();
+    for node in world.nodes.values_mut() {
+        node.ended.insert(uid.clone(), Ended::Proven(at(NOW)));
+        node.tried.insert(uid.clone(), asked.clone());
+    }
+    let mut moved = workload("Deployment/shop/web").runs("web", "shop/web", "sha256-new").build();
+    moved.ended.insert(uid.clone(), Ended::Proven(at(NOW)));
+    moved.tried.insert(uid, "sha256-old".into());
+    world.workloads.insert(moved.key.clone(), moved);
+    assert_eq!(told(&world, &plan).deployed, "proven on 2 nodes and 1 workload");
 }
 
 #[test]

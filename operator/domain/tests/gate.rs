@@ -16,13 +16,13 @@ use hozen_domain::{
     governance::Vote,
     hold::Hold,
     node::Ended,
-    plan::{Ask, ChangeType, Exception, Gate, Plan, RoleCount, TestPlan},
+    plan::{Ask, ChangeType, Class, Exception, Gate, ImageClass, Plan, RoleCount, TestPlan},
     request::{ChangeRequest, Phase, RolloutEnd},
     units::{Name, Span},
     world::{Evidence, EvidenceKey, Said},
 };
 use hozen_testkit::{
-    approve_all, at, baseline, node, node_class, plan, request_of, rollout_of, world_at,
+    approve_all, at, baseline, node, node_class, plan, request_of, rollout_of, workload, world_at,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -344,6 +344,143 @@ fn a_drill_on_the_mirror_proves_nothing() {
     let request = world.requests.get_mut("mirror-1").unwrap();
     Arc::make_mut(&mut request.plan).drill = true;
     assert!(missing(&world).contains("is not proven there"));
+}
+
+/// The mirror has a request of two classes, each of which one node was to do; what each did, and how it ended there.
+fn of_two_classes(world: &mut World, phase: Phase, did: &[(&str, Ended)]) {
+    let mut two = plan("mirror", &[]);
+    two.classes = vec![node_class("sha256-other", 1), node_class("sha256-tx", 1)];
+    add(world, "mirror-1", &two, phase);
+    let mut rollout = rollout_of(&world.requests["mirror-1"], at(NOW));
+    (rollout.cursor.started, rollout.cursor.finished) = (Some(at(NOW)), Some(at(NOW)));
+    world.rollouts.insert("mirror-1".into(), rollout);
+    let uid = world.requests["mirror-1"].uid.clone();
+    for (tried, ended) in did {
+        let name = format!("mirror-of-{tried}");
+        let (mut node, ..) = node(&name).build();
+        node.tried.insert(uid.clone(), (*tried).into());
+        node.ended.insert(uid.clone(), ended.clone());
+        world.nodes.insert(name.into(), node);
+    }
+}
+
+fn proven_then() -> Ended {
+    Ended::Proven(at("2026-11-19T10:00Z"))
+}
+
+fn rolled_back() -> Ended {
+    let (step, message) = (hozen_domain::node::Step::Patch, String::new());
+    let failure = hozen_domain::node::Failure { step, message, blocked: false };
+    Ended::RolledBack(at("2026-11-19T10:00Z"), failure)
+}
+
+/// A world in which the mirror must prove `sha256-tx`, without a Job.
+fn waiting(emergency: bool) -> World {
+    let mut tested = tested();
+    tested.emergency = emergency;
+    tested.execution.test = Some(TestPlan { mirror: "mirror".into(), job_template: None });
+    asked(&tested, Phase::AwaitingTest)
+}
+
+#[test]
+fn i29_what_failed_on_the_mirror_is_not_proven_by_another_class_of_its_request() {
+    for phase in [Phase::Watching, Phase::Done] {
+        for emergency in [false, true] {
+            let mut world = waiting(emergency);
+            let did = [("sha256-other", proven_then()), ("sha256-tx", rolled_back())];
+            of_two_classes(&mut world, phase, &did);
+            assert!(missing(&world).contains("is not proven there"), "{phase:?} {emergency}");
+        }
+    }
+}
+
+#[test]
+fn i29_what_failed_on_one_system_of_the_mirror_is_not_proven_by_another() {
+    let mut world = waiting(true);
+    of_two_classes(&mut world, Phase::Done, &[("sha256-tx", proven_then())]);
+    assert_eq!(phase(&requests(&world)), Some((Phase::AwaitingApproval, "people must agree")));
+    // It was given to another baseline after that, and the mirror's rollout ended without it.
+    let (mut gone, ..) = node("mirror-gone").build();
+    gone.ended.insert(world.requests["mirror-1"].uid.clone(), rolled_back());
+    world.nodes.insert("mirror-gone".into(), gone);
+    assert!(missing(&world).contains("is not proven there"));
+}
+
+#[test]
+fn i29_what_no_system_of_the_mirror_took_is_not_proven_there() {
+    let mut world = waiting(false);
+    of_two_classes(&mut world, Phase::Done, &[("sha256-other", proven_then())]);
+    assert!(missing(&world).ends_with("is not proven there: mirror-1 is Done"));
+    // Of a record that does not say what was done nobody knows which of the two it was.
+    let node = world.nodes.get_mut("mirror-of-sha256-other").unwrap();
+    node.tried.clear();
+    assert!(missing(&world).contains("is not proven there"));
+}
+
+#[test]
+fn an_ordinary_change_waits_for_the_end_of_the_mirrors_watch_and_an_emergency_does_not() {
+    let both = [("sha256-other", proven_then()), ("sha256-tx", proven_then())];
+    let watched = |emergency| {
+        let mut world = waiting(emergency);
+        of_two_classes(&mut world, Phase::Watching, &both);
+        world
+    };
+    let agreed = Some((Phase::AwaitingApproval, "people must agree"));
+    assert!(missing(&watched(false)).ends_with("is not proven there: mirror-1 is Watching"));
+    let mut world = watched(false);
+    world.requests.get_mut("mirror-1").unwrap().phase = Phase::Done;
+    assert_eq!(phase(&requests(&world)), agreed);
+    let mut world = watched(true);
+    assert_eq!(phase(&requests(&world)), agreed);
+    // What its watch ended with is written in a later pass.
+    let rollout = world.rollouts.get_mut("mirror-1").unwrap();
+    rollout.cursor.ended = Some((at(NOW), RolloutEnd::Partly));
+    assert!(missing(&world).contains("is not proven there"));
+}
+
+#[test]
+fn i29_an_emergency_does_not_rely_on_a_mirror_where_a_gate_said_no() {
+    let mut world = waiting(true);
+    let both = [("sha256-other", proven_then()), ("sha256-tx", proven_then())];
+    of_two_classes(&mut world, Phase::Watching, &both);
+    let mirror = world.requests.get_mut("mirror-1").unwrap();
+    Arc::make_mut(&mut mirror.plan).execution.gates = vec![prometheus(None, Some("0.5"))];
+    assert!(phase(&requests(&world)).is_some(), "silence of a watch is no no");
+    world.now += SignedDuration::from_mins(10);
+    let key = EvidenceKey { gate: "error-rate".into(), asked_by: "mirror-1".into(), about: None };
+    let said = Said::Fail("0.9".into());
+    world.evidence.insert(key, Evidence { at: at("2026-11-19T12:05Z"), said });
+    assert!(missing(&world).contains("is not proven there"));
+}
+
+#[test]
+fn i29_a_workload_of_the_mirror_proves_only_the_image_that_it_left() {
+    let class = |image: &str, from: &str, to: &str| {
+        let (image, from, to) = (image.into(), from.into(), to.into());
+        Class::Image(ImageClass { image, from, to, workloads_max: 1 })
+    };
+    let mut world = waiting(false);
+    let ours = Arc::make_mut(&mut request(&mut world).plan);
+    ours.classes = vec![class("shop/web", "sha256-older", "sha256-new")];
+    let mut two = plan("mirror", &[]);
+    two.classes = vec![
+        class("shop/db", "sha256-db", "sha256-db-new"),
+        class("shop/web", "sha256-old", "sha256-new"),
+        class("shop/web", "sha256-older", "sha256-new"),
+    ];
+    add(&mut world, "mirror-1", &two, Phase::Done);
+    let uid = world.requests["mirror-1"].uid.clone();
+    let mut moved = workload("Deployment/mirror/shop")
+        .runs("db", "shop/db", "sha256-db-new")
+        .runs("web", "shop/web", "sha256-new")
+        .build();
+    moved.ended.insert(uid.clone(), proven_then());
+    moved.tried.insert(uid.clone(), "sha256-db".into());
+    world.workloads.insert(moved.key.clone(), moved.clone());
+    assert!(missing(&world).contains("is not proven there"));
+    moved.tried.insert(uid, "sha256-older".into());
+    world.workloads.insert(moved.key.clone(), moved);
+    assert_eq!(phase(&requests(&world)), Some((Phase::AwaitingApproval, "people must agree")));
 }
 
 #[test]

@@ -1,20 +1,24 @@
 //! What happens to nodes that miss a deadline (PROCESS 1.4): alert, taint or isolation, under leave given beforehand.
 
 use hozen_domain::{
-    World,
+    Effect, World,
     assess::assess,
     baseline::OnOverdue,
     check,
-    effect::{Decision, Effect},
-    enforce::enforce,
+    effect::Decision,
+    enforce, gate,
+    governance::Vote,
     model::{What, scenario::Happening},
     node::Taint,
     plan::{ChangeType, OrderBy},
+    planner,
     rank::rank,
+    request::{ChangeRequest, Phase},
     units::{Share, Span},
 };
 use hozen_testkit::{
-    Told, baseline, debian, node, notice, resolved, stage, story, transaction, world_at,
+    NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, stage, story,
+    transaction, world_at,
 };
 use smol_str::SmolStr;
 
@@ -26,18 +30,16 @@ fn fleet(action: OnOverdue, at_once: u32) -> World {
     let mut all = stage("all", Share::Percent(100));
     all.max_unavailable = Share::Count(at_once);
     let rules = baseline("web").stages(vec![all]).with(|b| b.remediation.on_overdue = action);
-    let set = debian(&[("openssl", OLD)]);
-    let change = transaction(&[("openssl", OLD, NEW)]);
     let fix = notice("DSA-1").fixes("Debian:12", "openssl", NEW).critical();
     let world =
         world_at("2026-11-19T09:00Z").baseline(rules).notice(fix.exploited("2026-11-18", None));
-    (1..=3)
-        .fold(world, |world, n| {
-            let built = node(&format!("web-{n}")).label("tier", "web").has(&set);
-            let built = built.would_as(resolved("DSA-1", &change), &change);
-            world.node(built.with(|n| n.pods.movable = 4))
-        })
-        .build()
+    (1..=3).fold(world, |world, n| world.node(web(n))).build()
+}
+
+fn web(n: u32) -> NodeBuilder {
+    let change = transaction(&[("openssl", OLD, NEW)]);
+    let built = node(&format!("web-{n}")).label("tier", "web").has(&debian(&[("openssl", OLD)]));
+    built.would_as(resolved("DSA-1", &change), &change).with(|n| n.pods.movable = 4)
 }
 
 /// Every patch fails, so the deadline of one day passes. People agree to what they are asked, ten minutes later.
@@ -182,7 +184,154 @@ fn i13_an_isolated_node_keeps_its_pods_when_the_leave_ends() {
 fn evictions(world: &World) -> usize {
     let assessment = assess(world);
     let ranking = rank(world, &assessment);
-    let decision = enforce(world, &assessment, &ranking, &Decision::default());
+    let decision = enforce::enforce(world, &assessment, &ranking, &Decision::default());
     assert_eq!(check::decision(world, &assessment, &decision), Vec::<String>::new());
     decision.effects.iter().filter(|effect| matches!(effect, Effect::Evict { .. })).count()
+}
+
+/// One more node of the baseline joins the cluster.
+fn joins(world: &mut World, n: u32) {
+    let (node, ..) = web(n).build();
+    world.nodes.insert(node.name.clone(), node);
+}
+
+/// Plans, lets people agree to nothing, and moves the phases on until nothing changes; how many requests for leave were made.
+fn settled(world: &mut World) -> usize {
+    let mut made = 0;
+    for _ in 0..6 {
+        let assessment = assess(world);
+        let mut decision = planner::plan(world, &assessment, &rank(world, &assessment)).decision;
+        let leave = |e: &Effect| matches!(e, Effect::CreateRequest { plan, .. } if plan.change == ChangeType::Mitigation);
+        decision.effects.retain(leave);
+        made += decision.effects.len();
+        admit(world, &decision);
+        let moved = gate::requests(world);
+        admit(world, &moved);
+    }
+    made
+}
+
+fn leave(world: &World) -> Vec<(&ChangeRequest, u32, Phase)> {
+    let found = world.requests.values().filter_map(|request| {
+        Some((request, request.plan.mitigation.as_ref()?.nodes_max, request.phase))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort_by_key(|(_, nodes, _)| *nodes);
+    found
+}
+
+fn phases(world: &World) -> Vec<(u32, Phase)> {
+    leave(world).into_iter().map(|(_, nodes, phase)| (nodes, phase)).collect()
+}
+
+fn agree_to(world: &mut World, nodes: u32) {
+    let of = |found: &(&ChangeRequest, u32, Phase)| found.1 == nodes;
+    let name = leave(world).into_iter().find(of).expect("it was asked for").0.name.clone();
+    approve_all(world, &name);
+}
+
+fn in_force(world: &World, taint: Taint) -> Option<u32> {
+    let request = enforce::leave(world, &world.baselines["web"], taint)?;
+    Some(request.plan.mitigation.as_ref()?.nodes_max)
+}
+
+#[test]
+fn i12_leave_that_people_gave_stands_until_they_give_it_for_more_nodes() {
+    let mut world = fleet(OnOverdue::Taint, 1);
+    assert_eq!(settled(&mut world), 1);
+    agree_to(&mut world, 3);
+    assert_eq!(settled(&mut world), 0);
+    joins(&mut world, 4);
+    assert_eq!(settled(&mut world), 1, "people are asked about the fourth");
+    assert_eq!(phases(&world), [(3, Phase::Approved), (4, Phase::AwaitingApproval)]);
+    assert_eq!(leave(&world)[1].0.supersedes, None);
+    // What was asked for and nobody agreed to makes way; what they agreed to does not.
+    joins(&mut world, 5);
+    assert_eq!(settled(&mut world), 1);
+    let five = (5, Phase::AwaitingApproval);
+    assert_eq!(phases(&world), [(3, Phase::Approved), (4, Phase::Superseded), five]);
+    assert_eq!(in_force(&world, Taint::Overdue), Some(3));
+    agree_to(&mut world, 5);
+    assert_eq!(settled(&mut world), 0);
+    let (three, four) = ((3, Phase::Superseded), (4, Phase::Superseded));
+    assert_eq!(phases(&world), [three, four, (5, Phase::Approved)]);
+    assert_eq!(in_force(&world, Taint::Overdue), Some(5));
+    world.nodes.remove("web-5");
+    assert_eq!(settled(&mut world), 0, "fewer nodes are covered");
+}
+
+#[test]
+fn of_two_that_count_the_leave_for_more_nodes_is_in_force() {
+    let mut world = fleet(OnOverdue::Taint, 1);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    joins(&mut world, 4);
+    settled(&mut world);
+    agree_to(&mut world, 4);
+    for request in world.requests.values_mut() {
+        request.phase = Phase::Approved;
+    }
+    assert_eq!(in_force(&world, Taint::Overdue), Some(4));
+    // Its approval counts no longer: the narrower is not given up for it.
+    world.approvals.last_mut().expect("they agreed").withdrawn = true;
+    assert_eq!(in_force(&world, Taint::Overdue), Some(3));
+    settled(&mut world);
+    assert_eq!(in_force(&world, Taint::Overdue), Some(3));
+}
+
+#[test]
+fn a_no_to_leave_is_final_however_many_nodes_there_are() {
+    let mut world = fleet(OnOverdue::Isolate, 1);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    world.approvals[0].decision = Vote::Reject;
+    settled(&mut world);
+    assert_eq!(phases(&world), [(3, Phase::Rejected)]);
+    joins(&mut world, 4);
+    assert_eq!(settled(&mut world), 0);
+}
+
+#[test]
+fn a_no_to_more_nodes_leaves_what_people_agreed_to() {
+    let mut world = fleet(OnOverdue::Isolate, 1);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    joins(&mut world, 4);
+    settled(&mut world);
+    agree_to(&mut world, 4);
+    world.approvals.last_mut().expect("they answered").decision = Vote::Reject;
+    assert_eq!(settled(&mut world), 0);
+    assert_eq!(phases(&world), [(3, Phase::Approved), (4, Phase::Rejected)]);
+    joins(&mut world, 5);
+    assert_eq!(settled(&mut world), 0);
+    assert_eq!(in_force(&world, Taint::Isolated), Some(3));
+}
+
+#[test]
+fn leave_for_an_action_that_the_baseline_no_longer_wants_makes_way_at_once() {
+    let mut world = fleet(OnOverdue::Taint, 1);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    joins(&mut world, 4);
+    settled(&mut world);
+    let rules = world.baselines.get_mut("web").expect("the baseline is there");
+    std::sync::Arc::make_mut(rules).remediation.on_overdue = OnOverdue::Isolate;
+    joins(&mut world, 5);
+    assert_eq!(settled(&mut world), 1);
+    let gone = Phase::Superseded;
+    assert_eq!(phases(&world), [(3, gone), (4, gone), (5, Phase::AwaitingApproval)]);
+    assert_eq!(in_force(&world, Taint::Overdue), None);
+}
+
+#[test]
+fn late_nodes_are_tainted_under_leave_for_fewer_while_people_decide_on_more() {
+    let mut world = told(&fleet(OnOverdue::Taint, 1), 20).0.world;
+    assert_eq!(in_force(&world, Taint::Overdue), Some(3));
+    joins(&mut world, 4);
+    let late = story(&world, 10).nobody_approves().play();
+    assert_eq!(leave(&late.0.world).len(), 2, "people are asked about the fourth");
+    assert_eq!(tainted(&late, Taint::Overdue), 3, "{:#?}", late.0.trace);
 }

@@ -1,14 +1,13 @@
 //! The acceptance test: the same change proven on a mirror, then its Job passed (PROCESS 3.6).
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
-use super::judged;
+use super::{Executed, judged, rollout_of};
 use crate::{
+    evidence::Judgement,
     hold::Hold,
-    node::Ended,
     plan::{Ask, Class, Gate, TestPlan},
+    proven,
     request::{ChangeRequest, Phase},
     units::Uid,
     world::World,
@@ -27,10 +26,11 @@ fn test_missing(world: &World, request: &ChangeRequest, test: &TestPlan) -> Opti
     };
     let mut newest = request.created;
     for class in &request.plan.classes {
-        match proven(world, &mirror.uid, class) {
-            Some(at) => newest = newest.max(at),
-            None => return Some(format!("{} is not proven there", named(class))),
-        }
+        let Some(at) = newest_proof(world, &mirror.uid, class, request.plan.emergency) else {
+            let there = there(world, &mirror.uid, class);
+            return Some(format!("{} is not proven there{there}", named(class)));
+        };
+        newest = newest.max(at);
     }
     let template = test.job_template.as_ref()?;
     let job = Gate { name: template.clone(), ask: Ask::Job { template: template.clone() } };
@@ -44,32 +44,58 @@ fn named(class: &Class) -> String {
     }
 }
 
-/// When exactly this change was proven last on systems of a baseline. Only a request that was brought to its end on every system
-/// counts: what is proven on one node may stand for another class than the one asked for.
-fn proven(world: &World, baseline: &Uid, class: &Class) -> Option<Timestamp> {
-    let requests = world.requests.values().filter(|request| {
-        let through = matches!(request.phase, Phase::Watching | Phase::Done);
-        request.plan.baseline.uid == *baseline && through && !request.plan.drill
+/// What has become of the mirror's newest request for the same, if it was asked for there.
+fn there(world: &World, mirror: &Uid, class: &Class) -> String {
+    let asked = world.requests.values().filter(|request| {
+        let plan = &request.plan;
+        let does = plan.classes.iter().any(|theirs| proven::same(class, theirs));
+        plan.baseline.uid == *mirror && does && !plan.drill
     });
-    requests
-        .filter_map(|request| {
-            let same = |other: &&Class| match (class, *other) {
-                (Class::Nodes(a), Class::Nodes(b)) => a.transaction == b.transaction,
-                (Class::Image(a), Class::Image(b)) => (&a.image, &a.to) == (&b.image, &b.to),
-                (Class::Nodes(_), Class::Image(_)) | (Class::Image(_), Class::Nodes(_)) => false,
-            };
-
-            match request.plan.classes.iter().find(same)? {
-                Class::Nodes(_) => latest(world.nodes.values().map(|node| &node.ended), request),
-                Class::Image(_) => latest(world.workloads.values().map(|w| &w.ended), request),
-            }
-        })
-        .max()
+    let newest = asked.max_by_key(|request| request.created);
+    newest.map_or_else(String::new, |request| format!(": {} is {:?}", request.name, request.phase))
 }
 
-fn latest<'a>(
-    ended: impl Iterator<Item = &'a BTreeMap<Uid, Ended>>,
-    request: &ChangeRequest,
-) -> Option<Timestamp> {
-    ended.filter_map(|ended| ended.get(&request.uid)?.proven_at()).max()
+/// When exactly this change was proven last on systems of a baseline, under a request that counts.
+fn newest_proof(world: &World, mirror: &Uid, class: &Class, emergency: bool) -> Option<Timestamp> {
+    let requests = world.requests.values().filter(|request| request.plan.baseline.uid == *mirror);
+    let counting = requests.filter(|request| through(world, request, emergency));
+    counting.flat_map(|request| proven::proofs(world, request, class)).map(|(_, at)| at).max()
+}
+
+/// Whether a request of the mirror was brought to its end, and nothing went wrong on any system that it changed, whatever baseline
+/// holds for that system by now.
+///
+/// Its end is the end of its watch. An emergency is not kept waiting for that, for the watch may be as long as the time that an
+/// emergency has: it relies on what is still watched, while no gate has said no.
+fn through(world: &World, request: &ChangeRequest, emergency: bool) -> bool {
+    let ended = match request.phase {
+        Phase::Done => true,
+        Phase::Watching => emergency && watched_well(world, request),
+        Phase::Planned
+        | Phase::AwaitingTest
+        | Phase::AwaitingApproval
+        | Phase::Approved
+        | Phase::Running
+        | Phase::Verifying
+        | Phase::Superseded
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed => false,
+    };
+    let of_nodes = world.nodes.values().map(|node| &node.ended);
+    let of_workloads = world.workloads.values().map(|workload| &workload.ended);
+    let mut ends = of_nodes.chain(of_workloads).filter_map(|ended| ended.get(&request.uid));
+    ended && ends.all(|ended| ended.failure().is_none())
+}
+
+/// Whether the watch goes on, and no gate has said no since it began.
+fn watched_well(world: &World, request: &ChangeRequest) -> bool {
+    let Executed::By(rollout) = rollout_of(world, request) else {
+        return false;
+    };
+    let Some(since) = rollout.cursor.finished.filter(|_| rollout.cursor.ended.is_none()) else {
+        return false;
+    };
+    let said_no = |gate| matches!(judged(world, gate, &rollout.name, since), Judgement::Failed(_));
+    !request.plan.execution.gates.iter().any(said_no)
 }

@@ -49,7 +49,8 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
 }
 
 /// Where the baseline wants late nodes tainted or isolated, people are asked before the first is late, as soon as something is
-/// missing that has a deadline.
+/// missing that has a deadline. More nodes than they were asked about are asked for anew; but what they agreed to stands until they
+/// agree to more, and a no is final.
 fn ask_beforehand(desk: &Desk<'_>, planned: &mut Planned) {
     let Some(taint) = enforce::taint(desk.baseline.remediation.on_overdue) else {
         return;
@@ -57,10 +58,9 @@ fn ask_beforehand(desk: &Desk<'_>, planned: &mut Planned) {
     let nodes_max = u32::try_from(desk.view.nodes.len()).unwrap_or(u32::MAX);
     let wants = desk.kins.iter().flat_map(|kin| kin.wants.keys());
     let due = |want| desk.urgencies.get(want).is_some_and(|urgency| urgency.due.is_some());
-    let asked = desk.requests(ChangeType::Mitigation).any(|request| {
-        let steps = request.plan.mitigation.as_ref();
-        steps.is_some_and(|steps| steps.overdue == Some(taint) && steps.nodes_max >= nodes_max)
-            && (!request.phase.ended() || request.phase == Phase::Rejected)
+    let asked = leave(desk).any(|(request, steps)| {
+        let covers = !request.phase.ended() && steps.nodes_max >= nodes_max;
+        steps.overdue == Some(taint) && (covers || request.phase == Phase::Rejected)
     });
     if asked || !wants.into_iter().any(due) {
         return;
@@ -71,16 +71,35 @@ fn ask_beforehand(desk: &Desk<'_>, planned: &mut Planned) {
     plan.mitigation = Some(steps);
     plan.stages.clear();
     let Ok(digest) = plan.digest() else { return };
-    let narrower = desk.requests(ChangeType::Mitigation).find(|request| {
-        let steps = request.plan.mitigation.as_ref();
-        !request.phase.ended() && steps.is_some_and(|steps| steps.overdue.is_some())
-    });
+    let name = free_name(desk.world, &planned.decision.effects, &plan, &digest);
+    let mut replaced = leave(desk)
+        .filter(|(request, steps)| {
+            let agreed = request.phase == Phase::Approved && steps.overdue == Some(taint);
+            !request.phase.ended() && !agreed
+        })
+        .map(|(request, _)| request);
+    let narrower = replaced.next();
+    for other in replaced {
+        planned.decision.records.push(Record::Phase {
+            request: (other.name.clone(), other.uid.clone()),
+            phase: Phase::Superseded,
+            why: format!("{name} asks for it now"),
+        });
+    }
     planned.decision.effects.push(Effect::CreateRequest {
-        name: free_name(desk.world, &planned.decision.effects, &plan, &digest),
+        name,
         plan: Box::new(plan),
         supersedes: narrower.map(|request| request.name.clone()),
         because: narrower.map(|_| "more nodes, or another action, than it asked for".into()),
     });
+}
+
+/// Requests for leave given beforehand, with what they ask for.
+fn leave<'w>(desk: &Desk<'w>) -> impl Iterator<Item = (&'w ChangeRequest, &'w MitigationPlan)> {
+    desk.requests(ChangeType::Mitigation).filter_map(|request| {
+        let steps = request.plan.mitigation.as_ref()?;
+        steps.overdue.is_some().then_some((request, steps))
+    })
 }
 
 fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
