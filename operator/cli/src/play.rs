@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hozen_domain::{
     World,
+    calendar::time_zone,
     model::{
         self, Options, Outcome,
         scenario::{Scenario, Script},
@@ -103,7 +104,7 @@ fn nothing_happens(world: &World) -> Scenario {
 /// A moment as an instant of the scenario; a zone that does not exist is told by the domain. At the very beginning the deciders
 /// come to rest once, and nobody does anything.
 fn within(moment: Moment, script: &Script) -> Result<Option<Timestamp>, Failed> {
-    let Ok(zone) = TimeZone::get(&script.time_zone) else {
+    let Ok(zone) = time_zone(&script.time_zone) else {
         return Ok(None);
     };
     let instant = |local| zone.to_timestamp(local).ok();

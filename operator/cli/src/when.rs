@@ -1,5 +1,6 @@
 //! Instants and durations as people read them: local, as short as they can be without being mistaken.
 
+use hozen_domain::calendar::time_zone;
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 
 /// How long it is to an instant that is read as a time of the day, if that is less than a minute: the time would say nothing.
@@ -17,7 +18,7 @@ pub struct Local {
 impl Local {
     /// By IANA name; UTC where the name is not known (intake has checked it).
     pub fn named(zone: &str) -> Self {
-        Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC) }
+        Self { zone: time_zone(zone).unwrap_or(TimeZone::UTC) }
     }
 
     fn at(&self, at: Timestamp) -> Zoned {

@@ -22,9 +22,10 @@ use crate::{
     units::Span,
 };
 
-use parse::{cron, local, time_zone};
+use parse::{cron, local};
 
 pub use openings::next_opening;
+pub use parse::time_zone;
 
 /// What a window is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -251,6 +252,18 @@ impl Freeze {
             return Err(CalendarError::Backwards { from: from.into(), to: to.into() });
         }
         Ok(freeze)
+    }
+
+    /// A freeze between two instants, written in UTC: where clocks are put back a local time comes twice, and the end could read as
+    /// the beginning.
+    pub fn between(
+        name: &str,
+        from: Timestamp,
+        to: Timestamp,
+        reason: &str,
+    ) -> Result<Self, CalendarError> {
+        let utc = |at: Timestamp| written(TimeZone::UTC.to_datetime(at));
+        Self::parse(name, &utc(from), &utc(to), "UTC", reason)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     check::check,
     kinds::{Kind, Kinds, Object},
     problem::{Problem, is_within, nearest},
-    tree::{self, Node, Value},
+    tree::{self, Entry, Node, Place, Value},
 };
 
 /// An object, and where it was written.
@@ -164,17 +164,29 @@ impl Reader {
         let of_one_kind =
             kind.strip_suffix("List").is_some_and(|item| Kinds::read(&api_version, item));
         if kind == "List" || of_one_kind {
-            if let Some(Value::List(items)) = node.get("items").map(|items| items.value.clone()) {
-                for item in items {
-                    self.document(file, item);
-                }
-            }
+            self.list(file, node);
             return;
         }
         if Kinds::read(&api_version, &kind) {
             self.known(file, node, &api_version, &kind);
         } else {
             self.unknown(file, &node, &api_version, &kind);
+        }
+    }
+
+    /// The items of a list. Where anything else stands in it, or no items, any object may be missing for that reason.
+    fn list(&mut self, file: &Arc<str>, node: Node) {
+        let (items, faults) = items(node);
+        self.manifests.torn |= !faults.is_empty();
+        self.manifests.problems.extend(faults.into_iter().map(|(place, path, message)| Problem {
+            file: Arc::clone(file),
+            place,
+            object: String::new(),
+            path,
+            message,
+        }));
+        for item in items {
+            self.document(file, item);
         }
     }
 
@@ -321,6 +333,52 @@ impl Reader {
             message: format!("is missing{hint}"),
         });
     }
+}
+
+/// What can stand in a list of objects.
+const LIST_KEYS: [&str; 4] = ["apiVersion", "kind", "metadata", "items"];
+
+/// The items of a list, and what is wrong with it: place, path and what to write instead.
+fn items(list: Node) -> (Vec<Node>, Vec<(Place, String, String)>) {
+    let (mut items, mut faults) = (Vec::new(), Vec::new());
+    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+    let Value::Map(entries) = list.value else {
+        return (items, faults); // It has a kind, so it is a map.
+    };
+    for Entry { key, place, node } in entries {
+        let fault = if !LIST_KEYS.contains(&key.as_str()) {
+            let meant = nearest(&key, LIST_KEYS);
+            let hint = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            Some(format!("unknown field{hint}"))
+        } else if let Some(first) = places.get(&key) {
+            Some(format!("stands twice, first in line {}", first.line))
+        } else if key == "items" {
+            taken(node.value).map(|of| items = of).err()
+        } else {
+            None
+        };
+        faults.extend(fault.map(|message| (place, key.clone(), message)));
+        places.entry(key).or_insert(place);
+    }
+    if faults.is_empty() && !places.contains_key("items") {
+        let message = format!("is missing{NO_ITEMS}");
+        faults.push((list.place, "items".to_owned(), message));
+    }
+    (items, faults)
+}
+
+/// How to say that a list is empty.
+const NO_ITEMS: &str = "; write items: [] where there are none";
+
+/// The items, or why there are none.
+fn taken(value: Value) -> Result<Vec<Node>, String> {
+    let hint = match value {
+        Value::List(items) => return Ok(items),
+        Value::Map(_) => "; begin each item with a dash",
+        Value::Null => NO_ITEMS,
+        Value::Bool(_) | Value::Integer(_) | Value::Fraction(_) | Value::Text(_) => "",
+    };
+    Err(format!("expected a list, found {}{hint}", value.describe()))
 }
 
 /// What somebody meant who wrote almost the head of an object that is read: which part of it is wrong, and what to write instead.

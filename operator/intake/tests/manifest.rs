@@ -129,6 +129,51 @@ fn lists_as_kubectl_prints_them_are_taken_apart() {
 }
 
 #[test]
+fn a_list_whose_items_cannot_be_read_is_told_and_may_hold_anything() {
+    let list = |of: &str| format!("apiVersion: v1\nkind: List\n{of}\n");
+    let node = "{apiVersion: v1, kind: Node, metadata: {name: a}}";
+    for (text, told) in [
+        (
+            list(&format!("itmes: [{node}]")),
+            "f.yaml:3:1: itmes: unknown field; did you mean items?",
+        ),
+        (
+            list("metadata: {}"),
+            "f.yaml:1:1: items: is missing; write items: [] where there are none",
+        ),
+        (
+            list(&format!("items: {node}")),
+            "f.yaml:3:1: items: expected a list, found a map; begin each item with a dash",
+        ),
+        (
+            list("items:"),
+            "f.yaml:3:1: items: expected a list, found nothing; write items: [] where there are none",
+        ),
+        (list("items: []\nitems: []"), "f.yaml:4:1: items: stands twice, first in line 3"),
+        (
+            list("items: []").replace("List", "NodeList").replace("items", "item"),
+            "f.yaml:3:1: item: unknown field; did you mean items?",
+        ),
+    ] {
+        let read = read(&text);
+        let said: Vec<String> = read.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said, [told], "{text}");
+        assert!(read.torn, "nobody can say what is missing: {text}");
+    }
+}
+
+#[test]
+fn what_a_list_with_a_mistake_does_hold_is_read_and_an_empty_one_is_fine() {
+    let read = read(
+        "apiVersion: v1\nkind: List\nitem: []\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: a}}\n---\n\
+         {apiVersion: v1, kind: NodeList, metadata: {resourceVersion: \"1\"}, items: []}\n",
+    );
+    assert_eq!((read.documents.len(), read.problems.len()), (1, 1), "{:?}", read.problems);
+    let empty = "{apiVersion: v1, kind: List, metadata: {}, items: []}";
+    assert_eq!(problems(empty), Vec::<String>::new());
+}
+
+#[test]
 fn a_name_that_stands_twice_is_told_with_the_first_place() {
     let said = problems(&format!("{POLICY}{POLICY}"));
     assert_eq!(

@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
-use hozen_domain::{assess::assess, rank::rank, relevance::Relevance};
+use hozen_advisory::package::{Package, PackageSet};
+use hozen_domain::{
+    World,
+    assess::{State, assess},
+    rank::rank,
+    relevance::Relevance,
+    world::{Finding, Verdict},
+};
 use hozen_intake::folder::{self, Folder};
 use tempfile::TempDir;
 
@@ -96,4 +103,56 @@ fn a_statement_without_a_version_is_named_and_excuses_nothing() {
     assert_eq!(relevance(&folder, "dsa-6123-1").0, Relevance::Relevant);
     let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
     assert!(notes.iter().any(|note| note.contains("add @VERSION")), "{notes:?}");
+}
+
+/// The world in which every package of amd64 stands beside itself of i386, at one version.
+fn with_both_architectures(folder: Folder) -> World {
+    let Folder { mut world, corpus, .. } = folder;
+    let both = |package: &Package| {
+        let other = Package { arch: "i386".into(), ..package.clone() };
+        [Some(package.clone()), (package.arch == "amd64").then_some(other)]
+    };
+    for set in world.package_sets.values_mut() {
+        let mut packages: Vec<Package> = set.packages.iter().flat_map(both).flatten().collect();
+        packages.sort_unstable();
+        *set = Arc::new(PackageSet { digest: set.digest.clone(), packages: packages.into() });
+    }
+    corpus.match_all(&mut world);
+    world
+}
+
+#[test]
+fn a_statement_that_names_no_architecture_excuses_every_one_that_is_installed() {
+    let document = said("DSA-6123-1", "not_affected", &["libssl3", "openssl"]);
+    let world = with_both_architectures(with(&document));
+    let assessment = assess(&world);
+    for name in ["web-a1", "web-a2", "web-a3"] {
+        let node = &assessment.nodes[name];
+        assert_eq!(node.missing().count(), 0, "{:?}", node.missing().collect::<Vec<_>>());
+        assert_eq!(node.state, State::Compliant, "{name}");
+    }
+    assert_eq!(rank(&world, &assessment).notices["dsa-6123-1"].relevance, Relevance::NotAffected);
+}
+
+#[test]
+fn a_statement_that_names_an_architecture_excuses_that_one_alone() {
+    for arch in ["amd64", "i386"] {
+        let document = said("DSA-6123-1", "not_affected", &["libssl3", "openssl"]);
+        let document = document.replace("?distro=", &format!("?arch={arch}&distro="));
+        let world = with_both_architectures(with(&document));
+        let of_openssl = |found: &&Finding| found.notice == "dsa-6123-1";
+        let found = world.findings.values().find(|all| all.iter().any(|one| of_openssl(&one)));
+        let found: Vec<(&str, bool)> = found
+            .unwrap()
+            .iter()
+            .filter(of_openssl)
+            .map(|found| (&*found.package, matches!(found.verdict, Verdict::NotAffected { .. })))
+            .collect();
+        // In the order of the set: of one package amd64 stands before i386.
+        let (first, second) = (arch == "amd64", arch == "i386");
+        let excused =
+            [("libssl3", first), ("libssl3", second), ("openssl", first), ("openssl", second)];
+        assert_eq!(found, excused, "said of {arch}");
+        assert_eq!(assess(&world).nodes["web-a1"].state, State::Below);
+    }
 }

@@ -6,6 +6,7 @@ use hozen_advisory::package::PackageSet;
 use hozen_domain::{
     World,
     baseline::Baseline,
+    calendar::time_zone,
     hold::Hold,
     model::{
         self, Entry, Matcher, Options, Outcome, What,
@@ -15,13 +16,13 @@ use hozen_domain::{
     units::Span,
     world::{Blind, Finding},
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use crate::matcher::findings;
 
 /// A script in UTC from the world's instant, in which everybody approves ten minutes after they were asked.
 pub fn story(world: &World, hours: u32) -> Story {
-    let from = world.now.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    let from = world.now.to_zoned(TimeZone::UTC).datetime();
     let until = from
         .checked_add(Span::hours(hours).duration())
         .expect("a story ends before the calendar does");
@@ -60,6 +61,24 @@ impl Story {
     pub fn after(mut self, span: Span, happening: Happening) -> Self {
         let at = self.script.from.checked_add(span.duration()).expect("within the story");
         self.script.events.push(Event { at, happening });
+        self
+    }
+
+    /// The same span of time, told in another zone.
+    #[must_use]
+    pub fn told_in(mut self, zone: &str) -> Self {
+        let there = time_zone(zone).unwrap_or_else(|error| panic!("{error}"));
+        let local = |utc: DateTime| {
+            let at = TimeZone::UTC.to_timestamp(utc).expect("within the years that are known");
+            there.to_datetime(at)
+        };
+        let Script { from, until, .. } = self.script;
+        self.script = Script {
+            time_zone: zone.into(),
+            from: local(from),
+            until: local(until),
+            ..self.script
+        };
         self
     }
 

@@ -46,7 +46,8 @@ pub(super) fn cron(schedule: &str) -> Result<Cron, CalendarError> {
 /// The zones that were compiled in: the machine's own files could differ from machine to machine, and so would decisions.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-pub(super) fn time_zone(name: &str) -> Result<TimeZone, CalendarError> {
+/// A zone by its IANA name, spelt as there. The one way to get a zone: what this takes, every plan takes.
+pub fn time_zone(name: &str) -> Result<TimeZone, CalendarError> {
     match ZONES.get(name) {
         Ok(zone) if zone.iana_name() == Some(name) => Ok(zone),
         Ok(zone) => Err(CalendarError::Zone {

@@ -32,6 +32,7 @@ pub use turn::Turn;
 pub use verdict::{Undone, Verdict};
 
 use crate::{
+    calendar::time_zone,
     request::Known,
     units::{Name, Uid},
     world::{Blind, Finding, World},
@@ -267,7 +268,7 @@ impl<'a> Model<'a> {
 
 fn span(script: &Script, options: Options) -> Result<(TimeZone, Timestamp, Timestamp), ModelError> {
     let zone =
-        TimeZone::get(&script.time_zone).map_err(|_| ModelError::Zone(script.time_zone.clone()))?;
+        time_zone(&script.time_zone).map_err(|_| ModelError::Zone(script.time_zone.clone()))?;
     let empty =
         || ModelError::Empty { from: script.from.to_string(), until: script.until.to_string() };
     let from = zone.to_timestamp(script.from).map_err(|_| empty())?;

@@ -17,7 +17,7 @@ use crate::{
     governance::{Approval, Vote},
     node::Task,
     request::ChangeRequest,
-    units::{Name, Uid, User, after},
+    units::{Name, Span, Uid, User, after},
     world::World,
 };
 
@@ -137,14 +137,7 @@ impl Model<'_> {
             Happening::AdvisoryWithdrawn { name } => self.withdraw_notice(name),
             Happening::Release { package, version } => self.release_version(package, version),
             Happening::Freeze { baseline, name, duration, reason } => {
-                let from = self.world.now.to_zoned(self.zone.clone()).datetime();
-                let to = after(self.world.now, duration.duration())
-                    .to_zoned(self.zone.clone())
-                    .datetime();
-                let zone = (self.script.script.time_zone.clone(), self.zone.clone());
-                let freeze = Freeze { name: name.clone(), from, to, zone, reason: reason.clone() };
-                self.outside(format!("freeze {name} is declared for {baseline}: {reason}"));
-                self.edit(baseline, |b| b.freezes.push(freeze));
+                self.freeze(baseline, name, *duration, reason);
             }
             Happening::Block { baseline, package, version, reason } => {
                 let block = crate::baseline::Block {
@@ -406,6 +399,17 @@ impl Model<'_> {
         self.outside(format!("{package} {version} reaches the repositories"));
         // Scanners refresh their copy of the indices with every report; here all report at once.
         self.refresh_all();
+    }
+
+    fn freeze(&mut self, baseline: &Name, name: &str, duration: Span, reason: &str) {
+        let now = self.world.now;
+        match Freeze::between(name, now, after(now, duration.duration()), reason) {
+            Ok(freeze) => {
+                self.outside(format!("freeze {name} is declared for {baseline}: {reason}"));
+                self.edit(baseline, |b| b.freezes.push(freeze));
+            }
+            Err(error) => self.outside(format!("freeze {name} is refused for {baseline}: {error}")),
+        }
     }
 
     fn edit(&mut self, baseline: &Name, change: impl FnOnce(&mut crate::baseline::Baseline)) {

@@ -74,27 +74,20 @@ impl Corpus {
 
 impl Matcher for Corpus {
     fn findings(&self, set: &PackageSet) -> Vec<Finding> {
-        let mut found: Vec<Finding> = self
-            .index
-            .match_set(set)
-            .findings
-            .into_iter()
-            .filter_map(|found| {
-                Some(Finding {
-                    notice: self.names.get(&found.notice)?.clone(),
-                    package: found.name,
-                    installed: found.installed,
-                    verdict: match found.verdict {
-                        index::Verdict::Affected { fixed } => Verdict::Affected { fixed },
-                        index::Verdict::Unknown { why } => {
-                            Verdict::Unknown { why: why.to_string() }
-                        }
-                    },
-                })
-            })
-            .collect();
-        self.stated.apply(set, &mut found);
-        found
+        let matches = self.index.match_set(set).findings.into_iter();
+        let found = matches.filter_map(|found| {
+            let finding = Finding {
+                notice: self.names.get(&found.notice)?.clone(),
+                package: found.name,
+                installed: found.installed,
+                verdict: match found.verdict {
+                    index::Verdict::Affected { fixed } => Verdict::Affected { fixed },
+                    index::Verdict::Unknown { why } => Verdict::Unknown { why: why.to_string() },
+                },
+            };
+            Some((found.package, finding))
+        });
+        self.stated.applied(set, found)
     }
 
     fn blind(&self, set: &PackageSet) -> Vec<Blind> {

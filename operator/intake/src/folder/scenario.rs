@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use hozen_domain::{
     baseline::Baseline,
+    calendar::time_zone,
     model::scenario::{Approver, Event, Happening, Scenario, Script, Subject},
 };
-use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -65,7 +66,7 @@ impl Draft<'_> {
     /// When the simulation begins, if that can be read.
     pub fn start(&self) -> Option<Timestamp> {
         let head = self.head.as_ref()?;
-        TimeZone::get(&head.time_zone).ok()?.to_timestamp(head.from).ok()
+        time_zone(&head.time_zone).ok()?.to_timestamp(head.from).ok()
     }
 
     /// Tells what is wrong with times and names.
@@ -73,8 +74,8 @@ impl Draft<'_> {
         let mut parts = Parts { file: self.file, refused };
         if let Some(head) = &self.head {
             let place = |path: &str| self.tree.place_of(path);
-            if let Some(message) = no_zone(&head.time_zone) {
-                parts.tell(place("timeZone"), "timeZone", message);
+            if let Err(error) = time_zone(&head.time_zone) {
+                parts.tell(place("timeZone"), "timeZone", error.to_string());
             }
             if head.until.duration_since(head.from) > DAYS_MAX {
                 let message =
@@ -255,17 +256,6 @@ impl Parts<'_> {
             ..self.file.problem(message)
         });
     }
-}
-
-/// What is to be said of a text that is no zone.
-fn no_zone(text: &str) -> Option<String> {
-    TimeZone::get(text).err()?;
-    let known: Vec<String> =
-        jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
-    Some(match nearest(text, known.iter().map(String::as_str)) {
-        Some(meant) => format!("{text} is no IANA zone; did you mean {meant}?"),
-        None => format!("{text} is no IANA zone; write one like Europe/Berlin"),
-    })
 }
 
 /// Whether a value is a local time.

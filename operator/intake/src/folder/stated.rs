@@ -52,45 +52,75 @@ impl Stated {
         Self { statements, notices, images }
     }
 
-    /// What is stated changes what the matcher found: an excuse counts, and where somebody says that it is affected, or that nobody
-    /// knows yet, silence of the matcher is none.
-    pub(super) fn apply(&self, set: &PackageSet, found: &mut Vec<Finding>) {
+    /// What the matcher found, each with the position of its package in the set, as what is stated changes it: an excuse counts, and
+    /// where somebody says that it is affected, or that nobody knows yet, silence of the matcher is none.
+    ///
+    /// A finding names no architecture, so only its position tells which of two packages of one name and version it is about.
+    pub(super) fn applied(
+        &self,
+        set: &PackageSet,
+        found: impl Iterator<Item = (u32, Finding)>,
+    ) -> Vec<Finding> {
         if self.notices.is_empty() {
-            return;
+            return found.map(|(_, finding)| finding).collect();
         }
+        let said = self.said_of(set);
+        let mut heard = BTreeSet::new();
+        let found = found.map(|(position, finding)| {
+            let key = (position, finding.notice.clone());
+            let Some(said) = said.get(&key) else {
+                return finding;
+            };
+            heard.insert(key);
+            let verdict = excuse(said).unwrap_or(finding.verdict);
+            Finding { verdict, ..finding }
+        });
+        let mut findings: Vec<Finding> = found.collect();
+        let silent = said.iter().filter(|(key, _)| !heard.contains(*key));
+        findings.extend(silent.filter_map(|((position, notice), said)| {
+            let package = set.packages.get(*position as usize)?;
+            Some(finding(notice, package, of_silence(said)?))
+        }));
+        findings
+    }
+
+    /// What is stated of a set: by position of the package, and notice.
+    fn said_of(&self, set: &PackageSet) -> BTreeMap<(u32, Name), &vex::Statement> {
         let nowhere = Images::new();
         let images = self.images.get(&set.digest).unwrap_or(&nowhere);
-        let spoken_of = |package: &&Package| self.statements.concerns(package, images);
-        for package in set.packages.iter().filter(spoken_of) {
+        let mut all = BTreeMap::new();
+        let numbered = (0..).zip(set.packages.iter());
+        for (position, package) in
+            numbered.filter(|(_, package)| self.statements.concerns(package, images))
+        {
             for (name, notice) in &self.notices {
-                let Some(said) = self.statements.said(notice, package, images) else {
-                    continue;
-                };
-                let about = |finding: &&mut Finding| {
-                    finding.notice == *name
-                        && finding.package == package.name
-                        && finding.installed == package.version
-                };
-                let verdict = match (&said.status, found.iter_mut().find(about)) {
-                    (Status::Fixed, Some(known)) => {
-                        known.verdict = excused("it is the fixed version", said);
-                        continue;
-                    }
-                    (Status::NotAffected { justification }, Some(known)) => {
-                        known.verdict = excused(justification, said);
-                        continue;
-                    }
-                    (Status::NotAffected { justification }, None) => excused(justification, said),
-                    (Status::UnderInvestigation, None) => {
-                        Verdict::Unknown { why: format!("under investigation, says {}", by(said)) }
-                    }
-                    (Status::Affected, None) => Verdict::Affected { fixed: None },
-                    (Status::Fixed, None)
-                    | (Status::UnderInvestigation | Status::Affected, Some(_)) => continue,
-                };
-                found.push(finding(name, package, verdict));
+                if let Some(said) = self.statements.said(notice, package, images) {
+                    all.insert((position, name.clone()), said);
+                }
             }
         }
+        all
+    }
+}
+
+/// What a statement makes of a package that the matcher found.
+fn excuse(said: &vex::Statement) -> Option<Verdict> {
+    match &said.status {
+        Status::Fixed => Some(excused("it is the fixed version", said)),
+        Status::NotAffected { justification } => Some(excused(justification, said)),
+        Status::UnderInvestigation | Status::Affected => None,
+    }
+}
+
+/// What a statement makes of a package of which the matcher is silent.
+fn of_silence(said: &vex::Statement) -> Option<Verdict> {
+    match &said.status {
+        Status::Fixed => None,
+        Status::NotAffected { justification } => Some(excused(justification, said)),
+        Status::UnderInvestigation => {
+            Some(Verdict::Unknown { why: format!("under investigation, says {}", by(said)) })
+        }
+        Status::Affected => Some(Verdict::Affected { fixed: None }),
     }
 }
 

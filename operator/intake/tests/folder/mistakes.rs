@@ -99,7 +99,7 @@ spec:
         "baselines.yaml:29:50: Baseline/web-tier: spec.rollout.stages[0].maxUnavailable: a stage that may make nothing unavailable never ends",
         "later/web.yaml:7:3: Baseline/web-tier: spec.approvalPolicy: there is no ApprovalPolicy producton; did you mean production?",
         "later/web.yaml:8:23: Baseline/web-tier: spec.windows[0].schedule: `0 2 31 2 *` never comes",
-        "scenario.yaml:1:1: timeZone: Asia/Tokio is no IANA zone; did you mean Asia/Tokyo?",
+        "scenario.yaml:1:1: timeZone: `Asia/Tokio` is not a time zone; did you mean `Asia/Tokyo`? (IANA names, like `Asia/Tokyo` or `UTC`)",
         "scenario.yaml:3:1: until: 2026-11-18T09:00:00 is not after from (2026-11-19T09:14:00)",
         "scenario.yaml:4:29: approvers[0]: there is no role platfrom; did you mean platform?",
         "scenario.yaml:4:62: approvers[0]: there is no baseline web-tire; did you mean web-tier?",
@@ -225,4 +225,15 @@ events:
         assert_eq!(told, 1, "{wanted}\n{said:#?}");
     }
     assert_eq!(said.len(), wanted.len(), "{said:#?}");
+}
+
+#[test]
+fn a_zone_of_a_scenario_is_spelt_as_one_of_a_window_is() {
+    let folder = copy();
+    change(&folder, "baselines.yaml", "timeZone: Asia/Tokyo", "timeZone: asia/tokyo");
+    change(&folder, "scenario.yaml", "timeZone: Asia/Tokyo", "timeZone: asia/tokyo");
+    let said = problems(&folder);
+    assert_eq!(said.len(), 2, "{said:#?}");
+    let told = "timeZone: `asia/tokyo` is not a time zone; did you mean `Asia/Tokyo`?";
+    assert!(said.iter().all(|said| said.contains(told)), "{said:#?}");
 }
