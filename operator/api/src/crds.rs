@@ -12,35 +12,43 @@ use crate::{
     package_set::PackageSet, rollout::Rollout, transaction::Transaction,
 };
 
-/// Every definition, always in the same order: intent, government, sources, views, reports, content.
+/// Kinds and how their definitions are made, always in the same order: intent, government, sources, views, reports, content.
+const DEFINITIONS: [(&str, fn() -> CustomResourceDefinition); 12] = [
+    ("Baseline", Baseline::crd),
+    ("Advisory", Advisory::crd),
+    ("ChangeRequest", ChangeRequest::crd),
+    ("Rollout", Rollout::crd),
+    ("ApprovalPolicy", ApprovalPolicy::crd),
+    ("Approval", Approval::crd),
+    ("AdvisoryFeed", AdvisoryFeed::crd),
+    ("ManagedNode", ManagedNode::crd),
+    ("ManagedImage", ManagedImage::crd),
+    ("NodeInventory", NodeInventory::crd),
+    ("PackageSet", PackageSet::crd),
+    ("Transaction", Transaction::crd),
+];
+
+/// Every definition, always in the same order.
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![
-        Baseline::crd(),
-        Advisory::crd(),
-        ChangeRequest::crd(),
-        Rollout::crd(),
-        ApprovalPolicy::crd(),
-        Approval::crd(),
-        AdvisoryFeed::crd(),
-        ManagedNode::crd(),
-        ManagedImage::crd(),
-        NodeInventory::crd(),
-        PackageSet::crd(),
-        Transaction::crd(),
-    ];
-    for crd in &mut crds {
-        for version in &mut crd.spec.versions {
-            if let Some(schema) =
-                version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut())
-            {
-                tidy(schema);
-                if OBSERVED.contains(&crd.spec.names.kind.as_str()) {
-                    unobserved(schema);
-                }
+    DEFINITIONS.iter().map(|(_, make)| tidied(make())).collect()
+}
+
+/// The definition of one kind, if it is ours.
+pub fn crd_of(kind: &str) -> Option<CustomResourceDefinition> {
+    let (_, make) = DEFINITIONS.iter().find(|(name, _)| *name == kind)?;
+    Some(tidied(make()))
+}
+
+fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
+            tidy(schema);
+            if OBSERVED.contains(&crd.spec.names.kind.as_str()) {
+                unobserved(schema);
             }
         }
     }
-    crds
+    crd
 }
 
 /// The definitions as YAML: file name under `crds/`, and text. `hozen crds` writes them, and a test says when they are stale.

@@ -11,6 +11,8 @@
 mod openings;
 mod parse;
 
+use std::sync::Arc;
+
 use croner::Cron;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -44,7 +46,7 @@ pub struct Window {
     /// The cron expression as written.
     pub schedule: SmolStr,
     /// The same, parsed.
-    pub cron: Cron,
+    pub cron: Arc<Cron>,
     /// Elapsed time that it stays open, at most a week.
     pub duration: Span,
     /// The zone as written, and resolved.

@@ -1,4 +1,4 @@
-//! Phases of requests, tests on mirrors, evidence, and what keeps work from starting (PROCESS 3.3, 3.6; invariants 15, 17, 29).
+//! Phases of requests and tests on mirrors (PROCESS 3.3, 3.6; invariants 15, 29).
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,22 +9,20 @@ use std::sync::Arc;
 
 use hozen_domain::{
     Decision, Effect, World,
-    calendar::{Calendar, Purpose, Window},
     effect::{Held, Record},
-    evidence::{Judgement, judge, read},
-    gate::{may_start, requests},
+    gate::requests,
     governance::Vote,
     hold::Hold,
     node::Ended,
     plan::{Ask, ChangeType, Class, Exception, Gate, ImageClass, Plan, RoleCount, TestPlan},
     request::{ChangeRequest, Phase, RolloutEnd},
-    units::{Name, Span},
+    units::Span,
     world::{Evidence, EvidenceKey, Said},
 };
 use hozen_testkit::{
     approve_all, at, baseline, node, node_class, plan, request_of, rollout_of, workload, world_at,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 const NOW: &str = "2026-11-19T12:00Z";
 
@@ -289,6 +287,14 @@ fn mirrored(world: &mut World, transaction: &str, phase: Phase, ended: Ended) {
     world.nodes.insert("mirror-a".into(), node);
 }
 
+fn error_rate() -> Gate {
+    let (url, query) = ("http://prometheus:9090".into(), "sum(rate(errors[5m]))".into());
+    Gate {
+        name: "error-rate".into(),
+        ask: Ask::Prometheus { url, query, min: None, max: Some("0.5".into()) },
+    }
+}
+
 fn evidence(world: &mut World, when: &str, said: Said) {
     let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about: None };
     world.evidence.insert(key, Evidence { at: at(when), said });
@@ -444,7 +450,7 @@ fn i29_an_emergency_does_not_rely_on_a_mirror_where_a_gate_said_no() {
     let both = [("sha256-other", proven_then()), ("sha256-tx", proven_then())];
     of_two_classes(&mut world, Phase::Watching, &both);
     let mirror = world.requests.get_mut("mirror-1").unwrap();
-    Arc::make_mut(&mut mirror.plan).execution.gates = vec![prometheus(None, Some("0.5"))];
+    Arc::make_mut(&mut mirror.plan).execution.gates = vec![error_rate()];
     assert!(phase(&requests(&world)).is_some(), "silence of a watch is no no");
     world.now += SignedDuration::from_mins(10);
     let key = EvidenceKey { gate: "error-rate".into(), asked_by: "mirror-1".into(), about: None };
@@ -497,104 +503,6 @@ fn i38_a_test_that_never_comes_ends_the_request() {
     assert_eq!(wake, at(NOW) + SignedDuration::from_hours(336));
     world.now = wake;
     assert_eq!(phase(&requests(&world)), Some((Phase::Expired, "nobody decided in time")));
-}
-
-fn prometheus(min: Option<&str>, max: Option<&str>) -> Gate {
-    Gate {
-        name: "error-rate".into(),
-        ask: Ask::Prometheus {
-            url: "http://prometheus:9090".into(),
-            query: "sum(rate(errors[5m]))".into(),
-            min: min.map(Into::into),
-            max: max.map(Into::into),
-        },
-    }
-}
-
-#[test]
-fn i29_only_positive_evidence_newer_than_the_step_passes() {
-    let gate = prometheus(None, Some("0.5"));
-    let (step_end, now) = (at("2026-11-19T11:00Z"), at(NOW));
-    let seen = |when: &str, said: Said| {
-        judge(&gate, Some(&Evidence { at: at(when), said }), step_end, now)
-    };
-    let pass = || Said::Pass("0.1".into());
-    assert!(matches!(seen("2026-11-19T11:00:01Z", pass()), Judgement::Passed(_)));
-    assert!(matches!(judge(&gate, None, step_end, now), Judgement::Waiting(_)), "absent");
-    assert!(matches!(seen("2026-11-19T11:00Z", pass()), Judgement::Waiting(_)), "not newer");
-    assert!(matches!(seen("2026-11-19T12:00:01Z", pass()), Judgement::Waiting(_)), "of the future");
-    assert!(matches!(
-        seen("2026-11-19T11:30Z", Said::Nothing("timed out".into())),
-        Judgement::Waiting(_)
-    ));
-    assert!(matches!(seen("2026-11-19T11:30Z", Said::Fail("0.9".into())), Judgement::Failed(_)));
-}
-
-#[test]
-fn i29_numbers_pass_only_if_there_are_some_and_all_are_within_limits() {
-    let said = |gate: Gate, samples: &[f64]| read(&gate.ask, samples);
-    let most = || prometheus(None, Some("0.5"));
-    assert!(matches!(said(most(), &[0.1, 0.5]), Said::Pass(_)));
-    assert_eq!(
-        said(most(), &[0.1, 0.51]),
-        Said::Fail("0.51 is above the most allowed, 0.5".into())
-    );
-    assert!(matches!(said(prometheus(Some("2"), None), &[1.0]), Said::Fail(_)));
-    assert_eq!(said(most(), &[]), Said::Nothing("the query gave no number".into()));
-    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        assert!(matches!(said(most(), &[0.1, odd]), Said::Nothing(_)), "{odd}");
-    }
-    assert!(matches!(said(prometheus(None, None), &[0.1]), Said::Nothing(_)));
-    assert!(matches!(said(prometheus(None, Some("half")), &[0.1]), Said::Nothing(_)));
-    assert!(matches!(said(prometheus(None, Some("NaN")), &[0.1]), Said::Nothing(_)));
-}
-
-fn gated(name: &str, schedule: &str, gate: Option<Gate>) -> Window {
-    Window::parse(name, schedule, Span::hours(2), "UTC", vec![], gate.into_iter().collect())
-        .unwrap()
-}
-
-fn start(world: &World, windows: Vec<Window>, emergency: bool) -> Result<Timestamp, Hold> {
-    let calendar = Calendar { emergency, windows, freezes: vec![] };
-    let asked_by: Name = "web-1".into();
-    may_start(world, &calendar, &asked_by, Purpose::Install, Span::minutes(30))
-        .map(|opening| opening.close)
-}
-
-#[test]
-fn a_window_opens_only_while_its_own_gates_pass() {
-    let mut world = world_at(NOW).build();
-    let gate = || Some(prometheus(None, Some("0.5")));
-    let noon = || gated("noon", "0 11 * * *", gate());
-    let shut = start(&world, vec![noon()], false);
-    assert!(
-        matches!(&shut, Err(Hold::WindowGate { window, gate, .. }) if window == "noon" && gate == "error-rate")
-    );
-    let key = EvidenceKey { gate: "error-rate".into(), asked_by: "web-1".into(), about: None };
-    for (when, opens) in [("2026-11-19T11:49Z", false), ("2026-11-19T11:51Z", true)] {
-        let said = Said::Pass("0.1".into());
-        world.evidence.insert(key.clone(), Evidence { at: at(when), said });
-        assert_eq!(start(&world, vec![noon()], false).is_ok(), opens, "{when}");
-    }
-    world.evidence.clear();
-    assert!(start(&world, vec![noon()], true).is_ok(), "an emergency does not ask");
-    // Another window, whose gates pass, is open as well.
-    let other = gated("day", "30 11 * * *", None);
-    assert_eq!(start(&world, vec![noon(), other], false), Ok(at("2026-11-19T13:30Z")));
-}
-
-#[test]
-fn work_outside_windows_waits_for_the_next() {
-    let world = world_at(NOW).build();
-    let held = start(&world, vec![gated("night", "0 2 * * *", None)], false);
-    assert_eq!(
-        held,
-        Err(Hold::AwaitingWindow {
-            purpose: Purpose::Install,
-            until: Some(at("2026-11-20T02:00Z")),
-            needed: None
-        })
-    );
 }
 
 #[test]

@@ -192,7 +192,9 @@ fn a_newer_image_that_appears_later_does_not_disturb_an_open_request() {
 #[test]
 fn the_answers_name_the_image_and_how_it_goes_back() {
     let world = fixed(shop(), "sha256:fixed", "2026-11-19T00:00Z").build();
-    let answers = answers(&world, &only(&planned(&world)));
+    let assessment = assess(&world);
+    let ranking = rank(&world, &assessment);
+    let answers = answers(&world, &assessment, &ranking, &only(&planned(&world)));
     assert_eq!(answers.change, format!("{SHOP} sha256:old → sha256:fixed in up to 2 workloads"));
     assert_eq!(answers.uninstall, "yes: the workload goes back to the digest that it came from");
     assert_eq!(answers.services, "pods of up to 2 workloads are replaced");

@@ -90,18 +90,20 @@ fn i12_nothing_is_tainted_that_nobody_approved() {
     assert_eq!(tainted(&told, Taint::Overdue), 0);
 }
 
-#[test]
-fn i01_isolation_keeps_the_budget_and_drains_by_eviction() {
-    // Only the leave is given: the patch itself is never approved.
+/// Only the leave is given: the patch itself is never approved.
+fn isolated_under_leave() -> Told {
     let leave = Happening::Approve {
         baseline: on("web"),
         role: on("platform"),
         user: on("pat@example.com"),
     };
-    let told = story(&fleet(OnOverdue::Isolate, 1), 40)
-        .nobody_approves()
-        .after(Span::minutes(5), leave)
-        .play();
+    let world = fleet(OnOverdue::Isolate, 1);
+    story(&world, 40).nobody_approves().after(Span::minutes(5), leave).play()
+}
+
+#[test]
+fn i01_isolation_keeps_the_budget_and_drains_by_eviction() {
+    let told = isolated_under_leave();
     assert_eq!(tainted(&told, Taint::Isolated), 1, "{:#?}", told.0.trace);
     assert!(told.held("BudgetSpent"), "{:#?}", told.holds());
     let pods: Vec<u32> = told.0.world.nodes.values().map(|node| node.pods.movable).collect();
@@ -168,7 +170,7 @@ fn a_taint_is_lifted_when_the_node_is_patched() {
 
 #[test]
 fn i13_an_isolated_node_keeps_its_pods_when_the_leave_ends() {
-    let mut world = told(&fleet(OnOverdue::Isolate, 1), 30).0.world;
+    let mut world = isolated_under_leave().0.world;
     let isolated = world.nodes.values_mut().find(|node| node.taint == Some(Taint::Isolated));
     isolated.expect("one node is late and isolated").pods.movable = 2;
     assert_eq!(evictions(&world), 1, "its pods go while the leave counts");

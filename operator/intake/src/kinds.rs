@@ -1,11 +1,14 @@
 //! The kinds that are read, each with its schema and rules: ours, and those of Kubernetes that a decision needs offline.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{LazyLock, OnceLock},
+};
 
 use hozen_api::{
     advisory::Advisory, advisory_feed::AdvisoryFeed, approval::Approval,
     approval_policy::ApprovalPolicy, baseline::Baseline, change_request::ChangeRequest,
-    crds::all_crds, managed_image::ManagedImage, managed_node::ManagedNode, names,
+    crds::crd_of, managed_image::ManagedImage, managed_node::ManagedNode, names,
     node_inventory::NodeInventory, package_set::PackageSet, rollout::Rollout,
     transaction::Transaction,
 };
@@ -16,7 +19,6 @@ use k8s_openapi::{
         core::v1::{Namespace, Node, Pod},
         policy::v1::PodDisruptionBudget,
     },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::core::cel::{CompiledSchema, compile_schema};
@@ -122,19 +124,19 @@ pub struct Kind {
     pub rules: Option<CompiledSchema>,
 }
 
-/// Every kind that is read. Schemas are made when the first object of a kind is met: those of pods are large.
-#[derive(Debug, Default)]
-pub struct Kinds {
-    made: BTreeMap<&'static str, Kind>,
-    ours: Option<BTreeMap<String, Value>>,
-}
+/// Every kind that is read.
+#[derive(Debug)]
+pub struct Kinds;
+
+/// Made once in a run, each when the first object of its kind is met: the schemas of pods are large.
+static MADE: LazyLock<BTreeMap<&'static str, OnceLock<Kind>>> =
+    LazyLock::new(|| READ.iter().map(|(_, kind)| (*kind, OnceLock::new())).collect());
 
 impl Kinds {
     /// The kind of this `apiVersion` and name, if it is read.
-    pub fn get(&mut self, api_version: &str, kind: &str) -> Option<&Kind> {
+    pub fn get(api_version: &str, kind: &str) -> Option<&'static Kind> {
         let &(api_version, kind) = READ.iter().find(|read| **read == (api_version, kind))?;
-        let ours = self.ours.get_or_insert_with(definitions);
-        Some(self.made.entry(kind).or_insert_with(|| Kind::make(api_version, kind, ours)))
+        Some(MADE.get(kind)?.get_or_init(|| Kind::make(api_version, kind)))
     }
 
     /// Whether the kind of this `apiVersion` and name is read.
@@ -154,11 +156,11 @@ impl Kinds {
 }
 
 impl Kind {
-    fn make(api_version: &'static str, kind: &'static str, ours: &BTreeMap<String, Value>) -> Self {
-        let (schema, rules) = match ours.get(kind) {
+    fn make(api_version: &'static str, kind: &'static str) -> Self {
+        let (schema, rules) = match definition(kind) {
             Some(json) => {
                 let whole = with_head(json.clone(), &json_schema_of::<ObjectMeta>());
-                (Schema::from_json(&whole), Some(compile_schema(json)))
+                (Schema::from_json(&whole), Some(compile_schema(&json)))
             }
             None => (Schema::from_json(&kubernetes(kind)).cut(), None),
         };
@@ -166,13 +168,10 @@ impl Kind {
     }
 }
 
-/// Our definitions' schemas, by kind.
-fn definitions() -> BTreeMap<String, Value> {
-    let schema = |crd: CustomResourceDefinition| {
-        let schema = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
-        Some((crd.spec.names.kind, serde_json::to_value(schema).ok()?))
-    };
-    all_crds().into_iter().filter_map(schema).collect()
+/// The schema of a kind of ours.
+fn definition(kind: &str) -> Option<Value> {
+    let schema = crd_of(kind)?.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
+    serde_json::to_value(schema).ok()
 }
 
 /// A definition's schema with the fields that every object has.

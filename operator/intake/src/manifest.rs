@@ -103,7 +103,6 @@ impl Manifests {
 
 /// Reads manifests, file by file.
 pub struct Reader {
-    kinds: Kinds,
     validator: Validator,
     manifests: Manifests,
 }
@@ -117,11 +116,7 @@ impl Default for Reader {
 impl Reader {
     /// A reader that has read nothing yet.
     pub fn new() -> Self {
-        Self {
-            kinds: Kinds::default(),
-            validator: Validator::new(),
-            manifests: Manifests::default(),
-        }
+        Self { validator: Validator::new(), manifests: Manifests::default() }
     }
 
     /// Reads one file. `file` names it in messages.
@@ -191,7 +186,7 @@ impl Reader {
     }
 
     fn known(&mut self, file: &Arc<str>, node: Node, api_version: &str, kind: &str) {
-        let Some(definition) = self.kinds.get(api_version, kind) else {
+        let Some(definition) = Kinds::get(api_version, kind) else {
             return;
         };
         let kind = definition.kind;

@@ -1,6 +1,10 @@
 //! From text to schedules, zones and local times; what is wrong says what to write instead.
 
-use std::sync::LazyLock;
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use croner::{
     Cron,
@@ -16,7 +20,30 @@ use super::CalendarError;
 
 /// Longest schedule text: a list of every minute, hour and day has fewer characters.
 const SCHEDULE_CHARS_MAX: usize = 400;
-pub(super) fn cron(schedule: &str) -> Result<Cron, CalendarError> {
+/// Most schedules that are kept parsed.
+const KEPT_MAX: usize = 1_000;
+
+thread_local! {
+    /// What was parsed already. The same text always means the same, and every look at a plan asks for it again.
+    static PARSED: RefCell<BTreeMap<String, Arc<Cron>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// A schedule, parsed.
+pub(super) fn cron(schedule: &str) -> Result<Arc<Cron>, CalendarError> {
+    if let Some(parsed) = PARSED.with_borrow(|known| known.get(schedule).cloned()) {
+        return Ok(parsed);
+    }
+    let parsed = Arc::new(parse(schedule)?);
+    PARSED.with_borrow_mut(|known| {
+        if known.len() >= KEPT_MAX {
+            known.clear();
+        }
+        known.insert(schedule.to_owned(), Arc::clone(&parsed));
+    });
+    Ok(parsed)
+}
+
+fn parse(schedule: &str) -> Result<Cron, CalendarError> {
     let error = |why: String| CalendarError::Schedule {
         schedule: schedule.chars().take(80).collect(),
         why,
