@@ -12,8 +12,11 @@ use crate::{
     package_set::PackageSet, rollout::Rollout, transaction::Transaction,
 };
 
-/// Kinds and how their definitions are made, always in the same order: intent, government, sources, views, reports, content.
-const DEFINITIONS: [(&str, fn() -> CustomResourceDefinition); 12] = [
+/// A kind, and how its definition is made.
+type Definition = (&'static str, fn() -> CustomResourceDefinition);
+
+/// Every definition, always in the same order: intent, government, sources, views, reports, content.
+const DEFINITIONS: [Definition; 12] = [
     ("Baseline", Baseline::crd),
     ("Advisory", Advisory::crd),
     ("ChangeRequest", ChangeRequest::crd),

@@ -5,6 +5,8 @@
 
 mod mirror;
 
+pub use mirror::job as mirror_job;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hozen_domain::{
     Decision, Effect, World,
     effect::{Held, Record},
-    gate::requests,
+    gate::{mirror_job, requests},
     governance::Vote,
     hold::Hold,
     node::Ended,
@@ -459,8 +459,8 @@ fn i29_an_emergency_does_not_rely_on_a_mirror_where_a_gate_said_no() {
     assert!(missing(&world).contains("is not proven there"));
 }
 
-#[test]
-fn i29_a_workload_of_the_mirror_proves_only_the_image_that_it_left() {
+/// A request for an image, and a workload of the mirror that a request of three images brought from this digest to another.
+fn images_of_the_mirror(tried: &str) -> World {
     let class = |image: &str, from: &str, to: &str| {
         let (image, from, to) = (image.into(), from.into(), to.into());
         Class::Image(ImageClass { image, from, to, workloads_max: 1 })
@@ -481,12 +481,31 @@ fn i29_a_workload_of_the_mirror_proves_only_the_image_that_it_left() {
         .runs("web", "shop/web", "sha256-new")
         .build();
     moved.ended.insert(uid.clone(), proven_then());
-    moved.tried.insert(uid.clone(), "sha256-db".into());
-    world.workloads.insert(moved.key.clone(), moved.clone());
-    assert!(missing(&world).contains("is not proven there"));
-    moved.tried.insert(uid, "sha256-older".into());
+    moved.tried.insert(uid, tried.into());
     world.workloads.insert(moved.key.clone(), moved);
+    world
+}
+
+#[test]
+fn i29_a_workload_of_the_mirror_proves_only_the_image_that_it_left() {
+    let world = images_of_the_mirror("sha256-db");
+    assert!(missing(&world).contains("is not proven there"));
+    let world = images_of_the_mirror("sha256-older");
     assert_eq!(phase(&requests(&world)), Some((Phase::AwaitingApproval, "people must agree")));
+}
+
+#[test]
+fn the_job_on_a_mirror_is_asked_for_once_all_is_proven_there_also_of_images() {
+    let job = |tried: &str| {
+        let mut world = images_of_the_mirror(tried);
+        let ours = Arc::make_mut(&mut request(&mut world).plan);
+        ours.execution.test.as_mut().unwrap().job_template = Some("smoke".into());
+        mirror_job(&world, &world.requests["web-1"])
+    };
+    assert_eq!(job("sha256-db"), None, "there is nothing to test yet");
+    let (gate, newer_than) = job("sha256-older").unwrap();
+    assert_eq!(gate.ask, Ask::Job { template: "smoke".into() });
+    assert_eq!(newer_than, at(NOW), "of the request and the proof the later");
 }
 
 #[test]

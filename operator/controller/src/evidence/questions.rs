@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use hozen_domain::{
-    gate::WINDOW_EVIDENCE_AGE_MAX,
-    node::{Ended, Step},
-    plan::{Ask, Gate},
+    gate::{self, WINDOW_EVIDENCE_AGE_MAX},
+    node::Step,
+    plan::Gate,
     request::{ChangeRequest, Phase, Rollout},
-    units::{Name, Uid, after},
+    units::{Name, after},
     workload::ImageStep,
     world::{EvidenceKey, World},
 };
@@ -104,27 +104,9 @@ fn waits_for_mirror(request: &ChangeRequest) -> bool {
     matches!(request.phase, Phase::Planned | Phase::AwaitingTest)
 }
 
-/// The Job that tests a mirror: after the last thing that was proven there.
+/// The Job that tests a mirror: after all that was proven there.
 fn of_mirror(world: &World, request: &ChangeRequest, asked: &mut Questions) {
-    let Some(test) = &request.plan.execution.test else {
-        return;
-    };
-    let (Some(template), Some(mirror)) = (&test.job_template, world.baselines.get(&test.mirror))
-    else {
-        return;
-    };
-    let theirs = |uid: &Uid| {
-        world.requests.values().any(|r| r.uid == *uid && r.plan.baseline.uid == mirror.uid)
-    };
-    let proven =
-        world.nodes.values().flat_map(|node| &node.ended).filter_map(|(uid, ended)| match ended {
-            Ended::Proven(at) if theirs(uid) => Some(*at),
-            _ => None,
-        });
-    let Some(newest) = proven.max() else {
-        return;
-    };
-    let gate = Gate { name: template.clone(), ask: Ask::Job { template: template.clone() } };
-    let newer_than = newest.max(request.created);
-    ask(asked, &request.name, None, Asked { gate, nodes: Vec::new(), newer_than });
+    if let Some((gate, newer_than)) = gate::mirror_job(world, request) {
+        ask(asked, &request.name, None, Asked { gate, nodes: Vec::new(), newer_than });
+    }
 }

@@ -21,20 +21,41 @@ pub(super) fn untested(world: &World, request: &ChangeRequest) -> Option<Hold> {
 }
 
 fn test_missing(world: &World, request: &ChangeRequest, test: &TestPlan) -> Option<String> {
+    let newest = match proven_by(world, request, test) {
+        Ok(newest) => newest,
+        Err(missing) => return Some(missing),
+    };
+    let job = job_of(test)?;
+    judged(world, &job, &request.name, newest)
+        .not_passed()
+        .map(|why| format!("{}: {why}", job.name))
+}
+
+/// The Job that tests what a mirror proved, and the instant that its answer must be newer than. None before all of it is proven.
+pub fn job(world: &World, request: &ChangeRequest) -> Option<(Gate, Timestamp)> {
+    let test = request.plan.execution.test.as_ref()?;
+    Some((job_of(test)?, proven_by(world, request, test).ok()?))
+}
+
+fn job_of(test: &TestPlan) -> Option<Gate> {
+    let template = test.job_template.as_ref()?;
+    Some(Gate { name: template.clone(), ask: Ask::Job { template: template.clone() } })
+}
+
+/// By when everything that the request would do was proven on the mirror; or what was not.
+fn proven_by(world: &World, request: &ChangeRequest, test: &TestPlan) -> Result<Timestamp, String> {
     let Some(mirror) = world.baselines.get(&test.mirror) else {
-        return Some(format!("there is no baseline {}", test.mirror));
+        return Err(format!("there is no baseline {}", test.mirror));
     };
     let mut newest = request.created;
     for class in &request.plan.classes {
         let Some(at) = newest_proof(world, &mirror.uid, class, request.plan.emergency) else {
             let there = there(world, &mirror.uid, class);
-            return Some(format!("{} is not proven there{there}", named(class)));
+            return Err(format!("{} is not proven there{there}", named(class)));
         };
         newest = newest.max(at);
     }
-    let template = test.job_template.as_ref()?;
-    let job = Gate { name: template.clone(), ask: Ask::Job { template: template.clone() } };
-    judged(world, &job, &request.name, newest).not_passed().map(|why| format!("{template}: {why}"))
+    Ok(newest)
 }
 
 fn named(class: &Class) -> String {
