@@ -1,17 +1,20 @@
 //! Mitigations and exercises from request to record, on the model (PROCESS 3.4, 6).
 
 use hozen_domain::{
-    World,
+    Decision, Effect, World,
+    assess::assess,
     baseline::{Exposure, Impact},
     model::{What, scenario::Happening},
     node::{Cordon, Ended, Node},
     plan::ChangeType,
-    rank::Priority,
+    planner,
+    rank::{Priority, rank},
     request::{ChangeRequest, Phase, RolloutEnd},
     units::Span,
 };
 use hozen_testkit::{
-    BaselineBuilder, NoticeBuilder, Told, at, baseline, debian, node, notice, story, world_at,
+    BaselineBuilder, NoticeBuilder, Told, admit, at, baseline, debian, node, notice, story,
+    world_at,
 };
 use smol_str::SmolStr;
 
@@ -155,4 +158,32 @@ fn an_exercise_goes_through_every_stage_touches_nothing_and_leaves_a_record() {
             && matches!(entry.what, What::RolloutEnded(RolloutEnd::Done))
     });
     assert!(ended, "the exercise is timed in the trace");
+}
+
+#[test]
+fn what_people_agreed_to_stands_though_a_node_joins_before_it_begins() {
+    let mut world = fleet(2);
+    let first = planned(&world);
+    admit(&mut world, &first);
+    let name = world.requests.keys().next().expect("it was asked for").clone();
+    let joined = fleet(3).nodes["web-3"].clone();
+    for (phase, replaced) in
+        [(Phase::Approved, None), (Phase::AwaitingApproval, Some(name.clone()))]
+    {
+        let mut world = world.clone();
+        world.requests.get_mut(&name).expect("it is there").phase = phase;
+        assert_eq!(planned(&world).effects, [], "the same is not asked for twice");
+        world.nodes.insert(joined.name.clone(), joined.clone());
+        let effects = planned(&world).effects;
+        let [Effect::CreateRequest { plan, supersedes, .. }] = effects.as_slice() else {
+            panic!("one request for three nodes: {effects:?}");
+        };
+        assert_eq!(plan.mitigation.as_ref().map(|steps| steps.nodes_max), Some(3));
+        assert_eq!(*supersedes, replaced, "{phase:?}");
+    }
+}
+
+fn planned(world: &World) -> Decision {
+    let assessment = assess(world);
+    planner::plan(world, &assessment, &rank(world, &assessment)).decision
 }

@@ -379,7 +379,8 @@ fn taken(value: Value) -> Result<Vec<Node>, String> {
 /// What somebody meant who wrote almost the head of an object that is read: which part of it is wrong, and what to write instead.
 fn slip(api_version: &str, kind: &str) -> Option<(&'static str, String)> {
     let near = |a: &str, b: &str, most| strsim::damerau_levenshtein(a, b) <= most;
-    if let Some(meant) = Kinds::of(api_version).find(|known| near(known, kind, 1)) {
+    let list = (api_version == "v1").then_some("List");
+    if let Some(meant) = Kinds::of(api_version).chain(list).find(|known| near(known, kind, 1)) {
         let message = format!("{kind} is no kind of {api_version}; did you mean {meant}?");
         return Some(("kind", message));
     }

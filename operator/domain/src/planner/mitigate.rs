@@ -134,16 +134,19 @@ fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {
 /// were approved are asked for anew.
 fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
     desk.requests(ChangeType::Mitigation).any(|request| {
-        let plan = &request.plan;
-        let same = plan.mitigation.as_ref().is_some_and(|asked| {
-            asked.overdue.is_none()
-                && asked.stop == steps.stop
-                && asked.block == steps.block
-                && (asked.nodes_max >= steps.nodes_max || request.phase == Phase::Rejected)
+        let covers = request.plan.mitigation.as_ref().is_some_and(|asked| {
+            asked.nodes_max >= steps.nodes_max || request.phase == Phase::Rejected
         });
         let counts =
             !request.phase.ended() || matches!(request.phase, Phase::Rejected | Phase::Failed);
-        same && counts && plan.advisories.contains(notice)
+        covers && counts && wants(request, steps) && request.plan.advisories.contains(notice)
+    })
+}
+
+/// Whether a request is for these steps, on however many nodes.
+fn wants(request: &ChangeRequest, steps: &MitigationPlan) -> bool {
+    request.plan.mitigation.as_ref().is_some_and(|asked| {
+        asked.overdue.is_none() && asked.stop == steps.stop && asked.block == steps.block
     })
 }
 
@@ -154,13 +157,15 @@ fn create(
     emergency: bool,
     planned: &mut Planned,
 ) {
+    // What people agreed to stands, though there are more nodes now.
+    let narrower = desk.requests(ChangeType::Mitigation).find(|request| {
+        let agreed = request.phase == Phase::Approved && wants(request, &steps);
+        not_begun(desk, request) && !agreed && request.plan.advisories.contains(notice)
+    });
     let plan = plan(desk, notice, steps, emergency);
     let Ok(digest) = plan.digest() else { return };
     let effects = &planned.decision.effects;
     let name = free_name(desk.world, effects, &plan, &digest);
-    let narrower = desk
-        .requests(ChangeType::Mitigation)
-        .find(|request| not_begun(desk, request) && request.plan.advisories.contains(notice));
     planned.decision.effects.push(Effect::CreateRequest {
         name,
         plan: Box::new(plan),

@@ -274,7 +274,8 @@ fn freezes(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Freeze> {
         let ends = take("to", early, to, utc, refused).is_some();
         let placed = take("timeZone", early, late, zone, refused).is_some();
         if begins && ends {
-            let parsed = take("to", from, to, if placed { zone } else { utc }, refused);
+            let zone = if placed { zone } else { utc };
+            let parsed = refused.take(&path, Freeze::parse(name, from, to, zone, reason));
             freezes.extend(parsed.filter(|_| placed));
         }
     }

@@ -136,8 +136,8 @@ fn cluster(manifests: &Manifests) -> Uid {
 }
 
 impl Refused {
-    /// Of a field whose form is wrong, what later parts say of it, of a part of it, or of what it is a part of is not told: it
-    /// would be the same mistake again. The first `told_of_form` problems are those of form.
+    /// Of a field of which something is told, what later parts say of it, or of what it is a part of, is not: it would be the same
+    /// mistake again. What they say of a part of it is another. The first `told_of_form` problems are those that are told.
     fn keep_first_of_each_field(&mut self, told_of_form: usize) {
         let later = self.problems.split_off(told_of_form.min(self.problems.len()));
         let mut told: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
@@ -145,11 +145,8 @@ impl Refused {
             told.entry((&*known.file, &*known.object)).or_default().insert(&known.path);
         }
         let is_new = |problem: &Problem| {
-            told.get(&(&*problem.file, &*problem.object)).is_none_or(|paths| {
-                !paths
-                    .iter()
-                    .any(|path| is_within(path, &problem.path) || is_within(&problem.path, path))
-            })
+            told.get(&(&*problem.file, &*problem.object))
+                .is_none_or(|paths| !paths.iter().any(|path| is_within(path, &problem.path)))
         };
         let fresh: Vec<Problem> = later.into_iter().filter(is_new).collect();
         self.problems.extend(fresh);

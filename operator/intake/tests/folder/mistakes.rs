@@ -188,6 +188,7 @@ fn every_fault_of_a_freeze_is_told_at_once() {
         "spec.freezes[0].to: ",
         "spec.freezes[0].timeZone: ",
         "spec.freezes[1]: a freeze ends after it begins",
+        "spec.freezes[1].timeZone: ",
     ] {
         let told = said.iter().filter(|said| said.contains(wanted)).count();
         assert_eq!(told, 1, "{wanted}\n{said:#?}");
