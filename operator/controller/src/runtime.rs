@@ -161,10 +161,11 @@ pub async fn operate(
         operator: User::from(operator),
         namespace: settings.namespace.clone(),
     };
+    let prompt = clients.prompt.clone();
     let replica = Replica::of(&settings, clients, trail, &clock);
     let evaluators = Evaluators::new(Arc::clone(&replica.act), Arc::clone(&clock))?;
     // From here on nothing returns before the tasks are held together.
-    let (admission, policies) = admission.begin(&client, &settings, &clock);
+    let (admission, policies) = admission.begin(&prompt, &settings, &clock);
     let (tell_clock, server_clock) = watch::channel(Some(skew::UNSEEN.to_owned()));
     let comparing = skew::watch_server(client.clone(), Arc::clone(&clock), tell_clock);
     let comparing = tokio::spawn(comparing);

@@ -100,13 +100,16 @@ impl PackageManager for Apt<'_> {
 
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
         self.remember_automatic()?;
-        let said = self.apt(&["install"], &self.words(what), limit(self.task.deadline))?;
+        let said = self.apt(&["install"], &self.words(what), limit(self.task.deadline));
+        // apt writes down whom somebody asked for before it installs anything: also where that failed.
+        let restored = self.restore_automatic();
+        let said = said?;
         if !said.success {
             // Whatever can still be configured is.
             self.repair()?;
             return Err(Failure::after(ErrorClass::Install, failed(&said.output)));
         }
-        self.restore_automatic()?;
+        restored?;
         Ok(kept(&said.output))
     }
 
@@ -150,6 +153,10 @@ impl<'a> Apt<'a> {
             return Ok(());
         }
         let said = tool::ask("apt-mark", &["showauto"])?;
+        if !said.success {
+            let why = format!("apt-mark showauto: {}", said.output.trim());
+            return Err(Failure::before(ErrorClass::Broken, why));
+        }
         let before: Vec<&str> = said.output.lines().map(str::trim).collect();
         let automatic = self.task.wanted.iter().filter(|change| {
             let full = format!("{}:{}", change.name, change.arch);

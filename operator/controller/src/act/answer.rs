@@ -93,6 +93,13 @@ fn answer(pods: &[&Pod], key: &JobKey, plan: &str) -> Result<Answer, String> {
     }
     let answer: Answer = serde_json::from_str(message.trim())
         .map_err(|error| format!("its answer is not understood: {error}"))?;
+    // Who could not read their order do not know whose it is: they began nothing, and say why.
+    if answer.request_uid.is_empty()
+        && answer.result == AnswerResult::Refused
+        && answer.class == Some(ErrorClass::Order)
+    {
+        return Ok(answer);
+    }
     let step = to_api(key.step);
     let Answer { request_uid, step: of, attempt, plan_digest, .. } = &answer;
     if (request_uid.as_str(), of, *attempt, plan_digest.as_str())
@@ -217,6 +224,21 @@ mod tests {
         );
         let other = answer("Patch", &[("requestUID", "uid-s")]);
         assert!(matches!(said("patch", "Complete", Some(&other)), State::Failed(..)));
+    }
+
+    #[test]
+    fn why_an_order_could_not_be_read_is_told_though_nobody_knows_whose_it_was() {
+        let told = [("requestUID", ""), ("step", ""), ("planDigest", ""), ("result", "Refused")];
+        let unread =
+            |class| answer("", &[&told[..], &[("class", class), ("message", "m")]].concat());
+        let State::Failed(_, why) = said("patch", "Failed", Some(&unread("Order"))) else {
+            panic!("a failure");
+        };
+        assert_eq!(why, "Order: m");
+        let State::Failed(_, why) = said("patch", "Failed", Some(&unread("Disk"))) else {
+            panic!("a failure");
+        };
+        assert!(why.starts_with("NoAnswer: "), "{why}");
     }
 
     #[test]

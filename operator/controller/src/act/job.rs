@@ -8,9 +8,10 @@ use hozen_domain::{
     node::{JobKey, Step},
     prefetch,
     request::Rollout,
+    step::{JOB_GRACE, JOB_TIME_MAX},
     units::{Digest, Name, Uid, after},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
@@ -54,8 +55,8 @@ const CONTAINER: &str = "agent";
 pub const COMPONENT: &str = "job";
 /// Kubernetes takes 256 KiB of annotations on a pod; the rest is room for what others add.
 const ANNOTATION_BYTES_MAX: usize = 250 << 10;
-/// The domain gives a Job an hour from the beginning of its step.
-const WORK_MAX: SignedDuration = SignedDuration::from_hours(1);
+// The domain waits for a Job's end, and until that was seen.
+const _: () = assert!(JOB_GRACE.as_secs() > contract::GRACE_SECONDS as i64);
 /// Pods of one Job that were ended by something else, and followed by others that attach to the same work.
 const PODS_MAX: i32 = 20;
 /// A Job is looked at for as long as its node's work goes on, and by people after it.
@@ -324,7 +325,7 @@ fn deadline(scene: &Scene<'_>, order: &Order<'_>) -> Result<Timestamp, Refusal> 
     }
     let task = scene.world.nodes.get(&order.node.0).and_then(|node| node.task.as_ref());
     let since = task.map_or(scene.world.now, |task| task.since);
-    Ok(after(since, WORK_MAX))
+    Ok(after(since, JOB_TIME_MAX))
 }
 
 fn rollout_of<'s>(scene: &Scene<'s>, order: &Order<'_>) -> Option<&'s Rollout> {
@@ -486,7 +487,7 @@ fn job(order: &Order<'_>, namespace: &str, template: PodTemplateSpec) -> Job {
         backoff_limit: Some(0),
         parallelism: Some(1),
         completions: Some(1),
-        active_deadline_seconds: Some(WORK_MAX.as_secs()),
+        active_deadline_seconds: Some(JOB_TIME_MAX.as_secs()),
         ttl_seconds_after_finished: Some(KEPT_SECONDS),
         ..JobSpec::default()
     });

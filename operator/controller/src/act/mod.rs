@@ -41,7 +41,7 @@ pub trait Authority: Send + Sync {
     }
 }
 
-/// For how long what was decided is carried out: what people said and nodes did since is not in it.
+/// For how long what was decided is carried out, where it disturbs what runs: what people said and nodes did since is not in it.
 pub const DECISION_HOLDS: Duration = Duration::from_secs(10);
 
 /// Leave to carry out what was decided: by the leader that decided it, and soon (invariants 47, 49).
@@ -194,10 +194,12 @@ impl Act {
         &self.client
     }
 
-    /// Carries out one effect.
+    /// Carries out one effect. What disturbs nothing is done also late: a node is put back though writes before it got no answer.
     pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
         let intent = What::intent(effect);
         let disrupts = disrupts(effect);
+        let until = if disrupts { scene.mandate.until } else { Duration::MAX };
+        let scene = &Scene { mandate: Mandate { until, ..scene.mandate }, ..*scene };
         if disrupts && (scene.halted)() {
             return Outcome::Refused(Refusal::halted());
         }

@@ -174,10 +174,16 @@ async fn shelve(client: &Client, stores: &Stores, set: &PackageSet) -> Result<us
     Ok(count)
 }
 
+/// Whether the schema takes a text as the name of a distribution. Bills of materials come from elsewhere; it is shown, and not hashed.
+fn is_token(text: &str) -> bool {
+    const BYTES_MAX: usize = 128;
+    (1..=BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn objects(set: &PackageSet) -> Vec<package_set::PackageSet> {
     let texts = set.texts();
     let count = |lines: usize| u32::try_from(lines).ok();
-    let distro = set.packages.iter().map(|package| &package.distro).find(|d| !d.is_empty());
+    let distro = set.packages.iter().map(|package| &package.distro).find(|d| is_token(d));
     let spec =
         PackageSetSpec { distro: distro.map(ToString::to_string), ..PackageSetSpec::default() };
     let whole = |text: &String| PackageSetSpec {
@@ -208,6 +214,14 @@ mod tests {
         }
         for bad in ["", "[::1]:5000/web", "shop//web", "shop/Web", "shop/web/", "-web", "a/b:c"] {
             assert!(!is_repository(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_distribution_to_the_schema_is_not_written() {
+        assert!(is_token("debian-12") && is_token("amazon-2+(karoo)"));
+        for bad in ["", "amazon-2 (karoo)", "bücher", "a\nb", &"x".repeat(129)] {
+            assert!(!is_token(bad), "{bad}");
         }
     }
 }

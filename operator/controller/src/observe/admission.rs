@@ -19,6 +19,7 @@ use kube::{
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::PROMPT_SECONDS;
 use crate::clock::Clock;
 
 /// Faults that are told; the rest is a number.
@@ -38,7 +39,7 @@ struct Known {
     blind: Option<(Duration, String)>,
 }
 
-/// Watches both kinds until dropped, and tells what is wrong, if anything is.
+/// Watches both kinds until dropped, by a client that notices soon when nobody answers any more, and tells what is wrong, if anything is.
 pub async fn watch_policies(
     client: Client,
     installation: Installation,
@@ -81,7 +82,8 @@ fn events(
     let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
     let resource = ApiResource::from_gvk(&kind);
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let begin = move || watcher(api.clone(), watcher::Config::default()).boxed();
+    let config = watcher::Config::default().timeout(PROMPT_SECONDS);
+    let begin = move || watcher(api.clone(), config.clone()).boxed();
     let events = stream::unfold((begin, None), async |(begin, open)| {
         let mut open = open.unwrap_or_else(&begin);
         loop {

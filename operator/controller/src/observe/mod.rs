@@ -280,7 +280,7 @@ pub fn pruned<K: Resource>(mut object: K) -> K {
 }
 
 /// A watch of what people say is asked for anew after so many seconds: a connection that is dead, and that nobody has closed, is found by that.
-const PROMPT_SECONDS: u32 = 25;
+pub(crate) const PROMPT_SECONDS: u32 = 25;
 /// No answer comes in such a watch's time, and none to a list: then the connection is given up.
 pub const PROMPT_ANSWER_MAX: Duration = Duration::from_secs(40);
 

@@ -14,7 +14,7 @@ use hozen_advisory::package::PackageSet;
 use hozen_api::{change_request::ChangeRequestStatus, managed_node::ManagedNode, names::halt};
 use hozen_domain::{
     World,
-    node::Job,
+    node::{Job, Step},
     planner,
     units::{Digest, Name, Uid, User, after},
     world::Platform,
@@ -272,12 +272,15 @@ fn jobs(stores: &Stores, world: &mut World) -> bool {
     let mut unsettled = false;
     let pods = stores.pods.read();
     let by_job = by_job(pods.values().map(|placed| &placed.pod));
-    for jobs in [&stores.jobs, &stores.work] {
+    // Snapshots are Jobs of people's templates, in Hozen's own namespace; whatever else changes a node runs where only the agent may.
+    for (jobs, of_templates) in [(&stores.jobs, true), (&stores.work, false)] {
         for (_, seen) in jobs.read().iter() {
             let namespace = seen.value.metadata.namespace.as_deref().unwrap_or_default();
             let pods = by_job.get(&(namespace, seen.uid.as_str()));
             let pods = pods.map(Vec::as_slice).unwrap_or_default();
-            let Some(found) = answer::read(&seen.value, pods) else {
+            let Some(found) = answer::read(&seen.value, pods)
+                .filter(|found| (found.key.step == Step::Snapshot) == of_templates)
+            else {
                 continue;
             };
             let (state, waits) = settled(found.state, pods, world.now);

@@ -16,6 +16,7 @@ mod view;
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+pub use node::{JOB_GRACE, JOB_TIME_MAX};
 use view::{Standing, View};
 
 use crate::{
@@ -30,8 +31,8 @@ use crate::{
     world::World,
 };
 
-/// A rollout that is being deleted ends within this time: a Job may take an hour, its rollback another, a scan and a gate a quarter
-/// each.
+/// A rollout that is being deleted ends within this time: a Job may take an hour and its grace, its rollback another, a scan and a
+/// gate a quarter each.
 pub const DELETED_MAX: SignedDuration = SignedDuration::from_hours(3);
 /// Names that a hold lists; the rest is a number in the status.
 const SHOWN: usize = 5;

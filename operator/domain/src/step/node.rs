@@ -32,8 +32,10 @@ use crate::{
 
 /// How long a scan may take to answer: the scanner looks every minute, and a busy node takes some.
 const SCAN_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
-/// How long a patch, restart or snapshot Job may take. The agent gives up on its own before (its deadline is in the Job).
-const JOB_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// How long after the beginning of its step a Job's agent may begin something.
+pub const JOB_TIME_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// What its agent has begun by then it brings to an end and answers of, and so much longer it is waited for.
+pub const JOB_GRACE: SignedDuration = SignedDuration::from_mins(11);
 /// How long evidence is waited for before its absence is a failure (invariant 29).
 pub(super) const EVIDENCE_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
 /// A unit that still runs old code after so many restarts will not stop doing so by another.
@@ -396,7 +398,7 @@ impl Work<'_> {
 
     /// Runs the Job of this step, and goes on when it says that it succeeded.
     fn job(&self, steps: Steps, then: impl Fn(&Self) -> Outcome) -> Outcome {
-        let deadline = self.deadline(JOB_TIME_MAX);
+        let deadline = self.deadline(JOB_TIME_MAX + JOB_GRACE);
         match self.node.jobs.get(&self.key()) {
             Some(Job::Succeeded(_)) => then(self),
             Some(Job::Failed(_, message)) => self.fail(message.clone(), false),

@@ -9,7 +9,7 @@ use hozen_domain::{
     effect::Record,
     hold::Hold,
     model::scenario::Happening,
-    node::{Cordon, Ended, Inventory, Node, Ready, Report},
+    node::{Cordon, Ended, Inventory, Job, JobKey, Node, Ready, Report, Step},
     request::{Phase, RolloutEnd},
     step::step,
     units::{Name, Share, Span, Uid},
@@ -229,4 +229,30 @@ fn i31_a_report_that_answers_the_highest_scan_there_is_proves_nothing_of_its_nod
     let told = story(&world, 24).play();
     let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
     assert!(failure.message.contains("which nobody asked for"), "{}", failure.message);
+}
+
+#[test]
+fn a_job_is_waited_for_until_its_agent_must_have_answered() {
+    let mut world = agreed(story(&fleet(1, baseline("web")), 1).nobody_approves().play().0.world);
+    assert!(pass(&mut world).0.is_empty());
+    let (_, decision) = pass(&mut world);
+    let claim = decision.effects.into_iter().find_map(|effect| match effect {
+        Effect::Claim { record, .. } => Some(record),
+        _ => None,
+    });
+    let begun = world.now;
+    let node = world.nodes.get_mut("web-1").expect("it is there");
+    node.cordon = Cordon::Ours(claim.expect("it is claimed"));
+    let task = node.task.as_mut().expect("it is worked on");
+    (task.step, task.since) = (Step::Patch, begun);
+    let key = JobKey { request: task.request.clone(), step: Step::Patch, attempt: task.attempt };
+    node.jobs.insert(key, Job::Running(begun));
+    for (minutes, given_up) in [(61, false), (72, true)] {
+        let mut world = world.clone();
+        world.now = begun + SignedDuration::from_mins(minutes);
+        assert!(pass(&mut world).0.is_empty());
+        let node = &world.nodes["web-1"];
+        let patches = node.task.as_ref().is_some_and(|task| task.step == Step::Patch);
+        assert_eq!(patches, !given_up, "after {minutes} minutes: {:#?}", node.task);
+    }
 }
