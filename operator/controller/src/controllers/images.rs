@@ -118,13 +118,13 @@ fn completed(spec: &ManagedImageSpec, image: &Image) -> ManagedImageSpec {
             spec.repositories.push(repository.to_string());
         }
     }
-    let seen = image.tag.as_ref().filter(|tag| is_tag(tag));
+    let seen = image.tag.as_ref().filter(|tag| is_word(tag));
     spec.tag = spec.tag.or_else(|| seen.map(ToString::to_string));
     spec
 }
 
-/// Whether it has the form of a tag: one word, as the schema has it.
-fn is_tag(text: &str) -> bool {
+/// Whether it is one word, as the schema has tags and names of distributions.
+fn is_word(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
@@ -174,16 +174,11 @@ async fn shelve(client: &Client, stores: &Stores, set: &PackageSet) -> Result<us
     Ok(count)
 }
 
-/// Whether the schema takes a text as the name of a distribution. Bills of materials come from elsewhere; it is shown, and not hashed.
-fn is_token(text: &str) -> bool {
-    const BYTES_MAX: usize = 128;
-    (1..=BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 fn objects(set: &PackageSet) -> Vec<package_set::PackageSet> {
     let texts = set.texts();
     let count = |lines: usize| u32::try_from(lines).ok();
-    let distro = set.packages.iter().map(|package| &package.distro).find(|d| is_token(d));
+    // A bill of materials may name one that the server refuses; it is shown, and not hashed.
+    let distro = set.packages.iter().map(|package| &package.distro).find(|distro| is_word(distro));
     let spec =
         PackageSetSpec { distro: distro.map(ToString::to_string), ..PackageSetSpec::default() };
     let whole = |text: &String| PackageSetSpec {
@@ -205,6 +200,9 @@ fn objects(set: &PackageSet) -> Vec<package_set::PackageSet> {
 
 #[cfg(test)]
 mod tests {
+    use hozen_advisory::package::Package;
+    use hozen_testkit::debian;
+
     use super::*;
 
     #[test]
@@ -218,10 +216,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_of_a_distribution_to_the_schema_is_not_written() {
-        assert!(is_token("debian-12") && is_token("amazon-2+(karoo)"));
+    fn a_name_of_a_distribution_that_the_schema_does_not_take_is_not_written() {
+        let distro = |text: &str| {
+            let mut set = debian(&[("bash", "5.2.15-2+b7")]);
+            set.packages = set
+                .packages
+                .iter()
+                .cloned()
+                .map(|p| Package { distro: text.into(), ..p })
+                .collect();
+            objects(&set).remove(0).spec.distro
+        };
+        assert_eq!(distro("amazon-2+(karoo)").as_deref(), Some("amazon-2+(karoo)"));
         for bad in ["", "amazon-2 (karoo)", "bücher", "a\nb", &"x".repeat(129)] {
-            assert!(!is_token(bad), "{bad}");
+            assert_eq!(distro(bad), None, "{bad}");
         }
     }
 }
