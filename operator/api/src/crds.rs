@@ -15,20 +15,25 @@ use crate::{
 /// A kind, and how its definition is made.
 type Definition = (&'static str, fn() -> CustomResourceDefinition);
 
-/// Every definition, always in the same order: intent, government, sources, views, reports, content.
-const DEFINITIONS: [Definition; 12] = [
-    ("Baseline", Baseline::crd),
-    ("Advisory", Advisory::crd),
-    ("ChangeRequest", ChangeRequest::crd),
-    ("Rollout", Rollout::crd),
-    ("ApprovalPolicy", ApprovalPolicy::crd),
-    ("Approval", Approval::crd),
-    ("AdvisoryFeed", AdvisoryFeed::crd),
-    ("ManagedNode", ManagedNode::crd),
-    ("ManagedImage", ManagedImage::crd),
-    ("NodeInventory", NodeInventory::crd),
-    ("PackageSet", PackageSet::crd),
-    ("Transaction", Transaction::crd),
+/// The definitions of some types, each by its kind.
+macro_rules! definitions {
+    ($($kind:ident),+ $(,)?) => { &[$((stringify!($kind), $kind::crd)),+] };
+}
+
+/// Intent, government, sources, views, reports, content.
+const DEFINITIONS: &[Definition] = definitions![
+    Baseline,
+    Advisory,
+    ChangeRequest,
+    Rollout,
+    ApprovalPolicy,
+    Approval,
+    AdvisoryFeed,
+    ManagedNode,
+    ManagedImage,
+    NodeInventory,
+    PackageSet,
+    Transaction,
 ];
 
 /// Every definition, always in the same order.
