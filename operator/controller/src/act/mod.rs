@@ -53,6 +53,13 @@ pub struct Mandate {
     pub until: Duration,
 }
 
+impl Mandate {
+    /// The same for one effect: what disturbs nothing is done also late.
+    const fn for_what(self, disrupts: bool) -> Self {
+        Self { until: if disrupts { self.until } else { Duration::MAX }, ..self }
+    }
+}
+
 /// What the decision saw of the objects that effects are conditional on: those that its [`World`] was made of.
 pub trait Seen: Send + Sync {
     /// A node by name; its annotations, taints, `spec.unschedulable`, uid and resource version are read.
@@ -194,20 +201,20 @@ impl Act {
         &self.client
     }
 
-    /// Carries out one effect. What disturbs nothing is done also late: a node is put back though writes before it got no answer.
+    /// Carries out one effect. A node is put back also late, when writes before it got no answer.
     pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
         let intent = What::intent(effect);
         let disrupts = disrupts(effect);
-        let until = if disrupts { scene.mandate.until } else { Duration::MAX };
-        let scene = &Scene { mandate: Mandate { until, ..scene.mandate }, ..*scene };
+        let mandate = scene.mandate.for_what(disrupts);
+        let scene = &Scene { mandate, ..*scene };
         if disrupts && (scene.halted)() {
             return Outcome::Refused(Refusal::halted());
         }
-        if let Err(refusal) = self.intend(&intent, disrupts, scene.mandate).await {
+        if let Err(refusal) = self.intend(&intent, disrupts, mandate).await {
             return Outcome::Refused(refusal);
         }
         let outcome = self.call(scene, effect).await;
-        self.ended(scene.mandate.epoch, intent, &outcome).await;
+        self.ended(mandate.epoch, intent, &outcome).await;
         outcome
     }
 
