@@ -237,14 +237,20 @@ fn in_force(world: &World, taint: Taint) -> Option<u32> {
     Some(request.plan.mitigation.as_ref()?.nodes_max)
 }
 
-#[test]
-fn i12_leave_that_people_gave_stands_until_they_give_it_for_more_nodes() {
-    let mut world = fleet(OnOverdue::Taint, 1);
+/// Three nodes, for which people gave leave; then a fourth joined, and they are asked about four.
+fn asked_about_a_fourth(action: OnOverdue) -> World {
+    let mut world = fleet(action, 1);
     assert_eq!(settled(&mut world), 1);
     agree_to(&mut world, 3);
     assert_eq!(settled(&mut world), 0);
     joins(&mut world, 4);
     assert_eq!(settled(&mut world), 1, "people are asked about the fourth");
+    world
+}
+
+#[test]
+fn i12_leave_that_people_gave_stands_until_they_give_it_for_more_nodes() {
+    let mut world = asked_about_a_fourth(OnOverdue::Taint);
     assert_eq!(phases(&world), [(3, Phase::Approved), (4, Phase::AwaitingApproval)]);
     assert_eq!(leave(&world)[1].0.supersedes, None);
     // What was asked for and nobody agreed to makes way; what they agreed to does not.
@@ -264,12 +270,7 @@ fn i12_leave_that_people_gave_stands_until_they_give_it_for_more_nodes() {
 
 #[test]
 fn of_two_that_count_the_leave_for_more_nodes_is_in_force() {
-    let mut world = fleet(OnOverdue::Taint, 1);
-    settled(&mut world);
-    agree_to(&mut world, 3);
-    settled(&mut world);
-    joins(&mut world, 4);
-    settled(&mut world);
+    let mut world = asked_about_a_fourth(OnOverdue::Taint);
     agree_to(&mut world, 4);
     for request in world.requests.values_mut() {
         request.phase = Phase::Approved;
@@ -296,12 +297,7 @@ fn a_no_to_leave_is_final_however_many_nodes_there_are() {
 
 #[test]
 fn a_no_to_more_nodes_leaves_what_people_agreed_to() {
-    let mut world = fleet(OnOverdue::Isolate, 1);
-    settled(&mut world);
-    agree_to(&mut world, 3);
-    settled(&mut world);
-    joins(&mut world, 4);
-    settled(&mut world);
+    let mut world = asked_about_a_fourth(OnOverdue::Isolate);
     agree_to(&mut world, 4);
     world.approvals.last_mut().expect("they answered").decision = Vote::Reject;
     assert_eq!(settled(&mut world), 0);
@@ -313,12 +309,7 @@ fn a_no_to_more_nodes_leaves_what_people_agreed_to() {
 
 #[test]
 fn leave_for_an_action_that_the_baseline_no_longer_wants_makes_way_at_once() {
-    let mut world = fleet(OnOverdue::Taint, 1);
-    settled(&mut world);
-    agree_to(&mut world, 3);
-    settled(&mut world);
-    joins(&mut world, 4);
-    settled(&mut world);
+    let mut world = asked_about_a_fourth(OnOverdue::Taint);
     let rules = world.baselines.get_mut("web").expect("the baseline is there");
     std::sync::Arc::make_mut(rules).remediation.on_overdue = OnOverdue::Isolate;
     joins(&mut world, 5);
