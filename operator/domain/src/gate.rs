@@ -5,11 +5,10 @@
 
 mod mirror;
 
-pub use mirror::job as mirror_job;
-
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+pub use mirror::job as mirror_job;
 
 use crate::{
     approval::{self, Tally},
