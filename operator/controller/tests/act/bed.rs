@@ -75,6 +75,8 @@ impl Drop for Place {
 
 /// The epoch in which a hand leads, and in which what it is told was decided.
 pub const LEADS_IN: u64 = 7;
+/// Decided just now, under the lease that is held.
+pub const MANDATE: Mandate = Mandate { epoch: LEADS_IN, until: DECISION_HOLDS };
 
 /// A leader's epoch, 0 for none, and seconds that have passed: the lease is another test's.
 pub struct Leads(pub AtomicU64, pub AtomicU64);
@@ -150,8 +152,7 @@ pub struct Hand {
 impl Hand {
     /// Carries out an effect that was decided on a snapshot.
     pub async fn run(&self, snapshot: &Snapshot, effect: &Effect) -> Outcome {
-        let mandate = Mandate { epoch: LEADS_IN, until: DECISION_HOLDS };
-        self.run_under(mandate, snapshot, effect).await
+        self.run_under(MANDATE, snapshot, effect).await
     }
 
     /// The same under another leave.
@@ -335,9 +336,20 @@ impl Cluster {
 
     /// The effect takes place: where the node's controllers wrote first, the next decision is made on what they wrote. What it was made on.
     pub async fn done(&self, hand: &Hand, node: &str, effect: &Effect) -> Snapshot {
+        self.done_under(MANDATE, hand, node, effect).await
+    }
+
+    /// The same under another leave.
+    pub async fn done_under(
+        &self,
+        mandate: Mandate,
+        hand: &Hand,
+        node: &str,
+        effect: &Effect,
+    ) -> Snapshot {
         until("the effect takes place", async || {
             let seen = self.seen(node).await;
-            let outcome = hand.run(&seen, effect).await;
+            let outcome = hand.run_under(mandate, &seen, effect).await;
             assert!(outcome == Outcome::Done || is_changed(&outcome), "{outcome:?}");
             (outcome == Outcome::Done).then_some(seen)
         })

@@ -174,11 +174,10 @@ pub async fn i47_what_was_decided_under_an_earlier_lease_or_long_ago_is_not_carr
     assert_eq!(cordon(&cluster.nodes().get(name(&node)).await.unwrap()), Cordon::None);
     assert_eq!(hand.lines.text(), "");
     hand.leads.1.store(10, Ordering::Relaxed);
-    assert_eq!(hand.run_under(now, &seen, &claim(&node)).await, Outcome::Done);
+    cluster.done_under(now, &hand, name(&node), &claim(&node)).await;
     // What puts a node back is not kept from it by writes that got no answer for long.
     hand.leads.1.store(60, Ordering::Relaxed);
-    let seen = cluster.seen(name(&node)).await;
-    assert_eq!(hand.run_under(now, &seen, &release(&node)).await, Outcome::Done);
+    cluster.done_under(now, &hand, name(&node), &release(&node)).await;
 }
 
 pub async fn i36_what_was_halted_since_it_was_decided_does_not_begin_and_a_node_is_released(

@@ -23,8 +23,9 @@ const FOUND: [u64; 4] = [2_274_858_585, 5_000_061, 5_000_018, 5_000_046];
 const COMPARED: u64 = 1;
 /// Of the calls at which something strikes, the tests take one in so many, another with each commit; `make soak` takes all.
 const STRIKES_STRIDE: u64 = 84;
-/// Seeds that a broken operator has to be caught in.
-const SEEDS_OF_A_VARIANT: u64 = 6;
+/// Seeds that a broken operator has to be caught in. The one that is caught least often, blind to the admission policies, is caught in 12 of 41: they have
+/// to be altered in one of its minutes of work.
+const SEEDS_OF_A_VARIANT: u64 = 30;
 /// Faults that are told of one rule.
 const TOLD_MAX: usize = 5;
 
