@@ -3,6 +3,7 @@
 use hozen_domain::{
     approval,
     model::scenario::Happening,
+    planner,
     request::{ChangeRequest, Phase},
     units::Span,
 };
@@ -65,6 +66,17 @@ fn i13_i32_another_attempt_is_a_request_of_its_own_which_its_asker_cannot_approv
     assert!(hers.any(|lost| lost.why == "alice asked for another attempt"), "{tally:?}");
     assert_eq!(tally.missing.len(), 1, "the second on-call is somebody else");
     assert_eq!(told.proven(), ["web-2", "web-3"]);
+}
+
+#[test]
+fn i13_nor_can_its_asker_approve_what_replaces_it_before_it_ran() {
+    let told = failed(24).after(Span::hours(4), retry("alice@example.com")).play();
+    let world = &told.0.world;
+    let again = requests(&told).into_iter().find(|request| request.because.is_some()).unwrap();
+    assert!(!world.rollouts.contains_key(&again.name), "it did not run");
+    let excluded = planner::excluded(world, &again.plan, Some(&again.name));
+    let why = excluded.get("alice@example.com").map(String::as_str);
+    assert_eq!(why, Some("alice asked for another attempt"));
 }
 
 #[test]

@@ -80,8 +80,12 @@ fn i03_a_failure_holds_the_rollout_until_a_person_accepts_it() {
     assert!(told.held("FailuresReached"));
     assert!(told.proven().is_empty(), "nothing goes on after a failure: {:?}", told.proven());
     let accepted = Happening::AcceptFailure { node: on("web-1"), user: "carol@example.com".into() };
-    let told = story(&world, 12).after(minutes(1), fails).after(minutes(120), accepted).play();
+    let told =
+        story(&world, 12).after(minutes(1), fails.clone()).after(minutes(120), accepted.clone());
+    let told = told.play();
     assert_eq!(told.proven(), ["web-2", "web-3", "web-4"]);
+    let before = story(&world, 12).after(minutes(1), fails).after(minutes(2), accepted).play();
+    assert!(before.held("FailuresReached") && before.proven().is_empty(), "that is no acceptance");
     assert!(matches!(end_of(&told, "web-1"), Ended::Failed(..)));
 }
 
@@ -525,6 +529,9 @@ fn i34_a_node_rebuilt_in_mid_work_gives_its_slot_back_and_is_patched_anew() {
     let mut proven = told.proven();
     proven.sort_unstable();
     assert_eq!(proven, ["web-1", "web-2"], "{:#?}", told.0.trace);
+    let world = &told.0.world;
+    let runs = |node: &str| world.nodes[node].report.known().map(|report| report.os_id.clone());
+    assert_eq!(runs("web-1"), runs("web-2"), "it is the machine that it was");
 }
 
 #[test]

@@ -327,7 +327,8 @@ impl Model<'_> {
         let (Some(set), Ready::Yes(_)) = (host.packages.clone(), found.ready) else {
             return;
         };
-        let mut inventory = found.report.latest().map(|i| Inventory::clone(i)).unwrap_or_default();
+        let latest = found.report.latest().map(|inventory| Inventory::clone(inventory));
+        let mut inventory = latest.unwrap_or_else(|| host.born.clone());
         inventory.scan = scan;
         inventory.scanned_at = now;
         inventory.boot_id.clone_from(&found.boot_id);

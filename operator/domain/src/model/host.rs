@@ -15,7 +15,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::StepTaken;
 use crate::{
-    node::{Node, Report, Resolved},
+    node::{Inventory, Node, Report, Resolved},
     plan::Reachable,
     planner::Goal,
     request::Known,
@@ -37,6 +37,8 @@ pub(super) struct Host {
     pub(super) before: Option<Arc<PackageSet>>,
     /// The node answers.
     pub(super) online: bool,
+    /// What its scanner said at first: the machine, whatever is installed on it.
+    pub(super) born: Inventory,
     /// Boots so far.
     pub(super) boots: u32,
     pub(super) faults: Faults,
@@ -78,6 +80,7 @@ impl Host {
         Self {
             image: packages.clone(),
             packages,
+            born: inventory.map(|inventory| Inventory::clone(inventory)).unwrap_or_default(),
             before: None,
             online: matches!(node.report, Report::Known(_))
                 && matches!(node.ready, crate::node::Ready::Yes(_)),

@@ -16,7 +16,7 @@ use crate::{
     calendar::Freeze,
     governance::{Approval, Vote},
     node::Task,
-    request::ChangeRequest,
+    request::{ChangeRequest, Rollout},
     units::{Name, Span, Uid, User, after},
     world::World,
 };
@@ -356,10 +356,22 @@ impl Model<'_> {
         let Some(uid) = self.world.nodes.get(node).map(|n| n.uid.clone()) else {
             return;
         };
-        for rollout in self.world.rollouts.values_mut().filter(|r| r.cursor.ended.is_none()) {
+        let nodes = &self.world.nodes;
+        let failed = |rollout: &&mut Rollout| {
+            let ended = nodes.get(node).and_then(|node| node.ended.get(&rollout.request.1));
+            rollout.cursor.ended.is_none()
+                && ended.is_some_and(|ended| ended.failure_of_change().is_some())
+        };
+        let mut any = false;
+        for rollout in self.world.rollouts.values_mut().filter(failed) {
             rollout.handle.accepted.insert((node.clone(), uid.clone()), user.clone());
+            any = true;
         }
-        self.outside(format!("{user} accepts {node}"));
+        self.outside(if any {
+            format!("{user} accepts {node}")
+        } else {
+            format!("{user} would accept a failure of {node}: it has not failed, and nothing is accepted")
+        });
     }
 
     fn publish(&mut self, name: &Name) {
