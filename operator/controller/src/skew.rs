@@ -22,8 +22,14 @@ const DATE_STEP: SignedDuration = SignedDuration::from_secs(1);
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);
 /// How often clocks are compared. A clock drifts by less than a second in this time; one that is set back is seen by [`Steady`] at once.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(30);
+/// A clock that is set is compared again within this.
+const COMPARED_WITHIN: Duration = BETWEEN_LOOKS.saturating_add(ROUND_TRIP_MAX);
 /// While nothing is known, or clocks disagree, sooner.
 const BETWEEN_DOUBTS: Duration = Duration::from_secs(2);
+
+const SET_FORWARD: &str =
+    "the operator's clock was set forward, and is not believed until the API server's was asked";
+const SET_BACK: &str = "the operator's clock was set back, and stands still until it has caught up";
 
 /// Compares until dropped, and tells what disagrees, if anything does.
 ///
@@ -91,22 +97,47 @@ fn told(offset: SignedDuration) -> Option<String> {
     Some(format!("the operator's clock is {about} {way} the API server's"))
 }
 
-/// The present that never goes back: a window that has closed is not opened again by a clock that was set (invariant 19).
+/// The present that never goes back and does not leap: a window that has closed is not opened again by a clock that was set, and no approval
+/// expires by one (invariant 19).
 #[derive(Debug, Default)]
-pub struct Steady {
-    latest: Mutex<Option<Timestamp>>,
+pub struct Steady(Mutex<Option<Read>>);
+
+/// What was read last.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// What was taken for the present.
+    now: Timestamp,
+    /// When, since boot.
+    at: Duration,
+    /// The clock was set forward: until when, since boot, it is not believed.
+    doubt: Option<Duration>,
 }
 
 impl Steady {
-    /// The present, and what is wrong with the clock, if anything is. A clock that went back stands still until it has caught up; one
-    /// that was set forward is told by [`watch_server`].
-    pub fn read(&self, clock: &dyn Clock) -> (Timestamp, Option<String>) {
-        let read = clock.now();
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = latest.map_or(read, |latest| latest.max(read));
-        *latest = Some(now);
-        let wrong = "the operator's clock was set back, and stands still until it has caught up";
-        (now, (now.duration_since(read) > OFFSET_MAX).then(|| wrong.to_owned()))
+    /// The present, and what is wrong with the clock, if anything is. `agrees`: [`watch_server`] knows of no difference.
+    ///
+    /// A clock that went back stands still until it has caught up. One that was set forward is believed once the API server's clock has been
+    /// asked since and says the same; until then time goes on as it passes on this machine.
+    pub fn read(&self, clock: &dyn Clock, agrees: bool) -> (Timestamp, Option<String>) {
+        let (read, at) = (clock.now(), clock.since_boot());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = known.unwrap_or(Read { now: read, at, doubt: None });
+        let passed = SignedDuration::try_from(at.saturating_sub(last.at)).unwrap_or_default();
+        let due = last.now + passed;
+        let leapt = read.duration_since(due) > OFFSET_MAX;
+        let doubt = last.doubt.or(Some(at + COMPARED_WITHIN)).filter(|until| {
+            let compared = agrees && at >= *until;
+            leapt && !compared
+        });
+        let (now, wrong) = if doubt.is_some() {
+            (due, Some(SET_FORWARD))
+        } else {
+            let now = last.now.max(read);
+            let back = now.duration_since(read) > OFFSET_MAX;
+            (now, back.then_some(SET_BACK))
+        };
+        *known = Some(Read { now, at, doubt });
+        (now, wrong.map(str::to_owned))
     }
 }
 
@@ -164,16 +195,16 @@ mod tests {
     fn i19_a_clock_that_is_set_back_stands_still_until_it_has_caught_up() {
         let (clock, steady) = (Set::default(), Steady::default());
         clock.passes(100);
-        assert_eq!(steady.read(&clock), (at(100), None));
+        assert_eq!(steady.read(&clock, true), (at(100), None));
         clock.is_set_by(-60);
         clock.passes(10);
-        let (now, wrong) = steady.read(&clock);
+        let (now, wrong) = steady.read(&clock, true);
         assert_eq!(now, at(100), "a window that closed at 90 stays closed");
         assert!(wrong.unwrap().contains("set back"));
         clock.passes(49);
-        assert_eq!(steady.read(&clock).0, at(100));
+        assert_eq!(steady.read(&clock, true).0, at(100));
         clock.passes(2);
-        assert_eq!(steady.read(&clock), (at(101), None));
+        assert_eq!(steady.read(&clock, true), (at(101), None));
     }
 
     #[test]
@@ -181,8 +212,32 @@ mod tests {
      {
         let (clock, steady) = (Set::default(), Steady::default());
         clock.passes(100);
-        steady.read(&clock);
+        steady.read(&clock, true);
         clock.is_set_by(-3);
-        assert_eq!(steady.read(&clock), (at(100), None));
+        assert_eq!(steady.read(&clock, true), (at(100), None));
+    }
+
+    #[test]
+    fn i19_a_clock_that_is_set_forward_is_not_believed_until_the_servers_was_asked_since() {
+        let (clock, steady) = (Set::default(), Steady::default());
+        clock.passes(100);
+        assert_eq!(steady.read(&clock, true), (at(100), None));
+        clock.is_set_by(86_400);
+        clock.passes(10);
+        let (now, wrong) = steady.read(&clock, true);
+        assert_eq!(now, at(110), "nothing expires by it");
+        assert!(wrong.unwrap().contains("set forward"));
+        clock.passes(60);
+        let (now, wrong) = steady.read(&clock, false);
+        assert_eq!((now, wrong.is_some()), (at(170), true), "the server says another time");
+        clock.passes(1);
+        assert_eq!(steady.read(&clock, true), (at(86_571), None), "the server says the same");
+        // One that is set right again before it was believed has done no harm.
+        clock.is_set_by(3_600);
+        clock.passes(1);
+        assert_eq!(steady.read(&clock, true).0, at(86_572));
+        clock.is_set_by(-3_600);
+        clock.passes(1);
+        assert_eq!(steady.read(&clock, true), (at(86_573), None));
     }
 }

@@ -106,7 +106,11 @@ pub fn platform(world: &World) -> Option<Hold> {
         let what = platform.unobserved.clone()?;
         Some(Hold::NotObserved { what })
     };
-    halted.or_else(unproven).or_else(skewed).or_else(unobserved)
+    let unwritten = || {
+        let what = platform.unwritten.clone()?;
+        Some(Hold::NotWritten { what })
+    };
+    halted.or_else(unproven).or_else(skewed).or_else(unobserved).or_else(unwritten)
 }
 
 /// By name of a request: the one that replaced it.

@@ -35,6 +35,18 @@ pub enum Hold {
         /// What, for how long, and why not.
         what: String,
     },
+    /// What was decided cannot be written into status, and nothing is done that is not written down first.
+    NotWritten {
+        /// What, and why not.
+        what: String,
+    },
+    /// The API server or the audit trail refuses what comes next, and asking again will not help.
+    Refused {
+        /// What was asked for, of what.
+        effect: String,
+        /// Why not, in the words of whoever refused it.
+        why: String,
+    },
     /// The decision would break a promise of ours: a bug of the operator, and nothing of the decision is carried out.
     DecisionRefused {
         /// Which promise, and how.
@@ -274,6 +286,8 @@ impl Hold {
             Self::AdmissionUnproven { .. } => "AdmissionUnproven",
             Self::ClockSkew { .. } => "ClockSkew",
             Self::NotObserved { .. } => "NotObserved",
+            Self::NotWritten { .. } => "NotWritten",
+            Self::Refused { .. } => "Refused",
             Self::DecisionRefused { .. } => "DecisionRefused",
             Self::PriorityTie { .. } => "PriorityTie",
             Self::PolicyMissing { .. } => "PolicyMissing",
@@ -325,6 +339,8 @@ impl Hold {
             | Self::AdmissionUnproven { .. }
             | Self::ClockSkew { .. }
             | Self::NotObserved { .. }
+            | Self::NotWritten { .. }
+            | Self::Refused { .. }
             | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
@@ -362,6 +378,8 @@ impl Hold {
             | Self::AdmissionUnproven { .. }
             | Self::ClockSkew { .. }
             | Self::NotObserved { .. }
+            | Self::NotWritten { .. }
+            | Self::Refused { .. }
             | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
@@ -404,6 +422,8 @@ impl Hold {
             Self::NotObserved { .. } => {
                 "the API server answering the operator's watches again".into()
             }
+            Self::NotWritten { .. } => "the API server taking the operator's status".into(),
+            Self::Refused { .. } => "what refuses it: permissions, admission, quota".into(),
             Self::DecisionRefused { .. } => {
                 "a version of Hozen without this bug: please report it, with /debug/decision".into()
             }
@@ -430,7 +450,7 @@ impl Hold {
             Self::Soak { stage, .. } => format!("the end of the soak, or promoteThrough: {stage}"),
             Self::Working { .. } => "the work's end".into(),
             Self::FailuresReached { first, .. } => {
-                format!("accept-failure {0}, abort, or a repaired {0}", first.0)
+                format!("accept-failure {0}, abort, or a scan that proves {0} after all", first.0)
             }
             Self::NothingProven { stage, .. } => {
                 format!("a system of {stage} proven, or promoteThrough: {stage}")
@@ -476,6 +496,8 @@ impl fmt::Display for Hold {
                 write!(f, "admission policies are not as they must be: {what}")
             }
             Self::ClockSkew { what } => write!(f, "clocks disagree: {what}"),
+            Self::NotWritten { what } => write!(f, "what was decided is not written down: {what}"),
+            Self::Refused { effect, why } => write!(f, "{effect} is refused: {why}"),
             Self::DecisionRefused { promise } => {
                 write!(f, "our decision would break invariant {promise}")
             }

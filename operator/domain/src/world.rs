@@ -89,6 +89,8 @@ pub struct Platform {
     pub clock: Option<String>,
     /// What cannot be watched: what people said since may not be in this world (invariant 13).
     pub unobserved: Option<String>,
+    /// What was decided and cannot be written into status.
+    pub unwritten: Option<String>,
 }
 
 /// A feed of notices, and how it fares.

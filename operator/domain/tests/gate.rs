@@ -109,6 +109,8 @@ fn i16_nothing_is_created_while_the_platform_is_not_as_it_must_be() {
     world.platform.clock = Some("node-1 is 7 s ahead".into());
     assert!(matches!(hold(&requests(&world)), Some(Hold::ClockSkew { .. })));
     world.platform.clock = None;
+    world.platform.unwritten = Some("status of ManagedNode a: 403 Forbidden".into());
+    assert!(matches!(hold(&requests(&world)), Some(Hold::NotWritten { .. })));
     world.platform.unobserved = Some("approvals: 403 Forbidden".into());
     assert!(matches!(hold(&requests(&world)), Some(Hold::NotObserved { .. })));
     world.platform.admission = Some("a policy is missing".into());

@@ -268,6 +268,9 @@ impl Link {
 
     /// Asks the server, by way of whoever tampers.
     async fn perform(&self, call: &Call, ends: Option<(Duration, crate::watch::End)>) -> Answered {
+        if let Some(refusal) = self.line().tamper.refuses(call) {
+            return Ok(refused(&refusal));
+        }
         let calls = self.line().tamper.sent(call.clone());
         let mut answer = None;
         for call in &calls {

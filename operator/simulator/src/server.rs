@@ -270,6 +270,8 @@ impl Server {
         } else {
             (kind.api_version(), format!("{}List", kind.kind))
         };
+        // As a real server: of metadata alone, null where there is nothing.
+        let items = if call.metadata_only && items.is_empty() { Value::Null } else { items.into() };
         let list = json!({"apiVersion": version, "kind": of, "metadata": metadata, "items": items});
         Ok(Answer::Value(200, list))
     }

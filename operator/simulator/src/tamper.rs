@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::call::Call;
+use crate::{call::Call, refusal::Refusal};
 
 /// See the module. Whatever is not overridden passes as it is.
 pub trait Tamper: Send {
     /// What is sent in place of a call; the client gets the answer of the last. Nothing: it is swallowed, and the client is told that all is well.
     fn sent(&mut self, call: Call) -> Vec<Call> {
         vec![call]
+    }
+
+    /// Refuses a call in the server's name; none: it reaches it.
+    fn refuses(&mut self, _: &Call) -> Option<Refusal> {
+        None
     }
 
     /// The answer to a write.

@@ -10,10 +10,10 @@ use k8s_openapi::api::{
     batch::v1::{CronJob, Job},
     core::v1::Node,
 };
-use kube::{Resource as _, client::Body, core::Status};
+use kube::{Resource as _, api::ListParams, client::Body, core::Status};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Act, Mandate, Outcome, Refusal};
+use super::{Act, Mandate, Outcome, Refusal, Settings};
 use crate::freshness::Kind;
 
 /// An answer larger than this is not one of an object that we write or read one by one (etcd holds none above 1.5 MiB), and a list of a
@@ -54,6 +54,23 @@ struct Version {
     #[serde(default)]
     resource_version: String,
 }
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Listed {
+    metadata: Page,
+    /// A server says null where there are none.
+    items: Option<Vec<Versioned>>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+/// Objects of a page: as of a watch's list.
+const PAGE_SIZE: u32 = 500;
 
 impl Act {
     /// Sends a write once, if it still may be: what came before it took its time, as reads and the disk of the audit trail (invariant 49).
@@ -111,13 +128,17 @@ impl Act {
         name: &str,
     ) -> Result<T, Outcome> {
         let request = kube::core::Request::new(url).get(name, &kube::api::GetParams::default());
+        self.read(name, request).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, what: &str, request: Made) -> Result<T, Outcome> {
         match self.send(request).await {
             Answer::Yes(bytes) => parse(&bytes),
             Answer::No(status) => Err(Outcome::Refused(refusal(&status))),
             Answer::Busy(_, retry_after) => Err(Outcome::Overloaded { retry_after }),
             // A read that got no answer changed nothing for sure.
             Answer::Lost(why) => Err(Outcome::Refused(Refusal::Impossible(format!(
-                "{name} could not be read before the write: {why}"
+                "{what} could not be read before the write: {why}"
             )))),
             Answer::NotSent(refusal) => Err(Outcome::Refused(refusal)),
         }
@@ -138,6 +159,38 @@ impl Act {
                     tracing::warn!(?kind, name, %outcome, "not read after a lost answer");
                 }
             }
+        }
+    }
+
+    /// Reads from the server itself how new its objects are of which an earlier leader may have written some that our caches do not show yet: until
+    /// they do, those kinds are behind (invariants 47, 52).
+    pub async fn catch_up(&self) -> Result<(), Outcome> {
+        let Settings { namespace, work_namespace, .. } = &self.settings;
+        for (kind, at) in [
+            (Kind::Node, ""),
+            (Kind::ManagedNode, ""),
+            (Kind::ChangeRequest, ""),
+            (Kind::Rollout, ""),
+            (Kind::Job, namespace),
+            (Kind::Work, work_namespace),
+        ] {
+            self.newest(kind, &url(kind, &format!("{at}/"))).await?;
+        }
+        Ok(())
+    }
+
+    async fn newest(&self, kind: Kind, url: &str) -> Result<(), Outcome> {
+        let mut page = ListParams::default().limit(PAGE_SIZE);
+        loop {
+            let request = kube::core::Request::new(url).list_metadata(&page);
+            let Listed { metadata, items } = self.read(&format!("{kind:?}s"), request).await?;
+            for item in items.into_iter().flatten() {
+                self.freshness.wrote(kind, &item.metadata.resource_version);
+            }
+            if metadata.next.is_empty() {
+                return Ok(());
+            }
+            page = page.continue_token(&metadata.next);
         }
     }
 

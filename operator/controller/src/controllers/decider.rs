@@ -14,7 +14,11 @@ use kube::Client;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use super::{images, nodes, shown};
+use super::{
+    images, nodes,
+    refused::{self, Refused},
+    shown,
+};
 use crate::{
     act::{self, Act, Authority, Mandate, Outcome, Refusal, Scene},
     clock::Clock,
@@ -34,6 +38,12 @@ const EFFECTS_AT_ONCE: usize = 16;
 const REPEAT_AFTER: Duration = Duration::from_secs(5);
 /// After something failed, and while something is waited for that may come without an event.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// While writes fail, later and later, up to this: each try costs a call for every object that cannot be written.
+const RETRY_MAX: Duration = Duration::from_mins(1);
+/// What could not be written holds everything new for so long at most before it is tried again, with nothing else that failed meanwhile.
+const TOLD_MAX: Duration = Duration::from_mins(30);
+/// So many passes on end that could not write what was decided, and it is told: what is overtaken once is decided anew and worth no word.
+const UNWRITTEN_TOLD: u32 = 3;
 /// An audit trail whose sink does not answer for longer is given up, and the process with it.
 const AUDIT_WAIT_MAX: Duration = Duration::from_mins(1);
 /// However quiet it is: an event may have been missed.
@@ -79,6 +89,11 @@ pub struct Decider {
     memory: Memory,
     /// Effects that were carried out, and when, since boot, they may be asked for again.
     done: BTreeMap<String, Duration>,
+    /// Effects that were refused for a reason that stays.
+    refused: Refused,
+    /// The lease's epoch in which it is known how new the stores must be to show what was written before.
+    caught_up: Option<u64>,
+    unwritten: Unwritten,
     /// The server asked to be left alone until then, since boot.
     overloaded_until: Duration,
     steady: Steady,
@@ -95,6 +110,9 @@ impl Decider {
             parts,
             memory,
             done,
+            refused: Refused::new(),
+            caught_up: None,
+            unwritten: Unwritten::default(),
             overloaded_until: Duration::ZERO,
             steady: Steady::default(),
             unreadable: status::unreadable::Memory::default(),
@@ -144,15 +162,23 @@ impl Decider {
         let Some(mandate) = mandate else {
             return RETRY_AFTER;
         };
+        if self.caught_up != Some(mandate.epoch) {
+            if let Err(outcome) = self.parts.act.catch_up().await {
+                tracing::warn!(%outcome, "it is not known yet what was written before this replica led");
+                return RETRY_AFTER;
+            }
+            self.caught_up = Some(mandate.epoch);
+        }
         self.parts.act.settle().await;
         if !self.parts.freshness.behind().is_empty() {
             return RETRY_AFTER;
         }
-        let (now, set_back) = self.now();
+        let (now, was_set) = self.now();
         let wrong = Wrong {
             admission: self.parts.admission.borrow().clone(),
-            clock: set_back.or_else(|| self.parts.server_clock.borrow().clone()),
+            clock: was_set.or_else(|| self.parts.server_clock.borrow().clone()),
             unobserved: self.parts.stores.blind(self.parts.clock.since_boot()),
+            unwritten: self.unwritten.told(self.parts.clock.since_boot()),
         };
         let identity = &self.parts.identity;
         let mut scenery =
@@ -170,28 +196,32 @@ impl Decider {
             }
             turn.decision.refuse(&scenery.world, &broken[0]);
         }
+        refused::tell(&scenery.world, &mut turn.decision, &mut self.refused, id);
         let written = self.say(&scenery, &turn).await;
-        if !written.failed.is_empty() {
+        self.unwritten.saw(&written, self.parts.clock.since_boot());
+        if written.held.is_some() {
             // What guards other effects may not be written down; what puts back and tidies up needs nothing of it (invariants 33, 63).
             turn.decision.effects.retain(|effect| !act::disrupts(effect));
-            self.act(&scenery, mandate, &turn.decision.effects).await;
-            return RETRY_AFTER;
         }
         let acted = self.act(&scenery, mandate, &turn.decision.effects).await;
-        if written.count > 0 {
-            return Duration::ZERO;
-        }
         let looks = acted || self.memory.unsettled();
-        let sleep = if looks { REPEAT_AFTER } else { self.sleep_max() };
+        let sleep = match self.unwritten.pause() {
+            Some(pause) => pause,
+            None if written.count > 0 => return Duration::ZERO,
+            None if looks => REPEAT_AFTER,
+            None if self.unwritten.told(self.parts.clock.since_boot()).is_some() => RETRY_MAX,
+            None => self.sleep_max(),
+        };
         let until = turn.decision.wake_at.map(|at| at.duration_since(self.now().0));
         let until = until.map(|left| Duration::try_from(left).unwrap_or(RETRY_AFTER));
         until.map_or(sleep, |left| left.clamp(RETRY_AFTER, sleep))
     }
 
-    /// Whole seconds, as the API server's own times: what is written and read back is the same. It never goes back; and what is wrong
-    /// with the clock, if anything is.
+    /// Whole seconds, as the API server's own times: what is written and read back is the same. It never goes back, and does not leap; and what is
+    /// wrong with the clock, if anything is.
     fn now(&self) -> (Timestamp, Option<String>) {
-        let (now, wrong) = self.steady.read(&*self.parts.clock);
+        let agrees = self.parts.server_clock.borrow().is_none();
+        let (now, wrong) = self.steady.read(&*self.parts.clock, agrees);
         let round = jiff::TimestampRound::new().smallest(Unit::Second).mode(jiff::RoundMode::Floor);
         (now.round(round).unwrap_or(now), wrong)
     }
@@ -209,6 +239,7 @@ impl Decider {
         let (memory, now) = (&mut self.unreadable, scenery.world.now);
         let mut unreadable = status::unreadable::say(client, stores, memory, now).await;
         // A condition that cannot be written keeps nobody else from anything.
+        unreadable.held = None;
         for error in unreadable.failed.drain(..) {
             tracing::warn!(error = &error as &dyn std::error::Error, "not written");
         }
@@ -268,6 +299,10 @@ impl Decider {
             if let Outcome::Overloaded { retry_after } = &outcome {
                 self.overloaded_until = self.overloaded_until.max(now + *retry_after);
             }
+            match refused::lasting(&outcome) {
+                Some(why) => drop(self.refused.insert(id(effect), why)),
+                None => drop(self.refused.remove(&id(effect))),
+            }
             // What was refused since something had changed is asked for anew as soon as the change is seen.
             if !matches!(outcome, Outcome::Refused(Refusal::Changed(_))) {
                 self.done.insert(id(effect), now + REPEAT_AFTER);
@@ -275,6 +310,48 @@ impl Decider {
         }
         self.parts.teller.tell(&notes).await;
         true
+    }
+}
+
+/// Passes on end that could not write.
+#[derive(Debug, Default)]
+struct Unwritten {
+    /// That could not write something at all.
+    passes: u32,
+    /// That could not write what was decided.
+    held: u32,
+    /// Why not, and until when, since boot, that is told: while it is, less is decided, so that nothing fails says nothing.
+    told: Option<(String, Duration)>,
+    /// For how long it was told; longer each time that it fails again soon.
+    long: Duration,
+}
+
+impl Unwritten {
+    fn saw(&mut self, written: &Written, now: Duration) {
+        let count = |count: u32, fails: bool| if fails { count.saturating_add(1) } else { 0 };
+        self.passes = count(self.passes, !written.failed.is_empty());
+        self.held = count(self.held, written.held.is_some());
+        let Some(why) = written.held.as_ref().filter(|_| self.held >= UNWRITTEN_TOLD) else {
+            return;
+        };
+        match &self.told {
+            Some((_, until)) if now < *until => {}
+            Some((_, until)) if now < *until + self.long => {
+                self.long = (self.long * 2).min(TOLD_MAX);
+            }
+            Some(_) | None => self.long = RETRY_MAX,
+        }
+        self.told = Some((why.clone(), now + self.long));
+    }
+
+    fn told(&self, now: Duration) -> Option<String> {
+        self.told.as_ref().filter(|(_, until)| now < *until).map(|(why, _)| why.clone())
+    }
+
+    /// How long to wait before it is tried again, if nothing happens; none: everything was written.
+    fn pause(&self) -> Option<Duration> {
+        let doubled = self.passes.checked_sub(1)?.min(16);
+        Some((RETRY_AFTER * 2_u32.pow(doubled)).min(RETRY_MAX))
     }
 }
 

@@ -89,7 +89,8 @@ async fn complete(
     stores: &Stores,
     write: write::Pending,
 ) -> Result<usize, WriteError> {
-    Ok(enter(stores, write::send::<ManagedImage>(client, &write).await?))
+    let image = write::send::<ManagedImage>(client, &stores.futile, &write).await?;
+    Ok(image.map_or(0, |image| enter(stores, image)))
 }
 
 async fn remove(

@@ -3,4 +3,5 @@
 pub mod decider;
 pub mod images;
 pub mod nodes;
+mod refused;
 pub mod shown;

@@ -17,8 +17,8 @@ use hozen_domain::{
     planner::{Goal, Resolve},
     units::Name,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Client, ResourceExt as _};
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Api, Client, ResourceExt as _};
 
 use crate::{
     observe::{self, Stores},
@@ -59,12 +59,11 @@ pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &T
         })
         .map(|(_, seen)| Arc::clone(&seen.value))
         .collect();
-    for stray in strays {
-        let gone = write::remove::<ManagedNode>(client, &stray.metadata).await;
-        if gone.is_ok() {
-            stores.managed.removed(&stray.metadata);
-        }
-        written.take(gone);
+    let removing: Vec<BoxFuture<'_, Result<usize, WriteError>>> =
+        strays.iter().map(|stray| remove(client, stores, stray).boxed()).collect();
+    let mut removed = stream::iter(removing).buffer_unordered(WRITES_AT_ONCE);
+    while let Some(outcome) = removed.next().await {
+        written.take(outcome);
     }
     let wished: Vec<Arc<ManagedNode>> = stores
         .managed
@@ -73,13 +72,38 @@ pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &T
         .filter(|(_, seen)| seen.value.annotations().contains_key(annotation::RESCAN))
         .map(|(_, seen)| Arc::clone(&seen.value))
         .collect();
-    for object in wished {
-        written.merge(rescan(client, stores, &object).await);
-    }
-    for (name, asked) in questions(world, turn) {
-        written.merge(ask(client, stores, &name, &asked).await);
+    let questions = questions(world, turn);
+    let mut asking: Vec<BoxFuture<'_, Written>> = Vec::new();
+    asking.extend(wished.iter().map(|object| rescan(client, stores, object).boxed()));
+    // A wish and a question for one node are two writes of one object: the second is made when the first is seen.
+    let wished: BTreeSet<String> = wished.iter().map(|object| object.name_any()).collect();
+    let others = questions.iter().filter(|(name, _)| !wished.contains(name.as_str()));
+    asking.extend(others.map(|(name, asked)| ask(client, stores, name, asked).boxed()));
+    let mut asked = stream::iter(asking).buffer_unordered(WRITES_AT_ONCE);
+    while let Some(outcome) = asked.next().await {
+        written.merge(outcome);
     }
     written
+}
+
+/// A record whose Node our watch does not show goes with the work that stands in it: the server is asked first whether that Node is gone, for
+/// a watch may be behind.
+async fn remove(
+    client: &Client,
+    stores: &Stores,
+    stray: &ManagedNode,
+) -> Result<usize, WriteError> {
+    let name = stray.name_any();
+    let api: Api<core::Node> = Api::all(client.clone());
+    let what = || format!("the end of ManagedNode {name}");
+    let node = write::timed(what, api.get_metadata_opt(&name)).await?;
+    let uid = node.and_then(|node| node.metadata.uid);
+    if uid.is_some_and(|uid| owned(stray, &uid)) {
+        return Ok(0);
+    }
+    let gone = write::remove::<ManagedNode>(client, &stray.metadata).await?;
+    stores.managed.removed(&stray.metadata);
+    Ok(gone)
 }
 
 /// A person asked for a scan: its number is raised and the wish removed in one patch, so that one wish is one scan.
@@ -180,11 +204,13 @@ async fn write_spec(
                 Some(annotation) => write.without(annotation),
                 None => write,
             };
-            let outcome = write::send::<ManagedNode>(client, &write).await;
+            let outcome = write::send::<ManagedNode>(client, &stores.futile, &write).await;
             written.take(outcome.map(|made| {
-                let metadata = made.metadata.clone();
-                stores.managed.wrote(&metadata, observe::pruned(made));
-                1
+                made.map_or(0, |made| {
+                    let metadata = made.metadata.clone();
+                    stores.managed.wrote(&metadata, observe::pruned(made));
+                    1
+                })
             }));
         }
         Err(error) => written.take(Err(WriteError {
@@ -197,8 +223,14 @@ async fn write_spec(
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
     use hozen_testkit::{node, world_at};
     use kube::client::Body;
+    use serde_json::json;
 
     use super::*;
 
@@ -218,5 +250,40 @@ mod tests {
             (0, 0),
             "or the next pass begins at once"
         );
+    }
+
+    /// How many objects were deleted of a fleet of which the stores show a record of node a and not the node, while the server has a node of this uid.
+    async fn deleted(uid: &'static str) -> usize {
+        let deleted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&deleted);
+        let server = tower::service_fn(move |request: http::Request<Body>| {
+            if request.method() == http::Method::DELETE {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            let answer = json!({"apiVersion": "v1", "kind": "PartialObjectMetadata",
+                "metadata": {"name": "a", "uid": uid}});
+            async move {
+                Ok::<_, Infallible>(http::Response::new(Body::from(
+                    answer.to_string().into_bytes(),
+                )))
+            }
+        });
+        let stores = Arc::new(Stores::default());
+        let mut record = ManagedNode::new("a", ManagedNodeSpec::default());
+        let owner = OwnerReference { kind: "Node".into(), uid: "u-1".into(), ..Default::default() };
+        record.metadata.uid = Some("m-1".to_owned());
+        record.metadata.owner_references = Some(vec![owner]);
+        let metadata = record.metadata.clone();
+        stores.managed.wrote(&metadata, record);
+        let world = world_at("2026-01-05T02:00Z").build();
+        let client = Client::new(server, "default");
+        let _ = tend(&client, &stores, &world, &Turn::take(&world)).await;
+        deleted.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn i34_a_record_goes_with_its_node_and_not_before_the_server_says_that_it_is_gone() {
+        assert_eq!(deleted("u-1").await, 0, "the watch of nodes is behind");
+        assert_eq!(deleted("u-2").await, 1, "another machine has its name");
     }
 }

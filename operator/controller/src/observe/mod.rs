@@ -36,6 +36,7 @@ use tokio::sync::Notify;
 use crate::{
     clock::Clock,
     freshness::{Freshness, Kind},
+    status::write::Futile,
 };
 use kept::Kept;
 use watch::{Listener, Newness, never, optional, watch, watch_owners};
@@ -124,6 +125,8 @@ pub struct Stores {
     pub job_owners: Kept<Option<Owner>>,
     /// Bills of materials, where trivy-operator keeps them: an API that need not be there.
     pub bills: Kept<Bill>,
+    /// What is written of them in vain.
+    pub futile: Futile,
 }
 
 /// Applies a macro to every store, by the name of its field.

@@ -15,7 +15,7 @@ pub mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures::{StreamExt as _, future::BoxFuture, stream};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_api::{managed_node::ManagedNode, names::manager};
 use hozen_domain::{
     World,
@@ -26,7 +26,7 @@ use hozen_domain::{
     request::{Cursor, Phase},
     units::{Name, Uid},
 };
-use hozen_intake::convert::Refusal;
+use hozen_intake::{convert::Refusal, problem};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
@@ -88,6 +88,9 @@ pub struct Written {
     pub count: usize,
     /// What could not be.
     pub failed: Vec<WriteError>,
+    /// Why nothing that disturbs may be done in this pass: something that was decided is not written down, or somebody wrote first and the
+    /// decision is older than that.
+    pub held: Option<String>,
     /// What people are told of it.
     pub notes: Vec<Note>,
 }
@@ -97,20 +100,35 @@ impl Written {
     pub fn take(&mut self, outcome: Result<usize, WriteError>) {
         match outcome {
             Ok(count) => self.count += count,
-            Err(error) => self.failed.push(error),
+            Err(error) => {
+                if error.is_conflict() {
+                    self.hold(&error);
+                }
+                self.failed.push(error);
+            }
         }
+    }
+
+    fn hold(&mut self, error: &WriteError) {
+        self.held.get_or_insert_with(|| problem::told(error));
     }
 
     /// The outcomes of others.
     pub fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.failed.extend(other.failed);
+        self.held = self.held.take().or(other.held);
         self.notes.extend(other.notes);
     }
 }
 
-/// A write, and what people are told when it took place.
-type Write = BoxFuture<'static, Result<Vec<Note>, WriteError>>;
+/// A write that was found to be needed.
+struct Write {
+    /// Whether it carries something that was decided and cannot be observed again; otherwise it says how things stand.
+    decided: bool,
+    /// What people are told when it took place; none: nothing was changed by it.
+    call: BoxFuture<'static, Result<Option<Vec<Note>>, WriteError>>,
+}
 
 /// Writes what was decided, and how everything stands. First what cannot be observed again and guards other things: how changes ended comes
 /// before the end of the work, so that a node whose work is over is never taken for one that waits.
@@ -119,7 +137,7 @@ pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Tu
     let mut written = Written::default();
     let first = statuses(client, stores, world, turn, &news);
     all(first, &mut written).await;
-    if written.failed.is_empty() {
+    if written.held.is_none() {
         all(tasks(client, stores, &news), &mut written).await;
     }
     written
@@ -129,15 +147,23 @@ async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
     let mut ready = Vec::new();
     for write in writes {
         match write {
-            Ok(write) => ready.push(write),
+            Ok(Write { decided, call }) => ready.push(call.map(move |outcome| (decided, outcome))),
             Err(error) => written.take(Err(error)),
         }
     }
     let mut going = stream::iter(ready).buffer_unordered(WRITES_AT_ONCE);
-    while let Some(outcome) = going.next().await {
-        let notes = &mut written.notes;
-        let outcome = outcome.map(|told| notes.extend(told));
-        written.take(outcome.map(|()| 1));
+    while let Some((decided, outcome)) = going.next().await {
+        if let Err(error) = outcome.as_ref()
+            && decided
+        {
+            written.hold(error);
+        }
+        let told = outcome.map(|told| {
+            let count = usize::from(told.is_some());
+            written.notes.extend(told.into_iter().flatten());
+            count
+        });
+        written.take(told);
     }
 }
 
@@ -154,18 +180,21 @@ macro_rules! refused {
 
 /// One status that may have to be written.
 macro_rules! status {
-    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, $manager:expr, $after:expr, $enter:expr) => {{
-        let (object, after) = ($object, $after);
+    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, $manager:expr, $decided:expr, $after:expr, $enter:expr) => {{
+        let (object, decided, after) = ($object, $decided, $after);
         match pending(&object.metadata, (Part::Status, $manager), object.status.as_ref(), &after) {
             Ok(None) => {}
             Ok(Some(write)) => {
                 let (client, stores) = ($client.clone(), Arc::clone($stores));
                 let notes = object.told(object.status.as_ref(), &after);
-                $out.push(Ok(Box::pin(async move {
-                    let object = send(&client, &write).await?;
+                let call = async move {
+                    let Some(object) = send(&client, &stores.futile, &write).await? else {
+                        return Ok(None);
+                    };
                     enter(&stores.$store, object, $enter);
-                    Ok(notes)
-                }) as Write));
+                    Ok(Some(notes))
+                };
+                $out.push(Ok(Write { decided, call: call.boxed() }));
             }
             Err(error) => $out.push(Err(WriteError {
                 what: format!("status of {}", object.metadata.name.as_deref().unwrap_or_default()),
@@ -200,7 +229,16 @@ fn statuses(
             Ok(baseline) => baseline::draft(world, turn, &overdue, (object, baseline)),
             Err(why) => refused!(object, why, now),
         };
-        status!(out, client, stores.baselines, object, manager::BASELINE, after, observe::baseline);
+        status!(
+            out,
+            client,
+            stores.baselines,
+            object,
+            manager::BASELINE,
+            false,
+            after,
+            observe::baseline
+        );
     }
     for (key, seen) in stores.advisories.read().iter() {
         let object = &seen.value.object;
@@ -208,35 +246,60 @@ fn statuses(
             Ok(known) => advisory::draft(world, turn, key, (object, known)),
             Err(why) => refused!(object, why, now),
         };
-        status!(out, client, stores.advisories, object, manager::ADVISORY, after, move |object| {
-            observe::advisory(object, now)
-        });
+        status!(
+            out,
+            client,
+            stores.advisories,
+            object,
+            manager::ADVISORY,
+            false,
+            after,
+            move |object| { observe::advisory(object, now) }
+        );
     }
     for read in stores.requests.read().values() {
         let object = &read.object;
+        let mut decided = false;
         let after = match &read.meaning {
             Ok(request) => {
-                let id = (request.name.clone(), request.uid.clone());
-                request::draft(world, turn, (object, request), news.phases.get(&id).copied())
+                let phase = news.phases.get(&(request.name.clone(), request.uid.clone()));
+                decided = phase.is_some();
+                request::draft(world, turn, (object, request), phase.copied())
             }
             Err(why) => refused!(object, why, now),
         };
-        status!(out, client, stores.requests, object, manager::CHANGE, after, move |object| {
-            observe::request(object, now)
-        });
+        status!(
+            out,
+            client,
+            stores.requests,
+            object,
+            manager::CHANGE,
+            decided,
+            after,
+            move |object| { observe::request(object, now) }
+        );
     }
     for read in stores.rollouts.read().values() {
         let object = &read.object;
+        let mut decided = false;
         let after = match &read.meaning {
             Ok(rollout) => {
-                let id = (rollout.name.clone(), rollout.uid.clone());
-                rollout::draft(world, turn, (object, rollout), news.cursors.get(&id).copied())
+                let cursor = news.cursors.get(&(rollout.name.clone(), rollout.uid.clone()));
+                decided = cursor.is_some();
+                rollout::draft(world, turn, (object, rollout), cursor.copied())
             }
             Err(why) => refused!(object, why, now),
         };
-        status!(out, client, stores.rollouts, object, manager::ROLLOUT, after, move |object| {
-            observe::rollout(object, now)
-        });
+        status!(
+            out,
+            client,
+            stores.rollouts,
+            object,
+            manager::ROLLOUT,
+            decided,
+            after,
+            move |object| { observe::rollout(object, now) }
+        );
     }
     for (key, seen) in stores.managed.read().iter() {
         let Some((object, node)) = record_of(world, key, &seen.value) else {
@@ -246,9 +309,19 @@ fn statuses(
         let ended = news.ended.get(&id).map(Vec::as_slice).unwrap_or_default();
         let flagged = node.needs_attention.as_deref();
         let attention = news.attention.get(&id).copied().unwrap_or(flagged);
+        let decided = !ended.is_empty() || attention != flagged;
         let told = node::News { ended, attention };
         let after = node::draft(world, turn, (object, node), told);
-        status!(out, client, stores.managed, object, manager::INVENTORY, after, observe::pruned);
+        status!(
+            out,
+            client,
+            stores.managed,
+            object,
+            manager::INVENTORY,
+            decided,
+            after,
+            observe::pruned
+        );
     }
     images(client, stores, world, (turn, news), &mut out);
     out
@@ -261,10 +334,21 @@ fn images(
     (turn, news): (&Turn, &News<'_>),
     out: &mut Vec<Result<Write, WriteError>>,
 ) {
+    // Which workloads left which image is not told apart here.
+    let decided = !news.images.tasks.is_empty() || !news.images.ended.is_empty();
     for object in stores.images.read().values() {
         if let Some(image) = world.images.get(object.spec.digest.as_str()) {
             let after = image::draft(world, turn, (object, image), &news.images);
-            status!(out, client, stores.images, object, manager::INVENTORY, after, observe::pruned);
+            status!(
+                out,
+                client,
+                stores.images,
+                object,
+                manager::INVENTORY,
+                decided,
+                after,
+                observe::pruned
+            );
         }
     }
 }
@@ -299,11 +383,14 @@ fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Vec<Result<W
                 let (client, stores) = (client.clone(), Arc::clone(stores));
                 let id = (name.clone(), uid.clone());
                 let note = told::step(&id, object.spec.task.as_ref(), *task);
-                out.push(Ok(Box::pin(async move {
-                    let object = send(&client, &write).await?;
+                let call = async move {
+                    let Some(object) = send(&client, &stores.futile, &write).await? else {
+                        return Ok(None);
+                    };
                     enter(&stores.managed, object, observe::pruned);
-                    Ok(note.into_iter().collect())
-                }) as Write));
+                    Ok(Some(note.into_iter().collect()))
+                };
+                out.push(Ok(Write { decided: true, call: call.boxed() }));
             }
             Err(error) => out.push(Err(WriteError { what, source: error.into() })),
         }

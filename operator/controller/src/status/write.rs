@@ -1,7 +1,11 @@
 //! The only place that writes status, and our own record of the work on a node. Each write is one merge patch that carries the resource version of what it was
 //! computed from: on anything newer it fails, and the next pass computes anew.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use hozen_api::names;
 use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -84,6 +88,41 @@ impl Pending {
         self.patch["metadata"]["annotations"][annotation] = Value::Null;
         self
     }
+
+    fn key(&self) -> (String, &'static str) {
+        let uid = self.patch["metadata"]["uid"].as_str().unwrap_or_default();
+        (uid.to_owned(), self.part.name())
+    }
+}
+
+/// Writes that the API server took and of which it kept nothing, by uid and part: they would be wanted, and kept by nobody, in every pass.
+#[derive(Debug, Default)]
+pub struct Futile(Mutex<BTreeMap<(String, &'static str), Value>>);
+
+impl Futile {
+    /// Whether just this was written in vain.
+    pub fn knows(&self, pending: &Pending) -> bool {
+        self.known().get(&pending.key()) == Some(&pending.patch)
+    }
+
+    fn learn(&self, pending: &Pending, kind: &str) {
+        let Pending { name, part, manager: _, patch } = pending;
+        let part = part.name();
+        let dropped = patch[part].as_object().into_iter().flat_map(|fields| fields.keys());
+        let dropped: Vec<&str> = dropped.map(String::as_str).collect();
+        tracing::warn!(
+            kind,
+            name,
+            part,
+            ?dropped,
+            "the API server keeps nothing of what is written: its CRDs are older than this operator (kubectl apply --server-side -f crds/)"
+        );
+        self.known().insert(pending.key(), patch.clone());
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(String, &'static str), Value>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What has to be written so that a part is as wanted; none: it is so already.
@@ -109,8 +148,30 @@ pub fn pending<S: Serialize + PartialEq>(
     Ok(Some(Pending { name, part, manager, patch }))
 }
 
-/// Sends it.
-pub async fn send<K>(client: &Client, pending: &Pending) -> Result<K, WriteError>
+/// Sends it, unless it is known to be in vain; none: the server keeps nothing of it.
+pub async fn send<K>(
+    client: &Client,
+    futile: &Futile,
+    pending: &Pending,
+) -> Result<Option<K>, WriteError>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + DeserializeOwned + Clone,
+    K: std::fmt::Debug,
+{
+    if futile.knows(pending) {
+        return Ok(None);
+    }
+    let object = patched::<K>(client, pending).await?;
+    // A write that changes nothing makes no new version.
+    let before = pending.patch["metadata"]["resourceVersion"].as_str();
+    if before.is_some() && object.meta().resource_version.as_deref() == before {
+        futile.learn(pending, &K::kind(&()));
+        return Ok(None);
+    }
+    Ok(Some(object))
+}
+
+async fn patched<K>(client: &Client, pending: &Pending) -> Result<K, WriteError>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + DeserializeOwned + Clone,
     K: std::fmt::Debug,
@@ -187,7 +248,7 @@ where
 }
 
 /// A call, or that it got no answer in time.
-pub(super) async fn timed<T>(
+pub(crate) async fn timed<T>(
     what: impl FnOnce() -> String,
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, WriteError> {
@@ -197,4 +258,53 @@ pub(super) async fn timed<T>(
         Err(_) => Cause::Late(CALL_TIME_MAX),
     };
     Err(WriteError { what: what(), source: cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use hozen_api::{managed_node::ManagedNode, names::manager};
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i37_what_an_older_crd_drops_is_written_once_and_not_again_and_again() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let server = tower::service_fn(move |_: http::Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let kept = json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode",
+                "metadata": {"name": "web", "uid": "u", "resourceVersion": "7"},
+                "spec": {}});
+            async move {
+                Ok::<_, Infallible>(http::Response::new(Body::from(kept.to_string().into_bytes())))
+            }
+        });
+        let (client, futile) = (Client::new(server, "default"), Futile::default());
+        let metadata = |version: &str| ObjectMeta {
+            name: Some("web".to_owned()),
+            uid: Some("u".to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let part = (Part::Status, manager::INVENTORY);
+        let write = |version: &str| {
+            pending(&metadata(version), part, None, &json!({"new": 1})).unwrap().unwrap()
+        };
+        for _ in 0..3 {
+            let kept = send::<ManagedNode>(&client, &futile, &write("7")).await;
+            assert!(kept.unwrap().is_none());
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        // Somebody has written: it may have been by a newer CRD.
+        assert!(!futile.knows(&write("8")));
+    }
 }

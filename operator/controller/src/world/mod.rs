@@ -100,6 +100,8 @@ pub struct Wrong {
     pub clock: Option<String>,
     /// With what is watched (invariant 13).
     pub unobserved: Option<String>,
+    /// With what is written: what was decided and is not in status.
+    pub unwritten: Option<String>,
 }
 
 /// Puts the world together.
@@ -112,8 +114,9 @@ pub fn assemble(
 ) -> Scenery {
     let mut world = World::empty(identity.cluster.clone(), now);
     world.operator = identity.operator.clone();
-    let Wrong { admission, clock, unobserved } = wrong;
-    world.platform = Platform { halt: halt(stores, identity), admission, clock, unobserved };
+    let halt = halt(stores, identity);
+    let Wrong { admission, clock, unobserved, unwritten } = wrong;
+    world.platform = Platform { halt, admission, clock, unobserved, unwritten };
     intents(stores, &mut world);
     contents(stores, memory, &mut world);
     let nodes = nodes(stores, &mut world);

@@ -7,7 +7,8 @@ use hozen_simulator::{How, Strike};
 use crate::{
     broken::{ALWAYS_LEADS, VARIANTS},
     meddle::{self, Act},
-    run::Trial,
+    refuses::{self, Refuses, What},
+    run::{Tampers, Trial},
     scene::Scene,
 };
 
@@ -28,6 +29,8 @@ pub enum Case {
     Squatted(u64),
     /// Three replicas that all take themselves for the leader.
     Leaders(u64),
+    /// The golden story of a seed, and one kind of write is refused.
+    Refused(What, u64),
     /// Whatever the seed draws.
     Seed(u64),
     /// A broken operator, by its place in the list.
@@ -66,6 +69,14 @@ impl Case {
                 let tamper = Some(ALWAYS_LEADS);
                 Trial { tamper, replicas: 3, all_lead: true, ..Trial::fair(seed) }
             }
+            Self::Refused(what, seed) => {
+                let tamper: Tampers = match what {
+                    What::Baselines => |server| Box::new(Refuses::new(What::Baselines, server)),
+                    What::Claims => |server| Box::new(Refuses::new(What::Claims, server)),
+                    What::Tasks => |server| Box::new(Refuses::new(What::Tasks, server)),
+                };
+                Trial { tamper: Some(tamper), ..Trial::fair(seed) }
+            }
             Self::Seed(seed) => Trial::foul(seed),
             Self::Broken(variant, seed) => {
                 let tamper = VARIANTS.get(variant).map(|variant| variant.tamper);
@@ -88,6 +99,7 @@ impl fmt::Display for Case {
             Self::Meddled(act, seed) => write!(f, "{act:?}-{seed}"),
             Self::Squatted(seed) => write!(f, "squatted-{seed}"),
             Self::Leaders(seed) => write!(f, "leaders-{seed}"),
+            Self::Refused(what, seed) => write!(f, "{what:?}-{seed}"),
             Self::Seed(seed) => write!(f, "seed-{seed}"),
             Self::Broken(variant, seed) => write!(f, "broken-{variant}-{seed}"),
         }
@@ -106,6 +118,7 @@ impl FromStr for Case {
         let number: u64 = number.parse().map_err(|_| unknown())?;
         let struck = STRIKES.into_iter().find(|how| format!("{how:?}") == what);
         let meddled = meddle::ALL.into_iter().find(|act| format!("{act:?}") == what);
+        let refused = refuses::ALL.into_iter().find(|kind| format!("{kind:?}") == what);
         let broken = what.strip_prefix("broken-").and_then(|variant| variant.parse().ok());
         match (what, struck, meddled, broken) {
             ("settled", ..) => Ok(Self::Settled(number)),
@@ -113,6 +126,7 @@ impl FromStr for Case {
             ("squatted", ..) => Ok(Self::Squatted(number)),
             ("leaders", ..) => Ok(Self::Leaders(number)),
             ("seed", ..) => Ok(Self::Seed(number)),
+            _ if refused.is_some() => Ok(Self::Refused(refused.unwrap(), number)),
             (_, Some(how), ..) => Ok(Self::Struck(how, number)),
             (_, _, Some(act), _) => Ok(Self::Meddled(act, number)),
             (_, _, _, Some(variant)) => Ok(Self::Broken(variant, number)),

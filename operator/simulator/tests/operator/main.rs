@@ -19,6 +19,7 @@ mod entropy;
 mod meddle;
 mod outside;
 mod read;
+mod refuses;
 mod rules;
 mod run;
 mod scene;

@@ -11,7 +11,7 @@ use crate::{
     broken::VARIANTS,
     case::{Case, STRIKES},
     check::CHECKED,
-    meddle,
+    meddle, refuses,
     run::{Outcome, here, run},
 };
 
@@ -36,7 +36,7 @@ pub type Faults = Vec<String>;
 type Rule = (&'static str, fn() -> Faults);
 
 /// All rules.
-pub const ALL: [Rule; 11] = [
+pub const ALL: [Rule; 12] = [
     ("the_golden_story_comes_to_its_end_and_every_promise_is_kept", golden),
     ("what_tools_of_gitops_read_is_what_is_so", read),
     ("i37_a_settled_fleet_is_not_written_to", settled),
@@ -44,6 +44,7 @@ pub const ALL: [Rule; 11] = [
     ("crashes_before_and_after_any_call_and_lost_answers_break_nothing", strikes),
     ("i06_what_people_and_nodes_do_meanwhile_stands", meddling),
     ("content_that_is_not_what_its_name_says_is_removed_and_brought_anew", squatted),
+    ("i38_what_a_server_refuses_for_good_is_told_and_keeps_nothing_else", refused),
     ("i47_two_leaders_at_once_break_nothing", two_leaders),
     ("seeds_of_random_faults_keep_every_promise", seeds),
     ("the_same_seed_is_the_same_run_in_another_process", same),
@@ -202,6 +203,13 @@ fn meddling() -> Faults {
 fn squatted() -> Faults {
     let from = 600 + sample() % 1_000;
     play((from..from + many(1, 20)).map(Case::Squatted)).faults
+}
+
+fn refused() -> Faults {
+    let from = 800 + sample() % 1_000;
+    let seeds = from..from + many(1, 20);
+    let cases = refuses::ALL.into_iter();
+    play(cases.flat_map(|what| seeds.clone().map(move |seed| Case::Refused(what, seed)))).faults
 }
 
 fn two_leaders() -> Faults {
