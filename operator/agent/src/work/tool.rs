@@ -2,22 +2,27 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::File,
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
-    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
 use hozen_api::job::ErrorClass;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    process::{Pid, Signal, kill_process_group},
+};
 
 use super::{Failure, folder::Folder, log};
 use crate::clock::{self, Moment};
 
 /// Most of a tool's output that is looked at again.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
+/// How long a small tool may take to answer. The longest wait is that for a unit: systemd gives it 90 s to stop and 90 s to start, if the
+/// unit does not say otherwise.
+const ANSWER_MAX: Duration = Duration::from_mins(5);
 
 /// What every tool gets: nobody is there to answer questions, and nothing restarts by itself.
 const ENVIRONMENT: [(&str, &str); 8] = [
@@ -72,23 +77,41 @@ pub fn run(folder: &Folder, call: &Call<'_>, limit: Duration) -> Result<Said, Fa
         .stderr(out.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
     let status = watch(&mut child, limit).map_err(failed)?;
-    let output = written(&folder.log(), from).map_err(failed)?;
+    let output = File::open(folder.log()).and_then(|mut log| last(&mut log, from));
+    let output = output.map_err(failed)?;
     let ended =
         status.map(|status| Said { success: status.success(), code: status.code(), output });
-    ended.ok_or_else(|| {
-        let message = format!("{program} did not end within {} s", limit.as_secs());
-        Failure::after(ErrorClass::Interrupted, message)
-    })
+    ended.ok_or_else(|| late(&program, limit))
 }
 
-/// Runs a small tool whose output is the answer and not of interest in the log.
+/// Runs a small tool whose output is the answer and not of interest in the log; one that does not answer in time is ended.
 pub fn ask(program: &str, arguments: &[&str]) -> Result<Said, Failure> {
-    let said = command(program.as_ref()).args(arguments).output().map_err(|error| {
+    ask_within(program, arguments, ANSWER_MAX)
+}
+
+fn ask_within(program: &str, arguments: &[&str], limit: Duration) -> Result<Said, Failure> {
+    let failed = |error: std::io::Error| {
         Failure::before(ErrorClass::System, format!("{program} could not be run ({error})"))
-    })?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let output = text(&said.stdout) + &text(&said.stderr);
-    Ok(Said { success: said.status.success(), code: said.status.code(), output })
+    };
+    // In memory, and no pipe: what a tool leaves behind may hold a pipe open for ever.
+    let answer = memfd_create("answer", MemfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let mut answer = File::from(answer);
+    let mut command = command(program.as_ref());
+    command
+        .args(arguments)
+        .stdout(answer.try_clone().map_err(failed)?)
+        .stderr(answer.try_clone().map_err(failed)?);
+    let mut child = command.spawn().map_err(failed)?;
+    let Some(status) = watch(&mut child, limit).map_err(failed)? else {
+        return Err(late(&format!("{program} {}", arguments.join(" ")), limit));
+    };
+    let output = last(&mut answer, 0).map_err(failed)?;
+    Ok(Said { success: status.success(), code: status.code(), output })
+}
+
+fn late(what: &str, limit: Duration) -> Failure {
+    let message = format!("{what} did not end within {} s", limit.as_secs());
+    Failure::after(ErrorClass::Interrupted, message)
 }
 
 fn command(program: &OsStr) -> Command {
@@ -112,11 +135,38 @@ fn watch(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatu
     }
 }
 
-fn written(log: &Path, from: u64) -> std::io::Result<String> {
-    let mut file = File::open(log)?;
-    let end = fs::metadata(log)?.len();
+/// What a file holds from there on; the last of it where that is very much.
+fn last(file: &mut File, from: u64) -> std::io::Result<String> {
+    let end = file.metadata()?.len();
     file.seek(SeekFrom::Start(from.max(end.saturating_sub(OUTPUT_BYTES_MAX))))?;
     let mut bytes = Vec::new();
     file.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_and_does_not_answer_is_ended_and_told() {
+        let limit = Duration::from_millis(200);
+        // A service manager that hangs, and one that has left something behind which hangs.
+        for script in ["exec sleep 1000", "sleep 1000 & wait"] {
+            let failure = ask_within("sh", &["-c", script], limit).unwrap_err();
+            assert_eq!(failure.class, ErrorClass::Interrupted);
+            assert!(failure.message.starts_with("sh -c "), "{failure}");
+            assert!(failure.message.ends_with("did not end within 0 s"), "{failure}");
+        }
+        let said = ask_within("sh", &["-c", "sleep 1000 & echo so"], ANSWER_MAX).unwrap();
+        assert_eq!(said.output, "so\n", "what is left behind is not waited for");
+    }
+
+    #[test]
+    fn an_answer_is_both_outputs_with_the_exit_code() {
+        let said = ask("sh", &["-c", "echo one; echo two >&2; exit 3"]).unwrap();
+
+        let wanted = Said { success: false, code: Some(3), output: "one\ntwo\n".to_owned() };
+        assert_eq!(said, wanted);
+    }
 }
