@@ -221,7 +221,12 @@ impl<'a> Apt<'a> {
         limit: Duration,
     ) -> Result<Said, Failure> {
         let call = Call { program: program.into(), arguments, environment: &[] };
-        tool::run(self.task.folder, &call, limit)
+        let folder = self.task.folder;
+        match self.task.ahead {
+            // It holds apt's locks, for which a change would wait.
+            Some(_) => tool::run_while(folder, &call, limit, || locks::gives_way(folder)),
+            None => tool::run(folder, &call, limit),
+        }
     }
 }
 
