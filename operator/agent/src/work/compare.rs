@@ -71,6 +71,15 @@ pub fn outstanding(changes: &[Change], present: &Present<'_>) -> Result<Vec<Chan
     if strange.is_empty() { Ok(left) } else { Err(told(&strange)) }
 }
 
+/// Whether a database knows a change as wholly done, or as not begun at all.
+pub fn is_whole(change: &Change, packages: &[Installed]) -> bool {
+    let has = |version: &str| {
+        packages.iter().any(|of| is_of(&of.name, &of.arch, change) && of.version == version)
+    };
+    // Both are there where rpm was cut off between the two; neither is what nobody has approved.
+    change.from == ABSENT || change.to == ABSENT || has(&change.from) != has(&change.to)
+}
+
 /// Why what the package manager would do is not exactly what is left of the approved transaction; none where it is.
 pub fn difference(
     approved: &[Change],

@@ -85,6 +85,9 @@ impl PackageManager for Zypper<'_> {
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
         what.begin()?;
         let said = self.install_verb(what, &[], limit(self.task.deadline))?;
+        if !is_success(&said) {
+            what.fail(&said)?;
+        }
         if said.code == Some(SCRIPT_FAILED) {
             let message = format!("a script of a package failed: {}", problems(&said.output));
             return Err(Failure::after(ErrorClass::Install, message));
