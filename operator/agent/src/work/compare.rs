@@ -92,14 +92,24 @@ pub fn difference(
     let mut met = BTreeSet::new();
     for step in steps {
         let to = step.to.as_deref().unwrap_or(ABSENT);
-        let found = approved.iter().find(|change| is_of(&step.name, &step.arch, change));
+        let from = step.from.as_deref().unwrap_or(ABSENT);
+        let of_step = || approved.iter().filter(|of| is_of(&step.name, &step.arch, of));
+        // Of versions beside each other several may go, each by a change of its own.
+        let found =
+            of_step().find(|of| of.from == from && of.to == to).or_else(|| of_step().next());
         let Some(change) = found else {
-            let from = step.from.as_deref().unwrap_or(ABSENT);
             different.push(format!("{} {from} to {to} is not approved", step.name));
             continue;
         };
-        met.insert((change.name.as_str(), change.arch.as_str()));
-        if change.to != to {
+        met.insert((change.name.as_str(), change.arch.as_str(), change.from.as_str()));
+        // What is half done may have the version already that it is to get.
+        let is_begun = unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
+        if change.from != from && !is_begun {
+            different.push(format!(
+                "{} would go from {from} to {to}; {} to {} is approved",
+                step.name, change.from, change.to
+            ));
+        } else if change.to != to {
             different.push(format!("{} would become {to}; {} is approved", step.name, change.to));
         } else if to != ABSENT && change.archive != ABSENT {
             let archive = archives.get(&key(&change.name, &change.arch, to));
@@ -116,7 +126,8 @@ pub fn difference(
     for change in approved {
         // What is unpacked already and only has to be configured is no step of apt's simulation.
         let begun = unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
-        if !begun && !met.contains(&(change.name.as_str(), change.arch.as_str())) {
+        let key = (change.name.as_str(), change.arch.as_str(), change.from.as_str());
+        if !begun && !met.contains(&key) {
             different.push(format!("{} would not become {}", change.name, change.to));
         }
     }
@@ -229,6 +240,19 @@ mod tests {
         assert_eq!(newer.unwrap(), "a would become 3; 2 is approved");
         assert!(differs(&approved, &[good], "another").unwrap().contains("has the hash another"));
         assert_eq!(differs(&approved, &[], HASH).unwrap(), "a would not become 2");
+    }
+
+    #[test]
+    fn a_step_from_another_version_than_the_approved_one_is_named() {
+        let approved = changes(&["kernel:amd64 - 3", "old:amd64 1 -", "old:amd64 2 -"]);
+        let gone = [step("old", "2", "-"), step("old", "1", "-")];
+        let differs = |kernel: Step| differs(&approved, &[&gone[..], &[kernel]].concat(), HASH);
+
+        assert_eq!(differs(step("kernel", "-", "3")), None);
+        let takes_one = differs(step("kernel", "1", "3")).unwrap();
+        assert_eq!(takes_one, "kernel would go from 1 to 3; - to 3 is approved");
+        let one_gone = super::tests::differs(&approved, &[gone[0].clone()], HASH).unwrap();
+        assert_eq!(one_gone, "kernel would not become 3; old would not become -");
     }
 
     #[test]
