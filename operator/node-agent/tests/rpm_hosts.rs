@@ -179,6 +179,19 @@ fn a_rollback_brings_the_versions_before_and_takes_what_was_new(#[case] tool: To
     assert_eq!(versions(&scene.host, &NAMES), all("1", &NAMES[..3]));
 }
 
+#[rstest]
+#[case::dnf(Tool::Dnf)]
+#[case::zypper(Tool::Zypper)]
+fn an_approved_change_may_bring_an_earlier_version(#[case] tool: Tool) {
+    let Some(scene) = Scene::new(&format!("an_approved_change {tool:?}"), tool) else { return };
+    done(scene.host.work(&Job::patch(scene.lines())));
+
+    let line = format!("gamma:x86_64 2-1 1-1 {}", scene.repository.hash("gamma", "1"));
+    done(scene.host.work(&Job { attempt: 2, ..Job::patch(vec![line]) }));
+    assert_eq!(versions(&scene.host, &["gamma"]), all("1", &["gamma"]));
+    assert_eq!(versions(&scene.host, &["alpha"]), all("2", &["alpha"]));
+}
+
 /// What is unfinished stays told, and nothing else does: a later change of other packages first installs it anew, and where it cannot it
 /// changes nothing.
 #[rstest]

@@ -1,8 +1,14 @@
 //! What of an approved transaction is still to be done, and whether the package manager would do exactly that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use hozen_advisory::package::{Change, Transaction};
+use hozen_advisory::{
+    package::{Change, Transaction},
+    version::Scheme,
+};
 
 use crate::{
     package::{Archive, Installed, Step, Unfinished},
@@ -69,6 +75,15 @@ pub fn outstanding(changes: &[Change], present: &Present<'_>) -> Result<Vec<Chan
         }
     }
     if strange.is_empty() { Ok(left) } else { Err(told(&strange)) }
+}
+
+/// Whether a version goes down by one of these changes. Versions that have no order are for the package manager to refuse.
+pub fn goes_down(changes: &[Change], scheme: Scheme) -> bool {
+    let down = |change: &Change| {
+        let stays = change.from != ABSENT && change.to != ABSENT;
+        stays && scheme.compare(&change.to, &change.from).is_ok_and(Ordering::is_lt)
+    };
+    changes.iter().any(down)
 }
 
 /// Whether a database knows a change as wholly done, or as not begun at all.
@@ -240,6 +255,15 @@ mod tests {
         assert_eq!(newer.unwrap(), "a would become 3; 2 is approved");
         assert!(differs(&approved, &[good], "another").unwrap().contains("has the hash another"));
         assert_eq!(differs(&approved, &[], HASH).unwrap(), "a would not become 2");
+    }
+
+    #[test]
+    fn a_version_goes_down_by_the_order_of_its_distribution() {
+        let down =
+            |line| goes_down(&changes(&["new:amd64 - 1", "old:amd64 9 -", line]), Scheme::Dpkg);
+
+        assert!(down("a:amd64 1.10-1 1.9-1") && down("a:amd64 1.0-1 1.0~rc1-1"));
+        assert!(!down("a:amd64 1.9-1 1.10-1") && !down("a:amd64 9-1 1:1-1"));
     }
 
     #[test]

@@ -114,6 +114,12 @@ impl Outstanding {
         self.host.unfinished.iter().any(|of| compare::is_of(&of.name, &of.arch, change))
     }
 
+    /// Whether a version goes down. Of what is approved, line by line, that is what the plan is for: back, or down to a pin.
+    pub fn goes_down(&self) -> bool {
+        let kind = self.host.system.kind();
+        kind.is_some_and(|(_, scheme)| compare::goes_down(&self.changes, scheme))
+    }
+
     /// Names what is about to be installed, so that a killed installation is known as one where the package manager keeps no such state.
     pub fn begin(&self) -> Result<(), Failure> {
         begun::add(&self.changes).map_err(|error| unwritten(&error))

@@ -118,8 +118,8 @@ impl<'a> Zypper<'a> {
     ) -> Result<Said, Failure> {
         // What is only recommended is done if it was approved, that is, if it is named.
         let mut verb = vec!["--no-refresh", "install", "--no-recommends"];
-        if self.task.way == Way::Back {
-            // A rollback is a downgrade, and approved as one.
+        if self.task.way == Way::Back || what.goes_down() {
+            // What is compared is what is approved, downgrades too.
             verb.push("--oldpackage");
         }
         if what.changes.iter().any(|change| what.has_begun(change)) {
