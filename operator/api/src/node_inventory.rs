@@ -375,6 +375,10 @@ pub struct StaleProcess {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Unit>")]
     pub unit: Option<String>,
+    /// Whether the unit does one job and ends (`Type=oneshot`). It is not restarted, for that would do the job again: it runs old code until
+    /// it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_shot: bool,
     /// Program that runs, as its command is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Line>")]

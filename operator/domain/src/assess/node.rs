@@ -161,7 +161,11 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
         rule: Rule::StaleUnit(unit.clone()),
         side: Side::Below,
         found: format!("{unit} still runs replaced files"),
-        wanted: "restarted".into(),
+        wanted: if inventory.one_shots.contains(unit) {
+            "ended: it is a one-shot, and a restart would do its job again".into()
+        } else {
+            "restarted".into()
+        },
         source: "PROCESS 3.1".into(),
     }));
     if !inventory.reboot_because.is_empty() {

@@ -103,6 +103,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .filter_map(|resolved| self::resolved(resolved, content))
             .collect(),
         stale_units: report.stale.iter().map(stale_unit).collect(),
+        one_shots: report.stale.iter().filter(|of| of.one_shot).map(stale_unit).collect(),
         listening: report
             .listening
             .iter()
