@@ -458,4 +458,8 @@ pub struct NotRead {
     /// Whether because of it a part of what is installed is not known. Such a node is never compliant, and no patch is proven by it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Whether because of it, it is not known whether old code still runs. Such a node is neither compliant nor called active: that nothing
+    /// is listed in `stale` says nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
 }
