@@ -11,6 +11,7 @@ use crate::{
     reboot,
     root::Root,
     system::{ArchiveKey, System},
+    unit_files,
 };
 
 /// Where services are described, and where enabled ones are linked to.
@@ -91,7 +92,7 @@ fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes)
         .filter_map(|file| processes.by_file.get(&file))
         .flatten()
         .filter_map(|pid| processes.all.get(pid)?.unit.clone())
-        .filter(|unit| is_service(unit))
+        .filter(|unit| is_restarted(root, unit))
         .collect();
     services.into_iter().collect()
 }
@@ -115,7 +116,7 @@ fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
         .flatten()
         .filter_map(|file| {
             let unit = UNIT_FOLDERS.iter().find_map(|folder| file.strip_prefix(folder))?;
-            (enabled.contains(unit) && is_service(unit)).then(|| unit.to_owned())
+            (enabled.contains(unit) && is_restarted(root, unit)).then(|| unit.to_owned())
         })
         .collect();
     services.into_iter().collect()
@@ -134,8 +135,9 @@ fn enabled(root: &Root) -> BTreeSet<String> {
         .collect()
 }
 
-/// Services restart; sessions and the first process do not.
-fn is_service(unit: &str) -> bool {
+/// Services restart; sessions, the first process and what does one job and ends do not.
+fn is_restarted(root: &Root, unit: &str) -> bool {
     unit.strip_suffix(".service")
         .is_some_and(|name| !name.starts_with("user@") && !name.ends_with('@'))
+        && !unit_files::is_one_shot(root, unit)
 }

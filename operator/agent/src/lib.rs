@@ -26,6 +26,7 @@ pub mod share;
 pub mod staging;
 pub mod stanza;
 pub mod system;
+pub mod unit_files;
 pub mod unread;
 pub mod watch;
 pub mod work;

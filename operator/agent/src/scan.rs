@@ -31,6 +31,7 @@ use crate::{
     resolve::ResolveError,
     root::Root,
     system::System,
+    unit_files,
     unread::{Unread, line, text, token},
     work::ports,
 };
@@ -233,7 +234,7 @@ fn live_facts(
     report.kernel = Kernel { running: kernel::running(root), installed };
     report.hardware = Some(hardware::read(root));
     report.network = network::read(root);
-    report.stale = stale(processes);
+    report.stale = stale(root, processes);
     report.listening = listeners(&sockets::read(root, processes, unread), processes);
     let mut because: Vec<String> = mark(root).into_iter().collect();
     because.extend(newer_kernel(root, system, &report.kernel));
@@ -296,7 +297,7 @@ fn installed_since_boot(root: &Root, system: &System) -> Vec<String> {
 }
 
 /// Processes that run replaced files, one entry for each unit, or for each program outside of units.
-fn stale(processes: &Processes) -> Vec<StaleProcess> {
+fn stale(root: &Root, processes: &Processes) -> Vec<StaleProcess> {
     let mut groups = BTreeMap::<(Option<&str>, &str), (Vec<u32>, BTreeSet<&str>)>::new();
     for process in processes.all.values().filter(|process| !process.deleted.is_empty()) {
         let (pids, files) = groups.entry((process.unit.as_deref(), &process.program)).or_default();
@@ -307,6 +308,7 @@ fn stale(processes: &Processes) -> Vec<StaleProcess> {
         pids.truncate(PIDS_MAX);
         StaleProcess {
             unit: unit.map(str::to_owned),
+            one_shot: unit.is_some_and(|unit| unit_files::is_one_shot(root, unit)),
             program: Some(program.to_owned()),
             pids,
             files: files.into_iter().take(FILES_MAX).map(str::to_owned).collect(),

@@ -104,7 +104,7 @@ impl System {
     pub fn unfinished(&self, root: &Root) -> Vec<Unfinished> {
         match self {
             Self::Dpkg { database, .. } => database.unfinished.clone(),
-            Self::Rpm(_) | Self::Apk(_) => begun::read(root),
+            Self::Rpm(_) | Self::Apk(_) => begun::read(root, self.packages()),
             Self::None => Vec::new(),
         }
     }

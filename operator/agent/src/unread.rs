@@ -12,8 +12,8 @@ const TEXT_BYTES_MAX: usize = 256;
 /// List of what could not be read, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unread {
-    /// Parts of what is installed.
-    partial: Vec<NotRead>,
+    /// Parts of what is installed, and of what runs.
+    facts: Vec<NotRead>,
     entries: Vec<NotRead>,
     dropped: u64,
 }
@@ -21,7 +21,7 @@ pub struct Unread {
 impl Unread {
     /// Notes that `what` (a path, or a fact such as "processes of other users") could not be read.
     pub fn note(&mut self, what: impl Display, why: impl Display) {
-        let entry = not_read(&what, &why, false);
+        let entry = not_read(&what, &why);
         if self.entries.contains(&entry) {
             return;
         }
@@ -35,8 +35,16 @@ impl Unread {
     /// Notes that because of `what` a part of the installed packages is not known. It takes the place of something that matters less
     /// where the list is full.
     pub fn note_partial(&mut self, what: impl Display, why: impl Display) {
-        let entry = not_read(&what, &why, true);
-        if self.partial.contains(&entry) {
+        self.note_fact(NotRead { partial: true, ..not_read(&what, &why) });
+    }
+
+    /// Notes that because of `what` it is not known whether old code still runs. It takes such a place, too.
+    pub fn note_unseen(&mut self, what: impl Display, why: impl Display) {
+        self.note_fact(NotRead { unseen: true, ..not_read(&what, &why) });
+    }
+
+    fn note_fact(&mut self, entry: NotRead) {
+        if self.facts.contains(&entry) {
             return;
         }
         let full = !self.has_room();
@@ -44,31 +52,32 @@ impl Unread {
             self.dropped += 1;
         }
         if !full || self.entries.pop().is_some() {
-            self.partial.push(entry);
+            self.facts.push(entry);
         }
     }
 
     fn has_room(&self) -> bool {
-        self.partial.len() + self.entries.len() + 1 < ENTRIES_MAX
+        self.facts.len() + self.entries.len() + 1 < ENTRIES_MAX
     }
 
-    /// Parts of what is installed first, then the others, in the order in which they were met; the last says how many more there were.
+    /// What makes a fact of the report unknown first, then the others, in the order in which they were met; the last says how many more there were.
     pub fn into_entries(self) -> Vec<NotRead> {
-        let mut entries = self.partial;
+        let mut entries = self.facts;
         entries.extend(self.entries);
         if self.dropped > 0 {
             entries.push(NotRead {
                 what: "more".to_owned(),
                 why: format!("{} more things could not be read", self.dropped),
-                partial: false,
+                ..NotRead::default()
             });
         }
         entries
     }
 }
 
-fn not_read(what: &dyn Display, why: &dyn Display, partial: bool) -> NotRead {
-    NotRead { what: line(&what.to_string()), why: line(&why.to_string()), partial }
+fn not_read(what: &dyn Display, why: &dyn Display) -> NotRead {
+    let (what, why) = (line(&what.to_string()), line(&why.to_string()));
+    NotRead { what, why, ..NotRead::default() }
 }
 
 /// One line for people: control characters replaced, and no longer than a report takes.

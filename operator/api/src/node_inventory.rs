@@ -375,6 +375,10 @@ pub struct StaleProcess {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Unit>")]
     pub unit: Option<String>,
+    /// Whether the unit does one job and ends (`Type=oneshot`). It is not restarted, for that would do the job again: it runs old code until
+    /// it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_shot: bool,
     /// Program that runs, as its command is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Line>")]
@@ -454,4 +458,8 @@ pub struct NotRead {
     /// Whether because of it a part of what is installed is not known. Such a node is never compliant, and no patch is proven by it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// Whether because of it, it is not known whether old code still runs. Such a node is neither compliant nor called active: that nothing
+    /// is listed in `stale` says nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
 }

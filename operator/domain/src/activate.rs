@@ -30,15 +30,17 @@ const MANAGER: &str = "init.scope";
 /// What people run: it ends with their sessions.
 const OF_A_USER: &str = "user@";
 
-/// Whether a unit can be restarted. What runs in a session or in no unit at all ends with whoever began it, or with a reboot.
-fn restarts(unit: &str) -> bool {
-    unit == MANAGER
-        || (!unit.starts_with(OF_A_USER) && RESTARTED.iter().any(|kind| unit.ends_with(kind)))
+/// Whether a unit can be restarted. What runs in a session or in no unit at all ends with whoever began it, or with a reboot, and a
+/// one-shot with its job.
+fn restarts(inventory: &Inventory, unit: &SmolStr) -> bool {
+    let of_a_kind = RESTARTED.iter().any(|kind| unit.ends_with(kind));
+    let ends = unit.starts_with(OF_A_USER) || inventory.one_shots.contains(unit);
+    unit == MANAGER || (of_a_kind && !ends)
 }
 
 /// Units of a report that run old code and can be restarted.
 pub(crate) fn units(inventory: &Inventory) -> BTreeSet<SmolStr> {
-    inventory.stale_units.iter().filter(|unit| restarts(unit)).cloned().collect()
+    inventory.stale_units.iter().filter(|unit| restarts(inventory, unit)).cloned().collect()
 }
 
 /// What a report says is due, under a baseline's rule for reboots. None: nothing is, a reboot is that the baseline rules out, or
@@ -57,7 +59,8 @@ pub fn due(inventory: &Inventory, policy: RebootPolicy) -> Option<Due> {
     if reboot {
         return Some(Due { restart: BTreeSet::new(), reboot });
     }
-    let restarted = !stale_units.is_empty() && stale_units.iter().all(|unit| restarts(unit));
+    let restarted =
+        !stale_units.is_empty() && stale_units.iter().all(|unit| restarts(inventory, unit));
     restarted.then(|| Due { restart: stale_units.clone(), reboot })
 }
 

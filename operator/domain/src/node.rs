@@ -191,6 +191,10 @@ pub struct Inventory {
     pub transactions: Vec<Resolved>,
     /// Units that still run replaced files.
     pub stale_units: BTreeSet<SmolStr>,
+    /// Units that do one job and end. Those of them that run replaced files do so until they end: a restart would do their job again.
+    pub one_shots: BTreeSet<SmolStr>,
+    /// Why it is not known of a part of what runs whether it is old code; empty: all of it was looked at.
+    pub unseen: Vec<SmolStr>,
     /// Listening ports: `22/tcp`.
     pub listening: BTreeSet<SmolStr>,
     /// Why a reboot is due; empty: it is not.

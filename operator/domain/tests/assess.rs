@@ -494,3 +494,24 @@ fn i31_a_node_whose_package_database_was_read_in_part_is_never_compliant() {
     assert_eq!((view.state, view.activity), (State::Unknown, None));
     assert!(view.departures().any(|departure| departure.found.ends_with(why)));
 }
+
+#[test]
+fn a_node_whose_processes_were_not_all_looked_at_is_not_called_active_nor_compliant() {
+    let set = debian(&[("openssl", "3.0.22-1~deb12u2")]);
+    let why = "files that processes run: those of other users (3)";
+    let seen = |reboot: bool| {
+        let in_part = |inventory: &mut hozen_domain::node::Inventory| {
+            inventory.unseen.push(why.into());
+            inventory.reboot_because.extend(reboot.then(|| "newer kernel installed".into()));
+        };
+        let node = node("a").label("tier", "web").has(&set).report(in_part);
+        assess(&world_at(NOW).baseline(baseline("web")).node(node).notice(openssl()).build())
+    };
+
+    let assessment = seen(false);
+    let view = &assessment.nodes["a"];
+    assert_eq!((view.state, view.activity), (State::Unknown, None));
+    assert!(view.departures().any(|departure| departure.found.ends_with(why)));
+    let view = &seen(true).nodes["a"];
+    assert_eq!((view.state, view.activity), (State::Below, Some(Activity::PatchedInactive)));
+}

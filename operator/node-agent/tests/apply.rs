@@ -179,6 +179,26 @@ fn a_rollback_brings_the_versions_before_and_takes_what_was_new() {
 
 /// Everything is killed at once, the agent with apt, dpkg and its scripts; the next pod of the same Job repairs and goes on.
 #[test]
+fn an_approved_change_may_bring_an_earlier_version_and_no_other_package_goes_down_with_it() {
+    let Some(scene) = Scene::new("an_approved_change_may_bring_an_earlier_version") else { return };
+    let (answer, log) = scene.host.work(&Job::patch(scene.lines()));
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+
+    let down = |name| format!("{name}:amd64 2 1 {}", scene.repository.hash(name, "1"));
+    let job = Job { attempt: 2, ..Job::patch(vec![down("gamma")]) };
+    let (answer, log) = scene.host.work(&job);
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+    assert_eq!(scene.host.versions(&["gamma", "alpha"])["gamma"], "1");
+
+    // beta needs the newer alpha: what would go with it is not approved.
+    let job = Job { attempt: 3, ..Job::patch(vec![down("alpha")]) };
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Difference)), "{log}");
+    assert_eq!(scene.host.versions(&["alpha"]), all("2", &["alpha"]));
+}
+
+#[test]
 fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint() {
     let Some(scene) = Scene::new("i25_killed_at_any_instant") else { return };
     let job = Job::patch(scene.lines());

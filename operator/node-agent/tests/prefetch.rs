@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use debian::{Host, Job, Package, Repository, served::Served};
 use hozen_api::{
-    job::{AnswerResult, ErrorClass},
+    job::{Answer, AnswerResult, ErrorClass},
     managed_node::Step,
 };
 
@@ -121,6 +121,34 @@ fn a_prefetch_that_was_cut_off_goes_on_where_it_was() {
     assert!(asked.iter().any(|asked| asked.from > 0), "{asked:?}: {log}");
     assert_eq!(scene.cached(), ["alpha_2_amd64.deb", "beta_2_amd64.deb"]);
     assert_eq!(scene.versions(), both("1"));
+}
+
+#[test]
+fn a_change_does_not_wait_for_a_prefetch_which_ends_and_leaves_what_it_has() {
+    let Some(scene) = Scene::new("a_change_does_not_wait_for_a_prefetch") else { return };
+    let orders = scene.host.at("../ahead");
+    scene.job(Step::Prefetch).write(&orders);
+    scene.served.stall(1);
+
+    // The change comes while the prefetch waits for the rest of an archive and holds apt's locks.
+    let program = env!("CARGO_BIN_EXE_hozen-agent");
+    let beside = format!(
+        "'{program}' prefetch --orders=ahead --host=root --answer=ahead/answer >ahead/log & \
+         until ls root/var/cache/apt/archives/partial/*.deb >/dev/null 2>&1; do sleep 0.05; done"
+    );
+    let (answer, log) = scene.host.work_beside(&scene.job(Step::Patch), &beside);
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+    assert_eq!(scene.versions(), both("2"));
+    let waited: u64 = answer.timings.iter().map(|timing| timing.milliseconds).sum();
+    assert!(waited < 25_000, "apt itself gives such a server up after 30 s: {log}");
+
+    let log = fs::read_to_string(orders.join("log")).unwrap();
+    let answer: Answer = serde_json::from_slice(&fs::read(orders.join("answer")).unwrap()).unwrap();
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Locked)), "{log}");
+    assert!(answer.message.contains("a change of this host goes first"), "{}", answer.message);
+    let asked = scene.served.archives();
+    assert!(asked.iter().any(|asked| asked.from > 0), "what was fetched is used: {asked:?}");
 }
 
 #[test]

@@ -179,6 +179,54 @@ fn a_rollback_brings_the_versions_before_and_takes_what_was_new(#[case] tool: To
     assert_eq!(versions(&scene.host, &NAMES), all("1", &NAMES[..3]));
 }
 
+#[rstest]
+#[case::dnf(Tool::Dnf)]
+#[case::zypper(Tool::Zypper)]
+fn an_approved_change_may_bring_an_earlier_version(#[case] tool: Tool) {
+    let Some(scene) = Scene::new(&format!("an_approved_change {tool:?}"), tool) else { return };
+    done(scene.host.work(&Job::patch(scene.lines())));
+
+    let line = format!("gamma:x86_64 2-1 1-1 {}", scene.repository.hash("gamma", "1"));
+    done(scene.host.work(&Job { attempt: 2, ..Job::patch(vec![line]) }));
+    assert_eq!(versions(&scene.host, &["gamma"]), all("1", &["gamma"]));
+    assert_eq!(versions(&scene.host, &["alpha"]), all("2", &["alpha"]));
+}
+
+/// What is unfinished stays told, and nothing else does: a later change of other packages first installs it anew, and where it cannot it
+/// changes nothing.
+#[rstest]
+#[case::dnf(Tool::Dnf)]
+#[case::zypper(Tool::Zypper)]
+fn i43_what_a_failed_change_left_unfinished_does_not_take_a_later_good_one_back(
+    #[case] tool: Tool,
+) {
+    let Some(scene) = Scene::new(&format!("i43_what_a_failed {tool:?}"), tool) else { return };
+    let breaks = scene.host.at("etc/breaks-beta");
+    fs::write(&breaks, "").unwrap();
+    let (answer, log) = scene.host.work(&Job::patch(scene.lines()));
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Failed, Some(ErrorClass::Install)), "{log}");
+    let (report, _) = scanned(&scene.host);
+    assert_eq!(report.unfinished, ["beta:x86_64 is begun and not brought to its end"], "{log}");
+
+    scene.repository.publish(&[package("gamma", "3", "alpha >= 2")]);
+    let line = format!("gamma:x86_64 2-1 3-1 {}", scene.repository.hash("gamma", "3"));
+    let later = Job { attempt: 2, ..Job::patch(vec![line]) };
+    let (answer, log) = scene.host.work(&later);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Broken)), "{log}");
+    assert!(answer.message.contains("has begun beta:x86_64"), "{}", answer.message);
+    assert_eq!(versions(&scene.host, &["gamma"]), all("2", &["gamma"]));
+
+    fs::remove_file(breaks).unwrap();
+    let answer = done(scene.host.work(&Job { attempt: 3, ..later }));
+    assert!(answer.message.contains("approved versions"), "{}", answer.message);
+    assert_eq!(versions(&scene.host, &["gamma"]), all("3", &["gamma"]));
+    assert_eq!(versions(&scene.host, &["beta"]), all("2", &["beta"]));
+    assert!(!scene.host.at("var/lib/hozen/begun").exists());
+    assert!(scanned(&scene.host).0.unfinished.is_empty());
+}
+
 /// Everything is killed at once, the agent with the package manager, rpm and its scripts; the next pod of the same Job repairs and goes on.
 #[rstest]
 #[case::dnf(Tool::Dnf)]

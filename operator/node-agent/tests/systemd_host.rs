@@ -275,6 +275,29 @@ fn a_restart_gives_new_processes_and_a_unit_that_does_not_stay_up_is_a_failure()
     assert!(answer.message.contains("nginx.service"), "{}", answer.message);
 }
 
+#[test]
+fn a_one_shot_is_not_restarted_and_is_told_to_run_old_code_until_it_ends() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_one_shot_is_not_restarted", folder.path()) else { return };
+    host.boot();
+    let unit = "[Service]\\nType=oneshot\\nExecStart=/bin/sh -c \"echo begun >>/root/jobs; exec sleep 1000\"\\n";
+    let script = format!(
+        "printf '{unit}' >/etc/systemd/system/backup.service; systemctl daemon-reload; systemctl start --no-block backup"
+    );
+    host.run(&["sh", "-ec", &script]);
+    let jobs = |host: &Host| host.say(&["cat", "/root/jobs"]);
+    host.wait("the job", || jobs(&host) == "begun\n");
+
+    let answer = host.done(&job(Step::Restart, 1, &["backup.service", "nginx.service"], &[]));
+    let told =
+        "restarted nginx.service; backup.service is a one-shot and runs old code until it ends";
+    assert_eq!(answer.message, told);
+    let answer = host.work(&job(Step::Restart, 2, &["backup.service"], &[]));
+    assert_eq!(answer.result, AnswerResult::Already, "{}", answer.message);
+    assert_eq!(jobs(&host), "begun\n", "its job goes on and is not done again");
+    assert_eq!(host.say(&["systemctl", "is-active", "backup"]).trim(), "activating");
+}
+
 /// The whole host dies at once in mid-installation, and boots again; the next pod of the same Job repairs and goes on.
 #[test]
 fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {

@@ -51,13 +51,13 @@ pub struct Processes {
 /// What an ordinary user has to do to see what others run.
 pub const AS_ROOT: &str = "run the scan as root, with CAP_SYS_PTRACE";
 
-/// Reads all processes; how many could not be looked into is noted.
+/// Reads all processes; how many could not be looked into is noted, for of those nobody knows whether they run old code.
 pub fn read(root: &Root, unread: &mut Unread) -> Processes {
     let mut processes = Processes::default();
     let entries = match root.list(PROC, PROCESSES_MAX) {
         Ok(entries) => entries,
         Err(error) => {
-            unread.note("/proc", error);
+            unread.note_unseen("/proc", error);
             return processes;
         }
     };
@@ -76,10 +76,10 @@ pub fn read(root: &Root, unread: &mut Unread) -> Processes {
     }
     if hidden > 0 {
         let why = format!("those of other users ({hidden}); {AS_ROOT}");
-        unread.note("files that processes run", why);
+        unread.note_unseen("files that processes run", why);
     } else if !others_listed {
         let why = format!("/proc hides the processes of other users; {AS_ROOT}");
-        unread.note("files that processes run", why);
+        unread.note_unseen("files that processes run", why);
     }
     processes.some_hidden = hidden > 0 || !others_listed;
     processes
@@ -191,6 +191,39 @@ mod tests {
         assert!(is_container("5:memory:/docker/0a1b"));
         assert!(!is_container("0::/system.slice/docker.service"));
         assert!(!is_container("0::/system.slice/cri-docker.service"));
+    }
+
+    #[test]
+    fn processes_that_may_not_be_looked_at_are_told_as_not_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let unseen = |unread: Unread| {
+            let entries = unread.into_entries();
+            entries.iter().filter(|entry| entry.unseen).map(|entry| entry.why.clone()).next()
+        };
+        let scan = || {
+            let mut unread = Unread::default();
+            let processes = read(&Root::open(folder.path()).unwrap(), &mut unread);
+            (processes.some_hidden, unseen(unread))
+        };
+        for (file, text) in [("cgroup", "0::/a.service\n"), ("comm", "a\n"), ("maps", "")] {
+            write(&format!("proc/1/{file}"), text);
+        }
+        assert_eq!(scan(), (false, None));
+
+        // What is no file that can be read stands for what the kernel refuses.
+        std::fs::create_dir_all(folder.path().join("proc/7/cgroup")).unwrap();
+        let (hidden, why) = scan();
+        assert!(hidden && why.unwrap().starts_with("those of other users (1)"));
+        std::fs::remove_dir_all(folder.path().join("proc")).unwrap();
+        write("proc/9/cgroup", "");
+        assert!(scan().1.unwrap().starts_with("/proc hides"), "as hidepid does");
+        std::fs::remove_dir_all(folder.path().join("proc")).unwrap();
+        assert!(scan().1.is_some());
     }
 
     #[test]

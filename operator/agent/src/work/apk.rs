@@ -114,6 +114,7 @@ impl PackageManager for Apk<'_> {
         }
         self.restore_world()?;
         if !said.success {
+            what.fail(&said)?;
             let complaint = rpm::complaint("apk", &said.output);
             return Err(Failure::after(ErrorClass::Install, complaint));
         }

@@ -72,7 +72,7 @@ impl PackageManager for Apt<'_> {
     }
 
     fn simulate(&mut self, what: &Outstanding) -> Result<Vec<Step>, Failure> {
-        let said = self.apt(&["install", "--simulate"], &self.words(what), REFRESH_MAX)?;
+        let said = self.install_verb(what, &["--simulate"], REFRESH_MAX)?;
         if !said.success {
             let complaint = complaint(&said.output, &said.output);
             return Err(Failure::before(ErrorClass::Difference, complaint));
@@ -81,13 +81,12 @@ impl PackageManager for Apt<'_> {
     }
 
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {
-        let words = self.words(what);
         let limit = match self.task.ahead {
             // What follows needs the host.
             Some(_) => left(self.task.deadline).unwrap_or_default(),
             None => limit(self.task.deadline),
         };
-        let said = self.apt(&["install", "--download-only"], &words, limit)?;
+        let said = self.install_verb(what, &["--download-only"], limit)?;
         if said.success {
             return Ok(());
         }
@@ -100,7 +99,7 @@ impl PackageManager for Apt<'_> {
 
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
         self.remember_automatic()?;
-        let said = self.apt(&["install"], &self.words(what), limit(self.task.deadline));
+        let said = self.install_verb(what, &[], limit(self.task.deadline));
         // apt writes down whom somebody asked for before it installs anything: also where that failed.
         let restored = self.restore_automatic();
         let said = said?;
@@ -128,8 +127,22 @@ impl<'a> Apt<'a> {
         Self { task, held: None }
     }
 
-    fn words(&self, what: &Outstanding) -> Vec<OsString> {
-        what.changes.iter().map(|change| self.word(change, what)).collect()
+    fn install_verb(
+        &self,
+        what: &Outstanding,
+        options: &[&str],
+        limit: Duration,
+    ) -> Result<Said, Failure> {
+        // What is half installed has the version that is wanted, and apt would leave it as it is.
+        let mut verb = vec!["install", "--reinstall"];
+        if self.task.way == Way::Back || what.goes_down() {
+            // What is compared is what is approved, downgrades too.
+            verb.push("--allow-downgrades");
+        }
+        verb.extend(options);
+        let words: Vec<OsString> =
+            what.changes.iter().map(|change| self.word(change, what)).collect();
+        self.apt(&verb, &words, limit)
     }
 
     /// A change in apt's words: `name:arch=version`, `name:arch-`, or, on the way back, the file of a version that only the cache still has.
@@ -191,14 +204,6 @@ impl<'a> Apt<'a> {
         for option in self.task.ahead.into_iter().flat_map(slowly) {
             arguments.extend(["-o".into(), option.into()]);
         }
-        if verb.first() == Some(&"install") {
-            // What is half installed has the version that is wanted, and apt would leave it as it is.
-            arguments.push("--reinstall".into());
-        }
-        if self.task.way == Way::Back {
-            // A rollback is a downgrade, and approved as one.
-            arguments.push("--allow-downgrades".into());
-        }
         if !words.is_empty() {
             arguments.push("--".into());
             arguments.extend(words.iter().cloned());
@@ -221,7 +226,12 @@ impl<'a> Apt<'a> {
         limit: Duration,
     ) -> Result<Said, Failure> {
         let call = Call { program: program.into(), arguments, environment: &[] };
-        tool::run(self.task.folder, &call, limit)
+        let folder = self.task.folder;
+        match self.task.ahead {
+            // It holds apt's locks, for which a change would wait.
+            Some(_) => tool::run_while(folder, &call, limit, || locks::gives_way(folder)),
+            None => tool::run(folder, &call, limit),
+        }
     }
 }
 

@@ -1,8 +1,14 @@
 //! What of an approved transaction is still to be done, and whether the package manager would do exactly that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use hozen_advisory::package::{Change, Transaction};
+use hozen_advisory::{
+    package::{Change, Transaction},
+    version::Scheme,
+};
 
 use crate::{
     package::{Archive, Installed, Step, Unfinished},
@@ -71,6 +77,24 @@ pub fn outstanding(changes: &[Change], present: &Present<'_>) -> Result<Vec<Chan
     if strange.is_empty() { Ok(left) } else { Err(told(&strange)) }
 }
 
+/// Whether a version goes down by one of these changes. Versions that have no order are for the package manager to refuse.
+pub fn goes_down(changes: &[Change], scheme: Scheme) -> bool {
+    let down = |change: &Change| {
+        let stays = change.from != ABSENT && change.to != ABSENT;
+        stays && scheme.compare(&change.to, &change.from).is_ok_and(Ordering::is_lt)
+    };
+    changes.iter().any(down)
+}
+
+/// Whether a database knows a change as wholly done, or as not begun at all.
+pub fn is_whole(change: &Change, packages: &[Installed]) -> bool {
+    let has = |version: &str| {
+        packages.iter().any(|of| is_of(&of.name, &of.arch, change) && of.version == version)
+    };
+    // Both are there where rpm was cut off between the two; neither is what nobody has approved.
+    change.from == ABSENT || change.to == ABSENT || has(&change.from) != has(&change.to)
+}
+
 /// Why what the package manager would do is not exactly what is left of the approved transaction; none where it is.
 pub fn difference(
     approved: &[Change],
@@ -83,14 +107,24 @@ pub fn difference(
     let mut met = BTreeSet::new();
     for step in steps {
         let to = step.to.as_deref().unwrap_or(ABSENT);
-        let found = approved.iter().find(|change| is_of(&step.name, &step.arch, change));
+        let from = step.from.as_deref().unwrap_or(ABSENT);
+        let of_step = || approved.iter().filter(|of| is_of(&step.name, &step.arch, of));
+        // Of versions beside each other several may go, each by a change of its own.
+        let found =
+            of_step().find(|of| of.from == from && of.to == to).or_else(|| of_step().next());
         let Some(change) = found else {
-            let from = step.from.as_deref().unwrap_or(ABSENT);
             different.push(format!("{} {from} to {to} is not approved", step.name));
             continue;
         };
-        met.insert((change.name.as_str(), change.arch.as_str()));
-        if change.to != to {
+        met.insert((change.name.as_str(), change.arch.as_str(), change.from.as_str()));
+        // What is half done may have the version already that it is to get.
+        let is_begun = unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
+        if change.from != from && !is_begun {
+            different.push(format!(
+                "{} would go from {from} to {to}; {} to {} is approved",
+                step.name, change.from, change.to
+            ));
+        } else if change.to != to {
             different.push(format!("{} would become {to}; {} is approved", step.name, change.to));
         } else if to != ABSENT && change.archive != ABSENT {
             let archive = archives.get(&key(&change.name, &change.arch, to));
@@ -107,7 +141,8 @@ pub fn difference(
     for change in approved {
         // What is unpacked already and only has to be configured is no step of apt's simulation.
         let begun = unfinished.iter().any(|of| is_of(&of.name, &of.arch, change));
-        if !begun && !met.contains(&(change.name.as_str(), change.arch.as_str())) {
+        let key = (change.name.as_str(), change.arch.as_str(), change.from.as_str());
+        if !begun && !met.contains(&key) {
             different.push(format!("{} would not become {}", change.name, change.to));
         }
     }
@@ -220,6 +255,28 @@ mod tests {
         assert_eq!(newer.unwrap(), "a would become 3; 2 is approved");
         assert!(differs(&approved, &[good], "another").unwrap().contains("has the hash another"));
         assert_eq!(differs(&approved, &[], HASH).unwrap(), "a would not become 2");
+    }
+
+    #[test]
+    fn a_version_goes_down_by_the_order_of_its_distribution() {
+        let down =
+            |line| goes_down(&changes(&["new:amd64 - 1", "old:amd64 9 -", line]), Scheme::Dpkg);
+
+        assert!(down("a:amd64 1.10-1 1.9-1") && down("a:amd64 1.0-1 1.0~rc1-1"));
+        assert!(!down("a:amd64 1.9-1 1.10-1") && !down("a:amd64 9-1 1:1-1"));
+    }
+
+    #[test]
+    fn a_step_from_another_version_than_the_approved_one_is_named() {
+        let approved = changes(&["kernel:amd64 - 3", "old:amd64 1 -", "old:amd64 2 -"]);
+        let gone = [step("old", "2", "-"), step("old", "1", "-")];
+        let differs = |kernel: Step| differs(&approved, &[&gone[..], &[kernel]].concat(), HASH);
+
+        assert_eq!(differs(step("kernel", "-", "3")), None);
+        let takes_one = differs(step("kernel", "1", "3")).unwrap();
+        assert_eq!(takes_one, "kernel would go from 1 to 3; - to 3 is approved");
+        let one_gone = super::tests::differs(&approved, &[gone[0].clone()], HASH).unwrap();
+        assert_eq!(one_gone, "kernel would not become 3; old would not become -");
     }
 
     #[test]

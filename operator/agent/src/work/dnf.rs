@@ -126,6 +126,7 @@ impl PackageManager for Dnf<'_> {
         what.begin()?;
         let said = self.call("install", &self.plan(what), limit(self.task.deadline))?;
         if !said.success {
+            what.fail(&said)?;
             let complaint = rpm::complaint("dnf", &said.output);
             return Err(Failure::after(ErrorClass::Install, complaint));
         }

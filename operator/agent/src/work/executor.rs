@@ -27,7 +27,7 @@ pub enum Way {
 pub struct Task<'a> {
     /// Folder of the work.
     pub folder: &'a Folder,
-    /// Whether versions may go down.
+    /// Whether it is done or undone.
     pub way: Way,
     /// The whole transaction, in the direction of the way.
     pub wanted: Vec<Change>,

@@ -27,6 +27,7 @@ const PROGRAM: &str = "hozen-agent";
 const ANSWER: &str = "answer.json";
 const LOG: &str = "log";
 const LOCK: &str = "lock";
+const AHEAD: &str = "ahead";
 const STARTS: &str = "starts";
 
 /// A folder of work.
@@ -154,6 +155,11 @@ impl Folder {
     /// Holds the whole host for one work.
     pub fn hold_host(&self) -> Result<Option<File>, FolderError> {
         lock(&self.state().join(LOCK))
+    }
+
+    /// Holds what fetches ahead on the host, one at a time; who changes the host does not wait for it.
+    pub fn hold_ahead(&self) -> Result<Option<File>, FolderError> {
+        lock(&self.state().join(AHEAD))
     }
 
     /// The order and its transaction, checked anew: what the pod has checked may have been cut off by a power cut.

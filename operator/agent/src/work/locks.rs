@@ -1,4 +1,5 @@
-//! Locks that work waits for: the host's own for one work at a time, and those of the package manager, which others may hold.
+//! Locks that work waits for: the host's own for one work at a time, and those of the package manager, which others may hold. What is only
+//! fetched ahead has a lock of its own and holds the host for nobody.
 
 use std::{
     fs::{File, OpenOptions},
@@ -42,6 +43,28 @@ pub fn host(folder: &Folder, deadline: Timestamp) -> Result<File, Failure> {
             None => Err("it goes on".to_owned()),
         })
     })
+}
+
+/// Waits until nothing else is fetched ahead on this host, and nothing is changed on it.
+pub fn ahead(folder: &Folder, deadline: Timestamp) -> Result<File, Failure> {
+    wait(deadline, "another work of Hozen's on this host", || {
+        let held = folder.hold_ahead()?;
+        Ok(held.filter(|_| is_free(folder)).ok_or_else(|| "it goes on".to_owned()))
+    })
+}
+
+/// Refuses to fetch on while a change wants the host: a change never waits for what is only fetched before its time.
+pub fn gives_way(folder: &Folder) -> Result<(), Failure> {
+    if is_free(folder) {
+        return Ok(());
+    }
+    let message = "a change of this host goes first; what was fetched until then stays";
+    Err(Failure::before(ErrorClass::Locked, message))
+}
+
+/// Whether no work holds the host. The look holds it for an instant, which whoever wants it outwaits.
+fn is_free(folder: &Folder) -> bool {
+    folder.hold_host().is_ok_and(|held| held.is_some())
 }
 
 /// Waits until nobody uses the package manager.

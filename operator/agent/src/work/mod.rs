@@ -185,7 +185,9 @@ fn perform(
     course: &mut Course,
 ) -> Result<Success, Failure> {
     let deadline = assignment.order.deadline;
-    let _host = course.part("lock", || locks::host(folder, deadline))?;
+    let ahead = assignment.order.step == Step::Prefetch;
+    let lock = if ahead { locks::ahead } else { locks::host };
+    let _held = course.part("lock", || lock(folder, deadline))?;
     match assignment.order.step {
         Step::Prefetch => executor::prefetch(folder, assignment, course),
         Step::Patch => executor::change(folder, assignment, Way::Forth, course),

@@ -17,7 +17,8 @@ use super::{
     compare,
     dnf::Dnf,
     executor::{Executor, Task},
-    services,
+    log, rpm, services,
+    tool::Said,
     zypper::Zypper,
 };
 use crate::{
@@ -113,6 +114,12 @@ impl Outstanding {
         self.host.unfinished.iter().any(|of| compare::is_of(&of.name, &of.arch, change))
     }
 
+    /// Whether a version goes down. Of what is approved, line by line, that is what the plan is for: back, or down to a pin.
+    pub fn goes_down(&self) -> bool {
+        let kind = self.host.system.kind();
+        kind.is_some_and(|(_, scheme)| compare::goes_down(&self.changes, scheme))
+    }
+
     /// Names what is about to be installed, so that a killed installation is known as one where the package manager keeps no such state.
     pub fn begin(&self) -> Result<(), Failure> {
         begun::add(&self.changes).map_err(|error| unwritten(&error))
@@ -123,6 +130,24 @@ impl Outstanding {
     pub fn end(&self) -> Result<(), Failure> {
         begun::remove(&self.changes).map_err(|error| unwritten(&error))?;
         services::read_units_anew()
+    }
+
+    /// The installation has ended with an error. What the package manager never came to, or has brought to its end without a complaint, is
+    /// no longer named; the rest is, until somebody installs it anew.
+    pub fn fail(&self, said: &Said) -> Result<(), Failure> {
+        if said.code.is_none() {
+            // It was killed, and nothing says how far it came.
+            return Ok(());
+        }
+        let host = Host::read().map_err(|failure| Failure { touched: true, ..failure })?;
+        let over = self.changes.iter().filter(|change| {
+            compare::is_whole(change, host.system.packages())
+                && !self.has_begun(change)
+                && !rpm::complains_of(&said.output, &change.name)
+        });
+        begun::remove(over)
+            .and_then(|()| begun::settle(host.system.packages(), &[]))
+            .map_err(|error| Failure { touched: true, ..unwritten(&error) })
     }
 
     /// Refuses where the steps are not exactly what is left.
@@ -181,7 +206,15 @@ impl Executor for Packages<'_> {
     }
 
     fn repair(&mut self) -> Result<(), Failure> {
-        self.manager.repair()
+        self.manager.repair()?;
+        if earlier(&Host::read()?, &self.task.wanted).is_empty() {
+            return Ok(());
+        }
+        let outcome = self.install_anew();
+        match earlier(&Host::read()?, &self.task.wanted).first() {
+            None => Ok(()),
+            Some(left) => Err(unfinished(left, outcome)),
+        }
     }
 
     fn is_done(&mut self) -> Result<bool, Failure> {
@@ -227,6 +260,59 @@ impl Executor for Packages<'_> {
     fn goal(&self) -> String {
         format!("{} packages have their approved versions", self.task.wanted.len())
     }
+}
+
+impl Packages<'_> {
+    /// Installs what an earlier change has left unfinished anew, in the version that is there: no other package changes by it, nor a version.
+    fn install_anew(&mut self) -> Result<(), Failure> {
+        let host = Host::read()?;
+        begun::settle(host.system.packages(), &self.task.wanted)
+            .map_err(|error| unwritten(&error))?;
+        let packages = host.system.packages();
+        let of = |left: &Unfinished| {
+            let found = packages.iter().find(|of| of.name == left.name && of.arch == left.arch)?;
+            Some(Change {
+                name: found.name.as_str().into(),
+                arch: found.arch.as_str().into(),
+                from: found.version.as_str().into(),
+                to: found.version.as_str().into(),
+                archive: "-".into(),
+            })
+        };
+        let changes: Vec<Change> =
+            earlier(&host, &self.task.wanted).into_iter().filter_map(of).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        for Change { name, to, .. } in &changes {
+            log(format!("{name} {to} was begun by an earlier change and is installed anew"));
+        }
+        let what = Outstanding { host, changes, archives: BTreeMap::new() };
+        let steps = self.manager.simulate(&what)?;
+        what.compare(&steps)?;
+        self.manager.download(&what)?;
+        self.manager.install(&what).map(|_| ())
+    }
+}
+
+/// What a change that is not this one has left unfinished, where the package manager does not know of it itself.
+fn earlier<'h>(host: &'h Host, wanted: &[Change]) -> Vec<&'h Unfinished> {
+    let knows = matches!(host.system, System::Dpkg { .. } | System::None);
+    let is_wanted =
+        |of: &Unfinished| wanted.iter().any(|change| compare::is_of(&of.name, &of.arch, change));
+    host.unfinished.iter().filter(|of| !knows && !is_wanted(of)).collect()
+}
+
+/// Nothing is installed over it: no scan would prove that, and what is good would be taken back.
+fn unfinished(of: &Unfinished, outcome: Result<(), Failure>) -> Failure {
+    let Unfinished { name, arch, .. } = of;
+    let why = outcome.err().map_or_else(String::new, |failure| format!(" ({failure})"));
+    let message = format!(
+        "an earlier change has begun {name}:{arch} and not brought it to its end, and it could not be installed anew{why}; \
+         reinstall it, or take its line out of /{}",
+        begun::FILE
+    );
+    Failure::before(ErrorClass::Broken, message)
 }
 
 /// The package manager of this host.

@@ -72,6 +72,24 @@ pub fn class_of(output: &str) -> ErrorClass {
     }
 }
 
+/// Whether a tool's words of an error name this package, or one of which it is the beginning.
+pub fn complains_of(output: &str, name: &str) -> bool {
+    let part_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    let is_named = |line: &str| {
+        line.match_indices(name).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            let after = line[at + name.len()..].chars().next();
+            !before.is_some_and(part_of_a_name)
+                && !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+    };
+    let is_error = |line: &str| {
+        let line = line.to_lowercase();
+        ["error", "fail", "fatal"].iter().any(|word| line.contains(word))
+    };
+    output.lines().any(|line| is_error(line) && is_named(line))
+}
+
 /// The last of what a tool said, in one text of a few sentences.
 pub fn complaint(tool: &str, output: &str) -> String {
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -117,6 +135,18 @@ mod tests {
         assert_eq!(class_of("Public key for a.rpm is not installed"), ErrorClass::Signature);
         assert_eq!(class_of("Curl error (7): Couldn't connect to server"), ErrorClass::Repository);
         assert_eq!(class_of("[Errno 28] No space left on device: '/x'"), ErrorClass::Disk);
+    }
+
+    #[test]
+    fn what_an_error_names_is_told_from_what_is_only_reported() {
+        let output = "Upgraded: alpha-2-1.x86_64\n\
+                      warning: %post(beta-2-1.x86_64) scriptlet failed, exit status 1\n\
+                      warning: /etc/gamma.conf created as /etc/gamma.conf.rpmnew\n\
+                      Error unpacking rpm package libdelta-2-1.x86_64\n";
+        let named = |name| complains_of(output, name);
+
+        assert!(named("beta") && named("libdelta"));
+        assert!(!named("alpha") && !named("gamma") && !named("delta") && !named("bet"));
     }
 
     #[test]

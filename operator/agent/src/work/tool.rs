@@ -2,22 +2,29 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::File,
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
-    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
 use hozen_api::job::ErrorClass;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    process::{Pid, Signal, kill_process_group, test_kill_process_group},
+};
 
 use super::{Failure, folder::Folder, log};
 use crate::clock::{self, Moment};
 
 /// Most of a tool's output that is looked at again.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
+/// How long a small tool may take to answer. The longest wait is that for a unit: systemd gives it 90 s to stop and 90 s to start, if the
+/// unit does not say otherwise.
+const ANSWER_MAX: Duration = Duration::from_mins(5);
+/// How long a tool may take to end that was told to.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 /// What every tool gets: nobody is there to answer questions, and nothing restarts by itself.
 const ENVIRONMENT: [(&str, &str); 8] = [
@@ -56,6 +63,16 @@ pub struct Said {
 
 /// Runs a tool to its end, or until `limit` has passed; then it and all that it started are ended.
 pub fn run(folder: &Folder, call: &Call<'_>, limit: Duration) -> Result<Said, Failure> {
+    run_while(folder, call, limit, || Ok(()))
+}
+
+/// Runs a tool as [`run`] does, and no longer than `may` allows it: what that says is why it was ended.
+pub fn run_while(
+    folder: &Folder,
+    call: &Call<'_>,
+    limit: Duration,
+    mut may: impl FnMut() -> Result<(), Failure>,
+) -> Result<Said, Failure> {
     let program = call.program.to_string_lossy();
     let words: Vec<_> = call.arguments.iter().map(|word| word.to_string_lossy()).collect();
     log(format!("$ {program} {}", words.join(" ")));
@@ -71,24 +88,47 @@ pub fn run(folder: &Folder, call: &Call<'_>, limit: Duration) -> Result<Said, Fa
         .stdout(out.try_clone().map_err(failed)?)
         .stderr(out.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
-    let status = watch(&mut child, limit).map_err(failed)?;
-    let output = written(&folder.log(), from).map_err(failed)?;
-    let ended =
-        status.map(|status| Said { success: status.success(), code: status.code(), output });
-    ended.ok_or_else(|| {
-        let message = format!("{program} did not end within {} s", limit.as_secs());
-        Failure::after(ErrorClass::Interrupted, message)
-    })
+    let ended = watch(&mut child, |since| {
+        may()?;
+        in_time(&program, since, limit)
+    });
+    let status = ended.map_err(failed)??;
+    let output = File::open(folder.log()).and_then(|mut log| last(&mut log, from));
+    let output = output.map_err(failed)?;
+    Ok(Said { success: status.success(), code: status.code(), output })
 }
 
-/// Runs a small tool whose output is the answer and not of interest in the log.
+/// Runs a small tool whose output is the answer and not of interest in the log; one that does not answer in time is ended.
 pub fn ask(program: &str, arguments: &[&str]) -> Result<Said, Failure> {
-    let said = command(program.as_ref()).args(arguments).output().map_err(|error| {
+    ask_within(program, arguments, ANSWER_MAX)
+}
+
+fn ask_within(program: &str, arguments: &[&str], limit: Duration) -> Result<Said, Failure> {
+    let failed = |error: std::io::Error| {
         Failure::before(ErrorClass::System, format!("{program} could not be run ({error})"))
-    })?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let output = text(&said.stdout) + &text(&said.stderr);
-    Ok(Said { success: said.status.success(), code: said.status.code(), output })
+    };
+    // In memory, and no pipe: what a tool leaves behind may hold a pipe open for ever.
+    let answer =
+        memfd_create("answer", MemfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let mut answer = File::from(answer);
+    let mut command = command(program.as_ref());
+    command
+        .args(arguments)
+        .stdout(answer.try_clone().map_err(failed)?)
+        .stderr(answer.try_clone().map_err(failed)?);
+    let mut child = command.spawn().map_err(failed)?;
+    let what = format!("{program} {}", arguments.join(" "));
+    let status = watch(&mut child, |since| in_time(&what, since, limit)).map_err(failed)??;
+    let output = last(&mut answer, 0).map_err(failed)?;
+    Ok(Said { success: status.success(), code: status.code(), output })
+}
+
+fn in_time(what: &str, since: Moment, limit: Duration) -> Result<(), Failure> {
+    if since.elapsed() <= limit {
+        return Ok(());
+    }
+    let message = format!("{what} did not end within {} s", limit.as_secs());
+    Err(Failure::after(ErrorClass::Interrupted, message))
 }
 
 fn command(program: &OsStr) -> Command {
@@ -97,26 +137,73 @@ fn command(program: &OsStr) -> Command {
     command
 }
 
-fn watch(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
+/// Waits for the end of a tool; where `may` says why it must not go on, it and all that it started are ended.
+fn watch(
+    child: &mut Child,
+    mut may: impl FnMut(Moment) -> Result<(), Failure>,
+) -> std::io::Result<Result<ExitStatus, Failure>> {
     let start = Moment::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(Ok(status));
         }
-        if start.elapsed() > limit {
-            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-            child.wait()?;
-            return Ok(None);
+        if let Err(why) = may(start) {
+            end(child)?;
+            return Ok(Err(why));
         }
         clock::pause();
     }
 }
 
-fn written(log: &Path, from: u64) -> std::io::Result<String> {
-    let mut file = File::open(log)?;
-    let end = fs::metadata(log)?.len();
+/// Ends a tool and all that it started. Told first, apt leaves a half-fetched archive such that it goes on with it.
+fn end(child: &mut Child) -> std::io::Result<()> {
+    let group = Pid::from_child(child);
+    let _ = kill_process_group(group, Signal::TERM);
+    let start = Moment::now();
+    // A group lives as long as one of its processes.
+    while start.elapsed() < FAREWELL_MAX {
+        if child.try_wait()?.is_some() && test_kill_process_group(group).is_err() {
+            return Ok(());
+        }
+        clock::pause();
+    }
+    let _ = kill_process_group(group, Signal::KILL);
+    child.wait()?;
+    Ok(())
+}
+
+/// What a file holds from there on; the last of it where that is very much.
+fn last(file: &mut File, from: u64) -> std::io::Result<String> {
+    let end = file.metadata()?.len();
     file.seek(SeekFrom::Start(from.max(end.saturating_sub(OUTPUT_BYTES_MAX))))?;
     let mut bytes = Vec::new();
     file.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_and_does_not_answer_is_ended_and_told() {
+        let limit = Duration::from_millis(200);
+        // One that ends when it is told to, and one that does not.
+        for script in ["exec sleep 1000", "trap '' TERM; sleep 1000 & wait"] {
+            let failure = ask_within("sh", &["-c", script], limit).unwrap_err();
+            assert_eq!(failure.class, ErrorClass::Interrupted);
+            assert!(failure.message.starts_with("sh -c "), "{failure}");
+            assert!(failure.message.ends_with("did not end within 0 s"), "{failure}");
+        }
+        let said = ask_within("sh", &["-c", "sleep 1000 & echo so"], ANSWER_MAX).unwrap();
+        assert_eq!(said.output, "so\n", "what is left behind is not waited for");
+    }
+
+    #[test]
+    fn an_answer_is_both_outputs_with_the_exit_code() {
+        let said = ask("sh", &["-c", "echo one; echo two >&2; exit 3"]).unwrap();
+
+        let wanted = Said { success: false, code: Some(3), output: "one\ntwo\n".to_owned() };
+        assert_eq!(said, wanted);
+    }
 }

@@ -18,34 +18,49 @@ const LAST: [&str; 4] = ["containerd.service", "crio.service", "docker.service",
 /// The service manager itself takes its new code without ending.
 const MANAGER: &str = "init.scope";
 
-/// Restarts units, each with a look whether it stays up. What is no unit is told and left to the scan.
+/// Restarts units, each with a look whether it stays up. What is no unit is told and left to the scan, and so is a one-shot: a restart
+/// would do its job again.
 pub fn restart(units: &[String]) -> Result<Success, Failure> {
     manager()?;
     let mut restarted = Vec::new();
     let mut left = Vec::new();
+    let mut one_shots = 0;
     for unit in in_order(units) {
         if unit == MANAGER {
             call(&["daemon-reexec"])?;
             restarted.push(unit);
-        } else if is_unit(unit) {
+        } else if !is_unit(unit) {
+            left.push(format!("{unit} is no unit"));
+        } else if is_one_shot(unit)? {
+            left.push(format!("{unit} is a one-shot and runs old code until it ends"));
+            one_shots += 1;
+        } else {
             log(format!("restarts {unit}"));
             call(&["restart", "--", unit])?;
             stays_up(unit)?;
             restarted.push(unit);
-        } else {
-            left.push(unit);
         }
     }
+    let left = left.join("; ");
     if restarted.is_empty() && !left.is_empty() {
-        let message = format!("no unit to restart, only {}", left.join(", "));
-        return Err(Failure::before(ErrorClass::Unit, message));
+        let message = format!("no unit to restart: {left}");
+        return if one_shots > 0 {
+            Ok(Success::already(message))
+        } else {
+            Err(Failure::before(ErrorClass::Unit, message))
+        };
     }
     let restarted = restarted.join(", ");
     Ok(Success::done(if left.is_empty() {
         format!("restarted {restarted}")
     } else {
-        format!("restarted {restarted}; {} is no unit", left.join(", "))
+        format!("restarted {restarted}; {left}")
     }))
+}
+
+fn is_one_shot(unit: &str) -> Result<bool, Failure> {
+    let said = tool::ask("systemctl", &["show", "--property=Type", "--value", "--", unit])?;
+    Ok(said.output.trim() == "oneshot")
 }
 
 /// Stops units and masks them, so that nothing starts them, and blocks ports.

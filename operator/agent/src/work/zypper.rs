@@ -85,6 +85,9 @@ impl PackageManager for Zypper<'_> {
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
         what.begin()?;
         let said = self.install_verb(what, &[], limit(self.task.deadline))?;
+        if !is_success(&said) {
+            what.fail(&said)?;
+        }
         if said.code == Some(SCRIPT_FAILED) {
             let message = format!("a script of a package failed: {}", problems(&said.output));
             return Err(Failure::after(ErrorClass::Install, message));
@@ -115,8 +118,8 @@ impl<'a> Zypper<'a> {
     ) -> Result<Said, Failure> {
         // What is only recommended is done if it was approved, that is, if it is named.
         let mut verb = vec!["--no-refresh", "install", "--no-recommends"];
-        if self.task.way == Way::Back {
-            // A rollback is a downgrade, and approved as one.
+        if self.task.way == Way::Back || what.goes_down() {
+            // What is compared is what is approved, downgrades too.
             verb.push("--oldpackage");
         }
         if what.changes.iter().any(|change| what.has_begun(change)) {

@@ -101,8 +101,11 @@ fn activity(inventory: &Inventory, set: Option<&SetView>, updates: bool) -> Opti
     if !seen || !set.notices.is_empty() || !inventory.unfinished.is_empty() {
         return None;
     }
-    let inactive = !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty();
-    Some(if inactive { Activity::PatchedInactive } else { Activity::PatchedActive })
+    if !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty() {
+        return Some(Activity::PatchedInactive);
+    }
+    // Nothing old was seen, which says something only where everything was looked at.
+    inventory.unseen.is_empty().then_some(Activity::PatchedActive)
 }
 
 /// What is installed must be known wholly, and something must tell what is missing of it.
@@ -161,8 +164,16 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
         rule: Rule::StaleUnit(unit.clone()),
         side: Side::Below,
         found: format!("{unit} still runs replaced files"),
-        wanted: "restarted".into(),
+        wanted: if inventory.one_shots.contains(unit) {
+            "ended: it is a one-shot, and a restart would do its job again".into()
+        } else {
+            "restarted".into()
+        },
         source: "PROCESS 3.1".into(),
+    }));
+    own.extend(inventory.unseen.iter().map(|why| {
+        let found = format!("whether old code runs is not known: {why}");
+        unknown(Rule::Report, found, "a look into every process".into(), "PROCESS 3.1")
     }));
     if !inventory.reboot_because.is_empty() {
         own.push(Departure {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hozen_domain::{
     Decision, Effect, World,
-    assess::assess,
+    assess::{Activity, assess},
     check,
     effect::Record,
     hold::Hold,
@@ -20,7 +20,9 @@ use hozen_testkit::{
 
 use jiff::SignedDuration;
 
-use super::{LIBC_NEW, canary_and_rest, end_of, fleet, minutes, rebooting, with_node};
+use super::{
+    LIBC_NEW, canary_and_rest, end_of, fleet, minutes, rebooting, stays_inactive, with_node,
+};
 
 /// Nodes that are patched and serve until Sunday: it is Saturday, 01:00.
 fn waiting_for_sunday(nodes: u32, rules: BaselineBuilder) -> World {
@@ -115,6 +117,20 @@ fn what_runs_in_a_session_is_not_restarted_and_fails_no_patch() {
     let world = with_node(fleet(1, baseline("web")), "web-1", |node| reports(node, in_sessions));
     let told = story(&world, 12).play();
     assert_eq!(told.proven(), ["web-1"], "{:#?}", told.ended());
+}
+
+#[test]
+fn a_one_shot_that_runs_old_code_is_not_restarted_and_fails_no_patch() {
+    let a_job = |report: &mut Inventory| {
+        report.one_shots.insert("nginx.service".into());
+    };
+    let world = with_node(fleet(1, baseline("web")), "web-1", |node| reports(node, a_job));
+    let told = story(&world, 12).after(minutes(1), stays_inactive("web-1")).play();
+    assert_eq!(told.proven(), ["web-1"], "{:#?}", told.ended());
+    let node = &told.0.after.assessment.nodes["web-1"];
+    assert_eq!(node.activity, Some(Activity::PatchedInactive));
+    let departure = node.departures().next().expect("it is told");
+    assert!(departure.wanted.starts_with("ended"), "{departure:?}");
 }
 
 #[test]

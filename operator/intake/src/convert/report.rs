@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hozen_api::node_inventory::{
-    NodeInventory, NodeReport, PackageManager, Resolved as ApiResolved, RollbackReach, StaleProcess,
+    NodeInventory, NodeReport, NotRead, PackageManager, Resolved as ApiResolved, RollbackReach,
+    StaleProcess,
 };
 use hozen_domain::{
     node::{Inventory, Report, Resolved},
@@ -11,7 +12,7 @@ use hozen_domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::{number, small, small_set, uid};
 
@@ -88,12 +89,8 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         kernel_running: report.kernel.running.as_deref().map(small).unwrap_or_default(),
         kernel_installed: report.kernel.installed.as_deref().map(small).unwrap_or_default(),
         package_set: report.package_set.as_deref().map(small).unwrap_or_default(),
-        partial: report
-            .not_read
-            .iter()
-            .filter(|entry| entry.partial)
-            .map(|entry| smol_str::format_smolstr!("{}: {}", entry.what, entry.why))
-            .collect(),
+        partial: not_read(report, |entry| entry.partial),
+        unseen: not_read(report, |entry| entry.unseen),
         tells_security: tells_security(report),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
         subscriptions: small_set(&report.subscriptions),
@@ -103,6 +100,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .filter_map(|resolved| self::resolved(resolved, content))
             .collect(),
         stale_units: report.stale.iter().map(stale_unit).collect(),
+        one_shots: report.stale.iter().filter(|of| of.one_shot).map(stale_unit).collect(),
         listening: report
             .listening
             .iter()
@@ -120,6 +118,12 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .map(|hardware| small(hardware.class.as_str()))
             .unwrap_or_default(),
     }
+}
+
+/// What of a kind the scanner could not read, and why.
+fn not_read(report: &NodeReport, of: impl Fn(&NotRead) -> bool) -> Vec<SmolStr> {
+    let entries = report.not_read.iter().filter(|entry| of(entry));
+    entries.map(|NotRead { what, why, .. }| format_smolstr!("{what}: {why}")).collect()
 }
 
 /// Whether the node's own indices say which security updates are missing: they are there and fresh, and not apk's, which do not say

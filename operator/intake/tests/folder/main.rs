@@ -211,6 +211,20 @@ fn a_report_older_than_a_day_and_a_half_is_stale() {
 }
 
 #[test]
+fn what_could_not_be_seen_of_what_runs_is_a_fact_of_its_own_and_a_one_shot_is_told_apart() {
+    let folder = copy();
+    let more = "report:\n  notRead: [{what: files that processes run, why: hidden, unseen: true}, {what: x, why: y}]\n  \
+                stale: [{unit: backup.service, oneShot: true, files: [/usr/bin/x]}]\n";
+    change(&folder, "inventories/web-a1.yaml", "report:\n", more);
+    let world = read(folder.path()).unwrap().world;
+    let inventory = world.nodes["web-a1"].report.latest().unwrap();
+    assert_eq!(inventory.unseen, ["files that processes run: hidden"]);
+    assert!(inventory.partial.is_empty());
+    assert!(inventory.one_shots.contains("backup.service"));
+    assert!(inventory.stale_units.contains("backup.service"));
+}
+
+#[test]
 fn links_out_of_the_folder_are_not_followed_and_pipes_are_not_read() {
     let folder = copy();
     symlink("/etc/passwd", folder.path().join("secret.yaml")).unwrap();

@@ -21,6 +21,10 @@ struct State {
     silent: bool,
     /// How many archives are still cut off in their middle.
     cuts: u32,
+    /// How many archives are still begun and never sent to their end.
+    stalls: u32,
+    /// Connections of those.
+    stalled: Vec<TcpStream>,
     asked: Vec<Asked>,
 }
 
@@ -48,6 +52,8 @@ impl Served {
             changed: 1_750_000_000,
             silent: false,
             cuts: 0,
+            stalls: 0,
+            stalled: Vec::new(),
             asked: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
@@ -77,6 +83,11 @@ impl Served {
     /// Cuts the next archives off in their middle.
     pub fn cut(&self, archives: u32) {
         self.with(|state| state.cuts = archives);
+    }
+
+    /// Sends the first half of the next archives, and nothing more.
+    pub fn stall(&self, archives: u32) {
+        self.with(|state| state.stalls = archives);
     }
 
     /// Archives that it was asked for since it was asked this the last time.
@@ -126,9 +137,15 @@ fn answer(mut stream: TcpStream, state: &mut State) -> std::io::Result<()> {
     );
     let is_cut = state.cuts > 0 && is_archive(&name);
     state.cuts -= u32::from(is_cut);
+    let stalls = state.stalls > 0 && is_archive(&name);
+    state.stalls -= u32::from(stalls);
     state.asked.push(Asked { name, from });
     stream.write_all(head.as_bytes())?;
-    stream.write_all(if is_cut { &body[..body.len() / 2] } else { body })?;
+    stream.write_all(if is_cut || stalls { &body[..body.len() / 2] } else { body })?;
     stream.flush()?;
+    if stalls {
+        state.stalled.push(stream);
+        return Ok(());
+    }
     stream.shutdown(Shutdown::Both)
 }

@@ -108,6 +108,7 @@ impl Repository {
              printf '{setting}' >%{{buildroot}}/etc/{name}.conf\n\
              for n in $(seq 40); do seq 500 >%{{buildroot}}/usr/share/{name}/$n; done\n\
              %post\nsleep 0.05\nmkdir -p /var/log/posts\necho \"$SYSTEMD_OFFLINE\" >/var/log/posts/{name}-{version}\n\
+             [ ! -e /etc/breaks-{name} ]\n\
              %files\n%config(noreplace) /etc/{name}.conf\n/usr/share/{name}\n"
         );
         fs::write(&spec, text).unwrap();
