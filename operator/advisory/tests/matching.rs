@@ -133,6 +133,15 @@ fn a_name_is_found_in_whatever_case_its_notice_writes_it() {
 }
 
 #[test]
+fn a_notice_of_one_repository_finds_what_does_not_tell_its_repository() {
+    let drupal = "Packagist:https://packages.drupal.org/8";
+    let index = Index::build(&[notice("N", drupal, "drupal/webform", vec![fixed("0", "6.2.9")])]);
+    let read = hozen_advisory::purl::parse("pkg:composer/drupal/webform@6.2.0");
+    let matches = index.match_set(&set(&[read.expect("a package URL")]));
+    assert_eq!((matches.findings.len(), matches.blind.len()), (1, 0));
+}
+
+#[test]
 fn listed_versions_are_affected_one_by_one() {
     let mut notice = notice("N", "PyPI", "Foo_Bar", Vec::new());
     notice.affected[0].versions = vec!["1.0".into(), "1.2".into()];

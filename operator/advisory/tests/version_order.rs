@@ -268,6 +268,9 @@ fn an_ecosystem_has_its_scheme_or_none(#[case] ecosystem: &str, #[case] scheme: 
 #[case("Rocky Linux:9.4", "Rocky Linux:9")]
 #[case("AlmaLinux:9", "AlmaLinux:9")]
 #[case("Debian:12", "Debian:12")]
+#[case("Packagist:https://packages.drupal.org/8", "Packagist")]
+#[case("Maven:https://repo.example.com/maven2", "Maven")]
+#[case("VSCode:https://open-vsx.org", "VSCode")]
 #[case("npm", "npm")]
 fn notices_and_packages_spell_a_release_alike(#[case] osv: &str, #[case] normal: &str) {
     assert_eq!(normal_ecosystem(osv), normal);

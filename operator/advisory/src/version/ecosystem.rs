@@ -46,6 +46,7 @@ pub(super) fn scheme(ecosystem: &str) -> Option<Scheme> {
 /// | `SUSE:Linux Enterprise Module for Public Cloud 12` | `SUSE:12.x` ([`of_all_service_packs`]) |
 /// | `openSUSE:Leap 15.5` | `openSUSE:15.5` |
 /// | `Rocky Linux:9.4`, `AlmaLinux:9.4` | the major release |
+/// | `Packagist:https://packages.drupal.org/8` | `Packagist`: an installed package does not tell its repository (so Maven and VSCode) |
 pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
     let (name, release) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
     let normal = match name {
@@ -60,6 +61,7 @@ pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
         "AlmaLinux" | "Rocky Linux" => {
             release.split_once('.').map(|(major, _)| format_smolstr!("{name}:{major}"))
         }
+        "Maven" | "Packagist" | "VSCode" => release.starts_with("http").then(|| SmolStr::new(name)),
         _ => None,
     };
     normal.unwrap_or_else(|| SmolStr::new(ecosystem))
