@@ -319,6 +319,9 @@ fn absorb_into_errata(merged: &mut Merged) {
     for &(position, erratum) in &taken {
         let lesser = merged.notices[position].clone();
         let kept = &mut merged.notices[erratum];
+        if lesser.kind == NoticeKind::Security {
+            kept.kind = NoticeKind::Security;
+        }
         extend_new(&mut kept.severity, &lesser.severity);
         kept.exploitation.epss = greater(kept.exploitation.epss, lesser.exploitation.epss);
         if let Some(known) = &lesser.exploitation.known_exploited {

@@ -1,7 +1,7 @@
 //! One weakness, one notice.
 
 use hozen_advisory::merge::{Absorbed, GROUP_MAX, join_exploitation, merge};
-use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd};
+use hozen_advisory::notice::{Affected, Notice, NoticeKind, Range, RangeEnd};
 use hozen_advisory::{epss, kev};
 
 fn notice(id: &str, aliases: &[&str], affected: &[(&str, &str, &str)]) -> Notice {
@@ -83,6 +83,17 @@ fn a_record_that_an_erratum_repeats_word_for_word_goes_into_it() {
         "the record that needs a later version stays, or the gap would be silent"
     );
     assert_eq!(merged.absorbed[0].id, "DEBIAN-CVE-2026-1001");
+}
+
+#[test]
+fn an_erratum_into_which_a_weakness_goes_is_security() {
+    let mut erratum = notice("RHBA-2026:1", &[], &[("Red Hat:9", "a", "1-2")]);
+    erratum.related = vec!["CVE-2026-1001".into()];
+    erratum.kind = NoticeKind::Bugfix;
+    let record = notice("REDHAT-CVE-2026-1001", &[], &[("Red Hat:9", "a", "1-2")]);
+    let merged = merge(vec![record, erratum]);
+    assert_eq!(ids(&merged.notices), ["RHBA-2026:1"]);
+    assert_eq!(merged.notices[0].kind, NoticeKind::Security);
 }
 
 #[test]
