@@ -118,6 +118,25 @@ fn of_two_statements_the_later_counts_and_of_one_time_the_worse() {
 }
 
 #[test]
+fn what_is_said_of_a_notice_and_of_its_weakness_later_is_decided_by_the_later() {
+    let affected = |day: &str| {
+        let text = OPENVEX.replace("2026-11-18", day).replace("\"not_affected\"", "\"affected\"");
+        text.replace(r#", "aliases": ["DSA-1"]"#, "")
+    };
+    let excuse = OPENVEX.replace(r#""CVE-2026-31337", "aliases": ["DSA-1"]"#, r#""DSA-1""#);
+    for (day, expected) in [("2026-11-19", true), ("2026-11-18", true), ("2026-11-17", false)] {
+        let mut both = read(excuse.as_bytes()).expect("a document").statements;
+        both.extend(read(affected(day).as_bytes()).expect("a document").statements);
+        let all = Statements::of(both);
+        for cves in [&["CVE-2026-31337"][..], &["CVE-2026-31337", "CVE-2026-2"]] {
+            let said = all.said(&notice("DSA-1", cves), &libssl3(), &Images::new());
+            let said = said.map(|said| said.status == Status::Affected);
+            assert_eq!(said, Some(expected), "{day} {cves:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_said_of_an_image_is_said_of_no_node_and_of_no_other_image() {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let image = OPENVEX.replace(
