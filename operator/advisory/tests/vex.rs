@@ -77,6 +77,16 @@ fn each_format_excuses_a_package_with_its_justification(#[case] text: &str, #[ca
 }
 
 #[rstest]
+#[case("known_affected")]
+#[case("first_affected")]
+#[case("last_affected")]
+fn csaf_says_in_each_of_its_words_what_is_affected(#[case] word: &str) {
+    let all = statements(&CSAF.replace("known_not_affected", word));
+    let said = all.said(&notice("CVE-2026-31337", &[]), &libssl3(), &Images::new());
+    assert_eq!(said.map(|said| &said.status), Some(&Status::Affected));
+}
+
+#[rstest]
 #[case::another_version("pkg:deb/debian/libssl3@3.0.21-1~deb12u1?arch=amd64&distro=debian-12")]
 #[case::another_release("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-13")]
 #[case::another_architecture("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=arm64&distro=debian-12")]

@@ -116,6 +116,10 @@ struct ProductStatus<'a> {
     #[serde(borrow, default)]
     known_affected: Ids<'a>,
     #[serde(borrow, default)]
+    first_affected: Ids<'a>,
+    #[serde(borrow, default)]
+    last_affected: Ids<'a>,
+    #[serde(borrow, default)]
     under_investigation: Ids<'a>,
 }
 
@@ -191,15 +195,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     for (index, said) in file.vulnerabilities.0.iter().enumerate() {
         let ids = said.cve.iter().chain(said.ids.iter().map(|id| &id.text));
         let weakness: Vec<smol_str::SmolStr> = ids.map(|id| id.as_ref().into()).collect();
-        let ProductStatus { fixed, first_fixed, known_not_affected, known_affected, .. } =
-            &said.product_status;
+        let stated = &said.product_status;
         let lists = [
-            (fixed, Some(Status::Fixed)),
-            (first_fixed, Some(Status::Fixed)),
-            (known_affected, Some(Status::Affected)),
-            (&said.product_status.under_investigation, Some(Status::UnderInvestigation)),
+            (&stated.fixed, Some(Status::Fixed)),
+            (&stated.first_fixed, Some(Status::Fixed)),
+            (&stated.known_affected, Some(Status::Affected)),
+            (&stated.first_affected, Some(Status::Affected)),
+            (&stated.last_affected, Some(Status::Affected)),
+            (&stated.under_investigation, Some(Status::UnderInvestigation)),
             // Each of these has a reason of its own.
-            (known_not_affected, None),
+            (&stated.known_not_affected, None),
         ];
         let reasons = Reasons::of(said);
         for (list, status) in lists {
