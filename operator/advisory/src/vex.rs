@@ -65,6 +65,16 @@ pub enum Status {
     Affected,
 }
 
+impl Status {
+    /// Whether nothing is to be done for it.
+    pub const fn excuses(&self) -> bool {
+        match self {
+            Self::Fixed | Self::NotAffected { .. } => true,
+            Self::UnderInvestigation | Self::Affected => false,
+        }
+    }
+}
+
 /// What a document says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
@@ -189,16 +199,21 @@ impl Statements {
     }
 
     /// What is said of a package and a notice: of each CVE that it stands for the later of what is said of the notice itself and of
-    /// the CVE, and of all these the worst. A notice that closes four weaknesses is not excused by what is said of three.
+    /// the CVE, and of all these the worst. A notice that closes four weaknesses is not excused by what is said of three, but has
+    /// what one of them has.
     pub fn said(&self, notice: &Notice, package: &Package, images: &Images) -> Option<&Statement> {
         let own = self.of_weakness(&notice.id, package, images);
-        let mut cves = notice.cves().peekable();
-        if cves.peek().is_none() {
+        let each = notice
+            .cves()
+            .map(|cve| self.of_weakness(cve, package, images).into_iter().chain(own).max_by(later));
+        let each: Vec<Option<&Statement>> = each.collect();
+        if each.is_empty() {
             return own;
         }
-        let each = cves.map(|cve| self.of_weakness(cve, package, images).into_iter().chain(own));
-        let all: Option<Vec<&Statement>> = each.map(|said| said.max_by(later)).collect();
-        all?.into_iter().max_by(|a, b| a.status.cmp(&b.status))
+        let all = each.iter().all(Option::is_some);
+        let counts = |said: &&Statement| all || !said.status.excuses();
+        let said = each.into_iter().flatten().filter(counts);
+        said.max_by(|a, b| a.status.cmp(&b.status))
     }
 
     fn of_weakness(&self, id: &str, package: &Package, images: &Images) -> Option<&Statement> {

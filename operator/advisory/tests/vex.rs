@@ -112,6 +112,16 @@ fn a_notice_is_answered_only_by_what_is_said_of_all_its_weaknesses() {
     assert!(!said(&notice("DSA-8", &[])));
 }
 
+#[rstest]
+#[case("affected", Status::Affected)]
+#[case("under_investigation", Status::UnderInvestigation)]
+fn a_notice_has_what_one_of_its_weaknesses_has(#[case] word: &str, #[case] status: Status) {
+    let all = statements(&OPENVEX.replace("\"not_affected\"", &format!("\"{word}\"")));
+    let bundle = notice("DSA-9", &["CVE-2026-31337", "CVE-2026-2"]);
+    let said = all.said(&bundle, &libssl3(), &Images::new());
+    assert_eq!(said.map(|said| &said.status), Some(&status));
+}
+
 #[test]
 fn of_two_statements_the_later_counts_and_of_one_time_the_worse() {
     let later = OPENVEX
