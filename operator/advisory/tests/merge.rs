@@ -60,6 +60,20 @@ fn one_id_in_several_documents_is_one_notice() {
 }
 
 #[test]
+fn what_many_entries_say_of_one_package_is_one_entry_each_word_once() {
+    let versions: Vec<String> = (0..20_000).map(|n| format!("{}-1", n / 2)).collect();
+    let entries: Vec<_> = versions.iter().map(|fixed| ("Red Hat:9", "a", &**fixed)).collect();
+    let mut many = notice("RHSA-2026:1", &[], &entries);
+    for entry in &mut many.affected {
+        entry.severity = vec!["CVSS:3.1/AV:N".into()];
+    }
+    let merged = merge(vec![many]);
+    let [kept] = merged.notices[0].affected.as_slice() else { panic!("one package") };
+    assert_eq!((kept.ranges.len(), kept.severity.len()), (10_000, 1));
+    assert!(kept.ranges.is_sorted());
+}
+
+#[test]
 fn a_bundle_of_several_cves_joins_nothing_together() {
     let merged = merge(vec![
         notice("DSA-1-1", &["CVE-2026-1001", "CVE-2026-1002"], &[("Debian:12", "a", "1")]),

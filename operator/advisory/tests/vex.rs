@@ -157,6 +157,47 @@ fn what_is_said_of_a_notice_and_of_its_weakness_later_is_decided_by_the_later() 
 }
 
 #[test]
+fn csaf_says_of_many_products_in_one_statement_what_is_alike() {
+    let mut text: serde_json::Value = serde_json::from_str(CSAF).expect("JSON");
+    let name = |n: usize| {
+        let purl = format!("pkg:deb/debian/lib{n}@1?distro=debian-12");
+        serde_json::json!({"product_id": format!("p{n}"), "name": "x",
+            "product_identification_helper": {"purl": purl}})
+    };
+    text["product_tree"]["full_product_names"] = (0..100).map(name).collect();
+    let said = &mut text["vulnerabilities"][0];
+    said["product_status"]["known_affected"] = (0..100).map(|n| format!("p{n}")).collect();
+    said["ids"] = (0..1_000).map(|n| serde_json::json!({"text": format!("BUG-{n}")})).collect();
+    let document = read(text.to_string().as_bytes()).expect("a document");
+    let products: Vec<usize> = document.statements.iter().map(|said| said.products.len()).collect();
+    assert_eq!(products, [1, 100], "one excuse, and one statement of all that is affected");
+    let said = &mut text["vulnerabilities"][0];
+    said["ids"] = (0..=1_000).map(|n| serde_json::json!({"text": format!("BUG-{n}")})).collect();
+    let refused = read(text.to_string().as_bytes());
+    assert!(matches!(&refused, Err(VexError::Form { what, .. }) if what.contains("limit of 1000")));
+}
+
+#[test]
+fn what_is_said_of_parts_beside_the_products_is_said_of_each_product() {
+    let other = DIGEST.replace("ab", "cd");
+    let products =
+        [DIGEST, &other].map(|digest| format!(r#""pkg:oci/web@{}""#, digest.replace(':', "%3A")));
+    let text = format!(
+        r#"{{"@context": "https://openvex.dev/ns/v0.0.1", "statements": [{{"vulnerability": "CVE-2026-31337",
+        "products": [{}], "subcomponents": ["pkg:deb/debian/libssl3@3.0.20-1~deb12u2"], "status": "not_affected",
+        "justification": "vulnerable_code_not_present"}}]}}"#,
+        products.join(", ")
+    );
+    let bash = package("pkg:deb/debian/bash@5.2.15-2?arch=amd64&distro=debian-12");
+    for digest in [DIGEST, &other] {
+        assert!(excused(&text, &libssl3(), &[digest]) && !excused(&text, &bash, &[digest]));
+    }
+    let node = text.replace("pkg:oci/web@", "pkg:generic/web@");
+    let document = read(node.as_bytes()).expect("a document");
+    assert_eq!((document.statements.len(), document.skipped.count), (0, 2));
+}
+
+#[test]
 fn what_is_said_of_an_image_is_said_of_no_node_and_of_no_other_image() {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let image = OPENVEX.replace(
