@@ -203,9 +203,9 @@ impl Statements {
     /// what one of them has.
     pub fn said(&self, notice: &Notice, package: &Package, images: &Images) -> Option<&Statement> {
         let own = self.of_weakness(&notice.id, package, images);
-        let each = notice
-            .cves()
-            .map(|cve| self.of_weakness(cve, package, images).into_iter().chain(own).max_by(later));
+        let each = notice.cves().map(|cve| {
+            self.of_weakness(cve, package, images).into_iter().chain(own).max_by(|a, b| later(a, b))
+        });
         let each: Vec<Option<&Statement>> = each.collect();
         if each.is_empty() {
             return own;
@@ -221,11 +221,11 @@ impl Statements {
         let about = said.filter(|statement| {
             statement.products.iter().any(|product| product.covers(package, images))
         });
-        about.max_by(later)
+        about.max_by(|a, b| later(a, b))
     }
 }
 
 /// Of two that disagree the later one counts, of one time the worse.
-fn later(a: &&Statement, b: &&Statement) -> Ordering {
+fn later(a: &Statement, b: &Statement) -> Ordering {
     (a.at, &a.status).cmp(&(b.at, &b.status))
 }

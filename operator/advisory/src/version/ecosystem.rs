@@ -93,7 +93,7 @@ pub fn subscription<'e>(
 /// to every service pack is `12.x`.
 fn service_pack(product: &str) -> Option<SmolStr> {
     let words: Vec<&str> = product.split([' ', '-']).collect();
-    let pack = |word: &&'_ str| word.strip_prefix("SP").filter(|pack| is_number(pack)).is_some();
+    let pack = |word: &&str| word.strip_prefix("SP").is_some_and(is_number);
     let behind = words.iter().position(pack);
     let major = words[..behind.unwrap_or(words.len())].iter().rfind(|word| is_number(word))?;
     Some(match behind {

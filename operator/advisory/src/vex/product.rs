@@ -77,8 +77,8 @@ impl Product {
             let (packages, shared) = (packages?, Arc::clone(shared.as_ref()?));
             return Ok(Self { what: What::Image { digest: digest.into(), packages, shared } });
         }
-        let shares = shared.as_ref().map_or(true, |shared| !shared.is_empty());
-        if shares || !subcomponents.is_empty() {
+        let inner = shared.as_ref().map_or(true, |shared| !shared.is_empty());
+        if inner || !subcomponents.is_empty() {
             return Err(format!(
                 "`{purl}` is no image, and what is in it is not told apart; name the package itself"
             ));
