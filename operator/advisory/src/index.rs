@@ -23,6 +23,7 @@ pub use fleet::{Fleet, FleetFinding};
 
 use crate::notice::Notice;
 use crate::package::{Package, PackageSet};
+use crate::version::of_all_service_packs;
 use identity::{base, entries, lookups};
 use slot::{Parts, Said, Slot};
 
@@ -111,8 +112,8 @@ impl fmt::Display for Blind {
 
 /// The slots of one ecosystem and release, by normal name.
 type Table = HashMap<SmolStr, u32>;
-/// The tables that speak of one ecosystem: that of its release, and that for all releases.
-type Tables<'i> = [Option<&'i Table>; 2];
+/// The tables that speak of one ecosystem: that of its release, that for all releases, and that for all its service packs.
+type Tables<'i> = [Option<&'i Table>; 3];
 
 /// Notices, ready to be matched.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +192,7 @@ impl Index {
     }
 
     /// Whether any notice speaks of an ecosystem and release, as [`Package::ecosystem`] has it. `false` means that
-    /// nothing is known of its packages, good or bad.
+    /// nothing is known of its packages, good or bad. A module that belongs to every service pack covers none of them.
     pub fn covers(&self, ecosystem: &str) -> bool {
         self.tables.contains_key(ecosystem) || self.tables.contains_key(base(ecosystem))
     }
@@ -274,7 +275,8 @@ impl Index {
     fn tables_of(&self, ecosystem: &str) -> Tables<'_> {
         let all = base(ecosystem);
         let for_all = if all == ecosystem { None } else { self.tables.get(all) };
-        [self.tables.get(ecosystem), for_all]
+        let for_packs = of_all_service_packs(ecosystem).and_then(|its| self.tables.get(&its));
+        [self.tables.get(ecosystem), for_all, for_packs]
     }
 
     fn number(&mut self, id: &SmolStr) -> u32 {

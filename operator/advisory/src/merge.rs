@@ -167,7 +167,7 @@ fn fold(mut group: Vec<Notice>, absorbed: &mut Vec<Absorbed>) -> Option<Notice> 
             packages.add(affected);
         }
     }
-    kept.affected = packages.all;
+    kept.affected = packages.finish();
     let id = kept.id.clone();
     normalise(&mut kept.aliases, &id);
     normalise(&mut kept.related, &id);
@@ -215,6 +215,8 @@ struct Packages {
     positions: BTreeMap<(SmolStr, SmolStr), usize>,
     /// Of how many a greater authority has spoken.
     settled: usize,
+    /// Positions of those of which more than one entry speaks.
+    grown: BTreeSet<usize>,
 }
 
 impl Packages {
@@ -223,6 +225,7 @@ impl Packages {
             all: Vec::with_capacity(affected.len()),
             positions: BTreeMap::new(),
             settled: 0,
+            grown: BTreeSet::new(),
         };
         for entry in affected {
             packages.add(entry);
@@ -243,14 +246,25 @@ impl Packages {
         } else if position >= self.settled {
             let have = &mut self.all[position];
             have.ranges.extend(more.ranges);
+            have.versions.extend(more.versions);
+            have.severity.extend(more.severity);
+            have.commit_ranges = have.commit_ranges.max(more.commit_ranges);
+            self.grown.insert(position);
+        }
+    }
+
+    /// All of them. Sorted once: after each addition it would take the square of a document's entries.
+    fn finish(mut self) -> Vec<Affected> {
+        for position in self.grown {
+            let have = &mut self.all[position];
             have.ranges.sort();
             have.ranges.dedup();
-            have.versions.extend(more.versions);
             have.versions.sort();
             have.versions.dedup();
-            extend_new(&mut have.severity, &more.severity);
-            have.commit_ranges = have.commit_ranges.max(more.commit_ranges);
+            let mut seen = BTreeSet::new();
+            have.severity.retain(|vector| seen.insert(vector.clone()));
         }
+        self.all
     }
 }
 
@@ -319,6 +333,9 @@ fn absorb_into_errata(merged: &mut Merged) {
     for &(position, erratum) in &taken {
         let lesser = merged.notices[position].clone();
         let kept = &mut merged.notices[erratum];
+        if lesser.kind == NoticeKind::Security {
+            kept.kind = NoticeKind::Security;
+        }
         extend_new(&mut kept.severity, &lesser.severity);
         kept.exploitation.epss = greater(kept.exploitation.epss, lesser.exploitation.epss);
         if let Some(known) = &lesser.exploitation.known_exploited {

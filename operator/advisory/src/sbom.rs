@@ -1,7 +1,8 @@
 //! Software bills of materials as inventories: CycloneDX 1.4 to 1.7 and SPDX 2.2, 2.3 and 3.0, all as JSON.
 //!
 //! A component is identified by its package URL. One without is kept as a package of an unknown ecosystem, so that it is
-//! counted among what nothing is known of; one that cannot even be named is skipped, by name and count.
+//! counted among what nothing is known of; one that cannot even be named is skipped, by name and count. A distribution's own package whose
+//! URL cannot be read stays in the set, of an ecosystem of which no notice speaks: what is not known is not compliant.
 
 mod cyclonedx;
 mod spdx;
@@ -10,7 +11,7 @@ mod write;
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 pub use write::{Subject, SubjectKind, write_cyclonedx};
 
 use crate::limits::{LimitHit, guard_json};
@@ -34,7 +35,7 @@ pub struct Sbom {
     pub set: PackageSet,
     /// Components that have no package URL: kept, in the ecosystem `unknown:generic`.
     pub without_purl: u64,
-    /// Components that could not be used.
+    /// Components that could not be used as they are written.
     pub skipped: Skipped,
 }
 
@@ -100,6 +101,24 @@ fn parse<'a, T: Deserialize<'a>>(format: &'static str, bytes: &'a [u8]) -> Resul
         .map_err(|error| SbomError::Form { format, what: error.to_string() })
 }
 
+/// A distribution's package of which no more is known than the package manager, and name and version where they can be written.
+fn unreadable(purl: &str, name: &str, version: &str) -> Option<Package> {
+    let kind = ["deb", "rpm", "apk"].into_iter().find(|kind| {
+        purl.strip_prefix("pkg:").is_some_and(|rest| rest.starts_with(&format!("{kind}/")))
+    })?;
+    [(name, version), (name, ""), ("unreadable", "")].into_iter().find_map(|(name, version)| {
+        let package = Package {
+            ecosystem: format_smolstr!("{}{kind}/unreadable", purl::UNKNOWN),
+            name: SmolStr::new(name),
+            version: SmolStr::new(version),
+            arch: SmolStr::default(),
+            distro: SmolStr::default(),
+            source: None,
+        };
+        (purl::parse(&package.purl()).as_ref() == Ok(&package)).then_some(package)
+    })
+}
+
 /// What is read so far.
 #[derive(Default)]
 struct Reading {
@@ -132,7 +151,10 @@ impl Reading {
                 package.source = package.source.or(source.filter(|_| of_system));
                 self.packages.push(package);
             }
-            Err(error) => self.skipped.push(place, || error.to_string()),
+            Err(error) => {
+                self.skipped.push(place, || error.to_string());
+                self.packages.extend(unreadable(&completed, name, version));
+            }
         }
     }
 

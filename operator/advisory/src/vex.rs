@@ -3,7 +3,10 @@
 //! OpenVEX 0.0.1 to 0.2.0, CycloneDX 1.4 to 1.7 and CSAF 2.0, all JSON. A statement covers exactly the products that it names, in
 //! exactly the versions that it names: one that names no version is left out and said so, for it would excuse every later one too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
@@ -60,6 +63,16 @@ pub enum Status {
     UnderInvestigation,
     /// It has it.
     Affected,
+}
+
+impl Status {
+    /// Whether nothing is to be done for it.
+    pub const fn excuses(&self) -> bool {
+        match self {
+            Self::Fixed | Self::NotAffected { .. } => true,
+            Self::UnderInvestigation | Self::Affected => false,
+        }
+    }
 }
 
 /// What a document says.
@@ -185,15 +198,22 @@ impl Statements {
         self.all.iter()
     }
 
-    /// What is said of a package and a notice: of the notice itself, or of every CVE that it stands for. A notice that closes four
-    /// weaknesses is not answered by what is said of three.
+    /// What is said of a package and a notice: of each CVE that it stands for the later of what is said of the notice itself and of
+    /// the CVE, and of all these the worst. A notice that closes four weaknesses is not excused by what is said of three, but has
+    /// what one of them has.
     pub fn said(&self, notice: &Notice, package: &Package, images: &Images) -> Option<&Statement> {
-        if let Some(said) = self.of_weakness(&notice.id, package, images) {
-            return Some(said);
+        let own = self.of_weakness(&notice.id, package, images);
+        let each = notice.cves().map(|cve| {
+            self.of_weakness(cve, package, images).into_iter().chain(own).max_by(|a, b| later(a, b))
+        });
+        let each: Vec<Option<&Statement>> = each.collect();
+        if each.is_empty() {
+            return own;
         }
-        let cves = notice.cves().map(|cve| self.of_weakness(cve, package, images));
-        let all: Option<Vec<&Statement>> = cves.collect();
-        all?.into_iter().max_by(|a, b| a.status.cmp(&b.status))
+        let all = each.iter().all(Option::is_some);
+        let counts = |said: &&Statement| all || !said.status.excuses();
+        let said = each.into_iter().flatten().filter(counts);
+        said.max_by(|a, b| a.status.cmp(&b.status))
     }
 
     fn of_weakness(&self, id: &str, package: &Package, images: &Images) -> Option<&Statement> {
@@ -201,6 +221,11 @@ impl Statements {
         let about = said.filter(|statement| {
             statement.products.iter().any(|product| product.covers(package, images))
         });
-        about.max_by(|a, b| (a.at, &a.status).cmp(&(b.at, &b.status)))
+        about.max_by(|a, b| later(a, b))
     }
+}
+
+/// Of two that disagree the later one counts, of one time the worse.
+fn later(a: &Statement, b: &Statement) -> Ordering {
+    (a.at, &a.status).cmp(&(b.at, &b.status))
 }

@@ -94,6 +94,24 @@ fn a_release_is_matched_exactly_and_a_notice_without_release_matches_all() {
 }
 
 #[test]
+fn what_belongs_to_every_service_pack_is_asked_for_by_each_of_them() {
+    let module = "SUSE:Linux Enterprise Module for Public Cloud 12";
+    let cloud = notice("SUSE-1", module, "aws-cli", vec![fixed("0", "1.2-1")]);
+    let index = Index::build([&cloud, &notice("SUSE-2", "SUSE", "x", vec![fixed("0", "1-1")])]);
+    for (release, found) in [
+        ("SUSE:12", true),
+        ("SUSE:12.5", true),
+        ("SUSE:15.5", false),
+        ("SUSE:Linux Enterprise Micro 5.3", false),
+    ] {
+        let fix = found.then(|| "1.2-1".to_owned());
+        assert_eq!(fix_for(&index, release, "aws-cli", "1.1-1"), fix, "{release}");
+        let fleet = Fleet::new([set(&[package(release, "aws-cli", "1.1-1")])]);
+        assert_eq!(fleet.match_notice(&cloud).len(), usize::from(found), "{release}");
+    }
+}
+
+#[test]
 fn binaries_follow_their_source_at_its_version() {
     let index = Index::build(&[notice("DSA", "Debian:12", "openssl", vec![fixed("0", OPENSSL)])]);
     let mut libssl = package("Debian:12", "libssl3", "9:9");
@@ -112,6 +130,15 @@ fn a_name_is_found_in_whatever_case_its_notice_writes_it() {
     let read = hozen_advisory::purl::parse("pkg:golang/github.com/Masterminds/goutils@v1.1.0");
     let matches = index.match_set(&set(&[read.expect("a package URL")]));
     assert_eq!(matches.findings.len(), 1);
+}
+
+#[test]
+fn a_notice_of_one_repository_finds_what_does_not_tell_its_repository() {
+    let drupal = "Packagist:https://packages.drupal.org/8";
+    let index = Index::build(&[notice("N", drupal, "drupal/webform", vec![fixed("0", "6.2.9")])]);
+    let read = hozen_advisory::purl::parse("pkg:composer/drupal/webform@6.2.0");
+    let matches = index.match_set(&set(&[read.expect("a package URL")]));
+    assert_eq!((matches.findings.len(), matches.blind.len()), (1, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One weakness, one notice.
 
 use hozen_advisory::merge::{Absorbed, GROUP_MAX, join_exploitation, merge};
-use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd};
+use hozen_advisory::notice::{Affected, Notice, NoticeKind, Range, RangeEnd};
 use hozen_advisory::{epss, kev};
 
 fn notice(id: &str, aliases: &[&str], affected: &[(&str, &str, &str)]) -> Notice {
@@ -60,6 +60,20 @@ fn one_id_in_several_documents_is_one_notice() {
 }
 
 #[test]
+fn what_many_entries_say_of_one_package_is_one_entry_each_word_once() {
+    let versions: Vec<String> = (0..20_000).map(|n| format!("{}-1", n / 2)).collect();
+    let entries: Vec<_> = versions.iter().map(|fixed| ("Red Hat:9", "a", &**fixed)).collect();
+    let mut many = notice("RHSA-2026:1", &[], &entries);
+    for entry in &mut many.affected {
+        entry.severity = vec!["CVSS:3.1/AV:N".into()];
+    }
+    let merged = merge(vec![many]);
+    let [kept] = merged.notices[0].affected.as_slice() else { panic!("one package") };
+    assert_eq!((kept.ranges.len(), kept.severity.len()), (10_000, 1));
+    assert!(kept.ranges.is_sorted());
+}
+
+#[test]
 fn a_bundle_of_several_cves_joins_nothing_together() {
     let merged = merge(vec![
         notice("DSA-1-1", &["CVE-2026-1001", "CVE-2026-1002"], &[("Debian:12", "a", "1")]),
@@ -83,6 +97,17 @@ fn a_record_that_an_erratum_repeats_word_for_word_goes_into_it() {
         "the record that needs a later version stays, or the gap would be silent"
     );
     assert_eq!(merged.absorbed[0].id, "DEBIAN-CVE-2026-1001");
+}
+
+#[test]
+fn an_erratum_into_which_a_weakness_goes_is_security() {
+    let mut erratum = notice("RHBA-2026:1", &[], &[("Red Hat:9", "a", "1-2")]);
+    erratum.related = vec!["CVE-2026-1001".into()];
+    erratum.kind = NoticeKind::Bugfix;
+    let record = notice("REDHAT-CVE-2026-1001", &[], &[("Red Hat:9", "a", "1-2")]);
+    let merged = merge(vec![record, erratum]);
+    assert_eq!(ids(&merged.notices), ["RHBA-2026:1"]);
+    assert_eq!(merged.notices[0].kind, NoticeKind::Security);
 }
 
 #[test]

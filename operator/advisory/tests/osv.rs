@@ -67,6 +67,22 @@ fn errata_say_in_their_id_and_title_what_they_are() {
 }
 
 #[test]
+fn an_erratum_that_fixes_a_cve_is_security_whatever_its_id_says() {
+    let read = |id: &str, names: &str| {
+        let text = format!(r#"{{"id": "{id}", {names}}}"#);
+        read_document("x", text.as_bytes()).unwrap().kind
+    };
+    for names in [
+        r#""upstream": ["CVE-2019-0816"]"#,
+        r#""related": ["RHBA-2019:1", "CVE-2019-0816"]"#,
+        r#""aliases": ["CVE-2019-0816"]"#,
+    ] {
+        assert_eq!(read("RHBA-2019:1992", names), NoticeKind::Security, "{names}");
+    }
+    assert_eq!(read("RHBA-2019:1992", r#""related": ["RHBA-2019:1"]"#), NoticeKind::Bugfix);
+}
+
+#[test]
 fn a_summary_is_one_line_and_comes_from_the_details_where_there_is_none() {
     let long = "x".repeat(1_000);
     let text = format!(r#"{{"id": "X-1", "summary": " ", "details": "\n {long}\nsecond"}}"#);

@@ -1,5 +1,6 @@
 //! Bills of materials, read and written.
 
+use hozen_advisory::index::Index;
 use hozen_advisory::package::PackageSet;
 use hozen_advisory::sbom::{Sbom, SbomError, Subject, SubjectKind, read, write_cyclonedx};
 use serde_json::{Value, json};
@@ -49,6 +50,37 @@ fn cyclonedx_components_are_packages_nested_ones_too() {
     assert_eq!(sbom.skipped.named[0].place, "component 5 (broken)");
     let libssl = sbom.set.packages.iter().find(|package| package.name == "libssl3").unwrap();
     assert_eq!(libssl.source(), ("openssl", "3.0.17-1~deb12u2"));
+}
+
+#[test]
+fn a_distributions_package_that_cannot_be_read_stays_and_no_notice_speaks_of_it() {
+    for (purl, kept) in [
+        ("pkg:rpm/almalinux/openssl@3.0.7-27.el9?epoch=x", "unknown:rpm/unreadable openssl"),
+        ("pkg:deb/debian/..?distro=debian-12", "unknown:deb/unreadable openssl"),
+        ("pkg:apk/alpine/%00@1", "unknown:apk/unreadable openssl"),
+    ] {
+        let sbom =
+            read_json(&json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [
+            {"type": "library", "name": "openssl", "version": "3:0:7", "purl": purl}]}))
+            .unwrap();
+        assert_eq!(names(&sbom), [kept]);
+        assert_eq!(sbom.skipped.count, 1);
+        let blind = Index::default().blind(&sbom.set);
+        assert!(blind.iter().all(|blind| blind.system) && blind.len() == 1, "{blind:?}");
+        let text = sbom.set.texts().concat();
+        let again = PackageSet::verify(&sbom.set.digest, &text).unwrap();
+        assert_eq!(again, sbom.set, "it stays so in a cluster");
+    }
+}
+
+#[test]
+fn what_a_subject_is_assembled_of_is_in_it() {
+    let sbom = read_json(&json!({"bomFormat": "CycloneDX", "specVersion": "1.6",
+        "metadata": {"component": {"type": "container", "name": "web", "components": [
+            {"type": "library", "name": "core", "purl": "pkg:npm/%40angular/core@17.0.0"}]}}}))
+    .unwrap();
+    assert_eq!(names(&sbom), ["npm @angular/core"]);
+    assert_eq!(sbom.subject.as_deref(), Some("web"));
 }
 
 #[test]

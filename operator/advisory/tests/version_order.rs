@@ -253,6 +253,12 @@ fn an_ecosystem_has_its_scheme_or_none(#[case] ecosystem: &str, #[case] scheme: 
 #[case("SUSE:Linux Enterprise Server 15 SP5", "SUSE:15.5")]
 #[case("SUSE:Linux Enterprise Server 12 SP5-LTSS", "SUSE:12.5")]
 #[case("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:15.5")]
+#[case("SUSE:Linux Enterprise Module for Python 3 15 SP5", "SUSE:15.5")]
+#[case("SUSE:Linux Enterprise Module for Basesystem 15", "SUSE:15")]
+#[case("SUSE:Linux Enterprise Module for Public Cloud 12", "SUSE:12.x")]
+#[case("SUSE:Linux Enterprise Server 12", "SUSE:12")]
+#[case("SUSE:Manager Client Tools 15", "SUSE:15.x")]
+#[case("SUSE:Linux Enterprise Server 11 SP4 LTSS EXTREME CORE", "SUSE:11.4")]
 #[case("SUSE:Linux Enterprise Server 16.0", "SUSE:16.0")]
 #[case("SUSE:Linux Enterprise Server for SAP Applications 16.0", "SUSE:16.0")]
 #[case("SUSE:Linux Enterprise Micro 5.3", "SUSE:Linux Enterprise Micro 5.3")]
@@ -262,6 +268,9 @@ fn an_ecosystem_has_its_scheme_or_none(#[case] ecosystem: &str, #[case] scheme: 
 #[case("Rocky Linux:9.4", "Rocky Linux:9")]
 #[case("AlmaLinux:9", "AlmaLinux:9")]
 #[case("Debian:12", "Debian:12")]
+#[case("Packagist:https://packages.drupal.org/8", "Packagist")]
+#[case("Maven:https://repo.example.com/maven2", "Maven")]
+#[case("VSCode:https://open-vsx.org", "VSCode")]
 #[case("npm", "npm")]
 fn notices_and_packages_spell_a_release_alike(#[case] osv: &str, #[case] normal: &str) {
     assert_eq!(normal_ecosystem(osv), normal);

@@ -77,6 +77,16 @@ fn each_format_excuses_a_package_with_its_justification(#[case] text: &str, #[ca
 }
 
 #[rstest]
+#[case("known_affected")]
+#[case("first_affected")]
+#[case("last_affected")]
+fn csaf_says_in_each_of_its_words_what_is_affected(#[case] word: &str) {
+    let all = statements(&CSAF.replace("known_not_affected", word));
+    let said = all.said(&notice("CVE-2026-31337", &[]), &libssl3(), &Images::new());
+    assert_eq!(said.map(|said| &said.status), Some(&Status::Affected));
+}
+
+#[rstest]
 #[case::another_version("pkg:deb/debian/libssl3@3.0.21-1~deb12u1?arch=amd64&distro=debian-12")]
 #[case::another_release("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64&distro=debian-13")]
 #[case::another_architecture("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=arm64&distro=debian-12")]
@@ -102,6 +112,16 @@ fn a_notice_is_answered_only_by_what_is_said_of_all_its_weaknesses() {
     assert!(!said(&notice("DSA-8", &[])));
 }
 
+#[rstest]
+#[case("affected", Status::Affected)]
+#[case("under_investigation", Status::UnderInvestigation)]
+fn a_notice_has_what_one_of_its_weaknesses_has(#[case] word: &str, #[case] status: Status) {
+    let all = statements(&OPENVEX.replace("\"not_affected\"", &format!("\"{word}\"")));
+    let bundle = notice("DSA-9", &["CVE-2026-31337", "CVE-2026-2"]);
+    let said = all.said(&bundle, &libssl3(), &Images::new());
+    assert_eq!(said.map(|said| &said.status), Some(&status));
+}
+
 #[test]
 fn of_two_statements_the_later_counts_and_of_one_time_the_worse() {
     let later = OPENVEX
@@ -115,6 +135,66 @@ fn of_two_statements_the_later_counts_and_of_one_time_the_worse() {
         let said = all.said(&notice("CVE-2026-31337", &[]), &libssl3(), &Images::new());
         assert_eq!(said.map(|said| &said.status), Some(&expected));
     }
+}
+
+#[test]
+fn what_is_said_of_a_notice_and_of_its_weakness_later_is_decided_by_the_later() {
+    let affected = |day: &str| {
+        let text = OPENVEX.replace("2026-11-18", day).replace("\"not_affected\"", "\"affected\"");
+        text.replace(r#", "aliases": ["DSA-1"]"#, "")
+    };
+    let excuse = OPENVEX.replace(r#""CVE-2026-31337", "aliases": ["DSA-1"]"#, r#""DSA-1""#);
+    for (day, expected) in [("2026-11-19", true), ("2026-11-18", true), ("2026-11-17", false)] {
+        let mut both = read(excuse.as_bytes()).expect("a document").statements;
+        both.extend(read(affected(day).as_bytes()).expect("a document").statements);
+        let all = Statements::of(both);
+        for cves in [&["CVE-2026-31337"][..], &["CVE-2026-31337", "CVE-2026-2"]] {
+            let said = all.said(&notice("DSA-1", cves), &libssl3(), &Images::new());
+            let said = said.map(|said| said.status == Status::Affected);
+            assert_eq!(said, Some(expected), "{day} {cves:?}");
+        }
+    }
+}
+
+#[test]
+fn csaf_says_of_many_products_in_one_statement_what_is_alike() {
+    let mut text: serde_json::Value = serde_json::from_str(CSAF).expect("JSON");
+    let name = |n: usize| {
+        let purl = format!("pkg:deb/debian/lib{n}@1?distro=debian-12");
+        serde_json::json!({"product_id": format!("p{n}"), "name": "x",
+            "product_identification_helper": {"purl": purl}})
+    };
+    text["product_tree"]["full_product_names"] = (0..100).map(name).collect();
+    let said = &mut text["vulnerabilities"][0];
+    said["product_status"]["known_affected"] = (0..100).map(|n| format!("p{n}")).collect();
+    said["ids"] = (0..1_000).map(|n| serde_json::json!({"text": format!("BUG-{n}")})).collect();
+    let document = read(text.to_string().as_bytes()).expect("a document");
+    let products: Vec<usize> = document.statements.iter().map(|said| said.products.len()).collect();
+    assert_eq!(products, [1, 100], "one excuse, and one statement of all that is affected");
+    let said = &mut text["vulnerabilities"][0];
+    said["ids"] = (0..=1_000).map(|n| serde_json::json!({"text": format!("BUG-{n}")})).collect();
+    let refused = read(text.to_string().as_bytes());
+    assert!(matches!(&refused, Err(VexError::Form { what, .. }) if what.contains("limit of 1000")));
+}
+
+#[test]
+fn what_is_said_of_parts_beside_the_products_is_said_of_each_product() {
+    let other = DIGEST.replace("ab", "cd");
+    let products =
+        [DIGEST, &other].map(|digest| format!(r#""pkg:oci/web@{}""#, digest.replace(':', "%3A")));
+    let text = format!(
+        r#"{{"@context": "https://openvex.dev/ns/v0.0.1", "statements": [{{"vulnerability": "CVE-2026-31337",
+        "products": [{}], "subcomponents": ["pkg:deb/debian/libssl3@3.0.20-1~deb12u2"], "status": "not_affected",
+        "justification": "vulnerable_code_not_present"}}]}}"#,
+        products.join(", ")
+    );
+    let bash = package("pkg:deb/debian/bash@5.2.15-2?arch=amd64&distro=debian-12");
+    for digest in [DIGEST, &other] {
+        assert!(excused(&text, &libssl3(), &[digest]) && !excused(&text, &bash, &[digest]));
+    }
+    let node = text.replace("pkg:oci/web@", "pkg:generic/web@");
+    let document = read(node.as_bytes()).expect("a document");
+    assert_eq!((document.statements.len(), document.skipped.count), (0, 2));
 }
 
 #[test]

@@ -154,8 +154,9 @@ pub struct Affected {
 /// A package, by its package URL.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct AffectedPackage {
-    /// Package URL without version: `pkg:deb/debian/openssl?distro=bookworm`. For distributions the source package: its binaries
-    /// follow it.
+    /// Package URL without version: `pkg:deb/debian/openssl?distro=bookworm`. For Debian, Ubuntu, Alpine, SUSE and Rocky Linux the
+    /// source package: its binaries follow it. For AlmaLinux and Red Hat each binary package, as their own notices have it: there
+    /// `openssl` is not `openssl-libs`.
     #[schemars(with = "shape::Purl")]
     pub purl: String,
 }

@@ -17,6 +17,11 @@ use tempfile::TempDir;
 
 /// The quickstart, whose web nodes have libssl3 and openssl 3.0.20-1~deb12u2, with one document more among its feeds.
 fn with(document: &str) -> Folder {
+    with_notice(document, None)
+}
+
+/// The same, with a notice more.
+fn with_notice(document: &str, notice: Option<&str>) -> Folder {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart");
     let to = TempDir::new().unwrap();
     for below in ["", "inventories"] {
@@ -30,6 +35,9 @@ fn with(document: &str) -> Folder {
     }
     fs::create_dir_all(to.path().join("feeds/own")).unwrap();
     fs::write(to.path().join("feeds/own/vex.json"), document).unwrap();
+    if let Some(notice) = notice {
+        fs::write(to.path().join("feeds/own/notice.json"), notice).unwrap();
+    }
     folder::read(to.path(), "2026-11-19T00:14:00Z".parse().unwrap()).unwrap()
 }
 
@@ -93,6 +101,29 @@ fn a_weakness_under_investigation_of_which_no_notice_speaks_is_unknown_and_not_s
 #[test]
 fn what_a_maker_calls_affected_is_so_though_no_notice_says_it() {
     let folder = with(&said("CVE-2026-77777", "affected", &["libssl3"]));
+    assert_eq!(relevance(&folder, "cve-2026-77777").0, Relevance::NoFixYet);
+}
+
+#[test]
+fn a_weakness_that_an_erratum_names_among_others_is_told_by_a_notice_of_its_own() {
+    let erratum = |more: &str| {
+        format!(
+            r#"{{"id": "RHSA-2026:7", "upstream": ["CVE-2026-77777", "CVE-2026-77778"]{more}, "affected": [{{"package":
+            {{"ecosystem": "Red Hat:enterprise_linux:9::appstream", "name": "shop"}}, "ranges": [{{"type": "ECOSYSTEM",
+            "events": [{{"introduced": "0"}}, {{"fixed": "0:1-1.el9"}}]}}]}}]}}"#
+        )
+    };
+    for (status, expected) in
+        [("affected", Relevance::NoFixYet), ("under_investigation", Relevance::Unknown)]
+    {
+        let folder = with_notice(&said("CVE-2026-77777", status, &["libssl3"]), Some(&erratum("")));
+        assert_eq!(relevance(&folder, "cve-2026-77777").0, expected);
+        let world = &folder.world;
+        assert!(!world.notices.contains_key("rhsa-2026-7"), "another distribution's erratum");
+    }
+    let withdrawn =
+        erratum(r#", "withdrawn": "2026-11-18T10:00:00Z""#).replace(r#", "CVE-2026-77778""#, "");
+    let folder = with_notice(&said("CVE-2026-77777", "affected", &["libssl3"]), Some(&withdrawn));
     assert_eq!(relevance(&folder, "cve-2026-77777").0, Relevance::NoFixYet);
 }
 

@@ -10,6 +10,7 @@ use super::identity::{Lookup, base, entries, lookups};
 use super::slot::{Parts, Slot};
 use crate::notice::Notice;
 use crate::package::PackageSet;
+use crate::version::of_all_service_packs;
 
 /// A finding in one of the fleet's sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,14 +122,17 @@ impl Fleet {
             .collect()
     }
 
-    /// Where a name is installed: in one release, or in all where the notice names none.
+    /// Where a name is installed: in one release, in all its service packs, or in all where the notice names none.
     fn postings(&self, ecosystem: &SmolStr, name: &str) -> impl Iterator<Item = &[Posting]> {
         let all_releases = base(ecosystem) == ecosystem;
+        let all_packs = ecosystem.ends_with(".x");
         self.names
-            .range(ecosystem.clone()..)
+            .range(SmolStr::new(base(ecosystem))..)
             .take_while(move |(its, _)| its.starts_with(base(ecosystem)))
             .filter(move |(its, _)| {
-                *its == ecosystem || (all_releases && base(its) == ecosystem.as_str())
+                *its == ecosystem
+                    || (all_releases && base(its) == ecosystem.as_str())
+                    || (all_packs && of_all_service_packs(its).as_ref() == Some(ecosystem))
             })
             .filter_map(move |(_, names)| names.get(name))
             .map(Vec::as_slice)

@@ -110,6 +110,7 @@ impl Document<'_> {
         let mut aliases = names("aliases", &self.aliases.0)?;
         aliases.retain(|alias| *alias != id);
         cves_first(&mut aliases);
+        let kind = kind(&self.id, aliases.iter().chain(&related));
         let rated =
             rated(self.database_specific.as_ref(), &self.severity.0, self.summary.as_deref());
         let mut affected = Vec::with_capacity(self.affected.0.len());
@@ -121,7 +122,7 @@ impl Document<'_> {
             aliases,
             related,
             summary,
-            kind: kind(&self.id),
+            kind,
             severity: vectors(&self.severity.0),
             rated,
             affected,
@@ -186,11 +187,13 @@ fn names(field: &str, texts: &[Text<'_>]) -> Result<Vec<SmolStr>, OsvError> {
     texts.iter().map(|text| name(field, &text.0)).collect()
 }
 
-/// Errata of the Red Hat family carry their kind in their id: `…SA` security, `…BA` bugfix, `…EA` enhancement.
-fn kind(id: &str) -> NoticeKind {
+/// Errata of the Red Hat family carry their kind in their id: `…SA` security, `…BA` bugfix, `…EA` enhancement. One that fixes a CVE
+/// is security whatever it is called.
+fn kind<'a>(id: &str, mut names: impl Iterator<Item = &'a SmolStr>) -> NoticeKind {
     const BUGFIX: [&str; 8] =
         ["ALBA-", "ALEA-", "ELBA-", "ELEA-", "RHBA-", "RHEA-", "RLBA-", "RLEA-"];
-    if BUGFIX.iter().any(|prefix| id.starts_with(prefix)) {
+    let called = BUGFIX.iter().any(|prefix| id.starts_with(prefix));
+    if called && !names.any(|name| name.starts_with("CVE-")) {
         NoticeKind::Bugfix
     } else {
         NoticeKind::Security

@@ -78,7 +78,7 @@ impl Component<'_> {
 const SOFTWARE: [&str; 4] = ["application", "framework", "library", "platform"];
 
 pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
-    let document: Document<'_> = parse("CycloneDX", bytes)?;
+    let mut document: Document<'_> = parse("CycloneDX", bytes)?;
     if !matches!(document.spec_version.as_ref(), "1.4" | "1.5" | "1.6" | "1.7") {
         return Err(SbomError::Version {
             format: "CycloneDX",
@@ -86,6 +86,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
             expected: "1.4, 1.5, 1.6 or 1.7",
         });
     }
+    let mut subject = document.metadata.and_then(|metadata| metadata.component);
+    // What the subject is assembled of is in it as well.
+    document.components.0.extend(subject.iter_mut().flat_map(|it| it.components.0.drain(..)));
     let all = flattened(document.components)?;
     let mut reading = Reading { distro: operating_system(&all), ..Reading::default() };
     for (position, component) in all.iter().enumerate() {
@@ -100,7 +103,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
         let place = || format!("component {position} ({})", component.name);
         reading.add(place, &name, version, component.purl.as_deref(), component.source());
     }
-    let subject = document.metadata.and_then(|metadata| metadata.component);
     let format = format_smolstr!("CycloneDX {}", document.spec_version);
     Ok(reading.finish(format, subject.as_ref().map(|subject| subject.name.as_ref())))
 }

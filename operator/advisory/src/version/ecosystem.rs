@@ -43,8 +43,10 @@ pub(super) fn scheme(ecosystem: &str) -> Option<Scheme> {
 /// | `Red Hat:enterprise_linux:9::appstream` | `Red Hat:9` (other products stay as they are) |
 /// | `SUSE:Linux Enterprise Module for Basesystem 15 SP5` | `SUSE:15.5` (`Micro` stays apart) |
 /// | `SUSE:Linux Enterprise Server 16.0` | `SUSE:16.0` |
+/// | `SUSE:Linux Enterprise Module for Public Cloud 12` | `SUSE:12.x` ([`of_all_service_packs`]) |
 /// | `openSUSE:Leap 15.5` | `openSUSE:15.5` |
 /// | `Rocky Linux:9.4`, `AlmaLinux:9.4` | the major release |
+/// | `Packagist:https://packages.drupal.org/8` | `Packagist`: an installed package does not tell its repository (so Maven and VSCode) |
 pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
     let (name, release) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
     let normal = match name {
@@ -59,6 +61,7 @@ pub fn normal_ecosystem(ecosystem: &str) -> SmolStr {
         "AlmaLinux" | "Rocky Linux" => {
             release.split_once('.').map(|(major, _)| format_smolstr!("{name}:{major}"))
         }
+        "Maven" | "Packagist" | "VSCode" => release.starts_with("http").then(|| SmolStr::new(name)),
         _ => None,
     };
     normal.unwrap_or_else(|| SmolStr::new(ecosystem))
@@ -86,17 +89,32 @@ pub fn subscription<'e>(
     ecosystem.starts_with("Ubuntu:").then_some(UBUNTU_PRO)
 }
 
-/// `… 15 SP5`, `… 15 SP5-LTSS`, `… 15`, `… 16.0`: the first word that is a number, and the service pack behind it.
+/// `… 15 SP5`, `… Python 3 15 SP5-LTSS`, `… 15`, `… 16.0`: the last number before the service pack, or of all. What has none and belongs
+/// to every service pack is `12.x`.
 fn service_pack(product: &str) -> Option<SmolStr> {
-    let is_number = |word: &str| {
-        let mut parts = word.split('.');
-        parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let mut words = product.split([' ', '-']).skip_while(|word| !is_number(word));
-    let major = words.next()?;
-    let pack = words.find_map(|word| word.strip_prefix("SP").filter(|pack| is_number(pack)));
-    Some(match pack {
-        Some(pack) => format_smolstr!("{major}.{pack}"),
+    let words: Vec<&str> = product.split([' ', '-']).collect();
+    let pack = |word: &&str| word.strip_prefix("SP").is_some_and(is_number);
+    let behind = words.iter().position(pack);
+    let major = words[..behind.unwrap_or(words.len())].iter().rfind(|word| is_number(word))?;
+    Some(match behind {
+        Some(at) => format_smolstr!("{major}.{}", &words[at]["SP".len()..]),
+        None if of_every_pack(product, major) => format_smolstr!("{major}.x"),
         None => SmolStr::new(major),
     })
+}
+
+/// Modules got service packs with release 15. The tools with which SUSE Manager manages a machine have none.
+fn of_every_pack(product: &str, major: &str) -> bool {
+    let module = product.contains("Module for ") && major == "12";
+    module || (product.starts_with("Manager ") && product.contains("Tools"))
+}
+
+fn is_number(word: &str) -> bool {
+    word.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The ecosystem of what belongs to every service pack of a machine's release: `SUSE:12.x` for `SUSE:12.5`.
+pub fn of_all_service_packs(ecosystem: &str) -> Option<SmolStr> {
+    let release = ecosystem.strip_prefix("SUSE:").filter(|release| is_number(release))?;
+    release.split('.').next().map(|major| format_smolstr!("SUSE:{major}.x"))
 }

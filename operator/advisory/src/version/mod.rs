@@ -24,7 +24,7 @@ mod semver;
 use std::cmp::Ordering;
 use std::fmt;
 
-pub use ecosystem::{UBUNTU_PRO, normal_ecosystem, subscription};
+pub use ecosystem::{UBUNTU_PRO, normal_ecosystem, of_all_service_packs, subscription};
 pub use error::{VERSION_BYTES_MAX, VersionError};
 
 /// A rule by which versions are ordered.

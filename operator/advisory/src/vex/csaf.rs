@@ -10,6 +10,9 @@ use super::{
 };
 use crate::limits::Bounded;
 
+/// Most names of one weakness: trackers give it a handful.
+const IDS_MAX: usize = 1_000;
+
 #[derive(Deserialize)]
 struct File<'a> {
     #[serde(borrow)]
@@ -90,7 +93,7 @@ struct Said<'a> {
     #[serde(borrow)]
     cve: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    ids: Vec<Id<'a>>,
+    ids: Bounded<Id<'a>, IDS_MAX>,
     #[serde(borrow, default)]
     product_status: ProductStatus<'a>,
     #[serde(borrow, default)]
@@ -115,6 +118,10 @@ struct ProductStatus<'a> {
     known_not_affected: Ids<'a>,
     #[serde(borrow, default)]
     known_affected: Ids<'a>,
+    #[serde(borrow, default)]
+    first_affected: Ids<'a>,
+    #[serde(borrow, default)]
+    last_affected: Ids<'a>,
     #[serde(borrow, default)]
     under_investigation: Ids<'a>,
 }
@@ -189,19 +196,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     let products = Products::of(file.product_tree.as_ref());
     let mut document = Document::default();
     for (index, said) in file.vulnerabilities.0.iter().enumerate() {
-        let ids = said.cve.iter().chain(said.ids.iter().map(|id| &id.text));
+        let ids = said.cve.iter().chain(said.ids.0.iter().map(|id| &id.text));
         let weakness: Vec<smol_str::SmolStr> = ids.map(|id| id.as_ref().into()).collect();
-        let ProductStatus { fixed, first_fixed, known_not_affected, known_affected, .. } =
-            &said.product_status;
+        let stated = &said.product_status;
         let lists = [
-            (fixed, Some(Status::Fixed)),
-            (first_fixed, Some(Status::Fixed)),
-            (known_affected, Some(Status::Affected)),
-            (&said.product_status.under_investigation, Some(Status::UnderInvestigation)),
+            (&stated.fixed, Some(Status::Fixed)),
+            (&stated.first_fixed, Some(Status::Fixed)),
+            (&stated.known_affected, Some(Status::Affected)),
+            (&stated.first_affected, Some(Status::Affected)),
+            (&stated.last_affected, Some(Status::Affected)),
+            (&stated.under_investigation, Some(Status::UnderInvestigation)),
             // Each of these has a reason of its own.
-            (known_not_affected, None),
+            (&stated.known_not_affected, None),
         ];
         let reasons = Reasons::of(said);
+        // One statement for all products of which the same is said: each has all names of the weakness.
+        let mut alike: BTreeMap<Status, Vec<Product>> = BTreeMap::new();
         for (list, status) in lists {
             for id in &list.0 {
                 let place = || format!("vulnerabilities[{index}], product {}", line(id));
@@ -210,18 +220,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
                     None => reasons.excuse(id),
                 };
                 match (products.read(id), status) {
-                    (Ok(product), Ok(status)) => document.statements.push(Statement {
-                        document: file.document.tracking.id.as_ref().into(),
-                        author: line(&file.document.publisher.name).into(),
-                        weakness: weakness.clone(),
-                        products: vec![product],
-                        status,
-                        at: file.document.tracking.current_release_date,
-                    }),
+                    (Ok(product), Ok(status)) => alike.entry(status).or_default().push(product),
                     (Err(why), _) | (_, Err(why)) => document.skipped.push(place, || why),
                 }
             }
         }
+        document.statements.extend(alike.into_iter().map(|(status, products)| Statement {
+            document: file.document.tracking.id.as_ref().into(),
+            author: line(&file.document.publisher.name).into(),
+            weakness: weakness.clone(),
+            products,
+            status,
+            at: file.document.tracking.current_release_date,
+        }));
     }
     Ok(document)
 }

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse};
+use super::{
+    Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse, product::Shared,
+};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -105,11 +107,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
                 continue;
             }
         };
+        let shared: Vec<&str> = said.subcomponents.0.iter().map(Thing::purl).collect();
+        let shared = Shared::read(&shared);
         let mut products = Vec::new();
         for product in &said.products.0 {
-            let parts = product.within().iter().chain(&said.subcomponents.0);
-            let parts: Vec<&str> = parts.map(Thing::purl).collect();
-            match Product::read(product.purl(), &parts) {
+            let parts: Vec<&str> = product.within().iter().map(Thing::purl).collect();
+            match Product::sharing(product.purl(), &parts, &shared) {
                 Ok(product) => products.push(product),
                 Err(why) => document.skipped.push(place, || why),
             }

@@ -1,6 +1,6 @@
 //! What a statement is about: a package, or an image and what is in it.
 
-use std::str::FromStr as _;
+use std::{str::FromStr as _, sync::Arc};
 
 use packageurl::PackageUrl;
 use smol_str::SmolStr;
@@ -20,8 +20,8 @@ enum What {
     Package(Named),
     /// A package of one distribution and release.
     Part { named: Named, ecosystem: SmolStr },
-    /// An image by digest; with packages, those in it alone.
-    Image { digest: SmolStr, packages: Vec<Named> },
+    /// An image by digest; with packages, its own or those that it shares, these in it alone.
+    Image { digest: SmolStr, packages: Vec<Named>, shared: Arc<[Named]> },
 }
 
 /// What a component is a part of, as far as its document says.
@@ -43,9 +43,28 @@ struct Named {
     package: Package,
 }
 
+/// Packages that are in every product of a statement: read once, for the products are many and so are they.
+#[derive(Debug)]
+pub(super) struct Shared(Result<Arc<[Named]>, String>);
+
+impl Shared {
+    pub(super) fn read(purls: &[&str]) -> Self {
+        Self(purls.iter().map(|purl| Named::read(purl)).collect())
+    }
+}
+
 impl Product {
     /// Reads a product from package URLs; the error says what to write instead.
     pub(super) fn read(purl: &str, subcomponents: &[&str]) -> Result<Self, String> {
+        Self::sharing(purl, subcomponents, &Shared::read(&[]))
+    }
+
+    /// The same, with packages that other products have as well.
+    pub(super) fn sharing(
+        purl: &str,
+        subcomponents: &[&str],
+        Shared(shared): &Shared,
+    ) -> Result<Self, String> {
         let parsed = PackageUrl::from_str(purl)
             .map_err(|error| format!("`{purl}` is no package URL: {error}"))?;
         if parsed.ty() == "oci" {
@@ -55,9 +74,11 @@ impl Product {
             }
             let packages = subcomponents.iter().map(|purl| Named::read(purl));
             let packages: Result<Vec<Named>, String> = packages.collect();
-            return Ok(Self { what: What::Image { digest: digest.into(), packages: packages? } });
+            let (packages, shared) = (packages?, Arc::clone(shared.as_ref()?));
+            return Ok(Self { what: What::Image { digest: digest.into(), packages, shared } });
         }
-        if !subcomponents.is_empty() {
+        let inner = shared.as_ref().map_or(true, |shared| !shared.is_empty());
+        if inner || !subcomponents.is_empty() {
             return Err(format!(
                 "`{purl}` is no image, and what is in it is not told apart; name the package itself"
             ));
@@ -99,9 +120,10 @@ impl Product {
                     && named.is_version(package)
                     && named.is_type(package)
             }
-            What::Image { digest, packages } => {
+            What::Image { digest, packages, shared } => {
                 let alone = images.len() == 1 && images.contains(digest);
-                alone && (packages.is_empty() || packages.iter().any(|named| named.is(package)))
+                let mut within = packages.iter().chain(shared.iter()).peekable();
+                alone && (within.peek().is_none() || within.any(|named| named.is(package)))
             }
         }
     }

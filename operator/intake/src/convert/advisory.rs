@@ -111,14 +111,7 @@ fn exploitation(spec: &api::AdvisorySpec, refused: &mut Refusals) -> Exploitatio
 
 fn affected(index: usize, spec: &api::Affected, refused: &mut Refusals) -> Option<Affected> {
     let path = format!("spec.affected[{index}].package.purl");
-    // A notice names no version; the reader of package URLs wants one, and the matcher never sees it.
-    let (base, qualifiers) = spec.package.purl.split_once('?').unwrap_or((&spec.package.purl, ""));
-    let versioned = match (base.contains('@'), qualifiers.is_empty()) {
-        (true, _) => spec.package.purl.clone(),
-        (false, true) => format!("{base}@0"),
-        (false, false) => format!("{base}@0?{qualifiers}"),
-    };
-    let package = refused.take(&path, purl::parse(&versioned))?;
+    let package = refused.take(&path, purl::parse(&spec.package.purl))?;
     if package.is_unknown() {
         let message =
             "names no distribution and release; add ?distro=, like ?distro=debian-12".to_owned();
@@ -170,5 +163,43 @@ fn source(spec: &api::Source) -> Source {
     Source {
         feed: small(&spec.feed),
         document: spec.document.as_deref().map(small).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_url_names_the_same_package_with_a_version_and_without() {
+        for (written, installed) in [
+            (
+                "pkg:golang/github.com/golang-jwt/jwt#v4",
+                "pkg:golang/github.com/golang-jwt/jwt@v4.5.0#v4",
+            ),
+            (
+                "pkg:deb/debian/openssl?distro=bookworm",
+                "pkg:deb/debian/openssl@3.0.20-1~deb12u2?distro=debian-12",
+            ),
+            ("pkg:npm/%40scope/name", "pkg:npm/%40scope/name@1.0.0"),
+            (
+                "pkg:rpm/almalinux/openssl-libs?distro=almalinux-9",
+                "pkg:rpm/almalinux/openssl-libs@3.0.7-27.el9?distro=almalinux-9.4&epoch=1",
+            ),
+        ] {
+            let mut refused = Refusals::default();
+            let spec = api::Affected {
+                package: api::AffectedPackage { purl: written.to_owned() },
+                ..api::Affected::default()
+            };
+            let named = affected(0, &spec, &mut refused).map(|named| (named.ecosystem, named.name));
+            let package = purl::parse(installed).ok();
+            assert_eq!(
+                named,
+                package.map(|package| (package.ecosystem, package.name)),
+                "{written}"
+            );
+            assert!(refused.0.is_empty(), "{refused:?}");
+        }
     }
 }

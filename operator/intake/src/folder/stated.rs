@@ -77,9 +77,12 @@ impl Stated {
         });
         let mut findings: Vec<Finding> = found.collect();
         let silent = said.iter().filter(|(key, _)| !heard.contains(*key));
-        findings.extend(silent.filter_map(|((position, notice), said)| {
-            let package = set.packages.get(*position as usize)?;
-            Some(finding(notice, package, of_silence(said)?))
+        findings.extend(silent.filter_map(|((position, name), said)| {
+            // A notice of several weaknesses is an erratum of any distribution: what one of them does here is told by its own notice.
+            let notice = self.notices.get(name)?;
+            let told = said.status.excuses() || said.weakness.iter().any(|id| hears(notice, id));
+            let package = set.packages.get(*position as usize).filter(|_| told)?;
+            Some(finding(name, package, of_silence(said)?))
         }));
         findings
     }
@@ -147,6 +150,17 @@ fn by(said: &vex::Statement) -> String {
     }
 }
 
+/// The weaknesses of which a notice tells whatever is stated: its own, and its CVE where it has one alone.
+fn heard_by(notice: &Notice) -> impl Iterator<Item = &SmolStr> {
+    let mut cves = notice.cves().filter(|_| notice.withdrawn.is_none());
+    let alone = cves.next().filter(|_| cves.next().is_none());
+    std::iter::once(&notice.id).chain(alone)
+}
+
+fn hears(notice: &Notice, id: &SmolStr) -> bool {
+    heard_by(notice).any(|heard| heard == id)
+}
+
 /// Weaknesses of which no notice speaks and of which somebody says that a product has them, or that nobody knows yet: that is notice
 /// enough.
 pub(super) fn unheard(
@@ -154,12 +168,11 @@ pub(super) fn unheard(
     own: &BTreeMap<Name, Known>,
     fed: &BTreeMap<Name, Notice>,
 ) -> BTreeMap<Name, Notice> {
-    let notices = || own.values().map(|known| &*known.notice).chain(fed.values());
-    let heard: BTreeSet<&SmolStr> =
-        notices().flat_map(|notice| std::iter::once(&notice.id).chain(notice.cves())).collect();
+    let all = || own.values().map(|known| &*known.notice).chain(fed.values());
+    let heard: BTreeSet<&SmolStr> = all().flat_map(heard_by).collect();
     let open = statements
         .iter()
-        .filter(|said| matches!(said.status, Status::Affected | Status::UnderInvestigation))
+        .filter(|said| !said.status.excuses())
         .filter(|said| !said.weakness.iter().any(|id| heard.contains(id)));
     let notice = |said: &vex::Statement| {
         let (id, aliases) = said.weakness.split_first()?;
