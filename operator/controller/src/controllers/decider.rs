@@ -199,7 +199,7 @@ impl Decider {
         refused::tell(&scenery.world, &mut turn.decision, &mut self.refused, id);
         let written = self.say(&scenery, &turn).await;
         self.unwritten.saw(&written, self.parts.clock.since_boot());
-        if written.held.is_some() {
+        if written.holds() {
             // What guards other effects may not be written down; what puts back and tidies up needs nothing of it (invariants 33, 63).
             turn.decision.effects.retain(|effect| !act::disrupts(effect));
         }
@@ -239,7 +239,7 @@ impl Decider {
         let (memory, now) = (&mut self.unreadable, scenery.world.now);
         let mut unreadable = status::unreadable::say(client, stores, memory, now).await;
         // A condition that cannot be written keeps nobody else from anything.
-        unreadable.held = None;
+        unreadable.overtaken = false;
         for error in unreadable.failed.drain(..) {
             tracing::warn!(error = &error as &dyn std::error::Error, "not written");
         }
@@ -319,7 +319,7 @@ struct Unwritten {
     /// That could not write something at all.
     passes: u32,
     /// That could not write what was decided.
-    held: u32,
+    refused: u32,
     /// Why not, and until when, since boot, that is told: while it is, less is decided, so that nothing fails says nothing.
     told: Option<(String, Duration)>,
     /// For how long it was told; longer each time that it fails again soon.
@@ -330,8 +330,8 @@ impl Unwritten {
     fn saw(&mut self, written: &Written, now: Duration) {
         let count = |count: u32, fails: bool| if fails { count.saturating_add(1) } else { 0 };
         self.passes = count(self.passes, !written.failed.is_empty());
-        self.held = count(self.held, written.held.is_some());
-        let Some(why) = written.held.as_ref().filter(|_| self.held >= UNWRITTEN_TOLD) else {
+        self.refused = count(self.refused, written.refused.is_some());
+        let Some(why) = written.refused.as_ref().filter(|_| self.refused >= UNWRITTEN_TOLD) else {
             return;
         };
         match &self.told {

@@ -88,9 +88,10 @@ pub struct Written {
     pub count: usize,
     /// What could not be.
     pub failed: Vec<WriteError>,
-    /// Why nothing that disturbs may be done in this pass: something that was decided is not written down, or somebody wrote first and the
-    /// decision is older than that.
-    pub held: Option<String>,
+    /// Whether somebody wrote first: what was decided is older than that.
+    pub overtaken: bool,
+    /// Why something that was decided is not written down, though nobody wrote first.
+    pub refused: Option<String>,
     /// What people are told of it.
     pub notes: Vec<Note>,
 }
@@ -101,23 +102,23 @@ impl Written {
         match outcome {
             Ok(count) => self.count += count,
             Err(error) => {
-                if error.is_conflict() {
-                    self.hold(&error);
-                }
+                self.overtaken |= error.is_conflict();
                 self.failed.push(error);
             }
         }
     }
 
-    fn hold(&mut self, error: &WriteError) {
-        self.held.get_or_insert_with(|| problem::told(error));
+    /// Whether nothing that disturbs may be done in this pass.
+    pub const fn holds(&self) -> bool {
+        self.overtaken || self.refused.is_some()
     }
 
     /// The outcomes of others.
     pub fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.failed.extend(other.failed);
-        self.held = self.held.take().or(other.held);
+        self.overtaken |= other.overtaken;
+        self.refused = self.refused.take().or(other.refused);
         self.notes.extend(other.notes);
     }
 }
@@ -137,7 +138,7 @@ pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Tu
     let mut written = Written::default();
     let first = statuses(client, stores, world, turn, &news);
     all(first, &mut written).await;
-    if written.held.is_none() {
+    if !written.holds() {
         all(tasks(client, stores, &news), &mut written).await;
     }
     written
@@ -155,8 +156,9 @@ async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
     while let Some((decided, outcome)) = going.next().await {
         if let Err(error) = outcome.as_ref()
             && decided
+            && !error.is_conflict()
         {
-            written.hold(error);
+            written.refused.get_or_insert_with(|| problem::told(error));
         }
         let told = outcome.map(|told| {
             let count = usize::from(told.is_some());

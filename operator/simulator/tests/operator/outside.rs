@@ -348,20 +348,24 @@ impl Outside {
         }
     }
 
-    /// A person accepts failures when they hold a rollout.
+    /// A person accepts failures when they hold a rollout, and goes on where a stage has proven nothing, as where people took its nodes back.
     async fn operations(self) {
         let rollouts = self.server.changed(ROLLOUTS);
         loop {
             let news = rollouts.notified();
             let held = self.server.look(|view| {
-                let held = view.list(ROLLOUTS).find(|rollout| {
-                    text(rollout, "/status/hold/reason") == Some("FailuresReached")
-                })?;
-                Some((name(held).to_owned(), accepted(view, held)?))
+                view.list(ROLLOUTS).find_map(|rollout| {
+                    let word = match text(rollout, "/status/hold/reason")? {
+                        "FailuresReached" => accepted(view, rollout)?,
+                        "NothingProven" => promoted(rollout)?,
+                        _ => return None,
+                    };
+                    Some((name(rollout).to_owned(), word))
+                })
             });
-            if let Some((rollout, accept)) = held {
+            if let Some((rollout, word)) = held {
                 self.wait(2_000, 30_000).await;
-                change(&self.server, ("carol", ""), ROLLOUTS, ("", &rollout), "", &accept);
+                change(&self.server, ("carol", ""), ROLLOUTS, ("", &rollout), "", &word);
             }
             news.await;
         }
@@ -384,6 +388,13 @@ fn accepted(view: &View<'_>, rollout: &Value) -> Option<Value> {
     let new = failed.into_iter().filter(|failure| !known.contains(failure));
     let all: Vec<Value> = known.iter().cloned().chain(new).collect();
     Some(json!({"spec": {"acceptFailures": all}}))
+}
+
+/// The word to go on past the stage in which a rollout is; none: it was given.
+fn promoted(rollout: &Value) -> Option<Value> {
+    let stage = text(rollout, "/status/stage/name")?;
+    let given = text(rollout, "/spec/promoteThrough") == Some(stage);
+    (!given).then(|| json!({"spec": {"promoteThrough": stage}}))
 }
 
 /// One person's word.
