@@ -1,10 +1,13 @@
 //! Why nothing more is being done now, and what would end it. A closed list.
 
+mod words;
+
 use std::fmt;
 
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
+use self::words::{in_force, listed, others, roles, shut, slots};
 use crate::{
     calendar::Purpose,
     drain::Obstacle,
@@ -474,20 +477,6 @@ impl Hold {
     }
 }
 
-/// `all 3 slots are`, of a budget.
-fn slots(max: u32) -> String {
-    if max == 1 { "its one slot is".to_owned() } else { format!("all {max} slots are") }
-}
-
-/// ` and 4 others`, after the one that is named; nothing where there is none.
-fn others(more: u32) -> String {
-    match more {
-        0 => String::new(),
-        1 => " and 1 other".to_owned(),
-        more => format!(" and {more} others"),
-    }
-}
-
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -552,7 +541,9 @@ impl fmt::Display for Hold {
                     first.0, first.1
                 )
             }
-            Self::NothingProven { stage, nodes } => f.write_str(&unproven(stage, nodes)),
+            Self::NothingProven { stage, nodes } => {
+                write!(f, "nothing is proven in {stage}: {}", listed(nodes))
+            }
             Self::Paused { alert_at: Some(_), .. } => f.write_str("paused"),
             Self::Paused { since, alert_at: None } => {
                 write!(f, "paused since {since}, longer than its plan says a pause may last")
@@ -563,49 +554,14 @@ impl fmt::Display for Hold {
                 write!(f, "{workload} belongs to {owner}: {line}")
             }
             Self::CannotDrain { node, obstacle, others, .. } => {
-                write!(f, "{node}{} cannot be drained: {obstacle}", self::others(*others))
+                write!(f, "{node}{} cannot be drained: {obstacle}", words::others(*others))
             }
-            Self::WontRollOut { workload, why } => f.write_str(&at_rest(workload, why)),
+            Self::WontRollOut { workload, why } => {
+                write!(f, "{workload} would not roll a new image out: {why}")
+            }
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
             Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }
     }
-}
-
-fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Span>) -> String {
-    let what = match purpose {
-        Purpose::Install => "a window",
-        Purpose::Reboot => "a window for reboots",
-    };
-    let needed = needed.map_or_else(String::new, |needed| {
-        format!(" (the open one ends too soon: a node may take {needed})")
-    });
-    let never = if until.is_none() { "; none opens within two years" } else { "" };
-    format!("waits for {what}{needed}{never}")
-}
-
-fn at_rest(workload: &str, why: &str) -> String {
-    format!("{workload} would not roll a new image out: {why}")
-}
-
-fn unproven(stage: &str, nodes: &[(Name, String)]) -> String {
-    format!("nothing is proven in {stage}: {}", listed(nodes))
-}
-
-fn in_force(nodes: u32, without: &[Name]) -> String {
-    let plural = if nodes == 1 { "" } else { "s" };
-    let told = format!("in force on {nodes} node{plural} until the patch is proven");
-    if without.is_empty() { told } else { format!("{told}; not on {}", without.join(", ")) }
-}
-
-fn roles(missing: &[RoleCount]) -> String {
-    let parts: Vec<String> =
-        missing.iter().map(|role| format!("{} ({})", role.name, role.count)).collect();
-    parts.join(", ")
-}
-
-fn listed(items: &[(Name, String)]) -> String {
-    let parts: Vec<String> = items.iter().map(|(name, what)| format!("{name} ({what})")).collect();
-    parts.join(", ")
 }

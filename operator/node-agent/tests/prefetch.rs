@@ -136,7 +136,8 @@ fn a_change_does_not_wait_for_a_prefetch_which_ends_and_leaves_what_it_has() {
         "'{program}' prefetch --orders=ahead --host=root --answer=ahead/answer >ahead/log & \
          until ls root/var/cache/apt/archives/partial/*.deb >/dev/null 2>&1; do sleep 0.05; done"
     );
-    let (answer, log) = scene.host.work_beside(&scene.job(Step::Patch), &beside);
+    let (answer, log) =
+        scene.host.work_beside_until("ahead/answer", &scene.job(Step::Patch), &beside);
     assert_eq!(answer.result, AnswerResult::Done, "{log}");
     assert_eq!(scene.versions(), both("2"));
     let waited: u64 = answer.timings.iter().map(|timing| timing.milliseconds).sum();

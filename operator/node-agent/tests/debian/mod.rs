@@ -331,11 +331,15 @@ impl Host {
 
     /// Begins the work of an order, as its pod would.
     pub fn begin(&self, job: &Job, beside: &str) -> Running {
+        self.begin_with(&[], job, beside)
+    }
+
+    fn begin_with(&self, before: &[&str], job: &Job, beside: &str) -> Running {
         job.write(&self.folder.join("orders"));
         let called = verb(&job.step).unwrap();
         let program = env!("CARGO_BIN_EXE_hozen-agent");
-        let words = ["--orders=orders", "--host=root", "--answer=answer"];
-        self.start(&[&[program, called], &words[..]].concat(), beside)
+        let words = [program, called, "--orders=orders", "--host=root", "--answer=answer"];
+        self.start(&[before, &words].concat(), beside)
     }
 
     /// Does the work of an order to its end; the answer and the log.
@@ -345,7 +349,17 @@ impl Host {
 
     /// Does the work of an order while something else, in the words of a shell, goes on in the host.
     pub fn work_beside(&self, job: &Job, beside: &str) -> (Answer, String) {
-        let (_, log) = self.begin(job, beside).end();
+        self.worked(self.begin(job, beside))
+    }
+
+    /// The same, and what goes on beside it may go on until it has written a file too.
+    pub fn work_beside_until(&self, file: &str, job: &Job, beside: &str) -> (Answer, String) {
+        let until = "\"$@\"; until test -s \"$0\"; do sleep 0.05; done";
+        self.worked(self.begin_with(&["sh", "-ec", until, file], job, beside))
+    }
+
+    fn worked(&self, running: Running) -> (Answer, String) {
+        let (_, log) = running.end();
         let text = fs::read(self.folder.join("answer")).expect(&log);
         (serde_json::from_slice(&text).expect(&log), log)
     }
