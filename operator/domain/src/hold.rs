@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use self::words::{in_force, listed, others, roles, shut, slots};
+use self::words::{at_rest, in_force, listed, others, roles, shut, slots, unproven};
 use crate::{
     calendar::Purpose,
     drain::Obstacle,
@@ -541,9 +541,7 @@ impl fmt::Display for Hold {
                     first.0, first.1
                 )
             }
-            Self::NothingProven { stage, nodes } => {
-                write!(f, "nothing is proven in {stage}: {}", listed(nodes))
-            }
+            Self::NothingProven { stage, nodes } => f.write_str(&unproven(stage, nodes)),
             Self::Paused { alert_at: Some(_), .. } => f.write_str("paused"),
             Self::Paused { since, alert_at: None } => {
                 write!(f, "paused since {since}, longer than its plan says a pause may last")
@@ -556,9 +554,7 @@ impl fmt::Display for Hold {
             Self::CannotDrain { node, obstacle, others, .. } => {
                 write!(f, "{node}{} cannot be drained: {obstacle}", words::others(*others))
             }
-            Self::WontRollOut { workload, why } => {
-                write!(f, "{workload} would not roll a new image out: {why}")
-            }
+            Self::WontRollOut { workload, why } => f.write_str(&at_rest(workload, why)),
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
             Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),

@@ -131,6 +131,9 @@ struct Write {
     call: BoxFuture<'static, Result<Option<Vec<Note>>, WriteError>>,
 }
 
+/// Writes that are needed, and those that could not even be made.
+type Writes = Vec<Result<Write, WriteError>>;
+
 /// Writes what was decided, and how everything stands. First what cannot be observed again and guards other things: how changes ended comes
 /// before the end of the work, so that a node whose work is over is never taken for one that waits.
 pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn) -> Written {
@@ -144,7 +147,7 @@ pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Tu
     written
 }
 
-async fn all(writes: Vec<Result<Write, WriteError>>, written: &mut Written) {
+async fn all(writes: Writes, written: &mut Written) {
     let mut ready = Vec::new();
     for write in writes {
         match write {
@@ -182,7 +185,7 @@ macro_rules! refused {
 
 /// One status that may have to be written.
 macro_rules! status {
-    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, $manager:expr, $decided:expr, $after:expr, $enter:expr) => {{
+    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, ($manager:expr, $decided:expr), $after:expr, $enter:expr) => {{
         let (object, decided, after) = ($object, $decided, $after);
         match pending(&object.metadata, (Part::Status, $manager), object.status.as_ref(), &after) {
             Ok(None) => {}
@@ -221,8 +224,17 @@ fn statuses(
     world: &World,
     turn: &Turn,
     news: &News<'_>,
-) -> Vec<Result<Write, WriteError>> {
+) -> Writes {
     let mut out = Vec::new();
+    intents(client, stores, world, turn, &mut out);
+    changes(client, stores, world, (turn, news), &mut out);
+    nodes(client, stores, world, (turn, news), &mut out);
+    images(client, stores, world, (turn, news), &mut out);
+    out
+}
+
+/// Baselines and notices: nothing that was decided stands in them alone.
+fn intents(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn, out: &mut Writes) {
     let now = world.now;
     let overdue = planner::overdue(world, &turn.assessment, &turn.ranking);
     for read in stores.baselines.read().values() {
@@ -236,8 +248,7 @@ fn statuses(
             client,
             stores.baselines,
             object,
-            manager::BASELINE,
-            false,
+            (manager::BASELINE, false),
             after,
             observe::baseline
         );
@@ -253,12 +264,21 @@ fn statuses(
             client,
             stores.advisories,
             object,
-            manager::ADVISORY,
-            false,
+            (manager::ADVISORY, false),
             after,
             move |object| { observe::advisory(object, now) }
         );
     }
+}
+
+fn changes(
+    client: &Client,
+    stores: &Arc<Stores>,
+    world: &World,
+    (turn, news): (&Turn, &News<'_>),
+    out: &mut Writes,
+) {
+    let now = world.now;
     for read in stores.requests.read().values() {
         let object = &read.object;
         let mut decided = false;
@@ -275,8 +295,7 @@ fn statuses(
             client,
             stores.requests,
             object,
-            manager::CHANGE,
-            decided,
+            (manager::CHANGE, decided),
             after,
             move |object| { observe::request(object, now) }
         );
@@ -297,12 +316,20 @@ fn statuses(
             client,
             stores.rollouts,
             object,
-            manager::ROLLOUT,
-            decided,
+            (manager::ROLLOUT, decided),
             after,
             move |object| { observe::rollout(object, now) }
         );
     }
+}
+
+fn nodes(
+    client: &Client,
+    stores: &Arc<Stores>,
+    world: &World,
+    (turn, news): (&Turn, &News<'_>),
+    out: &mut Writes,
+) {
     for (key, seen) in stores.managed.read().iter() {
         let Some((object, node)) = record_of(world, key, &seen.value) else {
             continue;
@@ -319,14 +346,11 @@ fn statuses(
             client,
             stores.managed,
             object,
-            manager::INVENTORY,
-            decided,
+            (manager::INVENTORY, decided),
             after,
             observe::pruned
         );
     }
-    images(client, stores, world, (turn, news), &mut out);
-    out
 }
 
 fn images(
@@ -334,7 +358,7 @@ fn images(
     stores: &Arc<Stores>,
     world: &World,
     (turn, news): (&Turn, &News<'_>),
-    out: &mut Vec<Result<Write, WriteError>>,
+    out: &mut Writes,
 ) {
     // Which workloads left which image is not told apart here.
     let decided = !news.images.tasks.is_empty() || !news.images.ended.is_empty();
@@ -346,8 +370,7 @@ fn images(
                 client,
                 stores.images,
                 object,
-                manager::INVENTORY,
-                decided,
+                (manager::INVENTORY, decided),
                 after,
                 observe::pruned
             );
@@ -366,7 +389,7 @@ fn record_of<'a>(
 }
 
 /// Our work on nodes, each with the resource version that it was decided from.
-fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Vec<Result<Write, WriteError>> {
+fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Writes {
     let managed = stores.managed.read();
     let mut out = Vec::new();
     for ((name, uid), task) in &news.tasks {

@@ -50,3 +50,11 @@ pub(super) fn listed(items: &[(Name, String)]) -> String {
     let parts: Vec<String> = items.iter().map(|(name, what)| format!("{name} ({what})")).collect();
     parts.join(", ")
 }
+
+pub(super) fn at_rest(workload: &str, why: &str) -> String {
+    format!("{workload} would not roll a new image out: {why}")
+}
+
+pub(super) fn unproven(stage: &str, nodes: &[(Name, String)]) -> String {
+    format!("nothing is proven in {stage}: {}", listed(nodes))
+}
