@@ -87,9 +87,9 @@ fn mismatch(schema: &Schema, found: &Value) -> String {
         Form::Map(..) | Form::Object(_) => "a map".to_owned(),
     };
     let hint = match (&schema.form, found) {
-        (Form::Text(_), Value::Integer(number)) => format!("; write it in quotes: \"{number}\""),
-        (Form::Text(_), Value::Fraction(number)) => format!("; write it in quotes: \"{number}\""),
-        (Form::Text(_), Value::Bool(value)) => format!("; write it in quotes: \"{value}\""),
+        (Form::Text(form), Value::Integer(number)) => quoted(form, &number.to_string()),
+        (Form::Text(form), Value::Fraction(number)) => quoted(form, &number.to_string()),
+        (Form::Text(form), Value::Bool(value)) => quoted(form, &value.to_string()),
         (Form::List(_), Value::Text(text)) => format!("; write it in brackets: [{}]", short(text)),
         (Form::List(_), Value::Map(_)) => "; begin each item with a dash".to_owned(),
         (Form::Boolean, Value::Text(text)) if matches!(text.as_str(), "yes" | "on") => {
@@ -104,6 +104,16 @@ fn mismatch(schema: &Schema, found: &Value) -> String {
         _ => String::new(),
     };
     format!("expected {expected}, found {}{hint}", found.describe())
+}
+
+/// How a bare value is written as text; in quotes, if that text would be taken.
+fn quoted(form: &TextForm, text: &str) -> String {
+    match (&form.pattern, &form.example) {
+        (Some(pattern), Some(example)) if !pattern.is_match(text) => {
+            format!("; write it like {example}")
+        }
+        _ => format!("; write it in quotes: \"{text}\""),
+    }
 }
 
 fn within(bounds: Bounds, number: i64, node: &Node, path: &str, faults: &mut Vec<Fault>) {

@@ -37,6 +37,7 @@ spec:
   remediation: {profile: nisc, bundle: [1]}
   windows:
   - {name: A b, schedule: '0 2 * *', duration: 3 hours, timeZone: Asia/Tokyo}
+  - {name: night, schedule: '0 2 * * *', duration: 30, timeZone: Asia/Tokyo}
   priority: high
 ";
     assert_eq!(
@@ -51,7 +52,8 @@ spec:
             "f.yaml:9:12: Baseline/web: spec.windows[0].name: \"A b\" does not have the right form; write it like canary",
             "f.yaml:9:27: Baseline/web: spec.windows[0].schedule: has 7 characters; at least 9 are needed; write it like 0 2 * * 2",
             "f.yaml:9:48: Baseline/web: spec.windows[0].duration: \"3 hours\" does not have the right form; write it like 90m",
-            "f.yaml:10:13: Baseline/web: spec.priority: expected a whole number, found the text \"high\"",
+            "f.yaml:10:52: Baseline/web: spec.windows[1].duration: expected text, found the number 30; write it like 90m",
+            "f.yaml:11:13: Baseline/web: spec.priority: expected a whole number, found the text \"high\"",
         ]
     );
 }

@@ -45,6 +45,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             &mut section,
             &format!("{baseline}, {}", counted(ranked.systems, "system")),
             ranked,
+            outcome.world.now,
         );
     }
     answer.add(section);

@@ -136,6 +136,7 @@ fn urgent(outcome: &Outcome, name: &Name) -> Section {
             &mut section,
             &format!("{notice} on {}", counted(ranked.systems, "system")),
             ranked,
+            outcome.world.now,
         );
     }
     let more = ranked.len().saturating_sub(NOTICES_MAX);
@@ -143,7 +144,8 @@ fn urgent(outcome: &Outcome, name: &Name) -> Section {
         section.say(format!("and {more} less urgent"));
     }
     if let Some(ranked) = ranking.updates.get(name) {
-        common::ranked(&mut section, "security updates that no notice tells of", ranked);
+        let head = "security updates that no notice tells of";
+        common::ranked(&mut section, head, ranked, outcome.world.now);
     }
     section
 }

@@ -15,6 +15,7 @@ use hozen_domain::{
     request::ChangeRequest,
     units::{Name, Share, Uid},
 };
+use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use super::{Answer, Section};
@@ -53,9 +54,13 @@ pub(super) fn departures<'d>(departures: impl Iterator<Item = &'d Departure>) ->
     section
 }
 
-/// How a priority and a deadline came about, each rule with its place.
-pub(super) fn ranked(section: &mut Section, head: &str, ranked: &Ranked) {
-    let due = ranked.due.map_or_else(|| "no deadline".to_owned(), |due| format!("due {due}"));
+/// How a priority and a deadline came about, each rule with its place, and whether it is late where systems still miss it.
+pub(super) fn ranked(section: &mut Section, head: &str, ranked: &Ranked, now: Timestamp) {
+    let due = match ranked.due {
+        None => "no deadline".to_owned(),
+        Some(due) if due <= now && ranked.systems > 0 => format!("LATE: it was due {due}"),
+        Some(due) => format!("due {due}"),
+    };
     section.say(format!("{head}: {}, {due}", ranked.priority.name()));
     for reason in &ranked.reasons {
         section.rule(format!("  {}", reason.text), reason.source.as_str());
@@ -329,7 +334,7 @@ pub(super) fn urgent<'m>(
     let mut section = Section::new("how urgent that is");
     for missing in missing {
         if let Some(of_notice) = outcome.after.ranking.of(&missing.notice, baseline) {
-            ranked(&mut section, &missing.notice, of_notice);
+            ranked(&mut section, &missing.notice, of_notice, outcome.world.now);
         }
     }
     section

@@ -160,7 +160,8 @@ fn urgent(outcome: &Outcome, view: &NodeView) -> Section {
     if view.updates.is_some()
         && let Some(ranked) = outcome.after.ranking.updates.get(baseline)
     {
-        common::ranked(&mut section, "security updates that no notice tells of", ranked);
+        let head = "security updates that no notice tells of";
+        common::ranked(&mut section, head, ranked, outcome.world.now);
     }
     section
 }
