@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         nodes::i06_a_persons_uncordon_stands_and_only_the_record_goes,
         nodes::i06_a_cordon_that_is_not_ours_is_never_lifted,
         nodes::i49_who_does_not_lead_writes_nothing,
+        nodes::i52_a_new_leader_is_behind_until_its_stores_show_what_was_written_before_it_led,
         nodes::i47_what_was_decided_under_an_earlier_lease_or_long_ago_is_not_carried_out,
         nodes::i36_what_was_halted_since_it_was_decided_does_not_begin_and_a_node_is_released,
         nodes::i63_without_audit_trail_nothing_disruptive_starts_and_a_node_is_released,

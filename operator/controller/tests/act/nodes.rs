@@ -180,6 +180,22 @@ pub async fn i47_what_was_decided_under_an_earlier_lease_or_long_ago_is_not_carr
     cluster.done_under(now, &hand, name(&node), &release(&node)).await;
 }
 
+pub async fn i52_a_new_leader_is_behind_until_its_stores_show_what_was_written_before_it_led(
+    cluster: Cluster,
+) {
+    let (before, after) = (cluster.hand(), cluster.hand());
+    let node = cluster.claimed(&before).await;
+    assert_eq!(after.freshness.behind(), [], "it knows of nothing");
+    after.act.catch_up().await.unwrap();
+    assert!(after.freshness.behind().contains(&Kind::Node));
+    // A watch that shows all but the claim is behind; one that shows the claim may still lack what came after it.
+    let claimed = node.metadata.resource_version.unwrap().parse::<u64>().unwrap();
+    after.freshness.saw(Kind::Node, claimed - 1);
+    assert!(after.freshness.behind().contains(&Kind::Node));
+    after.freshness.saw(Kind::Node, u64::MAX);
+    assert!(!after.freshness.behind().contains(&Kind::Node));
+}
+
 pub async fn i36_what_was_halted_since_it_was_decided_does_not_begin_and_a_node_is_released(
     cluster: Cluster,
 ) {
