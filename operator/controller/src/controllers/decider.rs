@@ -299,10 +299,7 @@ impl Decider {
             if let Outcome::Overloaded { retry_after } = &outcome {
                 self.overloaded_until = self.overloaded_until.max(now + *retry_after);
             }
-            match refused::lasting(&outcome) {
-                Some(why) => drop(self.refused.insert(id(effect), why)),
-                None => drop(self.refused.remove(&id(effect))),
-            }
+            refused::saw(&mut self.refused, id(effect), &outcome);
             // What was refused since something had changed is asked for anew as soon as the change is seen.
             if !matches!(outcome, Outcome::Refused(Refusal::Changed(_))) {
                 self.done.insert(id(effect), now + REPEAT_AFTER);

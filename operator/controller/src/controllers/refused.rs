@@ -12,11 +12,25 @@ use hozen_domain::{
 use super::shown;
 use crate::act::{Kept, Outcome, Refusal, WhyKept};
 
-/// Refusals by effect, as [`super::decider`] tells effects apart.
-pub type Refused = BTreeMap<String, String>;
+/// Refusals by effect, as [`super::decider`] tells effects apart: why, and how often on end.
+pub type Refused = BTreeMap<String, (String, u32)>;
+
+/// What was refused so often on end is told: a read that got no answer once is worth no word.
+const TOLD_AFTER: u32 = 2;
+
+/// Remembers what came of an effect.
+pub fn saw(refused: &mut Refused, id: String, outcome: &Outcome) {
+    match lasting(outcome) {
+        Some(why) => {
+            let times = refused.get(&id).map_or(0, |(_, times)| *times);
+            refused.insert(id, (why, times.saturating_add(1)));
+        }
+        None => drop(refused.remove(&id)),
+    }
+}
 
 /// Why asking again will not help, if it will not. What has changed, or was overtaken, is decided anew; a budget frees itself.
-pub fn lasting(outcome: &Outcome) -> Option<String> {
+fn lasting(outcome: &Outcome) -> Option<String> {
     let Outcome::Refused(refusal) = outcome else {
         return None;
     };
@@ -48,7 +62,10 @@ pub fn tell(
     refused.retain(|id, _| asked.contains(id));
     let mut holds: Vec<Held> = Vec::new();
     for effect in &decision.effects {
-        let Some(why) = refused.get(&id(effect)) else { continue };
+        let Some((why, times)) = refused.get(&id(effect)) else { continue };
+        if *times < TOLD_AFTER {
+            continue;
+        }
         let Some(about) = whose(world, effect) else { continue };
         if holds.iter().all(|held| held.about != *about) {
             let effect = format!("{} of {}", shown::name(effect), shown::about(effect));
