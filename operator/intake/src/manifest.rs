@@ -119,6 +119,11 @@ impl Reader {
         Self { validator: Validator::new(), manifests: Manifests::default() }
     }
 
+    /// Something could not be read at all: it may hold objects of any kind and name.
+    pub const fn tear(&mut self) {
+        self.manifests.torn = true;
+    }
+
     /// Reads one file. `file` names it in messages.
     pub fn read(&mut self, file: &str, text: &str) {
         let file: Arc<str> = file.into();

@@ -77,9 +77,10 @@ pub struct Refused {
 pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     let mut refused = Refused::default();
     let files = files::list(folder, &mut refused);
+    let hidden = !refused.problems.is_empty();
     let script = scenario::read(&files, &mut refused);
     let now = script.as_ref().and_then(scenario::Draft::start).unwrap_or(now);
-    let manifests = manifests(&files.manifests, &mut refused);
+    let manifests = manifests(&files.manifests, hidden, &mut refused);
     let told_of_form = refused.problems.len();
     let mut world = World::empty(cluster(&manifests), now);
     let documents = &manifests.documents;
@@ -108,12 +109,19 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     Ok(Folder { world, scenario, corpus, notes: refused.notes, ignored: manifests.ignored })
 }
 
-fn manifests(files: &[files::File], refused: &mut Refused) -> Manifests {
+/// `hidden`: a part of the folder could not be listed.
+fn manifests(files: &[files::File], hidden: bool, refused: &mut Refused) -> Manifests {
     let mut reader = Reader::new();
+    if hidden {
+        reader.tear();
+    }
     for file in files {
         match file.text() {
             Ok(text) => reader.read(&file.name, &text),
-            Err(why) => refused.problems.push(file.problem(why)),
+            Err(why) => {
+                reader.tear();
+                refused.problems.push(file.problem(why));
+            }
         }
     }
     let mut manifests = reader.finish();

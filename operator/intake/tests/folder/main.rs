@@ -285,6 +285,15 @@ fn a_file_that_is_not_text_is_told() {
 }
 
 #[test]
+fn what_only_follows_from_a_file_that_cannot_be_read_is_not_told() {
+    let folder = copy();
+    fs::write(folder.path().join("policies.yaml"), b"kind: \xff").unwrap();
+    let told = problems(&folder);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].starts_with("policies.yaml"), "{told:#?}");
+}
+
+#[test]
 fn a_broken_document_of_a_feed_is_named_and_counted_and_the_rest_is_read() {
     let folder = copy();
     put(&folder, "feeds/osv/broken.json", "{\"id\": broken");
