@@ -299,7 +299,7 @@ impl Reader {
     /// A document without `apiVersion` or kind: somebody else's file, unless it looks like a manifest.
     fn without_head(&mut self, file: &Arc<str>, node: &Node) {
         let Value::Map(entries) = &node.value else {
-            *self.manifests.ignored.entry("no manifest".to_owned()).or_default() += 1;
+            *self.manifests.ignored.entry(format!("{file}: no manifest")).or_default() += 1;
             return;
         };
         let looks_like_one = ["kind", "metadata", "spec", "apiVersion"]
@@ -308,7 +308,7 @@ impl Reader {
             .count()
             >= 2;
         if !looks_like_one {
-            *self.manifests.ignored.entry("no manifest".to_owned()).or_default() += 1;
+            *self.manifests.ignored.entry(format!("{file}: no manifest")).or_default() += 1;
             return;
         }
         let missing = if node.get("apiVersion").and_then(Node::text).is_none() {

@@ -107,7 +107,7 @@ fn what_belongs_to_others_is_passed_over_and_counted() {
     );
     assert_eq!(read.problems, []);
     assert_eq!(read.ignored["v1 Service"], 1);
-    assert_eq!(read.ignored["no manifest"], 1);
+    assert_eq!(read.ignored["f.yaml: no manifest"], 1);
 }
 
 #[test]
