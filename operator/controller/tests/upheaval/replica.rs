@@ -93,6 +93,10 @@ fn stopping(real: Client, file: PathBuf, late: Arc<Mutex<()>>) -> Client {
         if let Some((node, _)) = node.zip(held.as_ref()) {
             std::fs::write(&file, node).unwrap();
             kill_process(getpid(), Signal::STOP).unwrap();
+            // Another thread may be the one that takes the signal: this one goes on for an instant, and must not send anything in it.
+            while file.exists() {
+                std::thread::yield_now();
+            }
         }
         let real = real.clone();
         let answer = async move { real.send(request).await };
@@ -209,6 +213,13 @@ impl Replicas {
                 rollouts.get(rollout).await.ok()?.status?.ended.map(|_| None)
             })
             .await;
+        if node.is_some() {
+            let stat = format!("/proc/{}/stat", self.running[at].child.id());
+            until("all of the leader has stopped", async || {
+                std::fs::read_to_string(&stat).unwrap().contains(") T ").then_some(())
+            })
+            .await;
+        }
         std::fs::remove_file(&file).unwrap();
         let Some(node) = node else { return false };
         let nodes = self.world.api::<Node>();
