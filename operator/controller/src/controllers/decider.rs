@@ -40,7 +40,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// While writes fail, later and later, up to this: each try costs a call for every object that cannot be written.
 const RETRY_MAX: Duration = Duration::from_mins(1);
-/// What could not be written holds everything new for so long at most before it is tried again, with nothing else that failed meanwhile.
+/// What could not be written holds everything new for so long at most; then it is decided and tried again.
 const TOLD_MAX: Duration = Duration::from_mins(30);
 /// So many passes on end that could not write what was decided, and it is told: what is overtaken once is decided anew and worth no word.
 const UNWRITTEN_TOLD: u32 = 3;
