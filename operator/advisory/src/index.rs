@@ -234,7 +234,8 @@ impl Index {
                 _ => self.tables_of(&package.ecosystem),
             };
             last = Some((&package.ecosystem, tables));
-            self.match_package(tables, package, position, &mut matches.findings);
+            let at = (position, package);
+            self.match_package(tables, at, &set.packages, &mut matches.findings);
         }
         matches
     }
@@ -242,19 +243,19 @@ impl Index {
     fn match_package(
         &self,
         tables: Tables<'_>,
-        package: &Package,
-        position: u32,
+        (position, package): (u32, &Package),
+        all: &[Package],
         findings: &mut Vec<Finding>,
     ) {
         let first = findings.len();
         let mut slots_met = 0;
-        for lookup in lookups(package) {
+        for lookup in lookups(package, all) {
             for table in tables.into_iter().flatten() {
                 let Some(&slot) = table.get(lookup.name.as_ref()) else {
                     continue;
                 };
                 slots_met += 1;
-                self.slots[slot as usize].match_version(&lookup.version, |number, said| {
+                self.slots[slot as usize].match_version(lookup.compared(), |number, said| {
                     let notice = &self.ids[number as usize];
                     let again = slots_met > 1
                         && findings[first..].iter().any(|finding| finding.notice == *notice);

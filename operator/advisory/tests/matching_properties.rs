@@ -3,6 +3,7 @@
 use hozen_advisory::index::{Fleet, Index, Standing, Verdict};
 use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd};
 use hozen_advisory::package::{Package, PackageSet};
+use hozen_advisory::version::Scheme;
 use hozen_testkit::naive;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -69,8 +70,73 @@ fn everything() -> PackageSet {
     PackageSet { digest: "sha256-everything".into(), packages: packages.into() }
 }
 
+/// Versions of RPMs: few, with few epochs, so that bounds of one and of the other meet.
+fn rpm_version() -> impl Strategy<Value = SmolStr> {
+    (0..3, 0..3, 0..2).prop_map(|(epoch, a, b)| match epoch {
+        0 => format_smolstr!("{a}.{b}-1"),
+        _ => format_smolstr!("{epoch}:{a}.{b}-1"),
+    })
+}
+
+/// Packages of three names, some of them built from the sources of others.
+fn rpms() -> impl Strategy<Value = PackageSet> {
+    let package = ("[xyz]", rpm_version(), prop::option::of(("[xyz]", rpm_version())));
+    vec(package, 0..8).prop_map(|packages| {
+        PackageSet::from_packages(packages.into_iter().map(|(name, version, source)| Package {
+            ecosystem: "Rocky Linux:9".into(),
+            name: name.into(),
+            version,
+            arch: SmolStr::default(),
+            distro: SmolStr::default(),
+            source: source.map(|(name, version)| (name.into(), version)),
+        }))
+    })
+}
+
+/// What is said of one name is one range, or versions one by one. Where ranges of several epochs overlap, the index takes them
+/// for the one that they make, and the oracle looks at each: for a source without an epoch these differ.
+fn erratum() -> impl Strategy<Value = Notice> {
+    let introduced = prop_oneof![2 => Just(SmolStr::new("0")), 1 => rpm_version()];
+    let end = prop_oneof![
+        4 => rpm_version().prop_map(RangeEnd::Fixed),
+        1 => rpm_version().prop_map(RangeEnd::LastAffected),
+        1 => Just(RangeEnd::Open),
+    ];
+    let range = (introduced, end).prop_map(|(introduced, end)| Range::new(introduced, end));
+    let range = range.prop_filter("a range that holds a version", |range| match &range.end {
+        RangeEnd::Fixed(end) | RangeEnd::LastAffected(end) | RangeEnd::Limit(end) => {
+            range.introduced == "0" || Scheme::Rpm.compare(&range.introduced, end).unwrap().is_lt()
+        }
+        RangeEnd::Open => true,
+    });
+    let said = prop_oneof![
+        3 => range.prop_map(|range| (vec![range], Vec::new())),
+        1 => vec(rpm_version(), 1..4).prop_map(|versions| (Vec::new(), versions)),
+    ];
+    let affected = |name: &'static str, said: (Vec<Range>, Vec<SmolStr>)| Affected {
+        ecosystem: "Rocky Linux:9".into(),
+        name: name.into(),
+        ranges: said.0,
+        versions: said.1,
+        ..Affected::default()
+    };
+    let all = prop::sample::subsequence(vec!["x", "y", "z"], 1..4);
+    let affected = (all, vec(said, 3)).prop_map(move |(names, said)| {
+        names.into_iter().zip(said).map(|(name, said)| affected(name, said)).collect()
+    });
+    (0..4, affected).prop_map(|(id, affected)| Notice {
+        id: format_smolstr!("N-{id}"),
+        affected,
+        ..Notice::default()
+    })
+}
+
 fn pairs(index: &Index) -> Vec<(u32, SmolStr)> {
-    let findings = index.match_set(&everything()).findings;
+    pairs_of(index, &everything())
+}
+
+fn pairs_of(index: &Index, set: &PackageSet) -> Vec<(u32, SmolStr)> {
+    let findings = index.match_set(set).findings;
     let mut pairs: Vec<_> =
         findings.into_iter().map(|finding| (finding.package, finding.notice)).collect();
     pairs.sort();
@@ -86,6 +152,37 @@ proptest! {
             .map(|(package, notice, _)| (package, notice))
             .collect();
         prop_assert_eq!(pairs(&Index::build(&notices)), expected);
+    }
+
+    #[test]
+    fn sources_without_an_epoch_are_found_as_the_oracle_finds_them(
+        notices in vec(erratum(), 0..6),
+        set in rpms()
+    ) {
+        let notices = standing(&notices);
+        let index = Index::build(&notices);
+        let expected: Vec<_> = naive::match_set(&notices, &set)
+            .into_iter()
+            .map(|(package, notice, _)| (package, notice))
+            .collect();
+        prop_assert_eq!(pairs_of(&index, &set), expected.clone());
+        let fleet = Fleet::new([set.clone()]);
+        let mut by_notice: Vec<_> = notices
+            .iter()
+            .flat_map(|notice| fleet.match_notice(notice))
+            .map(|found| (found.finding.package, found.finding.notice))
+            .collect();
+        by_notice.sort();
+        prop_assert_eq!(&by_notice, &expected);
+        for notice in &notices {
+            let explained = index.explain(&notice.id, &set).packages;
+            let affected = explained
+                .into_iter()
+                .filter(|(_, standing)| matches!(standing, Standing::Affected { .. }))
+                .map(|(package, _)| package);
+            let found = expected.iter().filter(|(_, of)| *of == notice.id);
+            prop_assert!(affected.eq(found.map(|(package, _)| *package)), "{}", notice.id);
+        }
     }
 
     #[test]

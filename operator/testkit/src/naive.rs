@@ -6,18 +6,18 @@ use std::cmp::Ordering;
 use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd, VersionOrder};
 use hozen_advisory::package::{Package, PackageSet};
 use hozen_advisory::version::Scheme;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 /// One finding: position of the package, id of the notice, the fix where there is one.
 pub type NaiveFinding = (u32, SmolStr, Option<SmolStr>);
 
 /// All that is found in a set, sorted. For ecosystems whose notices name installed packages (the RPM errata of AlmaLinux,
-/// Bitnami, language packages) or sources (Debian, Ubuntu), without kernels' signed twins.
+/// Bitnami, language packages), sources (Debian, Ubuntu) or either (Rocky Linux), without kernels' signed twins.
 pub fn match_set(notices: &[Notice], set: &PackageSet) -> Vec<NaiveFinding> {
     let mut findings = Vec::new();
     for (position, package) in (0..).zip(set.packages.iter()) {
         for notice in notices.iter().filter(|notice| notice.withdrawn.is_none()) {
-            if let Some(fixed) = affects(notice, package) {
+            if let Some(fixed) = affects_beside(notice, package, &set.packages) {
                 findings.push((position, notice.id.clone(), fixed));
             }
         }
@@ -26,30 +26,70 @@ pub fn match_set(notices: &[Notice], set: &PackageSet) -> Vec<NaiveFinding> {
     findings
 }
 
-/// Whether a notice affects a package, and what fixes it.
+/// Whether a notice affects a package that is alone, and what fixes it.
 pub fn affects(notice: &Notice, package: &Package) -> Option<Option<SmolStr>> {
-    let by_source = ["Debian:", "Ubuntu:"].iter().any(|its| package.ecosystem.starts_with(its));
-    let (name, version) = match &package.source {
-        Some((name, version)) if by_source => (name, version),
-        _ => (&package.name, &package.version),
-    };
+    affects_beside(notice, package, &[])
+}
+
+/// Whether a notice affects a package among others, and what fixes it.
+fn affects_beside(notice: &Notice, package: &Package, all: &[Package]) -> Option<Option<SmolStr>> {
+    let of = |its: &str| package.ecosystem.starts_with(its);
+    let installed = (&package.name, package.version.clone());
+    match &package.source {
+        Some((name, version)) if of("Debian:") || of("Ubuntu:") => {
+            affects_as(notice, &package.ecosystem, (name, version.clone()))
+        }
+        Some(source) if of("Rocky Linux:") && source.0 != package.name => {
+            let version = rpm_source_version(source, all);
+            affects_as(notice, &package.ecosystem, installed)
+                .or_else(|| affects_as(notice, &package.ecosystem, (&source.0, version)))
+        }
+        _ => affects_as(notice, &package.ecosystem, installed),
+    }
+}
+
+/// The version of an RPM's source: with the epoch of a package of the source's name from the same archive, `?:` where none
+/// is installed.
+fn rpm_source_version((name, version): &(SmolStr, SmolStr), all: &[Package]) -> SmolStr {
+    let bare = |version: &str| version.rsplit(':').next().unwrap_or_default().to_owned();
+    let mut same = all.iter().filter(|other| {
+        let (of, built) = other.source();
+        other.name == *name
+            && of == name
+            && bare(built) == bare(version)
+            && bare(&other.version) == bare(version)
+    });
+    let unknown = || format_smolstr!("?:{}", bare(version));
+    same.next().map_or_else(unknown, |other| other.version.clone())
+}
+
+fn affects_as(
+    notice: &Notice,
+    ecosystem: &str,
+    (name, version): (&SmolStr, SmolStr),
+) -> Option<Option<SmolStr>> {
     let of_package: Vec<&Affected> = notice
         .affected
         .iter()
-        .filter(|affected| affected.ecosystem == package.ecosystem && affected.name == *name)
+        .filter(|affected| affected.ecosystem == ecosystem && affected.name == *name)
         .collect();
     let inside = |version: &SmolStr| {
         let modular = version.contains(".module");
         let ranges = of_package.iter().flat_map(|affected| &affected.ranges);
         ranges
-            .filter(|range| same_build(range, &package.ecosystem, modular))
-            .filter(|range| contains(range, &package.ecosystem, version))
+            .filter(|range| same_build(range, ecosystem, modular))
+            .filter(|range| contains(range, ecosystem, version))
             .map(|range| &range.end)
             .next()
     };
-    let mut end = inside(version);
+    let mut end = inside(&version);
     if end.is_none() {
-        let listed = of_package.iter().any(|affected| affected.versions.contains(version));
+        let is = |listed: &SmolStr| {
+            let scheme = Scheme::of(ecosystem).filter(|_| version.starts_with("?:"));
+            let equal = |scheme: Scheme| scheme.compare(&beside(&version, listed), listed);
+            scheme.map_or(*listed == version, |scheme| equal(scheme) == Ok(Ordering::Equal))
+        };
+        let listed = of_package.iter().any(|affected| affected.versions.iter().any(is));
         return listed.then_some(None);
     }
     // The end of one range may lie in the next: go on until a version is outside of all.
@@ -60,6 +100,17 @@ pub fn affects(notice: &Notice, package: &Package) -> Option<Option<SmolStr>> {
         }
     }
     Some(None)
+}
+
+/// A version as it is compared with a bound: an unknown epoch is taken for the bound's.
+fn beside(version: &str, bound: &str) -> String {
+    match version.strip_prefix("?:") {
+        Some(bare) => {
+            let epoch = bound.split_once(':').map_or("0", |(epoch, _)| epoch);
+            format!("{epoch}:{bare}")
+        }
+        None => version.to_owned(),
+    }
 }
 
 /// Plain and modular builds of RPMs are different products.
@@ -80,7 +131,7 @@ fn contains(range: &Range, ecosystem: &str, version: &str) -> bool {
         VersionOrder::Ecosystem => Scheme::of(ecosystem),
         VersionOrder::SemVer => Some(Scheme::Semver),
     };
-    let compare = |bound: &str| scheme?.compare(version, bound).ok();
+    let compare = |bound: &str| scheme?.compare(&beside(version, bound), bound).ok();
     let begun = range.introduced == "0" || compare(&range.introduced).is_some_and(Ordering::is_ge);
     let ended = match &range.end {
         RangeEnd::Fixed(bound) | RangeEnd::Limit(bound) => {

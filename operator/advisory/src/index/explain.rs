@@ -62,12 +62,12 @@ impl Index {
         let mut packages = Vec::new();
         for (position, package) in (0_u32..).zip(set.packages.iter()) {
             let tables = self.tables_of(&package.ecosystem);
-            let standing = lookups(package)
+            let standing = lookups(package, &set.packages)
                 .flat_map(|lookup| {
                     tables.into_iter().flatten().filter_map(move |table| {
                         let slot = table.get(lookup.name.as_ref())?;
                         let slot = slots.contains(slot).then(|| &self.slots[*slot as usize])?;
-                        let said = slot.explain(number, &lookup.version);
+                        let said = slot.explain(number, lookup.compared());
                         Some(standing(said, SmolStr::new(&lookup.version)))
                     })
                 })

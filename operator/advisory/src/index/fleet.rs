@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use smol_str::SmolStr;
 
 use super::Finding;
-use super::identity::{Lookup, base, entries, lookups};
+use super::identity::{Epoch, Lookup, base, entries, lookups};
+use super::lane::Compared;
 use super::slot::{Parts, Slot};
 use crate::notice::Notice;
 use crate::package::PackageSet;
@@ -35,8 +36,15 @@ pub struct Fleet {
 #[derive(Clone, Debug)]
 struct Posting {
     version: SmolStr,
+    epoch: Epoch,
     /// Number of the set, position of the package in it.
     at: Vec<(u32, u32)>,
+}
+
+impl Posting {
+    fn is_of(&self, lookup: &Lookup<'_>) -> bool {
+        *self.version == *lookup.version && self.epoch == lookup.epoch
+    }
 }
 
 impl Fleet {
@@ -57,13 +65,14 @@ impl Fleet {
         // A fleet has at most some thousand sets.
         let number = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
         for (position, package) in (0_u32..).zip(set.packages.iter()) {
-            for Lookup { name, version } in lookups(package) {
+            for lookup in lookups(package, &set.packages) {
                 let names = self.names.entry(package.ecosystem.clone()).or_default();
-                let postings = names.entry(SmolStr::new(&name)).or_default();
-                match postings.iter_mut().find(|posting| *posting.version == *version) {
+                let postings = names.entry(SmolStr::new(&lookup.name)).or_default();
+                match postings.iter_mut().find(|posting| posting.is_of(&lookup)) {
                     Some(posting) => posting.at.push((number, position)),
                     None => postings.push(Posting {
-                        version: SmolStr::new(&version),
+                        version: SmolStr::new(&lookup.version),
+                        epoch: lookup.epoch,
                         at: vec![(number, position)],
                     }),
                 }
@@ -82,12 +91,13 @@ impl Fleet {
             return;
         };
         for package in set.packages.iter() {
-            for Lookup { name, version } in lookups(package) {
+            for lookup in lookups(package, &set.packages) {
                 let names = self.names.get_mut(&package.ecosystem);
-                let Some(postings) = names.and_then(|names| names.get_mut(name.as_ref())) else {
+                let Some(postings) = names.and_then(|names| names.get_mut(lookup.name.as_ref()))
+                else {
                     continue;
                 };
-                for posting in postings.iter_mut().filter(|posting| *posting.version == *version) {
+                for posting in postings.iter_mut().filter(|posting| posting.is_of(&lookup)) {
                     posting.at.retain(|(of, _)| *of != number);
                 }
                 postings.retain(|posting| !posting.at.is_empty());
@@ -145,7 +155,8 @@ impl Fleet {
         id: &SmolStr,
         found: &mut BTreeMap<(&'f SmolStr, u32), Finding>,
     ) {
-        slot.match_version(&posting.version, |_, said| {
+        let compared = Compared { version: &posting.version, epoch: posting.epoch };
+        slot.match_version(compared, |_, said| {
             let Some(verdict) = said.verdict() else {
                 return;
             };

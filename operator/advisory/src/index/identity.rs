@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
 
+use super::lane::Compared;
 use crate::notice::{Affected, Notice, RangeEnd};
 use crate::package::Package;
 use crate::purl::normal_name;
@@ -42,6 +43,24 @@ impl Naming {
 pub(super) struct Lookup<'a> {
     pub name: Cow<'a, str>,
     pub version: Cow<'a, str>,
+    pub epoch: Epoch,
+}
+
+impl Lookup<'_> {
+    /// What is compared.
+    pub fn compared(&self) -> Compared<'_> {
+        Compared { version: &self.version, epoch: self.epoch }
+    }
+}
+
+/// Whether the epoch of a version is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Epoch {
+    /// The version tells it, or there is none.
+    Told,
+    /// That of an RPM's source, which nothing that is installed tells: it is taken for that of whatever the version is
+    /// compared with.
+    AsCompared,
 }
 
 /// The ecosystem without its release: `Debian` of `Debian:12`.
@@ -87,35 +106,73 @@ fn pro(ecosystem: &str) -> Option<SmolStr> {
     plain.then(|| smol_str::format_smolstr!("Ubuntu:{release}"))
 }
 
-/// What a package is looked up by: one name, or two where notices may name either.
-pub(super) fn lookups(package: &Package) -> impl Iterator<Item = Lookup<'_>> {
+/// What a package is looked up by: one name, or two where notices may name either. `all` is the set that the package is of.
+pub(super) fn lookups<'a>(
+    package: &'a Package,
+    all: &'a [Package],
+) -> impl Iterator<Item = Lookup<'a>> {
     let installed = || Lookup {
         name: normal_name(&package.ecosystem, &package.name),
         version: Cow::Borrowed(package.version.as_str()),
+        epoch: Epoch::Told,
     };
     let (first, second) = match (Naming::of(&package.ecosystem), &package.source) {
         (Naming::Installed, _) | (_, None) => (installed(), None),
-        (Naming::Source, Some(source)) => (from_source(package, source), None),
+        (Naming::Source, Some(source)) => (from_source(package, source, all), None),
         (Naming::Either, Some(source)) => {
-            let second = (source.0 != package.name).then(|| from_source(package, source));
+            let second = (source.0 != package.name).then(|| from_source(package, source, all));
             (installed(), second)
         }
     };
     std::iter::once(first).chain(second)
 }
 
-fn from_source<'a>(package: &'a Package, source: &'a (SmolStr, SmolStr)) -> Lookup<'a> {
+fn from_source<'a>(
+    package: &Package,
+    source: &'a (SmolStr, SmolStr),
+    all: &'a [Package],
+) -> Lookup<'a> {
     let (name, version) = source;
     if let Some(unsigned) = unsigned(name, version) {
         return unsigned;
     }
-    // The name of a source RPM has no epoch; the binary's version has, and nothing else of it is the source's.
-    let rpm = Scheme::of(&package.ecosystem) == Some(Scheme::Rpm) && !version.contains(':');
-    let version = match package.version.split_once(':').filter(|_| rpm) {
-        Some((epoch, _)) => Cow::Owned(format!("{epoch}:{version}")),
-        None => Cow::Borrowed(version.as_str()),
+    let named = |version, epoch| Lookup {
+        name: Cow::Borrowed(name.as_str()),
+        version: Cow::Borrowed(version),
+        epoch,
     };
-    Lookup { name: Cow::Borrowed(name.as_str()), version }
+    if Scheme::of(&package.ecosystem) != Some(Scheme::Rpm) {
+        return named(version.as_str(), Epoch::Told);
+    }
+    match namesake(&package.ecosystem, source, all) {
+        Some(namesake) => named(namesake.version.as_str(), Epoch::Told),
+        None => named(without_epoch(version), Epoch::AsCompared),
+    }
+}
+
+/// The installed package that has its source's name and comes from the same archive. Its epoch is the source's; those of
+/// its siblings are their own (`mod_ssl` has 1, `httpd` none; `perl-Errno` has none, `perl` 4), and the archive's name, all
+/// that an RPM tells of its source, has none. A set is sorted by ecosystem, then name.
+fn namesake<'a>(
+    ecosystem: &str,
+    source: &(SmolStr, SmolStr),
+    all: &'a [Package],
+) -> Option<&'a Package> {
+    let (name, version) = source;
+    let first = all.partition_point(|it| {
+        (it.ecosystem.as_str(), it.name.as_str()) < (ecosystem, name.as_str())
+    });
+    let mut named =
+        all[first..].iter().take_while(|it| it.ecosystem == ecosystem && it.name == *name);
+    named.find(|it| {
+        let (of, built) = it.source();
+        let archive = without_epoch(version);
+        of == name && without_epoch(built) == archive && without_epoch(&it.version) == archive
+    })
+}
+
+fn without_epoch(version: &str) -> &str {
+    version.split_once(':').map_or(version, |(_, bare)| bare)
 }
 
 /// Kernel and boot loader are built once and signed in a second source package, whose version is made from the first's;
@@ -123,7 +180,9 @@ fn from_source<'a>(package: &'a Package, source: &'a (SmolStr, SmolStr)) -> Look
 /// LTS: `linux-6.1`), `grub-efi-amd64-signed` `1+2.06+13+deb12u1` is `grub2` `2.06-13+deb12u1`. Ubuntu:
 /// `linux-signed-hwe-6.8` is `linux-hwe-6.8`, same version.
 fn unsigned<'a>(name: &'a str, version: &'a str) -> Option<Lookup<'a>> {
-    let lookup = |name: Cow<'a, str>, version: Cow<'a, str>| Some(Lookup { name, version });
+    let lookup = |name: Cow<'a, str>, version: Cow<'a, str>| {
+        Some(Lookup { name, version, epoch: Epoch::Told })
+    };
     match name {
         "grub-efi-amd64-signed" | "grub-efi-arm64-signed" | "grub-efi-ia32-signed" => {
             let (upstream, build) = version.strip_prefix("1+")?.split_once('+')?;
@@ -153,15 +212,33 @@ mod tests {
         version: &str,
         source: Option<(&str, &str)>,
     ) -> Vec<String> {
-        let package = Package {
+        let package = package(ecosystem, name, version, source);
+        looked_up_beside(&package, &[])
+    }
+
+    fn package(
+        ecosystem: &str,
+        name: &str,
+        version: &str,
+        source: Option<(&str, &str)>,
+    ) -> Package {
+        Package {
             ecosystem: ecosystem.into(),
             name: name.into(),
             version: version.into(),
             arch: "amd64".into(),
             distro: SmolStr::default(),
             source: source.map(|(name, version)| (name.into(), version.into())),
+        }
+    }
+
+    /// An epoch that is not known is a question mark.
+    fn looked_up_beside(package: &Package, all: &[Package]) -> Vec<String> {
+        let shown = |lookup: Lookup<'_>| match lookup.epoch {
+            Epoch::Told => format!("{} {}", lookup.name, lookup.version),
+            Epoch::AsCompared => format!("{} ?:{}", lookup.name, lookup.version),
         };
-        lookups(&package).map(|lookup| format!("{} {}", lookup.name, lookup.version)).collect()
+        lookups(package, all).map(shown).collect()
     }
 
     #[test]
@@ -182,14 +259,38 @@ mod tests {
         );
         assert_eq!(
             looked_up("Rocky Linux:9", "openssl-libs", "1:3.0.7-27.el9", source),
-            ["openssl-libs 1:3.0.7-27.el9", "openssl 1:3.0.7-27.el9"],
+            ["openssl-libs 1:3.0.7-27.el9", "openssl ?:3.0.7-27.el9"],
             "the source RPM's name has no epoch"
         );
         let other = Some(("openssh", "8.7p1-38.el9"));
         assert_eq!(
             looked_up("Rocky Linux:9", "pam_ssh_agent_auth", "0.10.4-5.38.el9", other),
-            ["pam_ssh_agent_auth 0.10.4-5.38.el9", "openssh 8.7p1-38.el9"],
+            ["pam_ssh_agent_auth 0.10.4-5.38.el9", "openssh ?:8.7p1-38.el9"],
             "a binary with a version of its own has the source's all the same"
+        );
+    }
+
+    #[test]
+    fn the_epoch_of_a_source_is_that_of_its_namesake_from_the_same_archive() {
+        let rocky = |name, version, source| package("Rocky Linux:9", name, version, Some(source));
+        let perl = rocky("perl", "4:5.32.1-481.el9", ("perl", "4:5.32.1-481.el9"));
+        let errno = rocky("perl-Errno", "1.30-481.el9", ("perl", "5.32.1-481.el9"));
+        let httpd = package("Rocky Linux:9", "httpd", "2.4.57-5.el9", None);
+        let mod_ssl = rocky("mod_ssl", "1:2.4.57-5.el9", ("httpd", "1:2.4.57-5.el9"));
+        let set = [httpd, mod_ssl.clone(), perl, errno.clone()];
+        assert_eq!(
+            looked_up_beside(&mod_ssl, &set),
+            ["mod_ssl 1:2.4.57-5.el9", "httpd 2.4.57-5.el9"]
+        );
+        assert_eq!(
+            looked_up_beside(&errno, &set),
+            ["perl-Errno 1.30-481.el9", "perl 4:5.32.1-481.el9"]
+        );
+        let other = [rocky("perl", "3:5.30.0-1.el9", ("perl", "3:5.30.0-1.el9"))];
+        assert_eq!(
+            looked_up_beside(&errno, &other),
+            ["perl-Errno 1.30-481.el9", "perl ?:5.32.1-481.el9"],
+            "of another archive"
         );
     }
 

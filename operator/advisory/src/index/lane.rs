@@ -3,12 +3,16 @@
 //! Bounds are coded: the distinct bounds of the lane, sorted, have the odd numbers 1, 3, 5, …; a version between two of
 //! them has the even number between theirs. One binary search codes the installed version, and from then on numbers are
 //! compared. Rows stand by their end, the farthest first: those that end behind the installed version are a prefix.
+//!
+//! A version whose epoch is not known has a code for each epoch that bounds have: bounds of one epoch are neighbours.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
 
-use crate::version::Scheme;
+use super::identity::Epoch;
+use crate::version::{Scheme, VersionError};
 
 /// A place in the order of versions: just before the version of `key`, or just after it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,13 +81,51 @@ pub(super) struct Lane {
     ends: Box<[u32]>,
     fixes: Box<[SmolStr]>,
     rows: Box<[Row]>,
+    /// Where bounds have several epochs: how many bounds are of the first, of the first two, and so on.
+    epochs: Box<[u32]>,
+}
+
+/// A version as it is installed, to be compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compared<'a> {
+    pub version: &'a str,
+    pub epoch: Epoch,
 }
 
 /// A version's place among a lane's bounds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
-    code: u32,
+    codes: Codes,
     builds: Builds,
+}
+
+#[derive(Clone, Debug)]
+enum Codes {
+    /// With all bounds.
+    One(u32),
+    /// With those of one epoch: the first code that belongs to the next, and the version's own.
+    ByEpoch(Vec<(u32, u32)>),
+}
+
+impl Place {
+    /// The version's code where it is compared with a bound.
+    fn beside(&self, bound: u32) -> u32 {
+        match &self.codes {
+            Codes::One(code) => *code,
+            Codes::ByEpoch(codes) => {
+                let of_epoch = codes.iter().find(|(next, _)| bound < *next).or(codes.last());
+                of_epoch.map_or(0, |(_, code)| *code)
+            }
+        }
+    }
+
+    fn is_begun(&self, row: &Row) -> bool {
+        row.from <= self.beside(row.from)
+    }
+
+    fn is_ended(&self, row: &Row) -> bool {
+        row.until != NO_END && row.until <= self.beside(row.until)
+    }
 }
 
 /// What one notice says of a version that is in none of its intervals.
@@ -128,6 +170,7 @@ impl Lane {
         rows.sort_by_key(|row| (Reverse(row.until), &ids[row.notice as usize], row.from));
         let mut keys = Vec::new();
         let mut ends = Vec::with_capacity(bounds.len());
+        let epochs = epochs(scheme, &bounds);
         for bound in bounds {
             keys.extend_from_slice(bound);
             ends.push(number(keys.len()));
@@ -138,6 +181,7 @@ impl Lane {
             ends: ends.into(),
             fixes: fixes.into(),
             rows: rows.into(),
+            epochs,
         }
     }
 
@@ -158,8 +202,39 @@ impl Lane {
         })
     }
 
-    /// Where a version stands among the bounds; `key` is its key in this lane's ordering.
-    pub fn place(&self, key: &[u8], version: &str) -> Place {
+    /// Where a version stands among the bounds.
+    pub fn place(&self, compared: Compared<'_>) -> Result<Place, VersionError> {
+        let key = self.scheme.key(compared.version)?;
+        let codes = match compared.epoch {
+            Epoch::Told => Codes::One(self.code(key.as_bytes())),
+            Epoch::AsCompared => self.codes_by_epoch(key.as_bytes()),
+        };
+        Ok(Place { codes, builds: Builds::of(self.scheme, compared.version) })
+    }
+
+    fn codes_by_epoch(&self, key: &[u8]) -> Codes {
+        let with_epoch_of = |position: usize| {
+            let epoch = self.scheme.split_epoch(self.key(position)).map(|(epoch, _)| epoch);
+            let rest = self.scheme.split_epoch(key).map(|(_, rest)| rest);
+            epoch.zip(rest).map_or_else(|| key.to_vec(), |(epoch, rest)| [epoch, rest].concat())
+        };
+        match self.epochs.as_ref() {
+            [] if self.ends.is_empty() => Codes::One(self.code(key)),
+            [] => Codes::One(self.code(&with_epoch_of(0))),
+            counts => Codes::ByEpoch(
+                counts
+                    .iter()
+                    .map(|&count| {
+                        let last = (count as usize).saturating_sub(1);
+                        (at(count as usize), self.code(&with_epoch_of(last)))
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The code of a version, by its key.
+    fn code(&self, key: &[u8]) -> u32 {
         let mut low = 0;
         let mut high = self.ends.len();
         while low < high {
@@ -167,29 +242,33 @@ impl Lane {
             match self.key(middle).cmp(key) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => {
-                    return Place { code: at(middle), builds: Builds::of(self.scheme, version) };
-                }
+                std::cmp::Ordering::Equal => return at(middle),
             }
         }
-        Place { code: at(low) - 1, builds: Builds::of(self.scheme, version) }
+        at(low) - 1
     }
 
-    /// The notices that affect a version there, each once, with the version that fixes it where one is known.
+    /// The notices that affect a version there, with the version that fixes it where one is known; each once, unless it
+    /// has ranges of several epochs and the version's is not known.
     pub fn affecting(&self, place: Place) -> impl Iterator<Item = (u32, Option<&SmolStr>)> {
-        let behind = self.rows.partition_point(|row| row.until > place.code);
+        let behind = match place.codes {
+            Codes::One(code) => self.rows.partition_point(|row| row.until > code),
+            Codes::ByEpoch(_) => self.rows.len(),
+        };
         self.rows[..behind]
             .iter()
-            .filter(move |row| row.from <= place.code && row.builds.include(place.builds))
+            .filter(move |row| {
+                place.is_begun(row) && !place.is_ended(row) && row.builds.include(place.builds)
+            })
             .map(|row| (row.notice, self.fix(row)))
     }
 
     /// What a notice says of a version there that it does not affect. `None` where it has no interval in this lane.
-    pub fn outside(&self, notice: u32, place: Place) -> Option<Outside> {
+    pub fn outside(&self, notice: u32, place: &Place) -> Option<Outside> {
         let mut said = None;
         // By end, the farthest first: the first fix at or before the version is the last that it has.
         for row in self.rows.iter().filter(|row| row.notice == notice) {
-            let reached = row.until <= place.code && row.builds.include(place.builds);
+            let reached = place.is_ended(row) && row.builds.include(place.builds);
             match self.fix(row) {
                 Some(fix) if reached => return Some(Outside::Fixed(fix.clone())),
                 _ => said = Some(Outside::Never),
@@ -216,6 +295,20 @@ impl Lane {
     }
 }
 
+/// How many bounds are of the first epoch, of the first two, and so on; empty where all are of one.
+fn epochs(scheme: Scheme, bounds: &[&[u8]]) -> Box<[u32]> {
+    let epoch = |bound: &[u8]| scheme.split_epoch(bound).map(|(epoch, _)| epoch.to_vec());
+    let mut count = 0;
+    let counts: Vec<u32> = bounds
+        .chunk_by(|a, b| epoch(a) == epoch(b))
+        .map(|same| {
+            count += same.len();
+            number(count)
+        })
+        .collect();
+    if counts.len() > 1 { counts.into() } else { Box::default() }
+}
+
 /// The code of the bound at a position.
 fn at(position: usize) -> u32 {
     number(position).saturating_mul(2).saturating_add(1)
@@ -229,6 +322,7 @@ fn number(count: usize) -> u32 {
 /// Intervals of one notice that overlap or touch, as one; empty ones are gone.
 fn joined(mut intervals: Vec<Interval>) -> Vec<Interval> {
     intervals.retain(|interval| interval.until.as_ref().is_none_or(|until| interval.from < *until));
+    part_by_build(&mut intervals);
     intervals.sort_by(|a, b| {
         (a.notice, a.builds, &a.from, &a.until).cmp(&(b.notice, b.builds, &b.from, &b.until))
     });
@@ -251,6 +345,23 @@ fn joined(mut intervals: Vec<Interval>) -> Vec<Interval> {
         }
     }
     joined
+}
+
+/// Where a notice speaks of plain or modular builds and of all in one, what it says of all is said of each: so that it is in
+/// one interval with what is said of them.
+fn part_by_build(intervals: &mut Vec<Interval>) {
+    let of_some = |interval: &&Interval| interval.builds != Builds::All;
+    let apart: BTreeSet<u32> =
+        intervals.iter().filter(of_some).map(|interval| interval.notice).collect();
+    let modular: Vec<Interval> = intervals
+        .iter_mut()
+        .filter(|interval| interval.builds == Builds::All && apart.contains(&interval.notice))
+        .map(|interval| {
+            interval.builds = Builds::Plain;
+            Interval { builds: Builds::Modular, ..interval.clone() }
+        })
+        .collect();
+    intervals.extend(modular);
 }
 
 /// Whether the first end is behind the second; no end is behind every end.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use smol_str::SmolStr;
 
 use super::Unknown;
-use super::lane::{Builds, Edge, Interval, Lane, Outside};
+use super::identity::Epoch;
+use super::lane::{Builds, Compared, Edge, Interval, Lane, Outside};
 use crate::notice::{Affected, Range, RangeEnd, VersionOrder};
 use crate::version::Scheme;
 
@@ -121,14 +122,17 @@ fn interval(scheme: Scheme, notice: u32, range: &Range) -> Result<Interval, Unkn
 
 impl Slot {
     /// Calls back with each notice that affects the version, or may, once.
-    pub fn match_version(&self, version: &str, mut found: impl FnMut(u32, Said)) {
+    pub fn match_version(&self, compared: Compared<'_>, mut found: impl FnMut(u32, Said)) {
         let mut certain: Vec<u32> = Vec::new();
         let mut unsure: Vec<(u32, Unknown)> = Vec::new();
-        let once = self.lanes.len() == 1 && self.listed.is_empty() && self.unclear.is_empty();
+        let once = self.lanes.len() == 1
+            && self.listed.is_empty()
+            && self.unclear.is_empty()
+            && compared.epoch == Epoch::Told;
         for lane in &self.lanes {
-            match lane.scheme.key(version) {
-                Ok(key) => {
-                    for (notice, fix) in lane.affecting(lane.place(key.as_bytes(), version)) {
+            match lane.place(compared) {
+                Ok(place) => {
+                    for (notice, fix) in lane.affecting(place) {
                         if once {
                             found(notice, Said::Affected(fix.cloned()));
                         } else if !certain.contains(&notice) {
@@ -143,7 +147,7 @@ impl Slot {
                 }
             }
         }
-        for (_, notice) in self.listed.iter().filter(|(listed, _)| listed == version) {
+        for (_, notice) in self.listed.iter().filter(|(listed, _)| listed == compared.version) {
             if !certain.contains(notice) {
                 certain.push(*notice);
                 found(*notice, Said::Affected(None));
@@ -159,9 +163,9 @@ impl Slot {
     }
 
     /// What one notice says of a version.
-    pub fn explain(&self, notice: u32, version: &str) -> Said {
+    pub fn explain(&self, notice: u32, compared: Compared<'_>) -> Said {
         let mut said = None;
-        self.match_version(version, |of, what| {
+        self.match_version(compared, |of, what| {
             if of == notice {
                 said = Some(what);
             }
@@ -169,10 +173,7 @@ impl Slot {
         if let Some(said) = said {
             return said;
         }
-        let outside = |lane: &Lane| {
-            let key = lane.scheme.key(version).ok()?;
-            lane.outside(notice, lane.place(key.as_bytes(), version))
-        };
+        let outside = |lane: &Lane| lane.outside(notice, &lane.place(compared).ok()?);
         match self.lanes.iter().find_map(outside) {
             Some(Outside::Fixed(fix)) => Said::Fixed(fix),
             Some(Outside::Never) | None => Said::Never,

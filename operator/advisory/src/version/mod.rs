@@ -146,6 +146,12 @@ impl Scheme {
         if version == "0" { Ok(VersionKey::lowest()) } else { self.key(version) }
     }
 
+    /// The part of a key that is the epoch, and the rest, where the scheme's epochs can be missing from what names a
+    /// version: an RPM's source is named without.
+    pub(crate) fn split_epoch(self, key: &[u8]) -> Option<(&[u8], &[u8])> {
+        (self == Self::Rpm).then(|| rpm::split_epoch(key))
+    }
+
     /// The name used in messages.
     pub const fn name(self) -> &'static str {
         match self {

@@ -53,6 +53,12 @@ pub(super) fn compare(a: &str, b: &str) -> Result<Ordering, VersionError> {
     }))
 }
 
+/// Splits a key behind its epoch.
+pub(super) fn split_epoch(key: &[u8]) -> (&[u8], &[u8]) {
+    let digits = key.first().map_or(0, |&count| usize::from(count));
+    key.split_at((1 + digits).min(key.len()))
+}
+
 /// Appends the key: epoch, version, whether there is a release, release.
 pub(super) fn key(text: &str, out: &mut Vec<u8>) -> Result<(), VersionError> {
     let parts = parse(text)?;

@@ -161,8 +161,8 @@ pub fn with_epoch(epoch: u64, version: &str) -> String {
     if epoch == 0 { version.to_owned() } else { format!("{epoch}:{version}") }
 }
 
-/// `openssl-3.0.7-24.el9.src.rpm`: name and version of the source package. The source's epoch is the binary's, as far as
-/// anybody says.
+/// `openssl-3.0.7-24.el9.src.rpm`: name and version of the source package, with the binary's epoch as package URLs are read.
+/// It is not taken for the source's where notices are looked up.
 pub fn source_of(archive: &str, epoch: u64) -> Option<(String, String)> {
     let stem = archive.strip_suffix(".rpm")?;
     let stem = stem.strip_suffix(".src").or_else(|| stem.strip_suffix(".nosrc"))?;
