@@ -17,6 +17,7 @@ use smol_str::SmolStr;
 
 use crate::{
     compressed::Compression,
+    dpkg::{not_readable, over_long},
     package::{Installed, PACKAGES_MAX, Update},
     root::Root,
     stanza::Stanzas,
@@ -64,13 +65,16 @@ impl Apk {
                 Some(_) => beyond += 1,
                 None => broken += 1,
             };
-            stanzas.for_each(each).map_err(|error| error.to_string())
+            stanzas.for_each(each).map_err(|error| error.to_string())?;
+            Ok(stanzas.oversized())
         });
-        if let Err(why) = outcome {
-            unread.note_partial(path, why);
+        match outcome {
+            Ok(0) => {}
+            Ok(oversized) => unread.note_partial(path, over_long(oversized)),
+            Err(why) => unread.note_partial(path, why),
         }
         if broken > 0 {
-            unread.note_partial(path, format!("{broken} entries are not readable"));
+            unread.note_partial(path, not_readable(broken));
         }
         if beyond > 0 {
             unread.note_partial(
@@ -361,7 +365,7 @@ mod tests {
             ["/lib/libssl.so.3", "/usr/lib/libssl.so.3"]
         );
         let entries = unread.into_entries();
-        assert!(entries[0].partial && entries[0].why == "1 entries are not readable");
+        assert!(entries[0].partial && entries[0].why.starts_with("1 entry names no package"));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use smol_str::SmolStr;
 
 use crate::{
-    package::{Installed, PACKAGES_MAX, Unfinished},
+    package::{Installed, NAME_BYTES_MAX, PACKAGES_MAX, Unfinished, VERSION_BYTES_MAX},
     root::{ReadError, Root},
-    stanza::{Paragraph, Stanzas, parse},
+    stanza::{PARAGRAPH_BYTES_MAX, Paragraph, Stanzas, parse},
     unread::Unread,
 };
 
@@ -53,20 +53,27 @@ pub fn read(root: &Root, unread: &mut Unread) -> Database {
     match root.file(STATUS) {
         Ok(file) => {
             let mut stanzas = Stanzas::new(file);
-            if let Err(error) = stanzas.for_each(|paragraph| tally.take(paragraph, true)) {
+            if let Err(error) = stanzas.for_each(|paragraph| tally.take(STATUS, paragraph, true)) {
                 unread.note_partial(STATUS, error);
             }
-            tally.broken += stanzas.oversized();
+            let oversized = stanzas.oversized();
+            if oversized > 0 {
+                unread.note_partial(STATUS, over_long(oversized));
+            }
         }
         Err(error) if error.is_absent() => {}
         Err(error) => unread.note_partial(STATUS, error),
     }
     for paragraph in std::mem::take(&mut tally.newer).into_values() {
-        tally.take(&paragraph, true);
+        tally.take(UPDATES, &paragraph, true);
     }
     read_folder(root, unread, &mut tally);
-    if tally.broken > 0 {
-        unread.note_partial(STATUS, format!("{} entries are not readable", tally.broken));
+    for (path, broken) in &tally.broken {
+        unread.note_partial(path, not_readable(*broken));
+    }
+    if tally.beyond > 0 {
+        let why = format!("{} packages are over the limit of {PACKAGES_MAX}", tally.beyond);
+        unread.note_partial(STATUS, why);
     }
     tally.packages.sort();
     tally.packages.dedup();
@@ -133,10 +140,24 @@ fn read_folder(root: &Root, unread: &mut Unread, tally: &mut Tally) {
     for name in names.filter(|name| !name.ends_with(".md5sums")) {
         let path = format!("{STATUS_D}/{name}");
         match root.read(&path, PARAGRAPH_FILE_BYTES_MAX) {
-            Ok(paragraph) => tally.take(&paragraph, false),
+            Ok(paragraph) => tally.take(&path, &paragraph, false),
             Err(error) => unread.note_partial(path, error),
         }
     }
+}
+
+/// What is to be said of entries of a file from which no package can be made.
+pub fn not_readable(count: u64) -> String {
+    let entries = if count == 1 { "1 entry names" } else { &format!("{count} entries name") };
+    format!(
+        "{entries} no package that can be read: expected are a name of at most {NAME_BYTES_MAX} visible characters and a version of at most {VERSION_BYTES_MAX}"
+    )
+}
+
+/// What is to be said of entries that are passed over for their length.
+pub fn over_long(count: u64) -> String {
+    let entries = if count == 1 { "1 entry is" } else { &format!("{count} entries are") };
+    format!("{entries} over the limit of {PARAGRAPH_BYTES_MAX} bytes, and left out")
 }
 
 /// Packages read so far.
@@ -146,16 +167,18 @@ struct Tally {
     newer: BTreeMap<Key, Vec<u8>>,
     packages: Vec<Installed>,
     unfinished: Vec<Unfinished>,
-    broken: u64,
+    /// By file: entries from which no package can be made.
+    broken: BTreeMap<String, u64>,
+    /// Packages over the limit.
+    beyond: u64,
 }
 
 impl Tally {
-    /// Takes one paragraph. Images without dpkg write no `Status`: what has a file there is installed.
-    fn take(&mut self, paragraph: &[u8], needs_status: bool) {
+    /// Takes one paragraph of a file. Images without dpkg write no `Status`: what has a file there is installed.
+    fn take(&mut self, path: &str, paragraph: &[u8], needs_status: bool) {
         let text = String::from_utf8_lossy(paragraph);
         let Some(fields) = parse(&text).next() else {
-            self.broken += 1;
-            return;
+            return self.is_broken(path);
         };
         if !self.newer.is_empty() && self.newer.contains_key(&key(&fields)) {
             return;
@@ -173,8 +196,13 @@ impl Tally {
                 }
                 self.packages.push(package);
             }
-            _ => self.broken += 1,
+            Some(_) => self.beyond += 1,
+            None => self.is_broken(path),
         }
+    }
+
+    fn is_broken(&mut self, path: &str) {
+        *self.broken.entry(path.to_owned()).or_default() += 1;
     }
 }
 
@@ -279,7 +307,8 @@ mod tests {
             entries.iter().all(|entry| entry.partial),
             "each hides a part of what is installed"
         );
-        (database, entries.into_iter().map(|entry| entry.why).collect())
+        let told = entries.into_iter().map(|entry| format!("{}: {}", entry.what, entry.why));
+        (database, told.collect())
     }
 
     #[test]
@@ -367,6 +396,37 @@ mod tests {
         )]);
 
         assert_eq!(database.packages.len(), 1);
-        assert_eq!(unread, ["3 entries are not readable"]);
+        assert_eq!(
+            unread,
+            [
+                "var/lib/dpkg/status: 3 entries name no package that can be read: expected are a name of at most 214 visible characters and a version of at most 128"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_of_its_own_file_with_the_limit_that_it_passes() {
+        let mut status =
+            b"Package: a\nStatus: install ok installed\nVersion: 1\n\nPackage: long\nDescription: "
+                .to_vec();
+        status.resize(3 << 20, b'x');
+        let (database, unread) = scan(&[
+            (STATUS, &status),
+            ("var/lib/dpkg/status.d/good", b"Package: b\nVersion: 1\nArchitecture: amd64\n"),
+            ("var/lib/dpkg/status.d/broken", b"no colon\n"),
+            ("var/lib/dpkg/status.d/long", &vec![b'x'; 2 << 20]),
+        ]);
+
+        assert_eq!(database.packages.len(), 2);
+        let begins = [
+            "var/lib/dpkg/status: 1 entry is over the limit of 1048576 bytes",
+            "var/lib/dpkg/status.d/long: ",
+            "var/lib/dpkg/status.d/broken: 1 entry names no package",
+        ];
+        assert_eq!(unread.len(), begins.len(), "{unread:#?}");
+        for (told, begin) in unread.iter().zip(begins) {
+            assert!(told.starts_with(begin), "{told}");
+        }
+        assert!(unread[1].contains("1048576"), "{}", unread[1]);
     }
 }

@@ -2,9 +2,10 @@
 
 use smol_str::SmolStr;
 
-/// Longest name and longest version that are believed; the report takes no longer ones.
-const NAME_BYTES_MAX: usize = 214;
-const VERSION_BYTES_MAX: usize = 128;
+/// Longest name that is believed; the report takes no longer one, nor a longer version.
+pub const NAME_BYTES_MAX: usize = 214;
+/// Longest version that is believed.
+pub const VERSION_BYTES_MAX: usize = 128;
 /// Most packages that are believed. A node with every package of its distribution has fewer.
 pub const PACKAGES_MAX: usize = 100_000;
 

@@ -9,7 +9,7 @@ use deb822_fast::borrowed::{BorrowedParagraph, BorrowedParagraphIter};
 use memchr::memmem;
 
 /// Largest paragraph that is read. The largest in Debian's archive (task packages, kernel sources) is below 100 KiB.
-const PARAGRAPH_BYTES_MAX: usize = 1 << 20;
+pub const PARAGRAPH_BYTES_MAX: usize = 1 << 20;
 /// How much is read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Most bytes of one stream, unpacked: ten times the largest index of a distribution. A sparse file of a terabyte would hold a scan for

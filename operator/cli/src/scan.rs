@@ -1,13 +1,17 @@
 //! `hozen scan`: one system as a node's scanner sees it, written as manifests.
 
 use std::{
+    collections::BTreeSet,
     io::{ErrorKind, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{Args, ValueEnum};
-use hozen_advisory::sbom::{Subject, SubjectKind, write_cyclonedx};
+use hozen_advisory::{
+    package::Package,
+    sbom::{Subject, SubjectKind, write_cyclonedx},
+};
 use hozen_agent::{
     manifests::{Manifests, node_name},
     root::{ReadError, Root},
@@ -15,12 +19,16 @@ use hozen_agent::{
     staging,
 };
 use hozen_api::node_inventory::NotRead;
+use hozen_intake::problem::nearest;
 use jiff::Timestamp;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
     low_level::emulate_default_handler,
 };
+
+/// Most packages of one source that are named.
+const INSTEAD_MAX: usize = 20;
 
 /// Scan this machine, or a root folder, and write what a node's scanner would report.
 #[derive(Args, Debug)]
@@ -108,12 +116,59 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
         // It stands in the report too; where even stderr is closed, only there.
         let _ = writeln!(std::io::stderr(), "not read: {what}: {why}");
     }
+    for told in args.resolve.iter().flat_map(|ask| without_update(ask, &found)) {
+        let _ = writeln!(std::io::stderr(), "--resolve {told}");
+    }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         outcome => outcome?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Packages that were asked for and that nothing can be done for, each with why and what to write instead.
+fn without_update(ask: &Ask, found: &Scan) -> Vec<String> {
+    let installed = &found.packages.packages;
+    let told = |name: &String| {
+        let here = installed.iter().find(|package| package.name == *name);
+        let update = found.updates.iter().find(|update| update.name == *name);
+        let why = match (here, update) {
+            (_, Some(update)) if update.held => {
+                format!("{name} is held back here: lift the hold, or leave it out, and scan again")
+            }
+            (_, Some(_)) => return None,
+            (Some(package), None) => format!(
+                "{name} {} is installed, and no index that is read here offers a newer version: leave it out",
+                package.version
+            ),
+            (None, None) => not_installed(name, installed),
+        };
+        Some(format!("{}={name}: {why}", ask.name))
+    };
+    ask.packages.iter().filter_map(told).collect()
+}
+
+/// What to write instead of a name that no installed package has.
+fn not_installed(name: &str, installed: &[Package]) -> String {
+    let built: BTreeSet<&str> = installed
+        .iter()
+        .filter(|package| package.source().0 == name)
+        .map(|package| package.name.as_str())
+        .collect();
+    if !built.is_empty() {
+        let built: Vec<&str> = built.into_iter().take(INSTEAD_MAX).collect();
+        return format!(
+            "{name} is a source package; write what it is installed as: {}",
+            built.join(",")
+        );
+    }
+    let names = installed.iter().map(|package| package.name.as_str());
+    let near = nearest(name, names).map_or_else(
+        || "write the name of an installed package, as the package manager lists it".to_owned(),
+        |near| format!("did you mean {near}?"),
+    );
+    format!("no package {name} is installed here; {near}")
 }
 
 /// A scan that somebody ends leaves no copy of the package manager's state.
