@@ -131,6 +131,50 @@ fn a_node_with_an_unfinished_package_is_never_compliant_nor_called_patched_and_a
     assert_eq!(undone(&told, "a"), (Vec::new(), None));
 }
 
+fn taken_back() -> Happening {
+    Happening::AdvisoryWithdrawn { name: on("DSA-1") }
+}
+
+#[test]
+fn i26_what_goes_on_after_its_notice_was_withdrawn_is_told_with_why_and_what_would_end_it() {
+    let told = story(&web_fleet(6, baseline("web")).build(), 12)
+        .after(Span::seconds(615), taken_back())
+        .play();
+    let request = told.0.world.requests.keys().next().expect("a request").clone();
+    assert_eq!(
+        outside(&told, "is withdrawn by its publisher"),
+        [format!(
+            "DSA-1 is withdrawn by its publisher; {request} had begun when DSA-1 was withdrawn, and goes on as it was approved: whoever does not want that aborts it."
+        )]
+    );
+    assert_eq!(told.proven().len(), 6, "people agreed to it, and nobody said otherwise");
+    let early = story(&web_fleet(6, baseline("web")).build(), 12)
+        .after(Span::minutes(1), taken_back())
+        .play();
+    let said = outside(&early, "is withdrawn by its publisher");
+    assert_eq!(said, ["DSA-1 is withdrawn by its publisher"], "nothing had begun");
+    assert!(early.proven().is_empty());
+}
+
+#[test]
+fn i43_a_node_on_which_a_patch_was_cut_short_is_not_compliant_although_its_notice_is_withdrawn() {
+    let fails = Happening::PatchFails { node: on("web-1"), message: "postinst exit 1".into() };
+    let stands = |hours: u32| {
+        let world = web_fleet(1, baseline("web")).build();
+        let story = story(&world, hours).after(Span::seconds(1), fails.clone());
+        let told = story.after(Span::hours(1), taken_back()).play();
+        let view = told.0.after.assessment.nodes["web-1"].clone();
+        let found = view.own.iter().map(|departure| departure.found.clone());
+        (view.state, found.collect::<Vec<_>>().join("; "))
+    };
+    let (state, found) = stands(2);
+    assert_eq!(state, State::Unknown, "{found}");
+    assert!(found.ends_with("after its last scan: postinst exit 1"), "{found}");
+    let (state, found) = stands(48);
+    assert_eq!(state, State::Below, "{found}");
+    assert!(found.ends_with("is half-configured"), "{found}");
+}
+
 /// Two nodes with a pending update that no notice tells of; each of two stages takes one.
 fn untold() -> World {
     let old = "7.88.1-10+deb12u8";

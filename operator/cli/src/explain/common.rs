@@ -84,11 +84,14 @@ pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Name
     answer.add(section);
 }
 
-/// What the baseline of a request that was begun says otherwise since, and how one comes to have it.
+/// What became different since work was begun under a request: its baseline, and how one comes to have that; its notices.
 pub(super) fn edited(outcome: &Outcome, request: &ChangeRequest, answer: &mut Answer) {
     let mut section = Section::new("changed since");
     if let Some(edited) = planner::edited_since(&outcome.world, request) {
         section.rule(edited, "invariant 26");
+    }
+    if let Some(withdrawn) = planner::withdrawn_since(&outcome.world, request) {
+        section.rule(withdrawn, "invariant 26");
     }
     answer.add(section);
 }

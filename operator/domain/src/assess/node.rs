@@ -4,7 +4,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     baseline::{Baseline, Os},
-    node::{Inventory, Node, Report},
+    node::{Ended, Inventory, Node, Report, Step},
 };
 
 use super::{
@@ -20,6 +20,7 @@ pub(super) fn view(
 ) -> NodeView {
     let mut own = Vec::new();
     report_departure(&node.report, &mut own);
+    failed_since(node, &mut own);
     if let Some(inventory) = node.report.latest() {
         coverage_departures(inventory, set.as_deref(), &mut own);
         inventory_departures(baseline, inventory, &mut own);
@@ -126,6 +127,33 @@ fn report_departure(report: &Report, own: &mut Vec<Departure>) {
         Report::Missing(why) => why.clone(),
     };
     own.push(unknown(Rule::Report, found, "a fresh report".into(), "PROCESS 1.2"));
+}
+
+/// A patch or rollback that failed may have left anything half done: until a scan has looked, what a report from before it says does
+/// not count (invariants 31 and 43).
+fn failed_since(node: &Node, own: &mut Vec<Departure>) {
+    let Some(inventory) = node.report.known() else {
+        return;
+    };
+    let failed = node.ended.values().filter_map(|ended| match ended {
+        Ended::Failed(at, failure)
+            if *at > inventory.scanned_at
+                && matches!(failure.step, Step::Patch | Step::Rollback) =>
+        {
+            Some((at, failure))
+        }
+        Ended::Failed(..)
+        | Ended::Proven(_)
+        | Ended::RolledBack(..)
+        | Ended::PutBack(..)
+        | Ended::Mitigated(_)
+        | Ended::Lifted(_)
+        | Ended::Exercised(_) => None,
+    });
+    if let Some((at, failure)) = failed.max_by_key(|(at, _)| *at) {
+        let found = format!("a change failed at {at}, after its last scan: {}", failure.message);
+        own.push(unknown(Rule::Report, found, "a scan after it".into(), "invariant 31"));
+    }
 }
 
 fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Vec<Departure>) {

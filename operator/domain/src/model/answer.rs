@@ -512,6 +512,7 @@ impl Host {
             return Err("no space left on device: /var is full".into());
         }
         if !self.faults.patch_fails.is_empty() {
+            self.leave_half_done(transaction);
             return Err(self.faults.patch_fails.remove(0));
         }
         if self.faults.patch_lies > 0 {

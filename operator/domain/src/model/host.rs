@@ -131,12 +131,22 @@ impl Host {
         self.packages = Some(Arc::new(PackageSet::from_packages(packages)));
     }
 
-    /// The package manager brings the previous versions back.
+    /// A package manager that gives up leaves the package at which it did half done, and nothing else changed.
+    pub(super) fn leave_half_done(&mut self, transaction: &Transaction) {
+        let at = transaction.changes.first();
+        self.unfinished = at
+            .map(|change| format_smolstr!("{}:{} is half-configured", change.name, change.arch))
+            .into_iter()
+            .collect();
+    }
+
+    /// The package manager is repaired (invariant 43), and brings the previous versions back.
     pub(super) fn uninstall(&mut self) {
         if self.faults.rollback_lies > 0 {
             self.faults.rollback_lies -= 1;
             return;
         }
+        self.unfinished.clear();
         if let Some(before) = self.before.take() {
             self.packages = Some(before);
         }

@@ -16,6 +16,7 @@ use crate::{
     calendar::Freeze,
     governance::{Approval, Vote},
     node::Task,
+    planner,
     request::{ChangeRequest, Rollout},
     units::{Name, Span, Uid, User, after},
     world::World,
@@ -392,7 +393,15 @@ impl Model<'_> {
             notice.withdrawn = Some(self.world.now);
             known.notice = Arc::new(notice);
         }
-        self.outside(format!("{name} is withdrawn by its publisher"));
+        let going: String = self
+            .world
+            .requests
+            .values()
+            .filter(|request| request.plan.advisories.contains(name))
+            .filter_map(|request| planner::withdrawn_since(&self.world, request))
+            .map(|told| format!("; {told}"))
+            .collect();
+        self.outside(format!("{name} is withdrawn by its publisher{going}"));
         for findings in self.world.findings.values_mut() {
             *findings = findings.iter().filter(|f| f.notice != *name).cloned().collect();
         }

@@ -258,6 +258,11 @@ pub fn edited_since(world: &World, request: &ChangeRequest) -> Option<String> {
     standing::edited_since(world, request)
 }
 
+/// What of a request was withdrawn by its publisher after work was begun, in words, and what follows. Others end by themselves.
+pub fn withdrawn_since(world: &World, request: &ChangeRequest) -> Option<String> {
+    standing::withdrawn_since(world, request)
+}
+
 /// The earliest deadline of what a plan answers; none: nothing that it answers has one.
 pub fn due(plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
     let baseline = &plan.baseline.name;

@@ -135,6 +135,37 @@ pub(super) fn edited_since(world: &World, request: &ChangeRequest) -> Option<Str
     })
 }
 
+/// What of a request was withdrawn by its publisher after work was begun under it: that goes on as it was approved (invariant 26), and
+/// only people stop it.
+pub(super) fn withdrawn_since(world: &World, request: &ChangeRequest) -> Option<String> {
+    let rollout = world.rollouts.get(&request.name).filter(|it| it.request.1 == request.uid)?;
+    let (started, ended) = (rollout.cursor.started?, rollout.cursor.ended.map(|(at, _)| at));
+    let meanwhile = |name: &&Name| {
+        let at = world.notices.get(*name).and_then(|known| known.notice.withdrawn);
+        at.is_some_and(|at| at >= started && ended.is_none_or(|ended| at < ended))
+    };
+    let (gone, rest): (Vec<&Name>, Vec<&Name>) =
+        request.plan.advisories.iter().partition(meanwhile);
+    if gone.is_empty() {
+        return None;
+    }
+    let listed =
+        |names: &[&Name]| names.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
+    let name = &request.name;
+    let also =
+        if rest.is_empty() { String::new() } else { format!(" It answers {} too.", listed(&rest)) };
+    Some(match ended {
+        None => format!(
+            "{name} had begun when {} was withdrawn, and goes on as it was approved: whoever does not want that aborts it.{also}",
+            listed(&gone)
+        ),
+        Some(_) => format!(
+            "{name} had begun when {} was withdrawn, and went on as it was approved.{also}",
+            listed(&gone)
+        ),
+    })
+}
+
 fn progress(world: &World, request: &ChangeRequest) -> Progress {
     let begun = world.rollouts.get(&request.name).is_some_and(|rollout| {
         rollout.request.1 == request.uid && rollout.cursor.started.is_some()
