@@ -74,8 +74,8 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// The names of the objects of a kind, also of those that are wrong. None if it cannot be known which there are: then
-    /// nobody can say that one is missing.
+    /// The names of the objects of a kind, also of those that are wrong. None if it cannot be known which there are, or one has
+    /// a name that cannot be: then nobody can say that one is missing.
     pub fn names(&self, kind: &str) -> Option<BTreeSet<&str>> {
         if self.torn {
             return None;
@@ -85,7 +85,7 @@ impl Manifests {
             unformed.map(|object| object.name.as_deref()).collect::<Option<_>>()?;
         let formed = self.documents.iter().filter(|document| document.object.kind() == kind);
         names.extend(formed.map(|document| document.name.as_str()));
-        Some(names)
+        names.iter().all(|name| is_name(name)).then_some(names)
     }
 
     /// What was written of every object of a kind that has a name, also of those that are wrong: file, name and tree.
@@ -210,11 +210,11 @@ impl Reader {
         problems
             .extend(faults.into_iter().map(|fault| tell(fault.place, &fault.path, fault.message)));
         let Some(name) = name else {
-            problems.push(tell(
-                node.place_of("metadata"),
-                "metadata.name",
-                "is missing".to_owned(),
-            ));
+            // Where something of the metadata is told, a name under another key for one, that is what is wrong.
+            if !problems.iter().any(|known| known.path.starts_with("metadata.")) {
+                let message = "is missing".to_owned();
+                problems.push(tell(node.place_of("metadata"), "metadata.name", message));
+            }
             self.manifests.problems.append(&mut problems);
             let (file, tree) = (Arc::clone(file), Arc::new(node));
             self.manifests.unformed.push(Unformed { kind, name, file, tree });

@@ -10,7 +10,7 @@ use hozen_domain::{
     units::Name,
 };
 
-use super::{Answer, Section, common};
+use super::{Answer, Section, common, exception};
 use crate::{
     text::spoken,
     when::{within_a_minute, words},
@@ -33,6 +33,9 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     common::edited(outcome, request, &mut answer);
     common::holds(outcome, &mut answer, |about| about == name);
     match request.phase {
+        _ if request.plan.exception.is_some() => {
+            answer.next.push(exception::next(outcome, request, &tally));
+        }
         Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval => {
             answer
                 .next
@@ -61,6 +64,9 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
 }
 
 fn summary(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> String {
+    if let Some(asked) = &request.plan.exception {
+        return exception::summary(outcome, request, asked, tally);
+    }
     let (proven, failed) = common::ended(outcome, &request.uid);
     let why = if !request.phase.ended() && !tally.approved {
         format!(": {}", tally.why_not())

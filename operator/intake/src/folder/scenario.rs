@@ -1,5 +1,7 @@
 //! `scenario.yaml`: what happens from outside while the virtual clock runs.
 
+mod form;
+
 use std::collections::BTreeMap;
 
 use hozen_domain::{
@@ -56,6 +58,12 @@ pub(super) fn read<'f>(files: &'f Files, refused: &mut Refused) -> Option<Draft<
         return None;
     };
     let mut parts = Parts { file, refused };
+    if !matches!(document.value, Value::Map(_)) {
+        let found = document.value.describe();
+        let message = format!("expected are timeZone, from, until and events, found {found}");
+        parts.tell(document.place, "", message);
+        return None;
+    }
     let approvers = parts.items(&document, "approvers");
     let events = parts.items(&document, "events");
     let head = parts.head(&document);
@@ -71,6 +79,12 @@ impl Draft<'_> {
 
     /// Tells what is wrong with times and names.
     pub fn check(&self, names: &Names<'_>, refused: &mut Refused) {
+        let before = refused.problems.len();
+        self.check_all(names, refused);
+        told_once(&mut refused.problems, before);
+    }
+
+    fn check_all(&self, names: &Names<'_>, refused: &mut Refused) {
         let mut parts = Parts { file: self.file, refused };
         if let Some(head) = &self.head {
             let place = |path: &str| self.tree.place_of(path);
@@ -198,6 +212,10 @@ impl Parts<'_> {
                 .enumerate()
                 .filter_map(|(index, item)| {
                     let path = format!("{key}[{index}]");
+                    if let Some((place, message)) = form::misshapen(item, key) {
+                        self.tell(place, &path, message);
+                        return None;
+                    }
                     Some((path.clone(), self.part(item, &path, item.to_json())?))
                 })
                 .collect(),
@@ -272,6 +290,9 @@ fn no_time(value: &Value) -> String {
 /// What serde says, in words that tell what to write.
 fn plain(message: &str) -> String {
     let told = with_nearest(message);
+    if let Some(field) = told.strip_prefix("missing field ") {
+        return format!("{field} is missing");
+    }
     let Some((what, kind)) = told.split_once(", expected ") else { return told };
     let expected = match kind.split(' ').next() {
         Some("u32") => "a whole number from 0 to 4294967295",
@@ -303,7 +324,10 @@ fn with_nearest(message: &str) -> String {
     let Some((what, known)) = parts else {
         return message.to_owned();
     };
-    let kind = what.split(' ').next().unwrap_or_default();
+    let kind = match what.split(' ').next().unwrap_or_default() {
+        "variant" => "event",
+        other => other,
+    };
     let quoted =
         |text: &'_ str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let (word, known) = (quoted(what).concat(), quoted(known));
@@ -311,6 +335,28 @@ fn with_nearest(message: &str) -> String {
         Some(meant) => format!("unknown {kind} {word}; did you mean {meant}?"),
         None => format!("unknown {kind} {word}; known here: {}", known.join(", ")),
     }
+}
+
+/// What is said of a name again and again is said once, with how often: it is one mistake.
+fn told_once(problems: &mut Vec<Problem>, before: usize) {
+    let mut told: Vec<(Problem, u32)> = Vec::new();
+    for problem in problems.split_off(before) {
+        let same = |(first, _): &&mut (Problem, u32)| {
+            problem.message.starts_with("there is no ") && first.message == problem.message
+        };
+        match told.iter_mut().find(same) {
+            Some((_, more)) => *more += 1,
+            None => told.push((problem, 0)),
+        }
+    }
+    problems.extend(told.into_iter().map(|(problem, more)| match more {
+        0 => problem,
+        1 => Problem { message: format!("{} (1 more place names it)", problem.message), ..problem },
+        _ => Problem {
+            message: format!("{} ({more} more places name it)", problem.message),
+            ..problem
+        },
+    }));
 }
 
 /// The one baseline of a file.

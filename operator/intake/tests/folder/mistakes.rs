@@ -37,13 +37,71 @@ events:
     let wanted = [
         "scenario.yaml:3:1: unknown field untl; did you mean until?",
         "scenario.yaml:4:39: approvers[0]: `3 hours` is not a duration",
-        "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
+        "scenario.yaml:6:33: events[0]: unknown event aprove; did you mean approve?",
         "scenario.yaml:7:63: events[1]: unknown field rol; did you mean role?",
         "scenario.yaml:8:6: events[2].at: the text \"noon\" is not a local time; write it like",
     ];
     assert_eq!(said.len(), wanted.len(), "{said:#?}");
     for (said, wanted) in said.iter().zip(wanted) {
         assert!(said.starts_with(wanted), "{said}\n{wanted}");
+    }
+}
+
+#[test]
+fn an_event_that_has_no_form_of_one_is_told_with_what_to_write() {
+    let folder = copy();
+    put(
+        &folder,
+        "scenario.yaml",
+        "timeZone: Asia/Tokyo
+from: 2026-11-19T09:14
+until: 2026-11-21T09:00
+approvers: [alice]
+events:
+  - nodeOffline
+  - {at: 2026-11-19T09:40, do: lift}
+  - {at: 2026-11-19T09:40, do: {nodeOffline: web-a1}}
+  - {at: 2026-11-19T09:40, do: {nodeOffline: {node: web-a1}, nodeReturns: {node: web-a1}}}
+  - {at: 2026-11-19T09:40, do: {}}
+  - {at: 2026-11-19T09:40}
+  - {at: 2026-11-19T09:40, do: {freeze: 48h}}
+",
+    );
+    let wanted = [
+        "scenario.yaml:4:13: approvers[0]: expected an approver like {user: alice@example.com,",
+        "scenario.yaml:6:5: events[0]: expected an event like {at: 2026-11-19T09:00, do: {nodeOffline: {node: web-b2}}}, found the text",
+        "scenario.yaml:7:32: events[1]: write do: {lift: {}}",
+        "scenario.yaml:8:33: events[2]: nodeOffline takes its fields in braces: write {nodeOffline: {node: …}}, found the text",
+        "scenario.yaml:9:32: events[3]: nodeOffline and nodeReturns stand under one do; give each an entry of its own",
+        "scenario.yaml:10:32: events[4]: do is empty; write an event like",
+        "scenario.yaml:11:5: events[5]: `do` is missing",
+        "scenario.yaml:12:33: events[6]: freeze takes its fields in braces: write {freeze: {baseline: …, name: …, duration: …, reason: …}}",
+    ];
+    let said = problems(&folder);
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for (said, wanted) in said.iter().zip(wanted) {
+        assert!(said.starts_with(wanted), "{said}\n{wanted}");
+        assert!(!said.contains("struct") && !said.contains("variant"), "{said}");
+    }
+}
+
+#[test]
+fn a_baseline_of_another_name_is_one_mistake_however_often_it_is_named() {
+    let folder = copy();
+    change(&folder, "baselines.yaml", "name: web-tier", "name: web-tire");
+    let said = problems(&folder);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    let wanted = "there is no baseline web-tier; did you mean web-tire? (2 more places name it)";
+    assert!(said[0].ends_with(wanted), "{said:#?}");
+
+    // What is named by a name that cannot be, or under another key, may be anything.
+    for (spoilt, told) in
+        [("name: Web_Tier", "is no name that"), ("nmae: web-tier", "did you mean name?")]
+    {
+        let folder = copy();
+        change(&folder, "baselines.yaml", "name: web-tier", spoilt);
+        let said = problems(&folder);
+        assert!(said.len() == 1 && said[0].contains(told), "{said:#?}");
     }
 }
 
@@ -103,7 +161,7 @@ spec:
         "scenario.yaml:3:1: until: 2026-11-18T09:00:00 is not after from (2026-11-19T09:14:00)",
         "scenario.yaml:4:29: approvers[0]: there is no role platfrom; did you mean platform?",
         "scenario.yaml:4:62: approvers[0]: there is no baseline web-tire; did you mean web-tier?",
-        "scenario.yaml:6:33: events[0]: unknown variant aprove; did you mean approve?",
+        "scenario.yaml:6:33: events[0]: unknown event aprove; did you mean approve?",
         "scenario.yaml:7:51: events[1]: there is no baseline wep-tier; did you mean web-tier?",
         "scenario.yaml:8:53: events[2]: there is no node web-1a; did you mean web-a1?",
         "scenario.yaml:9:57: events[3]: there is no advisory dsa-6119-9; did you mean dsa-6119-2?",
