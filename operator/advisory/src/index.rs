@@ -13,6 +13,7 @@ mod identity;
 mod lane;
 mod slot;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
@@ -26,6 +27,14 @@ use crate::package::{Package, PackageSet};
 use crate::version::of_all_service_packs;
 use identity::{base, entries, lookups};
 use slot::{Parts, Said, Slot};
+
+/// Under which names notices speak of a package, and in which version; `all` is the set that it is of.
+pub fn spoken_of<'a>(
+    package: &'a Package,
+    all: &'a [Package],
+) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+    lookups(package, all).map(|lookup| (lookup.name, lookup.version))
+}
 
 /// A notice that affects an installed package, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]

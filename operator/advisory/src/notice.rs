@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{Timestamp, civil::Date};
 use smol_str::SmolStr;
 
+use crate::version::Scheme;
+
 /// One security notice (DSA, RHSA, GHSA, …); the CVEs are its aliases. OSV's vocabulary.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notice {
@@ -50,6 +52,13 @@ impl Notice {
             .chain(&self.aliases)
             .chain(&self.related)
             .filter(move |id| id.starts_with("CVE-") && seen.insert(*id))
+    }
+
+    /// Ecosystems that it names and of which no version ordering is known, as its publisher writes them: no package is ever
+    /// matched with what it says of them.
+    pub fn unmatchable(&self) -> BTreeSet<&str> {
+        let named = self.affected.iter().map(|affected| affected.ecosystem.as_str());
+        named.filter(|ecosystem| Scheme::of(ecosystem).is_none()).collect()
     }
 }
 

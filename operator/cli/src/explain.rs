@@ -4,6 +4,8 @@
 mod advisory;
 mod baseline;
 mod common;
+mod exception;
+mod idle;
 mod image;
 mod node;
 mod policy;
@@ -16,6 +18,7 @@ mod workload;
 use std::process::ExitCode;
 
 use hozen_domain::model::Outcome;
+use hozen_intake::folder::Corpus;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -132,17 +135,17 @@ pub fn run(asked: &Explain) -> Result<ExitCode, Failed> {
     };
     let subject: Subject = subject.parse().map_err(Failed::Subject)?;
     let done = play::play(&asked.play, asked.moment)?;
-    tell(asked, done.played, &done.outcome, &subject)
+    tell(asked, done.played, (&done.outcome, &done.corpus), &subject)
 }
 
 /// Explains, and prints it in the form that was asked for.
 pub fn tell(
     asked: &Explain,
     played: Played,
-    outcome: &Outcome,
+    seen: (&Outcome, &Corpus),
     subject: &Subject,
 ) -> Result<ExitCode, Failed> {
-    let explanation = explain(played, outcome, subject).map_err(Failed::Subject)?;
+    let explanation = explain(played, seen, subject).map_err(Failed::Subject)?;
     match asked.output {
         Output::Text => {
             print(&text::explanation(&explanation, terminal::columns(&std::io::stdout())))
@@ -151,17 +154,17 @@ pub fn tell(
     }
 }
 
-/// Explains something at the end of a simulation. The error names the nearest thing that does exist.
+/// Explains something at the end of a simulation, with all notices that were read. The error names the nearest thing that does exist.
 pub fn explain(
     played: Played,
-    outcome: &Outcome,
+    (outcome, corpus): (&Outcome, &Corpus),
     subject: &Subject,
 ) -> Result<Explanation, String> {
-    let name = subject.find(outcome)?;
+    let name = subject.find(outcome, corpus)?;
     let answer = match subject {
         Subject::Node(_) => node::answer(outcome, &name),
         Subject::Baseline(_) => baseline::answer(outcome, &name),
-        Subject::Advisory(_) => advisory::answer(outcome, &name),
+        Subject::Advisory(_) => advisory::answer(outcome, corpus, &name),
         Subject::Request(_) => request::answer(outcome, &name),
         Subject::Rollout(_) => rollout::answer(outcome, &name),
         Subject::Workload(_) => workload::answer(outcome, &name),

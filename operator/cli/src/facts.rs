@@ -48,6 +48,9 @@ pub struct Simulation {
     pub size: Size,
     /// Input that was refused and left out, with why.
     pub left_out: Vec<String>,
+    /// What each feed brought.
+    #[serde(default)]
+    pub feeds: Vec<FeedRead>,
     /// What there was at the beginning.
     pub stock: Stock,
     /// Notices that matter or mattered, the most urgent first, then those that do not, by name.
@@ -86,6 +89,26 @@ pub struct Size {
     pub advisories: u32,
     /// Passes that the deciders made.
     pub passes: u64,
+}
+
+/// What a feed of notices brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedRead {
+    /// Its name: the folder below `feeds/`, or the file.
+    pub name: String,
+    /// Notices that were read.
+    pub notices: u32,
+    /// Of those: about something that is installed here and affected, or may be. The others can be explained all the same.
+    pub found: u32,
+    /// Withdrawn by their publisher.
+    pub withdrawn: u32,
+    /// Of an ecosystem that Hozen cannot match: it is not known whether they matter here.
+    pub unmatchable: u32,
+    /// Of each such ecosystem, by its name.
+    pub ecosystems: BTreeMap<String, u32>,
+    /// Documents that were refused.
+    pub rejected: u32,
 }
 
 /// What there was at the beginning (PROCESS 1).

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use hozen_domain::{model::Outcome, request::ChangeRequest};
+use hozen_intake::folder::Corpus;
 use jiff::ToSpan as _;
 use serde_json::{Value, json};
 
@@ -27,16 +28,21 @@ pub fn run(asked: &Plan) -> Result<ExitCode, Failed> {
     // One second is enough for every decider to come to rest once, and too short for anybody to do anything.
     let soon = folder.world.now.saturating_add(1.second()).unwrap_or(folder.world.now);
     let done = play::play_folder(&of, folder, Some(Moment::Instant(soon)))?;
-    tell(asked, &done.played, &done.outcome)
+    tell(asked, &done.played, &done.outcome, &done.corpus)
 }
 
 /// Prints the requests that are open at the end, in the form that was asked for.
-pub fn tell(asked: &Plan, played: &Played, outcome: &Outcome) -> Result<ExitCode, Failed> {
+pub fn tell(
+    asked: &Plan,
+    played: &Played,
+    outcome: &Outcome,
+    corpus: &Corpus,
+) -> Result<ExitCode, Failed> {
     let requests: Vec<&ChangeRequest> =
         outcome.world.requests.values().filter(|request| !request.phase.ended()).collect();
     match asked.output {
         Output::Text if requests.is_empty() => print("nothing would be requested\n"),
-        Output::Text => print(&told(played, outcome, &requests)?),
+        Output::Text => print(&told(played, (outcome, corpus), &requests)?),
         form @ (Output::Json | Output::Yaml) => {
             let items: Result<Vec<Value>, Failed> = requests.into_iter().map(manifest).collect();
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": items? });
@@ -45,13 +51,17 @@ pub fn tell(asked: &Plan, played: &Played, outcome: &Outcome) -> Result<ExitCode
     }
 }
 
-fn told(played: &Played, outcome: &Outcome, requests: &[&ChangeRequest]) -> Result<String, Failed> {
+fn told(
+    played: &Played,
+    seen: (&Outcome, &Corpus),
+    requests: &[&ChangeRequest],
+) -> Result<String, Failed> {
     let columns = terminal::columns(&std::io::stdout());
     let pages: Result<Vec<String>, Failed> = requests
         .iter()
         .map(|request| {
             let subject = Subject::Request(request.name.to_string());
-            explain::explain(played.clone(), outcome, &subject)
+            explain::explain(played.clone(), seen, &subject)
                 .map(|explanation| text::explanation(&explanation, columns))
                 .map_err(Failed::Subject)
         })

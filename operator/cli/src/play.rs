@@ -10,14 +10,14 @@ use hozen_domain::{
         scenario::{Scenario, Script},
     },
 };
-use hozen_intake::folder::{self, Folder};
+use hozen_intake::folder::{self, Corpus, Folder};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use crate::{
     args::{Moment, Play},
     clock,
     error::Failed,
-    facts::Played,
+    facts::{FeedRead, Played},
     progress::Progress,
 };
 
@@ -30,6 +30,8 @@ pub struct Done {
     pub played: Played,
     /// What came of it.
     pub outcome: Outcome,
+    /// Every notice, those of feeds included that found nothing here.
+    pub corpus: Corpus,
 }
 
 /// Reads a folder and plays it, to the end or to a moment.
@@ -54,8 +56,10 @@ pub fn play_folder(asked: &Play, folder: Folder, until: Option<Moment>) -> Resul
             folder: asked.folder.display().to_string(),
             seed: asked.seed,
             left_out: folder.notes.iter().map(ToString::to_string).collect(),
+            feeds: folder.feeds.iter().map(FeedRead::from).collect(),
         },
         outcome,
+        corpus: folder.corpus,
     })
 }
 
@@ -79,7 +83,7 @@ pub fn read(asked: &Play) -> Result<Folder, Failed> {
 pub fn at_once(world: World) -> Result<Outcome, Failed> {
     let scenario = nothing_happens(&world);
     let notices = world.notices.iter().map(|(name, known)| (name, &*known.notice));
-    let corpus = folder::Corpus::new(notices);
+    let corpus = Corpus::new(notices);
     let until = world.now.saturating_add(1.second()).ok();
     let options = Options { seed: 1, until };
     model::simulate(world, &scenario, &corpus, options, &mut |_| {})

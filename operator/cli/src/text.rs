@@ -12,6 +12,7 @@ pub use work::sentence as work_sentence;
 
 pub use explanation::explanation;
 pub use harmless::harmless;
+pub use head::{feed_told, unmatched};
 
 use std::{cmp::Reverse, collections::BTreeSet};
 

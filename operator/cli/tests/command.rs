@@ -110,6 +110,51 @@ fn a_withdrawn_advisory_is_ignored_and_says_so() {
     assert!(text.contains("withdrawn by its publisher at Thu 19 Nov 09:30"), "{text}");
 }
 
+/// A document of a feed: one package of one ecosystem, fixed in one version.
+fn notice_of_a_feed(folder: &TempDir, id: &str, package: [&str; 3], more: &str) {
+    let [ecosystem, name, fixed] = package;
+    let feed = folder.path().join("fleet/feeds/osv");
+    fs::create_dir_all(&feed).expect("a folder can be made");
+    let document = format!(
+        r#"{{"id": "{id}", "modified": "2026-11-01T00:00:00Z", {more}
+        "affected": [{{"package": {{"ecosystem": "{ecosystem}", "name": "{name}"}},
+        "ranges": [{{"type": "ECOSYSTEM", "events": [{{"introduced": "0"}}, {{"fixed": "{fixed}"}}]}}]}}]}}"#
+    );
+    fs::write(feed.join(format!("{id}.json")), document).expect("the file can be written");
+}
+
+#[test]
+fn a_notice_of_a_feed_that_does_not_bind_is_counted_and_says_why() {
+    let folder = copy();
+    let add = |id, package, more| notice_of_a_feed(&folder, id, package, more);
+    add("DSA-OLD", ["Debian:12", "openssl", "3.0.1-1"], "");
+    add("DSA-NONE", ["Debian:12", "zlibx", "9-1"], "");
+    add("DSA-BACK", ["Debian:12", "openssl", "9.9-1"], r#""withdrawn": "2026-11-02T00:00:00Z","#);
+    add("AND-1", ["Android", "platform/x", "14"], "");
+    add("DSA-HERE", ["Debian:12", "nginx", "99-1"], "");
+    let told = facts(folder.path(), "fleet");
+    let feed = &told["feeds"][0];
+    for (field, count) in [("notices", 5), ("found", 1), ("withdrawn", 1), ("unmatchable", 1)] {
+        assert_eq!(feed[field], count, "{field}: {feed}");
+    }
+    assert_eq!(feed["ecosystems"]["Android"], 1, "{feed}");
+    let explained = |id: &str| {
+        let asked = ["explain", "fleet", &format!("advisory/{id}")];
+        let output = hozen(folder.path(), &asked);
+        printed(&output).split_whitespace().collect::<Vec<_>>().join(" ") + &complained(&output)
+    };
+    for (id, why) in [
+        ("dsa-old", "every system that has what it is about has the fix"),
+        ("dsa-old", "openssl 3.0.22-1~deb12u2 on db-1: fixed since 3.0.1-1"),
+        ("DSA-NONE", "it is ignored: no system has zlibx of Debian:12"),
+        ("dsa-back", "it is ignored: its publisher withdrew it at Mon 2 Nov 09:00"),
+        ("and-1", "Hozen cannot match the ecosystem Android, so it is unknown whether it matters"),
+    ] {
+        let text = explained(id);
+        assert!(text.contains(why), "{why}\n{text}");
+    }
+}
+
 #[test]
 fn a_held_rollout_is_explained_at_the_time_of_its_hold() {
     let facts = facts(&root(), "examples/quickstart");

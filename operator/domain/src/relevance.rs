@@ -1,13 +1,15 @@
 //! Whether a notice matters here (PROCESS 2.3). Irrelevant ones are recorded, not dropped: they may become relevant.
 
 use std::{
+    borrow::Cow,
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use hozen_advisory::{
-    notice::{Notice, RangeEnd},
-    package::Package,
+    index::spoken_of,
+    notice::{Affected, Notice, RangeEnd},
+    package::PackageSet,
     version::subscription,
 };
 use serde::{Deserialize, Serialize};
@@ -115,7 +117,7 @@ fn judged(
 
 /// Systems of which it is not known what is installed, or of whose packages no notice speaks: nodes that never reported, or not
 /// wholly, and workloads that run such an image.
-fn blind(world: &World) -> usize {
+pub fn blind(world: &World) -> usize {
     let spoken_of = |set: &Digest| !world.blind(set).iter().any(|blind| blind.system);
     let seen = |inventory: &Inventory| {
         let told = inventory.tells_security || spoken_of(&inventory.package_set);
@@ -235,58 +237,86 @@ impl Found<'_> {
 /// A notice and its name, by which the world knows it; its id is its publisher's.
 type Named<'w> = (&'w Name, &'w Notice);
 
-/// Ecosystem and source package.
+/// Ecosystem and name, as notices name a package.
 type Source<'w> = (&'w str, &'w str);
+
+/// The lowest version of a package that is installed anywhere, as notices count it: if even that one is fixed, all are.
+struct Lowest<'w> {
+    ecosystem: &'w str,
+    version: Cow<'w, str>,
+}
+
+/// What is installed of what notices name.
+#[derive(Default)]
+struct Installed<'w> {
+    /// Looked up for every installed package; never walked.
+    named: HashMap<Source<'w>, usize>,
+    lowest: Vec<Option<Lowest<'w>>>,
+}
+
+impl<'w> Installed<'w> {
+    fn of(notices: &[Named<'w>]) -> Self {
+        let mut installed = Self::default();
+        for affected in notices.iter().flat_map(|(_, notice)| &notice.affected) {
+            let next = installed.lowest.len();
+            let name = (affected.ecosystem.as_str(), affected.name.as_str());
+            if *installed.named.entry(name).or_insert(next) == next {
+                installed.lowest.push(None);
+            }
+        }
+        installed
+    }
+
+    fn add(&mut self, set: &'w PackageSet) {
+        for package in set.packages.iter() {
+            for (name, version) in spoken_of(package, &set.packages) {
+                let name = (package.ecosystem.as_str(), &*name);
+                let Some(slot) = self.named.get(&name).and_then(|at| self.lowest.get_mut(*at))
+                else {
+                    continue;
+                };
+                let lower = slot.as_ref().is_none_or(|known| {
+                    let order = installed::compare(&package.ecosystem, &version, &known.version);
+                    order.is_ok_and(Ordering::is_lt)
+                });
+                if lower {
+                    *slot = Some(Lowest { ecosystem: &package.ecosystem, version });
+                }
+            }
+        }
+    }
+
+    fn get(&self, affected: &Affected) -> Option<&Lowest<'w>> {
+        let at = self.named.get(&(affected.ecosystem.as_str(), affected.name.as_str()))?;
+        self.lowest.get(*at)?.as_ref()
+    }
+}
 
 fn not_found<'w>(
     world: &'w World,
     in_use: &BTreeSet<&'w Digest>,
     notices: &[Named<'w>],
 ) -> Vec<(Name, Judged)> {
-    // Looked up for every installed package; only its entries are ever walked, in the notices' order.
-    let mut installed: HashMap<Source<'w>, Option<&'w Package>> = HashMap::new();
-    for affected in notices.iter().flat_map(|(_, notice)| &notice.affected) {
-        installed.insert((&affected.ecosystem, &affected.name), None);
-    }
-    if installed.is_empty() {
-        return notices
-            .iter()
-            .map(|(name, notice)| ((*name).clone(), judge(notice, &installed)))
-            .collect();
-    }
-    let sets = in_use.iter().filter_map(|set| world.package_sets.get(*set));
-    for package in sets.flat_map(|set| set.packages.iter()) {
-        let (source, _) = package.source();
-        if let Some(slot) = installed.get_mut(&(package.ecosystem.as_str(), source)) {
-            *slot = Some(slot.map_or(package, |known| lower(known, package)));
-        }
+    let mut installed = Installed::of(notices);
+    if !installed.lowest.is_empty() {
+        let sets = in_use.iter().filter_map(|set| world.package_sets.get(*set));
+        sets.for_each(|set| installed.add(set));
     }
     notices.iter().map(|(name, notice)| ((*name).clone(), judge(notice, &installed))).collect()
 }
 
-/// The lower of two versions: if even that one is fixed, all are.
-fn lower<'w>(one: &'w Package, other: &'w Package) -> &'w Package {
-    let (a, b) = (one.source().1, other.source().1);
-    match installed::compare(&one.ecosystem, a, b) {
-        Ok(Ordering::Greater) => other,
-        Ok(Ordering::Less | Ordering::Equal) | Err(_) => one,
-    }
-}
-
-fn judge(notice: &Notice, installed: &HashMap<Source<'_>, Option<&Package>>) -> Judged {
+fn judge(notice: &Notice, installed: &Installed<'_>) -> Judged {
     if let Some(at) = notice.withdrawn {
         let why = format!("withdrawn by its publisher on {}", day(at));
         return (Relevance::NotAffected, why);
     }
     let mut answer = (Relevance::NotInstalled, not_installed(notice));
     for affected in &notice.affected {
-        let key = (affected.ecosystem.as_str(), affected.name.as_str());
-        let Some(package) = installed.get(&key).copied().flatten() else {
+        let Some(Lowest { ecosystem, version }) = installed.get(affected) else {
             continue;
         };
-        let version = package.source().1;
         let fixed = affected.ranges.iter().find_map(|range| match &range.end {
-            RangeEnd::Fixed(fixed) => installed::compare(&affected.ecosystem, version, fixed)
+            RangeEnd::Fixed(fixed) => installed::compare(ecosystem, version, fixed)
                 .is_ok_and(Ordering::is_ge)
                 .then_some(fixed),
             RangeEnd::LastAffected(_) | RangeEnd::Limit(_) | RangeEnd::Open => None,
@@ -303,7 +333,23 @@ fn judge(notice: &Notice, installed: &HashMap<Source<'_>, Option<&Package>>) -> 
         };
         answer = answer.min(found);
     }
+    if answer.0 == Relevance::NotInstalled
+        && let Some(why) = unmatchable(notice)
+    {
+        return (Relevance::Unknown, why);
+    }
     answer
+}
+
+/// Why what a notice says cannot be matched with anything, where it names an ecosystem of which no ordering is known: nobody
+/// can tell whether that is here.
+pub fn unmatchable(notice: &Notice) -> Option<String> {
+    let ecosystems = notice.unmatchable();
+    let kind = if ecosystems.len() == 1 { "ecosystem" } else { "ecosystems" };
+    (!ecosystems.is_empty()).then(|| {
+        let named = listed(ecosystems.into_iter());
+        format!("Hozen cannot match the {kind} {named}, so it is unknown whether it matters here")
+    })
 }
 
 fn not_installed(notice: &Notice) -> String {

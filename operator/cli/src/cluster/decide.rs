@@ -16,6 +16,7 @@ use hozen_domain::{
     model::{Outcome, Turn},
     units::{Uid, User},
 };
+use hozen_intake::folder::Corpus;
 use jiff::tz::TimeZone;
 
 use super::{Cluster, doctor, error::ClusterError};
@@ -57,17 +58,19 @@ pub async fn explain(
         violations: Vec::new(),
         turns: 1,
     };
-    explain::tell(asked, played(cluster), &outcome, &subject)
+    let notices = outcome.world.notices.iter().map(|(name, known)| (name, &*known.notice));
+    let corpus = Corpus::new(notices);
+    explain::tell(asked, played(cluster), (&outcome, &corpus), &subject)
 }
 
 /// `hozen plan`: what would be requested, with the digests that people would approve.
 pub async fn plan(cluster: &Cluster, asked: &Plan) -> Result<ExitCode, Failed> {
     let outcome = play::at_once(see(cluster).await?)?;
-    plan::tell(asked, &played(cluster), &outcome)
+    plan::tell(asked, &played(cluster), &outcome, &Corpus::default())
 }
 
 fn played(cluster: &Cluster) -> Played {
-    Played { folder: cluster.server.clone(), seed: 0, left_out: Vec::new() }
+    Played { folder: cluster.server.clone(), seed: 0, ..Played::default() }
 }
 
 /// The cluster as the operator sees it.

@@ -1,19 +1,21 @@
 //! Why a notice matters here, or does not.
 
-use hozen_advisory::notice::{Range, RangeEnd};
+use hozen_advisory::notice::{Notice, Range, RangeEnd};
 use hozen_domain::{
-    assess::Assessment, model::Outcome, relevance::Relevance, request::Known, units::Name,
-    world::Verdict,
+    assess::Assessment, model::Outcome, planner, relevance::Relevance, units::Name, world::Verdict,
 };
+use hozen_intake::folder::Corpus;
 
-use super::{Answer, Section, common};
+use super::{Answer, Section, common, idle};
 use crate::text::{counted, spoken};
 
 /// Systems that are named.
 const NAMED_MAX: usize = 8;
 
-pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
-    let known = outcome.world.notices.get(name)?;
+pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<Answer> {
+    let Some(known) = outcome.world.notices.get(name) else {
+        return idle::answer(outcome, corpus, name);
+    };
     let ranked = outcome.after.ranking.notices.get(name)?;
     let matters = match ranked.relevance {
         Relevance::Relevant => "it matters here",
@@ -28,7 +30,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let withdrawn = known.notice.withdrawn.is_some();
     let matters = if withdrawn { "it is ignored: it was taken back" } else { matters };
     let mut answer = Answer { summary: format!("{matters} ({})", ranked.why), ..Answer::default() };
-    answer.add(says(known));
+    answer.add(says(&known.notice));
     let mut section = Section::new("whether it matters");
     section.rule(format!("{}: {}", spoken(ranked.relevance), ranked.why), "PROCESS 2.3");
     section.say(format!("first seen here {}", known.first_seen));
@@ -50,11 +52,17 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     }
     answer.add(section);
     answer.add(affected(outcome, name));
+    if !matches!(ranked.relevance, Relevance::Relevant | Relevance::NoFixYet) {
+        answer.add(idle::installed(&idle::standings(outcome, corpus, &known.notice.id)));
+    }
     answer.add(excused(outcome, name));
     let mut section = Section::new("requests that answer it");
     for request in outcome.world.requests.values() {
         if request.plan.advisories.contains(name) {
             section.say(common::request_line(request));
+            if let Some(withdrawn) = planner::withdrawn_since(&outcome.world, request) {
+                section.rule(withdrawn, "invariant 26");
+            }
         }
     }
     answer.add(section);
@@ -92,8 +100,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     Some(answer)
 }
 
-fn says(known: &Known) -> Section {
-    let notice = &known.notice;
+pub(super) fn says(notice: &Notice) -> Section {
     let mut section = Section::new("what it says");
     section.say(format!("{}: {}", notice.id, notice.summary));
     if !notice.aliases.is_empty() {

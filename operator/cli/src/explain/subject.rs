@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
+use hozen_advisory::notice::Notice;
 use hozen_domain::{model::Outcome, units::Name};
-use hozen_intake::problem::nearest;
+use hozen_intake::{folder::Corpus, problem::nearest};
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,9 +108,9 @@ impl Subject {
     }
 
     /// The name under which the world knows it; the error names the nearest.
-    pub(super) fn find(&self, outcome: &Outcome) -> Result<Name, String> {
+    pub(super) fn find(&self, outcome: &Outcome, corpus: &Corpus) -> Result<Name, String> {
         let typed = self.typed();
-        let names = self.names(outcome);
+        let names = self.names(outcome, corpus);
         let exact = |known: &&(String, Name)| known.0.eq_ignore_ascii_case(typed);
         if let Some((_, name)) = names.iter().find(exact) {
             return Ok(name.clone());
@@ -140,7 +141,7 @@ impl Subject {
     }
 
     /// Every name of every thing of the kind, and the name under which the world knows it.
-    fn names(&self, outcome: &Outcome) -> Vec<(String, Name)> {
+    fn names(&self, outcome: &Outcome, corpus: &Corpus) -> Vec<(String, Name)> {
         let world = &outcome.world;
         let plain = |name: &Name| (name.to_string(), name.clone());
         match self {
@@ -159,17 +160,22 @@ impl Subject {
                     digest.chain(repositories).map(|known| (known, image.digest.clone()))
                 })
                 .collect(),
-            Self::Advisory(_) => world
-                .notices
-                .iter()
-                .flat_map(|(name, known)| {
-                    let aliases = known.notice.aliases.iter().chain(&known.notice.related);
-                    std::iter::once(name)
-                        .chain(std::iter::once(&known.notice.id))
-                        .chain(aliases)
-                        .map(move |known| (known.to_string(), name.clone()))
-                })
-                .collect(),
+            Self::Advisory(_) => {
+                let known = world.notices.iter().map(|(name, known)| (name, &*known.notice));
+                // Those that matter come first: another notice may bear a name of theirs.
+                known.chain(corpus.idle()).flat_map(names_of).collect()
+            }
         }
     }
+}
+
+/// A notice's name here, its publisher's id, and its other names.
+fn names_of<'n>(
+    (name, notice): (&'n Name, &'n Notice),
+) -> impl Iterator<Item = (String, Name)> + 'n {
+    let others = notice.aliases.iter().chain(&notice.related);
+    std::iter::once(name)
+        .chain(std::iter::once(&notice.id))
+        .chain(others)
+        .map(|known| (known.to_string(), name.clone()))
 }

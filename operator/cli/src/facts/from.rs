@@ -1,10 +1,11 @@
 //! The domain's values in the shape of the facts.
 
-use hozen_domain::{Hold, assess, forecast, measure, model, plan::RoleCount, rank};
+use hozen_domain::{Hold, assess, forecast, measure, model, plan::RoleCount, rank, units::Name};
+use hozen_intake::folder::Taken;
 
 use super::{
-    Because, Counts, Forecast, Held, Missing, Reason, Response, Role, StageForecast, Standing,
-    Target, gather::names,
+    Because, Counts, FeedRead, Forecast, Held, Missing, Reason, Response, Role, StageForecast,
+    Standing, Target, gather::names,
 };
 
 impl From<assess::Counts> for Counts {
@@ -145,6 +146,22 @@ impl From<&measure::Response> for Response {
             patched: *patched,
             mitigated: *mitigated,
             open: *open,
+        }
+    }
+}
+
+impl From<(&Name, &Taken)> for FeedRead {
+    fn from((name, taken): (&Name, &Taken)) -> Self {
+        let Taken { notices, found, withdrawn, unmatchable, ecosystems, rejected } = taken;
+        let counted = ecosystems.iter().map(|(ecosystem, count)| (ecosystem.to_string(), *count));
+        Self {
+            name: name.to_string(),
+            notices: *notices,
+            found: *found,
+            withdrawn: *withdrawn,
+            unmatchable: *unmatchable,
+            ecosystems: counted.collect(),
+            rejected: *rejected,
         }
     }
 }

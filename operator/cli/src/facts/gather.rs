@@ -2,7 +2,7 @@
 
 use hozen_domain::model::Outcome;
 
-use super::{API_VERSION, Simulation, Size, notices, result, stock, time_line};
+use super::{API_VERSION, FeedRead, Simulation, Size, notices, result, stock, time_line};
 
 /// What was asked for, and what intake says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Played {
     pub seed: u64,
     /// Input that was refused and left out, with why.
     pub left_out: Vec<String>,
+    /// What each feed brought.
+    pub feeds: Vec<FeedRead>,
 }
 
 /// The facts of an outcome.
@@ -37,6 +39,7 @@ pub fn gather(played: Played, outcome: &Outcome) -> Simulation {
             passes: outcome.turns,
         },
         left_out: played.left_out,
+        feeds: played.feeds,
         stock: stock::stock(outcome),
         notices,
         notices_not_installed,

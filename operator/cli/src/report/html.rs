@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::Failed,
     facts::Simulation,
-    text::{Detail, Reader, result, time_line},
+    text::{Detail, Reader, feed_told, result, time_line, unmatched},
 };
 
 #[derive(Template)]
@@ -28,6 +28,7 @@ struct Page<'a> {
     not_done: Vec<UndoneRow>,
     responses: Vec<String>,
     stuck: Vec<String>,
+    feeds: Vec<String>,
 }
 
 struct NoticeRow {
@@ -81,6 +82,15 @@ pub(super) fn page(facts: &Simulation, reader: &Reader) -> Result<String, Failed
             .stuck
             .iter()
             .map(|stuck| format!("{}: {}", stuck.about, reader.sentence(&stuck.held.message)))
+            .collect(),
+        feeds: facts
+            .feeds
+            .iter()
+            .map(|feed| {
+                let unmatched =
+                    unmatched(feed).map_or_else(String::new, |told| format!("; {told}"));
+                format!("{}{unmatched}", feed_told(feed))
+            })
             .collect(),
     };
     page.render().map_err(|error| Failed::Form(error.to_string()))

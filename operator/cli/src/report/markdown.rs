@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{MARK, plain};
 use crate::{
     facts::{Simulation, Standing},
-    text::{Detail, Reader, result, time_line},
+    text::{Detail, Reader, feed_told, result, time_line, unmatched},
 };
 
 /// The report.
@@ -127,6 +127,11 @@ fn notices(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
                 escaped(&reader.sentence(&notice.why))
             )?;
         }
+    }
+    writeln!(out)?;
+    for feed in &facts.feeds {
+        let unmatched = unmatched(feed).map_or_else(String::new, |told| format!("; {told}"));
+        writeln!(out, "- {}", escaped(&format!("{}{unmatched}", feed_told(feed))))?;
     }
     writeln!(out)
 }

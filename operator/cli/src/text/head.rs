@@ -5,12 +5,16 @@ use super::{
     page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint},
     some_of,
 };
-use crate::facts::{BaselineStock, Because, Concern, Counts, Gap, Notice, Simulation, Systems};
+use crate::facts::{
+    BaselineStock, Because, Concern, Counts, FeedRead, Gap, Notice, Simulation, Systems,
+};
 
 /// Gaps told for each baseline.
 const GAPS_SHOWN: usize = 3;
 /// Ecosystems told of which no notice speaks.
 const UNCOVERED_SHOWN: usize = 5;
+/// Ecosystems of a feed told that cannot be matched.
+const UNMATCHED_SHOWN: usize = 5;
 /// Notices told that concern nobody.
 const IDLE_SHOWN: usize = 6;
 
@@ -209,6 +213,11 @@ fn gaps(baseline: &BaselineStock) -> String {
 /// What came in: to whom it matters, how much, until when, why.
 pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
     if facts.notices.is_empty() && facts.notices_not_installed == 0 {
+        if !facts.feeds.is_empty() {
+            page.gap();
+            page.line(&lead("NOTICES"), "none matters here");
+            feeds(page, facts);
+        }
         return;
     }
     page.gap();
@@ -254,6 +263,53 @@ pub(super) fn notices(page: &mut Page, facts: &Simulation, reader: &Reader) {
         let text = format!("and {more} more that concern nothing that is installed here");
         page.line("  ", &paint(FAINT, text));
     }
+    feeds(page, facts);
+}
+
+/// What each feed brought.
+fn feeds(page: &mut Page, facts: &Simulation) {
+    for feed in &facts.feeds {
+        let told = paint(FAINT, feed_told(feed));
+        let text = unmatched(feed).map_or_else(
+            || told.clone(),
+            |unmatched| format!("{told}{}", paint(WAIT, format!("; {unmatched}"))),
+        );
+        page.hang("  ", &text, 4);
+    }
+}
+
+/// `feed debian: 1204 notices, 31 of them about what is here; 4 withdrawn`.
+pub fn feed_told(feed: &FeedRead) -> String {
+    let FeedRead { name, notices, found, withdrawn, unmatchable: _, ecosystems: _, rejected } =
+        feed;
+    let mut told = format!(
+        "feed {name}: {}, {found} of them about what is here and affected",
+        counted(*notices, "notice")
+    );
+    if *withdrawn > 0 {
+        told.push_str(&format!("; {withdrawn} withdrawn"));
+    }
+    if *rejected > 0 {
+        told.push_str(&format!("; {} refused", counted(*rejected, "document")));
+    }
+    told
+}
+
+/// What of a feed cannot be matched: whether it matters here is not known.
+pub fn unmatched(feed: &FeedRead) -> Option<String> {
+    let ecosystems: Vec<String> =
+        feed.ecosystems.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    let several = feed.ecosystems.len() > 1;
+    (feed.unmatchable > 0).then(|| {
+        format!(
+            "unknown whether {} {}: {} of {} that Hozen cannot match: {}",
+            feed.unmatchable,
+            if feed.unmatchable == 1 { "more matters" } else { "more matter" },
+            if feed.unmatchable == 1 { "it is" } else { "they are" },
+            if several { "ecosystems" } else { "an ecosystem" },
+            some_of(&ecosystems, UNMATCHED_SHOWN)
+        )
+    })
 }
 
 /// Whom a notice concerns that is nobody's, and why.

@@ -44,6 +44,25 @@ pub struct Corpus {
     index: index::Index,
     names: BTreeMap<SmolStr, Name>,
     stated: Stated,
+    /// Notices of feeds that the world does not know, because nothing here was found to be affected.
+    idle: BTreeMap<Name, Notice>,
+}
+
+/// What a feed brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Notices that were read.
+    pub notices: u32,
+    /// Of those: about something that is installed here and affected, or may be.
+    pub found: u32,
+    /// Withdrawn by their publisher.
+    pub withdrawn: u32,
+    /// Of an ecosystem that cannot be matched: it is not known whether they matter here.
+    pub unmatchable: u32,
+    /// Of each such ecosystem.
+    pub ecosystems: BTreeMap<SmolStr, u32>,
+    /// Documents that were refused.
+    pub rejected: u32,
 }
 
 impl Corpus {
@@ -57,7 +76,18 @@ impl Corpus {
                 .map(|(name, notice)| (notice.id.clone(), (*name).clone()))
                 .collect(),
             stated: Stated::default(),
+            idle: BTreeMap::new(),
         }
+    }
+
+    /// Notices of feeds that the world does not know, by the name of the object that they would be.
+    pub fn idle(&self) -> &BTreeMap<Name, Notice> {
+        &self.idle
+    }
+
+    /// How a package set stands to a notice, by its id: what is installed of it, in which version, and what that means.
+    pub fn explain(&self, notice: &str, set: &PackageSet) -> index::Explanation {
+        self.index.explain(notice, set)
     }
 
     /// Matches every package set of a world.
@@ -111,15 +141,17 @@ pub(super) fn read(
     documents: &[Document],
     world: &mut World,
     refused: &mut Refused,
-) -> Corpus {
+) -> (Corpus, BTreeMap<Name, Taken>) {
     let mut gathered = Gathered::default();
     for file in files {
         gather(file, &mut gathered, refused);
     }
     let mut own = own(documents, world, refused);
     let mut fed = Vec::new();
+    let mut feeds = BTreeMap::new();
     for (feed, parsed) in gathered.documents {
         degraded(&feed, &parsed, refused);
+        feeds.insert(feed.as_str().into(), taken(&parsed));
         world.feeds.insert(feed.as_str().into(), state(&feed, &parsed));
         fed.extend(parsed.notices);
     }
@@ -141,26 +173,55 @@ pub(super) fn read(
     let mut corpus = Corpus::new(all());
     corpus.stated = Stated::of(Statements::of(gathered.statements), all(), world);
     world.notices = own;
-    add_relevant(&corpus, fed, world);
-    corpus
+    corpus.idle = add_relevant(&corpus, fed, world);
+    for known in world.notices.values() {
+        if let Some(feed) = feeds.get_mut(&known.notice.source.feed) {
+            feed.found += 1;
+        }
+    }
+    (corpus, feeds)
 }
 
-/// Feeds bring only what matters here: tens of thousands of notices speak of software that nobody has.
-fn add_relevant(corpus: &Corpus, fed: BTreeMap<Name, Notice>, world: &mut World) {
+fn taken(parsed: &Parsed) -> Taken {
+    let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut taken = Taken {
+        notices: u32::try_from(parsed.notices.len()).unwrap_or(u32::MAX),
+        withdrawn: count(parsed.counts.withdrawn),
+        rejected: count(parsed.counts.rejected),
+        ..Taken::default()
+    };
+    for notice in parsed.notices.iter().filter(|notice| notice.withdrawn.is_none()) {
+        let ecosystems = notice.unmatchable();
+        taken.unmatchable += u32::from(!ecosystems.is_empty());
+        for ecosystem in ecosystems {
+            *taken.ecosystems.entry(SmolStr::new(ecosystem)).or_default() += 1;
+        }
+    }
+    taken
+}
+
+/// Feeds bring only what matters here: tens of thousands of notices speak of software that nobody has. What is left is given
+/// back, so that it can be explained.
+fn add_relevant(
+    corpus: &Corpus,
+    fed: BTreeMap<Name, Notice>,
+    world: &mut World,
+) -> BTreeMap<Name, Notice> {
     if fed.is_empty() {
-        return;
+        return fed;
     }
     let mut found = BTreeSet::new();
     for set in world.package_sets.values() {
         found.extend(corpus.findings(set).into_iter().map(|finding| finding.notice));
     }
     let now = world.now;
-    let relevant =
-        fed.into_iter().filter(|(name, _)| found.contains(name)).map(|(name, notice)| {
-            let fix_first_seen = has_fix(&notice).then_some(now);
-            (name, Known { notice: Arc::new(notice), fix_first_seen, first_seen: now })
-        });
-    world.notices.extend(relevant);
+    let (relevant, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        fed.into_iter().partition(|(name, _)| found.contains(name));
+    world.notices.extend(relevant.into_iter().map(|(name, notice)| {
+        let fix_first_seen = has_fix(&notice).then_some(now);
+        (name, Known { notice: Arc::new(notice), fix_first_seen, first_seen: now })
+    }));
+    idle
 }
 
 fn own(documents: &[Document], world: &World, refused: &mut Refused) -> BTreeMap<Name, Known> {

@@ -19,10 +19,14 @@ use std::{
     sync::Arc,
 };
 
-use hozen_domain::{World, model::scenario::Scenario, units::Uid};
+use hozen_domain::{
+    World,
+    model::scenario::Scenario,
+    units::{Name, Uid},
+};
 use jiff::Timestamp;
 
-pub use feeds::Corpus;
+pub use feeds::{Corpus, Taken};
 
 use crate::{
     convert::Refusal,
@@ -55,6 +59,8 @@ pub struct Folder {
     pub scenario: Option<Scenario>,
     /// Every notice, ready to be matched.
     pub corpus: Corpus,
+    /// What each feed brought.
+    pub feeds: BTreeMap<Name, Taken>,
     /// What was left out, sorted.
     pub notes: Vec<Note>,
     /// Kinds that are not read here, with how many of each there were.
@@ -88,7 +94,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     stock::contents(documents, &mut world, &mut refused);
     let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
     images::fill(documents, workloads, &bills, &mut world);
-    let corpus = feeds::read(&files.feeds, documents, &mut world, &mut refused);
+    let (corpus, feeds) = feeds::read(&files.feeds, documents, &mut world, &mut refused);
     stock::fill(&manifests, &mut world, &mut refused);
     corpus.match_all(&mut world);
     let scenario = script.and_then(|script| {
@@ -106,7 +112,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     if !refused.problems.is_empty() {
         return Err(refused);
     }
-    Ok(Folder { world, scenario, corpus, notes: refused.notes, ignored: manifests.ignored })
+    Ok(Folder { world, scenario, corpus, feeds, notes: refused.notes, ignored: manifests.ignored })
 }
 
 /// `hidden`: a part of the folder could not be listed.
