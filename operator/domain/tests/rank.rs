@@ -13,7 +13,8 @@ use hozen_domain::{
     units::Span,
 };
 use hozen_testkit::{
-    BaselineBuilder, NoticeBuilder, at, baseline, debian, node, notice, transaction, world_at,
+    BaselineBuilder, NoticeBuilder, at, baseline, debian, node, notice, sourced, transaction,
+    world_at,
 };
 
 const NOW: &str = "2026-11-19T09:14Z";
@@ -278,6 +279,27 @@ fn irrelevant_notices_are_recorded_with_their_reason() {
         (Relevance::NotAffected, "nginx 1.22.1-9+deb12u11 is installed, which is not affected")
     );
     assert_eq!(of("withdrawn").0, Relevance::NotAffected);
+}
+
+#[test]
+fn what_a_notice_names_is_looked_for_as_its_ecosystem_names_packages_and_another_ecosystem_is_unknown()
+ {
+    let installed = sourced("AlmaLinux:9", &[("openssl-libs", "openssl", "1:3.0.7-27.el9")]);
+    let world = world_at(NOW)
+        .baseline(baseline("web"))
+        .node(node("a").label("tier", "web").has(&installed))
+        .notice(notice("binary").fixes("AlmaLinux:9", "openssl-libs", "1:3.0.7-24.el9"))
+        .notice(notice("source").fixes("AlmaLinux:9", "openssl", "1:3.0.7-24.el9"))
+        .notice(notice("elsewhere").fixes("Android", "platform/x", "14"))
+        .build();
+    let ranking = ranking(&world);
+    let of = |name: &str| (ranking.notices[name].relevance, ranking.notices[name].why.as_str());
+    let fixed = "openssl-libs 1:3.0.7-27.el9 is installed, fixed since 1:3.0.7-24.el9";
+    assert_eq!(of("binary"), (Relevance::FixedEverywhere, fixed));
+    assert_eq!(of("source"), (Relevance::NotInstalled, "openssl is installed nowhere"));
+    let unknown =
+        "Hozen cannot match the ecosystem Android, so it is unknown whether it matters here";
+    assert_eq!(of("elsewhere"), (Relevance::Unknown, unknown));
 }
 
 #[test]
