@@ -270,16 +270,16 @@ fn arguments(bed: &Bed, state: &State, part: &str) -> Vec<String> {
             // Fake nodes renew their lease rarely, so that many of them cost little.
             format!("--node-monitor-grace-period={}s", if state.fake > 0 { 300 } else { 16 }),
             "--node-monitor-period=2s".into(),
-            "--kube-api-qps=200".into(),
-            "--kube-api-burst=400".into(),
+            "--kube-api-qps=1000".into(),
+            "--kube-api-burst=2000".into(),
         ],
         "kube-scheduler" => vec![
             kubeconfig,
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", ports.scheduler),
             "--leader-elect=false".into(),
-            "--kube-api-qps=200".into(),
-            "--kube-api-burst=400".into(),
+            "--kube-api-qps=1000".into(),
+            "--kube-api-burst=2000".into(),
         ],
         _ => Vec::new(),
     }
