@@ -18,6 +18,7 @@ use crate::{
     evidence::{self, Judgement},
     exception,
     hold::Hold,
+    owed::{self, Unowed},
     plan::{ChangeType, Gate},
     request::{ChangeRequest, Phase, Rollout, RolloutEnd},
     units::{Name, Span},
@@ -217,6 +218,11 @@ fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
         Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval if undecided => {
             Next::to(Phase::Expired, "nobody decided in time")
         }
+        Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval
+            if let Err(why) = owed::asks_them(world, request) =>
+        {
+            misaddressed(world, request, why)
+        }
         Phase::Planned | Phase::AwaitingTest => match mirror::untested(world, request) {
             Some(hold) => Next {
                 wake: Some(decide_by(request)),
@@ -235,6 +241,21 @@ fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
         | Phase::Rejected
         | Phase::Expired
         | Phase::Failed) => Next::to(ended, "ended"),
+    }
+}
+
+/// A request that does not ask those who must agree: it is refused, or waits until that can be told.
+fn misaddressed(world: &World, request: &ChangeRequest, why: Unowed) -> Next {
+    match why {
+        Unowed::Other(why) => Next::to(Phase::Rejected, why),
+        Unowed::Unknown(_) if decide_by(request) <= world.now => {
+            Next::to(Phase::Expired, "nobody decided in time")
+        }
+        Unowed::Unknown(hold) => Next {
+            wake: Some(decide_by(request)),
+            hold: Some(hold),
+            ..Next::to(Phase::AwaitingApproval, "who must agree is not known")
+        },
     }
 }
 

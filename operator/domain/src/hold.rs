@@ -12,7 +12,7 @@ use crate::{
     calendar::Purpose,
     drain::Obstacle,
     plan::RoleCount,
-    units::{Name, Span},
+    units::{Name, Span, Uid},
 };
 
 /// A reason to wait. Every one tells what would end it.
@@ -72,6 +72,13 @@ pub enum Hold {
         baseline: Name,
         /// Policy.
         policy: Name,
+    },
+    /// The baseline that a person's request is about does not exist: who must agree is not known.
+    BaselineMissing {
+        /// Baseline.
+        baseline: Name,
+        /// The uid that the request names.
+        uid: Uid,
     },
     /// People must agree.
     AwaitingApproval {
@@ -294,6 +301,7 @@ impl Hold {
             Self::DecisionRefused { .. } => "DecisionRefused",
             Self::PriorityTie { .. } => "PriorityTie",
             Self::PolicyMissing { .. } => "PolicyMissing",
+            Self::BaselineMissing { .. } => "BaselineMissing",
             Self::AwaitingApproval { .. } => "AwaitingApproval",
             Self::AwaitingStandardSoak { .. } => "AwaitingStandardSoak",
             Self::ApprovalLost { .. } => "ApprovalLost",
@@ -347,6 +355,7 @@ impl Hold {
             | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
+            | Self::BaselineMissing { .. }
             | Self::ApprovalLost { .. }
             | Self::AwaitingTest { .. }
             | Self::WindowGate { .. }
@@ -386,6 +395,7 @@ impl Hold {
             | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
+            | Self::BaselineMissing { .. }
             | Self::ApprovalLost { .. }
             | Self::AwaitingWindow { until: None, .. }
             | Self::LastOfRole { .. }
@@ -436,6 +446,9 @@ impl Hold {
                 )
             }
             Self::PolicyMissing { policy, .. } => format!("an ApprovalPolicy named {policy}"),
+            Self::BaselineMissing { baseline, .. } => {
+                format!("a request with the uid of the present baseline {baseline}")
+            }
             Self::AwaitingApproval { request, .. } => format!("approvals of {request}"),
             Self::AwaitingStandardSoak { .. } => "the end of the soak".into(),
             Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
@@ -500,6 +513,9 @@ impl fmt::Display for Hold {
             }
             Self::PolicyMissing { baseline, policy } => {
                 write!(f, "{baseline} names the approval policy {policy}, which does not exist")
+            }
+            Self::BaselineMissing { baseline, uid } => {
+                write!(f, "there is no baseline {baseline} of the uid {uid}")
             }
             Self::AwaitingApproval { missing, .. } => write!(f, "waits for {}", roles(missing)),
             Self::AwaitingStandardSoak { .. } => {
