@@ -114,7 +114,8 @@ pub fn platform(world: &World) -> Option<Hold> {
     halted.or_else(unproven).or_else(skewed).or_else(unobserved).or_else(unwritten)
 }
 
-/// By name of a request: the one that replaced it.
+/// By name of a request: the one that replaced it. What a person asks for ends nothing before people agreed to it: otherwise whoever may
+/// ask could stop whatever others have approved.
 fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
     world
         .requests
@@ -122,9 +123,24 @@ fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
         .filter_map(|successor| {
             let old = world.requests.get(successor.supersedes.as_ref()?)?;
             let same = old.plan.baseline.uid == successor.plan.baseline.uid;
-            (same && old.uid != successor.uid).then_some((&old.name, successor))
+            let counts = successor.requested_by == world.operator || agreed_to(successor.phase);
+            (same && counts && old.uid != successor.uid).then_some((&old.name, successor))
         })
         .collect()
+}
+
+/// Whether a request of this phase has been approved, and did not come to nothing.
+const fn agreed_to(phase: Phase) -> bool {
+    match phase {
+        Phase::Approved | Phase::Running | Phase::Verifying | Phase::Watching | Phase::Done => true,
+        Phase::Planned
+        | Phase::AwaitingTest
+        | Phase::AwaitingApproval
+        | Phase::Superseded
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed => false,
+    }
 }
 
 fn superseded(successor: &ChangeRequest) -> Next {
