@@ -164,6 +164,7 @@ impl Stage {
             ),
             (Who::Carol, objects::baseline("fresh", "production", Some("carol"))),
             (Who::Carol, objects::baseline("crowded", "production", Some("carol"))),
+            (Who::Operator, objects::rollout("ended")),
         ];
         // The policies take effect a moment after they were made, one after the other.
         let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -193,6 +194,17 @@ impl Stage {
         let withdraw = json!({"spec": {"withdrawn": true}});
         self.api(Who::Alice, &made[5].1)
             .patch("withdrawn", &PatchParams::default(), &Patch::Merge(withdraw))
+            .await
+            .unwrap();
+        let failure = |node| json!({"node": node, "step": "Patch", "message": "dpkg failed"});
+        let failures = json!({"status": {"firstFailures": [failure("n-a"), failure("n-b")]}});
+        self.api(Who::Operator, &made[8].1)
+            .patch_status("ro", &PatchParams::default(), &Patch::Merge(failures))
+            .await
+            .unwrap();
+        let again = json!({"spec": {"retry": {"by": "carol"}}});
+        self.api(Who::Carol, &made[8].1)
+            .patch("ended", &PatchParams::default(), &Patch::Merge(again))
             .await
             .unwrap();
         let accept =
