@@ -7,7 +7,9 @@ use std::fmt;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use self::words::{at_rest, in_force, listed, others, roles, shut, slots, unproven};
+use self::words::{
+    at_rest, in_force, listed, no_baseline, no_policy, others, roles, shut, slots, unproven,
+};
 use crate::{
     calendar::Purpose,
     drain::Obstacle,
@@ -511,12 +513,8 @@ impl fmt::Display for Hold {
                     "{baseline} and {other} both select {example}{more} with the same priority; neither acts"
                 )
             }
-            Self::PolicyMissing { baseline, policy } => {
-                write!(f, "{baseline} names the approval policy {policy}, which does not exist")
-            }
-            Self::BaselineMissing { baseline, uid } => {
-                write!(f, "there is no baseline {baseline} of the uid {uid}")
-            }
+            Self::PolicyMissing { baseline, policy } => f.write_str(&no_policy(baseline, policy)),
+            Self::BaselineMissing { baseline, uid } => f.write_str(&no_baseline(baseline, uid)),
             Self::AwaitingApproval { missing, .. } => write!(f, "waits for {}", roles(missing)),
             Self::AwaitingStandardSoak { .. } => {
                 f.write_str("standard change, approves itself after its soak")

@@ -235,8 +235,8 @@ pub(super) fn rollout(object: &Rollout) -> RolloutLine {
     }
 }
 
-fn text(fleet: &Fleet, columns: usize) -> String {
-    let mut page = Page::new(columns);
+/// Whether everything is halted, before all else.
+fn tell_halt(page: &mut Page, fleet: &Fleet) {
     if let Some(reason) = &fleet.halted {
         page.line("", &paint(BAD, format!("halted: {reason}")));
         page.gap();
@@ -245,6 +245,11 @@ fn text(fleet: &Fleet, columns: usize) -> String {
         page.hang("", &paint(WAIT, format!("whether it is halted is not known: {why}")), 2);
         page.gap();
     }
+}
+
+fn text(fleet: &Fleet, columns: usize) -> String {
+    let mut page = Page::new(columns);
+    tell_halt(&mut page, fleet);
     let number =
         |count: Option<u32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
     let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), instant);

@@ -110,16 +110,13 @@ fn tame(line: &str) -> String {
         let style = after.and_then(|after| {
             ours.iter().find(|style| !style.is_empty() && after.starts_with(**style))
         });
-        match style {
-            Some(style) => {
-                tamed.push(ESCAPE);
-                tamed.push_str(style);
-                rest = &rest[ESCAPE.len_utf8() + style.len()..];
-            }
-            None => {
-                tamed.push(tame_char(c));
-                rest = &rest[c.len_utf8()..];
-            }
+        if let Some(style) = style {
+            tamed.push(ESCAPE);
+            tamed.push_str(style);
+            rest = &rest[ESCAPE.len_utf8() + style.len()..];
+        } else {
+            tamed.push(tame_char(c));
+            rest = &rest[c.len_utf8()..];
         }
     }
     tamed
