@@ -126,8 +126,9 @@ impl Cluster {
             },
         };
         let mut config = config.map_err(ClusterError::Config)?;
-        config.default_retry = false;
         config.read_timeout = Some(SILENCE_MAX);
+        // The silence counts from what was asked last, not from what was heard before a person read and answered.
+        config.reset_reader_on_write = true;
         let server = config.cluster_url.to_string();
         let client = client(config.clone())?;
         Ok(Self { client, namespace: at.hozen_namespace.clone(), server, config })
