@@ -361,6 +361,11 @@ pub const TABLE: &[Grant] = &[
         "what the report names by digest",
     ),
     ours(Viewer, KINDS, READ, Nothing, "to look"),
+    Grant {
+        group: "",
+        names: &[halt::CONFIG_MAP],
+        ..ours(Viewer, &["configmaps"], READ, Nothing, "to see whether everything is halted")
+    },
     ours(
         Author,
         &["baselines", "advisories", "advisoryfeeds"],

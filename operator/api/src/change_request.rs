@@ -132,7 +132,7 @@ open_enum! {
         Done,
         /// Another request took its place.
         Superseded,
-        /// Somebody said no.
+        /// Somebody said no; or it asked for other approvers than it has to.
         Rejected,
         /// Nobody decided in time, or an exception ended.
         Expired,

@@ -45,7 +45,8 @@ pub struct Plan {
     /// Who answers for it.
     #[schemars(with = "shape::User")]
     pub owner: String,
-    /// Who must agree, resolved from the approval policy when the plan was made.
+    /// Who must agree, resolved from the approval policy when the plan was made. In a person's request they are those whom the policy
+    /// of the baseline wants of everybody: its `normal` circle, for an exception its `exception`; others are refused.
     pub needs: Needs,
     /// Advisories that it answers, sorted.
     #[schemars(with = "Vec<shape::Name>", length(max = 256))]

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{open_enum::open_enum, shape};
 
+/// Failures that a rollout names.
+pub const FIRST_FAILURES_MAX: usize = 10;
+
 /// The execution of one approved change request. It makes no choice that the plan did not make.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
@@ -34,6 +37,8 @@ use crate::{open_enum::open_enum, shape};
         .message("a rollout executes one change request: create another Rollout"),
     validation = Rule::new("!oldSelf.spec.abort || self.spec.abort")
         .message("an abort is final: what is left needs a new change request"),
+    validation = Rule::new("!has(oldSelf.spec.retry) || (has(self.spec.retry) && self.spec.retry == oldSelf.spec.retry)")
+        .message("another attempt that was asked for stays asked for, by whom it was: reject the change request that came of it"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSpec {
@@ -49,7 +54,8 @@ pub struct RolloutSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Label>")]
     pub promote_through: Option<String>,
-    /// Failures that are accepted: the rollout goes on in spite of them. Needs the verb `accept` on rollouts.
+    /// Failures that are accepted: the rollout goes on in spite of them. Needs the verb `accept` on rollouts; one is added when
+    /// `status.firstFailures` names it, or has no room for more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into(), "uid".into()]))]
@@ -116,7 +122,7 @@ pub struct RolloutStatus {
     pub paused_since: Option<Timestamp>,
     /// The first few failures; all of them stand on their `ManagedNodes`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
+    #[schemars(length(max = FIRST_FAILURES_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub first_failures: Vec<NodeFailure>,
     /// When the first system was taken.

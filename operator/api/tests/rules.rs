@@ -337,6 +337,26 @@ fn a_withdrawal_and_an_abort_go_one_way() {
     }
 }
 
+#[test]
+fn another_attempt_that_was_asked_for_is_neither_taken_back_nor_anothers() {
+    let rules = Rules::new();
+    let wanted = "stays asked for, by whom it was";
+    let before = right("Rollout");
+    let mut asked = before.clone();
+    asked["spec"]["retry"] = json!({"by": "carol"});
+    let mut anothers = before.clone();
+    anothers["spec"]["retry"] = json!({"by": "mallory"});
+    let mut paused = asked.clone();
+    paused["spec"]["paused"] = json!(true);
+    for (after, old) in [(&asked, &before), (&paused, &asked)] {
+        assert_eq!(rules.said("Rollout", after, Some(old)), Vec::<String>::new());
+    }
+    for after in [&before, &anothers] {
+        let said = rules.said("Rollout", after, Some(&asked));
+        assert!(said.iter().any(|message| message.contains(wanted)), "{after}: {said:?}");
+    }
+}
+
 /// Every message of every rule of a schema.
 fn messages(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {
@@ -367,7 +387,7 @@ fn every_rule_has_a_test_that_breaks_it() {
         .into_iter()
         .chain(immutable())
         .map(|(_, _, _, wanted)| wanted)
-        .chain(["a withdrawal is final", "an abort is final"])
+        .chain(["a withdrawal is final", "an abort is final", "stays asked for, by whom it was"])
         .collect();
     let untested: Vec<&String> = all
         .iter()

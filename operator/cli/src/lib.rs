@@ -81,6 +81,14 @@ fn print(text: &str) -> Result<ExitCode, Failed> {
     }
 }
 
+/// Says on stderr what an answer does not cover.
+#[cfg(feature = "cluster")]
+fn note(text: &str) {
+    let mut page = text::page::Page::new(terminal::columns(&std::io::stderr()));
+    page.hang("", &text::page::paint(text::page::FAINT, format!("note: {text}")), 2);
+    let _ = anstream::stderr().lock().write_all(page.finish().as_bytes());
+}
+
 fn print_error(failed: &Failed) {
     let text = error::page(failed, terminal::columns(&std::io::stderr()));
     // Where even stderr is closed the exit code has to do.

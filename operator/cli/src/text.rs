@@ -11,7 +11,7 @@ mod work;
 pub use work::sentence as work_sentence;
 
 pub use explanation::explanation;
-pub use harmless::harmless;
+pub use harmless::{harmless, tame_text};
 pub use head::{feed_told, unmatched};
 
 use std::{cmp::Reverse, collections::BTreeSet};

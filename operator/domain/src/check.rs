@@ -18,6 +18,7 @@ use crate::{
     enforce, garbage, gate,
     mitigation::{self, NOTHING},
     node::{Cordon, Ended, Node, Step, Task},
+    owed,
     plan::{PATCH_MAX, RebootPolicy},
     prefetch,
     request::{ChangeRequest, Phase, Rollout},
@@ -62,6 +63,9 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
             }
             Record::ImageEnded { workload, ended: Ended::Proven(_), .. } => {
                 broken.extend(image::proof(world, &workload.0));
+            }
+            Record::Phase { request, phase: Phase::Approved, .. } => {
+                broken.extend(owed_words(world, request));
             }
             Record::Task { task: None, .. }
             | Record::Ended { .. }
@@ -134,6 +138,15 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
         broken.push(format!("12: {node} does not belong to {}", request.plan.baseline.name));
     }
     broken
+}
+
+/// Invariants 12 and 13: what counts as approved, and so whatever is taken or excepted under it, has the word of those who had to agree
+/// when they did. Where its rollout is there they did before.
+fn owed_words(world: &World, (name, uid): &(Name, Uid)) -> Option<String> {
+    let request = world.requests.get(name).filter(|found| found.uid == *uid)?;
+    let before = world.rollouts.get(name).is_some_and(|found| found.request.1 == *uid);
+    let wrong = !before && owed::asks_them(world, request).is_err();
+    wrong.then(|| format!("12, 13: {name} would count as approved, and its author chose by whom"))
 }
 
 /// A mitigation is taken back only where it was done; that puts back what was there, and needs no leave of its own.

@@ -18,6 +18,7 @@ use crate::{
     evidence::{self, Judgement},
     exception,
     hold::Hold,
+    owed::{self, Unowed},
     plan::{ChangeType, Gate},
     request::{ChangeRequest, Phase, Rollout, RolloutEnd},
     units::{Name, Span},
@@ -113,7 +114,8 @@ pub fn platform(world: &World) -> Option<Hold> {
     halted.or_else(unproven).or_else(skewed).or_else(unobserved).or_else(unwritten)
 }
 
-/// By name of a request: the one that replaced it.
+/// By name of a request: the one that replaced it. What a person asks for ends nothing before people agreed to it: otherwise whoever may
+/// ask could stop whatever others have approved.
 fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
     world
         .requests
@@ -121,9 +123,24 @@ fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
         .filter_map(|successor| {
             let old = world.requests.get(successor.supersedes.as_ref()?)?;
             let same = old.plan.baseline.uid == successor.plan.baseline.uid;
-            (same && old.uid != successor.uid).then_some((&old.name, successor))
+            let counts = successor.requested_by == world.operator || agreed_to(successor.phase);
+            (same && counts && old.uid != successor.uid).then_some((&old.name, successor))
         })
         .collect()
+}
+
+/// Whether a request of this phase has been approved, and did not come to nothing.
+const fn agreed_to(phase: Phase) -> bool {
+    match phase {
+        Phase::Approved | Phase::Running | Phase::Verifying | Phase::Watching | Phase::Done => true,
+        Phase::Planned
+        | Phase::AwaitingTest
+        | Phase::AwaitingApproval
+        | Phase::Superseded
+        | Phase::Rejected
+        | Phase::Expired
+        | Phase::Failed => false,
+    }
 }
 
 fn superseded(successor: &ChangeRequest) -> Next {
@@ -217,6 +234,11 @@ fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
         Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval if undecided => {
             Next::to(Phase::Expired, "nobody decided in time")
         }
+        Phase::Planned | Phase::AwaitingTest | Phase::AwaitingApproval
+            if let Err(why) = owed::asks_them(world, request) =>
+        {
+            misaddressed(world, request, why)
+        }
         Phase::Planned | Phase::AwaitingTest => match mirror::untested(world, request) {
             Some(hold) => Next {
                 wake: Some(decide_by(request)),
@@ -235,6 +257,21 @@ fn unexecuted(world: &World, request: &ChangeRequest) -> Next {
         | Phase::Rejected
         | Phase::Expired
         | Phase::Failed) => Next::to(ended, "ended"),
+    }
+}
+
+/// A request that does not ask those who must agree: it is refused, or waits until that can be told.
+fn misaddressed(world: &World, request: &ChangeRequest, why: Unowed) -> Next {
+    match why {
+        Unowed::Other(why) => Next::to(Phase::Rejected, why),
+        Unowed::Unknown(_) if decide_by(request) <= world.now => {
+            Next::to(Phase::Expired, "nobody decided in time")
+        }
+        Unowed::Unknown(hold) => Next {
+            wake: Some(decide_by(request)),
+            hold: Some(hold),
+            ..Next::to(Phase::AwaitingApproval, "who must agree is not known")
+        },
     }
 }
 

@@ -7,12 +7,14 @@ use std::fmt;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use self::words::{at_rest, in_force, listed, others, roles, shut, slots, unproven};
+use self::words::{
+    at_rest, in_force, listed, no_baseline, no_policy, others, roles, shut, slots, unproven,
+};
 use crate::{
     calendar::Purpose,
     drain::Obstacle,
     plan::RoleCount,
-    units::{Name, Span},
+    units::{Name, Span, Uid},
 };
 
 /// A reason to wait. Every one tells what would end it.
@@ -72,6 +74,13 @@ pub enum Hold {
         baseline: Name,
         /// Policy.
         policy: Name,
+    },
+    /// The baseline that a person's request is about does not exist: who must agree is not known.
+    BaselineMissing {
+        /// Baseline.
+        baseline: Name,
+        /// The uid that the request names.
+        uid: Uid,
     },
     /// People must agree.
     AwaitingApproval {
@@ -294,6 +303,7 @@ impl Hold {
             Self::DecisionRefused { .. } => "DecisionRefused",
             Self::PriorityTie { .. } => "PriorityTie",
             Self::PolicyMissing { .. } => "PolicyMissing",
+            Self::BaselineMissing { .. } => "BaselineMissing",
             Self::AwaitingApproval { .. } => "AwaitingApproval",
             Self::AwaitingStandardSoak { .. } => "AwaitingStandardSoak",
             Self::ApprovalLost { .. } => "ApprovalLost",
@@ -347,6 +357,7 @@ impl Hold {
             | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
+            | Self::BaselineMissing { .. }
             | Self::ApprovalLost { .. }
             | Self::AwaitingTest { .. }
             | Self::WindowGate { .. }
@@ -386,6 +397,7 @@ impl Hold {
             | Self::DecisionRefused { .. }
             | Self::PriorityTie { .. }
             | Self::PolicyMissing { .. }
+            | Self::BaselineMissing { .. }
             | Self::ApprovalLost { .. }
             | Self::AwaitingWindow { until: None, .. }
             | Self::LastOfRole { .. }
@@ -436,6 +448,9 @@ impl Hold {
                 )
             }
             Self::PolicyMissing { policy, .. } => format!("an ApprovalPolicy named {policy}"),
+            Self::BaselineMissing { baseline, .. } => {
+                format!("a request with the uid of the present baseline {baseline}")
+            }
             Self::AwaitingApproval { request, .. } => format!("approvals of {request}"),
             Self::AwaitingStandardSoak { .. } => "the end of the soak".into(),
             Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
@@ -498,9 +513,8 @@ impl fmt::Display for Hold {
                     "{baseline} and {other} both select {example}{more} with the same priority; neither acts"
                 )
             }
-            Self::PolicyMissing { baseline, policy } => {
-                write!(f, "{baseline} names the approval policy {policy}, which does not exist")
-            }
+            Self::PolicyMissing { baseline, policy } => f.write_str(&no_policy(baseline, policy)),
+            Self::BaselineMissing { baseline, uid } => f.write_str(&no_baseline(baseline, uid)),
             Self::AwaitingApproval { missing, .. } => write!(f, "waits for {}", roles(missing)),
             Self::AwaitingStandardSoak { .. } => {
                 f.write_str("standard change, approves itself after its soak")

@@ -30,6 +30,7 @@ pub mod measure;
 pub mod mitigation;
 pub mod model;
 pub mod node;
+pub mod owed;
 pub mod plan;
 pub mod planner;
 pub mod prefetch;

@@ -179,6 +179,26 @@ fn i14_a_replaced_request_is_superseded_even_while_it_runs() {
 }
 
 #[test]
+fn i12_what_a_person_asks_for_ends_nothing_before_people_agree_to_it() {
+    let mut world = asked(&plan("web", &[]), Phase::Approved);
+    approve_all(&mut world, "web-1");
+    add(&mut world, "web-2", &plan("web", &["DSA-2"]), Phase::Planned);
+    let successor = world.requests.get_mut("web-2").unwrap();
+    (successor.supersedes, successor.requested_by) = (Some("web-1".into()), "mallory".into());
+    assert_eq!(phase(&requests(&world)), None, "what is approved goes on");
+    let mut rollout = rollout_of(&world.requests["web-1"], at(NOW));
+    rollout.cursor.started = Some(at(NOW));
+    world.rollouts.insert("web-1".into(), rollout);
+    request(&mut world).phase = Phase::Running;
+    for nobodys in [Phase::AwaitingTest, Phase::AwaitingApproval, Phase::Rejected, Phase::Expired] {
+        world.requests.get_mut("web-2").unwrap().phase = nobodys;
+        assert_eq!(phase(&requests(&world)), None, "{nobodys:?}");
+    }
+    world.requests.get_mut("web-2").unwrap().phase = Phase::Approved;
+    assert_eq!(phase(&requests(&world)), Some((Phase::Superseded, "replaced by web-2")));
+}
+
+#[test]
 fn an_exception_holds_until_its_end_and_runs_nothing() {
     let mut exception = plan("web", &[]);
     exception.change = ChangeType::Exception;

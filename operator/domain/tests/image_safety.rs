@@ -336,6 +336,10 @@ fn a_stage_that_proved_no_workload_is_none_that_the_next_may_rely_on() {
     let canary = world.workloads.get_mut("Deployment/shop/a").unwrap();
     canary.ended.insert(uid.clone(), Ended::PutBack(world.now, failure));
     canary.tried.insert(uid, WEB_OLD.into());
+    // What was put back has not failed, and nobody can accept it as a failure (invariant 3).
+    let accepted = (canary.key.clone(), canary.uid.clone());
+    let handle = &mut world.rollouts.get_mut("web").unwrap().handle;
+    handle.accepted.insert(accepted, "carol".into());
     let mut decision = stepped(&world);
     for _ in 0..3 {
         for record in &decision.records {

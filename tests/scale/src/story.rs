@@ -200,6 +200,14 @@ impl Story<'_> {
                         {"name": "rest", "nodes": "100%", "maxUnavailable": unavailable},
                     ],
                     "failures": {"max": 0}, "watch": "2s"}}});
+        // Without a word on Debian 12 nobody would know that nothing is missing there.
+        let known = json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Advisory",
+            "metadata": {"name": "dsa-6000-1"}, "spec": {
+                "id": "DSA-6000-1", "summary": "package-003: fixed long ago",
+                "severity": {"cvss": ["CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:N/A:N"]},
+                "affected": [{"package": {"purl": "pkg:deb/debian/package-003?distro=bookworm"},
+                    "ranges": [{"introduced": "0", "fixed": "1.2.3-4"}]}]}});
+        self.server.apply(&format!("{OURS}/advisories"), &known).await?;
         self.server.apply(&format!("{OURS}/approvalpolicies"), &policy).await?;
         self.server.apply(&format!("{OURS}/baselines"), &baseline).await.map(drop)
     }

@@ -1,6 +1,9 @@
 //! What people say: approvals, change requests, the handle of a rollout, the halt.
 
-use hozen_api::names::{GROUP, halt, privilege};
+use hozen_api::{
+    names::{GROUP, halt, privilege},
+    rollout::FIRST_FAILURES_MAX,
+};
 
 use super::{COLLECTORS, Policy, SUBJECT, UNDERTAKERS};
 use crate::Installation;
@@ -99,6 +102,7 @@ fn rollouts(installation: &Installation) -> Policy {
         .on(GROUP, &["rollouts"], &["CREATE", "UPDATE"])
         .variable("old", "oldObject == null ? [] : oldObject.spec.?acceptFailures.orValue([])")
         .variable("new", "object.spec.?acceptFailures.orValue([])")
+        .variable("failed", "oldObject == null ? [] : oldObject.?status.?firstFailures.orValue([])")
         .rule(
             format!("request.operation != 'CREATE' || request.userInfo.username == '{operator}'"),
             "rollouts are made by the operator, once their change request is approved",
@@ -125,11 +129,24 @@ fn rollouts(installation: &Installation) -> Policy {
             "'a failure is accepted in your own name: set by to ' + request.userInfo.username",
             "a failure is accepted in your own name",
         )
+        // What has not failed yet nobody can accept (invariant 3). A rollout with more failures than it names shows too little to judge by.
+        .rule(
+            format!(
+                "size(variables.failed) >= {FIRST_FAILURES_MAX} || variables.new.all(n, variables.failed.exists(f, f.node == n.node) \
+                 || variables.old.exists(o, o.node == n.node && o.uid == n.uid))"
+            ),
+            "only a failure that has happened is accepted: status.firstFailures of the rollout does not name this one",
+        )
         .telling(
             "!has(object.spec.retry) || object.spec.retry.by == request.userInfo.username \
              || (oldObject != null && has(oldObject.spec.retry) && oldObject.spec.retry == object.spec.retry)",
             "'another attempt is asked for in your own name: set retry.by to ' + request.userInfo.username",
             "another attempt is asked for in your own name",
+        )
+        // Who asked for it cannot approve it (invariant 13): that must not be forgotten before it is approved.
+        .rule(
+            "request.operation != 'UPDATE' || !has(oldObject.spec.retry) || (has(object.spec.retry) && object.spec.retry == oldObject.spec.retry)",
+            "another attempt that was asked for stays asked for, by whom it was: reject the change request that came of it",
         )
         .rule(
             owner_stays(),

@@ -11,7 +11,9 @@ use hozen_api::{
     common::ObjectReference,
     names::privilege,
 };
+use hozen_domain::{plan::Plan, units::Span};
 use hozen_intake::problem::one_of;
+use jiff::Timestamp;
 use kube::{ResourceExt as _, api::ListParams};
 
 use super::{
@@ -20,7 +22,7 @@ use super::{
     error::ClusterError,
     show,
 };
-use crate::{error::Failed, print};
+use crate::{clock, error::Failed, print};
 
 const REQUEST: &str = "change request";
 
@@ -36,20 +38,21 @@ pub async fn reject(cluster: &Cluster, asked: &Word) -> Result<ExitCode, Failed>
 
 async fn give(cluster: &Cluster, asked: &Word, decision: Decision) -> Result<ExitCode, Failed> {
     let user = cluster.who().await?;
-    let request = open(cluster, asked).await?;
+    let (request, plan) = open(cluster, asked).await?;
     if decision == Decision::Approve {
         may_count(&request, &user)?;
     }
     let role = role(cluster, &request, asked, &decision).await?;
     let said = said(cluster, &request.name_any()).await?;
     let uid = request.uid().unwrap_or_default();
+    let until = plan.needs.valid_for;
     let again = said.iter().find(|old| {
         let spec = &old.spec;
         spec.user == user
             && spec.role == role
             && spec.change_request.uid == uid
             && spec.decision == decision
-            && !spec.withdrawn
+            && stands(old, until, clock::now())
     });
     if let Some(old) = again {
         let text = format!("you said so already as {role}: {}\n", old.name_any());
@@ -70,7 +73,7 @@ async fn give(cluster: &Cluster, asked: &Word, decision: Decision) -> Result<Exi
         return print("nothing was said\n");
     }
     // Reading takes time: what is approved is what stands now, or nothing is.
-    let now = open(cluster, asked).await?;
+    let (now, _) = open(cluster, asked).await?;
     if now.uid() != request.uid() || now.spec.plan_digest != request.spec.plan_digest {
         return Err(ClusterError::Sense(format!(
             "{} was made anew meanwhile: nothing was said",
@@ -91,24 +94,27 @@ async fn give(cluster: &Cluster, asked: &Word, decision: Decision) -> Result<Exi
     print(&format!("{}: {done} as {role} by {user} ({})\n", asked.request, given.name_any()))
 }
 
+/// Whether a word still counts for as long as the plan lets it. One that has run out is given once more; a no does not run out.
+fn stands(word: &Approval, valid_for: Span, now: Timestamp) -> bool {
+    let given = word.creation_timestamp().map(|at| at.0);
+    let until = given.map(|at| at.checked_add(valid_for.duration()).unwrap_or(Timestamp::MAX));
+    !word.spec.withdrawn
+        && (word.spec.decision == Decision::Reject || until.is_some_and(|until| now < until))
+}
+
 /// The request, if people's words still matter to it, with a plan that is what its digest says.
-async fn open(cluster: &Cluster, asked: &Word) -> Result<ChangeRequest, ClusterError> {
+async fn open(cluster: &Cluster, asked: &Word) -> Result<(ChangeRequest, Plan), ClusterError> {
     let request: ChangeRequest = cluster.get(REQUEST, &asked.request).await?;
     let name = &asked.request;
     let sense = |text: String| Err(ClusterError::Sense(text));
-    let digest = match hozen_intake::convert::plan::plan(&request.spec.plan)
-        .map(|plan| plan.digest())
-    {
-        Ok(Ok(digest)) => digest,
-        Ok(Err(error)) => {
-            return sense(format!("the plan of {name} has no canonical form: {error}"));
-        }
-        Err(refused) => {
-            let first =
-                refused.first().map(|r| format!("{}: {}", r.path, r.message)).unwrap_or_default();
-            return sense(format!("the plan of {name} cannot be read by this version: {first}"));
-        }
-    };
+    let plan = hozen_intake::convert::plan::plan(&request.spec.plan).map_err(|refused| {
+        let first =
+            refused.first().map(|r| format!("{}: {}", r.path, r.message)).unwrap_or_default();
+        ClusterError::Sense(format!("the plan of {name} cannot be read by this version: {first}"))
+    })?;
+    let digest = plan.digest().map_err(|error| {
+        ClusterError::Sense(format!("the plan of {name} has no canonical form: {error}"))
+    })?;
     if digest != request.spec.plan_digest {
         return sense(format!(
             "the plan of {name} is not what its digest says: it hashes to {digest}, and says {}",
@@ -120,7 +126,7 @@ async fn open(cluster: &Cluster, asked: &Word) -> Result<ChangeRequest, ClusterE
             "you reviewed {reviewed}, and {name} has {digest}: look at it again"
         ));
     }
-    let successor = successor(cluster, name).await?;
+    let successor = successor(cluster, &request).await?;
     if let Some(newer) = successor {
         return sense(format!(
             "{name} was superseded by {newer}: look at that one (hozen approve {newer})"
@@ -143,16 +149,31 @@ async fn open(cluster: &Cluster, asked: &Word) -> Result<ChangeRequest, ClusterE
             | Phase::Watching
             | Phase::Unknown(_),
         )
-        | None => return Ok(request),
+        | None => return Ok((request, plan)),
     };
     sense(format!("{name} {over}: nobody's word changes that"))
 }
 
-/// The request that took this one's place.
-async fn successor(cluster: &Cluster, name: &str) -> Result<Option<String>, ClusterError> {
-    let all: Vec<ChangeRequest> = cluster.list(REQUEST).await?;
-    let newer = all.iter().find(|request| request.spec.supersedes.as_deref() == Some(name));
+/// The request that took this one's place: what the operator asks for instead of it, or what a person does once people agreed to that. One
+/// that cannot be read takes nobody's.
+async fn successor(cluster: &Cluster, old: &ChangeRequest) -> Result<Option<String>, ClusterError> {
+    let (all, _) = cluster.list_readable::<ChangeRequest>(REQUEST).await?;
+    let name = old.name_any();
+    let newer = all.iter().find(|request| {
+        let spec = &request.spec;
+        spec.supersedes.as_ref() == Some(&name)
+            && spec.plan.baseline.uid == old.spec.plan.baseline.uid
+            && (spec.requested_by == cluster.operator() || agreed_to(request))
+    });
     Ok(newer.map(ChangeRequest::name_any))
+}
+
+fn agreed_to(request: &ChangeRequest) -> bool {
+    let phase = request.status.as_ref().and_then(|status| status.phase.as_ref());
+    matches!(
+        phase,
+        Some(Phase::Approved | Phase::Running | Phase::Verifying | Phase::Watching | Phase::Done)
+    )
 }
 
 /// An approval that would not count is not given. Saying no endangers nothing: whoever holds a role may.
@@ -269,4 +290,33 @@ pub async fn withdraw(cluster: &Cluster, asked: &Withdraw) -> Result<ExitCode, F
         text.push_str(&line);
     }
     print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_has_run_out_can_be_given_again_and_a_no_does_not_run_out() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("an instant");
+        let spec = ApprovalSpec {
+            change_request: ObjectReference { name: "web-1".into(), uid: "u".into() },
+            plan_digest: "sha256-a".into(),
+            role: "security".into(),
+            decision: Decision::Approve,
+            user: "alice".into(),
+            comment: None,
+            withdrawn: false,
+        };
+        let mut word = Approval::new("yes", spec);
+        word.metadata.creation_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("2026-11-19T09:00:00Z")));
+        let day = Span::hours(24);
+        assert!(stands(&word, day, at("2026-11-20T08:59:59Z")));
+        assert!(!stands(&word, day, at("2026-11-20T09:00:00Z")), "as the operator counts it");
+        word.spec.decision = Decision::Reject;
+        assert!(stands(&word, day, at("2027-11-20T09:00:00Z")));
+        word.spec.withdrawn = true;
+        assert!(!stands(&word, day, at("2026-11-19T09:00:01Z")));
+    }
 }

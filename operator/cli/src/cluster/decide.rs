@@ -4,7 +4,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use hozen_api::names::account;
+use hozen_access::Installation;
 use hozen_controller::{
     clock::MachineClock,
     config,
@@ -26,7 +26,7 @@ use crate::{
     error::Failed,
     explain,
     facts::Played,
-    plan, play,
+    note, plan, play,
 };
 
 /// All lists of a cluster together take no longer than this.
@@ -75,7 +75,9 @@ fn played(cluster: &Cluster) -> Played {
 
 /// The cluster as the operator sees it.
 async fn see(cluster: &Cluster) -> Result<World, ClusterError> {
-    let work_namespace = match doctor::installation(cluster).await {
+    let installation = doctor::installation(cluster).await;
+    let wrong = wrong(cluster, &installation).await;
+    let work_namespace = match installation {
         Ok(installation) => installation.work_namespace,
         Err(_) => WORK_NAMESPACE.to_owned(),
     };
@@ -100,15 +102,32 @@ async fn see(cluster: &Cluster) -> Result<World, ClusterError> {
             Err(ClusterError::Sense(format!("the cluster did not list its {lacking} in time")))
         })?,
     }
-    let operator = format!("system:serviceaccount:{}:{}", cluster.namespace, account::OPERATOR);
     let identity = Identity {
         cluster: Uid::new(uid),
-        operator: User::from(operator),
+        operator: User::from(cluster.operator()),
         namespace: cluster.namespace.clone(),
     };
     let mut memory = Memory::default();
     let now = clock::now();
-    Ok(world::assemble(&stores, &mut memory, &identity, Wrong::default(), now).world)
+    Ok(world::assemble(&stores, &mut memory, &identity, wrong, now).world)
+}
+
+/// What stops everything, as far as it can be seen from here: whether the admission policies stand, for whoever may read them. What the operator
+/// alone can tell (its clock, its watches, its writes), and what could not be looked at, is said beside the answer.
+async fn wrong(cluster: &Cluster, installation: &Result<Installation, ClusterError>) -> Wrong {
+    let faults = match installation {
+        Ok(installation) => doctor::faults(cluster, installation).await,
+        Err(error) => Err(ClusterError::Sense(error.to_string())),
+    };
+    match faults {
+        Ok(faults) => {
+            Wrong { admission: (!faults.is_empty()).then(|| faults.join("; ")), ..Wrong::default() }
+        }
+        Err(why) => {
+            note(&format!("whether the admission policies stand is not known here: {why}"));
+            Wrong::default()
+        }
+    }
 }
 
 fn lacking(stores: &Stores) -> Vec<&'static str> {

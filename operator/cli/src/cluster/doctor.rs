@@ -65,8 +65,7 @@ pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
     match installation(cluster).await {
         Ok(installation) => {
             let rights = Rights::read(cluster).await?;
-            let faults = standing::faults(&installation, &standing(cluster).await?);
-            findings.faults = faults.iter().map(ToString::to_string).collect();
+            findings.faults = faults(cluster, &installation).await?;
             findings.powers = powers(&rights, &installation);
             findings.cordons = cordons::left(cluster, true).await?;
         }
@@ -120,6 +119,15 @@ pub(super) async fn installation(cluster: &Cluster) -> Result<Installation, Clus
         work_namespace: option("work-namespace")?,
         agent_image: option("agent-image")?,
     })
+}
+
+/// What is wrong with the admission policies.
+pub(super) async fn faults(
+    cluster: &Cluster,
+    installation: &Installation,
+) -> Result<Vec<String>, ClusterError> {
+    let faults = standing::faults(installation, &standing(cluster).await?);
+    Ok(faults.iter().map(ToString::to_string).collect())
 }
 
 async fn standing(cluster: &Cluster) -> Result<Standing, ClusterError> {

@@ -6,17 +6,17 @@ use hozen_api::{
     baseline::Baseline,
     change_request::{ChangeRequest, Phase},
     managed_image::ManagedImage,
-    names::{condition, halt},
+    names::condition,
     rollout::Rollout,
 };
+use hozen_controller::world::halt_reason;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::{
     Cluster, Unreadable,
-    error::{ClusterError, told},
+    error::ClusterError,
     images::{self, ImageLine, Waiting},
     instant,
 };
@@ -39,6 +39,9 @@ pub struct Fleet {
     kind: &'static str,
     /// Why everything is halted, if it is.
     halted: Option<String>,
+    /// Why it is not known whether everything is halted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    halt_unknown: Option<String>,
     /// Baselines, by name.
     baselines: Vec<BaselineLine>,
     /// Requests that have not ended, by name.
@@ -121,10 +124,15 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
     let (rollouts, more) = cluster.list_readable::<Rollout>("rollout").await?;
     unreadable.extend(more);
     let images: Vec<ManagedImage> = cluster.list("managed image").await?;
+    let (halted, halt_unknown) = match halted(cluster).await? {
+        Ok(reason) => (reason, None),
+        Err(why) => (None, Some(why)),
+    };
     let mut fleet = Fleet {
         api_version: "status.hozen.dev/v1alpha1",
         kind: "Fleet",
-        halted: halted(cluster).await?,
+        halted,
+        halt_unknown,
         baselines: baselines.iter().map(baseline).collect(),
         requests: requests.iter().filter(|request| !ended(request)).map(self::request).collect(),
         rollouts: rollouts.iter().map(rollout).filter(|line| line.outcome.is_none()).collect(),
@@ -138,13 +146,13 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
     Ok(fleet)
 }
 
-/// What stands in the halt. Who may not read it is told nothing of it.
-async fn halted(cluster: &Cluster) -> Result<Option<String>, ClusterError> {
-    let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    match api.get_opt(halt::CONFIG_MAP).await {
-        Ok(found) => Ok(found.and_then(|map| map.data?.get(halt::KEY).cloned())),
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
-        Err(error) => Err(told("read the halt", error)),
+/// Why everything is halted, if it is; the inner error: why that is not known.
+async fn halted(cluster: &Cluster) -> Result<Result<Option<String>, String>, ClusterError> {
+    match cluster.halt().await {
+        Ok(halt) => Ok(Ok(halt_reason(&halt))),
+        Err(ClusterError::Forbidden { said, .. }) => Ok(Err(said)),
+        Err(ClusterError::Sense(absent)) => Ok(Err(absent)),
+        Err(other) => Err(other),
     }
 }
 
@@ -227,12 +235,21 @@ pub(super) fn rollout(object: &Rollout) -> RolloutLine {
     }
 }
 
-fn text(fleet: &Fleet, columns: usize) -> String {
-    let mut page = Page::new(columns);
+/// Whether everything is halted, before all else.
+fn tell_halt(page: &mut Page, fleet: &Fleet) {
     if let Some(reason) = &fleet.halted {
         page.line("", &paint(BAD, format!("halted: {reason}")));
         page.gap();
     }
+    if let Some(why) = &fleet.halt_unknown {
+        page.hang("", &paint(WAIT, format!("whether it is halted is not known: {why}")), 2);
+        page.gap();
+    }
+}
+
+fn text(fleet: &Fleet, columns: usize) -> String {
+    let mut page = Page::new(columns);
+    tell_halt(&mut page, fleet);
     let number =
         |count: Option<u32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
     let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), instant);
@@ -316,6 +333,7 @@ fn page_is_empty(fleet: &Fleet) -> bool {
         && fleet.unreadable.is_empty()
         && fleet.images.is_empty()
         && fleet.halted.is_none()
+        && fleet.halt_unknown.is_none()
 }
 
 /// Rows under their headings, columns as wide as their widest; nothing where there are no rows.

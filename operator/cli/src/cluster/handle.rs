@@ -6,8 +6,9 @@ use hozen_api::{
     managed_image::{ManagedImage, WorkloadReference},
     managed_node::ManagedNode,
     names::privilege,
-    rollout::{AcceptedFailure, Rollout},
+    rollout::{AcceptedFailure, FIRST_FAILURES_MAX, Rollout},
 };
+use hozen_controller::world::halt_reason;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ use super::{
     args::{AcceptFailure, OfRollout, Promote, Rescan},
     error::ClusterError,
 };
-use crate::{clock, error::Failed, print};
+use crate::{clock, error::Failed, print, text::tame_text};
 
 const ROLLOUT: &str = "rollout";
 
@@ -127,6 +128,13 @@ pub async fn accept(cluster: &Cluster, asked: &AcceptFailure) -> Result<ExitCode
     if accepted.iter().any(|failure| failure.node == *system && failure.uid == uid) {
         return print(&format!("the failure of {system} is accepted in {name} already\n"));
     }
+    let shown = rollout.status.as_ref().map_or(&[][..], |status| &status.first_failures);
+    if shown.len() < FIRST_FAILURES_MAX && shown.iter().all(|failure| failure.node != *system) {
+        return Err(ClusterError::Sense(format!(
+            "{system} has not failed in {name}: only a failure that has happened is accepted (hozen status)"
+        ))
+        .into());
+    }
     if !cluster.may(privilege::ACCEPT, "rollouts", &name).await? {
         return Err(ClusterError::Sense(format!(
             "you may not accept failures of {name}: it needs the verb accept on rollouts (the role hozen-accepter)"
@@ -206,11 +214,17 @@ pub async fn halt(cluster: &Cluster, reason: Option<&str>) -> Result<ExitCode, F
         )
         .into());
     }
-    cluster.set_halt(reason).await?;
-    print(match reason {
-        Some(_) => {
-            "halted: nothing new is disturbed in this cluster, what was started is finished (hozen unhalt)\n"
-        }
-        None => "the halt is lifted\n",
+    let stands = cluster.halt().await?;
+    let before = halt_reason(&stands).map(tame_text);
+    if reason.is_none() && before.is_none() {
+        return print("nothing is halted\n");
+    }
+    cluster.set_halt(&stands, reason).await?;
+    print(&match (reason, before) {
+        (Some(_), before) => format!(
+            "halted: nothing new is disturbed in this cluster, what was started is finished (hozen unhalt)\n{}",
+            before.map_or_else(String::new, |before| format!("it was halted before: {before}\n"))
+        ),
+        (None, before) => format!("the halt is lifted: {}\n", before.unwrap_or_default()),
     })
 }

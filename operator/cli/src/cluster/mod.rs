@@ -14,9 +14,9 @@ mod show;
 mod watch;
 mod write;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use hozen_api::{managed_image::ManagedImage, package_set::PackageSet};
+use hozen_api::{managed_image::ManagedImage, names::account, package_set::PackageSet};
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
     api::ListParams,
@@ -31,6 +31,8 @@ use error::{ClusterError, told};
 
 /// How many objects of a kind are asked for at once.
 const PAGE: u32 = 500;
+/// A server that says nothing for so long says nothing: who typed the command is told, rather than left waiting.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// A cluster, and who asks.
 pub struct Cluster {
@@ -39,6 +41,8 @@ pub struct Cluster {
     namespace: String,
     /// Address of its API server.
     server: String,
+    /// How it is reached.
+    config: Config,
 }
 
 /// An object that does not have the form of its kind.
@@ -103,6 +107,10 @@ fn with<T>(at: &At, work: impl AsyncFnOnce(Cluster) -> Result<T, Failed>) -> Res
     runtime.block_on(async { work(Cluster::connect(at).await?).await })
 }
 
+fn client(config: Config) -> Result<Client, ClusterError> {
+    Client::try_from(config).map_err(|error| ClusterError::Silent("let us in".to_owned(), error))
+}
+
 impl Cluster {
     async fn connect(at: &At) -> Result<Self, ClusterError> {
         let options =
@@ -117,11 +125,25 @@ impl Cluster {
                 other => other,
             },
         };
-        let config = config.map_err(ClusterError::Config)?;
+        let mut config = config.map_err(ClusterError::Config)?;
+        config.read_timeout = Some(SILENCE_MAX);
+        // The silence counts from what was asked last, not from what was heard before a person read and answered.
+        config.reset_reader_on_write = true;
         let server = config.cluster_url.to_string();
-        let client = Client::try_from(config)
-            .map_err(|error| ClusterError::Silent("let us in".to_owned(), error))?;
-        Ok(Self { client, namespace: at.hozen_namespace.clone(), server })
+        let client = client(config.clone())?;
+        Ok(Self { client, namespace: at.hozen_namespace.clone(), server, config })
+    }
+
+    /// The same cluster for whoever waits so long for the next word of a server that has nothing to say.
+    fn patient(&self, silence: Duration) -> Result<Client, ClusterError> {
+        let mut config = self.config.clone();
+        config.read_timeout = Some(silence);
+        client(config)
+    }
+
+    /// The operator's name, as the server knows it.
+    fn operator(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, account::OPERATOR)
     }
 
     /// All objects of a cluster-wide kind.

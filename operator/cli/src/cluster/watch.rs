@@ -1,11 +1,11 @@
 //! `hozen watch`: rollouts as they go, one line for each change that a person would notice.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use futures::TryStreamExt as _;
 use hozen_api::rollout::Rollout;
 use kube::{
-    ResourceExt as _,
+    Api, ResourceExt as _,
     api::{ListParams, WatchEvent, WatchParams},
 };
 
@@ -14,10 +14,12 @@ use super::{
     error::{ClusterError, told},
     fleet::{self, RolloutLine},
 };
-use crate::{clock, error::Failed, print};
+use crate::{clock, error::Failed, print, text::tame_text};
 
 /// Seconds after which the server ends a watch, so that a dead connection is not watched for ever.
 const WATCH_SECONDS: u32 = 290;
+/// A server that has not even ended the watch by then is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 /// A watch that ends at once, again and again, is given up.
 const EMPTY_WATCHES_MAX: u32 = 5;
 
@@ -26,6 +28,7 @@ pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Fail
     if let Some(name) = only {
         let _: Rollout = cluster.get("rollout", name).await?;
     }
+    let client = cluster.patient(SILENCE_MAX)?;
     let mut seen = BTreeMap::new();
     let mut empty = 0;
     while empty < EMPTY_WATCHES_MAX {
@@ -42,8 +45,9 @@ pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Fail
         }
         let mut watch = WatchParams::default().timeout(WATCH_SECONDS);
         watch.field_selector = select.field_selector;
+        let patient: Api<Rollout> = Api::all(client.clone());
         let events =
-            api.watch(&watch, &version).await.map_err(|error| told("watch rollouts", error))?;
+            patient.watch(&watch, &version).await.map_err(|error| told("watch rollouts", error))?;
         let mut events = std::pin::pin!(events);
         let before = seen.len();
         let mut heard = false;
@@ -75,7 +79,7 @@ pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Fail
 /// Prints a rollout if it says something new; whether it has ended.
 fn show(rollout: &Rollout, seen: &mut BTreeMap<String, String>) -> Result<bool, Failed> {
     let line = fleet::rollout(rollout);
-    let text = told_line(&line);
+    let text = tame_text(told_line(&line));
     if seen.get(&line.name) != Some(&text) {
         print(&format!("{} {}: {text}\n", clock::now().strftime("%H:%M:%S"), line.name))?;
         seen.insert(line.name, text);

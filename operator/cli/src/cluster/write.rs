@@ -141,20 +141,36 @@ impl Cluster {
         patched.map(|_| false).map_err(|error| told(doing, error))
     }
 
-    /// Halts with a reason, or lifts the halt.
-    pub async fn set_halt(&self, reason: Option<&str>) -> Result<(), ClusterError> {
-        let change = json!({"data": {halt::KEY: reason}});
+    /// The halt as it stands.
+    pub async fn halt(&self) -> Result<ConfigMap, ClusterError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        let patched = merge(&api, halt::CONFIG_MAP, &change).await;
-        match patched {
+        let found = api.get_opt(halt::CONFIG_MAP).await;
+        let found = found.map_err(|error| told("read the halt", error))?;
+        found.ok_or_else(|| {
+            ClusterError::Sense(format!(
+                "there is no ConfigMap {} in the namespace {}: is Hozen installed in another (--hozen-namespace)?",
+                halt::CONFIG_MAP,
+                self.namespace
+            ))
+        })
+    }
+
+    /// Halts with a reason, or lifts the halt, if it still is as it was read: what nobody has read is not overwritten.
+    pub async fn set_halt(
+        &self,
+        read: &ConfigMap,
+        reason: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        let change = json!({
+            "metadata": {"uid": read.uid(), "resourceVersion": read.resource_version()},
+            "data": {halt::KEY: reason}});
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        match merge(&api, halt::CONFIG_MAP, &change).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                Err(ClusterError::Sense(format!(
-                    "there is no ConfigMap {} in the namespace {}: is Hozen installed in another (--hozen-namespace)?",
-                    halt::CONFIG_MAP,
-                    self.namespace
-                )))
-            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(ClusterError::Sense(
+                "somebody else wrote the halt at the same moment: look at it (hozen status), and try again"
+                    .to_owned(),
+            )),
             Err(error) => Err(told("set the halt", error)),
         }
     }

@@ -21,17 +21,26 @@ fn tame(value: Value) -> Value {
     }
 }
 
-fn tame_text(text: String) -> String {
-    if !text.contains(char::is_control) {
+/// The same text on one line, in which nothing steers a terminal or turns the order of letters around.
+pub fn tame_text(text: String) -> String {
+    if !text.contains(steers) {
         return text;
     }
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    text.chars().map(tame_char).collect()
+}
+
+/// A character, or what is shown in its place.
+pub fn tame_char(c: char) -> char {
+    match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        c if steers(c) => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// Control characters, line separators, and what embeds, overrides or isolates a direction of writing: it can show `drow` as `word`.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -42,5 +51,8 @@ mod tests {
     fn what_would_steer_a_terminal_is_shown_instead() {
         let said = vec!["\u{1b}[2J cleared\u{9b}1A\nnext".to_owned()];
         assert_eq!(harmless(&said), ["\u{fffd}[2J cleared\u{fffd}1A next".to_owned()]);
+        let turned = "no \u{202e}sey\u{202c}, \u{2067}or so\u{2069}\u{2028}really".to_owned();
+        assert_eq!(tame_text(turned), "no \u{fffd}sey\u{fffd}, \u{fffd}or so\u{fffd} really");
+        assert_eq!(tame_text("größer – 大".to_owned()), "größer – 大");
     }
 }

@@ -4,6 +4,8 @@
 use anstyle::{AnsiColor, Style};
 use textwrap::{Options, WordSplitter, core::display_width};
 
+use super::harmless::tame_char;
+
 /// Columns of a page, where nobody asks for another width: longer lines are hard to read.
 pub const COLUMNS: usize = 110;
 /// Fewest columns that are asked for: below that, what stands under a heading has no room beside it.
@@ -21,6 +23,9 @@ pub const WAIT: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColo
 pub const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 /// Details, sources of rules.
 pub const FAINT: Style = Style::new().dimmed();
+
+/// What every style begins with.
+const ESCAPE: char = '\u{1b}';
 
 /// A text in a style.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
@@ -58,7 +63,7 @@ impl Page {
 
     /// The same, wrapped at another column; on a page that is narrower than usual not beyond its middle.
     pub fn hang(&mut self, lead: &str, text: &str, column: usize) {
-        let line = format!("{lead}{text}");
+        let line = tame(&format!("{lead}{text}"));
         let most = if self.columns < COLUMNS { self.columns / 2 } else { column };
         let indent = " ".repeat(column.min(most));
         let options = Options::new(self.columns)
@@ -73,7 +78,7 @@ impl Page {
 
     /// A line of a table, which is never wrapped: its columns would be lost.
     pub fn row(&mut self, text: &str) {
-        self.text.push_str(text);
+        self.text.push_str(&tame(text));
         self.text.push('\n');
     }
 
@@ -87,5 +92,51 @@ impl Page {
     /// The text.
     pub fn finish(self) -> String {
         self.text
+    }
+}
+
+/// A line as it may be shown. Much of what stands on a page was written by strangers: of what steers a terminal only our own styles pass.
+fn tame(line: &str) -> String {
+    if !line.contains(|c| tame_char(c) != c) {
+        return line.to_owned();
+    }
+    let styles = [STRONG, BAD, WAIT, GOOD, FAINT].map(|style| format!("{style}{style:#}"));
+    // A style may be several sequences, and each passes alone.
+    let ours: Vec<&str> = styles.iter().flat_map(|style| style.split(ESCAPE)).collect();
+    let mut tamed = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        let after = rest.strip_prefix(ESCAPE);
+        let style = after.and_then(|after| {
+            ours.iter().find(|style| !style.is_empty() && after.starts_with(**style))
+        });
+        if let Some(style) = style {
+            tamed.push(ESCAPE);
+            tamed.push_str(style);
+            rest = &rest[ESCAPE.len_utf8() + style.len()..];
+        } else {
+            tamed.push(tame_char(c));
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    tamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_shows_what_strangers_wrote_and_obeys_none_of_it() {
+        let mut page = Page::new(COLUMNS);
+        page.line("why: ", "\u{1b}[2J\u{9b}2J cleared\napproved by bob \u{202e}eno oN");
+        page.row(&paint(BAD, "\u{1b}[8mhidden"));
+        let shown = page.finish();
+        let (first, second) = shown.split_once('\n').expect("two lines");
+        assert_eq!(
+            first, "why: \u{fffd}[2J\u{fffd}2J cleared approved by bob \u{fffd}eno oN",
+            "one line, as it was written"
+        );
+        assert_eq!(second, format!("{}\n", paint(BAD, "\u{fffd}[8mhidden")));
     }
 }

@@ -211,8 +211,14 @@ impl Cluster {
 
     /// A request of this name, made by the operator; its plan brings the transaction to five nodes.
     pub fn request(&self, name: &str, change: impl FnOnce(&mut Value)) -> Value {
+        self.request_of(name, OPERATOR, change)
+    }
+
+    /// The same, made by somebody.
+    pub fn request_of(&self, name: &str, by: &str, change: impl FnOnce(&mut Value)) -> Value {
         let mut request: Value = serde_json::from_str(include_str!("change-request.json")).unwrap();
         request["metadata"]["name"] = json!(name);
+        request["spec"]["requestedBy"] = json!(by);
         let plan = &mut request["spec"]["plan"];
         plan["classes"][0]["transaction"] = Self::transaction()["metadata"]["name"].clone();
         plan["needs"]["roles"] =
@@ -221,7 +227,7 @@ impl Cluster {
         let digest = hozen_intake::convert::plan::plan(&typed).unwrap().digest().unwrap();
         request["spec"]["planDigest"] = json!(digest);
         change(&mut request);
-        self.make_as(OPERATOR, &request);
+        self.make_as(by, &request);
         request
     }
 

@@ -77,6 +77,13 @@ pub fn approve_takes_no_word_that_would_not_count(cluster: &Cluster) {
 
 pub fn approve_refuses_a_request_that_was_superseded_or_is_over(cluster: &Cluster) {
     cluster.request("old", |_| {});
+    // What a person asks for in its place takes nobody's place yet, and neither does one of another baseline.
+    cluster.request_of("daves", "dave", |request| request["spec"]["supersedes"] = json!("old"));
+    cluster.hozen("bob", &["approve", "old", "--yes"]).says("approved as platform");
+    cluster.hozen("bob", &["withdraw", "old"]).says("given as platform");
+    cluster.status("changerequest", "daves", &json!({"phase": "Approved"}));
+    cluster.hozen("alice", &["approve", "old", "--yes"]).refuses("old was superseded by daves");
+    cluster.status("changerequest", "daves", &json!({"phase": "Expired"}));
     cluster.request("new", |request| request["spec"]["supersedes"] = json!("old"));
     cluster
         .hozen("alice", &["approve", "old", "--yes"])
@@ -85,7 +92,8 @@ pub fn approve_refuses_a_request_that_was_superseded_or_is_over(cluster: &Cluste
     cluster
         .hozen("alice", &["approve", "new", "--yes"])
         .refuses("new has expired: nobody's word changes that");
-    assert_eq!(words_on(cluster, "old").len() + words_on(cluster, "new").len(), 0);
+    assert_eq!(words_on(cluster, "old").len(), 1, "what was withdrawn");
+    assert_eq!(words_on(cluster, "new").len(), 0);
 }
 
 pub fn approve_refuses_another_digest_than_the_reviewed_and_one_that_lies(cluster: &Cluster) {
@@ -171,6 +179,9 @@ pub fn a_failure_is_accepted_by_name_and_uid_with_the_privilege_only(cluster: &C
         .hozen("carol", &["accept-failure", "Deployment/shop/web", "--rollout", "fails"])
         .refuses("write --uid UID");
     cluster
+        .hozen("carol", &["accept-failure", "node-18", "--rollout", "fails", "--uid", "u"])
+        .refuses("node-18 has not failed in fails");
+    cluster
         .hozen("carol", &["accept-failure", "node-17", "--uid", "node-17-uid"])
         .says("accepted in fails by carol");
     let accepted = cluster.json(&["rollout", "fails"])["spec"]["acceptFailures"].clone();
@@ -182,9 +193,16 @@ pub fn a_failure_is_accepted_by_name_and_uid_with_the_privilege_only(cluster: &C
         "workloadUID": "uid-of-web", "workload": {"kind": "Deployment", "namespace": "shop", "name": "web"},
         "requestUID": "uid-of-request", "outcome": "RolledBack", "at": "2026-11-19T09:00:00Z",
         "failure": {"step": "Verify", "message": "1 of 3 replicas became ready"}}]}));
+    cluster.status("rollout", "fails", &json!({"firstFailures": [{"node": "Deployment/shop/web", "step": "Verify", "message": "1 of 3 replicas became ready"}]}));
     cluster
         .hozen("carol", &["accept-failure", "Deployment/shop/web", "--rollout", "fails"])
         .says("accepted in fails by carol");
+    cluster
+        .hozen(
+            "carol",
+            &["accept-failure", "node-17", "--rollout", "fails", "--uid", "node-17-uid"],
+        )
+        .says("accepted in fails already");
     let accepted = cluster.json(&["rollout", "fails"])["spec"]["acceptFailures"].clone();
     assert_eq!(accepted[1]["uid"], "uid-of-web");
 }
@@ -218,16 +236,40 @@ pub fn a_halt_is_set_shown_and_lifted_by_who_holds_it(cluster: &Cluster) {
     cluster.hozen("carol", &["halt", " "]).refuses("a halt needs a reason");
     cluster
         .hozen("carol", &["halt", "x", "--hozen-namespace", "elsewhere"])
-        .refuses("cannot patch resource");
+        .refuses("there is no ConfigMap hozen-halt in the namespace elsewhere");
     cluster
         .hozen("carol", &["halt", "kernel panics in ring-1"])
         .says("halted: nothing new is disturbed");
-    cluster.hozen("carol", &["status"]).says("halted: kernel panics in ring-1");
+    for looks in ["carol", "alice"] {
+        cluster.hozen(looks, &["status"]).says("halted: kernel panics in ring-1");
+    }
+    cluster
+        .hozen("alice", &["status", "--hozen-namespace", "elsewhere"])
+        .says("whether it is halted is not known: there is no ConfigMap hozen-halt");
     let map = cluster.json(&["configmap", "hozen-halt", "--namespace", "hozen-system"]);
     assert_eq!(map["data"], json!({"reason": "kernel panics in ring-1"}));
-    cluster.hozen("carol", &["unhalt"]).says("the halt is lifted");
+    cluster
+        .hozen("carol", &["halt", "and in ring-2"])
+        .says("it was halted before: kernel panics in ring-1");
+    cluster.hozen("carol", &["unhalt"]).says("the halt is lifted: and in ring-2");
+    cluster.hozen("carol", &["unhalt"]).says("nothing is halted");
     let map = cluster.json(&["configmap", "hozen-halt", "--namespace", "hozen-system"]);
     assert!(map["data"].is_null());
+    // An empty reason stops nothing, as the operator reads it.
+    let empty = r#"{"data": {"reason": " "}}"#;
+    cluster.kubectl(&[
+        "patch",
+        "configmap",
+        "hozen-halt",
+        "--namespace",
+        "hozen-system",
+        "--type",
+        "merge",
+        "--patch",
+        empty,
+    ]);
+    let calm = cluster.hozen("alice", &["status"]).says("");
+    assert!(!calm.out.contains("halted"), "{}", calm.out);
 }
 
 pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {

@@ -2,7 +2,9 @@
 
 use hozen_api::{
     names::condition,
-    rollout::{NodeFailure, Rollout as Object, RolloutStatus, StageCounts, StageStatus},
+    rollout::{
+        FIRST_FAILURES_MAX, NodeFailure, Rollout as Object, RolloutStatus, StageCounts, StageStatus,
+    },
 };
 use hozen_domain::{
     World,
@@ -14,9 +16,6 @@ use hozen_domain::{
 };
 
 use super::words::{self, Said};
-
-/// Failures that a status lists, by its schema.
-const FAILURES_MAX: usize = 10;
 
 /// The status of a rollout. `next` is the cursor that was just decided.
 pub fn draft(
@@ -99,7 +98,7 @@ fn stage(
 fn failures(progress: &Progress) -> Vec<NodeFailure> {
     let mut listed: Vec<NodeFailure> = Vec::new();
     for (node, failure) in &progress.failures {
-        if listed.len() < FAILURES_MAX && !listed.iter().any(|known| known.node == *node) {
+        if listed.len() < FIRST_FAILURES_MAX && !listed.iter().any(|known| known.node == *node) {
             listed.push(NodeFailure {
                 node: node.to_string(),
                 step: words::step(failure.step).to_string(),

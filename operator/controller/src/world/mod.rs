@@ -27,7 +27,7 @@ use hozen_intake::convert::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
-    core::v1::{Node, Pod},
+    core::v1::{ConfigMap, Node, Pod},
     policy::v1::PodDisruptionBudget,
 };
 
@@ -128,11 +128,16 @@ pub fn assemble(
     Scenery { world, nodes, stores: Arc::clone(stores) }
 }
 
-/// The reason in the halt; an empty one stops nothing: the `ConfigMap` is there before anybody needs it.
+/// The reason in the halt of this installation, if everything is halted.
 pub fn halt(stores: &Stores, identity: &Identity) -> Option<String> {
     let known = stores.halt.read();
     let seen = known.get(&format!("{}/{}", identity.namespace, halt::CONFIG_MAP))?;
-    let reason = seen.value.data.as_ref()?.get(halt::KEY)?.trim();
+    halt_reason(&seen.value)
+}
+
+/// The reason in a halt; an empty one stops nothing: the `ConfigMap` is there before anybody needs it.
+pub fn halt_reason(halt: &ConfigMap) -> Option<String> {
+    let reason = halt.data.as_ref()?.get(halt::KEY)?.trim();
     let told = reason.chars().filter(|c| !c.is_control()).take(HALT_REASON_CHARS_MAX);
     (!reason.is_empty()).then(|| told.collect())
 }

@@ -60,6 +60,13 @@ pub async fn i06_what_people_do_to_nodes_stands(world: World) {
     .await;
     story.play();
     let fails = story.fleet.fails().to_owned();
+    story.accept(&rollout, &[&taken]).await;
+    // What has not failed yet nobody can accept (invariant 3).
+    until("the other failure is shown", async || {
+        let failures = story.status(&rollout).await?.first_failures;
+        failures.iter().any(|failure| failure.node == fails).then_some(())
+    })
+    .await;
     story.accept(&rollout, &[&taken, &fails]).await;
     let why = story.held(&rollout, "HumanTookOver").await;
     assert!(why.contains(theirs), "{why}");

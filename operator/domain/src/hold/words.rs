@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{
     calendar::Purpose,
     plan::RoleCount,
-    units::{Name, Span},
+    units::{Name, Span, Uid},
 };
 
 /// `all 3 slots are`, of a budget.
@@ -57,4 +57,12 @@ pub(super) fn at_rest(workload: &str, why: &str) -> String {
 
 pub(super) fn unproven(stage: &str, nodes: &[(Name, String)]) -> String {
     format!("nothing is proven in {stage}: {}", listed(nodes))
+}
+
+pub(super) fn no_policy(baseline: &str, policy: &str) -> String {
+    format!("{baseline} names the approval policy {policy}, which does not exist")
+}
+
+pub(super) fn no_baseline(baseline: &str, uid: &Uid) -> String {
+    format!("there is no baseline {baseline} of the uid {uid}")
 }

@@ -7,6 +7,7 @@ use crate::{
     category::Facts,
     effect::{Effect, Record},
     enforce,
+    owed::refused_by_people,
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
@@ -60,7 +61,7 @@ fn ask_beforehand(desk: &Desk<'_>, planned: &mut Planned) {
     let due = |want| desk.urgencies.get(want).is_some_and(|urgency| urgency.due.is_some());
     let asked = leave(desk).any(|(request, steps)| {
         let covers = !request.phase.ended() && steps.nodes_max >= nodes_max;
-        steps.overdue == Some(taint) && (covers || request.phase == Phase::Rejected)
+        steps.overdue == Some(taint) && (covers || refused_by_people(desk.world, request))
     });
     if asked || !wants.into_iter().any(due) {
         return;
@@ -135,10 +136,11 @@ fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {
 fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
     desk.requests(ChangeType::Mitigation).any(|request| {
         let covers = request.plan.mitigation.as_ref().is_some_and(|asked| {
-            asked.nodes_max >= steps.nodes_max || request.phase == Phase::Rejected
+            asked.nodes_max >= steps.nodes_max || refused_by_people(desk.world, request)
         });
-        let counts =
-            !request.phase.ended() || matches!(request.phase, Phase::Rejected | Phase::Failed);
+        let counts = !request.phase.ended()
+            || request.phase == Phase::Failed
+            || refused_by_people(desk.world, request);
         covers && counts && wants(request, steps) && request.plan.advisories.contains(notice)
     })
 }
@@ -162,7 +164,7 @@ fn create(
         let agreed = request.phase == Phase::Approved && wants(request, &steps);
         not_begun(desk, request) && !agreed && request.plan.advisories.contains(notice)
     });
-    let plan = plan(desk, notice, steps, emergency);
+    let plan = plan(desk, notice, steps, (emergency, false));
     let Ok(digest) = plan.digest() else { return };
     let effects = &planned.decision.effects;
     let name = free_name(desk.world, effects, &plan, &digest);
@@ -174,13 +176,18 @@ fn create(
     });
 }
 
-/// The plan of a mitigation.
-pub(super) fn plan(desk: &Desk<'_>, notice: &Name, steps: MitigationPlan, emergency: bool) -> Plan {
+/// The plan of a mitigation; `people`: people must agree even if it could be a standard change.
+pub(super) fn plan(
+    desk: &Desk<'_>,
+    notice: &Name,
+    steps: MitigationPlan,
+    (emergency, people): (bool, bool),
+) -> Plan {
     let mut plan = write::bare(desk.world, desk.baseline, ChangeType::Mitigation, emergency);
     let facts =
         Facts { nodes: steps.nodes_max, restart: !steps.stop.is_empty(), ..Facts::default() };
     plan.category = crate::category::category(&facts).0;
-    plan.needs = write::needs(desk.policy, emergency, plan.category, false);
+    plan.needs = write::needs(desk.policy, emergency, plan.category, people);
     plan.advisories = vec![notice.clone()];
     plan.mitigation = Some(steps);
     plan

@@ -305,7 +305,7 @@ pub fn mitigation_plan(
 ) -> Option<Plan> {
     let ranking = Ranking::default();
     let desk = desk(world, assessment, &ranking, baseline)?;
-    Some(mitigate::plan(&desk, &notice.into(), steps, false))
+    Some(mitigate::plan(&desk, &notice.into(), steps, (false, true)))
 }
 
 /// The plan of an exercise: an emergency on every node of a baseline, everything but the effects, timed (PROCESS 6). Its transaction

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     activate,
+    owed::refused_by_people,
     plan::{ChangeType, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
@@ -234,13 +235,14 @@ fn priority(
 
 /// Whether this very request asks people although it could be a standard change: then it goes on doing so.
 fn asked_people(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
-    refused_before(desk, &Key::all(&request.plan), request.plan.emergency)
+    request.requested_by != desk.world.operator
+        || refused_before(desk, &Key::all(&request.plan), request.plan.emergency)
 }
 
 /// Whether the same was rejected or aborted before. A standard change that somebody stopped does not approve itself again.
 pub(super) fn refused_before(desk: &Desk<'_>, keys: &BTreeSet<Key>, emergency: bool) -> bool {
     same_before(desk, keys, emergency)
-        .any(|request| matches!(request.phase, Phase::Rejected | Phase::Failed))
+        .any(|request| request.phase == Phase::Failed || refused_by_people(desk.world, request))
 }
 
 /// The name of the request in which somebody said no to the same.
@@ -250,7 +252,7 @@ pub(super) fn rejected<'w>(
     emergency: bool,
 ) -> Option<&'w Name> {
     same_before(desk, keys, emergency)
-        .find(|request| request.phase == Phase::Rejected)
+        .find(|request| refused_by_people(desk.world, request))
         .map(|request| &request.name)
 }
 

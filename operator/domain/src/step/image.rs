@@ -153,9 +153,10 @@ pub(super) fn lacking<'w>(view: &View<'w>) -> Vec<(&'w SmolStr, Option<(Name, St
         let accepted = view.rollout.handle.accepted.contains_key(&(key.clone(), uid.clone()));
         let why = match ended.get(&view.request.uid) {
             None => Some("not begun".to_owned()),
+            Some(ended) if accepted && ended.failure_of_change().is_some() => None,
             Some(ended) => ended.failure().map(|(_, failure)| failure.message.clone()),
         };
-        (&moving.class.from, why.filter(|_| !accepted).map(|why| (key.clone(), why)))
+        (&moving.class.from, why.map(|why| (key.clone(), why)))
     })
     .collect()
 }

@@ -367,11 +367,11 @@ fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
         let obstacle = drain::obstacle(node, &view.plan.execution.drain);
         return obstacle.map(|obstacle| (node.name.clone(), obstacle.to_string()));
     }
-    if view.rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone())) {
-        return None;
-    }
+    let accepted =
+        view.rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone()));
     let why = match node.ended.get(&view.request.uid) {
         None => "out of reach".into(),
+        Some(ended) if accepted && ended.failure_of_change().is_some() => return None,
         Some(ended) => ended.failure()?.1.message.clone(),
     };
     Some((node.name.clone(), why))

@@ -9,7 +9,7 @@ use hozen_domain::{
     Effect, Hold, Plan, World,
     assess::assess,
     effect::Record,
-    governance::Standard,
+    governance::{Approval, Standard, Vote},
     node::{Ended, Failure, Step},
     plan::{Category, ChangeType, NodeClass},
     planner::{self, Planned},
@@ -485,6 +485,31 @@ fn what_somebody_refused_is_not_asked_again_by_itself() {
         notes(&planned, "DSA-6123-1"),
         [format!("somebody said no to the same in {first}; it is not asked again by itself")]
     );
+}
+
+#[test]
+fn a_persons_request_that_asked_the_wrong_people_is_nobodys_no() {
+    let mut world = fleet(&["a"]).notice(openssl().high()).build();
+    let (first, _) = only(&settle(&mut world));
+    let request = world.requests.get_mut(first.as_str()).unwrap();
+    (request.phase, request.requested_by) = (Phase::Rejected, "mallory".into());
+    let mut no = Approval {
+        name: "no".into(),
+        request: (request.name.clone(), request.uid.clone()),
+        plan: request.digest.clone(),
+        role: "platform".into(),
+        decision: Vote::Reject,
+        user: "bob".into(),
+        at: at(NOW),
+        withdrawn: false,
+        comment: None,
+    };
+    assert_eq!(only(&planned(&world)).0, format!("{first}-2"));
+    world.approvals.push(no.clone());
+    nothing(&planned(&world));
+    no.decision = Vote::Approve;
+    world.approvals = vec![no];
+    assert_eq!(only(&planned(&world)).0, format!("{first}-2"));
 }
 
 fn failed(step: Step, message: &str) -> Failure {

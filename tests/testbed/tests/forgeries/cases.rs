@@ -230,6 +230,14 @@ fn rollouts() -> Vec<Case> {
                 Refused("to accept failures needs the verb accept on rollouts"),
             ),
             (
+                "carol accepts a failure that has not happened",
+                Carol,
+                spec(
+                    json!({"acceptFailures": [old, {"node": "n-c", "uid": "u-c", "by": "carol"}]}),
+                ),
+                Refused("only a failure that has happened is accepted"),
+            ),
+            (
                 "mallory takes an acceptance back",
                 Mallory,
                 spec(json!({"acceptFailures": []})),
@@ -252,6 +260,18 @@ fn rollouts() -> Vec<Case> {
                 Mallory,
                 spec(json!({"retry": {"by": "bob"}})),
                 Refused("another attempt is asked for in your own name: set retry.by to mallory"),
+            ),
+            (
+                "carol takes it back that she asked for another attempt, to approve it herself",
+                Carol,
+                Merge(ROLLOUT, "ended", json!({"spec": {"retry": null}})),
+                Refused("another attempt that was asked for stays asked for"),
+            ),
+            (
+                "mallory takes carol's asking for another attempt upon herself",
+                Mallory,
+                Merge(ROLLOUT, "ended", json!({"spec": {"retry": {"by": "mallory"}}})),
+                Refused("another attempt that was asked for stays asked for"),
             ),
             (
                 "mallory writes that a rollout is done",

@@ -164,6 +164,7 @@ impl Stage {
             ),
             (Who::Carol, objects::baseline("fresh", "production", Some("carol"))),
             (Who::Carol, objects::baseline("crowded", "production", Some("carol"))),
+            (Who::Operator, objects::rollout("ended")),
         ];
         // The policies take effect a moment after they were made, one after the other.
         let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -195,16 +196,32 @@ impl Stage {
             .patch("withdrawn", &PatchParams::default(), &Patch::Merge(withdraw))
             .await
             .unwrap();
-        let accept =
-            json!({"spec": {"acceptFailures": [{"node": "n-b", "uid": "u-b", "by": "carol"}]}});
-        self.api(Who::Carol, &made[8].1)
-            .patch("ro", &PatchParams::default(), &Patch::Merge(accept))
-            .await
-            .unwrap();
+        self.handle_rollouts(&made[8].1).await;
         until("the Job controller makes the pod of our Job through the policies", async || {
             self.pod_of_the_job().await
         })
         .await;
+    }
+
+    /// One rollout shows failures, of which carol has accepted one; for another she has asked for another attempt.
+    async fn handle_rollouts(&self, of: &Value) {
+        let failure = |node| json!({"node": node, "step": "Patch", "message": "dpkg failed"});
+        let failures = json!({"status": {"firstFailures": [failure("n-a"), failure("n-b")]}});
+        self.api(Who::Operator, of)
+            .patch_status("ro", &PatchParams::default(), &Patch::Merge(failures))
+            .await
+            .unwrap();
+        let again = json!({"spec": {"retry": {"by": "carol"}}});
+        self.api(Who::Carol, of)
+            .patch("ended", &PatchParams::default(), &Patch::Merge(again))
+            .await
+            .unwrap();
+        let accept =
+            json!({"spec": {"acceptFailures": [{"node": "n-b", "uid": "u-b", "by": "carol"}]}});
+        self.api(Who::Carol, of)
+            .patch("ro", &PatchParams::default(), &Patch::Merge(accept))
+            .await
+            .unwrap();
     }
 
     /// Who edited a baseline stands in its status, where it was noted: one for one of them, as many as there can be for another.
