@@ -131,9 +131,9 @@ fn rocky(name: &str, version: &str, source: &str, archive: &str) -> Package {
 }
 
 /// What is found in a set, as `notice package fix`, and how the set stands to the only notice.
-fn found(notice: Notice, packages: &[Package]) -> (Vec<String>, Standing) {
+fn found(notice: &Notice, packages: &[Package]) -> (Vec<String>, Standing) {
     let set = PackageSet::from_packages(packages.iter().cloned());
-    let index = Index::build([&notice]);
+    let index = Index::build([notice]);
     let findings = index.match_set(&set).findings.into_iter().map(|it| match it.verdict {
         Verdict::Affected { fixed } => format!("{} {}", it.name, fixed.unwrap_or_default()),
         Verdict::Unknown { why } => format!("{} {why}", it.name),
@@ -148,11 +148,11 @@ fn a_binary_with_an_epoch_misses_the_fix_of_its_source_that_has_none() {
     let mod_ssl = rocky("mod_ssl", "1:2.4.57-5.el9", "httpd", "2.4.57-5.el9");
     let httpd = rocky("httpd", "2.4.57-5.el9", "httpd", "2.4.57-5.el9");
     let missing = format!("mod_ssl {fix}");
-    assert_eq!(found(erratum(), std::slice::from_ref(&mod_ssl)).0, [missing.clone()]);
-    let both = found(erratum(), &[httpd, mod_ssl]).0;
+    assert_eq!(found(&erratum(), std::slice::from_ref(&mod_ssl)).0, std::slice::from_ref(&missing));
+    let both = found(&erratum(), &[httpd, mod_ssl]).0;
     assert_eq!(both, [format!("httpd {fix}"), missing]);
     let patched = rocky("mod_ssl", "1:2.4.57-11.el9_4.1", "httpd", fix);
-    assert!(found(erratum(), &[patched]).0.is_empty());
+    assert!(found(&erratum(), &[patched]).0.is_empty());
 }
 
 #[test]
@@ -160,12 +160,12 @@ fn a_binary_without_an_epoch_has_the_fix_of_its_source_that_has_one() {
     let fix = "4:5.32.1-481.el9";
     let erratum = || notice("RLSA", "Rocky Linux:9", "perl", vec![fixed("0", fix)]);
     let errno = rocky("perl-Errno", "1.30-481.el9", "perl", "5.32.1-481.el9");
-    let (findings, standing) = found(erratum(), &[errno]);
+    let (findings, standing) = found(&erratum(), &[errno]);
     assert!(findings.is_empty(), "{findings:?}");
     let installed = "5.32.1-481.el9".into();
     assert_eq!(standing, Standing::FixedAlready { installed, fixed: fix.into() });
     let before = rocky("perl-Errno", "1.30-480.el9", "perl", "5.32.1-480.el9");
-    assert_eq!(found(erratum(), &[before]).0, [format!("perl-Errno {fix}")]);
+    assert_eq!(found(&erratum(), &[before]).0, [format!("perl-Errno {fix}")]);
 }
 
 #[test]
@@ -174,15 +174,15 @@ fn an_epoch_that_is_not_known_is_that_of_each_bound_and_one_that_is_counts() {
     let ranges = || vec![fixed("0", "5.1-1"), fixed("1:5.0-1", "1:5.3-1")];
     let erratum = || notice("RLSA", "Rocky Linux:9", "perl", ranges());
     let part = |archive| rocky("perl-libs", "9-1", "perl", archive);
-    assert_eq!(found(erratum(), &[part("4.9-1")]).0, ["perl-libs 5.1-1"]);
-    assert_eq!(found(erratum(), &[part("5.0-1")]).0, ["perl-libs 1:5.3-1"], "told once");
-    assert_eq!(found(erratum(), &[part("5.2-1")]).0, ["perl-libs 1:5.3-1"]);
-    assert!(found(erratum(), &[part("5.3-1")]).0.is_empty());
+    assert_eq!(found(&erratum(), &[part("4.9-1")]).0, ["perl-libs 5.1-1"]);
+    assert_eq!(found(&erratum(), &[part("5.0-1")]).0, ["perl-libs 1:5.3-1"], "told once");
+    assert_eq!(found(&erratum(), &[part("5.2-1")]).0, ["perl-libs 1:5.3-1"]);
+    assert!(found(&erratum(), &[part("5.3-1")]).0.is_empty());
     let old = rocky("perl", "5.2-1", "perl", "5.2-1");
-    assert!(found(erratum(), &[old, part("5.2-1")]).0.is_empty(), "perl has no epoch");
+    assert!(found(&erratum(), &[old, part("5.2-1")]).0.is_empty(), "perl has no epoch");
     let new = rocky("perl", "1:5.2-1", "perl", "1:5.2-1");
     let fix = ["perl 1:5.3-1", "perl-libs 1:5.3-1"];
-    assert_eq!(found(erratum(), &[new, part("5.2-1")]).0, fix);
+    assert_eq!(found(&erratum(), &[new, part("5.2-1")]).0, fix);
 }
 
 #[test]

@@ -72,9 +72,9 @@ fn everything() -> PackageSet {
 
 /// Versions of RPMs: few, with few epochs, so that bounds of one and of the other meet.
 fn rpm_version() -> impl Strategy<Value = SmolStr> {
-    (0..3, 0..3, 0..2).prop_map(|(epoch, a, b)| match epoch {
-        0 => format_smolstr!("{a}.{b}-1"),
-        _ => format_smolstr!("{epoch}:{a}.{b}-1"),
+    (0..3, 0..3, 0..2).prop_map(|(epoch, a, b)| {
+        let plain = format_smolstr!("{a}.{b}-1");
+        if epoch == 0 { plain } else { format_smolstr!("{epoch}:{plain}") }
     })
 }
 
@@ -105,7 +105,8 @@ fn erratum() -> impl Strategy<Value = Notice> {
     let range = (introduced, end).prop_map(|(introduced, end)| Range::new(introduced, end));
     let range = range.prop_filter("a range that holds a version", |range| match &range.end {
         RangeEnd::Fixed(end) | RangeEnd::LastAffected(end) | RangeEnd::Limit(end) => {
-            range.introduced == "0" || Scheme::Rpm.compare(&range.introduced, end).unwrap().is_lt()
+            range.introduced == "0"
+                || Scheme::Rpm.compare(&range.introduced, end).is_ok_and(std::cmp::Ordering::is_lt)
         }
         RangeEnd::Open => true,
     });

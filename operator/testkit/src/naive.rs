@@ -11,13 +11,20 @@ use smol_str::{SmolStr, format_smolstr};
 /// One finding: position of the package, id of the notice, the fix where there is one.
 pub type NaiveFinding = (u32, SmolStr, Option<SmolStr>);
 
+/// That a notice affects a package.
+#[derive(Clone, Debug)]
+pub struct Affects {
+    /// What fixes it, if anything does.
+    pub fixed: Option<SmolStr>,
+}
+
 /// All that is found in a set, sorted. For ecosystems whose notices name installed packages (the RPM errata of AlmaLinux,
 /// Bitnami, language packages), sources (Debian, Ubuntu) or either (Rocky Linux), without kernels' signed twins.
 pub fn match_set(notices: &[Notice], set: &PackageSet) -> Vec<NaiveFinding> {
     let mut findings = Vec::new();
     for (position, package) in (0..).zip(set.packages.iter()) {
         for notice in notices.iter().filter(|notice| notice.withdrawn.is_none()) {
-            if let Some(fixed) = affects_beside(notice, package, &set.packages) {
+            if let Some(Affects { fixed }) = affects_beside(notice, package, &set.packages) {
                 findings.push((position, notice.id.clone(), fixed));
             }
         }
@@ -26,13 +33,13 @@ pub fn match_set(notices: &[Notice], set: &PackageSet) -> Vec<NaiveFinding> {
     findings
 }
 
-/// Whether a notice affects a package that is alone, and what fixes it.
-pub fn affects(notice: &Notice, package: &Package) -> Option<Option<SmolStr>> {
+/// Whether a notice affects a package that is alone.
+pub fn affects(notice: &Notice, package: &Package) -> Option<Affects> {
     affects_beside(notice, package, &[])
 }
 
-/// Whether a notice affects a package among others, and what fixes it.
-fn affects_beside(notice: &Notice, package: &Package, all: &[Package]) -> Option<Option<SmolStr>> {
+/// Whether a notice affects a package among others.
+fn affects_beside(notice: &Notice, package: &Package, all: &[Package]) -> Option<Affects> {
     let of = |its: &str| package.ecosystem.starts_with(its);
     let installed = (&package.name, package.version.clone());
     match &package.source {
@@ -67,7 +74,7 @@ fn affects_as(
     notice: &Notice,
     ecosystem: &str,
     (name, version): (&SmolStr, SmolStr),
-) -> Option<Option<SmolStr>> {
+) -> Option<Affects> {
     let of_package: Vec<&Affected> = notice
         .affected
         .iter()
@@ -90,16 +97,16 @@ fn affects_as(
             scheme.map_or(*listed == version, |scheme| equal(scheme) == Ok(Ordering::Equal))
         };
         let listed = of_package.iter().any(|affected| affected.versions.iter().any(is));
-        return listed.then_some(None);
+        return listed.then_some(Affects { fixed: None });
     }
     // The end of one range may lie in the next: go on until a version is outside of all.
     while let Some(RangeEnd::Fixed(fixed)) = end {
         end = inside(fixed);
         if end.is_none() {
-            return Some(Some(fixed.clone()));
+            return Some(Affects { fixed: Some(fixed.clone()) });
         }
     }
-    Some(None)
+    Some(Affects { fixed: None })
 }
 
 /// A version as it is compared with a bound: an unknown epoch is taken for the bound's.

@@ -74,8 +74,8 @@ pub struct Fleet {
 /// How a fleet was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
-    /// Objects.
-    pub objects: usize,
+    /// So many objects.
+    pub made: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -145,7 +145,7 @@ impl Fleet {
         fleet.nodes.sort();
         fleet.uids = fleet.nodes.iter().cloned().collect();
         let objects = nodes * (3 + pods);
-        Ok((Arc::new(fleet), Made { objects, took }))
+        Ok((Arc::new(fleet), Made { made: objects, took }))
     }
 
     /// What nobody could answer.
@@ -247,8 +247,7 @@ impl Fleet {
     /// The scanner reports what is on the node.
     async fn report(&self, name: &str, uid: &str, scan: u64) -> Result<(), Failed> {
         let _turn = self.at_once.acquire().await?;
-        let patched =
-            self.patched.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        let patched = self.patched.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
         let set = if patched { &self.fixed } else { &self.old };
         let transactions: Vec<Value> = if patched || !self.published.load(Ordering::Relaxed) {
             Vec::new()

@@ -38,6 +38,11 @@ impl Measured {
         println!("{what:<66} {:>9} {unit:<10} {limit:<16} {verdict}", short(value));
     }
 
+    /// A number of things.
+    pub fn count(&mut self, what: &str, count: usize, held: Held) {
+        self.tell(what, number(count), "", held);
+    }
+
     /// A time.
     pub fn time(&mut self, what: &str, took: Duration, held: Held) {
         self.tell(what, took.as_secs_f64(), "s", held);
@@ -49,7 +54,17 @@ impl Measured {
     }
 }
 
+/// A number of things, to be reckoned with.
+#[expect(clippy::cast_precision_loss, reason = "there are no 2^52 things here")]
+pub const fn number(count: usize) -> f64 {
+    count as f64
+}
+
 /// As many digits as say something.
 fn short(value: f64) -> String {
-    if value >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+    if value >= 100.0 || value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
 }

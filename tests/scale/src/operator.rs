@@ -40,7 +40,9 @@ pub fn agent_image() -> String {
 /// Runs the operator until it is killed. Admission policies are not watched: the fleet is played by an administrator, whom they would refuse.
 pub async fn run(kubeconfig: &Path, listen: SocketAddr, audit: &Path) -> Result<(), Failed> {
     tracing_subscriber::fmt()
-        .with_env_filter(std::env::var("HOZEN_LOG").unwrap_or_else(|_| "hozen_controller=warn".into()))
+        .with_env_filter(
+            std::env::var("HOZEN_LOG").unwrap_or_else(|_| "hozen_controller=warn".into()),
+        )
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
@@ -146,8 +148,7 @@ pub fn memory(pid: u32) -> Result<Memory, Failed> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let field = |name: &str| -> Result<f64, Failed> {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes: f64 =
-            line.ok_or("no such field")?.trim().trim_end_matches(" kB").parse()?;
+        let kilobytes: f64 = line.ok_or("no such field")?.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes * 1024.0 / 1e6)
     };
     Ok(Memory { now: field("VmRSS:")?, peak: field("VmHWM:")? })

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::{
     Failed,
     fleet::{Fleet, SHOP},
-    measured::{Held, Measured},
+    measured::{Held, Measured, number},
     operator::{NAMESPACE, Operator, WORK, agent_image},
     server::{Audit, Calls, Server, for_each, until},
 };
@@ -77,48 +77,49 @@ pub async fn play(wanted: &Wanted) -> Result<bool, Failed> {
     let server = Server::connect(&bed.0.kubeconfig()).await?;
     let token = install(&server).await?;
     let mut told = Measured::default();
-    let (fleet, made) = Fleet::make(&server, wanted.nodes, wanted.pods).await?;
-    #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    let rate = made.objects as f64 / made.took.as_secs_f64();
-    told.tell("objects of the fleet, made", made.objects as f64, "", Held::Nothing);
+    let (fleet, objects) = Fleet::make(&server, wanted.nodes, wanted.pods).await?;
+    let rate = number(objects.made) / objects.took.as_secs_f64();
+    told.count("objects of the fleet, made", objects.made, Held::Nothing);
     told.tell("made in a second", rate, "/s", Held::Nothing);
     let playing = fleet.play();
     let story = Story { wanted: wanted.clone(), bed: &bed.0, fleet: &fleet, server, token };
     story.tell(&mut told).await?;
     drop(playing);
-    told.tell("answers of the fleet that were lost", fleet.lost() as f64, "", Held::Count(0.0));
+    told.count("answers of the fleet that were lost", fleet.lost(), Held::Count(0.0));
     Ok(told.holds())
 }
 
 /// Kinds, namespaces and accounts; the operator's token.
 async fn install(server: &Server) -> Result<String, Failed> {
     for crd in all_crds() {
-        let crd = serde_json::to_value(crd)?;
-        let mut crd = crd;
+        let mut crd = serde_json::to_value(crd)?;
         crd.as_object_mut().ok_or("a CRD is an object")?.remove("status");
-        server.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd).await?;
+        let kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        server.apply(kinds, &crd).await?;
     }
     for name in [NAMESPACE, WORK, SHOP] {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         server.apply("/api/v1/namespaces", &namespace).await?;
         let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
         let there = async || server.get(&account).await.ok();
         until("the namespace has its account", STEP_MAX, there).await?;
     }
-    let served = async || {
-        for kind in ["nodeinventories", "packagesets", "transactions", "managednodes", "baselines"] {
+    let kinds_are = async || {
+        for kind in ["nodeinventories", "packagesets", "transactions", "managednodes", "baselines"]
+        {
             server.get(&format!("{OURS}/{kind}?limit=1")).await.ok()?;
         }
         Some(())
     };
-    until("our kinds are served", STEP_MAX, served).await?;
+    until("our kinds are served", STEP_MAX, kinds_are).await?;
     let installation = Installation {
         namespace: NAMESPACE.to_owned(),
         work_namespace: WORK.to_owned(),
         agent_image: agent_image(),
     };
     for object in rbac::manifests(&installation) {
-        server.apply(&collection(&object)?, &object).await?;
+        server.apply(&collection(&object), &object).await?;
     }
     let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/hozen/token");
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
@@ -128,7 +129,7 @@ async fn install(server: &Server) -> Result<String, Failed> {
 }
 
 /// Where objects of RBAC and the like are kept.
-fn collection(object: &Value) -> Result<String, Failed> {
+fn collection(object: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
     let (version, kind) = (word(&object["apiVersion"]), word(&object["kind"]));
     let root = if version.contains('/') { "/apis" } else { "/api" };
@@ -137,10 +138,10 @@ fn collection(object: &Value) -> Result<String, Failed> {
     } else {
         format!("{kind}s")
     };
-    Ok(match object["metadata"]["namespace"].as_str() {
+    match object["metadata"]["namespace"].as_str() {
         Some(namespace) => format!("{root}/{version}/namespaces/{namespace}/{plural}"),
         None => format!("{root}/{version}/{plural}"),
-    })
+    }
 }
 
 struct Story<'a> {
@@ -164,7 +165,7 @@ impl Story<'_> {
         drop(operator);
         let operator = self.again(told).await?;
         self.rest(&operator, told).await?;
-        self.beside(&operator, told)?;
+        self.beside(&operator, told).await?;
         self.weakness(told).await?;
         self.rollout(&operator, told).await?;
         self.rest(&operator, told).await?;
@@ -240,7 +241,11 @@ impl Story<'_> {
         told.time("start with everything there, to Ready", ready, Held::AtMost(5.0));
         let leads = async || operator.metric("hozen_decisions_total").ok().filter(|n| *n >= 1.0);
         let (_, took) = until("a first decision", STEP_MAX, leads).await?;
-        told.time("from Ready to the first decision (the last lease runs out)", took, Held::Nothing);
+        told.time(
+            "from Ready to the first decision (the last lease runs out)",
+            took,
+            Held::Nothing,
+        );
         Ok(operator)
     }
 
@@ -252,7 +257,7 @@ impl Story<'_> {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let calls = audit.calls()?;
         let what = format!("writes in {seconds} s of a settled fleet, the lease aside");
-        told.tell(&what, writes(&calls) as f64, "", Held::Count(0.0));
+        told.count(&what, writes(&calls), Held::Count(0.0));
         let what = format!("processor in {seconds} s of a settled fleet");
         told.tell(&what, operator.processor()? - before, "s", Held::Nothing);
         self.memory(operator, told)
@@ -267,12 +272,17 @@ impl Story<'_> {
     }
 
     /// The operator's memory beside that of client-go's informers which hold the same.
-    fn beside(&self, operator: &Operator, told: &mut Measured) -> Result<(), Failed> {
+    async fn beside(&self, operator: &Operator, told: &mut Measured) -> Result<(), Failed> {
         let Some(program) = &self.wanted.informer else { return Ok(()) };
         let ours = operator.memory()?.now;
         for (how, share) in [("pruned", 3.0), ("whole", 8.0)] {
-            let theirs = informer(program, &self.bed.kubeconfig(), how)?;
-            told.tell(&format!("memory of client-go's informers, {how}"), theirs, "MB", Held::Nothing);
+            let theirs = informer(program, &self.bed.kubeconfig(), how).await?;
+            told.tell(
+                &format!("memory of client-go's informers, {how}"),
+                theirs,
+                "MB",
+                Held::Nothing,
+            );
             let what = format!("so many times the operator's ({how})");
             told.tell(&what, theirs / ours, "", Held::AtLeast(share));
         }
@@ -337,7 +347,7 @@ impl Story<'_> {
         let path = format!("{OURS}/rollouts/{name}");
         let canary = async || {
             let rollout = self.server.get(&path).await.ok()?;
-            (rollout["status"]["stage"].as_str() == Some("rest")).then_some(())
+            (rollout["status"]["stage"]["name"] == "rest").then_some(())
         };
         until("the canary is through", STEP_MAX, canary).await?;
         let start = Moment::now();
@@ -347,34 +357,40 @@ impl Story<'_> {
         };
         let (outcome, _) = until("the rollout ends", STEP_MAX, ended).await?;
         let took = start.elapsed();
-        if outcome != "Done" && outcome != "Succeeded" {
+        if outcome != "Done" {
             eprintln!("the rollout's outcome: {outcome}");
         }
-        let nodes = self.wanted.nodes as f64;
+        let nodes = number(self.wanted.nodes);
         told.time("rollout of all but the canary", took, Held::Nothing);
         told.tell("nodes finished", nodes / took.as_secs_f64(), "/s", Held::AtLeast(40.0));
         let passes = operator.metric("hozen_decisions_total")? - decisions;
         told.tell("decisions meanwhile", passes, "", Held::Nothing);
         let spent = operator.processor()? - before;
-        told.tell("processor of the operator for each node", spent / nodes * 1e3, "ms", Held::Nothing);
+        told.tell(
+            "processor of the operator for each node",
+            spent / nodes * 1e3,
+            "ms",
+            Held::Nothing,
+        );
         self.quiet().await?;
         let calls = audit.calls()?;
         for (call, count) in &calls {
             eprintln!("  {call}: {count}");
         }
         let evictions = calls.get("create pods/eviction").copied().unwrap_or(0);
-        let each = (calls.values().sum::<usize>() - evictions) as f64 / nodes;
+        let each = number(calls.values().sum::<usize>() - evictions) / nodes;
         told.tell("calls for each node, evictions aside", each, "", Held::Count(12.0));
-        let (still, _) = until("all nodes are compliant", STEP_MAX, async || {
+        let (compliant, _) = until("all nodes are compliant", STEP_MAX, async || {
             self.counted("compliant").await.filter(|count| *count == self.wanted.nodes)
         })
         .await?;
-        told.tell("nodes that are compliant", still as f64, "", Held::Nothing);
+        told.count("nodes that are compliant", compliant, Held::Nothing);
         Ok(())
     }
 
     async fn agree(&self, request: &Value) -> Result<(), Failed> {
-        let (name, roles) = (&request["metadata"]["name"], &request["spec"]["plan"]["needs"]["roles"]);
+        let (name, roles) =
+            (&request["metadata"]["name"], &request["spec"]["plan"]["needs"]["roles"]);
         for role in roles.as_array().ok_or("a plan that needs nobody")? {
             for person in 0..role["count"].as_u64().unwrap_or(1) {
                 let user = format!("{}-{person}", role["name"].as_str().unwrap_or_default());
@@ -400,8 +416,13 @@ impl Story<'_> {
             server.merge(&path, &change).await.map(drop)
         })
         .await?;
-        let rate = writes as f64 / took.as_secs_f64();
-        told.tell("the server's rate of status patches, with nobody else there", rate, "/s", Held::Nothing);
+        let rate = number(writes) / took.as_secs_f64();
+        told.tell(
+            "the server's rate of status patches, with nobody else there",
+            rate,
+            "/s",
+            Held::Nothing,
+        );
         Ok(())
     }
 
@@ -419,13 +440,13 @@ impl Story<'_> {
             }
         }
         eprintln!("the largest object is {}", largest.1);
-        told.tell("the largest object", largest.0 as f64, "bytes", Held::Count(OBJECT_BYTES_MAX));
+        told.tell("the largest object", number(largest.0), "bytes", Held::Count(OBJECT_BYTES_MAX));
         Ok(())
     }
 }
 
 /// Resident megabytes of client-go's informers that hold what the operator holds, once they rest.
-fn informer(program: &Path, kubeconfig: &Path, how: &str) -> Result<f64, Failed> {
+async fn informer(program: &Path, kubeconfig: &Path, how: &str) -> Result<f64, Failed> {
     let mut child = Command::new(program)
         .arg(kubeconfig)
         .arg(how)
@@ -441,7 +462,7 @@ fn informer(program: &Path, kubeconfig: &Path, how: &str) -> Result<f64, Failed>
     // Garbage of the first lists is collected, and given back to the system, within minutes: what is left then is what it holds.
     let mut least = f64::MAX;
     for _ in 0..INFORMER_LOOKS {
-        std::thread::sleep(BETWEEN_INFORMER_LOOKS);
+        tokio::time::sleep(BETWEEN_INFORMER_LOOKS).await;
         writeln!(asks)?;
         least = least.min(next()?.parse::<f64>()? * 1024.0 / 1e6);
     }

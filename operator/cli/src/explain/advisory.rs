@@ -56,16 +56,7 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
         answer.add(idle::installed(&idle::standings(outcome, corpus, &known.notice.id)));
     }
     answer.add(excused(outcome, name));
-    let mut section = Section::new("requests that answer it");
-    for request in outcome.world.requests.values() {
-        if request.plan.advisories.contains(name) {
-            section.say(common::request_line(request));
-            if let Some(withdrawn) = planner::withdrawn_since(&outcome.world, request) {
-                section.rule(withdrawn, "invariant 26");
-            }
-        }
-    }
-    answer.add(section);
+    answer.add(requests(outcome, name));
     common::left_out(outcome, &mut answer, |_, about| about == name);
     if withdrawn {
         answer.next.push("it is kept, and matters if its publisher gives it out again".to_owned());
@@ -98,6 +89,19 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
         }
     }
     Some(answer)
+}
+
+fn requests(outcome: &Outcome, name: &Name) -> Section {
+    let mut section = Section::new("requests that answer it");
+    for request in outcome.world.requests.values() {
+        if request.plan.advisories.contains(name) {
+            section.say(common::request_line(request));
+            if let Some(withdrawn) = planner::withdrawn_since(&outcome.world, request) {
+                section.rule(withdrawn, "invariant 26");
+            }
+        }
+    }
+    section
 }
 
 pub(super) fn says(notice: &Notice) -> Section {

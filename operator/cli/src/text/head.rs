@@ -282,17 +282,16 @@ fn feeds(page: &mut Page, facts: &Simulation) {
 pub fn feed_told(feed: &FeedRead) -> String {
     let FeedRead { name, notices, found, withdrawn, unmatchable: _, ecosystems: _, rejected } =
         feed;
-    let mut told = format!(
-        "feed {name}: {}, {found} of them about what is here and affected",
-        counted(*notices, "notice")
-    );
+    let notices = counted(*notices, "notice");
+    let mut told =
+        vec![format!("feed {name}: {notices}, {found} of them about what is here and affected")];
     if *withdrawn > 0 {
-        told.push_str(&format!("; {withdrawn} withdrawn"));
+        told.push(format!("{withdrawn} withdrawn"));
     }
     if *rejected > 0 {
-        told.push_str(&format!("; {} refused", counted(*rejected, "document")));
+        told.push(format!("{} refused", counted(*rejected, "document")));
     }
-    told
+    told.join("; ")
 }
 
 /// What of a feed cannot be matched: whether it matters here is not known.

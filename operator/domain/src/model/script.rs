@@ -393,15 +393,10 @@ impl Model<'_> {
             notice.withdrawn = Some(self.world.now);
             known.notice = Arc::new(notice);
         }
-        let going: String = self
-            .world
-            .requests
-            .values()
-            .filter(|request| request.plan.advisories.contains(name))
-            .filter_map(|request| planner::withdrawn_since(&self.world, request))
-            .map(|told| format!("; {told}"))
-            .collect();
-        self.outside(format!("{name} is withdrawn by its publisher{going}"));
+        let mut told = vec![format!("{name} is withdrawn by its publisher")];
+        let of = self.world.requests.values().filter(|r| r.plan.advisories.contains(name));
+        told.extend(of.filter_map(|request| planner::withdrawn_since(&self.world, request)));
+        self.outside(told.join("; "));
         for findings in self.world.findings.values_mut() {
             *findings = findings.iter().filter(|f| f.notice != *name).cloned().collect();
         }
