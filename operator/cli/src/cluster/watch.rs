@@ -22,6 +22,8 @@ const WATCH_SECONDS: u32 = 290;
 const SILENCE_MAX: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 /// A watch that ends at once, again and again, is given up.
 const EMPTY_WATCHES_MAX: u32 = 5;
+/// One that lasted longer was quiet: nothing happened.
+const AT_ONCE_SECONDS: u64 = 10;
 
 /// Prints until the rollout has ended, or for ever.
 pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Failed> {
@@ -49,7 +51,7 @@ pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Fail
         let events =
             patient.watch(&watch, &version).await.map_err(|error| told("watch rollouts", error))?;
         let mut events = std::pin::pin!(events);
-        let before = seen.len();
+        let (before, lasts) = (seen.len(), clock::Stopwatch::start());
         let mut heard = false;
         // What ends a stream (410, a broken connection) is healed by the list above.
         while let Ok(Some(event)) = events.try_next().await {
@@ -70,7 +72,8 @@ pub async fn run(cluster: &Cluster, only: Option<&str>) -> Result<ExitCode, Fail
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        empty = if heard || seen.len() > before { 0 } else { empty + 1 };
+        let quiet = lasts.seconds() > AT_ONCE_SECONDS;
+        empty = if heard || quiet || seen.len() > before { 0 } else { empty + 1 };
     }
     Err(ClusterError::Sense("the cluster ends every watch at once: is it going down?".to_owned())
         .into())
