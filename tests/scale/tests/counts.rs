@@ -21,5 +21,8 @@ fn i37_a_fleet_at_rest_is_not_written_to_and_a_patched_node_costs_no_more_calls_
     assert!(ran.status.success(), "{} ended with {}", arguments.join(" "), ran.status);
     // At rest it was looked at twice: before anything, and after all was patched.
     assert_eq!(told.matches("writes in 10 s of a settled fleet").count(), 2);
-    assert!(told.contains("calls for each node, evictions aside"), "nothing was patched");
+    assert!(
+        told.contains("calls for each node, evictions and the lease aside"),
+        "nothing was patched"
+    );
 }
