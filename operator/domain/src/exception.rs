@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     plan::{ChangeType, Exception, Plan},
     planner::write,
-    request::{ChangeRequest, Phase},
+    request::ChangeRequest,
     units::Name,
     world::World,
 };
@@ -75,18 +75,8 @@ pub fn ends(exception: &Exception) -> Timestamp {
 
 /// Whether people agreed to it and it has not ended.
 pub fn in_force(request: &ChangeRequest, now: Timestamp) -> bool {
-    let agreed = match request.phase {
-        Phase::Approved | Phase::Running | Phase::Verifying | Phase::Watching | Phase::Done => true,
-        Phase::Planned
-        | Phase::AwaitingTest
-        | Phase::AwaitingApproval
-        | Phase::Superseded
-        | Phase::Rejected
-        | Phase::Expired
-        | Phase::Failed => false,
-    };
     let plan = &request.plan;
-    agreed
+    request.phase.agreed_to()
         && plan.change == ChangeType::Exception
         && !plan.drill
         && plan.exception.as_ref().is_some_and(|asked| now < ends(asked))

@@ -21,7 +21,7 @@ use crate::{
     owed::{self, Unowed},
     plan::{ChangeType, Gate},
     request::{ChangeRequest, Phase, Rollout, RolloutEnd},
-    units::{Name, Span},
+    units::{Name, Span, User},
     world::{EvidenceKey, World},
 };
 
@@ -114,33 +114,25 @@ pub fn platform(world: &World) -> Option<Hold> {
     halted.or_else(unproven).or_else(skewed).or_else(unobserved).or_else(unwritten)
 }
 
-/// By name of a request: the one that replaced it. What a person asks for ends nothing before people agreed to it: otherwise whoever may
-/// ask could stop whatever others have approved.
+/// By name of a request: the one that replaced it.
 fn successors(world: &World) -> BTreeMap<&Name, &ChangeRequest> {
     world
         .requests
         .values()
         .filter_map(|successor| {
             let old = world.requests.get(successor.supersedes.as_ref()?)?;
-            let same = old.plan.baseline.uid == successor.plan.baseline.uid;
-            let counts = successor.requested_by == world.operator || agreed_to(successor.phase);
-            (same && counts && old.uid != successor.uid).then_some((&old.name, successor))
+            replaces(successor, old, &world.operator).then_some((&old.name, successor))
         })
         .collect()
 }
 
-/// Whether a request of this phase has been approved, and did not come to nothing.
-const fn agreed_to(phase: Phase) -> bool {
-    match phase {
-        Phase::Approved | Phase::Running | Phase::Verifying | Phase::Watching | Phase::Done => true,
-        Phase::Planned
-        | Phase::AwaitingTest
-        | Phase::AwaitingApproval
-        | Phase::Superseded
-        | Phase::Rejected
-        | Phase::Expired
-        | Phase::Failed => false,
-    }
+/// Whether a request takes another's place. What a person asks for ends nothing before people agreed to it: otherwise whoever may ask
+/// could stop whatever others have approved.
+pub fn replaces(successor: &ChangeRequest, old: &ChangeRequest, operator: &User) -> bool {
+    successor.supersedes.as_ref() == Some(&old.name)
+        && successor.uid != old.uid
+        && successor.plan.baseline.uid == old.plan.baseline.uid
+        && (successor.requested_by == *operator || successor.phase.agreed_to())
 }
 
 fn superseded(successor: &ChangeRequest) -> Next {

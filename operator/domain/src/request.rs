@@ -76,6 +76,20 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether people, or a standard change, have agreed and it did not come to nothing.
+    pub const fn agreed_to(self) -> bool {
+        match self {
+            Self::Approved | Self::Running | Self::Verifying | Self::Watching | Self::Done => true,
+            Self::Planned
+            | Self::AwaitingTest
+            | Self::AwaitingApproval
+            | Self::Superseded
+            | Self::Rejected
+            | Self::Expired
+            | Self::Failed => false,
+        }
+    }
+
     /// Whether nothing more will happen.
     pub const fn ended(self) -> bool {
         match self {

@@ -11,8 +11,12 @@ use hozen_api::{
     common::ObjectReference,
     names::privilege,
 };
-use hozen_domain::{plan::Plan, units::Span};
-use hozen_intake::problem::one_of;
+use hozen_domain::{
+    gate::replaces,
+    plan::Plan,
+    units::{Span, User},
+};
+use hozen_intake::{convert::request::change_request, problem::one_of};
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::ListParams};
 
@@ -154,26 +158,14 @@ async fn open(cluster: &Cluster, asked: &Word) -> Result<(ChangeRequest, Plan), 
     sense(format!("{name} {over}: nobody's word changes that"))
 }
 
-/// The request that took this one's place: what the operator asks for instead of it, or what a person does once people agreed to that. One
-/// that cannot be read takes nobody's.
+/// The request that took this one's place, by the operator's own rule. One that cannot be read takes nobody's.
 async fn successor(cluster: &Cluster, old: &ChangeRequest) -> Result<Option<String>, ClusterError> {
     let (all, _) = cluster.list_readable::<ChangeRequest>(REQUEST).await?;
-    let name = old.name_any();
-    let newer = all.iter().find(|request| {
-        let spec = &request.spec;
-        spec.supersedes.as_ref() == Some(&name)
-            && spec.plan.baseline.uid == old.spec.plan.baseline.uid
-            && (spec.requested_by == cluster.operator() || agreed_to(request))
-    });
-    Ok(newer.map(ChangeRequest::name_any))
-}
-
-fn agreed_to(request: &ChangeRequest) -> bool {
-    let phase = request.status.as_ref().and_then(|status| status.phase.as_ref());
-    matches!(
-        phase,
-        Some(Phase::Approved | Phase::Running | Phase::Verifying | Phase::Watching | Phase::Done)
-    )
+    let (now, operator) = (clock::now(), User::from(cluster.operator()));
+    let read = |request: &ChangeRequest| change_request(request, now).ok();
+    let Some(old) = read(old) else { return Ok(None) };
+    let newer = all.iter().filter_map(read).find(|newer| replaces(newer, &old, &operator));
+    Ok(newer.map(|newer| newer.name.to_string()))
 }
 
 /// An approval that would not count is not given. Saying no endangers nothing: whoever holds a role may.
