@@ -16,7 +16,7 @@ use hozen_api::{
     job::{Answer, AnswerResult, Order},
     managed_node::{ManagedNode, Step},
 };
-use jiff::Timestamp;
+use hozen_testbed::clock::now;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt as _,
@@ -40,18 +40,14 @@ const FIXED: &str = "3.0.22-1~deb12u2";
 const PACKAGES: usize = 700;
 /// A lease is renewed before the node controller takes the node for lost, 300 s.
 const LEASE_RENEWED: Duration = Duration::from_secs(100);
-/// The fleet's namespace of pods and its label.
+/// The namespace of the fleet's pods.
 pub const SHOP: &str = "shop";
-/// Paths of collections.
+/// Path of the nodes.
 const NODES: &str = "/api/v1/nodes";
+/// Path of their leases.
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-const OURS: &str = "/apis/hozen.dev/v1alpha1";
-
-/// Asks for the time: this program is beside the operator, whose own clock is a value.
-#[expect(clippy::disallowed_methods, reason = "played nodes have the machine's clock")]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
+/// Below which our kinds are.
+pub const OURS: &str = "/apis/hozen.dev/v1alpha1";
 
 /// The played nodes.
 pub struct Fleet {

@@ -26,13 +26,12 @@ use serde_json::{Value, json};
 
 use crate::{
     Failed,
-    fleet::{Fleet, SHOP},
+    fleet::{Fleet, OURS, SHOP},
     measured::{Held, Measured, number},
     operator::{NAMESPACE, Operator, WORK, agent_image},
     server::{Audit, Calls, Server, for_each, until},
 };
 
-const OURS: &str = "/apis/hozen.dev/v1alpha1";
 const BASELINE: &str = "/apis/hozen.dev/v1alpha1/baselines/fleet";
 /// Whatever takes longer has stopped.
 const STEP_MAX: Duration = Duration::from_mins(30);

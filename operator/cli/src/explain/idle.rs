@@ -29,7 +29,10 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
     let mut answer = Answer { summary, ..Answer::default() };
     answer.add(says(notice));
     let mut section = Section::new("whether it matters");
-    section.say(format!("the feed {} brought it", notice.source.feed));
+    // What only a statement on products speaks of has no feed.
+    if !notice.source.feed.is_empty() {
+        section.say(format!("the feed {} brought it", notice.source.feed));
+    }
     if let Some(why) = relevance::unmatchable(notice) {
         section.rule(why, "PROCESS 2.3");
     }
