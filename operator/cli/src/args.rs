@@ -184,6 +184,9 @@ pub struct Operator {
     /// Image of the node agent, by digest: only it runs in those Jobs.
     #[arg(long, env = "HOZEN_AGENT_IMAGE", value_name = "IMAGE@sha256:DIGEST")]
     pub agent_image: String,
+    /// Secret in the namespace of those Jobs (type kubernetes.io/dockerconfigjson) by which that image is pulled; as often as there are such.
+    #[arg(long = "image-pull-secret", value_name = "NAME")]
+    pub image_pull_secrets: Vec<String>,
     /// Name of this replica, unique also among its restarts. Without it, one is made of host name and time.
     #[arg(long, env = "HOZEN_REPLICA", value_name = "NAME")]
     pub replica: Option<String>,

@@ -95,6 +95,7 @@ async fn until_told(
         namespace: asked.namespace,
         work_namespace: asked.work_namespace,
         agent_image: asked.agent_image,
+        image_pull_secrets: asked.image_pull_secrets,
         lease: asked.lease,
         listen: Some(asked.listen),
         audit: asked.audit,

@@ -119,6 +119,17 @@ fn nothing_of_the_operator_is_privileged_and_the_token_is_where_the_host_is_not(
 }
 
 #[test]
+fn credentials_of_a_private_registry_reach_operator_scanner_and_patch_jobs() {
+    let test = "chart::credentials_of_a_private_registry";
+    let Some(output) = template(test, &["imagePullSecrets[1].name=mirror"]) else { return };
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    let argument = |name: &str| text.contains(&format!("- --image-pull-secret={name}\n"));
+    assert!(argument("registry") && argument("mirror"), "the operator gives them to its Jobs");
+    assert_eq!(text.matches("imagePullSecrets:").count(), 2, "of operator and scanner");
+}
+
+#[test]
 fn a_scanner_that_leaves_repositories_alone_gets_nothing_that_a_refresh_needs() {
     let test = "chart::a_scanner_that_leaves_repositories_alone";
     let Some(output) = template(test, &["scanner.refresh="]) else { return };

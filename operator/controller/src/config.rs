@@ -13,6 +13,8 @@ pub struct Settings {
     pub work_namespace: String,
     /// The agent's image, by digest.
     pub agent_image: String,
+    /// Secrets of the Jobs' namespace by which their image is pulled; none: nodes pull it without.
+    pub image_pull_secrets: Vec<String>,
     /// Name of this replica: unique, also among one pod's restarts.
     pub replica: String,
     /// Name of the Lease by which replicas agree who leads.

@@ -47,7 +47,7 @@ pub struct Note {
     pub beside: Option<ObjectReference>,
     /// Whether somebody should look.
     pub weight: Weight,
-    /// What, for programs: `NodePatched`.
+    /// What, for programs: `NodeProven`.
     pub reason: String,
     /// What the operator did or does, for programs.
     pub action: &'static str,

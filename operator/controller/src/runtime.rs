@@ -223,8 +223,16 @@ struct Replica {
 impl Replica {
     fn of(settings: &Settings, clients: Clients, trail: Trail, clock: &Arc<dyn Clock>) -> Self {
         let Clients { calls: client, prompt } = clients;
-        let Settings { namespace, work_namespace, agent_image, replica, lease, .. } =
-            settings.clone();
+        let Settings {
+            namespace,
+            work_namespace,
+            agent_image,
+            image_pull_secrets,
+            replica,
+            lease,
+            listen: _,
+            audit: _,
+        } = settings.clone();
         let wanted = Wanted { namespace: namespace.clone(), name: lease, identity: replica };
         let keeper = Keeper::new(client.clone(), wanted, Arc::clone(clock));
         let authority: Arc<dyn Authority> = Arc::new(keeper.leadership());
@@ -235,6 +243,7 @@ impl Replica {
                 namespace: namespace.clone(),
                 work_namespace: work_namespace.clone(),
                 agent_image,
+                image_pull_secrets,
                 call_time_max: lease::CALL_TIME_MAX,
             },
             Arc::clone(&authority),

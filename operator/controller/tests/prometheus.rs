@@ -42,6 +42,7 @@ fn evaluators() -> Evaluators {
         namespace: String::new(),
         work_namespace: String::new(),
         agent_image: String::new(),
+        image_pull_secrets: Vec::new(),
         call_time_max: Duration::from_secs(1),
     };
     let trail = Trail::new("test", Arc::new(MachineClock), Box::new(Stdout));

@@ -80,7 +80,7 @@ impl Decision {
 /// Progress that cannot be observed again: goes to status before its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Our work on a node; `None` ends it.
+    /// Our work on a node; `None` ends it. A task that waits for a scan asks for it by being written: both stand in one object.
     Task {
         /// Node, by name and uid.
         node: (Name, Uid),

@@ -57,6 +57,7 @@ pub async fn run(kubeconfig: &Path, listen: SocketAddr, audit: &Path) -> Result<
         namespace: NAMESPACE.to_owned(),
         work_namespace: WORK.to_owned(),
         agent_image: agent_image(),
+        image_pull_secrets: Vec::new(),
         replica: format!("replica-{}", std::process::id()),
         lease: "hozen-operator".to_owned(),
         listen: Some(listen),

@@ -32,6 +32,7 @@ pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
         ends(installation),
         doors(installation),
         contents(installation),
+        credentials(installation),
         errands(installation),
     ]
 }
@@ -233,13 +234,24 @@ fn doors(installation: &Installation) -> Policy {
 
 /// What lies there.
 fn contents(installation: &Installation) -> Policy {
+    Policy::new("hozen-job-contents", "The namespace of the patch Jobs holds no other workload.")
+        .on("", &["replicationcontrollers", "podtemplates"], &["CREATE", "UPDATE"])
+        .on("apps", &["*"], &["CREATE", "UPDATE"])
+        .on("batch", &["cronjobs"], &["CREATE", "UPDATE"])
+        .inside(&[&installation.work_namespace])
+        .rule("false", "this namespace is for patch Jobs: it holds no other workload")
+}
+
+/// Secrets there: what a kubelet pulls the agent's image with, which no container sees.
+fn credentials(installation: &Installation) -> Policy {
     Policy::new(
-        "hozen-job-contents",
-        "The namespace of the patch Jobs holds no secret, and no other workload.",
+        "hozen-job-credentials",
+        "The namespace of the patch Jobs holds no secret but credentials of registries.",
     )
-    .on("", &["secrets", "replicationcontrollers", "podtemplates"], &["CREATE", "UPDATE"])
-    .on("apps", &["*"], &["CREATE", "UPDATE"])
-    .on("batch", &["cronjobs"], &["CREATE", "UPDATE"])
+    .on("", &["secrets"], &["CREATE", "UPDATE"])
     .inside(&[&installation.work_namespace])
-    .rule("false", "this namespace is for patch Jobs: it holds no secret and no other workload")
+    .rule(
+        "object.?type.orValue('') == 'kubernetes.io/dockerconfigjson'",
+        "this namespace is for patch Jobs: it holds no secret but credentials of registries (type kubernetes.io/dockerconfigjson)",
+    )
 }

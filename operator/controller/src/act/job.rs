@@ -297,7 +297,7 @@ fn ours(
     }
     let deadline = deadline(scene, order)?;
     let files = files(scene, order, node, deadline)?;
-    let mut template: PodTemplateSpec = recast(pod(order, verb, &settings.agent_image))?;
+    let mut template: PodTemplateSpec = recast(pod(order, verb, settings))?;
     template.metadata.get_or_insert_default().annotations = Some(files);
     let left = deadline.duration_since(scene.world.now).as_secs().max(0);
     let mut made = job(order, &settings.work_namespace, template);
@@ -397,8 +397,8 @@ fn as_told(
     }
 }
 
-/// The pod: privileged, without token and secret, on this node.
-fn pod(order: &Order<'_>, verb: &str, image: &str) -> Value {
+/// The pod: privileged, without token and secret, on this node. Credentials for its image are the kubelet's to use.
+fn pod(order: &Order<'_>, verb: &str, settings: &Settings) -> Value {
     let file = |(annotation, path): (&str, &str)| {
         let field = format!("metadata.annotations['{annotation}']");
         json!({"path": path, "fieldRef": {"fieldPath": field}})
@@ -409,6 +409,8 @@ fn pod(order: &Order<'_>, verb: &str, image: &str) -> Value {
         (annotation::TRANSACTION, contract::TRANSACTION_FILE),
     ]
     .map(file);
+    let Settings { agent_image, image_pull_secrets, .. } = settings;
+    let secrets: Vec<Value> = image_pull_secrets.iter().map(|name| json!({"name": name})).collect();
     json!({
         "metadata": {"labels": {names::label::COMPONENT: COMPONENT}},
         "spec": {
@@ -416,10 +418,11 @@ fn pod(order: &Order<'_>, verb: &str, image: &str) -> Value {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
+            "imagePullSecrets": secrets,
             "tolerations": [{"operator": "Exists"}],
             "containers": [{
                 "name": CONTAINER,
-                "image": image,
+                "image": agent_image,
                 "command": [contract::PROGRAM],
                 "args": [verb],
                 "securityContext":

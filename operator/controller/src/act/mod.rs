@@ -90,6 +90,8 @@ pub struct Settings {
     pub work_namespace: String,
     /// The agent's image, by digest: `registry.example.com/hozen-agent@sha256:…`.
     pub agent_image: String,
+    /// Secrets of the Jobs' namespace by which it is pulled.
+    pub image_pull_secrets: Vec<String>,
     /// Limit of one call, answer included.
     pub call_time_max: Duration,
 }

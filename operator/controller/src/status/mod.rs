@@ -402,6 +402,10 @@ fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Writes {
         let object = &seen.value;
         let mut spec = object.spec.clone();
         spec.task = task.map(words::task);
+        if let Some(scan) = task.and_then(|task| task.scan) {
+            let asked = spec.scan.as_deref().and_then(|text| text.parse().ok());
+            spec.scan = Some(asked.map_or(scan, |asked: u64| asked.max(scan)).to_string());
+        }
         match pending(&object.metadata, (Part::Spec, manager::ROLLOUT), Some(&object.spec), &spec) {
             Ok(None) => {}
             Ok(Some(write)) => {

@@ -314,11 +314,10 @@ pub fn step(
         Step::Drain if was == Some(&managed::Step::Claim) => {
             (Weight::Normal, "NodeClaimed", "it is cordoned, and its pods are asked to leave")
         }
-        Step::Patch => (Weight::Normal, "NodePatching", "its pods have left; the patch begins"),
-        Step::Mitigate => (Weight::Normal, "NodeMitigating", "its mitigation begins"),
-        Step::Verify if was == Some(&managed::Step::Patch) => {
-            (Weight::Normal, "NodePatched", "the patch is done; a scan has to prove it")
+        Step::Snapshot | Step::Patch if was == Some(&managed::Step::Claim) => {
+            (Weight::Normal, "NodeClaimed", "it is cordoned, and has no pods that must leave")
         }
+        Step::Mitigate => (Weight::Normal, "NodeMitigating", "its mitigation begins"),
         Step::Reboot => (Weight::Normal, "NodeRebooting", "it reboots"),
         Step::Rollback => {
             (Weight::Warning, "NodeRollingBack", "the earlier versions are brought back")
@@ -327,6 +326,7 @@ pub fn step(
         | Step::Claim
         | Step::Drain
         | Step::Snapshot
+        | Step::Patch
         | Step::Lift
         | Step::Restart
         | Step::AwaitReboot
@@ -532,8 +532,12 @@ mod tests {
         let on = ("node-1".into(), Uid::new("n"));
         let told = |was, now| step(&on, Some(&task(was)), Some(&next(now))).map(|n| n.reason);
         assert_eq!(told(managed::Step::Claim, Step::Drain).as_deref(), Some("NodeClaimed"));
-        assert_eq!(told(managed::Step::Patch, Step::Verify).as_deref(), Some("NodePatched"));
-        assert_eq!(told(managed::Step::Patch, Step::Patch), None);
+        assert_eq!(told(managed::Step::Claim, Step::Patch).as_deref(), Some("NodeClaimed"));
+        assert_eq!(
+            told(managed::Step::Drain, Step::Patch),
+            None,
+            "each costs a call on every node"
+        );
         assert_eq!(told(managed::Step::Restart, Step::Verify), None);
         assert_eq!(step(&on, None, None), None);
     }

@@ -233,6 +233,7 @@ impl Cluster {
             namespace: self.namespace.clone(),
             work_namespace: self.namespace.clone(),
             agent_image: format!("hozen.test/agent@sha256:{}", "a".repeat(64)),
+            image_pull_secrets: vec!["registry".to_owned()],
             call_time_max: Duration::from_secs(10),
         };
         let trail = Trail::new("replica-a", Arc::new(MachineClock), Box::new(lines.clone()));

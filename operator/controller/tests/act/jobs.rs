@@ -98,6 +98,9 @@ pub async fn a_job_is_what_the_agent_is_told_and_holds_no_token_and_no_secret(cl
     assert_eq!(pod.node_name.as_deref(), Some(&*on));
     assert_eq!(pod.automount_service_account_token, Some(false));
     assert!(pod.volumes.iter().flatten().all(|v| v.secret.is_none() && v.projected.is_none()));
+    let credentials: Vec<String> =
+        pod.image_pull_secrets.into_iter().flatten().map(|secret| secret.name).collect();
+    assert_eq!(credentials, ["registry"], "a kubelet that has no image yet pulls it by these");
     let container = &pod.containers[0];
     assert_eq!(container.args.as_deref(), Some(&["apply".to_owned()][..]));
     assert!(container.image.as_deref().unwrap().contains("@sha256:"));

@@ -52,6 +52,7 @@ fn settings() -> Settings {
         namespace: cluster::NAMESPACE.to_owned(),
         work_namespace: cluster::WORK.to_owned(),
         agent_image: format!("hozen.test/agent@sha256:{}", "a".repeat(64)),
+        image_pull_secrets: Vec::new(),
         replica: "replica-a".to_owned(),
         lease: "hozen-operator".to_owned(),
         listen: None,

@@ -51,17 +51,7 @@ pub async fn what_comes_to_pass_is_told_once_each(world: World) {
     for (kind, wanted) in [
         ("ChangeRequest", vec!["AwaitingApproval", "Approved", "Running"]),
         ("Rollout", vec!["Started", "StageDone", "FailuresReached", "GoesOn", "Partly"]),
-        (
-            "Node",
-            vec![
-                "NodeClaimed",
-                "NodePatching",
-                "NodePatched",
-                "NodeProven",
-                "NodeFailed",
-                "NeedsAttention",
-            ],
-        ),
+        ("Node", vec!["NodeClaimed", "NodeProven", "NodeFailed", "NeedsAttention"]),
         ("Advisory", vec!["Ranked"]),
     ] {
         let told = by_kind.get(kind).cloned().unwrap_or_default();

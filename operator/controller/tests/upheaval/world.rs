@@ -59,6 +59,7 @@ pub fn settings_of(process: u32, replica: &str) -> Settings {
         namespace: NAMESPACE.to_owned(),
         work_namespace: WORK.to_owned(),
         agent_image: format!("hozen.test/agent@sha256:{}", "a".repeat(64)),
+        image_pull_secrets: Vec::new(),
         replica: replica.to_owned(),
         lease: "hozen-operator".to_owned(),
         listen: None,

@@ -165,7 +165,7 @@ impl Model<'_> {
         self.queue.push(at, Due::Job { node: node.clone(), job });
     }
 
-    fn request_scan(&mut self, node: &Id, scan: u64) {
+    pub(super) fn request_scan(&mut self, node: &Id, scan: u64) {
         let now = self.world.now;
         let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;

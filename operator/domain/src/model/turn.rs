@@ -176,6 +176,7 @@ impl Model<'_> {
         if let Some(task) = task {
             found.tried.insert(task.request.clone(), task.transaction.clone());
         }
+        let asked = found.scan_asked;
         let before = std::mem::replace(&mut found.task, task.cloned());
         let Some(there) = self.hosts.get_mut(&node.0) else {
             return;
@@ -192,6 +193,9 @@ impl Model<'_> {
                 });
             }
             (Some(_), Some(_) | None) | (None, None) => {}
+        }
+        if let Some(scan) = task.and_then(|task| task.scan).filter(|scan| *scan > asked) {
+            self.request_scan(node, scan);
         }
     }
 

@@ -168,7 +168,11 @@ impl Work<'_> {
         if safety::owned_by(self.node, &self.view.rollout.uid) {
             // A mitigation moves no pods: its plan has no drain.
             let mitigates = self.view.plan.mitigation.is_some();
-            return self.enter(if mitigates { Step::Mitigate } else { Step::Drain }, |_| {});
+            return match self.node.pods.movable {
+                _ if mitigates => self.enter(Step::Mitigate, |_| {}),
+                0 => self.drained(),
+                _ => self.enter(Step::Drain, |_| {}),
+            };
         }
         match &self.node.cordon {
             Cordon::None => {
@@ -257,11 +261,22 @@ impl Work<'_> {
     }
 
     fn snapshot(&self) -> Outcome {
+        if self.refilled() {
+            return self.enter(Step::Drain, |_| {});
+        }
         self.job(Steps::default(), |work| work.enter(Step::Patch, |_| {}))
     }
 
     fn patch(&self) -> Outcome {
+        if self.refilled() {
+            return self.enter(Step::Drain, |_| {});
+        }
         self.job(Steps::default(), Self::ask_for_proof)
+    }
+
+    /// Whether pods came after the node was drained, as those bound before its cordon was seen, and nothing was begun since (invariant 11).
+    fn refilled(&self) -> bool {
+        self.node.pods.movable > 0 && !self.node.jobs.contains_key(&self.key())
     }
 
     fn mitigate(&self) -> Outcome {
@@ -339,6 +354,13 @@ impl Work<'_> {
             return self.give_up(what.into());
         }
         match self.node.jobs.get(&self.key()) {
+            // This reboot is counted: those that came meanwhile are asked to leave from here.
+            None if self.refilled() => {
+                let leave = drain::leave(&self.view.plan.execution.drain, false);
+                let evict = Effect::Evict { node: self.id(), leave };
+                let what = format!("{} pods that came after its drain", self.node.pods.movable);
+                Self::effect(evict, &what, Some(deadline))
+            }
             None => Self::effect(self.start(Steps::default()), "the reboot", Some(deadline)),
             Some(Job::Failed(_, message)) => {
                 self.fail(format!("the reboot could not be started: {message}"), false)

@@ -474,6 +474,7 @@ fn settings(id: &str) -> Settings {
         namespace: NAMESPACE.to_owned(),
         work_namespace: WORK.to_owned(),
         agent_image: Scene::installation().agent_image,
+        image_pull_secrets: Vec::new(),
         replica: id.to_owned(),
         lease: "hozen-operator".to_owned(),
         listen: None,

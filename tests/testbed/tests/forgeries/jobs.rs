@@ -313,7 +313,18 @@ fn others() -> Vec<Case> {
                 "mallory puts a secret there",
                 Mallory,
                 Create(object("v1", "Secret", json!({"stringData": {"a": "b"}}))),
-                Refused(only),
+                Refused("no secret but credentials of registries"),
+            ),
+            (
+                "credentials of the registry that holds our image",
+                Admin,
+                Create(object(
+                    "v1",
+                    "Secret",
+                    json!({"type": "kubernetes.io/dockerconfigjson",
+                    "stringData": {".dockerconfigjson": "{\"auths\": {}}"}}),
+                )),
+                Allowed,
             ),
             (
                 "mallory puts a Deployment there",

@@ -42,7 +42,7 @@ impl Work<'_> {
             return self.mitigated(steps, inventory);
         }
         if self.view.plan.drill {
-            return self.enter(Step::Gate, |_| {});
+            return self.confirmed();
         }
         // What is installed must be known wholly: a package that was not read is not patched for that.
         let mut doubts = inventory.unfinished.iter().chain(&inventory.partial);
@@ -67,7 +67,7 @@ impl Work<'_> {
         }
         match mitigation::not_in_force(steps, inventory) {
             Some(missing) => self.fail(format!("the scan does not confirm it: {missing}"), false),
-            None => self.enter(Step::Gate, |_| {}),
+            None => self.confirmed(),
         }
     }
 
@@ -111,7 +111,14 @@ impl Work<'_> {
                 task.attempt = task.restarts;
             });
         }
-        self.enter(Step::Gate, |_| {})
+        self.confirmed()
+    }
+
+    /// A scan confirms it: gates are asked from now on, if the plan has any.
+    fn confirmed(&self) -> Outcome {
+        let asks = !self.view.plan.execution.gates.is_empty();
+        let serves = matches!(self.node.ready, Ready::Yes(_));
+        self.enter(if asks || !serves { Step::Gate } else { Step::Release }, |_| {})
     }
 
     /// What was approved for this node.
