@@ -122,11 +122,11 @@ fn nothing_of_the_operator_is_privileged_and_the_token_is_where_the_host_is_not(
 fn credentials_of_a_private_registry_reach_operator_scanner_and_patch_jobs() {
     let test = "chart::credentials_of_a_private_registry";
     let Some(output) = template(test, &["imagePullSecrets[1].name=mirror"]) else { return };
-    let text = said(&output);
-    assert!(output.status.success(), "{text}");
-    let argument = |name: &str| text.contains(&format!("- --image-pull-secret={name}\n"));
+    let told = said(&output);
+    assert!(output.status.success(), "{told}");
+    let argument = |name: &str| told.contains(&format!("- --image-pull-secret={name}\n"));
     assert!(argument("registry") && argument("mirror"), "the operator gives them to its Jobs");
-    assert_eq!(text.matches("imagePullSecrets:").count(), 2, "of operator and scanner");
+    assert_eq!(told.matches("imagePullSecrets:").count(), 2, "of operator and scanner");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use hozen_controller::{
 };
 use hozen_domain::{
     plan::{Ask, Gate},
-    world::{Evidence, EvidenceKey, Said},
+    world::{About, Evidence, EvidenceKey, Said},
 };
 use kube::Client;
 
@@ -60,7 +60,7 @@ async fn observe(url: &str, query: &str, min: Option<&str>, max: Option<&str>) -
         max: max.map(Into::into),
     };
     let gate = Gate { name: "errors".into(), ask };
-    let key = EvidenceKey { gate: "errors".into(), asked_by: "web-1".into(), about: None };
+    let key = EvidenceKey { gate: "errors".into(), asked_by: "web-1".into(), about: About::Whole };
     let newer_than = MachineClock.now();
     let question = Question { gate: &gate, key: &key, nodes: &[], newer_than };
     evaluators().observe(&question).await

@@ -1,5 +1,8 @@
 //! What evidence says about a gate: positive and new enough, or no pass (invariant 29).
 
+mod asked;
+
+pub use asked::{Asked, questions};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 

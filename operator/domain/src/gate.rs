@@ -22,7 +22,7 @@ use crate::{
     plan::{ChangeType, Gate},
     request::{ChangeRequest, Phase, Rollout, RolloutEnd},
     units::{Name, Span, User},
-    world::{EvidenceKey, World},
+    world::{About, EvidenceKey, World},
 };
 
 /// How old the evidence for a window's own gate may be: it speaks of the live state of production, which an hour ago says nothing of.
@@ -337,8 +337,13 @@ fn soonest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     a.into_iter().chain(b).min()
 }
 
-fn judged(world: &World, gate: &Gate, asked_by: &Name, newer_than: Timestamp) -> Judgement {
-    let key = EvidenceKey { gate: gate.name.clone(), asked_by: asked_by.clone(), about: None };
+fn judged(
+    world: &World,
+    gate: &Gate,
+    (asked_by, about): (&Name, About),
+    newer_than: Timestamp,
+) -> Judgement {
+    let key = EvidenceKey { gate: gate.name.clone(), asked_by: asked_by.clone(), about };
     evidence::judge(gate, world.evidence.get(&key), newer_than, world.now)
 }
 
@@ -380,7 +385,8 @@ fn kept_shut(world: &World, window: &Window, asked_by: &Name) -> Option<Hold> {
     let newer_than =
         world.now.checked_sub(WINDOW_EVIDENCE_AGE_MAX.duration()).unwrap_or(Timestamp::MIN);
     window.when.iter().find_map(|gate| {
-        let judgement = judged(world, gate, asked_by, newer_than);
+        let about = About::Window(window.name.clone());
+        let judgement = judged(world, gate, (asked_by, about), newer_than);
         judgement.not_passed().map(|why| Hold::WindowGate {
             window: window.name.clone(),
             gate: gate.name.clone(),

@@ -111,6 +111,9 @@ pub struct GitOps {
     pub line: Option<SmolStr>,
 }
 
+/// Workloads that leave one image at once: their work stands in one object, which has no room for more.
+pub const LEAVING_MAX: usize = 256;
+
 /// Our work on a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageTask {

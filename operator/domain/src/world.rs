@@ -141,15 +141,26 @@ pub enum Verdict {
     },
 }
 
-/// What a piece of evidence is about.
+/// Under what a piece of evidence stands. Gates are named within their list: that of a window is another than that of the rollout.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EvidenceKey {
     /// Gate, by name.
     pub gate: SmolStr,
     /// Rollout or request that asked for it.
     pub asked_by: Name,
-    /// Node or workload it is about; none: the whole stage.
-    pub about: Option<Name>,
+    /// What it speaks of.
+    pub about: About,
+}
+
+/// What a piece of evidence speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// All of a stage, or of a mirror.
+    Whole,
+    /// A node or workload.
+    System(Name),
+    /// Whether a window may be used, by its name.
+    Window(SmolStr),
 }
 
 /// One observation for a gate.

@@ -9,7 +9,7 @@ use hozen_domain::{
     hold::Hold,
     plan::{Ask, Gate},
     units::{Name, Span},
-    world::{Evidence, EvidenceKey, Said},
+    world::{About, Evidence, EvidenceKey, Said},
 };
 use hozen_testkit::{at, world_at};
 use jiff::Timestamp;
@@ -87,7 +87,8 @@ fn a_window_opens_only_while_its_own_gates_pass() {
     assert!(
         matches!(&shut, Err(Hold::WindowGate { window, gate, .. }) if window == "noon" && gate == "error-rate")
     );
-    let key = EvidenceKey { gate: "error-rate".into(), asked_by: "web-1".into(), about: None };
+    let about = About::Window("noon".into());
+    let key = EvidenceKey { gate: "error-rate".into(), asked_by: "web-1".into(), about };
     for (when, opens) in [("2026-11-19T11:49Z", false), ("2026-11-19T11:51Z", true)] {
         let said = Said::Pass("0.1".into());
         world.evidence.insert(key.clone(), Evidence { at: at(when), said });

@@ -17,7 +17,7 @@ use hozen_domain::{
     plan::{Ask, ChangeType, Class, Exception, Gate, ImageClass, Plan, RoleCount, TestPlan},
     request::{ChangeRequest, Phase, RolloutEnd},
     units::Span,
-    world::{Evidence, EvidenceKey, Said},
+    world::{About, Evidence, EvidenceKey, Said},
 };
 use hozen_testkit::{
     approve_all, at, baseline, node, node_class, plan, request_of, rollout_of, workload, world_at,
@@ -318,7 +318,7 @@ fn error_rate() -> Gate {
 }
 
 fn evidence(world: &mut World, when: &str, said: Said) {
-    let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about: None };
+    let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about: About::Whole };
     world.evidence.insert(key, Evidence { at: at(when), said });
 }
 
@@ -475,7 +475,8 @@ fn i29_an_emergency_does_not_rely_on_a_mirror_where_a_gate_said_no() {
     Arc::make_mut(&mut mirror.plan).execution.gates = vec![error_rate()];
     assert!(phase(&requests(&world)).is_some(), "silence of a watch is no no");
     world.now += SignedDuration::from_mins(10);
-    let key = EvidenceKey { gate: "error-rate".into(), asked_by: "mirror-1".into(), about: None };
+    let key =
+        EvidenceKey { gate: "error-rate".into(), asked_by: "mirror-1".into(), about: About::Whole };
     let said = Said::Fail("0.9".into());
     world.evidence.insert(key, Evidence { at: at("2026-11-19T12:05Z"), said });
     assert!(missing(&world).contains("is not proven there"));

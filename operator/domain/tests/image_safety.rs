@@ -13,7 +13,7 @@ use hozen_domain::{
     request::{Phase, RolloutEnd},
     step::step,
     units::{Name, Share, Span, Uid, after},
-    workload::{ImageStep, ImageTask},
+    workload::{ImageStep, ImageTask, LEAVING_MAX},
 };
 use hozen_testkit::{
     approve_all, baseline, debian, image, notice, plan, request_of, rollout_of, stage, story,
@@ -54,8 +54,12 @@ fn shop(keys: &[&str]) -> World {
 fn running(world: &mut World, name: &str, (repository, from, to): (&str, &str, &str), slots: u32) {
     let mut plan = plan("shop", &["DSA-1"]);
     plan.baseline.uid = world.baselines["shop"].uid.clone();
-    let class =
-        ImageClass { image: repository.into(), from: from.into(), to: to.into(), workloads_max: 9 };
+    let class = ImageClass {
+        image: repository.into(),
+        from: from.into(),
+        to: to.into(),
+        workloads_max: 999,
+    };
     plan.classes = vec![Class::Image(class)];
     plan.stages[0].max_unavailable = Share::Count(slots);
     plan.execution.failures.max = 9;
@@ -126,6 +130,21 @@ fn at_work(step: ImageStep, minutes: u32) -> World {
     }
     world.now = after(since, Span::minutes(minutes).duration());
     world
+}
+
+#[test]
+fn no_more_workloads_leave_one_image_at_once_than_its_status_has_room_for() {
+    let keys: Vec<String> = (0..300).map(|n| format!("Deployment/shop/web-{n:03}")).collect();
+    let mut world = shop(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+    web(&mut world, 999);
+    let first = stepped(&world);
+    assert_eq!(taken(&first).len(), LEAVING_MAX);
+    put_in(&mut world, &first);
+    assert_eq!(taken(&stepped(&world)).len(), 0, "the rest wait for those");
+    let done = world.workloads.get_mut(&*keys[0]).unwrap();
+    done.task = None;
+    done.containers.get_mut("web").unwrap().running = Some(WEB_NEW.into());
+    assert_eq!(taken(&stepped(&world)).len(), 1);
 }
 
 #[test]

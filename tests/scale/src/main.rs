@@ -14,6 +14,10 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Parser;
 use hozen_testbed::error::Error;
 
+/// As the operator's own program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// No cluster is to be had: its programs are not built.
 const NOT_RUN: u8 = 3;
 

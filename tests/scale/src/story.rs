@@ -169,10 +169,10 @@ impl Story<'_> {
         self.rest(&operator, told).await?;
         self.beside(&operator, told).await?;
         self.weakness(told).await?;
-        self.rollout(&operator, told).await?;
+        let rate = self.rollout(&operator, told).await?;
         self.rest(&operator, told).await?;
         drop(operator);
-        self.raw(told).await?;
+        self.raw(rate, told).await?;
         self.sizes(told).await
     }
 
@@ -334,7 +334,8 @@ impl Story<'_> {
         })
     }
 
-    async fn rollout(&self, operator: &Operator, told: &mut Measured) -> Result<(), Failed> {
+    /// How many calls the operator sent in a second of it.
+    async fn rollout(&self, operator: &Operator, told: &mut Measured) -> Result<f64, Failed> {
         let waits = until("a request waits for people", STEP_MAX, async || {
             let list = self.server.get(&format!("{OURS}/changerequests")).await.ok()?;
             let waits = |request: &&Value| request["status"]["phase"] == "AwaitingApproval";
@@ -391,7 +392,7 @@ impl Story<'_> {
         })
         .await?;
         told.count("nodes that are compliant", compliant, Held::Nothing);
-        Ok(())
+        Ok(number(calls.values().sum()) / took.as_secs_f64())
     }
 
     async fn agree(&self, request: &Value) -> Result<(), Failed> {
@@ -412,8 +413,9 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// What this server does of one small write after another, with nobody else writing.
-    async fn raw(&self, told: &mut Measured) -> Result<(), Failed> {
+    /// What this server does of one small write after another, with nobody else writing; and which part of that the operator asked of it beside
+    /// all that nodes and Kubernetes' own controllers did.
+    async fn raw(&self, sent: f64, told: &mut Measured) -> Result<(), Failed> {
         let (writes, nodes) = (self.wanted.raw, self.wanted.nodes);
         let server = &self.server;
         let took = for_each(0..writes, async |number| {
@@ -429,6 +431,8 @@ impl Story<'_> {
             "/s",
             Held::Nothing,
         );
+        told.tell("calls of the operator in the rollout", sent, "/s", Held::Nothing);
+        told.tell("so many of the server's rate", sent / rate, "", Held::AtLeast(0.5));
         Ok(())
     }
 

@@ -8,7 +8,13 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use hozen_domain::{check, effect::Effect, model::Turn, node::JobKey, units::Uid};
+use hozen_domain::{
+    check,
+    effect::Effect,
+    model::{self, Turn},
+    node::JobKey,
+    units::Uid,
+};
 use jiff::{Timestamp, Unit};
 use kube::Client;
 use serde_json::Value;
@@ -87,6 +93,8 @@ pub struct Parts {
 pub struct Decider {
     parts: Parts,
     memory: Memory,
+    /// What the last look leaves for the next, which sees nearly the same.
+    looked: model::Memory,
     /// Effects that were carried out, and when, since boot, they may be asked for again.
     done: BTreeMap<String, Duration>,
     /// Effects that were refused for a reason that stays.
@@ -109,6 +117,7 @@ impl Decider {
         Self {
             parts,
             memory,
+            looked: model::Memory::default(),
             done,
             refused: Refused::new(),
             caught_up: None,
@@ -185,7 +194,7 @@ impl Decider {
             world::assemble(&self.parts.stores, &mut self.memory, identity, wrong, now);
         scenery.world.evidence = self.parts.observer.evidence();
         self.parts.observer.ask(&scenery.world);
-        let mut turn = Turn::take(&scenery.world);
+        let mut turn = Turn::again(&scenery.world, &mut self.looked);
         let broken = check::decision(&scenery.world, &turn.assessment, &turn.decision);
         self.parts.shown.send_replace(shown::shown(now, &turn, &broken));
         self.parts.metrics.decided(&turn, broken.len());
@@ -233,9 +242,10 @@ impl Decider {
 
     async fn say(&mut self, scenery: &Scenery, turn: &Turn) -> Written {
         let Parts { client, stores, metrics, .. } = &self.parts;
-        let mut written = nodes::tend(client, stores, &scenery.world, turn).await;
+        // What was decided and how things stand first: of a large fleet the records and questions of every node take their time.
+        let mut written = status::say(client, stores, &scenery.world, turn).await;
+        written.merge(nodes::tend(client, stores, &scenery.world, turn).await);
         written.merge(images::tend(client, stores, &scenery.world).await);
-        written.merge(status::say(client, stores, &scenery.world, turn).await);
         let (memory, now) = (&mut self.unreadable, scenery.world.now);
         let mut unreadable = status::unreadable::say(client, stores, memory, now).await;
         // A condition that cannot be written keeps nobody else from anything.
@@ -273,6 +283,8 @@ impl Decider {
         }
         let outcomes: Vec<(&Effect, Outcome)> =
             stream::iter(calls).buffer_unordered(EFFECTS_AT_ONCE).collect().await;
+        // From when they were answered: those that took long are not the first to be asked again, before others have had their turn.
+        let repeated = self.parts.clock.since_boot() + REPEAT_AFTER;
         let mut notes = Vec::new();
         for (effect, outcome) in outcomes {
             if let (Effect::LetGo { rollout }, Outcome::Done) = (effect, &outcome) {
@@ -302,7 +314,7 @@ impl Decider {
             refused::saw(&mut self.refused, id(effect), &outcome);
             // What was refused since something had changed is asked for anew as soon as the change is seen.
             if !matches!(outcome, Outcome::Refused(Refusal::Changed(_))) {
-                self.done.insert(id(effect), now + REPEAT_AFTER);
+                self.done.insert(id(effect), repeated);
             }
         }
         self.parts.teller.tell(&notes).await;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hozen_api::names;
-use hozen_domain::world::{Evidence, Said};
-use jiff::Timestamp;
+use hozen_domain::world::{About, Evidence, Said};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     batch::v1::{Job, JobSpec},
     core::v1::PodTemplate,
@@ -13,12 +13,20 @@ use kube::Resource as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{Question, nothing};
-use crate::act::{Act, Outcome, Refusal};
+use crate::{
+    act::{Act, Outcome, Refusal},
+    skew::OFFSET_MAX,
+};
 
 /// Longer than a gate's patience no Job runs.
 const RUNS_MAX_SECONDS: i64 = 3_600;
 /// It is looked at by people after it ended.
 const KEPT_SECONDS: i32 = 24 * 3_600;
+/// Those of windows are many.
+const KEPT_OF_WINDOW_SECONDS: i32 = 3_600;
+/// A Job's start is told in whole seconds, by a clock that may be behind ours: one that is made later than this began after what it has to be
+/// newer than by every clock that is believed.
+const BEHIND_MAX: SignedDuration = SignedDuration::from_secs(OFFSET_MAX.as_secs() + 1);
 /// Value of the label `hozen.dev/component`.
 const COMPONENT: &str = "gate";
 
@@ -34,6 +42,12 @@ pub(super) async fn observe(
     let name = name(question);
     match act.get::<Job>(&url, &name).await {
         Ok(job) => judge(&job, now),
+        Err(Outcome::Refused(Refusal::Gone(_))) if now <= question.newer_than + BEHIND_MAX => {
+            nothing(
+                now,
+                "its Job is started in some seconds, when the clocks agree that it is late enough",
+            )
+        }
         Err(Outcome::Refused(Refusal::Gone(_))) => {
             match make(act, template, name, question).await {
                 Ok(Outcome::Done | Outcome::AlreadySo) => nothing(now, "its Job was started"),
@@ -52,7 +66,15 @@ async fn make(
 ) -> Result<Outcome, Outcome> {
     let namespace = act.namespace();
     let Question { key, newer_than, .. } = question;
-    let about = key.about.as_ref().map(|about| format!(" about {about}")).unwrap_or_default();
+    let about = match &key.about {
+        About::Whole => String::new(),
+        About::System(name) => format!(" about {name}"),
+        About::Window(name) => format!(" for the window {name}"),
+    };
+    let kept = match key.about {
+        About::Window(_) => KEPT_OF_WINDOW_SECONDS,
+        About::Whole | About::System(_) => KEPT_SECONDS,
+    };
     let asked = format!(
         "{} of {}{about}, newer than {newer_than}, template {template}",
         key.gate, key.asked_by
@@ -72,7 +94,7 @@ async fn make(
         template,
         backoff_limit: Some(0),
         active_deadline_seconds: Some(RUNS_MAX_SECONDS),
-        ttl_seconds_after_finished: Some(KEPT_SECONDS),
+        ttl_seconds_after_finished: Some(kept),
         ..JobSpec::default()
     });
     Ok(act.start_gate(&job, asked).await)
@@ -81,7 +103,11 @@ async fn make(
 /// The same for the same question, so that asking twice makes it once.
 fn name(question: &Question<'_>) -> String {
     let key = question.key;
-    let about = key.about.as_deref().unwrap_or("-");
+    let about = match &key.about {
+        About::Whole => "-".to_owned(),
+        About::System(name) => name.to_string(),
+        About::Window(name) => format!("window {name}"),
+    };
     let text = format!("{}\n{}\n{about}\n{}\n", key.gate, key.asked_by, question.newer_than);
     let hash = Sha256::digest(text.as_bytes());
     hash.iter().take(10).fold("hozen-gate-".to_owned(), |name, byte| format!("{name}{byte:02x}"))

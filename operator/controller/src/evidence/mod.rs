@@ -6,7 +6,6 @@ mod job;
 mod node;
 mod observer;
 mod prometheus;
-mod questions;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +17,6 @@ use hozen_domain::{
 use jiff::Timestamp;
 
 pub use observer::Observer;
-pub use questions::{Asked, questions};
 
 use crate::{act::Act, clock::Clock};
 

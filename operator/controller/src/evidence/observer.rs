@@ -6,13 +6,17 @@ use std::{
     time::Duration,
 };
 
-use hozen_domain::world::{Evidence, EvidenceKey, World};
+use hozen_domain::{
+    evidence::{Asked, questions},
+    gate::WINDOW_EVIDENCE_AGE_MAX,
+    plan::Ask,
+    units::after,
+    world::{About, Evidence, EvidenceKey, Said, World},
+};
+use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{
-    Evaluators, Question,
-    questions::{Asked, questions},
-};
+use super::{Evaluators, Question};
 
 /// Between two looks at one gate.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
@@ -32,6 +36,37 @@ struct Known {
     evidence: Option<Evidence>,
     /// Somebody looks, or has done so not long ago.
     looked: bool,
+    /// A window's Job that has not ended: of the one that is run after this time.
+    runs: Option<Timestamp>,
+}
+
+impl Known {
+    /// The same question, of the Job that goes on, as long as its answer could count.
+    fn follow(&self, mut asked: Asked, now: Timestamp) -> Asked {
+        let counts = |since: &Timestamp| now < after(*since, WINDOW_EVIDENCE_AGE_MAX.duration());
+        asked.newer_than = self.runs.filter(counts).unwrap_or(asked.newer_than);
+        asked
+    }
+
+    /// Takes in what was seen. True if it says something else than before.
+    fn saw(&mut self, (key, asked): (&EvidenceKey, &Asked), seen: Evidence) -> bool {
+        let silent = matches!(seen.said, Said::Nothing(_));
+        let repeats =
+            matches!(key.about, About::Window(_)) && matches!(asked.gate.ask, Ask::Job { .. });
+        self.runs = (silent && repeats).then_some(asked.newer_than);
+        let before = self.evidence.as_ref();
+        // While a window's Job runs anew, what the one before it said counts for as long as its age lets it.
+        let stands = before.is_some_and(|before| {
+            !matches!(before.said, Said::Nothing(_))
+                && seen.at < after(before.at, WINDOW_EVIDENCE_AGE_MAX.duration())
+        });
+        if silent && repeats && stands {
+            return false;
+        }
+        let news = before.is_none_or(|b| b.said != seen.said || b.at <= asked.newer_than);
+        self.evidence = Some(seen);
+        news
+    }
 }
 
 impl Observer {
@@ -57,6 +92,7 @@ impl Observer {
             let entry = known.entry(key.clone()).or_default();
             if !entry.looked {
                 entry.looked = true;
+                let asked = entry.follow(asked, world.now);
                 tokio::spawn(Arc::clone(self).look(key, asked));
             }
         }
@@ -70,10 +106,10 @@ impl Observer {
         };
         let evidence = self.evaluators.observe(&question).await;
         drop(turn);
-        if let Some(known) = self.known().get_mut(&key) {
-            known.evidence = Some(evidence);
+        let seen = |known: &mut Known| known.saw((&key, &asked), evidence);
+        if self.known().get_mut(&key).is_some_and(seen) {
+            self.wake.notify_one();
         }
-        self.wake.notify_one();
         tokio::time::sleep(BETWEEN_LOOKS).await;
         if let Some(known) = self.known().get_mut(&key) {
             known.looked = false;

@@ -205,8 +205,9 @@ impl Stores {
     pub fn blind(&self, now: Duration) -> Option<String> {
         macro_rules! blind {
             ($stores:expr, $store:ident) => {
-                $stores.$store.read().blind(now).map(|(long, why)| {
-                    format!("{} (for {} s): {why}", stringify!($store), long.as_secs())
+                $stores.$store.read().blind(now).map(|why| {
+                    // Without how long: it stands in status, which would be written anew each second.
+                    format!("{}: {why}", stringify!($store))
                 })
             };
         }

@@ -91,8 +91,11 @@ fn reasons(view: &NodeView) -> Vec<String> {
     let mut listed = Vec::new();
     for departure in view.departures() {
         let told = words::line(&told(departure));
-        if listed.len() < REASONS_MAX && !listed.contains(&told) {
+        if !listed.contains(&told) {
             listed.push(told);
+        }
+        if listed.len() == REASONS_MAX {
+            break;
         }
     }
     listed

@@ -9,11 +9,12 @@ use hozen_controller::{
     evidence::{Evaluators, Question},
 };
 use hozen_domain::{
+    evidence::{Judgement, judge},
     plan::{Ask, Gate, ResourceRef},
     units::Name,
-    world::{Evidence, EvidenceKey, Said},
+    world::{About, Evidence, EvidenceKey, Said},
 };
-use jiff::Timestamp;
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
@@ -32,7 +33,7 @@ async fn observe(
     newer_than: Timestamp,
 ) -> Evidence {
     let gate = Gate { name: "g".into(), ask };
-    let key = EvidenceKey { gate: "g".into(), asked_by: "web-1".into(), about: None };
+    let key = EvidenceKey { gate: "g".into(), asked_by: "web-1".into(), about: About::Whole };
     evaluators.observe(&Question { gate: &gate, key: &key, nodes, newer_than }).await
 }
 
@@ -142,21 +143,24 @@ pub async fn i29_a_nodes_condition_is_read_from_the_server(cluster: Cluster) {
 
 pub async fn i29_a_gates_job_is_made_once_and_its_end_is_the_evidence(cluster: Cluster) {
     let evaluators = evaluators(&cluster);
-    let newer_than = MachineClock.now();
+    let ago = |seconds| MachineClock.now() - SignedDuration::from_secs(seconds);
     let missing = Ask::Job { template: "no-such".into() };
-    let missing = observe(&evaluators, missing, &[], newer_than).await;
+    let missing = observe(&evaluators, missing, &[], ago(60)).await;
     assert!(matches!(missing.said, Said::Nothing(_)), "{missing:?}");
     let template = template(&cluster).await;
     let ask = || Ask::Job { template: template.as_str().into() };
-    for _ in 0..3 {
-        let started = observe(&evaluators, ask(), &[], newer_than).await;
-        assert!(matches!(started.said, Said::Nothing(_)), "{started:?}");
-    }
+    // The end of a step is told in whole seconds, and so is the start of a Job.
+    let second = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Floor);
+    let newer_than = MachineClock.now().round(second).unwrap();
+    let early = observe(&evaluators, ask(), &[], newer_than).await.said;
+    assert!(matches!(&early, Said::Nothing(why) if why.contains("clocks")), "{early:?}");
     let pods = cluster.api::<Pod>();
     let wanted = ListParams::default().labels(&format!("smoke={template}"));
     let pod = until("the Job has its pod", async || {
+        let looked = observe(&evaluators, ask(), &[], newer_than).await;
+        assert!(matches!(looked.said, Said::Nothing(_)), "{looked:?}");
         let pods = pods.list(&wanted).await.ok()?.items;
-        assert!(pods.len() < 2, "asked three times, made once");
+        assert!(pods.len() < 2, "asked many times, made once");
         pods.into_iter().next()
     })
     .await;
@@ -176,8 +180,14 @@ pub async fn i29_a_gates_job_is_made_once_and_its_end_is_the_evidence(cluster: C
     };
     let begun = jobs.iter().find(asked).unwrap().status.clone().unwrap().start_time.unwrap().0;
     assert_eq!(evidence.at, begun);
+    let gate = Gate { name: "g".into(), ask: ask() };
+    let judgement = judge(&gate, Some(&evidence), newer_than, MachineClock.now());
+    assert!(
+        matches!(judgement, Judgement::Passed(_)),
+        "its start is told late enough: {judgement:?}"
+    );
     // After the next step it is run anew.
-    let next = observe(&evaluators, ask(), &[], MachineClock.now()).await;
+    let next = observe(&evaluators, ask(), &[], ago(9)).await;
     assert!(matches!(next.said, Said::Nothing(_)), "{next:?}");
 }
 
@@ -188,7 +198,7 @@ pub async fn i59_a_gates_job_is_written_down_before_it_is_made_and_not_made_unle
     let evaluators = by(act);
     let template = template(&cluster).await;
     let ask = || Ask::Job { template: template.as_str().into() };
-    let newer_than = MachineClock.now();
+    let newer_than = MachineClock.now() - SignedDuration::from_secs(60);
     for _ in 0..2 {
         observe(&evaluators, ask(), &[], newer_than).await;
     }
@@ -207,7 +217,8 @@ pub async fn i59_a_gates_job_is_written_down_before_it_is_made_and_not_made_unle
     let count =
         async || cluster.api::<Job>().list(&ListParams::default()).await.unwrap().items.len();
     let before = count().await;
-    let refused = observe(&evaluators, ask(), &[], MachineClock.now()).await;
+    let newer_than = MachineClock.now() - SignedDuration::from_secs(30);
+    let refused = observe(&evaluators, ask(), &[], newer_than).await;
     assert!(matches!(refused.said, Said::Nothing(_)), "{refused:?}");
     assert_eq!(count().await, before);
 }

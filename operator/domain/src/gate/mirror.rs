@@ -10,7 +10,7 @@ use crate::{
     proven,
     request::{ChangeRequest, Phase},
     units::Uid,
-    world::World,
+    world::{About, World},
 };
 
 /// What the mirror has not proven yet (PROCESS 3.6).
@@ -26,7 +26,7 @@ fn test_missing(world: &World, request: &ChangeRequest, test: &TestPlan) -> Opti
         Err(missing) => return Some(missing),
     };
     let job = job_of(test)?;
-    judged(world, &job, &request.name, newest)
+    judged(world, &job, (&request.name, About::Whole), newest)
         .not_passed()
         .map(|why| format!("{}: {why}", job.name))
 }
@@ -117,6 +117,8 @@ fn watched_well(world: &World, request: &ChangeRequest) -> bool {
     let Some(since) = rollout.cursor.finished.filter(|_| rollout.cursor.ended.is_none()) else {
         return false;
     };
-    let said_no = |gate| matches!(judged(world, gate, &rollout.name, since), Judgement::Failed(_));
+    let said_no = |gate| {
+        matches!(judged(world, gate, (&rollout.name, About::Whole), since), Judgement::Failed(_))
+    };
     !request.plan.execution.gates.iter().any(said_no)
 }

@@ -14,13 +14,13 @@ use super::{
 use crate::{
     durations::{Between, Durations, Load},
     effect::{Doomed, Effect},
+    evidence::questions,
     node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step, Taint},
-    plan::Plan,
     planner::Planned,
     request::{Cursor, Handle, Rollout},
-    units::{Digest, Name, Span, Uid, after},
-    workload::{ImageStep, Replicas},
-    world::{Evidence, EvidenceKey, Said},
+    units::{Digest, Name, Uid, after},
+    workload::Replicas,
+    world::{About, Evidence, Said},
 };
 
 type Id = (Name, Uid);
@@ -449,38 +449,12 @@ impl Model<'_> {
     /// Evaluators read every gate that somebody waits for; what they see is written with its time.
     pub(super) fn gather_evidence(&mut self) {
         let now = self.world.now;
-        let mut keys = Vec::new();
         let mut waited_for: Option<Timestamp> = None;
-        for rollout in self.world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
-            let Some(request) = self.world.requests.get(&rollout.request.0) else {
-                continue;
-            };
-            if request.plan.execution.gates.is_empty() {
-                continue;
-            }
-            let nodes = self.world.nodes.values().filter(|n| {
-                n.task.as_ref().is_some_and(|t| t.rollout.1 == rollout.uid && t.step == Step::Gate)
-            });
-            let workloads = self.world.workloads.values().filter(|w| {
-                w.task
-                    .as_ref()
-                    .is_some_and(|t| t.rollout.1 == rollout.uid && t.step == ImageStep::Gate)
-            });
-            let mut about: Vec<Option<Name>> = nodes.map(|n| Some(n.name.clone())).collect();
-            about.extend(workloads.map(|w| Some(w.key.clone())));
-            if !about.is_empty() || ends_now(&rollout.cursor, &request.plan, now) {
+        for (key, asked) in questions(&self.world) {
+            // What was seen at the very end of a step may have been seen before it: the next reading is the first that counts.
+            if asked.newer_than >= now && !matches!(key.about, About::Window(_)) {
                 waited_for = Some(after(now, Durations::GUESSED.gate.expected()));
             }
-            about.push(None);
-            for gate in &request.plan.execution.gates {
-                keys.extend(about.iter().map(|about| EvidenceKey {
-                    gate: gate.name.clone(),
-                    asked_by: rollout.name.clone(),
-                    about: about.clone(),
-                }));
-            }
-        }
-        for key in keys {
             let said = match self.bad_gates.get(&key.gate) {
                 None => Said::Pass("as it must be".into()),
                 Some(Some(says)) => Said::Fail(says.clone()),
@@ -494,14 +468,6 @@ impl Model<'_> {
             self.queue.push(at, Due::Evidence);
         }
     }
-}
-
-/// Whether a stage, its soak or the watch ends at this instant: the next reading is the first that is newer. Gates turn only by events of
-/// the script, after each of which they are read anyway.
-fn ends_now(cursor: &Cursor, plan: &Plan, now: Timestamp) -> bool {
-    let soak = plan.stages.get(cursor.stage).map_or(Span::ZERO, |stage| stage.soak);
-    let soaked = cursor.stage_done.is_some_and(|at| at == now || after(at, soak.duration()) == now);
-    soaked || cursor.finished.is_some_and(|at| after(at, plan.execution.watch.duration()) == now)
 }
 
 impl Host {

@@ -28,7 +28,7 @@ use clock::Queue;
 use host::{Host, Repository};
 use scenario::{Scenario, Script};
 pub use trace::{Entry, Sample, Seen, Standing, StepTaken, What};
-pub use turn::Turn;
+pub use turn::{Memory, Turn};
 pub use verdict::{Undone, Verdict};
 
 use crate::{

@@ -44,7 +44,7 @@ pub struct Turn {
 
 /// What one look leaves for the next, which sees nearly the same.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub struct Memory {
     assess: assess::Memory,
     rank: rank::Memory,
     planner: planner::Memory,
@@ -56,8 +56,8 @@ impl Turn {
         Self::again(world, &mut Memory::default())
     }
 
-    /// The same, with what an earlier look left.
-    fn again(world: &World, memory: &mut Memory) -> Self {
+    /// The same, with what an earlier look left; equal to [`Turn::take`] whatever that was.
+    pub fn again(world: &World, memory: &mut Memory) -> Self {
         let assessment = assess::assess_again(world, &mut memory.assess);
         let ranking = rank::rank_again(world, &assessment, &mut memory.rank);
         let planned = planner::plan_again(world, &assessment, &ranking, &mut memory.planner);

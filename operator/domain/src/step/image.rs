@@ -19,8 +19,8 @@ use crate::{
     plan::{ImageClass, OnFailure, Stage},
     safety::{self, Safety},
     units::{Name, Uid, after},
-    workload::{ImageStep, ImageTask, ImageUse, Replicas, Workload},
-    world::EvidenceKey,
+    workload::{ImageStep, ImageTask, ImageUse, LEAVING_MAX, Replicas, Workload},
+    world::{About, EvidenceKey, World},
 };
 
 /// How long a workload's own rollout may take before it counts as failed: Kubernetes' default progress deadline is ten minutes.
@@ -223,6 +223,13 @@ fn take(
     if let Some(why) = &workload.at_rest {
         return Err(Hold::WontRollOut { workload: workload.key.clone(), why: why.clone() });
     }
+    let leaving = leaving(view.world, safety, &moving.class.from);
+    if leaving.len() >= LEAVING_MAX {
+        let shown = leaving.into_iter().take(3).map(|key| (key.clone(), "leaves its image".into()));
+        let max = u32::try_from(LEAVING_MAX).unwrap_or(u32::MAX);
+        let stage = stage.name.clone();
+        return Err(Hold::BudgetSpent { stage, max, holders: shown.collect() });
+    }
     let pool = view.workloads.iter().map(|workload| &workload.key);
     safety.budget(&stage.name, stage.max_unavailable, None, pool)?;
     safety.promise(&workload.key, &view.rollout.name);
@@ -237,6 +244,19 @@ fn take(
         failure: None,
     };
     Ok(Record::ImageTask { workload: id(workload), task: Some(task) })
+}
+
+/// Workloads that are on their way from an image, those that this pass has promised to take among them.
+fn leaving<'w>(world: &'w World, safety: &Safety<'_>, from: &str) -> Vec<&'w Name> {
+    let leaves = |workload: &&Workload| {
+        if let Some(task) = &workload.task {
+            return task.from == from;
+        }
+        let mut used = workload.containers.values();
+        safety.promised_to(&workload.key).is_some()
+            && used.any(|container| container.running.as_deref() == Some(from))
+    };
+    world.workloads.values().filter(leaves).map(|workload| &workload.key).collect()
 }
 
 /// Goes on with every workload that is being worked on.
@@ -391,7 +411,7 @@ fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
         let key = EvidenceKey {
             gate: gate.name.clone(),
             asked_by: view.rollout.name.clone(),
-            about: Some(moving.workload.key.clone()),
+            about: About::System(moving.workload.key.clone()),
         };
         match evidence::judge(gate, view.world.evidence.get(&key), task.since, view.world.now) {
             Judgement::Passed(_) => {}

@@ -23,7 +23,7 @@ use crate::{
     request::{Cursor, RolloutEnd},
     safety::{self, Safety},
     units::{Digest, Name, after},
-    world::EvidenceKey,
+    world::{About, EvidenceKey},
 };
 
 /// Moves the stage cursor, or takes new nodes of the current stage, or says why not.
@@ -403,7 +403,7 @@ fn judged(
         let key = EvidenceKey {
             gate: gate.name.clone(),
             asked_by: view.rollout.name.clone(),
-            about: None,
+            about: About::Whole,
         };
         let judgement =
             evidence::judge(gate, view.world.evidence.get(&key), newer_than, view.world.now);

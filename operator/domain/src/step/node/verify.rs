@@ -13,7 +13,7 @@ use crate::{
     node::{Ended, Inventory, Ready, Step},
     plan::{MitigationPlan, NodeClass, RebootPolicy},
     step::proof,
-    world::EvidenceKey,
+    world::{About, EvidenceKey},
 };
 
 impl Work<'_> {
@@ -150,7 +150,7 @@ impl Work<'_> {
             let key = EvidenceKey {
                 gate: gate.name.clone(),
                 asked_by: self.view.rollout.name.clone(),
-                about: Some(self.node.name.clone()),
+                about: About::System(self.node.name.clone()),
             };
             match evidence::judge(
                 gate,

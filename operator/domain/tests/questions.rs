@@ -1,13 +1,13 @@
 //! Which evidence is waited for, and what it has to be newer than.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use hozen_controller::evidence::questions;
 use hozen_domain::{
+    evidence::questions,
     node::{Step, Task},
-    plan::{Ask, Gate, Plan},
+    plan::{Ask, Gate, Plan, PlanWindow},
     request::RolloutEnd,
     units::Span,
-    world::World,
+    world::{About, World},
 };
 use hozen_testkit::{at, node, plan, request_of, rollout_of, world_at};
 
@@ -52,7 +52,7 @@ fn i29_a_node_at_its_gates_is_asked_about_since_it_came_there() {
     assert_eq!(asked.len(), 1);
     let (key, asked) = asked.first_key_value().unwrap();
     assert_eq!((key.gate.as_str(), key.asked_by.as_str()), ("ready", "web-1"));
-    assert_eq!(key.about.as_deref(), Some("a"));
+    assert_eq!(key.about, About::System("a".into()));
     assert_eq!((asked.nodes.len(), asked.newer_than), (1, at("2026-01-05T01:50:00Z")));
 }
 
@@ -75,4 +75,51 @@ fn i29_a_stages_evidence_has_to_be_newer_than_the_last_turn_that_is_over() {
     let (soaking, soaked) = ("2026-01-05T01:45:00Z", "2026-01-05T01:20:00Z");
     assert_eq!(newer_than(soaking), at(soaking), "it soaks until 02:15");
     assert_eq!(newer_than(soaked), at("2026-01-05T01:50:00Z"), "it has soaked");
+}
+
+/// Its window, of Mondays at two for an hour, has a gate of the same name as the rollout's.
+fn with_window(mut world: World, query: &str) -> World {
+    let (url, query) = ("http://prometheus:9090".into(), query.into());
+    let ask = Ask::Prometheus { url, query, min: None, max: Some("1".into()) };
+    let mut plan = gated();
+    plan.windows.windows = vec![PlanWindow {
+        name: "monday".into(),
+        schedule: "0 2 * * 1".into(),
+        duration: Span::minutes(60),
+        time_zone: "UTC".into(),
+        purposes: Vec::new(),
+        when: vec![Gate { name: "ready".into(), ask }],
+    }];
+    world.requests.get_mut("web-1").unwrap().plan = std::sync::Arc::new(plan);
+    world
+}
+
+#[test]
+fn i29_a_windows_gate_is_none_of_the_stage_though_both_have_one_name() {
+    let mut world = with_window(world(None), "up");
+    world.rollouts.get_mut("web-1").unwrap().cursor.stage_done = Some(at("2026-01-05T01:45:00Z"));
+    let asked = questions(&world);
+    let of = |about: About| {
+        asked.iter().find(|(key, _)| key.about == about).map(|(_, asked)| asked.gate.ask.clone())
+    };
+    assert!(matches!(of(About::Whole), Some(Ask::NodeCondition { .. })));
+    assert!(matches!(of(About::Window("monday".into())), Some(Ask::Prometheus { .. })));
+}
+
+#[test]
+fn a_windows_gates_are_asked_while_it_may_be_used_and_shortly_before() {
+    let asks = |when: &str| {
+        let mut world = with_window(world(None), "up");
+        world.now = at(when);
+        !questions(&world).is_empty()
+    };
+    assert!(asks("2026-01-05T02:59:00Z"), "it is open");
+    assert!(asks("2026-01-05T01:56:00Z"), "it opens in four minutes");
+    assert!(!asks("2026-01-05T01:50:00Z") && !asks("2026-01-05T03:00:00Z"));
+    let mut paused = with_window(world(None), "up");
+    paused.rollouts.get_mut("web-1").unwrap().handle.paused = Some(paused.now);
+    assert!(questions(&paused).is_empty());
+    let mut halted = with_window(world(None), "up");
+    halted.platform.halt = Some("an incident".into());
+    assert!(questions(&halted).is_empty());
 }

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use hozen_domain::{
+use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
+
+use crate::{
+    calendar::{Access, Calendar, Purpose, Window, next_opening},
     gate::{self, WINDOW_EVIDENCE_AGE_MAX},
     node::Step,
     plan::Gate,
     request::{ChangeRequest, Phase, Rollout},
-    units::{Name, after},
+    units::{Name, Span, after},
     workload::ImageStep,
-    world::{EvidenceKey, World},
+    world::{About, EvidenceKey, World},
 };
-use jiff::{Timestamp, TimestampRound, Unit};
+
+/// How long before a window its gates are asked: a Job needs its time.
+const BEFORE_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is to be observed, and what it has to be newer than.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +47,9 @@ pub fn questions(world: &World) -> BTreeMap<EvidenceKey, Asked> {
 
 type Questions = BTreeMap<EvidenceKey, Asked>;
 
-fn ask(asked: &mut Questions, asked_by: &Name, about: Option<&Name>, question: Asked) {
-    let key = EvidenceKey {
-        gate: question.gate.name.clone(),
-        asked_by: asked_by.clone(),
-        about: about.cloned(),
-    };
-    asked.insert(key, question);
+fn ask(asked: &mut Questions, asked_by: &Name, about: About, question: Asked) {
+    let gate = question.gate.name.clone();
+    asked.insert(EvidenceKey { gate, asked_by: asked_by.clone(), about }, question);
 }
 
 /// Nodes and workloads that wait at their gates.
@@ -64,7 +65,7 @@ fn of_systems(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
     for (about, nodes, newer_than) in nodes.chain(workloads) {
         for gate in &request.plan.execution.gates {
             let question = Asked { gate: gate.clone(), nodes: nodes.clone(), newer_than };
-            ask(asked, &rollout.name, Some(about), question);
+            ask(asked, &rollout.name, About::System(about.clone()), question);
         }
     }
 }
@@ -83,21 +84,46 @@ fn of_stage(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &m
     let nodes: Vec<Name> = touched.map(|node| node.name.clone()).collect();
     for gate in &plan.execution.gates {
         let question = Asked { gate: gate.clone(), nodes: nodes.clone(), newer_than };
-        ask(asked, &rollout.name, None, question);
+        ask(asked, &rollout.name, About::Whole, question);
     }
 }
 
-/// Gates of windows speak of the live state of production: a Job is run anew every half of the age that its evidence may have.
+/// Gates of windows speak of the live state of production: a Job is run anew every half of the age that its evidence may have, while its window is
+/// open or about to open and somebody wants to use it.
 fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &mut Questions) {
+    let windows = &request.plan.windows;
+    let unused = windows.emergency || windows.windows.iter().all(|window| window.when.is_empty());
+    if unused || rollout.handle.paused.is_some() || world.platform.halt.is_some() {
+        return;
+    }
+    let Ok(calendar) = Calendar::of(windows) else {
+        return;
+    };
     let minutes = WINDOW_EVIDENCE_AGE_MAX.duration().as_mins() / 2;
     let round = TimestampRound::new().smallest(Unit::Minute).increment(minutes);
     let round = round.mode(jiff::RoundMode::Floor);
     let newer_than = world.now.round(round).unwrap_or(world.now);
-    let gates = request.plan.windows.windows.iter().flat_map(|window| &window.when);
-    for gate in gates {
-        let question = Asked { gate: gate.clone(), nodes: Vec::new(), newer_than };
-        ask(asked, &rollout.name, None, question);
+    for window in calendar.windows.iter().filter(|window| !window.when.is_empty()) {
+        if !about_to_open(&calendar, window, world.now) {
+            continue;
+        }
+        for gate in &window.when {
+            let question = Asked { gate: gate.clone(), nodes: Vec::new(), newer_than };
+            ask(asked, &rollout.name, About::Window(window.name.clone()), question);
+        }
     }
+}
+
+/// Whether a window is open, or will be soon.
+fn about_to_open(calendar: &Calendar, window: &Window, now: Timestamp) -> bool {
+    let alone = std::slice::from_ref(window);
+    [Purpose::Install, Purpose::Reboot].into_iter().filter(|purpose| window.serves(*purpose)).any(
+        |purpose| match next_opening(alone, &calendar.freezes, purpose, now, Span::ZERO) {
+            Access::Open(_) => true,
+            Access::Opens { opening, .. } => opening.open <= after(now, BEFORE_WINDOW),
+            Access::Never { .. } => false,
+        },
+    )
 }
 
 fn waits_for_mirror(request: &ChangeRequest) -> bool {
@@ -107,6 +133,6 @@ fn waits_for_mirror(request: &ChangeRequest) -> bool {
 /// The Job that tests a mirror: after all that was proven there.
 fn of_mirror(world: &World, request: &ChangeRequest, asked: &mut Questions) {
     if let Some((gate, newer_than)) = gate::mirror_job(world, request) {
-        ask(asked, &request.name, None, Asked { gate, nodes: Vec::new(), newer_than });
+        ask(asked, &request.name, About::Whole, Asked { gate, nodes: Vec::new(), newer_than });
     }
 }
