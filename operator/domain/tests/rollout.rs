@@ -4,7 +4,7 @@
 use hozen_domain::{
     World,
     baseline::Baseline,
-    calendar::Purpose,
+    calendar::{Purpose, Window},
     model::{What, scenario::Happening},
     node::{Cordon, Ended, Node, Ready},
     plan::{Ask, Gate, OnBlocked, OnFailure, OrderBy},
@@ -15,6 +15,7 @@ use hozen_testkit::{
     BaselineBuilder, OPENSSL_NEW, OPENSSL_OLD, at, baseline, debian, freeze, node, notice, openssl,
     resolved, stage, story, transaction, web, web_fleet, window, world_at,
 };
+use jiff::SignedDuration;
 
 fn minutes(minutes: u32) -> Span {
     Span::minutes(minutes)
@@ -289,6 +290,22 @@ fn i29_a_gate_without_an_answer_never_passes() {
     let told = story(&web_fleet(2, gated()).build(), 12).after(minutes(1), silent).play();
     assert!(told.proven().is_empty());
     assert!(told.held("GateNotPassed"));
+}
+
+#[test]
+fn a_windows_gate_is_answered_and_keeps_its_window_shut_while_it_fails() {
+    let ask = Ask::NodeCondition { r#type: "Ready".into(), status: "True".into() };
+    let when = vec![Gate { name: on("quiet"), ask }];
+    let hourly = Window::parse("hourly", "0 * * * *", Span::hours(1), "UTC", vec![], when);
+    let windowed = baseline("web").window(hourly.expect("a window"));
+    let world = web_fleet(1, windowed).build();
+    let bad = Happening::GateFails { gate: on("quiet"), says: "an incident is open".into() };
+    let well = Happening::GateRecovers { gate: on("quiet") };
+    let told = story(&world, 12).after(minutes(1), bad).after(Span::hours(4), well).play();
+    assert!(told.held("WindowGate"), "{:#?}", told.0.trace);
+    let ended = told.ended();
+    let [(_, started, _, Ended::Proven(_))] = ended.as_slice() else { panic!("{ended:#?}") };
+    assert!(*started >= world.now + SignedDuration::from_hours(4), "{started}");
 }
 
 #[test]

@@ -26,10 +26,7 @@ use hozen_intake::convert::{
     workload,
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Node, Pod},
-    policy::v1::PodDisruptionBudget,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 
 use crate::{
     act::{Seen, answer},
@@ -248,7 +245,7 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
     let (objects, inventories) = (stores.nodes.read(), stores.inventories.read());
     let (managed, pods, budgets) =
         (stores.managed.read(), stores.pods.read(), stores.budgets.read());
-    let budgets: Vec<&PodDisruptionBudget> = budgets.values().collect();
+    let budgets = workload::Budgets::of(budgets.values());
     let mut placed: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     for pod in pods.values().map(|placed| &placed.pod) {
         if let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {

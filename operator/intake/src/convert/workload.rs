@@ -284,11 +284,12 @@ pub fn reference(image: &str) -> ImageUse {
 
 /// Whether a selector of Kubernetes' own selects an object. An empty one selects everything.
 fn selects(selector: &LabelSelector, metadata: &ObjectMeta) -> bool {
-    let Ok(json) = serde_json::to_value(selector) else {
-        return false;
-    };
-    serde_json::from_value::<hozen_domain::selector::LabelSelector>(json)
-        .is_ok_and(|selector| selector.matches(&labels(metadata.labels.as_ref())))
+    parsed(selector).is_some_and(|selector| selector.matches(&labels(metadata.labels.as_ref())))
+}
+
+/// The domain's form of a selector of Kubernetes' own; none: no operator that is known.
+fn parsed(selector: &LabelSelector) -> Option<hozen_domain::selector::LabelSelector> {
+    serde_json::from_value(serde_json::to_value(selector).ok()?).ok()
 }
 
 /// The tool that owns the template, by the marks that each leaves; else by who wrote the images last.
@@ -361,8 +362,50 @@ pub fn has_empty_dir(pod: &Pod) -> bool {
     volumes.into_iter().any(|volume| volume.empty_dir.is_some())
 }
 
+/// Budgets by namespace, their selectors parsed once: a cluster has hundreds of thousands of pods.
+#[derive(Debug, Default)]
+pub struct Budgets<'a>(BTreeMap<&'a str, Vec<Budget<'a>>>);
+
+#[derive(Debug)]
+struct Budget<'a> {
+    name: &'a str,
+    selector: hozen_domain::selector::LabelSelector,
+    shut: bool,
+}
+
+impl<'a> Budgets<'a> {
+    /// Those of a cluster. One without selector guards nothing.
+    pub fn of(budgets: impl IntoIterator<Item = &'a PodDisruptionBudget>) -> Self {
+        let mut by_namespace: BTreeMap<&str, Vec<Budget<'a>>> = BTreeMap::new();
+        for budget in budgets {
+            let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+            let Some(selector) = selector.and_then(parsed) else {
+                continue;
+            };
+            let status = budget.status.as_ref();
+            let shut = status.is_some_and(|status| status.disruptions_allowed == Some(0));
+            let name = budget.metadata.name.as_deref().unwrap_or_default();
+            let namespace = budget.metadata.namespace.as_deref().unwrap_or_default();
+            by_namespace.entry(namespace).or_default().push(Budget { name, selector, shut });
+        }
+        Self(by_namespace)
+    }
+
+    /// The budget that would refuse an eviction of this pod now; two that both select it, since the eviction subresource serves no such pod.
+    fn blocking(&self, pod: &Pod) -> Option<SmolStr> {
+        let here = self.0.get(pod.metadata.namespace.as_deref().unwrap_or_default())?;
+        let labels = labels(pod.metadata.labels.as_ref());
+        let mut theirs = here.iter().filter(|budget| budget.selector.matches(&labels));
+        let one = theirs.next()?;
+        match theirs.next() {
+            Some(two) => Some(format_smolstr!("{} beside {}", one.name, two.name)),
+            None => one.shut.then(|| one.name.into()),
+        }
+    }
+}
+
 /// What a drain of a node would have to move, and what would keep it.
-pub fn pods_of(node: &str, pods: &[&Pod], budgets: &[&PodDisruptionBudget]) -> Pods {
+pub fn pods_of(node: &str, pods: &[&Pod], budgets: &Budgets<'_>) -> Pods {
     let here = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(node);
     let mut found = Pods::default();
     for pod in pods.iter().filter(|pod| here(pod) && must_leave(pod)) {
@@ -375,7 +418,7 @@ pub fn pods_of(node: &str, pods: &[&Pod], budgets: &[&PodDisruptionBudget]) -> P
         }
         // A pod on its way out needs nobody's leave any more.
         if found.blocked_by.is_none() && pod.metadata.deletion_timestamp.is_none() {
-            found.blocked_by = blocking_budget(pod, budgets);
+            found.blocked_by = budgets.blocking(pod);
         }
     }
     found
@@ -390,26 +433,4 @@ fn count(such: &mut Option<Such>, pod: &Pod) {
     let namespace = metadata.namespace.as_deref().unwrap_or("default");
     let name = metadata.name.as_deref().unwrap_or_default();
     *such = Some(Such { pods: 1, example: format_smolstr!("{namespace}/{name}") });
-}
-
-/// The budget that would refuse an eviction of this pod now; two that both select it, since the eviction subresource serves no
-/// such pod.
-fn blocking_budget(pod: &Pod, budgets: &[&PodDisruptionBudget]) -> Option<SmolStr> {
-    let theirs: Vec<&PodDisruptionBudget> = budgets
-        .iter()
-        .copied()
-        .filter(|budget| {
-            let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-            budget.metadata.namespace == pod.metadata.namespace
-                && selector.is_some_and(|selector| selects(selector, &pod.metadata))
-        })
-        .collect();
-    let name = |budget: &PodDisruptionBudget| budget.metadata.name.clone().unwrap_or_default();
-    if let [one, two, ..] = theirs.as_slice() {
-        return Some(format_smolstr!("{} beside {}", name(one), name(two)));
-    }
-    let shut = |budget: &&&PodDisruptionBudget| {
-        budget.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
-    };
-    theirs.iter().find(shut).map(|budget| name(budget).into())
 }

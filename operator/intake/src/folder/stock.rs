@@ -165,7 +165,7 @@ fn nodes(documents: &[Document], world: &mut World) {
         package_sets: world.package_sets.keys().cloned().collect(),
         transactions: world.transactions.keys().cloned().collect(),
     };
-    let (pods, budgets) = (pods(documents), budgets(documents));
+    let (pods, budgets) = (pods(documents), workload::Budgets::of(budgets(documents)));
     for (name, object) in objects {
         let parts = Parts {
             node: object,
