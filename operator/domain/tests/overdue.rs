@@ -20,6 +20,7 @@ use hozen_testkit::{
     NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, stage, story,
     transaction, world_at,
 };
+use jiff::SignedDuration;
 use smol_str::SmolStr;
 
 const OLD: &str = "3.0.20-1~deb12u2";
@@ -81,6 +82,22 @@ fn late_nodes_are_tainted_under_leave_given_beforehand() {
             .iter()
             .any(|e| matches!(&e.what, What::Outside(text) if text.contains("overdue")))
     );
+}
+
+#[test]
+fn nobody_is_late_for_a_fix_that_nobody_can_have() {
+    let both = notice("DSA-1").fixes("Debian:12", "openssl", NEW).unfixed("Debian:12", "edk2");
+    let has = |n: u32, openssl| {
+        let set = debian(&[("openssl", openssl), ("edk2", "2022.11-6")]);
+        node(&format!("web-{n}")).label("tier", "web").has(&set)
+    };
+    let world = world_at("2026-11-19T09:00Z").baseline(baseline("web")).notice(both.high());
+    let mut world = world.node(has(1, NEW)).node(has(2, OLD)).build();
+    world.now += SignedDuration::from_hours(8 * 24);
+    let assessment = assess(&world);
+    let late = planner::overdue(&world, &assessment, &rank(&world, &assessment));
+    let late: Vec<&str> = late.iter().map(|late| late.system.as_str()).collect();
+    assert_eq!(late, ["web-2"], "web-1 has all that can be had");
 }
 
 #[test]
