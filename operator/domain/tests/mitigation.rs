@@ -1,12 +1,14 @@
 //! Mitigations and exercises from request to record, on the model (PROCESS 3.4, 6).
 
+use std::sync::Arc;
+
 use hozen_domain::{
     Decision, Effect, World,
     assess::assess,
     baseline::{Exposure, Impact},
     model::{What, scenario::Happening},
     node::{Cordon, Ended, Node},
-    plan::ChangeType,
+    plan::{Ask, ChangeType, Gate},
     planner,
     rank::{Priority, rank},
     request::{ChangeRequest, Phase, RolloutEnd},
@@ -96,10 +98,9 @@ fn a_node_that_is_away_keeps_the_priority_up_and_is_mitigated_when_it_returns() 
     assert_eq!(priority(&told), Priority::High);
 }
 
-#[test]
-fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
-    let mut world = fleet(2);
-    // Nobody knows a fixed version, only that the present one is the last affected.
+/// Nobody knows a fixed version, only that the present one is the last affected; until DSA-2 appears.
+fn fixed_later(nodes: u32) -> World {
+    let mut world = fleet(nodes);
     let known = notice("DSA-1")
         .last_affected("Debian:12", "openssl", OLD)
         .critical()
@@ -108,8 +109,16 @@ fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
     world.notices.insert("DSA-1".into(), known);
     let fix = notice("DSA-2").fixes("Debian:12", "openssl", NEW).critical().build(world.now);
     world.notices.insert("DSA-2".into(), fix);
-    let appears = Happening::AdvisoryAppears { name: on("DSA-2") };
-    let told = story(&world, 24).after(Span::hours(4), appears).play();
+    world
+}
+
+fn fix_appears() -> Happening {
+    Happening::AdvisoryAppears { name: on("DSA-2") }
+}
+
+#[test]
+fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
+    let told = story(&fixed_later(2), 24).after(Span::hours(4), fix_appears()).play();
     let ended = told.ended();
     let count = |of: fn(&Ended) -> bool| ended.iter().filter(|e| of(e.3)).count();
     assert_eq!(count(|e| matches!(e, Ended::Mitigated(_))), 2, "{:#?}", told.0.trace);
@@ -117,6 +126,29 @@ fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
     assert_eq!(count(|e| matches!(e, Ended::Lifted(_))), 2, "{:#?}", told.0.trace);
     assert!(!told.0.world.nodes.values().any(blocked));
     assert_eq!(mitigation(&told).phase, Phase::Done);
+}
+
+#[test]
+fn i03_a_mitigation_that_is_lifted_excuses_no_failed_patch() {
+    let mut world = fixed_later(2);
+    let ask = Ask::Prometheus {
+        url: "http://p:9090".into(),
+        query: "sum(e)".into(),
+        min: None,
+        max: Some("0.5".into()),
+    };
+    let rules = world.baselines.get_mut("web").expect("the baseline is there");
+    Arc::make_mut(rules).rollout.gates = vec![Gate { name: on("errors"), ask }];
+    let bad = Happening::GateFails { gate: on("errors"), says: "3.2 errors a second".into() };
+    let told =
+        story(&world, 24).after(Span::hours(4), fix_appears()).after(Span::hours(4), bad).play();
+    let ended = told.ended();
+    let lifted = ended.iter().filter(|e| matches!(e.3, Ended::Lifted(_)));
+    assert_eq!(lifted.map(|e| e.0).collect::<Vec<_>>(), ["web-1"], "{:#?}", told.0.trace);
+    let failed = ended.iter().filter(|e| matches!(e.3, Ended::Failed(..)));
+    assert_eq!(failed.map(|e| e.0).collect::<Vec<_>>(), ["web-1"], "{:#?}", told.0.trace);
+    let holds = &told.0.after.decision.holds;
+    assert!(holds.iter().any(|held| held.hold.reason() == "FailuresReached"), "{holds:#?}");
 }
 
 #[test]

@@ -402,9 +402,11 @@ impl Work<'_> {
         self.node.jobs.contains_key(&JobKey { step: Step::Rollback, ..self.key() })
     }
 
-    /// The outcome, the end of the work, and the flag for a person, in one pass of status.
+    /// The outcome, the end of the work, and the flag for a person, in one pass of status. A flag is taken off by a proof, which speaks
+    /// of the whole node: what was lifted or exercised says nothing of what else has failed there (invariant 3).
     fn ended(&self, ended: Ended) -> Outcome {
         let why = ended.failure().map(|(_, failure)| failure.message.clone());
+        let answered = ended.proven_at().is_some() && self.node.needs_attention.is_some();
         let mut decision = Decision::default();
         decision.records.push(Record::Ended {
             node: self.id(),
@@ -412,7 +414,7 @@ impl Work<'_> {
             ended,
         });
         decision.records.push(Record::Task { node: self.id(), task: None });
-        if why.is_some() || self.node.needs_attention.is_some() {
+        if why.is_some() || answered {
             decision.records.push(Record::NeedsAttention { node: self.id(), why });
         }
         (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
