@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    assess::{Activity, Assessment, NodeView, State, UpdateView},
+    assess::{Assessment, NodeView, State, UpdateView},
     baseline::FirstSeen,
     node::Inventory,
     units::Name,
@@ -43,7 +43,7 @@ pub(super) fn first_seen(world: &World, assessment: &Assessment) -> BTreeMap<Nam
             let (_, earliest) = shared.entry(key).or_insert((updates, at));
             *earliest = at.min(*earliest);
         }
-        if view.activity == Some(Activity::PatchedInactive) {
+        if view.asleep {
             let seen = first_seen.entry(baseline.clone()).or_default();
             seen.inactive = seen.inactive.into_iter().chain([at]).min();
         }
