@@ -1,7 +1,7 @@
 //! Mitigations: smaller and faster than a patch, the only answer while there is none, never its replacement (PROCESS 3.4).
 //!
-//! A mitigation counts where a scan shows every step of it, and nowhere else. It stands until the patch is proven, and is then
-//! taken back on each node for which nothing else needs the step.
+//! A mitigation counts where a scan shows every step of it, and nowhere else. It stands until a scan shows its weakness gone, and is
+//! then taken back on each node for which nothing else needs the step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,9 @@ use crate::{
     assess::{Assessment, NodeView},
     node::{Ended, Inventory, Node, Task},
     plan::{ChangeType, MitigationPlan, Plan},
-    request::{ChangeRequest, Phase},
+    request::{ChangeRequest, Phase, Rollout},
     units::{Digest, Name},
-    world::World,
+    world::{Finding, Verdict, World},
 };
 
 /// The transaction of work that changes no package: the one without a change.
@@ -50,13 +50,7 @@ impl Steps {
 }
 
 /// Steps of a mitigation that a report still shows and that nothing else needs on the node.
-pub fn to_lift(
-    world: &World,
-    assessment: &Assessment,
-    node: &Node,
-    request: &ChangeRequest,
-    seen: &Inventory,
-) -> Steps {
+pub fn to_lift(world: &World, node: &Node, request: &ChangeRequest, seen: &Inventory) -> Steps {
     let Some(own) = &request.plan.mitigation else {
         return Steps::default();
     };
@@ -64,12 +58,11 @@ pub fn to_lift(
         units: own.stop.intersection(&seen.stopped).cloned().collect(),
         ports: own.block.intersection(&seen.blocked).cloned().collect(),
     };
-    let view = assessment.nodes.get(&node.name);
     let others = world.requests.values().filter(|other| {
         other.uid != request.uid
             && done_on(node, other)
             && !other.phase.ended()
-            && view.is_some_and(|view| needs(view, &other.plan))
+            && !gone(world, node, &other.plan)
     });
     for other in others.filter_map(|other| other.plan.mitigation.as_ref()) {
         steps.units.retain(|unit| !other.stop.contains(unit));
@@ -78,13 +71,42 @@ pub fn to_lift(
     steps
 }
 
-/// Whether a node misses, for certain, what a plan answers.
+/// Whether a node misses, for certain, what a plan answers: only there is a mitigation done. What is not needed for certain may be needed
+/// still, so that it is taken back only by [`gone`].
 pub fn needs(view: &NodeView, plan: &Plan) -> bool {
     view.holding.baseline() == Some(&plan.baseline.name)
         && plan.advisories.iter().any(|notice| {
             let found = view.set.as_ref().and_then(|set| set.notice(notice));
             found.is_some_and(|missing| !missing.affected.is_empty() && !missing.exempt)
         })
+}
+
+/// Whether a scan shows that a node has nothing of what a plan answers, whatever baseline holds for it and whatever is excepted. What is
+/// not known is not gone.
+pub fn gone(world: &World, node: &Node, plan: &Plan) -> bool {
+    node.report.known().is_some_and(|seen| {
+        let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
+        whole && gone_from(world, &seen.package_set, plan)
+    })
+}
+
+fn gone_from(world: &World, set: &Digest, plan: &Plan) -> bool {
+    let answers = |finding: &&Finding| {
+        let known = world.notices.get(&finding.notice);
+        let withdrawn = known.is_some_and(|known| known.notice.withdrawn.is_some());
+        plan.advisories.contains(&finding.notice) && !withdrawn
+    };
+    let excused = |finding: &Finding| match finding.verdict {
+        Verdict::NotAffected { .. } => true,
+        Verdict::Affected { .. } | Verdict::Unknown { .. } => false,
+    };
+    let findings = world.findings.get(set);
+    findings.is_some_and(|findings| findings.iter().filter(answers).all(excused))
+}
+
+/// Whether people gave a mitigation up: it is taken back everywhere, whatever it answers.
+pub fn given_up(rollout: &Rollout, request: &ChangeRequest) -> bool {
+    rollout.handle.abort || request.phase.ended()
 }
 
 /// Whether the mitigation was done on a node and not taken back since.

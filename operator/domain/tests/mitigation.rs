@@ -6,17 +6,21 @@ use hozen_domain::{
     Decision, Effect, World,
     assess::assess,
     baseline::{Exposure, Impact},
+    check,
+    effect::Record,
     model::{What, scenario::Happening},
-    node::{Cordon, Ended, Node},
+    node::{Cordon, Ended, Node, Step},
     plan::{Ask, ChangeType, Gate},
     planner,
     rank::{Priority, rank},
     request::{ChangeRequest, Phase, RolloutEnd},
+    step::step,
     units::Span,
+    world::{Finding, Verdict},
 };
 use hozen_testkit::{
-    BaselineBuilder, NoticeBuilder, Told, admit, at, baseline, debian, node, notice, story,
-    world_at,
+    BaselineBuilder, NoticeBuilder, Told, admit, approve_all, at, baseline, debian, except, node,
+    notice, story, world_at,
 };
 use smol_str::SmolStr;
 
@@ -126,6 +130,56 @@ fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
     assert_eq!(count(|e| matches!(e, Ended::Lifted(_))), 2, "{:#?}", told.0.trace);
     assert!(!told.0.world.nodes.values().any(blocked));
     assert_eq!(mitigation(&told).phase, Phase::Done);
+}
+
+/// What the next pass does, and on how many nodes it takes a mitigation back.
+fn lifts(world: &World) -> (Decision, usize) {
+    let assessment = assess(world);
+    let decision = step(world, &assessment);
+    assert_eq!(check::decision(world, &assessment, &decision), Vec::<String>::new());
+    let lift = |record: &&Record| matches!(record, Record::Task { task: Some(task), .. } if task.step == Step::Lift);
+    let lifts = decision.records.iter().filter(lift).count();
+    (decision, lifts)
+}
+
+#[test]
+fn a_mitigation_is_taken_back_only_where_a_scan_shows_its_weakness_gone() {
+    let standing = story(&fleet(2), 12).play().0.world;
+    assert_eq!(lifts(&standing).1, 0);
+    let mut gone = standing.clone();
+    gone.findings.values_mut().for_each(|findings| *findings = Arc::new([]));
+    let (taken_back, nodes) = lifts(&gone);
+    assert_eq!(nodes, 2);
+
+    let under = |other: BaselineBuilder| {
+        let (mut world, other) = (standing.clone(), other.nodes("tier", "web").build());
+        world.baselines.insert(other.name.clone(), Arc::new(other));
+        world
+    };
+    let mut excepted = standing.clone();
+    except(&mut excepted, "web", "DSA-1");
+    approve_all(&mut excepted, "web-exception");
+    let mut doubtful = standing.clone();
+    let doubt = |found: &Finding| Finding {
+        verdict: Verdict::Unknown { why: "no version".into() },
+        ..found.clone()
+    };
+    for findings in doubtful.findings.values_mut() {
+        *findings = findings.iter().map(doubt).collect();
+    }
+    let mut unmatched = standing.clone();
+    unmatched.findings.clear();
+    for (why, world) in [
+        ("a tie", under(baseline("twin"))),
+        ("another baseline", under(baseline("other").priority(9))),
+        ("an exception", excepted),
+        ("a doubt", doubtful),
+        ("a set that is not matched yet", unmatched),
+    ] {
+        assert_eq!(lifts(&world).1, 0, "{why} takes nothing back");
+        let refused = check::decision(&world, &assess(&world), &taken_back);
+        assert_eq!(refused.len(), 2, "{why}: {refused:?}");
+    }
 }
 
 #[test]

@@ -294,8 +294,7 @@ impl Work<'_> {
         let Some(seen) = self.inventory() else {
             return Steps::default();
         };
-        let View { assessment, request, .. } = self.view;
-        mitigation::to_lift(self.world, assessment, self.node, request, seen)
+        mitigation::to_lift(self.world, self.node, self.view.request, seen)
     }
 
     fn restart(&self) -> Outcome {
