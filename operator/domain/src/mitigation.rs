@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 
 use crate::{
     assess::{Assessment, NodeView},
-    node::{Ended, Inventory, Node, Task},
+    node::{Ended, Failure, Inventory, Node, Step, Task},
     plan::{ChangeType, MitigationPlan, Plan},
     request::{ChangeRequest, Phase, Rollout},
     units::{Digest, Name},
@@ -58,13 +58,14 @@ pub fn to_lift(world: &World, node: &Node, request: &ChangeRequest, seen: &Inven
         units: own.stop.intersection(&seen.stopped).cloned().collect(),
         ports: own.block.intersection(&seen.blocked).cloned().collect(),
     };
-    let others = world.requests.values().filter(|other| {
-        other.uid != request.uid
-            && done_on(node, other)
+    let others = world.requests.values().filter_map(|other| {
+        let needed = other.uid != request.uid
+            && may_stand(node, other)
             && !other.phase.ended()
-            && !gone(world, node, &other.plan)
+            && !gone(world, node, &other.plan);
+        other.plan.mitigation.as_ref().filter(|_| needed)
     });
-    for other in others.filter_map(|other| other.plan.mitigation.as_ref()) {
+    for other in others {
         steps.units.retain(|unit| !other.stop.contains(unit));
         steps.ports.retain(|port| !other.block.contains(port));
     }
@@ -114,7 +115,24 @@ pub fn done_on(node: &Node, request: &ChangeRequest) -> bool {
     matches!(node.ended.get(&request.uid), Some(Ended::Mitigated(_)))
 }
 
-/// Whether the present work on a node takes a mitigation back.
+/// Whether a mitigation was tried on a node, and it was not tried to take it back: what failed there may be in force all the same, or come
+/// into force. The report tells.
+pub fn may_stand(node: &Node, request: &ChangeRequest) -> bool {
+    let lift_failed = |failure: &Failure| failure.step == Step::Lift;
+    done_on(node, request) || failed_on(node, request).is_some_and(|failure| !lift_failed(failure))
+}
+
+/// Whether something of a mitigation may be left on a node: a lift that failed is not tried again by itself, and not forgotten.
+pub fn may_be_left(node: &Node, request: &ChangeRequest) -> bool {
+    done_on(node, request) || failed_on(node, request).is_some()
+}
+
+fn failed_on<'n>(node: &'n Node, request: &ChangeRequest) -> Option<&'n Failure> {
+    let ended = node.ended.get(&request.uid).filter(|_| request.plan.mitigation.is_some());
+    ended?.failure_of_change()
+}
+
+/// Whether the present work on a node takes a mitigation back that is in force there.
 pub fn lifting(node: &Node, task: &Task) -> bool {
     matches!(node.ended.get(&task.request), Some(Ended::Mitigated(_)))
 }

@@ -9,7 +9,7 @@ use hozen_domain::{
     check,
     effect::Record,
     model::{What, scenario::Happening},
-    node::{Cordon, Ended, Node, Step},
+    node::{Cordon, Ended, Failure, Inventory, Node, Report, Step},
     plan::{Ask, ChangeType, Gate},
     planner,
     rank::{Priority, rank},
@@ -203,6 +203,60 @@ fn i03_a_mitigation_that_is_lifted_excuses_no_failed_patch() {
     assert_eq!(failed.map(|e| e.0).collect::<Vec<_>>(), ["web-1"], "{:#?}", told.0.trace);
     let holds = &told.0.after.decision.holds;
     assert!(holds.iter().any(|held| held.hold.reason() == "FailuresReached"), "{holds:#?}");
+}
+
+fn withdrawn() -> Happening {
+    Happening::AdvisoryWithdrawn { name: on("DSA-1") }
+}
+
+#[test]
+fn a_mitigation_that_failed_and_is_in_force_all_the_same_is_taken_back_too() {
+    let mut world = story(&fleet(2), 12).play().0.world;
+    let uid = world.requests.values().next().expect("it was asked for").uid.clone();
+    let slow = Failure { step: Step::Verify, message: "no scan answered".into(), blocked: false };
+    let node = world.nodes.get_mut("web-1").expect("it is there");
+    node.ended.insert(uid, Ended::Failed(world.now, slow));
+    node.needs_attention = Some("no scan answered".into());
+    assert_eq!(lifts(&world).1, 0, "it may protect");
+    let told = story(&world, 12).after(Span::minutes(5), withdrawn()).play();
+    assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
+    assert_eq!(mitigation(&told).phase, Phase::Done);
+    assert_eq!(told.0.world.nodes["web-1"].needs_attention, None);
+    let abort = Happening::Abort { baseline: on("web") };
+    let told = story(&world, 12).after(Span::minutes(5), abort).play();
+    assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
+}
+
+#[test]
+fn a_mitigation_that_could_not_be_taken_back_is_not_called_lifted() {
+    let message = "nft answers nothing".to_owned();
+    for fault in [
+        Happening::PatchFails { node: on("web-1"), message },
+        Happening::PatchLies { node: on("web-1") },
+    ] {
+        let told = story(&fleet(2), 24)
+            .after(Span::hours(3), fault)
+            .after(Span::hours(4), withdrawn())
+            .play();
+        let ended = told.ended();
+        let lifts =
+            ended.iter().filter(|e| matches!(e.3, Ended::Failed(_, f) if f.step == Step::Lift));
+        assert_eq!(
+            lifts.map(|e| e.0).collect::<Vec<_>>(),
+            ["web-1"],
+            "it is tried once: {ended:#?}"
+        );
+        assert!(blocked(&told.0.world.nodes["web-1"]));
+        assert_eq!(mitigation(&told).phase, Phase::Watching, "{:#?}", told.0.trace);
+        // A person takes it off, and a scan shows that.
+        let mut world = told.0.world.clone();
+        let node = world.nodes.get_mut("web-1").expect("it is there");
+        let mut seen = Inventory::clone(node.report.known().expect("it reports"));
+        seen.blocked.clear();
+        node.report = Report::Known(Arc::new(seen));
+        let told = story(&world, 2).play();
+        assert_eq!(mitigation(&told).phase, Phase::Done, "{:#?}", told.0.trace);
+    }
 }
 
 #[test]

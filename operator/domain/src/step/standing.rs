@@ -19,7 +19,11 @@ use crate::{
 pub(super) fn lift_or_end(view: &View<'_>, working: &Working) -> Option<Decision> {
     let given_up = mitigation::given_up(view.rollout, view.request);
     let mut decision = Decision::default();
-    for node in done(view).filter(|node| given_up || view.cured.contains(&node.name)) {
+    let over = |node: &&&Node| {
+        let needless = given_up || view.cured.contains(&node.name);
+        needless && mitigation::may_stand(node, view.request)
+    };
+    for node in view.pool.iter().filter(over) {
         if node.task.is_none()
             && matches!(node.ready, Ready::Yes(_))
             && node.report.known().is_some()
@@ -34,7 +38,10 @@ pub(super) fn lift_or_end(view: &View<'_>, working: &Working) -> Option<Decision
     if !decision.records.is_empty() {
         return Some(decision);
     }
-    let standing = done(view).any(|node| !left_on(view, node).is_empty());
+    let left = |node: &&Node| {
+        mitigation::may_be_left(node, view.request) && !left_on(view, node).is_empty()
+    };
+    let standing = view.pool.iter().any(left);
     let needed = !view.needing.is_empty() || view.pool.iter().any(|n| n.report.known().is_none());
     if !given_up && (needed || standing) {
         return None;
