@@ -1,4 +1,4 @@
-//! Patched and not active: nothing is missing, and old code still runs. No package changes any more: units restart, or the node
+//! Patched and not active: nothing is missing that can be had, and old code still runs. No package changes any more: units restart, or the node
 //! reboots. Until then the clock runs on (PROCESS 3.1).
 //!
 //! The class of such work has the transaction without a change ([`NOTHING`]), and the units and the reboot that people agree to.
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{Activity, NodeView},
+    assess::NodeView,
     mitigation::NOTHING,
     node::{Inventory, Node},
     plan::{NodeClass, Plan, RebootPolicy},
@@ -64,9 +64,9 @@ pub fn due(inventory: &Inventory, policy: RebootPolicy) -> Option<Due> {
     restarted.then(|| Due { restart: stale_units.clone(), reboot })
 }
 
-/// What is due on a node on which nothing is missing and no work is under way.
+/// What is due on a node on which nothing is missing that can be had, and no work is under way.
 pub(crate) fn due_on(node: &Node, view: &NodeView, policy: RebootPolicy) -> Option<Due> {
-    let asleep = view.activity == Some(Activity::PatchedInactive) && node.task.is_none();
+    let asleep = view.asleep && node.task.is_none();
     due(node.report.known().filter(|_| asleep)?, policy)
 }
 

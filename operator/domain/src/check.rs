@@ -149,12 +149,19 @@ fn owed_words(world: &World, (name, uid): &(Name, Uid)) -> Option<String> {
     wrong.then(|| format!("12, 13: {name} would count as approved, and its author chose by whom"))
 }
 
-/// A mitigation is taken back only where it was done; that puts back what was there, and needs no leave of its own.
+/// A mitigation is taken back only where it was tried, and where a scan shows its weakness gone or people gave it up; that puts back what
+/// was there, and needs no leave of its own.
 fn lift_allowed(world: &World, node: &Name, task: &Task) -> Option<String> {
     let found = world.nodes.get(node)?;
-    let done = mitigation::lifting(found, task);
+    let tried = authority(world, &task.rollout.0)
+        .filter(|(_, request)| mitigation::may_stand(found, request));
     let free = found.task.as_ref().is_none_or(|other| other.rollout == task.rollout);
-    (!done || !free).then(|| format!("12, 24: {node} would lift what it does not have"))
+    let Some((rollout, request)) = tried.filter(|_| free) else {
+        return Some(format!("12, 24: {node} would lift what it does not have"));
+    };
+    let over =
+        mitigation::given_up(rollout, request) || mitigation::gone(world, found, &request.plan);
+    (!over).then(|| format!("31: {node} would lift what no scan shows to be needless"))
 }
 
 /// Invariant 31: only what was worked on before is proven anew, and not what a gate has judged.

@@ -1,13 +1,14 @@
 //! What is done to nodes that missed a deadline (PROCESS 1.4): our taint, or isolation, under a mitigation approved beforehand.
 //!
 //! A tainted node gets no new pods. An isolated one is drained as well, budgets of its pods kept, and counts as unavailable: it
-//! takes a slot of the baseline's smallest budget. Either ends when the node is late no longer; that needs nobody's leave.
+//! takes a slot of the baseline's smallest budget. Either ends when a scan shows that the node is late no longer, or when no baseline
+//! wants it; that needs nobody's leave.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     approval,
-    assess::Assessment,
+    assess::{Assessment, Holding},
     baseline::{Baseline, OnOverdue},
     effect::{Decision, Effect, Leave, Record},
     gate,
@@ -80,7 +81,9 @@ pub fn enforce(
     for node in world.nodes.values() {
         let wanted = late.get(&node.name).copied().and_then(taint);
         match (node.taint, wanted) {
-            (Some(_), None) => decision.effects.push(set(node, None)),
+            (Some(_), None) if over(world, assessment, node) => {
+                decision.effects.push(set(node, None));
+            }
             (Some(Taint::Isolated), Some(Taint::Isolated)) => {
                 decision.effects.extend(empty(world, assessment, node));
             }
@@ -91,6 +94,21 @@ pub fn enforce(
         }
     }
     decision
+}
+
+/// Whether a node that nothing shows to be late is not: of one whose packages are not known, or for which two baselines tie, that cannot
+/// be told, and it stays as it is.
+fn over(world: &World, assessment: &Assessment, node: &Node) -> bool {
+    match assessment.nodes.get(&node.name).map(|view| &view.holding) {
+        Some(Holding::By(name)) => {
+            let wants = |baseline: &Arc<Baseline>| taint(baseline.remediation.on_overdue);
+            let seen = node.report.latest();
+            let matched = seen.is_some_and(|seen| world.findings.contains_key(&seen.package_set));
+            matched || world.baselines.get(name).and_then(wants).is_none()
+        }
+        Some(Holding::Tie(..)) => false,
+        Some(Holding::Nobody) | None => true,
+    }
 }
 
 fn set(node: &Node, taint: Option<Taint>) -> Effect {

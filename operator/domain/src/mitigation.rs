@@ -1,7 +1,7 @@
 //! Mitigations: smaller and faster than a patch, the only answer while there is none, never its replacement (PROCESS 3.4).
 //!
-//! A mitigation counts where a scan shows every step of it, and nowhere else. It stands until the patch is proven, and is then
-//! taken back on each node for which nothing else needs the step.
+//! A mitigation counts where a scan shows every step of it, and nowhere else. It stands until a scan shows its weakness gone, and is
+//! then taken back on each node for which nothing else needs the step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use smol_str::SmolStr;
 
 use crate::{
     assess::{Assessment, NodeView},
-    node::{Ended, Inventory, Node, Task},
+    node::{Ended, Failure, Inventory, Node, Step, Task},
     plan::{ChangeType, MitigationPlan, Plan},
-    request::{ChangeRequest, Phase},
+    request::{ChangeRequest, Phase, Rollout},
     units::{Digest, Name},
-    world::World,
+    world::{Finding, Verdict, World},
 };
 
 /// The transaction of work that changes no package: the one without a change.
@@ -50,13 +50,7 @@ impl Steps {
 }
 
 /// Steps of a mitigation that a report still shows and that nothing else needs on the node.
-pub fn to_lift(
-    world: &World,
-    assessment: &Assessment,
-    node: &Node,
-    request: &ChangeRequest,
-    seen: &Inventory,
-) -> Steps {
+pub fn to_lift(world: &World, node: &Node, request: &ChangeRequest, seen: &Inventory) -> Steps {
     let Some(own) = &request.plan.mitigation else {
         return Steps::default();
     };
@@ -64,21 +58,22 @@ pub fn to_lift(
         units: own.stop.intersection(&seen.stopped).cloned().collect(),
         ports: own.block.intersection(&seen.blocked).cloned().collect(),
     };
-    let view = assessment.nodes.get(&node.name);
-    let others = world.requests.values().filter(|other| {
-        other.uid != request.uid
-            && done_on(node, other)
+    let others = world.requests.values().filter_map(|other| {
+        let needed = other.uid != request.uid
+            && may_stand(node, other)
             && !other.phase.ended()
-            && view.is_some_and(|view| needs(view, &other.plan))
+            && !gone(world, node, &other.plan);
+        other.plan.mitigation.as_ref().filter(|_| needed)
     });
-    for other in others.filter_map(|other| other.plan.mitigation.as_ref()) {
+    for other in others {
         steps.units.retain(|unit| !other.stop.contains(unit));
         steps.ports.retain(|port| !other.block.contains(port));
     }
     steps
 }
 
-/// Whether a node misses, for certain, what a plan answers.
+/// Whether a node misses, for certain, what a plan answers: only there is a mitigation done. What is not needed for certain may be needed
+/// still, so that it is taken back only by [`gone`].
 pub fn needs(view: &NodeView, plan: &Plan) -> bool {
     view.holding.baseline() == Some(&plan.baseline.name)
         && plan.advisories.iter().any(|notice| {
@@ -87,12 +82,57 @@ pub fn needs(view: &NodeView, plan: &Plan) -> bool {
         })
 }
 
+/// Whether a scan shows that a node has nothing of what a plan answers, whatever baseline holds for it and whatever is excepted. What is
+/// not known is not gone.
+pub fn gone(world: &World, node: &Node, plan: &Plan) -> bool {
+    node.report.known().is_some_and(|seen| {
+        let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
+        whole && gone_from(world, &seen.package_set, plan)
+    })
+}
+
+fn gone_from(world: &World, set: &Digest, plan: &Plan) -> bool {
+    let answers = |finding: &&Finding| {
+        let known = world.notices.get(&finding.notice);
+        let withdrawn = known.is_some_and(|known| known.notice.withdrawn.is_some());
+        plan.advisories.contains(&finding.notice) && !withdrawn
+    };
+    let excused = |finding: &Finding| match finding.verdict {
+        Verdict::NotAffected { .. } => true,
+        Verdict::Affected { .. } | Verdict::Unknown { .. } => false,
+    };
+    let findings = world.findings.get(set);
+    findings.is_some_and(|findings| findings.iter().filter(answers).all(excused))
+}
+
+/// Whether people gave a mitigation up: it is taken back everywhere, whatever it answers.
+pub fn given_up(rollout: &Rollout, request: &ChangeRequest) -> bool {
+    rollout.handle.abort || request.phase.ended()
+}
+
 /// Whether the mitigation was done on a node and not taken back since.
 pub fn done_on(node: &Node, request: &ChangeRequest) -> bool {
     matches!(node.ended.get(&request.uid), Some(Ended::Mitigated(_)))
 }
 
-/// Whether the present work on a node takes a mitigation back.
+/// Whether a mitigation was tried on a node, and it was not tried to take it back: what failed there may be in force all the same, or come
+/// into force. The report tells.
+pub fn may_stand(node: &Node, request: &ChangeRequest) -> bool {
+    let lift_failed = |failure: &Failure| failure.step == Step::Lift;
+    done_on(node, request) || failed_on(node, request).is_some_and(|failure| !lift_failed(failure))
+}
+
+/// Whether something of a mitigation may be left on a node: a lift that failed is not tried again by itself, and not forgotten.
+pub fn may_be_left(node: &Node, request: &ChangeRequest) -> bool {
+    done_on(node, request) || failed_on(node, request).is_some()
+}
+
+fn failed_on<'n>(node: &'n Node, request: &ChangeRequest) -> Option<&'n Failure> {
+    let ended = node.ended.get(&request.uid).filter(|_| request.plan.mitigation.is_some());
+    ended?.failure_of_change()
+}
+
+/// Whether the present work on a node takes a mitigation back that is in force there.
 pub fn lifting(node: &Node, task: &Task) -> bool {
     matches!(node.ended.get(&task.request), Some(Ended::Mitigated(_)))
 }

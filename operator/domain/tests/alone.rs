@@ -2,6 +2,9 @@
 //! above its pin shall go back to it.
 #![expect(clippy::panic, reason = "a story without its request must fail its test, and say why")]
 
+use std::sync::Arc;
+
+use hozen_advisory::package::PackageSet;
 use hozen_domain::{
     World,
     assess::{Activity, State, assess},
@@ -15,8 +18,8 @@ use hozen_domain::{
     units::Span,
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, OPENSSL_NEW, Told, agreed, baseline, debian, node, notice,
-    openssl, story, world_at,
+    BaselineBuilder, NodeBuilder, NoticeBuilder, OPENSSL_NEW, Told, agreed, approve_all, baseline,
+    debian, except, findings, node, notice, openssl, story, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:00Z";
@@ -75,6 +78,52 @@ fn a_reboot_that_is_due_is_asked_for_and_a_scan_of_the_new_boot_proves_it() {
     assert!(class.reboot && class.restart.is_empty(), "a reboot restarts everything: {class:?}");
     assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
     assert_ne!(told.0.world.nodes["a"].boot_id, "boot-a-1");
+}
+
+/// A kernel that waits for its boot, on a node with a weakness besides.
+fn boots_with(weakness: NoticeBuilder) -> World {
+    let set = debian(&[("openssl", OPENSSL_NEW), ("edk2", "2022.11-6")]);
+    let node = node("a").label("tier", "web").has(&set).reboot_due("newer kernel installed");
+    world_at(NOW).baseline(baseline("web")).notice(weakness.high()).node(node).build()
+}
+
+fn reboots_asked(told: &Told) -> usize {
+    let requests = told.0.world.requests.values();
+    requests.filter(|r| r.plan.node_classes().any(|class| class.reboot)).count()
+}
+
+#[test]
+fn a_reboot_is_asked_for_though_another_weakness_has_no_fix_yet() {
+    let unfixed = notice("DSA-9").unfixed("Debian:12", "edk2");
+    let told = story(&boots_with(unfixed), 12).play();
+    assert_eq!(reboots_asked(&told), 1, "{:#?}", told.0.trace);
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+}
+
+#[test]
+fn a_reboot_is_asked_for_though_another_weakness_is_excepted() {
+    let fixed = notice("DSA-9").fixes("Debian:12", "edk2", "2022.11-6+deb12u2");
+    let mut world = boots_with(fixed);
+    except(&mut world, "web", "DSA-9");
+    approve_all(&mut world, "web-exception");
+    let told = story(&world, 12).play();
+    assert_eq!(reboots_asked(&told), 1, "{:#?}", told.0.trace);
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+}
+
+#[test]
+fn a_restart_that_people_agreed_to_goes_on_though_a_weakness_without_a_fix_is_published() {
+    let unfixed = notice("DSA-9").unfixed("Debian:12", "edk2").high();
+    let mut approved = agreed(story(&boots_with(openssl()), 1).nobody_approves().play().0.world);
+    approved.notices.insert("DSA-9".into(), unfixed.build(approved.now));
+    let matched = |set: &Arc<PackageSet>| {
+        findings(approved.notices.values().map(|known| &*known.notice), set)
+    };
+    approved.findings =
+        approved.package_sets.iter().map(|(digest, set)| (digest.clone(), matched(set))).collect();
+    let decision = hozen_domain::step::step(&approved, &assess(&approved));
+    let taken = |record: &Record| matches!(record, Record::Task { task: Some(_), .. });
+    assert!(decision.records.iter().any(taken), "{decision:#?}");
 }
 
 #[test]

@@ -200,6 +200,7 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
             baseline.target = Some(Target { compliant: Permyriad(9_980), within: Span::hours(72) });
         }));
         world = world.notice(notice("DSA-1").fixes("Debian:12", "openssl", "3.0.22"));
+        world = world.notice(notice("DSA-9").unfixed("Debian:12", "edk2"));
         world = world.node(patched("web-1")).node(extra);
         of_web(&world.build(), &BTreeMap::new())
     };
@@ -213,6 +214,9 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
     assert_eq!((untold.standing, untold.covered), (Standing::AtRisk, Permyriad(5_000)));
     assert!(untold.because.contains("1 miss security updates"), "{}", untold.because);
     let inactive = with(patched("web-2").stale_unit("nginx.service"));
+    let both = debian(&[("openssl", "3.0.22"), ("edk2", "2022.11-6")]);
+    let unfixed_too = with(patched("web-2").has(&both).stale_unit("nginx.service"));
+    assert_eq!((unfixed_too.standing, unfixed_too.covered), (Standing::AtRisk, Permyriad(5_000)));
     let twin = baseline("twin").nodes("tier", "web");
     let mut tied = fleet().baseline(twin).build();
     let web = Arc::make_mut(tied.baselines.get_mut("web").expect("the baseline is there"));

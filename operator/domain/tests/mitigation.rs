@@ -1,20 +1,26 @@
 //! Mitigations and exercises from request to record, on the model (PROCESS 3.4, 6).
 
+use std::sync::Arc;
+
 use hozen_domain::{
     Decision, Effect, World,
     assess::assess,
     baseline::{Exposure, Impact},
+    check,
+    effect::Record,
     model::{What, scenario::Happening},
-    node::{Cordon, Ended, Node},
-    plan::ChangeType,
+    node::{Cordon, Ended, Failure, Inventory, Node, Report, Step},
+    plan::{Ask, ChangeType, Gate},
     planner,
     rank::{Priority, rank},
     request::{ChangeRequest, Phase, RolloutEnd},
+    step::step,
     units::Span,
+    world::{Finding, Verdict},
 };
 use hozen_testkit::{
-    BaselineBuilder, NoticeBuilder, Told, admit, at, baseline, debian, node, notice, story,
-    world_at,
+    BaselineBuilder, NoticeBuilder, Told, admit, approve_all, at, baseline, debian, except, node,
+    notice, story, world_at,
 };
 use smol_str::SmolStr;
 
@@ -96,10 +102,9 @@ fn a_node_that_is_away_keeps_the_priority_up_and_is_mitigated_when_it_returns() 
     assert_eq!(priority(&told), Priority::High);
 }
 
-#[test]
-fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
-    let mut world = fleet(2);
-    // Nobody knows a fixed version, only that the present one is the last affected.
+/// Nobody knows a fixed version, only that the present one is the last affected; until DSA-2 appears.
+fn fixed_later(nodes: u32) -> World {
+    let mut world = fleet(nodes);
     let known = notice("DSA-1")
         .last_affected("Debian:12", "openssl", OLD)
         .critical()
@@ -108,8 +113,16 @@ fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
     world.notices.insert("DSA-1".into(), known);
     let fix = notice("DSA-2").fixes("Debian:12", "openssl", NEW).critical().build(world.now);
     world.notices.insert("DSA-2".into(), fix);
-    let appears = Happening::AdvisoryAppears { name: on("DSA-2") };
-    let told = story(&world, 24).after(Span::hours(4), appears).play();
+    world
+}
+
+fn fix_appears() -> Happening {
+    Happening::AdvisoryAppears { name: on("DSA-2") }
+}
+
+#[test]
+fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
+    let told = story(&fixed_later(2), 24).after(Span::hours(4), fix_appears()).play();
     let ended = told.ended();
     let count = |of: fn(&Ended) -> bool| ended.iter().filter(|e| of(e.3)).count();
     assert_eq!(count(|e| matches!(e, Ended::Mitigated(_))), 2, "{:#?}", told.0.trace);
@@ -117,6 +130,133 @@ fn a_mitigation_is_lifted_on_each_node_when_its_patch_is_proven_there() {
     assert_eq!(count(|e| matches!(e, Ended::Lifted(_))), 2, "{:#?}", told.0.trace);
     assert!(!told.0.world.nodes.values().any(blocked));
     assert_eq!(mitigation(&told).phase, Phase::Done);
+}
+
+/// What the next pass does, and on how many nodes it takes a mitigation back.
+fn lifts(world: &World) -> (Decision, usize) {
+    let assessment = assess(world);
+    let decision = step(world, &assessment);
+    assert_eq!(check::decision(world, &assessment, &decision), Vec::<String>::new());
+    let lift = |record: &&Record| matches!(record, Record::Task { task: Some(task), .. } if task.step == Step::Lift);
+    let lifts = decision.records.iter().filter(lift).count();
+    (decision, lifts)
+}
+
+#[test]
+fn a_mitigation_is_taken_back_only_where_a_scan_shows_its_weakness_gone() {
+    let standing = story(&fleet(2), 12).play().0.world;
+    assert_eq!(lifts(&standing).1, 0);
+    let mut gone = standing.clone();
+    gone.findings.values_mut().for_each(|findings| *findings = Arc::new([]));
+    let (taken_back, nodes) = lifts(&gone);
+    assert_eq!(nodes, 2);
+
+    let under = |other: BaselineBuilder| {
+        let (mut world, other) = (standing.clone(), other.nodes("tier", "web").build());
+        world.baselines.insert(other.name.clone(), Arc::new(other));
+        world
+    };
+    let mut excepted = standing.clone();
+    except(&mut excepted, "web", "DSA-1");
+    approve_all(&mut excepted, "web-exception");
+    let mut doubtful = standing.clone();
+    let doubt = |found: &Finding| Finding {
+        verdict: Verdict::Unknown { why: "no version".into() },
+        ..found.clone()
+    };
+    for findings in doubtful.findings.values_mut() {
+        *findings = findings.iter().map(doubt).collect();
+    }
+    let mut unmatched = standing.clone();
+    unmatched.findings.clear();
+    for (why, world) in [
+        ("a tie", under(baseline("twin"))),
+        ("another baseline", under(baseline("other").priority(9))),
+        ("an exception", excepted),
+        ("a doubt", doubtful),
+        ("a set that is not matched yet", unmatched),
+    ] {
+        assert_eq!(lifts(&world).1, 0, "{why} takes nothing back");
+        let refused = check::decision(&world, &assess(&world), &taken_back);
+        assert_eq!(refused.len(), 2, "{why}: {refused:?}");
+    }
+}
+
+#[test]
+fn i03_a_mitigation_that_is_lifted_excuses_no_failed_patch() {
+    let mut world = fixed_later(2);
+    let ask = Ask::Prometheus {
+        url: "http://p:9090".into(),
+        query: "sum(e)".into(),
+        min: None,
+        max: Some("0.5".into()),
+    };
+    let rules = world.baselines.get_mut("web").expect("the baseline is there");
+    Arc::make_mut(rules).rollout.gates = vec![Gate { name: on("errors"), ask }];
+    let bad = Happening::GateFails { gate: on("errors"), says: "3.2 errors a second".into() };
+    let told =
+        story(&world, 24).after(Span::hours(4), fix_appears()).after(Span::hours(4), bad).play();
+    let ended = told.ended();
+    let lifted = ended.iter().filter(|e| matches!(e.3, Ended::Lifted(_)));
+    assert_eq!(lifted.map(|e| e.0).collect::<Vec<_>>(), ["web-1"], "{:#?}", told.0.trace);
+    let failed = ended.iter().filter(|e| matches!(e.3, Ended::Failed(..)));
+    assert_eq!(failed.map(|e| e.0).collect::<Vec<_>>(), ["web-1"], "{:#?}", told.0.trace);
+    let holds = &told.0.after.decision.holds;
+    assert!(holds.iter().any(|held| held.hold.reason() == "FailuresReached"), "{holds:#?}");
+}
+
+fn withdrawn() -> Happening {
+    Happening::AdvisoryWithdrawn { name: on("DSA-1") }
+}
+
+#[test]
+fn a_mitigation_that_failed_and_is_in_force_all_the_same_is_taken_back_too() {
+    let mut world = story(&fleet(2), 12).play().0.world;
+    let uid = world.requests.values().next().expect("it was asked for").uid.clone();
+    let slow = Failure { step: Step::Verify, message: "no scan answered".into(), blocked: false };
+    let node = world.nodes.get_mut("web-1").expect("it is there");
+    node.ended.insert(uid, Ended::Failed(world.now, slow));
+    node.needs_attention = Some("no scan answered".into());
+    assert_eq!(lifts(&world).1, 0, "it may protect");
+    let told = story(&world, 12).after(Span::minutes(5), withdrawn()).play();
+    assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
+    assert_eq!(mitigation(&told).phase, Phase::Done);
+    assert_eq!(told.0.world.nodes["web-1"].needs_attention, None);
+    let abort = Happening::Abort { baseline: on("web") };
+    let told = story(&world, 12).after(Span::minutes(5), abort).play();
+    assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
+}
+
+#[test]
+fn a_mitigation_that_could_not_be_taken_back_is_not_called_lifted() {
+    let message = "nft answers nothing".to_owned();
+    for fault in [
+        Happening::PatchFails { node: on("web-1"), message },
+        Happening::PatchLies { node: on("web-1") },
+    ] {
+        let told = story(&fleet(2), 24)
+            .after(Span::hours(3), fault)
+            .after(Span::hours(4), withdrawn())
+            .play();
+        let ended = told.ended();
+        let lifts =
+            ended.iter().filter(|e| matches!(e.3, Ended::Failed(_, f) if f.step == Step::Lift));
+        assert_eq!(
+            lifts.map(|e| e.0).collect::<Vec<_>>(),
+            ["web-1"],
+            "it is tried once: {ended:#?}"
+        );
+        assert!(blocked(&told.0.world.nodes["web-1"]));
+        assert_eq!(mitigation(&told).phase, Phase::Watching, "{:#?}", told.0.trace);
+        // A person takes it off, and a scan shows that.
+        let mut world = told.0.world.clone();
+        let node = world.nodes.get_mut("web-1").expect("it is there");
+        let mut seen = Inventory::clone(node.report.known().expect("it reports"));
+        seen.blocked.clear();
+        node.report = Report::Known(Arc::new(seen));
+        let told = story(&world, 2).play();
+        assert_eq!(mitigation(&told).phase, Phase::Done, "{:#?}", told.0.trace);
+    }
 }
 
 #[test]

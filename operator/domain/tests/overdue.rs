@@ -1,5 +1,7 @@
 //! What happens to nodes that miss a deadline (PROCESS 1.4): alert, taint or isolation, under leave given beforehand.
 
+use std::sync::Arc;
+
 use hozen_domain::{
     Effect, World,
     assess::assess,
@@ -9,7 +11,7 @@ use hozen_domain::{
     enforce, gate,
     governance::Vote,
     model::{What, scenario::Happening},
-    node::Taint,
+    node::{Report, Taint},
     plan::{ChangeType, OrderBy},
     planner,
     rank::rank,
@@ -20,6 +22,7 @@ use hozen_testkit::{
     NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, stage, story,
     transaction, world_at,
 };
+use jiff::SignedDuration;
 use smol_str::SmolStr;
 
 const OLD: &str = "3.0.20-1~deb12u2";
@@ -84,6 +87,22 @@ fn late_nodes_are_tainted_under_leave_given_beforehand() {
 }
 
 #[test]
+fn nobody_is_late_for_a_fix_that_nobody_can_have() {
+    let both = notice("DSA-1").fixes("Debian:12", "openssl", NEW).unfixed("Debian:12", "edk2");
+    let has = |n: u32, openssl| {
+        let set = debian(&[("openssl", openssl), ("edk2", "2022.11-6")]);
+        node(&format!("web-{n}")).label("tier", "web").has(&set)
+    };
+    let world = world_at("2026-11-19T09:00Z").baseline(baseline("web")).notice(both.high());
+    let mut world = world.node(has(1, NEW)).node(has(2, OLD)).build();
+    world.now += SignedDuration::from_hours(8 * 24);
+    let assessment = assess(&world);
+    let late = planner::overdue(&world, &assessment, &rank(&world, &assessment));
+    let late: Vec<&str> = late.iter().map(|late| late.system.as_str()).collect();
+    assert_eq!(late, ["web-2"], "web-1 has all that can be had");
+}
+
+#[test]
 fn i12_nothing_is_tainted_that_nobody_approved() {
     let told = story(&fleet(OnOverdue::Taint, 1), 40).nobody_approves().play();
     assert!(told.0.trace.iter().any(|e| matches!(e.what, What::DeadlineMissed { .. })));
@@ -111,6 +130,37 @@ fn i01_isolation_keeps_the_budget_and_drains_by_eviction() {
 }
 
 #[test]
+fn an_isolated_node_stays_isolated_while_nobody_can_tell_whether_it_is_late() {
+    let late = isolated_under_leave().0.world;
+    let lifted = |world: &World| {
+        let assessment = assess(world);
+        let nothing = Decision::default();
+        let decision = enforce::enforce(world, &assessment, &rank(world, &assessment), &nothing);
+        decision.effects.iter().any(|effect| matches!(effect, Effect::Taint { taint: None, .. }))
+    };
+    let mut silent = late.clone();
+    for node in silent.nodes.values_mut() {
+        node.report = Report::Missing("the content of its report is not there".into());
+    }
+    let mut unmatched = late.clone();
+    unmatched.findings.clear();
+    let mut tied = late.clone();
+    let twin = baseline("twin").nodes("tier", "web").build();
+    tied.baselines.insert(twin.name.clone(), Arc::new(twin));
+    assert_eq!([silent, unmatched, tied].map(|world| lifted(&world)), [false; 3]);
+    // No baseline wants it any more, or none isolates what is late.
+    let mut left = late.clone();
+    left.baselines.clear();
+    let mut alerts = late;
+    let rules = alerts.baselines.get_mut("web").expect("the baseline is there");
+    Arc::make_mut(rules).remediation.on_overdue = OnOverdue::Alert;
+    for node in alerts.nodes.values_mut() {
+        node.report = Report::Missing("the content of its report is not there".into());
+    }
+    assert_eq!([left, alerts].map(|world| lifted(&world)), [true; 2]);
+}
+
+#[test]
 fn an_isolated_node_has_its_slot_and_is_patched_in_it() {
     isolated(|_| "a");
 }
@@ -131,7 +181,7 @@ fn isolated(zone: impl Fn(&str) -> &'static str) {
     let mut canary = stage("canary", Share::Count(1));
     canary.soak = Span::hours(8 * 24);
     let rules = world.baselines.get_mut("web").expect("the baseline is there");
-    let rules = std::sync::Arc::make_mut(rules);
+    let rules = Arc::make_mut(rules);
     rules.rollout.stages.insert(0, canary);
     for stage in &mut rules.rollout.stages {
         stage.order_by = vec![OrderBy::Zone];
@@ -311,7 +361,7 @@ fn a_no_to_more_nodes_leaves_what_people_agreed_to() {
 fn leave_for_an_action_that_the_baseline_no_longer_wants_makes_way_at_once() {
     let mut world = asked_about_a_fourth(OnOverdue::Taint);
     let rules = world.baselines.get_mut("web").expect("the baseline is there");
-    std::sync::Arc::make_mut(rules).remediation.on_overdue = OnOverdue::Isolate;
+    Arc::make_mut(rules).remediation.on_overdue = OnOverdue::Isolate;
     joins(&mut world, 5);
     assert_eq!(settled(&mut world), 1);
     let gone = Phase::Superseded;

@@ -177,6 +177,36 @@ fn few_affected_lowers_and_our_own_progress_does_not_make_them_few() {
 }
 
 #[test]
+fn our_own_progress_does_not_make_few_lack_an_update_that_no_notice_tells_of() {
+    let (old, new) = ("7.88.1-10+deb12u8", "7.88.1-10+deb12u14");
+    let offer = transaction(&[("curl", old, new)]);
+    let fleet = |lacking: usize| {
+        let nodes = (0..40).map(|i| {
+            let node = node(&format!("n{i:02}")).label("tier", "web");
+            let scanned = node.report(|inventory| inventory.scanned_at = at("2026-11-19T08:00Z"));
+            if i < lacking {
+                scanned.has(&debian(&[("curl", old)])).would("security", &offer)
+            } else {
+                scanned.has(&debian(&[("curl", new)]))
+            }
+        });
+        let world = world_at(NOW).baseline(baseline("web"));
+        nodes.fold(world, hozen_testkit::WorldBuilder::node).build()
+    };
+    let priority = |world: &World| ranking(world).updates["web"].priority;
+    assert_eq!(priority(&fleet(1)), Priority::Medium);
+    let mut before = fleet(40);
+    let planned = hozen_domain::planner::plan(&before, &assess(&before), &ranking(&before));
+    hozen_testkit::admit(&mut before, &planned.decision);
+    let mut after = fleet(1);
+    after.requests = before.requests;
+    assert_eq!(priority(&after), Priority::High);
+    // What was asked for before any of what is pending was seen is another matter.
+    after.requests.values_mut().for_each(|request| request.created = at("2026-11-01T00:00Z"));
+    assert_eq!(priority(&after), Priority::Medium);
+}
+
+#[test]
 fn every_profile_has_its_own_clock_which_starts_when_we_first_saw_the_fix() {
     let custom = Profile::Custom(Deadlines {
         emergency: Some(Span::hours(12)),

@@ -579,3 +579,14 @@ fn a_window_that_a_freeze_cuts_short_passes_once() {
     assert_eq!(at_all.first(), Some(&at("2026-11-19T23:00Z")), "{at_all:?}");
     assert_eq!(at_all.len(), 1, "the next one is open until midnight: {at_all:?}");
 }
+
+#[test]
+fn a_node_that_joins_while_a_rollout_is_watched_does_not_make_it_fail() {
+    let watched = two_at_once().with(|b| b.rollout.watch = Span::hours(24));
+    let joins = Happening::NodeRebuilt { node: on("web-1") };
+    let world = web_fleet(2, watched).build();
+    let told = story(&world, 60).after(Span::hours(6), joins).play();
+    let phases: Vec<Phase> = told.0.world.requests.values().map(|r| r.phase).collect();
+    assert_eq!(phases, [Phase::Done, Phase::Done], "{:#?}", told.0.trace);
+    assert_eq!(told.proven().len(), 3, "the one that joined has a request of its own");
+}

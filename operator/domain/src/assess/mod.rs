@@ -104,6 +104,9 @@ pub struct NodeView {
     pub state: State,
     /// Whether what is installed runs; none: not known.
     pub activity: Option<Activity>,
+    /// Whether old code runs, and all is installed that can be had and is wanted: no patch is to come that would restart it. What has no
+    /// fix yet, or is excepted, keeps no restart waiting.
+    pub asleep: bool,
     /// Whether the report is fresh enough to plan with. A stale one is kept for people.
     pub usable: bool,
     /// What its package set says, shared by all nodes of the baseline that have it.

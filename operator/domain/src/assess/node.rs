@@ -27,14 +27,15 @@ pub(super) fn view(
     }
     component_departures(baseline, node, &mut own);
     let usable = node.report.known().is_some();
-    let activity = node
-        .report
-        .known()
-        .and_then(|inventory| activity(inventory, set.as_deref(), updates.is_some()));
+    let known = || node.report.known().map(Arc::as_ref).zip(set.as_deref());
+    let activity = known().and_then(|(inventory, set)| activity(inventory, set, updates.is_some()));
+    let asleep =
+        updates.is_none() && known().is_some_and(|(inventory, set)| asleep(inventory, set));
     let mut view = NodeView {
         holding: Holding::By(baseline.name.clone()),
         state: State::Unknown,
         activity,
+        asleep,
         usable,
         set,
         updates,
@@ -75,6 +76,7 @@ pub(super) fn unheld(holding: Holding, node: &Node) -> NodeView {
         holding,
         state: State::Unknown,
         activity: None,
+        asleep: false,
         usable: node.report.known().is_some(),
         set: None,
         updates: None,
@@ -93,20 +95,34 @@ pub(super) fn worst<'d>(departures: impl Iterator<Item = &'d Departure>) -> Stat
     }
 }
 
-fn activity(inventory: &Inventory, set: Option<&SetView>, updates: bool) -> Option<Activity> {
-    let set = set?;
+fn activity(inventory: &Inventory, set: &SetView, updates: bool) -> Option<Activity> {
     if updates || set.notices.iter().any(|missing| !missing.affected.is_empty()) {
         return Some(Activity::Vulnerable);
     }
-    let seen = inventory.partial.is_empty() && (inventory.tells_security || set.blind.is_empty());
-    if !seen || !set.notices.is_empty() || !inventory.unfinished.is_empty() {
+    if !set.notices.is_empty() || !whole(inventory, set) {
         return None;
     }
-    if !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty() {
+    if runs_old_code(inventory) {
         return Some(Activity::PatchedInactive);
     }
     // Nothing old was seen, which says something only where everything was looked at.
     inventory.unseen.is_empty().then_some(Activity::PatchedActive)
+}
+
+/// See [`NodeView::asleep`].
+fn asleep(inventory: &Inventory, set: &SetView) -> bool {
+    let to_come = set.missing().any(|missing| missing.fixable().next().is_some());
+    !to_come && whole(inventory, set) && runs_old_code(inventory)
+}
+
+/// Whether all that is installed is known, and whole, and something tells what is missing of it.
+const fn whole(inventory: &Inventory, set: &SetView) -> bool {
+    let told = inventory.tells_security || set.blind.is_empty();
+    told && inventory.partial.is_empty() && inventory.unfinished.is_empty()
+}
+
+fn runs_old_code(inventory: &Inventory) -> bool {
+    !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty()
 }
 
 /// What is installed must be known wholly, and something must tell what is missing of it.

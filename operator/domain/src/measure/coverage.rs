@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    assess::{Activity, Assessment, SetView, State},
+    assess::{Assessment, SetView, State},
     baseline::{Baseline, Target},
     forecast::Forecast,
     request::ChangeRequest,
@@ -97,7 +97,7 @@ struct Stock<'a> {
     counted: u32,
     /// Not known well enough to be counted as covered.
     unknown: u32,
-    /// Patched, and running the old code: the clock runs on.
+    /// Patched as far as can be, and running the old code: the clock runs on.
     inactive: u32,
     /// Known systems that miss a fix.
     missing_any: u32,
@@ -117,10 +117,10 @@ impl<'a> Stock<'a> {
         let mut known: BTreeMap<(&Digest, bool), (&SetView, u32)> = BTreeMap::new();
         for node in view.nodes.iter().filter_map(|name| assessment.nodes.get(name)) {
             stock.counted += 1;
-            match (node.state, node.activity, node.set.as_deref()) {
-                (State::Unknown, _, _) | (_, _, None) => stock.unknown += 1,
-                (_, Some(Activity::PatchedInactive), _) => stock.inactive += 1,
-                (_, _, Some(set)) => {
+            match (node.state, node.set.as_deref()) {
+                (State::Unknown, _) | (_, None) => stock.unknown += 1,
+                (_, Some(_)) if node.asleep => stock.inactive += 1,
+                (_, Some(set)) => {
                     let key = (&set.digest, node.updates.is_some());
                     known.entry(key).or_insert((set, 0)).1 += 1;
                 }

@@ -285,10 +285,7 @@ impl Model<'_> {
                 Ok(())
             }
             (Step::Mitigate, _) => host.mitigate(),
-            (Step::Lift, _) => {
-                host.lift();
-                Ok(())
-            }
+            (Step::Lift, _) => host.lift(),
             (Step::Prefetch, _) => host.fetch(),
             (Step::Snapshot, _) => Ok(()),
             (step, _) => Err(format!("a Job that does nothing: {step:?}")),
@@ -504,23 +501,31 @@ impl Host {
 
     /// Units are stopped and masked, ports refused.
     fn mitigate(&mut self) -> Result<(), String> {
-        if !self.faults.patch_fails.is_empty() {
-            return Err(self.faults.patch_fails.remove(0));
+        if self.does_it()? {
+            let (units, ports) = std::mem::take(&mut self.asked);
+            self.stopped.extend(units);
+            self.blocked.extend(ports);
         }
-        if self.faults.patch_lies > 0 {
-            self.faults.patch_lies -= 1;
-            return Ok(());
-        }
-        let (units, ports) = std::mem::take(&mut self.asked);
-        self.stopped.extend(units);
-        self.blocked.extend(ports);
         Ok(())
     }
 
-    fn lift(&mut self) {
-        let (units, ports) = std::mem::take(&mut self.asked);
-        self.stopped.retain(|unit| !units.contains(unit));
-        self.blocked.retain(|port| !ports.contains(port));
+    fn lift(&mut self) -> Result<(), String> {
+        if self.does_it()? {
+            let (units, ports) = std::mem::take(&mut self.asked);
+            self.stopped.retain(|unit| !units.contains(unit));
+            self.blocked.retain(|port| !ports.contains(port));
+        }
+        Ok(())
+    }
+
+    /// Whether the node does what a Job asks it for, only says so, or fails.
+    fn does_it(&mut self) -> Result<bool, String> {
+        if !self.faults.patch_fails.is_empty() {
+            return Err(self.faults.patch_fails.remove(0));
+        }
+        let lies = self.faults.patch_lies > 0;
+        self.faults.patch_lies -= u32::from(lies);
+        Ok(!lies)
     }
 
     fn restart(&mut self) {

@@ -29,7 +29,7 @@ use smol_str::SmolStr;
 
 use crate::{
     activate,
-    assess::{Activity, Assessment, NodeView, Rule, Side, State},
+    assess::{Assessment, NodeView, Rule, Side, State},
     baseline::Selector,
     effect::Decision,
     exception,
@@ -176,24 +176,21 @@ fn beyond(desk: &Desk<'_>) -> Vec<Note> {
         .filter_map(|name| {
             let (view, node) = (desk.assessment.nodes.get(name)?, desk.world.nodes.get(name)?);
             let idle = node.task.is_none();
-            let why = match (view.state, view.activity) {
-                (State::Above, _) if unaccounted(view) => {
+            let why = match view.state {
+                State::Above if unaccounted(view) => {
                     "newer than anything known accounts for: find out who put it there; roll it back, or renew the baseline"
                 }
-                (State::Below, Some(Activity::PatchedInactive))
-                    if idle && activate::due_on(node, view, policy).is_none() =>
+                State::Below
+                    if idle && view.asleep && activate::due_on(node, view, policy).is_none() =>
                 {
                     "old code still runs: reboot it, which spec.rollout.reboot.policy rules out or no restart of a service replaces"
                 }
-                (
-                    State::Compliant
-                    | State::Exempt
-                    | State::Frozen
-                    | State::Unknown
-                    | State::Below
-                    | State::Above,
-                    _,
-                ) => return None,
+                State::Compliant
+                | State::Exempt
+                | State::Frozen
+                | State::Unknown
+                | State::Below
+                | State::Above => return None,
             };
             let baseline = desk.baseline.name.clone();
             Some(Note { baseline, about: name.clone(), why: why.into() })

@@ -56,9 +56,11 @@ fn held(holding: &Holding, state: State) -> Option<&Name> {
     holding.baseline().filter(|_| state != State::Frozen)
 }
 
+/// Of what a set misses: a deadline is the whole baseline's, and nobody is late with a fix that cannot be had there.
 fn late(world: &World, ranking: &Ranking, baseline: &Name, set: &SetView) -> Late {
     let missed: Vec<(Timestamp, Name)> = set
         .missing()
+        .filter(|missing| missing.fixable().next().is_some())
         .filter_map(|missing| {
             let due = ranking.of(&missing.notice, baseline)?.due?;
             (due <= world.now).then(|| (due, missing.notice.clone()))

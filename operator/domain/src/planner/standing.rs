@@ -99,7 +99,9 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     let plan = write::plan(desk, &fresh, made, asked_people(desk, request));
     let growth = progress == Progress::Asked;
     let beyond = difference::beyond(desk.world, &request.plan, &plan, growth);
-    let verdict = if beyond.is_empty() {
+    // Its work is through: what is beyond it joined since, and is a request of its own.
+    let through = matches!(request.phase, Phase::Verifying | Phase::Watching);
+    let verdict = if through || beyond.is_empty() {
         Verdict::Stands
     } else {
         Verdict::Replaced { draft: fresh, plan: Box::new(plan), because: beyond.join("; ") }

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    assess::{Activity, Assessment, NodeView, State, UpdateView},
+    activate,
+    assess::{Assessment, NodeView, State, UpdateView},
     baseline::FirstSeen,
     node::Inventory,
+    plan::{ChangeType, Plan},
+    request::ChangeRequest,
     units::Name,
     world::World,
 };
@@ -43,7 +46,7 @@ pub(super) fn first_seen(world: &World, assessment: &Assessment) -> BTreeMap<Nam
             let (_, earliest) = shared.entry(key).or_insert((updates, at));
             *earliest = at.min(*earliest);
         }
-        if view.activity == Some(Activity::PatchedInactive) {
+        if view.asleep {
             let seen = first_seen.entry(baseline.clone()).or_default();
             seen.inactive = seen.inactive.into_iter().chain([at]).min();
         }
@@ -90,15 +93,28 @@ pub(super) fn rank(
         .into_iter()
         .filter_map(|(name, nodes)| {
             let baseline = world.baselines.get(name)?;
+            let seen = first_seen.get(name)?.updates.values().min().copied();
             let case = Case {
                 baseline,
                 weakness: &weakness,
-                systems: nodes,
+                systems: nodes.max(asked_for(world, name, seen)),
                 of: super::total(assessment, name),
                 mitigated: false,
             };
-            let seen = first_seen.get(name)?.updates.values().min().copied();
             Some((name.clone(), case.rank(seen, nodes)))
         })
         .collect()
+}
+
+/// How many nodes were to be patched by what was asked for since the oldest of the updates was seen: that few lack them must not come
+/// true by our own progress.
+fn asked_for(world: &World, baseline: &Name, seen: Option<Timestamp>) -> u32 {
+    let since = |request: &&ChangeRequest| seen.is_some_and(|seen| request.created >= seen);
+    let patches = |plan: &&Plan| {
+        let changes = plan.change == ChangeType::Patch && !plan.drill;
+        plan.baseline.name == *baseline && changes && activate::class(plan).is_none()
+    };
+    let plans = world.requests.values().filter(since).map(|request| &*request.plan);
+    let nodes = plans.filter(patches).map(|plan| plan.node_classes().map(|c| c.nodes_max).sum());
+    nodes.max().unwrap_or_default()
 }

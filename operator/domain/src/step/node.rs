@@ -294,8 +294,7 @@ impl Work<'_> {
         let Some(seen) = self.inventory() else {
             return Steps::default();
         };
-        let View { assessment, request, .. } = self.view;
-        mitigation::to_lift(self.world, assessment, self.node, request, seen)
+        mitigation::to_lift(self.world, self.node, self.view.request, seen)
     }
 
     fn restart(&self) -> Outcome {
@@ -402,9 +401,15 @@ impl Work<'_> {
         self.node.jobs.contains_key(&JobKey { step: Step::Rollback, ..self.key() })
     }
 
-    /// The outcome, the end of the work, and the flag for a person, in one pass of status.
+    /// The outcome, the end of the work, and the flag for a person, in one pass of status. A flag is taken off by a proof, which speaks
+    /// of the whole node, or by the end of what it is about: what was lifted or exercised says nothing of what else has failed there
+    /// (invariant 3).
     fn ended(&self, ended: Ended) -> Outcome {
         let why = ended.failure().map(|(_, failure)| failure.message.clone());
+        let flag = self.node.needs_attention.as_ref();
+        let before = self.node.ended.get(&self.task.request).and_then(Ended::failure);
+        let own = before.map(|(_, failure)| &failure.message);
+        let answered = flag.is_some() && (ended.proven_at().is_some() || flag == own);
         let mut decision = Decision::default();
         decision.records.push(Record::Ended {
             node: self.id(),
@@ -412,7 +417,7 @@ impl Work<'_> {
             ended,
         });
         decision.records.push(Record::Task { node: self.id(), task: None });
-        if why.is_some() || self.node.needs_attention.is_some() {
+        if why.is_some() || answered {
             decision.records.push(Record::NeedsAttention { node: self.id(), why });
         }
         (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
@@ -444,7 +449,7 @@ impl Work<'_> {
 
     /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
     fn fail(&self, message: String, blocked: bool) -> Outcome {
-        let failure = Failure { step: self.task.step, message, blocked };
+        let failure = Failure { step: self.failing(), message, blocked };
         if self.task.failure.is_some() || self.again() {
             // A rollback never starts a rollback of itself (invariant 32), and a node that serves is not rolled back under its pods.
             return self.give_up(failure.message);
@@ -470,9 +475,20 @@ impl Work<'_> {
                 message: format!("{}; then {message}", first.message),
                 blocked: false,
             },
-            None => Failure { step: self.task.step, message, blocked: false },
+            None => Failure { step: self.failing(), message, blocked: false },
         };
         self.ended(Ended::Failed(self.world.now, failure))
+    }
+
+    /// Whether this takes a mitigation back: where one has ended, nothing else is done for it.
+    fn lifts(&self) -> bool {
+        let ended = self.node.ended.contains_key(&self.task.request);
+        ended && self.view.plan.mitigation.is_some()
+    }
+
+    /// The step that failed: of a lift, the lift, also where only its scan does not confirm it.
+    fn failing(&self) -> Step {
+        if self.lifts() { Step::Lift } else { self.task.step }
     }
 
     /// Whether the change has ended here before, and is only being proven anew.

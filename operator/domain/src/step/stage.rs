@@ -425,9 +425,11 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
     if let Some(hold) = working_hold(working) {
         return held(view, Some(hold));
     }
+    // Who joined since was nobody's to take, and is due in a request of its own: no stage ends with members that it could take.
     let proven = |m: &Member<'_>| {
         let ended = m.node.ended.get(&view.request.uid);
-        matches!(ended, Some(Ended::Proven(_) | Ended::Exercised(_)))
+        m.standing != Standing::Ended
+            || matches!(ended, Some(Ended::Proven(_) | Ended::Exercised(_)))
     };
     let passed = match watched(view, until) {
         Ok(passed) => passed,
@@ -440,9 +442,10 @@ fn after_last(view: &View<'_>, working: &Working) -> Decision {
     end(view.rollout, view.world, if all { RolloutEnd::Done } else { RolloutEnd::Partly })
 }
 
-/// Whether a plan for nodes has none any more.
+/// Whether a plan for nodes has none any more on which anything ended.
 fn nothing_left(view: &View<'_>) -> bool {
-    view.plan.node_classes().next().is_some() && view.stages.iter().all(Vec::is_empty)
+    let mut members = view.stages.iter().flatten();
+    view.plan.node_classes().next().is_some() && members.all(|m| m.standing != Standing::Ended)
 }
 
 /// Whether others did meanwhile what the plan was for: its baseline holds on nodes, and on all of them.

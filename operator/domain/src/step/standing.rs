@@ -1,4 +1,4 @@
-//! What becomes of a mitigation that was done: it stands until nothing needs it any more, and is then taken back.
+//! What becomes of a mitigation that was done: it stands until a scan shows that its weakness is gone, and is then taken back.
 
 use super::{
     SHOWN, Working, end,
@@ -15,11 +15,15 @@ use crate::{
     units::Name,
 };
 
-/// Takes it back where nothing needs it; and ends the rollout when that is so everywhere, or when people ended it. None: it goes on.
+/// Takes it back where a scan shows that its weakness is gone; and ends the rollout when that is so everywhere, or when people ended it. None: it goes on.
 pub(super) fn lift_or_end(view: &View<'_>, working: &Working) -> Option<Decision> {
-    let given_up = view.rollout.handle.abort || view.request.phase.ended();
+    let given_up = mitigation::given_up(view.rollout, view.request);
     let mut decision = Decision::default();
-    for node in done(view).filter(|node| given_up || !view.needing.contains(&node.name)) {
+    let over = |node: &&&Node| {
+        let needless = given_up || view.cured.contains(&node.name);
+        needless && mitigation::may_stand(node, view.request)
+    };
+    for node in view.pool.iter().filter(over) {
         if node.task.is_none()
             && matches!(node.ready, Ready::Yes(_))
             && node.report.known().is_some()
@@ -34,7 +38,10 @@ pub(super) fn lift_or_end(view: &View<'_>, working: &Working) -> Option<Decision
     if !decision.records.is_empty() {
         return Some(decision);
     }
-    let standing = done(view).any(|node| !left_on(view, node).is_empty());
+    let left = |node: &&Node| {
+        mitigation::may_be_left(node, view.request) && !left_on(view, node).is_empty()
+    };
+    let standing = view.pool.iter().any(left);
     let needed = !view.needing.is_empty() || view.pool.iter().any(|n| n.report.known().is_none());
     if !given_up && (needed || standing) {
         return None;
@@ -83,5 +90,5 @@ fn left_on(view: &View<'_>, node: &Node) -> Steps {
     let Some(seen) = node.report.latest() else {
         return Steps::default();
     };
-    mitigation::to_lift(view.world, view.assessment, node, view.request, seen)
+    mitigation::to_lift(view.world, node, view.request, seen)
 }

@@ -39,6 +39,8 @@ pub(super) struct View<'w> {
     pub(super) stages: Vec<Vec<Member<'w>>>,
     /// For a mitigation: nodes that miss what it answers.
     pub(super) needing: BTreeSet<&'w Name>,
+    /// For a mitigation that was tried: nodes on which a scan shows nothing of what it answers.
+    pub(super) cured: BTreeSet<&'w Name>,
     /// Why nothing new may start and what is not patched is put back: pause, abort, lost authority.
     pub(super) stopped: Option<String>,
     /// The same as a hold.
@@ -92,7 +94,7 @@ impl<'w> View<'w> {
         // A node that was taken stays ours to finish, whatever its labels say now.
         let ours = |node: &&Node| {
             node.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid)
-                || mitigation::done_on(node, request)
+                || mitigation::may_be_left(node, request)
         };
         pool.extend(world.nodes.values().filter(ours));
         pool.sort_by(|a, b| a.name.cmp(&b.name));
@@ -107,6 +109,10 @@ impl<'w> View<'w> {
             plan.mitigation.is_some() && view.is_some_and(|view| mitigation::needs(view, plan))
         };
         let needing = pool.iter().filter(needs).map(|node| &node.name).collect();
+        let cured = |node: &&&Node| {
+            mitigation::may_stand(node, request) && mitigation::gone(world, node, plan)
+        };
+        let cured = pool.iter().filter(cured).map(|node| &node.name).collect();
         let members = members(&pool, (world, assessment), request, rollout, &needing);
         let stages = allocate(&plan.stages, members, &request.uid);
         let stop_hold = stop(world, request, rollout).or_else(|| {
@@ -125,6 +131,7 @@ impl<'w> View<'w> {
             workloads,
             stages,
             needing,
+            cured,
             stopped,
             stop_hold,
             calendar: OnceCell::new(),

@@ -490,3 +490,24 @@ fn a_node_whose_packages_are_being_changed_reports_nothing_that_is_planned() {
     });
     nothing(&planned(&world));
 }
+
+#[test]
+fn a_node_that_joins_while_a_rollout_is_watched_is_asked_for_alone_and_ends_nothing() {
+    let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
+    let (first, _) = only(&settle(&mut world));
+    let done = |name| node(name).label("tier", "web").has(&debian(&[("openssl", NEW)]));
+    let older = "3.0.19-1~deb12u1";
+    let from_older = transaction(&[("openssl", older, NEW)]);
+    let joins = node("c").label("tier", "web").has(&debian(&[("openssl", older)]));
+    let now = fleet(&[]).node(done("a")).node(done("b")).notice(openssl().high());
+    let mut now = now.node(joins.would("DSA-6123-1", &from_older)).build();
+    now.requests = std::mem::take(&mut world.requests);
+    for phase in [Phase::Verifying, Phase::Watching] {
+        now.requests.get_mut(first.as_str()).unwrap().phase = phase;
+        let planned = planned(&now);
+        let (_, plan) = only(&planned);
+        assert_eq!((class(&plan).nodes_max, &class(&plan).transaction), (1, &from_older.digest));
+        assert_eq!(because(&planned), (None, None), "{phase:?}");
+        assert!(planned.decision.records.is_empty(), "{:#?}", planned.decision.records);
+    }
+}

@@ -59,7 +59,7 @@ impl Work<'_> {
 
     /// A mitigation is in force where a scan shows all of it, and lifted where a scan shows nothing of it.
     fn mitigated(&self, steps: &MitigationPlan, inventory: &Inventory) -> Outcome {
-        if mitigation::lifting(self.node, self.task) {
+        if self.lifts() {
             return match self.left().first() {
                 Some(left) => self.fail(format!("the scan still shows {left} held"), false),
                 None => self.ended(Ended::Lifted(self.world.now)),
