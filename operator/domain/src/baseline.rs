@@ -292,6 +292,16 @@ pub struct Strategy {
     pub prefetch: Option<Prefetch>,
 }
 
+impl Baseline {
+    /// Names of everything that its rollouts ask for evidence: gates, those of windows, and the Jobs that test a mirror.
+    pub fn gates(&self) -> impl Iterator<Item = &SmolStr> {
+        let windows = self.windows.iter().flat_map(|window| &window.when);
+        let gates = self.rollout.gates.iter().chain(windows).map(|gate| &gate.name);
+        let tests = self.rollout.test.iter().flat_map(|test| [&test.emergency, &test.normal]);
+        gates.chain(tests.flatten())
+    }
+}
+
 /// Acceptance test on a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestStrategy {

@@ -298,7 +298,8 @@ fn a_windows_gate_is_answered_and_keeps_its_window_shut_while_it_fails() {
     let when = vec![Gate { name: on("quiet"), ask }];
     let hourly = Window::parse("hourly", "0 * * * *", Span::hours(1), "UTC", vec![], when);
     let windowed = baseline("web").window(hourly.expect("a window"));
-    let world = web_fleet(1, windowed).build();
+    let world = world_at("2026-11-19T09:00Z").baseline(windowed).notice(openssl().high());
+    let world = world.node(web("web-1")).build();
     let bad = Happening::GateFails { gate: on("quiet"), says: "an incident is open".into() };
     let well = Happening::GateRecovers { gate: on("quiet") };
     let told = story(&world, 12).after(minutes(1), bad).after(Span::hours(4), well).play();

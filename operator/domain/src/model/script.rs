@@ -49,7 +49,7 @@ fn keys<'w>(names: impl Iterator<Item = &'w Name>) -> Vec<&'w str> {
 }
 
 fn gates(world: &World) -> Vec<&str> {
-    world.baselines.values().flat_map(|b| &b.rollout.gates).map(|g| g.name.as_str()).collect()
+    world.baselines.values().flat_map(|baseline| baseline.gates()).map(SmolStr::as_str).collect()
 }
 
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {

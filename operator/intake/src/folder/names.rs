@@ -92,13 +92,21 @@ fn roles(manifests: &Manifests) -> Option<BTreeSet<&str>> {
 /// Gates of all baselines, as written and as understood.
 fn gates<'a>(manifests: &'a Manifests, world: &'a World) -> Option<BTreeSet<&'a str>> {
     manifests.names("Baseline")?;
-    let understood = world.baselines.values().flat_map(|baseline| &baseline.rollout.gates);
-    let mut names: BTreeSet<&str> = understood.map(|gate| gate.name.as_str()).collect();
+    let understood = world.baselines.values().flat_map(|baseline| baseline.gates());
+    let mut names: BTreeSet<&str> = understood.map(SmolStr::as_str).collect();
     for (_, _, tree) in manifests.written("Baseline") {
-        let gates = ["spec", "rollout", "gates"].iter().try_fold(tree, |node, key| node.get(key));
-        if let Some(Value::List(gates)) = gates.map(|gates| &gates.value) {
-            names.extend(gates.iter().filter_map(|gate| gate.get("name")?.text()));
-        }
+        let gates = listed(tree, &["spec", "rollout", "gates"]);
+        let windows = listed(tree, &["spec", "windows"]).iter();
+        let all = gates.iter().chain(windows.flat_map(|window| listed(window, &["when"])));
+        names.extend(all.filter_map(|gate| gate.get("name")?.text()));
     }
     Some(names)
+}
+
+/// The list that stands there, if one does.
+fn listed<'a>(tree: &'a Node, path: &[&str]) -> &'a [Node] {
+    match path.iter().try_fold(tree, |node, key| node.get(key)).map(|found| &found.value) {
+        Some(Value::List(list)) => list,
+        _ => &[],
+    }
 }
