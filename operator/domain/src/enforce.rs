@@ -96,8 +96,8 @@ pub fn enforce(
     decision
 }
 
-/// Whether a node that nothing shows to be late is not: of one whose packages are not known, or for which two baselines tie, that cannot
-/// be told, and it stays as it is.
+/// Whether it can be told of a node that it is not late: not where its packages are not known, nor where two baselines tie. Such a node stays as it
+/// is.
 fn over(world: &World, assessment: &Assessment, node: &Node) -> bool {
     match assessment.nodes.get(&node.name).map(|view| &view.holding) {
         Some(Holding::By(name)) => {

@@ -59,9 +59,11 @@ pub fn to_lift(world: &World, node: &Node, request: &ChangeRequest, seen: &Inven
         ports: own.block.intersection(&seen.blocked).cloned().collect(),
     };
     let others = world.requests.values().filter_map(|other| {
+        let rollout = world.rollouts.get(&other.name);
+        let given_up = rollout.map_or(other.phase.ended(), |rollout| given_up(rollout, other));
         let needed = other.uid != request.uid
             && may_stand(node, other)
-            && !other.phase.ended()
+            && !given_up
             && !gone(world, node, &other.plan);
         other.plan.mitigation.as_ref().filter(|_| needed)
     });
@@ -82,13 +84,21 @@ pub fn needs(view: &NodeView, plan: &Plan) -> bool {
         })
 }
 
-/// Whether a scan shows that a node has nothing of what a plan answers, whatever baseline holds for it and whatever is excepted. What is
-/// not known is not gone.
+/// Whether a scan shows that a node has nothing of what a plan answers, nor runs old code of it, whatever baseline holds for it and whatever is
+/// excepted. What is not known is not gone: neither is a weakness whose notice was deleted.
 pub fn gone(world: &World, node: &Node, plan: &Plan) -> bool {
-    node.report.known().is_some_and(|seen| {
-        let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
-        whole && gone_from(world, &seen.package_set, plan)
-    })
+    let withdrawn = |notice: &Name| {
+        let known = world.notices.get(notice);
+        known.is_some_and(|known| known.notice.withdrawn.is_some())
+    };
+    let all_withdrawn = plan.advisories.iter().all(withdrawn);
+    let known = plan.advisories.iter().all(|notice| world.notices.contains_key(notice));
+    known
+        && node.report.known().is_some_and(|seen| {
+            let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
+            let active = seen.stale_units.is_empty() && seen.reboot_because.is_empty();
+            whole && (active || all_withdrawn) && gone_from(world, &seen.package_set, plan)
+        })
 }
 
 fn gone_from(world: &World, set: &Digest, plan: &Plan) -> bool {

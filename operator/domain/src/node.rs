@@ -400,6 +400,15 @@ pub enum Job {
     Failed(Timestamp, String),
 }
 
+impl Job {
+    /// Since when it runs, or when it ended.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Running(at) | Self::Succeeded(at) | Self::Failed(at, _) => *at,
+        }
+    }
+}
+
 impl Step {
     /// Whether a report made meanwhile may show packages half changed: until a scan after it has answered.
     pub const fn changes_packages(self) -> bool {

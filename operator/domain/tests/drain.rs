@@ -1,12 +1,12 @@
 //! Drains that cannot succeed are seen before the cordon: the node is left as it is, others go on, and the rollout says why.
 
 use hozen_domain::{
-    World,
+    World, check,
     drain::Obstacle,
     effect::{Decision, Effect, Leave, Record},
     hold::Hold,
     model::scenario::Happening,
-    node::{Node, Step, Such},
+    node::{Ended, Job, JobKey, Node, Step, Such},
     plan::OnBlocked,
     units::{Span, after},
 };
@@ -141,4 +141,73 @@ fn i38_a_forced_drain_whose_pods_do_not_go_ends_and_gives_the_slot_back() {
         _ => false,
     };
     assert!(ended.records.iter().any(lets_go) && ended.effects.is_empty(), "{ended:#?}");
+}
+
+/// A node of ours that is cordoned and in this step, with pods that came after it was drained.
+fn refilled(drain: impl FnOnce(&mut hozen_domain::plan::Drain), step: Step) -> World {
+    let blocked = Happening::DrainBlocked { node: on("web-1"), budget: on("shop/web") };
+    let rules = baseline("web").with(|b| {
+        b.rollout.drain.timeout = Span::hours(2);
+        drain(&mut b.rollout.drain);
+    });
+    let world = with_node(web_fleet(1, rules).build(), "web-1", |node| node.pods.movable = 40);
+    let mut world = story(&world, 1).after(Span::seconds(630), blocked).play().0.world;
+    let node = world.nodes.get_mut("web-1").expect("the node is there");
+    (node.pods.movable, node.pods.blocked_by) = (2, None);
+    let boot = node.boot_id.clone();
+    let task = node.task.as_mut().expect("it is worked on");
+    (task.step, task.since, task.attempt) = (step, world.now, 1);
+    if step == Step::Reboot {
+        (task.boot_before, task.reboots) = (Some(boot), 1);
+    }
+    world
+}
+
+fn next(world: &World) -> Decision {
+    let assessment = hozen_domain::assess::assess(world);
+    let decision = hozen_domain::step::step(world, &assessment);
+    assert_eq!(check::decision(world, &assessment, &decision), Vec::<String>::new());
+    decision
+}
+
+#[test]
+fn i11_pods_that_come_before_the_patch_begins_are_asked_to_leave_and_break_no_promise() {
+    let mut world = refilled(|_| {}, Step::Patch);
+    let enters = |decision: &Decision, step| {
+        let enters = |record: &Record| matches!(record, Record::Task { task: Some(task), .. } if task.step == step);
+        decision.records.iter().any(enters)
+    };
+    let decision = next(&world);
+    assert!(enters(&decision, Step::Drain) && decision.effects.is_empty(), "{decision:#?}");
+    let now = world.now;
+    let node = world.nodes.get_mut("web-1").expect("the node is there");
+    let request = node.task.as_ref().expect("it is worked on").request.clone();
+    let key = JobKey { request, step: Step::Patch, attempt: 1 };
+    node.jobs.insert(key, Job::Running(now));
+    assert!(next(&world).is_quiet(), "what has begun goes on");
+}
+
+#[test]
+fn pods_that_come_before_a_reboot_leave_first_and_what_keeps_them_is_told() {
+    let evicts = |decision: &Decision, past_budgets| {
+        let evicts = |effect: &Effect| matches!(effect, Effect::Evict { leave, .. } if leave.past_budgets == past_budgets);
+        decision.effects.iter().any(evicts)
+    };
+    let mut skips = refilled(|_| {}, Step::Reboot);
+    assert!(evicts(&next(&skips), false));
+    let mut forces = refilled(|drain| drain.on_blocked = OnBlocked::Force, Step::Reboot);
+    let since = forces.now;
+    forces.now = after(since, Span::hours(3).duration());
+    assert!(evicts(&next(&forces), true));
+    for (world, hours) in [(&mut skips, 2), (&mut forces, 4)] {
+        world.now = after(since, Span::hours(hours).duration());
+        let told = |record: &Record| matches!(record, Record::Ended { ended: Ended::Failed(_, why), .. } if why.message.contains("was not rebooted"));
+        let decision = next(world);
+        assert!(decision.records.iter().any(told), "{decision:#?}");
+    }
+    let mut left = refilled(|_| {}, Step::Reboot);
+    left.now = after(since, Span::hours(1).duration());
+    left.nodes.get_mut("web-1").expect("the node is there").pods.movable = 0;
+    let begins = |effect: &Effect| matches!(effect, Effect::StartJob { job, .. } if job.step == Step::Reboot);
+    assert!(next(&left).effects.iter().any(begins), "its time counts from its Job");
 }

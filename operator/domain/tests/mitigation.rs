@@ -15,7 +15,7 @@ use hozen_domain::{
     rank::{Priority, rank},
     request::{ChangeRequest, Phase, RolloutEnd},
     step::step,
-    units::Span,
+    units::{Span, Uid},
     world::{Finding, Verdict},
 };
 use hozen_testkit::{
@@ -169,17 +169,50 @@ fn a_mitigation_is_taken_back_only_where_a_scan_shows_its_weakness_gone() {
     }
     let mut unmatched = standing.clone();
     unmatched.findings.clear();
+    let mut untold = gone.clone();
+    untold.notices.clear();
+    let mut asleep = gone.clone();
+    for node in asleep.nodes.values_mut() {
+        if let Report::Known(seen) = &mut node.report {
+            Arc::make_mut(seen).stale_units.insert("nginx.service".into());
+        }
+    }
     for (why, world) in [
         ("a tie", under(baseline("twin"))),
         ("another baseline", under(baseline("other").priority(9))),
         ("an exception", excepted),
         ("a doubt", doubtful),
         ("a set that is not matched yet", unmatched),
+        ("a notice that was deleted", untold),
+        ("a patch whose old code still runs", asleep),
     ] {
         assert_eq!(lifts(&world).1, 0, "{why} takes nothing back");
         let refused = check::decision(&world, &assess(&world), &taken_back);
         assert_eq!(refused.len(), 2, "{why}: {refused:?}");
     }
+}
+
+#[test]
+fn two_mitigations_that_are_aborted_together_leave_nothing_that_they_share() {
+    let mut world = story(&fleet(1), 12).play().0.world;
+    let request = world.requests.values().next().expect("it was asked for").clone();
+    let (mut other, mut its) = (request.clone(), world.rollouts[&request.name].clone());
+    (other.name, other.uid) = ("other".into(), Uid::new("uid-other"));
+    (its.name, its.uid) = ("other".into(), Uid::new("uid-its"));
+    its.request = (other.name.clone(), other.uid.clone());
+    for node in world.nodes.values_mut() {
+        let done = node.ended[&request.uid].clone();
+        node.ended.insert(other.uid.clone(), done);
+    }
+    world.requests.insert(other.name.clone(), other);
+    world.rollouts.insert(its.name.clone(), its);
+    let aborts = |world: &mut World, name: &str| {
+        world.rollouts.get_mut(name).expect("the rollout is there").handle.abort = true;
+    };
+    aborts(&mut world, "other");
+    assert_eq!(lifts(&world).1, 0, "the one that stands needs it");
+    aborts(&mut world, &request.name);
+    assert_ne!(lifts(&world).1, 0);
 }
 
 #[test]

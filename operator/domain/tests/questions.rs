@@ -2,12 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use hozen_domain::{
-    evidence::questions,
+    evidence::{next_window, questions},
     node::{Step, Task},
     plan::{Ask, Gate, Plan, PlanWindow},
     request::RolloutEnd,
     units::Span,
-    world::{About, World},
+    world::{About, EvidenceKey, World},
 };
 use hozen_testkit::{at, node, plan, request_of, rollout_of, world_at};
 
@@ -122,4 +122,16 @@ fn a_windows_gates_are_asked_while_it_may_be_used_and_shortly_before() {
     let mut halted = with_window(world(None), "up");
     halted.platform.halt = Some("an incident".into());
     assert!(questions(&halted).is_empty());
+}
+
+#[test]
+fn somebody_looks_when_the_gates_of_a_window_are_to_be_asked() {
+    let mut world = with_window(world(None), "up");
+    world.now = at("2026-01-05T01:00:00Z");
+    assert_eq!(next_window(&world), Some(at("2026-01-05T01:55:00Z")));
+    world.now = at("2026-01-05T01:55:00Z");
+    assert_eq!(next_window(&world), None, "they are asked now");
+    world.rollouts.get_mut("web-1").unwrap().cursor.finished = Some(world.now);
+    let of_window = |key: &EvidenceKey| matches!(key.about, About::Window(_));
+    assert!(!questions(&world).keys().any(of_window), "no window is waited for any more");
 }

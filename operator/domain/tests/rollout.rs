@@ -294,7 +294,7 @@ fn i29_a_gate_without_an_answer_never_passes() {
 
 #[test]
 fn a_windows_gate_is_answered_and_keeps_its_window_shut_while_it_fails() {
-    let ask = Ask::NodeCondition { r#type: "Ready".into(), status: "True".into() };
+    let ask = Ask::Job { template: on("quiet") };
     let when = vec![Gate { name: on("quiet"), ask }];
     let hourly = Window::parse("hourly", "0 * * * *", Span::hours(1), "UTC", vec![], when);
     let windowed = baseline("web").window(hourly.expect("a window"));

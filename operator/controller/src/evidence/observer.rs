@@ -121,3 +121,51 @@ impl Observer {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hozen_domain::plan::Gate;
+
+    use super::*;
+
+    fn at(minute: u8) -> Timestamp {
+        format!("2026-01-05T02:{minute:02}:00Z").parse().unwrap()
+    }
+
+    fn evidence(minute: u8, said: Said) -> Evidence {
+        Evidence { at: at(minute), said }
+    }
+
+    #[test]
+    fn what_a_windows_job_said_counts_while_the_next_one_runs_and_no_longer_than_its_age_lets_it() {
+        let about = About::Window("night".into());
+        let key = EvidenceKey { gate: "quiet".into(), asked_by: "web-1".into(), about };
+        let gate = Gate { name: "quiet".into(), ask: Ask::Job { template: "quiet".into() } };
+        let asked =
+            |minute| Asked { gate: gate.clone(), nodes: Vec::new(), newer_than: at(minute) };
+        let runs = || Said::Nothing("its Job runs".into());
+        let mut known = Known::default();
+        assert!(known.saw((&key, &asked(0)), evidence(1, Said::Pass("yes".into()))));
+        assert!(!known.saw((&key, &asked(5)), evidence(6, runs())));
+        assert_eq!(known.evidence, Some(evidence(1, Said::Pass("yes".into()))));
+        // The Job of minute five goes on: it is looked at, and none of minute ten is made.
+        assert_eq!(known.follow(asked(10), at(11)).newer_than, at(5));
+        assert_eq!(known.follow(asked(15), at(15)).newer_than, at(15), "too old to count");
+        assert!(known.saw((&key, &asked(5)), evidence(12, runs())));
+        assert_eq!(known.evidence, Some(evidence(12, runs())));
+        assert!(known.saw((&key, &asked(5)), evidence(5, Said::Fail("no".into()))));
+        assert_eq!(known.follow(asked(15), at(16)).newer_than, at(15), "it has ended");
+    }
+
+    #[test]
+    fn i29_silence_after_a_systems_evidence_is_silence() {
+        let about = About::System("a".into());
+        let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about };
+        let gate = Gate { name: "smoke".into(), ask: Ask::Job { template: "smoke".into() } };
+        let asked = Asked { gate, nodes: Vec::new(), newer_than: at(0) };
+        let mut known = Known::default();
+        assert!(known.saw((&key, &asked), evidence(1, Said::Pass("yes".into()))));
+        assert!(known.saw((&key, &asked), evidence(2, Said::Nothing("it is gone".into()))));
+        assert!(matches!(known.evidence.unwrap().said, Said::Nothing(_)));
+    }
+}

@@ -396,7 +396,7 @@ fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Writes {
         let what = format!("spec of ManagedNode {name}");
         let Some(seen) = managed.get(name).filter(|seen| crate::world::owned(&seen.value, &uid.0))
         else {
-            // It is made in this very pass or was removed in it; the next one decides anew.
+            // It is not there yet, or not any more; the next pass decides anew.
             continue;
         };
         let object = &seen.value;

@@ -91,12 +91,10 @@ fn of_stage(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &m
 /// Gates of windows speak of the live state of production: a Job is run anew every half of the age that its evidence may have, while its window is
 /// open or about to open and somebody wants to use it.
 fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &mut Questions) {
-    let windows = &request.plan.windows;
-    let unused = windows.emergency || windows.windows.iter().all(|window| window.when.is_empty());
-    if unused || rollout.handle.paused.is_some() || world.platform.halt.is_some() {
+    if rollout.handle.paused.is_some() || world.platform.halt.is_some() {
         return;
     }
-    let Ok(calendar) = Calendar::of(windows) else {
+    let Some(calendar) = gated(rollout, request) else {
         return;
     };
     let minutes = WINDOW_EVIDENCE_AGE_MAX.duration().as_mins() / 2;
@@ -114,16 +112,44 @@ fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
     }
 }
 
+/// The calendar of a rollout that still takes systems, if windows of it have gates.
+fn gated(rollout: &Rollout, request: &ChangeRequest) -> Option<Calendar> {
+    let windows = &request.plan.windows;
+    let used = rollout.cursor.ended.is_none() && rollout.cursor.finished.is_none();
+    let gates = windows.windows.iter().any(|window| !window.when.is_empty());
+    (used && gates && !windows.emergency).then(|| Calendar::of(windows).ok())?
+}
+
+/// When the gates of a window are asked for the first time, if nothing else happens: somebody has to look then.
+pub fn next_window(world: &World) -> Option<Timestamp> {
+    let rollouts = world.rollouts.values().filter_map(|rollout| {
+        let request = world.requests.get(&rollout.request.0)?;
+        let calendar = gated(rollout, request)?;
+        let windows = calendar.windows.iter().filter(|window| !window.when.is_empty());
+        let asked = windows.filter_map(|window| opens(&calendar, window, world.now));
+        asked.filter_map(|open| open.checked_sub(BEFORE_WINDOW).ok()).min()
+    });
+    rollouts.filter(|at| *at > world.now).min()
+}
+
 /// Whether a window is open, or will be soon.
 fn about_to_open(calendar: &Calendar, window: &Window, now: Timestamp) -> bool {
+    opens(calendar, window, now).is_some_and(|open| open <= after(now, BEFORE_WINDOW))
+}
+
+/// When a window opens: now, where it is open.
+fn opens(calendar: &Calendar, window: &Window, now: Timestamp) -> Option<Timestamp> {
     let alone = std::slice::from_ref(window);
-    [Purpose::Install, Purpose::Reboot].into_iter().filter(|purpose| window.serves(*purpose)).any(
-        |purpose| match next_opening(alone, &calendar.freezes, purpose, now, Span::ZERO) {
-            Access::Open(_) => true,
-            Access::Opens { opening, .. } => opening.open <= after(now, BEFORE_WINDOW),
-            Access::Never { .. } => false,
-        },
-    )
+    let purposes = [Purpose::Install, Purpose::Reboot].into_iter();
+    let openings =
+        purposes.filter(|purpose| window.serves(*purpose)).filter_map(
+            |purpose| match next_opening(alone, &calendar.freezes, purpose, now, Span::ZERO) {
+                Access::Open(_) => Some(now),
+                Access::Opens { opening, .. } => Some(opening.open),
+                Access::Never { .. } => None,
+            },
+        );
+    openings.min()
 }
 
 fn waits_for_mirror(request: &ChangeRequest) -> bool {

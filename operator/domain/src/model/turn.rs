@@ -14,7 +14,7 @@ use crate::{
     baseline::FirstSeen,
     check,
     effect::{Decision, Held, Record},
-    enforce, forecast, garbage, gate,
+    enforce, evidence, forecast, garbage, gate,
     hold::Hold,
     node::{Ended, Step, Task},
     planner::{self, Planned},
@@ -68,6 +68,9 @@ impl Turn {
         decision.absorb(enforced);
         decision.absorb(garbage::collect(world));
         decision.absorb(garbage::recall(world));
+        if let Some(at) = evidence::next_window(world) {
+            decision.wake(at);
+        }
         Self { assessment, ranking, planned, decision }
     }
 }

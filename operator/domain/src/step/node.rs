@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Claim -> Drain -> Snapshot -> Patch -> Verify -> Restart -> Verify -> Gate -> Release
+//!   (no Drain where no pod must leave, and again where one came since; no Gate where the plan has none)
 //!   |  \\-> Mitigate -> Verify -> Gate -> Release, and when the patch is proven: Lift -> Verify
 //!   \\----> Verify -> Gate -> Release, for an exercise
 //!   \\----> Drain -> Verify -> Restart or Reboot -> Verify -> Gate -> Release, where no package changes
@@ -343,29 +344,50 @@ impl Work<'_> {
         if rebooted && matches!(self.node.ready, Ready::Yes(_)) {
             return self.ask_for_proof();
         }
-        let deadline = self.deadline(self.view.plan.execution.reboot.timeout.duration());
+        let job = self.node.jobs.get(&self.key());
+        if job.is_none() && self.node.pods.movable > 0 {
+            return self.empty_again();
+        }
+        // It counts from its Job: pods may have come before that.
+        let begun = job.map_or(self.emptied_by(), |job| job.at().max(self.task.since));
+        let deadline = after(begun, self.view.plan.execution.reboot.timeout.duration());
         if self.world.now >= deadline {
-            let what = if rebooted {
-                "it rebooted but is not Ready"
-            } else {
-                "it did not come back from its reboot"
+            let what = match job {
+                _ if rebooted => "it rebooted but is not Ready",
+                Some(_) => "it did not come back from its reboot",
+                None => "its reboot did not begin",
             };
             return self.give_up(what.into());
         }
-        match self.node.jobs.get(&self.key()) {
-            // This reboot is counted: those that came meanwhile are asked to leave from here.
-            None if self.refilled() => {
-                let leave = drain::leave(&self.view.plan.execution.drain, false);
-                let evict = Effect::Evict { node: self.id(), leave };
-                let what = format!("{} pods that came after its drain", self.node.pods.movable);
-                Self::effect(evict, &what, Some(deadline))
-            }
+        match job {
             None => Self::effect(self.start(Steps::default()), "the reboot", Some(deadline)),
             Some(Job::Failed(_, message)) => {
                 self.fail(format!("the reboot could not be started: {message}"), false)
             }
             Some(Job::Running(_) | Job::Succeeded(_)) => Self::wait("its new boot", Some(deadline)),
         }
+    }
+
+    /// Pods that came since the drain leave before the reboot, as they would have in it. The reboot is counted already, so its step stays.
+    fn empty_again(&self) -> Outcome {
+        let drain = &self.view.plan.execution.drain;
+        let (pods, timeout) = (self.node.pods.movable, drain.timeout.duration());
+        let late = self.world.now >= self.deadline(timeout);
+        let end = self.emptied_by();
+        if self.world.now >= end {
+            let what =
+                format!("{pods} pods that came after its drain did not leave: it was not rebooted");
+            return self.give_up(what);
+        }
+        let evict = Effect::Evict { node: self.id(), leave: drain::leave(drain, late) };
+        Self::effect(evict, &format!("{pods} pods that came after its drain"), Some(end))
+    }
+
+    /// Until when pods that came since the drain may take to leave: twice as long where they are deleted in the end.
+    fn emptied_by(&self) -> Timestamp {
+        let drain = &self.view.plan.execution.drain;
+        let forced = drain.on_blocked == OnBlocked::Force;
+        self.deadline(drain.timeout.duration() * if forced { 2 } else { 1 })
     }
 
     fn rollback(&self) -> Outcome {

@@ -9,7 +9,7 @@ use hozen_domain::{
         TestStrategy,
     },
     calendar::{Freeze, Purpose, Window},
-    plan::Prefetch,
+    plan::{Ask, Gate, Prefetch},
     units::{Permyriad, Span},
 };
 use jiff::Timestamp;
@@ -238,7 +238,14 @@ fn windows(spec: &api::BaselineSpec, refused: &mut Refusals) -> Vec<Window> {
                 }
             })
             .collect();
-        let when = refused.recast(&format!("{path}.when"), &window.when).unwrap_or_default();
+        let when: Vec<Gate> =
+            refused.recast(&format!("{path}.when"), &window.when).unwrap_or_default();
+        for (at, gate) in when.iter().enumerate() {
+            if matches!(gate.ask, Ask::NodeCondition { .. }) {
+                let why = "a window is about no node: ask Prometheus, an expression (cel) or a Job; conditions of nodes belong into rollout.gates";
+                refused.add(format!("{path}.when[{at}].nodeCondition"), why);
+            }
+        }
         // Each field beside good ones, so that a wrong one hides no other.
         let (daily, hour, utc) = ("0 0 * * *", Span::hours(1), "UTC");
         let written = (window.schedule.as_str(), duration, window.time_zone.as_str());

@@ -287,6 +287,18 @@ events:
 }
 
 #[test]
+fn a_window_that_asks_for_a_condition_of_nodes_is_refused_with_where_it_belongs() {
+    let folder = copy();
+    let gate =
+        "duration: 3h, when: [{name: ready, nodeCondition: {type: Ready, status: \"True\"}}]";
+    change(&folder, "baselines.yaml", "duration: 3h", gate);
+    let said = problems(&folder);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("spec.windows[0].when[0].nodeCondition: a window is about no node"));
+    assert!(said[0].contains("rollout.gates"), "{said:#?}");
+}
+
+#[test]
 fn a_zone_of_a_scenario_is_spelt_as_one_of_a_window_is() {
     let folder = copy();
     change(&folder, "baselines.yaml", "timeZone: Asia/Tokyo", "timeZone: asia/tokyo");
