@@ -277,12 +277,12 @@ impl Decider {
         let halted = || world::halt(&self.parts.stores, &self.parts.identity).is_some();
         let scene = Scene { world: &scenery.world, seen: scenery, halted: &halted, mandate };
         let act = &self.parts.act;
-        let mut calls: Vec<BoxFuture<'_, (&Effect, Outcome)>> = Vec::new();
-        for effect in effects.iter().filter(|effect| !self.done.contains_key(&id(effect))) {
-            calls.push(async move { (effect, act.run(&scene, effect).await) }.boxed());
-        }
-        let outcomes: Vec<(&Effect, Outcome)> =
-            stream::iter(calls).buffer_unordered(EFFECTS_AT_ONCE).collect().await;
+        let wanted = effects.iter().filter(|effect| !self.done.contains_key(&id(effect)));
+        let (claims, others): (Vec<&Effect>, Vec<&Effect>) =
+            wanted.partition(|effect| matches!(effect, Effect::Claim { .. }));
+        let (claimed, other) =
+            futures::join!(claim(act, &scene, &claims), all(act, &scene, others));
+        let outcomes = claimed.into_iter().chain(other);
         // From when they were answered: those that took long are not the first to be asked again, before others have had their turn.
         let repeated = self.parts.clock.since_boot() + REPEAT_AFTER;
         let mut notes = Vec::new();
@@ -319,6 +319,41 @@ impl Decider {
         }
         self.parts.teller.tell(&notes).await;
         true
+    }
+}
+
+/// Carries out effects, several at once.
+async fn all<'e>(
+    act: &Act,
+    scene: &Scene<'_>,
+    effects: impl IntoIterator<Item = &'e Effect>,
+) -> Vec<(&'e Effect, Outcome)> {
+    let mut calls: Vec<BoxFuture<'_, (&Effect, Outcome)>> = Vec::new();
+    for effect in effects {
+        calls.push(async move { (effect, act.run(scene, effect).await) }.boxed());
+    }
+    stream::iter(calls).buffer_unordered(EFFECTS_AT_ONCE).collect().await
+}
+
+/// Claims nodes for one rollout after the other, as it was decided: the budget of each counts the nodes of those before it, and not those of the
+/// ones after it, whose budgets may be wider (invariants 1, 2).
+async fn claim<'e>(
+    act: &Act,
+    scene: &Scene<'_>,
+    claims: &[&'e Effect],
+) -> Vec<(&'e Effect, Outcome)> {
+    let mut outcomes = Vec::new();
+    for of_one in claims.chunk_by(|a, b| rollout(a) == rollout(b)) {
+        outcomes.extend(all(act, scene, of_one.iter().copied()).await);
+    }
+    outcomes
+}
+
+/// For which rollout a claim is.
+const fn rollout(effect: &Effect) -> Option<&Uid> {
+    match effect {
+        Effect::Claim { record, .. } => Some(&record.rollout),
+        _ => None,
     }
 }
 
