@@ -85,34 +85,28 @@ pub fn needs(view: &NodeView, plan: &Plan) -> bool {
 }
 
 /// Whether a scan shows that a node has nothing of what a plan answers, nor runs old code of it, whatever baseline holds for it and whatever is
-/// excepted. What is not known is not gone: neither is a weakness whose notice was deleted.
+/// excepted. What its publisher withdrew counts for nothing; what is not known is not gone, and neither is a weakness whose notice was deleted.
 pub fn gone(world: &World, node: &Node, plan: &Plan) -> bool {
-    let withdrawn = |notice: &Name| {
-        let known = world.notices.get(notice);
-        known.is_some_and(|known| known.notice.withdrawn.is_some())
+    let mut stands = BTreeSet::new();
+    for notice in &plan.advisories {
+        match world.notices.get(notice) {
+            None => return false,
+            Some(known) if known.notice.withdrawn.is_some() => {}
+            Some(_) => drop(stands.insert(notice)),
+        }
+    }
+    let Some(seen) = node.report.known() else {
+        return false;
     };
-    let all_withdrawn = plan.advisories.iter().all(withdrawn);
-    let known = plan.advisories.iter().all(|notice| world.notices.contains_key(notice));
-    known
-        && node.report.known().is_some_and(|seen| {
-            let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
-            let active = seen.stale_units.is_empty() && seen.reboot_because.is_empty();
-            whole && (active || all_withdrawn) && gone_from(world, &seen.package_set, plan)
-        })
-}
-
-fn gone_from(world: &World, set: &Digest, plan: &Plan) -> bool {
-    let answers = |finding: &&Finding| {
-        let known = world.notices.get(&finding.notice);
-        let withdrawn = known.is_some_and(|known| known.notice.withdrawn.is_some());
-        plan.advisories.contains(&finding.notice) && !withdrawn
+    let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
+    let active = seen.stale_units.is_empty() && seen.reboot_because.is_empty();
+    let excused = |finding: &Finding| {
+        !stands.contains(&finding.notice) || matches!(finding.verdict, Verdict::NotAffected { .. })
     };
-    let excused = |finding: &Finding| match finding.verdict {
-        Verdict::NotAffected { .. } => true,
-        Verdict::Affected { .. } | Verdict::Unknown { .. } => false,
-    };
-    let findings = world.findings.get(set);
-    findings.is_some_and(|findings| findings.iter().filter(answers).all(excused))
+    let findings = world.findings.get(&seen.package_set);
+    whole
+        && (active || stands.is_empty())
+        && findings.is_some_and(|findings| findings.iter().all(excused))
 }
 
 /// Whether people gave a mitigation up: it is taken back everywhere, whatever it answers.
@@ -142,9 +136,11 @@ fn failed_on<'n>(node: &'n Node, request: &ChangeRequest) -> Option<&'n Failure>
     ended?.failure_of_change()
 }
 
-/// Whether the present work on a node takes a mitigation back that is in force there.
-pub fn lifting(node: &Node, task: &Task) -> bool {
-    matches!(node.ended.get(&task.request), Some(Ended::Mitigated(_)))
+/// Whether the present work on a node takes a mitigation back: where one has ended, nothing else is done for it.
+pub fn lifting(world: &World, node: &Node, task: &Task) -> bool {
+    let request = world.requests.get(&task.rollout.0).filter(|request| request.uid == task.request);
+    node.ended.contains_key(&task.request)
+        && request.is_some_and(|request| request.plan.mitigation.is_some())
 }
 
 /// Whether a node has it in force, as its newest report shows.

@@ -69,7 +69,7 @@ impl<'w> Safety<'w> {
     ) -> Result<(), Hold> {
         let mut total = 0;
         let mut holders = Vec::new();
-        let cordons = taking.is_some_and(serves_until_claimed);
+        let cordons = taking.is_some_and(|node| serves_until_claimed(self.world, node));
         for node in pool {
             total += 1;
             // Who is isolated has a slot already, and brings it along.
@@ -79,7 +79,11 @@ impl<'w> Safety<'w> {
             };
             let serves = cordons
                 && !self.promised.contains_key(node)
-                && self.world.nodes.get(node).is_some_and(serves_until_claimed);
+                && self
+                    .world
+                    .nodes
+                    .get(node)
+                    .is_some_and(|node| serves_until_claimed(self.world, node));
             if !serves {
                 holders.push((node.clone(), why.to_owned()));
             }
@@ -146,7 +150,7 @@ impl<'w> Safety<'w> {
     }
 
     fn ours(&self, node: &Node) -> bool {
-        at_work(node).is_some()
+        at_work(self.world, node).is_some()
             || self.promised.contains_key(&node.name)
             || matches!(node.cordon, Cordon::Ours(_))
     }
@@ -169,14 +173,14 @@ fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
 
 /// Our work that keeps a node out of service. One that waits for its reboot window runs pods again, and one whose mitigation is lifted
 /// was never taken out of service for it.
-fn at_work(node: &Node) -> Option<&Task> {
+fn at_work<'n>(world: &World, node: &'n Node) -> Option<&'n Task> {
     let task = node.task.as_ref()?;
-    (task.step != Step::AwaitReboot && !mitigation::lifting(node, task)).then_some(task)
+    (task.step != Step::AwaitReboot && !mitigation::lifting(world, node, task)).then_some(task)
 }
 
 /// Whether nothing has happened yet to a node that holds a slot: it is about to be cordoned, and gives service until then.
-fn serves_until_claimed(node: &Node) -> bool {
-    at_work(node).is_some_and(|task| task.step == Step::Claim)
+fn serves_until_claimed(world: &World, node: &Node) -> bool {
+    at_work(world, node).is_some_and(|task| task.step == Step::Claim)
         && node.cordon == Cordon::None
         && matches!(node.ready, Ready::Yes(_))
         && !node.deleting
@@ -185,7 +189,7 @@ fn serves_until_claimed(node: &Node) -> bool {
 
 /// Why a node gives no service now, or must be counted as if it gave none.
 fn unavailable_because(world: &World, node: &Node) -> Option<String> {
-    if let Some(task) = at_work(node) {
+    if let Some(task) = at_work(world, node) {
         return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));
     }
     if node.deleting {

@@ -10,11 +10,11 @@ use hozen_domain::{
     node::{Cordon, Ready, Resolved, Step, Task},
     plan::{Class, ImageClass, Plan, PlanFreeze, PlanWindow, Stage},
     request::{ChangeRequest, Phase},
-    units::{Share, Span, Uid},
+    units::{Share, Span},
 };
 use hozen_testkit::{
     NodeBuilder, approve_all, at, baseline, debian, freeze, node, node_class, plan, request_of,
-    resolved, rollout_of, stage, transaction, window, workload, world_at,
+    resolved, rollout_of, stage, task_of, transaction, window, workload, world_at,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -280,22 +280,7 @@ fn what_people_have_not_approved_is_forecast_from_when_they_are_thought_to() {
 }
 
 fn at_work(request: &ChangeRequest, step: Step, since: &str) -> Task {
-    Task {
-        rollout: (request.name.clone(), Uid::new("uid-rollout-web-1")),
-        request: request.uid.clone(),
-        plan: request.digest.clone(),
-        transaction: openssl().digest,
-        step,
-        since: at(since),
-        stage: 0,
-        attempt: 1,
-        boot_before: None,
-        reboots: 0,
-        scan: None,
-        restarts: 0,
-        started: at(since),
-        failure: None,
-    }
+    task_of(request, &openssl().digest, step, at(since))
 }
 
 #[test]

@@ -3,13 +3,13 @@
 
 use hozen_domain::{
     evidence::{next_window, questions},
-    node::{Step, Task},
+    node::Step,
     plan::{Ask, Gate, Plan, PlanWindow},
     request::RolloutEnd,
     units::Span,
     world::{About, EvidenceKey, World},
 };
-use hozen_testkit::{at, node, plan, request_of, rollout_of, world_at};
+use hozen_testkit::{at, node, plan, request_of, rollout_of, task_of, world_at};
 
 fn gated() -> Plan {
     let ask = Ask::NodeCondition { r#type: "Ready".into(), status: "True".into() };
@@ -24,23 +24,8 @@ fn world(step: Option<Step>) -> World {
     let mut world = world_at("2026-01-05T02:00:00Z").node(node("a")).build();
     let request = request_of(&world, "web-1", &gated());
     let rollout = rollout_of(&request, world.now);
-    let found = world.nodes.get_mut("a").unwrap();
-    found.task = step.map(|step| Task {
-        rollout: (rollout.name.clone(), rollout.uid.clone()),
-        request: request.uid.clone(),
-        plan: request.digest.clone(),
-        transaction: "sha256-tx".into(),
-        step,
-        since: at("2026-01-05T01:50:00Z"),
-        stage: 0,
-        attempt: 1,
-        boot_before: None,
-        reboots: 0,
-        scan: None,
-        restarts: 0,
-        started: at("2026-01-05T01:40:00Z"),
-        failure: None,
-    });
+    let of = |step| task_of(&request, &"sha256-tx".into(), step, at("2026-01-05T01:50:00Z"));
+    world.nodes.get_mut("a").unwrap().task = step.map(of);
     world.requests.insert(request.name.clone(), request);
     world.rollouts.insert(rollout.name.clone(), rollout);
     world

@@ -34,7 +34,7 @@ pub use node::{NodeBuilder, node};
 pub use not_run::not_run;
 pub use notice::{NoticeBuilder, notice};
 pub use packages::{debian, packages, resolved, sourced, transaction};
-pub use plan::{except, node_class, plan, rollout_of};
+pub use plan::{except, node_class, plan, rollout_of, task_of};
 pub use story::{Story, Told, story};
 pub use web::{OPENSSL_NEW, OPENSSL_OLD, openssl, web, web_fleet};
 pub use world::{WorldBuilder, at, world_at};

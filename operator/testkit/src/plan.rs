@@ -2,13 +2,14 @@
 
 use hozen_domain::{
     World,
+    node::{Step, Task},
     plan::{
         Category, ChangeType, Class, Disruption, Drain, Exception, Execution, Failures, Needs,
         NodeClass, OnBlocked, OnFailure, Plan, Reachable, Reboot, RebootPolicy, Reference,
         RoleCount, Windows,
     },
     request::{ChangeRequest, Cursor, Handle, Phase, Rollout},
-    units::{Share, Span, Uid},
+    units::{Digest, Share, Span, Uid},
 };
 use jiff::Timestamp;
 use smol_str::format_smolstr;
@@ -96,6 +97,32 @@ pub fn rollout_of(request: &ChangeRequest, now: Timestamp) -> Rollout {
             finished: None,
             ended: None,
         },
+    }
+}
+
+/// Our work on a node for a request, in this step since then.
+pub fn task_of(
+    request: &ChangeRequest,
+    transaction: &Digest,
+    step: Step,
+    since: Timestamp,
+) -> Task {
+    let rollout = rollout_of(request, since);
+    Task {
+        rollout: (rollout.name, rollout.uid),
+        request: request.uid.clone(),
+        plan: request.digest.clone(),
+        transaction: transaction.clone(),
+        step,
+        since,
+        stage: 0,
+        attempt: 1,
+        boot_before: None,
+        reboots: 0,
+        scan: None,
+        restarts: 0,
+        started: since,
+        failure: None,
     }
 }
 

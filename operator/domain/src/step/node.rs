@@ -502,10 +502,9 @@ impl Work<'_> {
         self.ended(Ended::Failed(self.world.now, failure))
     }
 
-    /// Whether this takes a mitigation back: where one has ended, nothing else is done for it.
+    /// Whether this takes a mitigation back.
     fn lifts(&self) -> bool {
-        let ended = self.node.ended.contains_key(&self.task.request);
-        ended && self.view.plan.mitigation.is_some()
+        mitigation::lifting(self.world, self.node, self.task)
     }
 
     /// The step that failed: of a lift, the lift, also where only its scan does not confirm it.

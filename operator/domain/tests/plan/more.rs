@@ -1,6 +1,6 @@
 //! The second half: what changes plans that stand.
 
-use hozen_domain::{node::Task, units::Uid};
+use hozen_testkit::task_of;
 
 use super::*;
 
@@ -472,22 +472,7 @@ fn a_node_whose_packages_are_being_changed_reports_nothing_that_is_planned() {
     let left = planned(&world);
     assert_eq!(created(&left.decision).len(), 1, "nobody works on it: what is left is planned");
     let node = world.nodes.get_mut("a").unwrap();
-    node.task = Some(Task {
-        rollout: (request.name.clone(), Uid::new("uid-rollout")),
-        request: request.uid.clone(),
-        plan: request.digest.clone(),
-        transaction: both.digest.clone(),
-        step: Step::Patch,
-        since: at(NOW),
-        stage: 0,
-        attempt: 1,
-        boot_before: None,
-        reboots: 0,
-        scan: None,
-        restarts: 0,
-        started: at(NOW),
-        failure: None,
-    });
+    node.task = Some(task_of(request, &both.digest, Step::Patch, at(NOW)));
     nothing(&planned(&world));
 }
 
