@@ -15,7 +15,7 @@ use crate::{
     check::check,
     kinds::{Kind, Kinds, Object},
     problem::{Problem, is_within, nearest},
-    tree::{self, Entry, Node, Place, Value},
+    tree::{self, Entry, Node, Place, Unreadable, Value},
 };
 
 /// An object, and where it was written.
@@ -126,8 +126,12 @@ impl Reader {
 
     /// Reads one file. `file` names it in messages.
     pub fn read(&mut self, file: &str, text: &str) {
+        self.parsed(file, tree::read(text));
+    }
+
+    /// The same of a file that was parsed already.
+    pub fn parsed(&mut self, file: &str, (documents, unreadable): (Vec<Node>, Vec<Unreadable>)) {
         let file: Arc<str> = file.into();
-        let (documents, unreadable) = tree::read(text);
         for node in documents {
             self.document(&file, node);
         }

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How every system stands. See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "an assessment that nobody reads helps nobody"]
 pub struct Assessment {
     /// Nodes by name.
@@ -96,7 +96,7 @@ pub enum Activity {
 }
 
 /// A node against its baseline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeView {
     /// Which baseline holds.
     pub holding: Holding,
@@ -132,7 +132,7 @@ impl NodeView {
 }
 
 /// A workload against the baselines of its containers' images.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadView {
     /// By container.
     pub containers: BTreeMap<SmolStr, ContainerView>,
@@ -141,7 +141,7 @@ pub struct WorkloadView {
 }
 
 /// A container's image against its baseline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerView {
     /// Which baseline holds.
     pub holding: Holding,
@@ -348,7 +348,7 @@ impl Counts {
 }
 
 /// A baseline and its systems.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaselineView {
     /// Nodes that it holds for and may act on, by name: not those in a tie, nor the frozen ones.
     pub nodes: Vec<Name>,

@@ -13,7 +13,7 @@ use crate::{
     authors::{Authors, authors},
     baseline::FirstSeen,
     check,
-    effect::{Decision, Held, Record},
+    effect::{Decision, Effect, Held, Record},
     enforce, evidence, forecast, garbage, gate,
     hold::Hold,
     node::{Ended, Step, Task},
@@ -59,11 +59,22 @@ impl Turn {
     /// The same, with what an earlier look left; equal to [`Turn::take`] whatever that was.
     pub fn again(world: &World, memory: &mut Memory) -> Self {
         let assessment = assess::assess_again(world, &mut memory.assess);
+        let rollouts = step::step(world, &assessment);
+        Self::around(world, assessment, rollouts, memory)
+    }
+
+    /// What the others decide where it is known what the rollouts do.
+    fn around(
+        world: &World,
+        assessment: Assessment,
+        rollouts: Decision,
+        memory: &mut Memory,
+    ) -> Self {
         let ranking = rank::rank_again(world, &assessment, &mut memory.rank);
         let planned = planner::plan_again(world, &assessment, &ranking, &mut memory.planner);
         let mut decision = planned.decision.clone();
         decision.absorb(gate::requests(world));
-        decision.absorb(step::step(world, &assessment));
+        decision.absorb(rollouts);
         let enforced = enforce::enforce(world, &assessment, &ranking, &decision);
         decision.absorb(enforced);
         decision.absorb(garbage::collect(world));
@@ -79,14 +90,13 @@ impl Model<'_> {
     /// Decides and acts until nothing is left to do at this instant.
     pub(super) fn settle(&mut self) {
         for _ in 0..PASSES_MAX {
-            self.gather_evidence();
-            let mut turn = Turn::again(&self.world, &mut self.memory);
-            self.turns += 1;
-            self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
+            let (assessment, rollouts) = self.roll_on();
+            let mut turn = Turn::around(&self.world, assessment, rollouts, &mut self.memory);
             self.remember(&turn);
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
-            turn.decision.effects.retain(|effect| !self.under_way(effect));
+            let decision = std::mem::take(&mut turn.decision);
+            turn.decision = self.checked(&turn.assessment, decision);
             if turn.decision.is_quiet() && !resolved {
                 let window = self.tell_windows(&turn.decision.holds);
                 self.tell_holds(&turn.decision.holds);
@@ -96,13 +106,55 @@ impl Model<'_> {
                 self.wake_at = earliest(turn.decision.wake_at, deadline);
                 return;
             }
-            for record in turn.decision.records {
-                self.write(record);
-            }
-            for effect in turn.decision.effects {
-                self.act(effect);
-            }
+            self.carry_out(turn.decision);
         }
+        self.restless();
+    }
+
+    /// Moves the rollouts on until they wait: how systems stand then, and what the rollouts wait for. Most of what happens takes one
+    /// node from one step to its next, and whoever ranks and plans sees the same after each of them.
+    fn roll_on(&mut self) -> (Assessment, Decision) {
+        let mut assessment = assess::assess_again(&self.world, &mut self.memory.assess);
+        for _ in 0..PASSES_MAX {
+            self.gather_evidence();
+            let waiting = step::step(&self.world, &assessment);
+            let decision = self.checked(&assessment, waiting.clone());
+            if decision.is_quiet() {
+                return (assessment, waiting);
+            }
+            let alike = leaves_systems_alike(&decision);
+            self.carry_out(decision);
+            if !alike {
+                assessment = assess::assess_again(&self.world, &mut self.memory.assess);
+            }
+            debug_assert_eq!(
+                assessment,
+                assess::assess_again(&self.world, &mut self.memory.assess),
+                "a decision that leaves systems as they are"
+            );
+        }
+        self.restless();
+        (assessment, Decision::default())
+    }
+
+    /// The decision without what is under way. What it must not do is written down as a bug of ours.
+    fn checked(&mut self, assessment: &Assessment, mut decision: Decision) -> Decision {
+        self.turns += 1;
+        self.violations.extend(check::decision(&self.world, assessment, &decision));
+        decision.effects.retain(|effect| !self.under_way(effect));
+        decision
+    }
+
+    fn carry_out(&mut self, decision: Decision) {
+        for record in decision.records {
+            self.write(record);
+        }
+        for effect in decision.effects {
+            self.act(effect);
+        }
+    }
+
+    fn restless(&mut self) {
         let at = self.world.now;
         self.violations
             .push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
@@ -395,6 +447,21 @@ impl Model<'_> {
         let what = What::Requested { change, supersedes, due, needs, forecast: Box::new(forecast) };
         self.tell(Some(name), what);
     }
+}
+
+/// Whether systems are judged after it as before: what a node is busy with says nothing of what is on it.
+fn leaves_systems_alike(decision: &Decision) -> bool {
+    let of_work = |record: &Record| matches!(record, Record::Task { .. } | Record::Cursor { .. });
+    let on_nodes = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Claim { .. }
+                | Effect::Evict { .. }
+                | Effect::StartJob { .. }
+                | Effect::Release { .. }
+        )
+    };
+    decision.records.iter().all(of_work) && decision.effects.iter().all(on_nodes)
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

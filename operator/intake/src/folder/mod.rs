@@ -16,7 +16,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
 };
 
 use hozen_domain::{
@@ -33,7 +34,11 @@ use crate::{
     kinds::Object,
     manifest::{Document, Manifests, Reader},
     problem::{Problem, is_within},
+    tree,
 };
+
+/// Files that are parsed before they are checked, at most: each may hold a tree of [`tree::BYTES_MAX`].
+const PARSED_AHEAD_MAX: usize = 8;
 
 /// Something that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,15 +126,24 @@ fn manifests(files: &[files::File], hidden: bool, refused: &mut Refused) -> Mani
     if hidden {
         reader.tear();
     }
-    for file in files {
-        match file.text() {
-            Ok(text) => reader.read(&file.name, &text),
-            Err(why) => {
-                reader.tear();
-                refused.problems.push(file.problem(why));
+    // One thread parses while this one checks: each is about half of the work.
+    thread::scope(|scope| {
+        let (parsed, to_check) = sync_channel(PARSED_AHEAD_MAX);
+        scope.spawn(move || {
+            files
+                .iter()
+                .try_for_each(|file| parsed.send((file, file.text().map(|text| tree::read(&text)))))
+        });
+        for (file, parsed) in to_check {
+            match parsed {
+                Ok(documents) => reader.parsed(&file.name, documents),
+                Err(why) => {
+                    reader.tear();
+                    refused.problems.push(file.problem(why));
+                }
             }
         }
-    }
+    });
     let mut manifests = reader.finish();
     refused.problems.append(&mut manifests.problems);
     manifests
