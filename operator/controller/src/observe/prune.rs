@@ -1,10 +1,10 @@
-//! What of foreign objects is kept: what a decision reads, and nothing else. Five thousand nodes have fifty thousand pods.
+//! What of foreign objects is kept: what a decision reads, and nothing else.
 
 use hozen_intake::convert;
 use k8s_openapi::{
     api::{
         batch::v1::Job,
-        core::v1::{Node, NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodSpec, PodStatus, Volume},
+        core::v1::{Node, NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodStatus},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -48,32 +48,23 @@ pub(super) fn same_node(a: &Node, b: &Node) -> bool {
     a.spec == b.spec && a.status == b.status && meta(a) == meta(b)
 }
 
-/// A pod as a drain sees it.
-pub(super) fn pod(pod: Pod) -> Pod {
-    let Pod { metadata, spec, status } = pod;
-    let mut metadata = self::metadata(metadata);
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| key == "kubernetes.io/config.mirror");
-    }
-    metadata.resource_version = None;
-    let spec = spec.map(|spec| PodSpec {
-        node_name: spec.node_name,
-        volumes: spec.volumes.map(|volumes| {
-            let scratch = volumes.into_iter().filter(|volume| volume.empty_dir.is_some());
-            scratch
-                .map(|v| Volume { name: v.name, empty_dir: v.empty_dir, ..Volume::default() })
-                .collect()
-        }),
-        ..PodSpec::default()
-    });
-    // What a Job of ours answered stands in the end of its container.
-    let job = metadata.owner_references.iter().flatten().any(|owner| owner.kind == "Job");
+/// A pod of a Job: whose it is, how it ended, and what its containers answered.
+pub(super) fn pod_of_job(pod: Pod) -> Pod {
+    let Pod { metadata, status, .. } = pod;
+    let metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        creation_timestamp: metadata.creation_timestamp,
+        owner_references: metadata.owner_references,
+        ..ObjectMeta::default()
+    };
     let status = status.map(|status| PodStatus {
         phase: status.phase,
-        container_statuses: status.container_statuses.filter(|_| job),
+        container_statuses: status.container_statuses,
         ..PodStatus::default()
     });
-    Pod { metadata, spec, status }
+    Pod { metadata, status, ..Pod::default() }
 }
 
 /// A Job without its template.

@@ -10,27 +10,41 @@ use hozen_advisory::package::PackageSet;
 use hozen_domain::units::Digest;
 use hozen_intake::convert::{
     sbom_report::{self, SbomReport},
-    workload::{PodImage, alive, pod_images},
+    workload::{Occupant, PodImage, alive, node_of, occupant, pod_images},
 };
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::prune;
 
-/// A pod that is placed on a node.
+/// A pod that is placed on a node. Small: five thousand nodes have fifty thousand pods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
-    /// As a drain sees it.
-    pub pod: Pod,
+    /// The node.
+    pub node: SmolStr,
+    /// As a drain sees it; none: it need not leave.
+    pub occupant: Option<Occupant>,
+    /// Who controls it.
+    pub owner: Option<Owner>,
     /// What its containers run.
     pub images: Box<[PodImage]>,
     /// Whether it has neither ended nor is being removed.
     pub alive: bool,
+    /// The pod of a Job, with what its container answered.
+    pub of_job: Option<Box<Pod>>,
 }
 
 /// Takes a pod apart.
 pub fn placed(pod: Pod) -> Placed {
-    Placed { images: pod_images(&pod).into(), alive: alive(&pod), pod: prune::pod(pod) }
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    Placed {
+        node: node_of(&pod).unwrap_or_default().into(),
+        occupant: occupant(&pod),
+        owner: owner(&pod.metadata),
+        images: pod_images(&pod).into(),
+        alive: alive(&pod),
+        of_job: owners.any(|owner| owner.kind == "Job").then(|| Box::new(prune::pod_of_job(pod))),
+    }
 }
 
 /// Who controls an object.

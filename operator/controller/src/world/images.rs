@@ -16,7 +16,7 @@ use smol_str::SmolStr;
 use crate::observe::{
     Stores,
     kept::Inner,
-    workloads::{Owner, Placed, key as workload_key, owner},
+    workloads::{Owner, Placed, key as workload_key},
 };
 
 /// Said where nobody has told what is in an image.
@@ -63,7 +63,7 @@ impl<'s> Used<'s> {
         for (pod, placed) in pods {
             let Some((namespace, name)) = pod.split_once('/') else { continue };
             let mut last = Owner { kind: "Pod".into(), name: name.into() };
-            if let Some(owner) = owner(&placed.pod.metadata) {
+            if let Some(owner) = placed.owner.clone() {
                 let key = format!("{namespace}/{}", owner.name);
                 let next = match owner.kind.as_str() {
                     "ReplicaSet" => above(&key, &sets),

@@ -23,7 +23,7 @@ use hozen_intake::convert::{
     content,
     node::{self, Parts},
     report::Content,
-    workload,
+    workload::{self, Occupant},
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
@@ -246,10 +246,10 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
     let (managed, pods, budgets) =
         (stores.managed.read(), stores.pods.read(), stores.budgets.read());
     let budgets = workload::Budgets::of(budgets.values());
-    let mut placed: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for pod in pods.values().map(|placed| &placed.pod) {
-        if let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {
-            placed.entry(node).or_default().push(pod);
+    let mut occupants: BTreeMap<&str, Vec<&Occupant>> = BTreeMap::new();
+    for placed in pods.values() {
+        if let Some(occupant) = &placed.occupant {
+            occupants.entry(&placed.node).or_default().push(occupant);
         }
     }
     let known: BTreeSet<&str> = objects.iter().map(|(key, _)| key.as_str()).collect();
@@ -264,8 +264,8 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
             content: &Verified(world),
             now: world.now,
         };
-        let pods = placed.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
-        nodes.insert(key.clone(), node::node(parts, workload::pods_of(key, pods, &budgets)));
+        let occupants = occupants.get(key.as_str()).into_iter().flatten().copied();
+        nodes.insert(key.clone(), node::node(parts, workload::pods_of(occupants, &budgets)));
     }
     world.nodes = nodes;
     objects.iter().map(|(key, seen)| (key.clone(), Arc::clone(&seen.value))).collect()
@@ -276,7 +276,7 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
 fn jobs(stores: &Stores, world: &mut World) -> bool {
     let mut unsettled = false;
     let pods = stores.pods.read();
-    let by_job = by_job(pods.values().map(|placed| &placed.pod));
+    let by_job = by_job(pods.values().filter_map(|placed| placed.of_job.as_deref()));
     // Snapshots are Jobs of people's templates, in Hozen's own namespace; whatever else changes a node runs where only the agent may.
     for (jobs, of_templates) in [(&stores.jobs, true), (&stores.work, false)] {
         for (_, seen) in jobs.read().iter() {

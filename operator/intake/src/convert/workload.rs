@@ -392,9 +392,9 @@ impl<'a> Budgets<'a> {
     }
 
     /// The budget that would refuse an eviction of this pod now; two that both select it, since the eviction subresource serves no such pod.
-    fn blocking(&self, pod: &Pod) -> Option<SmolStr> {
-        let here = self.0.get(pod.metadata.namespace.as_deref().unwrap_or_default())?;
-        let labels = labels(pod.metadata.labels.as_ref());
+    fn blocking(&self, pod: &Occupant) -> Option<SmolStr> {
+        let here = self.0.get(pod.namespace.as_str())?;
+        let labels = pod.labels.iter().cloned().collect();
         let mut theirs = here.iter().filter(|budget| budget.selector.matches(&labels));
         let one = theirs.next()?;
         match theirs.next() {
@@ -404,33 +404,68 @@ impl<'a> Budgets<'a> {
     }
 }
 
-/// What a drain of a node would have to move, and what would keep it.
-pub fn pods_of(node: &str, pods: &[&Pod], budgets: &Budgets<'_>) -> Pods {
-    let here = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(node);
+/// A pod that a drain would have to move, as small as it can be kept: a cluster has hundreds of thousands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// Namespace.
+    pub namespace: SmolStr,
+    /// Name.
+    pub name: SmolStr,
+    /// Labels, which budgets select by.
+    pub labels: Box<[(SmolStr, SmolStr)]>,
+    /// Whether a controller makes it anew elsewhere when it has left.
+    pub controlled: bool,
+    /// Whether an eviction deletes data of it.
+    pub empty_dir: bool,
+    /// Whether it is on its way out: it needs nobody's leave any more.
+    pub leaving: bool,
+}
+
+/// The pod as a drain sees it; none: it need not leave.
+pub fn occupant(pod: &Pod) -> Option<Occupant> {
+    let metadata = &pod.metadata;
+    let labels = metadata.labels.iter().flatten();
+    must_leave(pod).then(|| Occupant {
+        namespace: small(metadata.namespace.as_deref().unwrap_or_default()),
+        name: small(metadata.name.as_deref().unwrap_or_default()),
+        labels: labels.map(|(key, value)| (small(key), small(value))).collect(),
+        controlled: is_controlled(pod),
+        empty_dir: has_empty_dir(pod),
+        leaving: metadata.deletion_timestamp.is_some(),
+    })
+}
+
+/// The node that a pod was placed on.
+pub fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// What a drain of a node with these pods would have to move, and what would keep it.
+pub fn pods_of<'p>(
+    occupants: impl IntoIterator<Item = &'p Occupant>,
+    budgets: &Budgets<'_>,
+) -> Pods {
     let mut found = Pods::default();
-    for pod in pods.iter().filter(|pod| here(pod) && must_leave(pod)) {
+    for pod in occupants {
         found.movable += 1;
-        if has_empty_dir(pod) {
+        if pod.empty_dir {
             count(&mut found.empty_dir, pod);
         }
-        if !is_controlled(pod) {
+        if !pod.controlled {
             count(&mut found.unmanaged, pod);
         }
-        // A pod on its way out needs nobody's leave any more.
-        if found.blocked_by.is_none() && pod.metadata.deletion_timestamp.is_none() {
+        if found.blocked_by.is_none() && !pod.leaving {
             found.blocked_by = budgets.blocking(pod);
         }
     }
     found
 }
 
-fn count(such: &mut Option<Such>, pod: &Pod) {
+fn count(such: &mut Option<Such>, pod: &Occupant) {
     if let Some(such) = such {
         such.pods += 1;
         return;
     }
-    let metadata = &pod.metadata;
-    let namespace = metadata.namespace.as_deref().unwrap_or("default");
-    let name = metadata.name.as_deref().unwrap_or_default();
-    *such = Some(Such { pods: 1, example: format_smolstr!("{namespace}/{name}") });
+    let namespace = if pod.namespace.is_empty() { "default" } else { &*pod.namespace };
+    *such = Some(Such { pods: 1, example: format_smolstr!("{namespace}/{}", pod.name) });
 }

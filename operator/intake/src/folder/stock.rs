@@ -16,7 +16,8 @@ use crate::{
         Refusal, baseline, content, governance,
         node::{self, Parts},
         report::Content,
-        request, workload,
+        request,
+        workload::{self, Occupant},
     },
     kinds::Object,
     manifest::{Document, Manifests},
@@ -165,7 +166,13 @@ fn nodes(documents: &[Document], world: &mut World) {
         package_sets: world.package_sets.keys().cloned().collect(),
         transactions: world.transactions.keys().cloned().collect(),
     };
-    let (pods, budgets) = (pods(documents), workload::Budgets::of(budgets(documents)));
+    let budgets = workload::Budgets::of(budgets(documents));
+    let mut occupants: BTreeMap<&str, Vec<Occupant>> = BTreeMap::new();
+    for pod in pods(documents) {
+        if let Some((node, occupant)) = workload::node_of(pod).zip(workload::occupant(pod)) {
+            occupants.entry(node).or_default().push(occupant);
+        }
+    }
     for (name, object) in objects {
         let parts = Parts {
             node: object,
@@ -174,7 +181,8 @@ fn nodes(documents: &[Document], world: &mut World) {
             content: &verified,
             now: world.now,
         };
-        let node = node::node(parts, workload::pods_of(name, &pods, &budgets));
+        let occupants = occupants.get(name).into_iter().flatten();
+        let node = node::node(parts, workload::pods_of(occupants, &budgets));
         world.nodes.insert(node.name.clone(), node);
     }
 }
