@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use crate::{
     effect::Leave,
-    node::{Node, Pods, Such},
+    node::{Cordon, Node, Pods, Such},
     plan::{Drain, OnBlocked},
 };
 
@@ -24,6 +24,18 @@ pub enum Obstacle {
     Unmanaged(Such),
     /// Its kubelet starts no pods while it has this condition: a drain would be for nothing.
     Pressure(SmolStr),
+    /// A patch could not be brought to it now (PROCESS 1.6): why.
+    Unready(String),
+    /// A person cordoned it (invariant 6).
+    Cordoned,
+}
+
+/// What keeps a node that serves from being taken.
+pub fn kept(node: &Node, drain: &Drain) -> Option<Obstacle> {
+    match node.cordon {
+        Cordon::Foreign => Some(Obstacle::Cordoned),
+        Cordon::None | Cordon::Ours(_) | Cordon::Lifted(_) => obstacle(node, drain),
+    }
 }
 
 /// What keeps a node from being drained, or its drain from being of use; of what its pods ask for, the lasting before the passing. None:
@@ -32,6 +44,9 @@ pub fn obstacle(node: &Node, drain: &Drain) -> Option<Obstacle> {
     let Pods { movable: _, blocked_by, empty_dir, unmanaged } = &node.pods;
     if let Some(condition) = &node.pressure {
         return Some(Obstacle::Pressure(condition.clone()));
+    }
+    if let Some(why) = node.report.latest().and_then(|inventory| inventory.unready.first()) {
+        return Some(Obstacle::Unready(why.clone()));
     }
     if let Some(such) = empty_dir
         && !drain.delete_empty_dir_data
@@ -61,7 +76,17 @@ impl Obstacle {
     pub const fn lasts(&self) -> bool {
         match self {
             Self::EmptyDir(_) | Self::Unmanaged(_) => true,
-            Self::Budget { .. } | Self::Pressure(_) => false,
+            Self::Budget { .. } | Self::Pressure(_) | Self::Unready(_) | Self::Cordoned => false,
+        }
+    }
+
+    /// Whether it is a drain that it keeps from, and not any work.
+    pub const fn is_of_pods(&self) -> bool {
+        match self {
+            Self::Budget { .. } | Self::EmptyDir(_) | Self::Unmanaged(_) | Self::Pressure(_) => {
+                true
+            }
+            Self::Unready(_) | Self::Cordoned => false,
         }
     }
 
@@ -74,6 +99,8 @@ impl Obstacle {
                 such.example
             ),
             Self::Pressure(condition) => format!("the end of its {condition}"),
+            Self::Unready(_) => "a report of its scanner that says otherwise".to_owned(),
+            Self::Cordoned => "kubectl uncordon, by whoever cordoned it".to_owned(),
             Self::Unmanaged(such) => {
                 format!(
                     "drain.force: true in the baseline (a new request), or {} gone",
@@ -93,6 +120,8 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Budget { budget } => write!(f, "the budget {budget} allows no eviction"),
             Self::Pressure(condition) => write!(f, "{condition}: its kubelet starts no pods"),
+            Self::Unready(why) => f.write_str(why),
+            Self::Cordoned => f.write_str("a person cordoned it"),
             Self::EmptyDir(such) => {
                 more(f, such)?;
                 f.write_str(" would lose what is in an emptyDir")

@@ -87,6 +87,10 @@ pub fn enforce(
             (Some(Taint::Isolated), Some(Taint::Isolated)) => {
                 decision.effects.extend(empty(world, assessment, node));
             }
+            // To ask for less needs no leave: where there is none for the taint alone, nothing is left.
+            (Some(Taint::Isolated), Some(Taint::Overdue)) if !may(world, assessment, node) => {
+                decision.effects.push(set(node, None));
+            }
             (found, Some(wanted)) if found != Some(wanted) => {
                 one(world, assessment, &mut safety, (node, wanted), &mut tainted, &mut decision);
             }
@@ -109,6 +113,12 @@ fn over(world: &World, assessment: &Assessment, node: &Node) -> bool {
         Some(Holding::Tie(..)) => false,
         Some(Holding::Nobody) | None => true,
     }
+}
+
+/// Whether people agreed that nodes of its baseline may have our taint.
+fn may(world: &World, assessment: &Assessment, node: &Node) -> bool {
+    let baseline = baseline_of(assessment, node).and_then(|name| world.baselines.get(name));
+    baseline.is_some_and(|baseline| leave(world, baseline, Taint::Overdue).is_some())
 }
 
 fn set(node: &Node, taint: Option<Taint>) -> Effect {

@@ -566,7 +566,8 @@ impl fmt::Display for Hold {
                 write!(f, "{workload} belongs to {owner}: {line}")
             }
             Self::CannotDrain { node, obstacle, others, .. } => {
-                write!(f, "{node}{} cannot be drained: {obstacle}", words::others(*others))
+                let what = if obstacle.is_of_pods() { "drained" } else { "taken" };
+                write!(f, "{node}{} cannot be {what}: {obstacle}", words::others(*others))
             }
             Self::WontRollOut { workload, why } => f.write_str(&at_rest(workload, why)),
             Self::HumanTookOver { node } => write!(f, "a person took {node} over"),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -210,6 +210,9 @@ pub struct Inventory {
     /// `Portable`, `Desktop`, `Server`, `Virtual`.
     pub hardware: SmolStr,
 }
+
+/// A report that is older tells nothing of the present: a scanner reports once a day at least (PROCESS 1.2).
+pub const REPORT_AGE_MAX: SignedDuration = SignedDuration::from_hours(36);
 
 /// A transaction that the node's package manager resolved without doing it.
 #[derive(Clone, Debug, PartialEq, Eq)]

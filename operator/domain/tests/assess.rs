@@ -47,6 +47,46 @@ fn a_node_with_nothing_to_say_against_it_is_compliant_and_active() {
 }
 
 #[test]
+fn an_old_kernel_beside_a_fixed_one_is_not_missing_anything_and_a_library_is() {
+    let state_of = |ecosystem: &str, name: &str, fixed: &str, installed: &[(&str, &str)]| {
+        let world = world_at(NOW)
+            .baseline(baseline("web"))
+            .node(node("a").label("tier", "web").has(&packages(ecosystem, installed)))
+            .notice(notice("N-1").high().fixes(ecosystem, name, fixed))
+            .build();
+        state(&world, "a")
+    };
+    let (old, new) = ("5.14.0-427.13.1.el9_4", "5.14.0-427.16.1.el9_4");
+    let alma = |versions: Vec<&str>| {
+        let kernels: Vec<_> =
+            versions.into_iter().map(|version| ("kernel-core", version)).collect();
+        state_of("AlmaLinux:9", "kernel-core", new, &kernels)
+    };
+    assert_eq!(alma(vec![old]), State::Below);
+    assert_eq!(alma(vec![old, new]), State::Compliant);
+    let linux = |packages: &[(&'static str, &'static str)]| {
+        let of = packages.iter().map(|(name, version)| (*name, "linux", *version));
+        let of: Vec<(&str, &str, &str)> = of.collect();
+        let world = world_at(NOW)
+            .baseline(baseline("web"))
+            .node(node("a").label("tier", "web").has(&sourced("Debian:12", &of)))
+            .notice(notice("DSA-2").high().fixes("Debian:12", "linux", "6.1.140-1"))
+            .build();
+        state(&world, "a")
+    };
+    let was = ("linux-image-6.1.0-36-amd64", "6.1.139-1");
+    assert_eq!(linux(&[was, ("linux-image-6.1.0-37-amd64", "6.1.140-1")]), State::Compliant);
+    assert_eq!(linux(&[was, ("linux-image-6.1.0-35-amd64", "6.1.137-1")]), State::Below);
+    assert_eq!(
+        linux(&[was, ("linux-libc-dev", "6.1.140-1")]),
+        State::Below,
+        "headers are no kernel"
+    );
+    let npm = [("lodash", "4.17.20"), ("lodash", "4.17.21")];
+    assert_eq!(state_of("npm", "lodash", "4.17.21", &npm), State::Below, "both are in use");
+}
+
+#[test]
 fn a_missing_notice_puts_a_node_below_by_every_binary_of_the_source() {
     let old = sourced(
         "Debian:12",

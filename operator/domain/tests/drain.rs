@@ -1,16 +1,18 @@
 //! Drains that cannot succeed are seen before the cordon: the node is left as it is, others go on, and the rollout says why.
 
+use std::sync::Arc;
+
 use hozen_domain::{
     World, check,
     drain::Obstacle,
     effect::{Decision, Effect, Leave, Record},
     hold::Hold,
     model::scenario::Happening,
-    node::{Ended, Job, JobKey, Node, Step, Such},
-    plan::OnBlocked,
-    units::{Span, after},
+    node::{Cordon, Ended, Inventory, Job, JobKey, Node, Report, Step, Such},
+    plan::{OnBlocked, Stage},
+    units::{Share, Span, after},
 };
-use hozen_testkit::{Told, baseline, story, web_fleet};
+use hozen_testkit::{Told, baseline, stage, story, web_fleet};
 
 fn minutes(minutes: u32) -> Span {
     Span::minutes(minutes)
@@ -43,6 +45,35 @@ fn i35_a_node_whose_drain_a_budget_would_refuse_is_not_cordoned_and_others_go_on
     let allowed = Happening::DrainUnblocked { node: on("web-1") };
     let told = story(&world, 12).after(minutes(1), blocked).after(Span::hours(6), allowed).play();
     assert_eq!(told.proven(), ["web-2", "web-3", "web-1"]);
+}
+
+#[test]
+fn a_node_that_a_person_cordoned_or_that_cannot_get_a_patch_keeps_nobody_else_waiting() {
+    let cordoned = |node: &mut Node| node.cordon = Cordon::Foreign;
+    let unready = |node: &mut Node| {
+        let mut report = Inventory::clone(node.report.known().expect("it reports"));
+        report.unready.push("its package repositories do not answer".into());
+        node.report = Report::Known(Arc::new(report));
+    };
+    let changes: [&dyn Fn(&mut Node); 2] = [&cordoned, &unready];
+    let said = [
+        "web-1 cannot be taken: a person cordoned it",
+        "web-1 cannot be taken: its package repositories do not answer",
+    ];
+    for (change, said) in changes.into_iter().zip(said) {
+        // A cordoned node is one that is unavailable.
+        let two = |name, nodes| Stage { max_unavailable: Share::Count(2), ..stage(name, nodes) };
+        let stages = vec![two("canary", Share::Count(1)), two("all", Share::Percent(100))];
+        let fleet = web_fleet(3, baseline("web").stages(stages)).build();
+        let told = story(&with_node(fleet, "web-1", change), 12).play();
+        assert!(told.ended().iter().all(|ended| ended.0 != "web-1"), "{:#?}", told.ended());
+        assert_eq!(told.proven(), ["web-2", "web-3"], "{:#?}", told.holds());
+        assert!(
+            told.holds().iter().any(|(_, hold)| hold.to_string() == said),
+            "{:#?}",
+            told.holds()
+        );
+    }
 }
 
 #[test]

@@ -86,6 +86,56 @@ fn late_nodes_are_tainted_under_leave_given_beforehand() {
     );
 }
 
+/// A node that lacks updates of which no notice tells, as its package manager says.
+fn pending(name: &str, changes: &[(&str, &str, &str)]) -> NodeBuilder {
+    let has: Vec<(&str, &str)> = changes.iter().map(|(name, from, _)| (*name, *from)).collect();
+    let change = transaction(changes);
+    node(name)
+        .label("tier", "web")
+        .has(&debian(&has))
+        .would_as(resolved("security", &change), &change)
+}
+
+#[test]
+fn a_missed_deadline_of_an_update_without_a_notice_is_told_and_is_no_good_end() {
+    let world = world_at("2026-11-19T09:00Z").baseline(baseline("web"));
+    let world = world.node(pending("web-1", &[("curl", "7.88.1-10", "7.88.1-11")])).build();
+    let told = story(&world, 24 * 9).nobody_approves().play();
+    let missed =
+        |e: &What| matches!(e, What::DeadlineMissed { notice, .. } if notice == "security-updates");
+    assert!(told.0.trace.iter().any(|e| missed(&e.what)), "{:#?}", told.0.trace);
+    assert!(told.0.verdict().late.contains("web"), "{:#?}", told.0.verdict());
+}
+
+#[test]
+fn each_update_without_a_notice_has_its_own_clock() {
+    let old = pending("web-1", &[("curl", "7.88.1-10", "7.88.1-11")]);
+    let new = pending("web-2", &[("bash", "5.2-1", "5.2-2")]);
+    let mut world =
+        world_at("2026-11-19T09:00Z").baseline(baseline("web")).node(old).node(new).build();
+    let seen = world.now - SignedDuration::from_hours(8 * 24);
+    let rules = Arc::make_mut(world.baselines.get_mut("web").expect("it is there"));
+    rules.first_seen.updates.insert("curl".into(), seen);
+    rules.first_seen.updates.insert("bash".into(), world.now);
+    let assessment = assess(&world);
+    let late = planner::overdue(&world, &assessment, &rank(&world, &assessment));
+    let late: Vec<&str> = late.iter().map(|late| late.system.as_str()).collect();
+    assert_eq!(late, ["web-1"], "web-2 was offered its update just now");
+}
+
+#[test]
+fn who_asks_for_less_than_isolation_ends_it() {
+    let mut world = isolated_under_leave().0.world;
+    let rules = Arc::make_mut(world.baselines.get_mut("web").expect("it is there"));
+    rules.remediation.on_overdue = OnOverdue::Taint;
+    let assessment = assess(&world);
+    let ranking = rank(&world, &assessment);
+    let decision = enforce::enforce(&world, &assessment, &ranking, &Decision::default());
+    let lifted =
+        decision.effects.iter().filter(|e| matches!(e, Effect::Taint { taint: None, .. })).count();
+    assert_eq!(lifted, 1, "{decision:#?}");
+}
+
 #[test]
 fn nobody_is_late_for_a_fix_that_nobody_can_have() {
     let both = notice("DSA-1").fixes("Debian:12", "openssl", NEW).unfixed("Debian:12", "edk2");

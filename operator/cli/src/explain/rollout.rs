@@ -50,8 +50,13 @@ fn authority(outcome: &Outcome, request: &ChangeRequest) -> Section {
     let tally = approval::count(&outcome.world, request);
     let users: Vec<&str> = tally.counted.iter().map(|word| word.user.as_str()).collect();
     let until = tally.valid_until.map_or_else(String::new, |until| format!(", until {until}"));
-    let agreed = if users.is_empty() { "a standard change".to_owned() } else { users.join(", ") };
-    section.rule(format!("approved by: {agreed}{until}"), "invariant 12");
+    let needs = &request.plan.needs.roles;
+    let agreed = match (users.is_empty(), needs.is_empty()) {
+        (true, true) => format!("approved by: a standard change{until}"),
+        (true, false) => "approved by: nobody any more".to_owned(),
+        (false, _) => format!("approved by: {}{until}", users.join(", ")),
+    };
+    section.rule(agreed, "invariant 12");
     section.say("whoever may update it may pause, abort or promote it");
     section.rule("whoever holds the verb accept on it may accept a failure by node", "invariant 3");
     section

@@ -171,10 +171,16 @@ fn compliant(counts: &Counts) -> Said {
 
 fn on_time(overdue: &[Overdue], baseline: &Baseline) -> Said {
     let late: Vec<&Overdue> = overdue.iter().filter(|o| o.baseline == baseline.name).collect();
-    let message = late.first().map(|first| {
+    let message = late.first().and_then(|first| {
         let more = late.len() - 1;
         let others = if more == 0 { String::new() } else { format!(" and {more} more") };
-        format!("{}{others} missed {} (due {})", first.system, first.notices.join(", "), first.due)
+        let missed: Vec<&str> = first.missed.keys().map(|name| &**name).collect();
+        Some(format!(
+            "{}{others} missed {} (due {})",
+            first.system,
+            missed.join(", "),
+            first.due()?
+        ))
     });
     Said {
         aspect: condition::ON_TIME,

@@ -54,7 +54,7 @@ pub fn draft(
         phase: Some(words::phase(phase)),
         phase_since: Some(since),
         phase_reason: why,
-        due: planner::due(&request.plan, &turn.ranking).or(request.due),
+        due: planner::due(world, &request.plan, &turn.ranking).or(request.due),
         first_seen: before.first_seen.or_else(|| Some(planner::first_seen(world, &request.plan))),
         answers: before.answers.or_else(|| Some(ten(world, turn, request))),
         approvals: counted(&tally),

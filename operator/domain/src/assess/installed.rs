@@ -6,7 +6,7 @@ use hozen_advisory::{
     package::{Package, PackageSet},
     version::Scheme,
 };
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::AffectedPackage;
 
@@ -41,6 +41,49 @@ pub(crate) fn ecosystem<'s>(set: &'s PackageSet, name: &str, version: &str) -> O
         .flat_map(|first| in_ecosystem(set, &first.ecosystem, name))
         .find(|package| package.version == version)
         .map(|package| &package.ecosystem)
+}
+
+/// Newer versions of a package that are installed beside it: RPM keeps old kernels under the same name, Debian under the name of each
+/// release. Which of them runs is not said here: a reboot is due until it is the newest.
+pub(crate) fn newer_beside<'s>(
+    set: &'s PackageSet,
+    ecosystem: &str,
+    name: &str,
+    version: &str,
+) -> Vec<&'s Package> {
+    let Some(old) = in_ecosystem(set, ecosystem, name).iter().find(|p| p.version == version) else {
+        return Vec::new();
+    };
+    let shape = match Scheme::of(ecosystem) {
+        Some(Scheme::Rpm) => SmolStr::clone(&old.name),
+        Some(Scheme::Dpkg) if name.starts_with(KERNELS) => shape(name),
+        Some(_) | None => return Vec::new(),
+    };
+    let alike = |other: &&Package| {
+        let same_name = other.name == shape || self::shape(&other.name) == shape;
+        same_name && other.arch == old.arch && !other.distro.is_empty()
+    };
+    let newer =
+        |other: &&Package| compare(ecosystem, &other.version, version).is_ok_and(Ordering::is_gt);
+    let slice = slices(set).find(|slice| slice.first().is_some_and(|p| p.ecosystem == ecosystem));
+    let begin = if shape == old.name { name } else { KERNELS };
+    let slice = slice.unwrap_or_default();
+    let from = slice.partition_point(|package| package.name.as_str() < begin);
+    let near = slice[from..].iter().take_while(|package| package.name.starts_with(begin));
+    near.filter(alike).filter(newer).collect()
+}
+
+/// How the packages of Debian's kernels begin.
+const KERNELS: &str = "linux-";
+
+/// The name of a kernel's package without its release: `linux-image-#-amd64` of `linux-image-6.1.0-37-amd64`; any other as it is.
+fn shape(name: &str) -> SmolStr {
+    let is_release = |part: &&str| part.starts_with(|first: char| first.is_ascii_digit());
+    if !name.starts_with(KERNELS) || !name.split('-').any(|part| is_release(&part)) {
+        return name.into();
+    }
+    let kept: Vec<&str> = name.split('-').filter(|part| !is_release(part)).collect();
+    format_smolstr!("#{}", kept.join("-"))
 }
 
 /// The set divided by ecosystem: it is sorted by ecosystem, then name.

@@ -77,6 +77,7 @@ fn missing(
     findings: &[Finding],
 ) -> Vec<Missing> {
     let mut by_notice: BTreeMap<&Name, Missing> = BTreeMap::new();
+    let told = told(findings);
     for finding in findings {
         let Some(known) = world.notices.get(&finding.notice) else {
             continue;
@@ -85,7 +86,8 @@ fn missing(
             NoticeKind::Security => true,
             NoticeKind::Bugfix => baseline.remediation.include_bugfix,
         };
-        let excused = matches!(finding.verdict, Verdict::NotAffected { .. });
+        let excused = matches!(finding.verdict, Verdict::NotAffected { .. })
+            || lies_beside_a_fixed_one(set, finding, &told);
         if !concerns || excused || known.notice.withdrawn.is_some() {
             continue;
         }
@@ -116,6 +118,26 @@ fn missing(
         }
     }
     by_notice.into_values().collect()
+}
+
+/// What is told of each version of a package by each notice, other than that it is not affected.
+type Told<'w> = BTreeSet<(&'w Name, &'w str, &'w str)>;
+
+fn told(findings: &[Finding]) -> Told<'_> {
+    let told = findings.iter().filter(|f| !matches!(f.verdict, Verdict::NotAffected { .. }));
+    told.map(|f| (&f.notice, f.package.as_str(), f.installed.as_str())).collect()
+}
+
+/// Whether a newer version that has the fix is installed beside the affected one, as kernels are: what runs is the reboot's to tell, and
+/// package managers keep the old one for years.
+fn lies_beside_a_fixed_one(set: &PackageSet, finding: &Finding, told: &Told<'_>) -> bool {
+    let Finding { notice, package, installed, .. } = finding;
+    let Some(ecosystem) = installed::ecosystem(set, package, installed) else {
+        return false;
+    };
+    installed::newer_beside(set, ecosystem, package, installed)
+        .iter()
+        .any(|other| !told.contains(&(notice, other.name.as_str(), other.version.as_str())))
 }
 
 fn notice_departures(missing: &Missing, departures: &mut Vec<Departure>) {

@@ -15,7 +15,7 @@ use crate::{
     durations::{Between, Durations, Load},
     effect::{Doomed, Effect},
     evidence::questions,
-    node::{Cordon, Inventory, Job, JobKey, Ownership, Ready, Report, Step, Taint},
+    node::{Cordon, Inventory, Job, JobKey, Ownership, REPORT_AGE_MAX, Ready, Report, Step, Taint},
     planner::Planned,
     request::{Cursor, Handle, Rollout},
     units::{Digest, Name, Uid, after},
@@ -361,6 +361,15 @@ impl Model<'_> {
         for (node, scan) in nodes {
             self.scanned(&node, scan);
         }
+        // Who does not report has told nothing of the present.
+        let now = self.world.now;
+        for node in self.world.nodes.values_mut() {
+            if let Report::Known(inventory) = &node.report
+                && now.duration_since(inventory.scanned_at) > REPORT_AGE_MAX
+            {
+                node.report = Report::Stale(Arc::clone(inventory));
+            }
+        }
     }
 
     /// The distribution's own security updates that are still missing.
@@ -376,9 +385,12 @@ impl Model<'_> {
 
     /// Every scanner looks at the repositories again.
     pub(super) fn refresh_all(&mut self) {
-        let nodes: Vec<Name> = self.world.nodes.keys().cloned().collect();
-        for node in &nodes {
-            self.resolve_pocket(node);
+        let nodes = self.world.nodes.values();
+        let nodes: Vec<(Id, u64)> =
+            nodes.map(|node| ((node.name.clone(), node.uid.clone()), node.scan_asked)).collect();
+        for (node, scan) in nodes {
+            self.scanned(&node, scan);
+            self.resolve_pocket(&node.0);
         }
     }
 

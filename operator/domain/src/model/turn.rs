@@ -89,14 +89,17 @@ impl Turn {
 impl Model<'_> {
     /// Decides and acts until nothing is left to do at this instant.
     pub(super) fn settle(&mut self) {
-        for _ in 0..PASSES_MAX {
-            let (assessment, rollouts) = self.roll_on();
+        let mut left = PASSES_MAX;
+        while left > 0 {
+            let (assessment, rollouts) = self.go_on(&mut left);
+            left = left.saturating_sub(1);
+            self.turns += 1;
             let mut turn = Turn::around(&self.world, assessment, rollouts, &mut self.memory);
+            self.violations.extend(check::decision(&self.world, &turn.assessment, &turn.decision));
             self.remember(&turn);
             self.tell_notices(&turn);
             let resolved = self.resolve(&turn.planned);
-            let decision = std::mem::take(&mut turn.decision);
-            turn.decision = self.checked(&turn.assessment, decision);
+            turn.decision.effects.retain(|effect| !self.under_way(effect));
             if turn.decision.is_quiet() && !resolved {
                 let window = self.tell_windows(&turn.decision.holds);
                 self.tell_holds(&turn.decision.holds);
@@ -108,41 +111,34 @@ impl Model<'_> {
             }
             self.carry_out(turn.decision);
         }
-        self.restless();
+        let at = self.world.now;
+        self.violations
+            .push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
     }
 
-    /// Moves the rollouts on until they wait: how systems stand then, and what the rollouts wait for. Most of what happens takes one
-    /// node from one step to its next, and whoever ranks and plans sees the same after each of them.
-    fn roll_on(&mut self) -> (Assessment, Decision) {
-        let mut assessment = assess::assess_again(&self.world, &mut self.memory.assess);
-        for _ in 0..PASSES_MAX {
+    /// Takes systems that are being worked on to their next steps, as long as nothing else is to be done: whoever ranks and plans sees
+    /// the same after each of these. Returns how systems stand then, and what the rollouts decide next, which is not done yet: what
+    /// begins or ends anything is decided beside everything else.
+    fn go_on(&mut self, left: &mut u32) -> (Assessment, Decision) {
+        let assessment = assess::assess_again(&self.world, &mut self.memory.assess);
+        loop {
             self.gather_evidence();
-            let waiting = step::step(&self.world, &assessment);
-            let decision = self.checked(&assessment, waiting.clone());
-            if decision.is_quiet() {
-                return (assessment, waiting);
+            let rollouts = step::step(&self.world, &assessment);
+            let mut decision = rollouts.clone();
+            decision.effects.retain(|effect| !self.under_way(effect));
+            if *left == 0 || decision.is_quiet() || !goes_on(&decision) {
+                return (assessment, rollouts);
             }
-            let alike = leaves_systems_alike(&decision);
+            *left -= 1;
+            self.turns += 1;
+            self.violations.extend(check::decision(&self.world, &assessment, &rollouts));
             self.carry_out(decision);
-            if !alike {
-                assessment = assess::assess_again(&self.world, &mut self.memory.assess);
-            }
             debug_assert_eq!(
                 assessment,
-                assess::assess_again(&self.world, &mut self.memory.assess),
-                "a decision that leaves systems as they are"
+                assess::assess(&self.world),
+                "a step leaves systems alike"
             );
         }
-        self.restless();
-        (assessment, Decision::default())
-    }
-
-    /// The decision without what is under way. What it must not do is written down as a bug of ours.
-    fn checked(&mut self, assessment: &Assessment, mut decision: Decision) -> Decision {
-        self.turns += 1;
-        self.violations.extend(check::decision(&self.world, assessment, &decision));
-        decision.effects.retain(|effect| !self.under_way(effect));
-        decision
     }
 
     fn carry_out(&mut self, decision: Decision) {
@@ -152,12 +148,6 @@ impl Model<'_> {
         for effect in decision.effects {
             self.act(effect);
         }
-    }
-
-    fn restless(&mut self) {
-        let at = self.world.now;
-        self.violations
-            .push(format!("{at}: the deciders did not come to rest in {PASSES_MAX} passes"));
     }
 
     /// What the status of a baseline keeps from pass to pass.
@@ -353,8 +343,8 @@ impl Model<'_> {
     fn tell_deadlines(&mut self, turn: &Turn) {
         let mut late: BTreeMap<(Name, Name, Timestamp), BTreeSet<Name>> = BTreeMap::new();
         for overdue in planner::overdue(&self.world, &turn.assessment, &turn.ranking) {
-            for notice in &overdue.notices {
-                let key = (notice.clone(), overdue.baseline.clone(), overdue.due);
+            for (notice, due) in &overdue.missed {
+                let key = (notice.clone(), overdue.baseline.clone(), *due);
                 late.entry(key).or_default().insert(overdue.system.clone());
             }
         }
@@ -389,12 +379,16 @@ impl Model<'_> {
 
     /// The next deadline to look at.
     fn next_deadline(&self, turn: &Turn) -> Option<Timestamp> {
-        turn.ranking
+        let ranking = &turn.ranking;
+        let of_updates = ranking.first_seen.iter().flat_map(|(baseline, seen)| {
+            seen.updates.keys().filter_map(|package| ranking.due_of_update(baseline, package))
+        });
+        ranking
             .notices
             .values()
             .flat_map(|notice| notice.baselines.values())
-            .chain(turn.ranking.updates.values())
             .filter_map(|ranked| ranked.due)
+            .chain(of_updates)
             .filter(|due| *due > self.world.now)
             .min()
     }
@@ -415,7 +409,7 @@ impl Model<'_> {
         let first_seen = planner::first_seen(&self.world, &plan);
         let assessment = assess::assess(&self.world);
         let ranking = rank::rank(&self.world, &assessment);
-        let due = planner::due(&plan, &ranking);
+        let due = planner::due(&self.world, &plan, &ranking);
         let request = crate::request::ChangeRequest {
             name: name.clone(),
             uid: uid.clone(),
@@ -449,19 +443,24 @@ impl Model<'_> {
     }
 }
 
-/// Whether systems are judged after it as before: what a node is busy with says nothing of what is on it.
-fn leaves_systems_alike(decision: &Decision) -> bool {
-    let of_work = |record: &Record| matches!(record, Record::Task { .. } | Record::Cursor { .. });
-    let on_nodes = |effect: &Effect| {
-        matches!(
-            effect,
-            Effect::Claim { .. }
-                | Effect::Evict { .. }
-                | Effect::StartJob { .. }
-                | Effect::Release { .. }
-        )
+/// Whether it does nothing but take nodes that are being worked on to a next step: it takes none anew, ends with none, and says
+/// nothing of what is on them.
+fn goes_on(decision: &Decision) -> bool {
+    let to_a_step = |record: &Record| match record {
+        Record::Task { task, .. } => {
+            task.as_ref().is_some_and(|task| !matches!(task.step, Step::Claim | Step::AwaitReboot))
+        }
+        Record::Ended { .. }
+        | Record::ImageTask { .. }
+        | Record::ImageEnded { .. }
+        | Record::Cursor { .. }
+        | Record::Phase { .. }
+        | Record::NeedsAttention { .. } => false,
     };
-    decision.records.iter().all(of_work) && decision.effects.iter().all(on_nodes)
+    let of_a_step = |effect: &Effect| {
+        matches!(effect, Effect::Evict { .. } | Effect::StartJob { .. } | Effect::Release { .. })
+    };
+    decision.records.iter().all(to_a_step) && decision.effects.iter().all(of_a_step)
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

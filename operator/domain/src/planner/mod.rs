@@ -22,7 +22,9 @@ pub(crate) use classes::worse;
 pub use overdue::overdue;
 pub(crate) use requests::free_name;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use hozen_advisory::package::Change;
 
 use jiff::{Timestamp, tz::TimeZone};
 use smol_str::SmolStr;
@@ -100,12 +102,17 @@ pub struct Overdue {
     pub system: Name,
     /// Its baseline.
     pub baseline: Name,
-    /// The earliest deadline that it missed.
-    pub due: Timestamp,
-    /// Notices that it misses beyond their deadline, sorted.
-    pub notices: Vec<Name>,
+    /// What it misses beyond the deadline, each with that: notices, and `security-updates` of which no notice tells.
+    pub missed: BTreeMap<Name, Timestamp>,
     /// What the baseline wants.
     pub action: crate::baseline::OnOverdue,
+}
+
+impl Overdue {
+    /// The earliest deadline that it missed.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.missed.values().min().copied()
+    }
 }
 
 /// Which requests should exist now. Baselines that tie, or whose policy is missing, act on nothing and say so.
@@ -261,15 +268,36 @@ pub fn withdrawn_since(world: &World, request: &ChangeRequest) -> Option<String>
 }
 
 /// The earliest deadline of what a plan answers; none: nothing that it answers has one.
-pub fn due(plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
-    let baseline = &plan.baseline.name;
+pub fn due(world: &World, plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
+    let name = &plan.baseline.name;
     // Leave given beforehand brings nothing that could be late.
-    if plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some()) {
-        return None;
+    let beforehand = plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some());
+    if beforehand || activate::class(plan).is_some() || plan.change == ChangeType::Rollback {
+        return plan
+            .advisories
+            .iter()
+            .filter(|_| !beforehand)
+            .filter_map(|notice| ranking.of(notice, name)?.due)
+            .min();
     }
-    let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, baseline)?.due);
-    let alone = activate::class(plan).is_some() || plan.change == ChangeType::Rollback;
-    notices.min().or_else(|| ranking.updates.get(baseline).filter(|_| !alone)?.due)
+    let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, name)?.due);
+    let updates =
+        changes(world, plan).filter_map(|change| ranking.due_of_update(name, &change.name));
+    notices.min().or_else(|| updates.min()).or_else(|| {
+        let baseline = world.baselines.get(name)?;
+        let named =
+            |package: &SmolStr| baseline.require.packages.iter().any(|rule| rule.name == *package);
+        changes(world, plan)
+            .any(|change| named(&change.name))
+            .then(|| want::required(world, baseline).due)?
+    })
+}
+
+/// What the transactions of a plan change.
+fn changes<'w>(world: &'w World, plan: &'w Plan) -> impl Iterator<Item = &'w Change> {
+    plan.node_classes()
+        .filter_map(|class| world.transactions.get(&class.transaction))
+        .flat_map(|transaction| transaction.changes.iter())
 }
 
 /// When the oldest fix that a plan brings was first seen; the present where it answers nothing that is known.
@@ -282,11 +310,7 @@ pub fn first_seen(world: &World, plan: &Plan) -> Timestamp {
 /// When the oldest update of a plan that no notice tells of was first seen.
 fn without_notice(world: &World, plan: &Plan) -> Option<Timestamp> {
     let seen = &world.baselines.get(&plan.baseline.name)?.first_seen;
-    let classes = plan.node_classes().map(|class| &class.transaction);
-    let changes = classes
-        .filter_map(|transaction| world.transactions.get(transaction))
-        .flat_map(|transaction| transaction.changes.iter());
-    let updates = changes.filter_map(|change| seen.updates.get(&change.name).copied());
+    let updates = changes(world, plan).filter_map(|change| seen.updates.get(&change.name).copied());
     let inactive = activate::class(plan).and(seen.inactive);
     updates.chain(inactive).min()
 }

@@ -134,7 +134,7 @@ fn inactive(world: &World, ranking: &Ranking, baseline: &Baseline) -> Urgency {
 }
 
 /// A departure from the tested configuration that no weakness makes urgent: Medium, from the day that the baseline asked for it.
-fn required(world: &World, baseline: &Baseline) -> Urgency {
+pub(super) fn required(world: &World, baseline: &Baseline) -> Urgency {
     let seen = baseline.changed_at.unwrap_or(world.now).min(world.now);
     let (within, _) = deadline(&baseline.remediation.profile, Priority::Medium);
     Urgency {

@@ -176,6 +176,13 @@ impl Ranking {
         self.notices.get(notice)?.baselines.get(baseline)
     }
 
+    /// The deadline of one of the distribution's updates of which no notice tells: each has its own clock, from when it was first seen.
+    pub fn due_of_update(&self, baseline: &str, package: &str) -> Option<Timestamp> {
+        let ranked = self.updates.get(baseline)?;
+        let seen = self.first_seen.get(baseline)?.updates.get(package)?;
+        ranked.due?.checked_add(seen.duration_since(ranked.seen?)).ok()
+    }
+
     /// What a node misses, by priority: notices, and one more for security updates that no notice accounts for.
     pub fn findings(&self, node: &NodeView) -> ByPriority {
         let mut counts = ByPriority::default();

@@ -117,7 +117,7 @@ fn stuck(view: &View<'_>, until: Option<Timestamp>) -> Option<Hold> {
     let mut stuck = up_to_now(view).filter(|member| member.stuck);
     let node = stuck.next()?.node;
     let others = u32::try_from(stuck.count()).unwrap_or(u32::MAX);
-    let obstacle = drain::obstacle(node, &view.plan.execution.drain)?;
+    let obstacle = drain::kept(node, &view.plan.execution.drain)?;
     Some(Hold::CannotDrain { node: node.name.clone(), obstacle, others, until })
 }
 
@@ -364,7 +364,7 @@ fn nothing_proven(view: &View<'_>, stage: &Stage) -> Option<Hold> {
 fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
     let node = member.node;
     if member.stuck {
-        let obstacle = drain::obstacle(node, &view.plan.execution.drain);
+        let obstacle = drain::kept(node, &view.plan.execution.drain);
         return obstacle.map(|obstacle| (node.name.clone(), obstacle.to_string()));
     }
     let accepted =

@@ -242,7 +242,7 @@ fn member<'w>(
     let class = class.or_else(|| classes().find(within))?;
     let standing = not_begun(node);
     let drain = &request.plan.execution.drain;
-    let stuck = standing == Standing::Waiting && drain::obstacle(node, drain).is_some();
+    let stuck = standing == Standing::Waiting && drain::kept(node, drain).is_some();
     Some(Member { stuck, ..Member::of(node, &class.transaction, standing) })
 }
 

@@ -419,8 +419,8 @@ fn systems_that_missed_a_deadline_are_told_with_what_the_baseline_wants() {
     let late = late("2026-11-08T00:00Z");
     assert_eq!(late.len(), 1);
     assert_eq!(
-        (late[0].system.as_str(), late[0].due, &late[0].notices[..]),
-        ("a", at("2026-11-08T00:00Z"), &["DSA-6123-1".into()][..])
+        (late[0].system.as_str(), &late[0].missed),
+        ("a", &[("DSA-6123-1".into(), at("2026-11-08T00:00Z"))].into())
     );
     assert_eq!(late[0].action, hozen_domain::baseline::OnOverdue::Taint);
 }

@@ -7,17 +7,15 @@ use hozen_api::node_inventory::{
     StaleProcess,
 };
 use hozen_domain::{
-    node::{Inventory, Report, Resolved},
+    node::{Inventory, REPORT_AGE_MAX, Report, Resolved},
     plan::Reachable,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{number, small, small_set, uid};
 
-/// A report that is older cannot be used for decisions: scanners write once a day, and may be late by half of one.
-const REPORT_AGE_MAX: SignedDuration = SignedDuration::from_hours(36);
 /// Clocks further apart than this make every time in a report doubtful (invariant 19).
 const CLOCK_OFFSET_MILLISECONDS_MAX: u64 = 5_000;
 
