@@ -57,7 +57,7 @@ fn a_node_that_a_person_cordoned_or_that_cannot_get_a_patch_keeps_nobody_else_wa
     };
     let changes: [&dyn Fn(&mut Node); 2] = [&cordoned, &unready];
     let said = [
-        "web-1 cannot be taken: a person cordoned it",
+        "a person took web-1 over",
         "web-1 cannot be taken: its package repositories do not answer",
     ];
     for (change, said) in changes.into_iter().zip(said) {

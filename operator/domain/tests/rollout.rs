@@ -539,30 +539,6 @@ fn an_offline_node_is_patched_when_it_comes_back_while_the_approval_stands() {
 }
 
 #[test]
-fn a_node_that_does_not_report_is_unknown_by_and_by_also_if_it_never_served() {
-    let mut world = web_fleet(2, two_at_once()).build();
-    let since = world.now;
-    world.nodes.get_mut("web-2").expect("it is there").ready = Ready::No(since);
-    let told = story(&world, 72).play();
-    let view = &told.0.after.assessment.nodes["web-2"];
-    assert_eq!(view.state, hozen_domain::assess::State::Unknown);
-    assert!(told.0.verdict().unknown.contains("web-2"));
-}
-
-#[test]
-fn what_happens_as_a_window_opens_is_seen_before_anything_begins_in_it() {
-    let withdrawn = Happening::AdvisoryWithdrawn { name: on("DSA-6123-1") };
-    let world = web_fleet(3, baseline("web")).build();
-    // People agree after ten minutes, and that is when work begins.
-    let began = story(&world, 12).play().0.world.rollouts.values().map(|r| r.cursor.started).min();
-    let began = began.flatten().expect("it begins");
-    let minutes = (began - world.now).get_minutes();
-    assert_eq!(minutes, 10);
-    let told = story(&world, 12).after(Span::minutes(10), withdrawn).play();
-    assert_eq!(told.proven(), Vec::<&str>::new(), "{:#?}", told.0.trace);
-}
-
-#[test]
 fn i34_a_node_rebuilt_in_mid_work_gives_its_slot_back_and_is_patched_anew() {
     let rebuilt = Happening::NodeRebuilt { node: on("web-1") };
     let told =

@@ -4,6 +4,7 @@ use hozen_domain::{
     World,
     assess::{Activity, State, assess},
     model::{What, scenario::Happening},
+    node::Ready,
     units::Span,
 };
 use hozen_testkit::{
@@ -213,4 +214,27 @@ fn an_update_that_is_pending_nowhere_any_more_is_forgotten() {
     let told = story(&untold(), 60).play();
     assert_eq!(told.proven().len(), 2);
     assert!(told.0.world.baselines["web"].first_seen.updates.is_empty());
+}
+
+#[test]
+fn a_node_that_does_not_report_is_unknown_by_and_by_also_if_it_never_served() {
+    let mut world = web_fleet(2, baseline("web")).build();
+    let since = world.now;
+    world.nodes.get_mut("web-2").expect("it is there").ready = Ready::No(since);
+    let told = story(&world, 72).play();
+    let view = &told.0.after.assessment.nodes["web-2"];
+    assert_eq!(view.state, State::Unknown);
+    assert!(told.0.verdict().unknown.contains("web-2"));
+}
+
+#[test]
+fn what_happens_as_a_window_opens_is_seen_before_anything_begins_in_it() {
+    let withdrawn = Happening::AdvisoryWithdrawn { name: on("DSA-1") };
+    let world = web_fleet(3, baseline("web")).build();
+    // People agree after ten minutes, and that is when work begins.
+    let began = story(&world, 12).play().0.world.rollouts.values().map(|r| r.cursor.started).min();
+    let began = began.flatten().expect("it begins");
+    assert_eq!(began.duration_since(world.now).as_mins(), 10);
+    let told = story(&world, 12).after(Span::minutes(10), withdrawn).play();
+    assert_eq!(told.proven(), Vec::<&str>::new(), "{:#?}", told.0.trace);
 }

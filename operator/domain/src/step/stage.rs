@@ -14,7 +14,7 @@ use super::{
 use crate::{
     assess::State,
     calendar::Purpose,
-    drain,
+    drain::{self, Obstacle},
     effect::{Decision, Record},
     evidence::{self, Judgement},
     hold::Hold,
@@ -65,7 +65,9 @@ fn in_stage(
             && let Some(hold) = stuck(view, Some(until))
             && may_not_start(view, stage).is_none()
         {
-            return held(view, Some(hold));
+            let mut decision = held(view, Some(hold));
+            decision.wake(until);
+            return decision;
         }
         return stage_done(view, stage);
     }
@@ -118,7 +120,15 @@ fn stuck(view: &View<'_>, until: Option<Timestamp>) -> Option<Hold> {
     let node = stuck.next()?.node;
     let others = u32::try_from(stuck.count()).unwrap_or(u32::MAX);
     let obstacle = drain::kept(node, &view.plan.execution.drain)?;
-    Some(Hold::CannotDrain { node: node.name.clone(), obstacle, others, until })
+    let node = node.name.clone();
+    Some(match obstacle {
+        Obstacle::Cordoned => Hold::HumanTookOver { node },
+        Obstacle::Budget { .. }
+        | Obstacle::EmptyDir(_)
+        | Obstacle::Unmanaged(_)
+        | Obstacle::Pressure(_)
+        | Obstacle::Unready(_) => Hold::CannotDrain { node, obstacle, others, until },
+    })
 }
 
 /// Members of this stage and of earlier ones: who could not be reached then is still due.
