@@ -9,7 +9,7 @@ use hozen_domain::{
 };
 use hozen_testkit::{
     OPENSSL_NEW, OPENSSL_OLD, Told, at, baseline, debian, node, openssl, stage, story, transaction,
-    web, web_fleet, world_at,
+    web, web_fleet, window, world_at,
 };
 use jiff::Timestamp;
 use smol_str::SmolStr;
@@ -230,11 +230,12 @@ fn a_node_that_does_not_report_is_unknown_by_and_by_also_if_it_never_served() {
 #[test]
 fn what_happens_as_a_window_opens_is_seen_before_anything_begins_in_it() {
     let withdrawn = Happening::AdvisoryWithdrawn { name: on("DSA-1") };
-    let world = web_fleet(3, baseline("web")).build();
-    // People agree after ten minutes, and that is when work begins.
-    let began = story(&world, 12).play().0.world.rollouts.values().map(|r| r.cursor.started).min();
+    let night = window("night", "0 22 * * *", Span::hours(6), "UTC");
+    let world = world_at(NOW).baseline(baseline("web").window(night)).notice(openssl().high());
+    let world = world.node(web("web-1")).build();
+    let began = story(&world, 24).play().0.world.rollouts.values().map(|r| r.cursor.started).min();
     let began = began.flatten().expect("it begins");
-    assert_eq!(began.duration_since(world.now).as_mins(), 10);
-    let told = story(&world, 12).after(Span::minutes(10), withdrawn).play();
+    assert_eq!(began, at("2026-11-19T22:00Z"));
+    let told = story(&world, 24).after(Span::hours(13), withdrawn).play();
     assert_eq!(told.proven(), Vec::<&str>::new(), "{:#?}", told.0.trace);
 }
