@@ -93,6 +93,28 @@ fn a_bill_of_no_image_is_left_out_and_a_broken_one_leaves_its_image_unknown() {
 }
 
 #[test]
+fn a_bill_that_lists_nothing_leaves_its_image_unknown() {
+    let file = format!("sboms/{}.json", NEW.replace(':', "-"));
+    let empty = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}"#;
+    let (world, notes) = world(&[(file.as_str(), empty.to_owned())]);
+    let why = world.images[NEW].packages.as_ref().unwrap_err();
+    assert!(why.contains("lists no components"), "{why}");
+    assert!(notes[0].ends_with("is unknown"), "{notes:?}");
+}
+
+#[test]
+fn packages_that_a_bill_does_not_tell_are_named_and_make_no_image_that_lacks_a_weakness() {
+    let file = format!("sboms/{}.json", NEW.replace(':', "-"));
+    let broken = r#", {"type": "library", "name": "curl", "purl": "nonsense"}, {"type": "library", "name": "zlib1g"}]}"#;
+    let (world, notes) = world(&[(file.as_str(), sbom("web").replace("]}", broken))]);
+    let set = world.images[NEW].packages.as_ref().unwrap();
+    assert_eq!(world.package_sets[set].packages.len(), 3, "what is known stays");
+    assert!(world.blind(set).iter().any(|blind| blind.system && blind.packages == 2));
+    assert!(notes[0].starts_with("2 components cannot be read"), "{notes:?}");
+    assert!(notes[0].contains("(curl)") && notes[0].contains("(zlib1g)"), "{notes:?}");
+}
+
+#[test]
 fn the_tool_that_owns_a_template_is_known_by_its_marks() {
     for (marks, tool, owner) in [
         (
