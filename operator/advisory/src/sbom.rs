@@ -169,10 +169,13 @@ struct Reading {
 
 impl Reading {
     /// What a document says that names an operating system or does not, and has these package URLs.
-    fn of<'p>(named_system: bool, purls: impl Iterator<Item = &'p str> + Clone) -> Self {
-        let none = purls.clone().all(str::is_empty);
-        let mixed = named_system || none || purls.clone().any(Self::of_system);
-        Self { named_system, mixed, ..Self::default() }
+    fn of<'p>(named_system: bool, purls: impl Iterator<Item = &'p str>) -> Self {
+        let (mut none, mut of_system) = (true, false);
+        for purl in purls {
+            none = false;
+            of_system |= Self::of_system(purl);
+        }
+        Self { named_system, mixed: named_system || none || of_system, ..Self::default() }
     }
 
     /// Takes in a component by its package URL, or by its name and version where it has none.
