@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::epss::Scores;
@@ -84,14 +85,15 @@ fn cve_in(id: &str) -> Option<&str> {
 
 /// Makes one notice of all that speak of one weakness.
 ///
-/// First by name: the same id, or an alias in common (transitively). An erratum that names several CVEs as its aliases
+/// Of several revisions of one document the latest counts, whatever the others say. Then
+/// by name: the same id, or an alias in common (transitively). An erratum that names several CVEs as its aliases
 /// is a bundle, not the same as each of them, and groups by its id alone. Then by content: what a lesser document says
 /// of a package word for word as an erratum that names its CVE says it, goes into that erratum. Withdrawn notices take
 /// no part and stay.
 pub fn merge(notices: Vec<Notice>) -> Merged {
     let mut merged = Merged::default();
     let (withdrawn, standing): (Vec<_>, Vec<_>) =
-        notices.into_iter().partition(|notice| notice.withdrawn.is_some());
+        latest(notices).into_iter().partition(|notice| notice.withdrawn.is_some());
     for group in groups(standing) {
         if group.len() > GROUP_MAX {
             merged.refused.push(group.iter().map(|notice| notice.id.clone()).collect());
@@ -106,6 +108,19 @@ pub fn merge(notices: Vec<Notice>) -> Merged {
     merged.absorbed.sort();
     merged.absorbed.dedup();
     merged
+}
+
+/// The notices without those of which there is a later revision. Documents that do not say when they were changed stay.
+fn latest(mut notices: Vec<Notice>) -> Vec<Notice> {
+    let mut latest: BTreeMap<SmolStr, Option<Timestamp>> = BTreeMap::new();
+    for notice in &notices {
+        let known = latest.entry(notice.id.clone()).or_default();
+        *known = (*known).max(notice.modified);
+    }
+    notices.retain(|notice| {
+        notice.modified.is_none() || latest.get(&notice.id) == Some(&notice.modified)
+    });
+    notices
 }
 
 /// The notices in groups of one weakness each, in the order of their first members.

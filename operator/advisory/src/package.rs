@@ -67,8 +67,11 @@ impl Package {
         self.ecosystem.starts_with(purl::UNKNOWN)
     }
 
-    /// Whether a distribution's own package manager installed it: dpkg, rpm, apk.
+    /// Whether a distribution's own package manager installed it: dpkg, rpm, apk. Of what cannot be read it is assumed.
     pub fn is_of_system(&self) -> bool {
+        if self.ecosystem == purl::UNREADABLE {
+            return true;
+        }
         let read = self.ecosystem.strip_prefix(purl::UNKNOWN);
         if let Some((kind, _)) = read.and_then(|read| read.split_once('/')) {
             return matches!(kind, "deb" | "rpm" | "apk");

@@ -22,6 +22,8 @@ pub const PURL_BYTES_MAX: usize = 1024;
 
 /// How a package begins its ecosystem where no known one applies: `unknown:deb/frobnix-3`.
 pub const UNKNOWN: &str = "unknown:";
+/// The ecosystem of packages of which not even a type could be read. Any of them may be a distribution's own.
+pub const UNREADABLE: &str = "unknown:unreadable";
 
 /// purl types of language packages and their OSV ecosystems.
 const LANGUAGES: [(&str, &str); 17] = [

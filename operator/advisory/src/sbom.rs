@@ -1,8 +1,9 @@
 //! Software bills of materials as inventories: CycloneDX 1.4 to 1.7 and SPDX 2.2, 2.3 and 3.0, all as JSON.
 //!
 //! A component is identified by its package URL. One without is kept as a package of an unknown ecosystem, so that it is
-//! counted among what nothing is known of; one that cannot even be named is skipped, by name and count. A distribution's own package whose
-//! URL cannot be read stays in the set, of an ecosystem of which no notice speaks: what is not known is not compliant.
+//! counted among what nothing is known of. One whose URL cannot be read, and one without that may be a distribution's own, stay in the
+//! set, of an ecosystem of which no notice speaks, and are named: what is not known is not compliant. For the same reason a bill that lists
+//! nothing is refused.
 
 mod cyclonedx;
 mod spdx;
@@ -35,7 +36,7 @@ pub struct Sbom {
     pub set: PackageSet,
     /// Components that have no package URL: kept, in the ecosystem `unknown:generic`.
     pub without_purl: u64,
-    /// Components that could not be used as they are written.
+    /// Components that could not be used as they are written. Those that may be packages are in the set all the same, as unreadable.
     pub skipped: Skipped,
 }
 
@@ -61,6 +62,12 @@ pub enum SbomError {
     /// Too many components.
     #[error("it has more components than the limit of {COMPONENTS_MAX}")]
     Components,
+    /// Nothing is in it.
+    #[error("it lists no components, which does not tell what is installed")]
+    Empty,
+    /// An operating system and nothing of it.
+    #[error("it names an operating system and no packages, which does not tell what is installed")]
+    NoPackages,
     /// A version that is not read.
     #[error("{format} {version} is not read, expected {expected}")]
     Version {
@@ -101,14 +108,18 @@ fn parse<'a, T: Deserialize<'a>>(format: &'static str, bytes: &'a [u8]) -> Resul
         .map_err(|error| SbomError::Form { format, what: error.to_string() })
 }
 
-/// A distribution's package of which no more is known than the package manager, and name and version where they can be written.
+/// A package of which no more is known than the package manager, where the package URL tells it, and name and version where they can be
+/// written.
 fn unreadable(purl: &str, name: &str, version: &str) -> Option<Package> {
     let kind = ["deb", "rpm", "apk"].into_iter().find(|kind| {
         purl.strip_prefix("pkg:").is_some_and(|rest| rest.starts_with(&format!("{kind}/")))
-    })?;
+    });
+    let ecosystem = kind.map_or(SmolStr::new_static(purl::UNREADABLE), |kind| {
+        format_smolstr!("{}{kind}/unreadable", purl::UNKNOWN)
+    });
     [(name, version), (name, ""), ("unreadable", "")].into_iter().find_map(|(name, version)| {
         let package = Package {
-            ecosystem: format_smolstr!("{}{kind}/unreadable", purl::UNKNOWN),
+            ecosystem: ecosystem.clone(),
             name: SmolStr::new(name),
             version: SmolStr::new(version),
             arch: SmolStr::default(),
@@ -119,6 +130,27 @@ fn unreadable(purl: &str, name: &str, version: &str) -> Option<Package> {
     })
 }
 
+/// What a document says of a component.
+struct Found<'a> {
+    name: &'a str,
+    version: &'a str,
+    purl: Option<&'a str>,
+    /// The source package, where it is named beside the package URL.
+    source: Option<(SmolStr, SmolStr)>,
+    origin: Origin,
+}
+
+/// Who brought a component, where it has no package URL that tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The distribution's package manager.
+    System,
+    /// Nobody says: beside a distribution's packages it may be one of them.
+    Unsaid,
+    /// Something else.
+    Apart,
+}
+
 /// What is read so far.
 #[derive(Default)]
 struct Reading {
@@ -127,21 +159,30 @@ struct Reading {
     skipped: Skipped,
     /// `debian-12`, where the document names the operating system: for package URLs that do not.
     distro: Option<String>,
+    /// Whether the document names an operating system.
+    named_system: bool,
+    /// Whether there may be a distribution's packages among those without a package URL.
+    mixed: bool,
+    /// Components of any kind, the subject not counted.
+    components: usize,
 }
 
 impl Reading {
-    /// Takes in a component by its package URL, or by its name and version where it has none. `source`: the source package that the
-    /// document names beside the package URL.
-    fn add(
-        &mut self,
-        place: impl FnOnce() -> String,
-        name: &str,
-        version: &str,
-        purl: Option<&str>,
-        source: Option<(SmolStr, SmolStr)>,
-    ) {
+    /// What a document says that names an operating system or does not, and has these package URLs.
+    fn of<'p>(named_system: bool, purls: impl Iterator<Item = &'p str>) -> Self {
+        let (mut none, mut of_system) = (true, false);
+        for purl in purls {
+            none = false;
+            of_system |= Self::of_system(purl);
+        }
+        Self { named_system, mixed: named_system || none || of_system, ..Self::default() }
+    }
+
+    /// Takes in a component by its package URL, or by its name and version where it has none.
+    fn add(&mut self, place: impl FnOnce() -> String, found: Found<'_>) {
+        let Found { name, version, purl, source, origin } = found;
         let Some(purl) = purl.filter(|purl| !purl.is_empty()) else {
-            return self.add_unnamed(place, name, version);
+            return self.add_unnamed(place, name, version, origin);
         };
         let completed = self.with_distro(purl);
         match purl::parse(&completed) {
@@ -158,7 +199,18 @@ impl Reading {
         }
     }
 
-    fn add_unnamed(&mut self, place: impl FnOnce() -> String, name: &str, version: &str) {
+    fn add_unnamed(
+        &mut self,
+        place: impl FnOnce() -> String,
+        name: &str,
+        version: &str,
+        origin: Origin,
+    ) {
+        if origin == Origin::System || (origin == Origin::Unsaid && self.mixed) {
+            let why = "it has no package URL, and may be a package of the operating system";
+            self.skipped.push(place, || why.to_owned());
+            return self.packages.extend(unreadable("", name, version));
+        }
         let package = Package {
             ecosystem: SmolStr::new_static("unknown:generic"),
             name: SmolStr::new(name),
@@ -197,13 +249,19 @@ impl Reading {
         }
     }
 
-    fn finish(self, format: SmolStr, subject: Option<&str>) -> Sbom {
-        Sbom {
+    fn finish(self, format: SmolStr, subject: Option<&str>) -> Result<Sbom, SbomError> {
+        if self.packages.is_empty() && self.components == 0 {
+            return Err(SbomError::Empty);
+        }
+        if self.packages.is_empty() && self.named_system {
+            return Err(SbomError::NoPackages);
+        }
+        Ok(Sbom {
             format,
             subject: subject.map(SmolStr::new),
             set: PackageSet::from_packages(self.packages),
             without_purl: self.without_purl,
             skipped: self.skipped,
-        }
+        })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, StrExt as _};
 
 use crate::{
     limits::{LimitHit, guard_json},
@@ -20,9 +20,11 @@ use crate::{
 
 mod csaf;
 mod cyclonedx;
+mod format;
 mod openvex;
 mod product;
 
+pub use format::Format;
 pub use product::Product;
 
 /// Largest document, in bytes: those of whole distributions are zipped by the thousand, one each.
@@ -103,33 +105,6 @@ pub enum VexError {
     Other,
 }
 
-/// The format of a document, told from its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// OpenVEX.
-    OpenVex,
-    /// CycloneDX.
-    CycloneDx,
-    /// CSAF.
-    Csaf,
-}
-
-impl Format {
-    /// Tells it from the first bytes of a document; none: it is none of the three.
-    pub fn of(head: &[u8]) -> Option<Self> {
-        let has = |needle: &[u8]| head.windows(needle.len()).any(|window| window == needle);
-        if has(b"openvex.dev/ns") {
-            Some(Self::OpenVex)
-        } else if has(b"\"csaf_version\"") || has(b"\"csaf_vex\"") {
-            Some(Self::Csaf)
-        } else if has(b"\"bomFormat\"") {
-            Some(Self::CycloneDx)
-        } else {
-            None
-        }
-    }
-}
-
 /// Reads a document of any of the three formats.
 pub fn read(bytes: &[u8]) -> Result<Document, VexError> {
     guard_json(bytes, DOCUMENT_BYTES_MAX)?;
@@ -159,6 +134,7 @@ fn line(text: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Statements {
     all: Vec<Statement>,
+    /// In lower case: publishers do not agree on that of ids.
     by_weakness: BTreeMap<SmolStr, Vec<usize>>,
     /// Names of packages, and digests of images, that any of them names.
     named: BTreeSet<SmolStr>,
@@ -173,7 +149,7 @@ impl Statements {
         let mut by_weakness: BTreeMap<SmolStr, Vec<usize>> = BTreeMap::new();
         for (index, statement) in all.iter().enumerate() {
             for name in &statement.weakness {
-                by_weakness.entry(name.clone()).or_default().push(index);
+                by_weakness.entry(name.to_lowercase_smolstr()).or_default().push(index);
             }
         }
         let products = all.iter().flat_map(|statement| &statement.products);
@@ -217,7 +193,11 @@ impl Statements {
     }
 
     fn of_weakness(&self, id: &str, package: &Package, images: &Images) -> Option<&Statement> {
-        let said = self.by_weakness.get(id)?.iter().filter_map(|index| self.all.get(*index));
+        let said = self
+            .by_weakness
+            .get(&id.to_lowercase_smolstr())?
+            .iter()
+            .filter_map(|index| self.all.get(*index));
         let about = said.filter(|statement| {
             statement.products.iter().any(|product| product.covers(package, images))
         });

@@ -60,6 +60,36 @@ fn one_id_in_several_documents_is_one_notice() {
 }
 
 #[test]
+fn of_several_revisions_of_one_document_the_latest_counts() {
+    let revision = |day: &str, fixed: &str, withdrawn: bool| {
+        let at: jiff::Timestamp = format!("2026-11-{day}T00:00:00Z").parse().unwrap();
+        let mut revision = notice("GHSA-aaaa", &[CVE], &[("npm", "x", fixed)]);
+        if fixed.is_empty() {
+            revision.affected[0].ranges = vec![Range::new("0", RangeEnd::Open)];
+        }
+        (revision.modified, revision.withdrawn) = (Some(at), withdrawn.then_some(at));
+        revision
+    };
+    let (open, fixed) = (revision("01", "", false), revision("02", "1.0.0", false));
+    let (withdrawn, again) = (revision("01", "1.0.0", true), revision("03", "1.0.0", true));
+    for (revisions, kept) in [
+        ([&open, &fixed], &fixed),
+        ([&fixed, &open], &fixed),
+        ([&withdrawn, &fixed], &fixed),
+        ([&fixed, &again], &again),
+    ] {
+        let merged = merge(revisions.map(Clone::clone).to_vec()).notices;
+        let [one] = merged.as_slice() else { panic!("{merged:?}") };
+        assert_eq!(one.affected, kept.affected);
+        assert_eq!(one.withdrawn, kept.withdrawn);
+    }
+    let mut undated = open.clone();
+    undated.modified = None;
+    let merged = merge(vec![undated, fixed]).notices;
+    assert_eq!(merged[0].affected[0].ranges.len(), 2, "nobody knows which is the later one");
+}
+
+#[test]
 fn what_many_entries_say_of_one_package_is_one_entry_each_word_once() {
     let versions: Vec<String> = (0..20_000).map(|n| format!("{}-1", n / 2)).collect();
     let entries: Vec<_> = versions.iter().map(|fixed| ("Red Hat:9", "a", &**fixed)).collect();

@@ -43,7 +43,13 @@ fn cyclonedx_components_are_packages_nested_ones_too() {
     assert_eq!(sbom.subject.as_deref(), Some("shop:1.2"));
     assert_eq!(
         names(&sbom),
-        ["Debian:12 bash", "Debian:12 libssl3", "npm @angular/core", "unknown:generic shop"],
+        [
+            "Debian:12 bash",
+            "Debian:12 libssl3",
+            "npm @angular/core",
+            "unknown:generic shop",
+            "unknown:unreadable broken"
+        ],
         "a package URL without a release gets that of the operating system"
     );
     assert_eq!((sbom.without_purl, sbom.skipped.count), (1, 1));
@@ -71,6 +77,134 @@ fn a_distributions_package_that_cannot_be_read_stays_and_no_notice_speaks_of_it(
         let again = PackageSet::verify(&sbom.set.digest, &text).unwrap();
         assert_eq!(again, sbom.set, "it stays so in a cluster");
     }
+}
+
+/// A bill of these components.
+fn bill(components: &Value) -> Value {
+    json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": components})
+}
+
+fn library(name: &str, purl: Option<&str>) -> Value {
+    json!({"type": "library", "name": name, "version": "1-1", "purl": purl})
+}
+
+const BASH: &str = "pkg:deb/debian/bash@5.2.15-2?arch=amd64&distro=debian-12";
+
+#[test]
+fn a_bill_that_lists_nothing_tells_nothing() {
+    let system = json!({"type": "operating-system", "name": "debian", "version": "12"});
+    let image = json!({"SPDXID": "SPDXRef-Root", "name": "web", "primaryPackagePurpose": "CONTAINER",
+        "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:oci/web@sha256:ab"}]});
+    let spdx = |packages: Value| {
+        json!({"spdxVersion": "SPDX-2.3", "name": "web", "packages": packages,
+            "relationships": [{"relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-Root"}]})
+    };
+    for (document, error) in [
+        (bill(&json!([])), SbomError::Empty),
+        (bill(&Value::Null), SbomError::Empty),
+        (bill(&json!([system])), SbomError::NoPackages),
+        (spdx(json!([image])), SbomError::Empty),
+        (
+            spdx(json!([image, {"SPDXID": "SPDXRef-OS", "name": "debian", "versionInfo": "12",
+                "primaryPackagePurpose": "OPERATING-SYSTEM"}])),
+            SbomError::NoPackages,
+        ),
+        (
+            json!({"@graph": [{"type": "SpdxDocument", "rootElement": ["x"]},
+                {"type": "software_Package", "spdxId": "x", "name": "web"}]}),
+            SbomError::Empty,
+        ),
+    ] {
+        assert_eq!(read_json(&document), Err(error), "{document}");
+    }
+    let data = bill(&json!([{"type": "file", "name": "/index.html"}]));
+    assert_eq!(names(&read_json(&data).unwrap()), [""; 0], "an image of files alone has none");
+    let alone = bill(&json!([{"type": "application", "name": "shop", "version": "1.2"}]));
+    assert_eq!(names(&read_json(&alone).unwrap()), ["unknown:generic shop"], "built from scratch");
+}
+
+#[test]
+fn what_may_be_a_package_of_the_system_and_cannot_be_read_is_not_known() {
+    let hinted = |name: &str, property: &str, kind: &str| {
+        json!({"type": "library", "name": name, "version": "1-1",
+            "properties": [{"name": property, "value": kind}]})
+    };
+    let system = json!({"type": "operating-system", "name": "debian", "version": "12"});
+    for (components, kept) in [
+        (json!([library("bash", Some(BASH)), library("openssl", Some("nonsense"))]), "openssl"),
+        (json!([library("bash", Some(BASH)), library("openssl", None)]), "openssl"),
+        (json!([library("bash", Some(BASH)), library("openssl", Some(""))]), "openssl"),
+        (json!([system, library("openssl", None)]), "openssl"),
+        (json!([library("openssl", None)]), "openssl"),
+        (json!([library("a", Some("pkg:npm/a@1")), library("b", Some("pkg:npm/"))]), "b"),
+        (json!([hinted("openssl", "syft:package:type", "deb")]), "openssl"),
+        (json!([system, hinted("openssl", "aquasecurity:trivy:PkgType", "debian")]), "openssl"),
+        (json!([library("bash", Some(BASH)), library("..", None)]), "unreadable"),
+        (json!([library("bash", Some(BASH)), {"type": "libary", "name": "x"}]), "x"),
+    ] {
+        let sbom = read_json(&bill(&components)).unwrap();
+        let unreadable = format!("unknown:unreadable {kept}");
+        assert_eq!(names(&sbom).last(), Some(&unreadable), "{components}");
+        assert_eq!(sbom.skipped.count, 1, "{components}");
+        let blind = Index::default().blind(&sbom.set);
+        assert!(blind.last().is_some_and(|blind| blind.system), "{blind:?}");
+        let text = sbom.set.texts().concat();
+        assert_eq!(PackageSet::verify(&sbom.set.digest, &text).unwrap(), sbom.set);
+    }
+    for (component, kept) in [
+        (hinted("akismet", "syft:package:type", "wordpress-plugin"), "unknown:generic akismet"),
+        (
+            json!({"type": "application", "name": "srv/package-lock.json"}),
+            "unknown:generic srv/package-lock.json",
+        ),
+        (json!({"type": "framework", "name": "rails", "version": "8"}), "unknown:generic rails"),
+    ] {
+        let sbom =
+            read_json(&bill(&json!([system, library("bash", Some(BASH)), component]))).unwrap();
+        assert_eq!(names(&sbom), ["Debian:12 bash", kept]);
+        assert_eq!((sbom.without_purl, sbom.skipped.count), (1, 0));
+    }
+    let sbom =
+        read_json(&bill(&json!([library("a", Some("pkg:npm/a@1")), library("b", None)]))).unwrap();
+    assert_eq!(
+        names(&sbom),
+        ["npm a", "unknown:generic b"],
+        "there is no system that it could be of"
+    );
+}
+
+#[test]
+fn an_spdx_package_that_may_be_of_the_system_and_has_no_reference_is_not_known() {
+    let read = |package: Value| {
+        let bash = json!({"SPDXID": "SPDXRef-1", "name": "bash",
+            "externalRefs": [{"referenceType": "purl", "referenceLocator": BASH}]});
+        let document =
+            json!({"spdxVersion": "SPDX-2.3", "name": "web", "packages": [bash, package]});
+        names(&read_json(&document).unwrap()).pop().unwrap()
+    };
+    let named = |more: (&str, &str)| json!({"SPDXID": "SPDXRef-2", "name": "x", more.0: more.1});
+    for package in [
+        named(("versionInfo", "1")),
+        named(("primaryPackagePurpose", "LIBRARY")),
+        named(("sourceInfo", "built package from: openssl 3.0.20")),
+        named(("sourceInfo", "acquired package info from DPKG DB: /var/lib/dpkg/status")),
+    ] {
+        assert_eq!(read(package.clone()), "unknown:unreadable x", "{package}");
+    }
+    for package in [
+        named(("primaryPackagePurpose", "APPLICATION")),
+        named(("sourceInfo", "acquired package info from installed wordpress plugin: /srv")),
+        json!({"SPDXID": "SPDXRef-Application-7", "name": "x"}),
+    ] {
+        assert_eq!(read(package.clone()), "unknown:generic x", "{package}");
+    }
+    let graph = json!({"@graph": [
+        {"type": "software_Package", "name": "bash", "software_packageUrl": BASH},
+        {"type": "software_Package", "name": "openssl", "software_primaryPurpose": "library"}]});
+    assert_eq!(
+        names(&read_json(&graph).unwrap()),
+        ["Debian:12 bash", "unknown:unreadable openssl"]
+    );
 }
 
 #[test]
@@ -139,7 +273,8 @@ fn spdx_2_packages_are_read_by_their_reference() {
                 {"referenceCategory": "SECURITY", "referenceType": "cpe23Type", "referenceLocator": "cpe:2.3:a"},
                 {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
                  "referenceLocator": "pkg:rpm/almalinux/openssl-libs@3.0.7-27.el9?arch=x86_64&epoch=1"}]},
-            {"SPDXID": "SPDXRef-2", "name": "vendored thing", "versionInfo": "7"},
+            {"SPDXID": "SPDXRef-2", "name": "vendored thing", "versionInfo": "7",
+             "primaryPackagePurpose": "APPLICATION"},
         ],
         "relationships": [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES",
                            "relatedSpdxElement": "SPDXRef-Root"}],

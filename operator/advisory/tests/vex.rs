@@ -4,7 +4,7 @@ use hozen_advisory::{
     notice::Notice,
     package::Package,
     purl,
-    vex::{Images, Statements, Status, VexError, read},
+    vex::{Format, Images, Statements, Status, VexError, read},
 };
 use rstest::rstest;
 
@@ -246,6 +246,37 @@ fn what_is_no_statement_is_refused() {
     ));
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     assert!(matches!(read(deep.as_bytes()), Err(VexError::Limit(_))));
+}
+
+#[test]
+fn a_format_is_told_by_its_keys_and_not_by_what_a_document_mentions() {
+    let mention = r#"{"references": [{"url": "https://openvex.dev/ns/v0.2.0"}], "title": "\"csaf_version\" \"bomFormat\"","#;
+    for (text, format) in
+        [(OPENVEX, Format::OpenVex), (CYCLONEDX, Format::CycloneDx), (CSAF, Format::Csaf)]
+    {
+        let text = text.replacen('{', mention, 1);
+        assert_eq!(Format::of(text.as_bytes()), Some(format));
+        assert_eq!(read(text.as_bytes()).expect("readable").statements.len(), 1, "{text}");
+        assert_eq!(Format::of(&text.as_bytes()[..20]), None, "nothing tells yet");
+    }
+    let cut = &CSAF[..CSAF.find("publisher").expect("it names one")];
+    assert_eq!(Format::of(cut.as_bytes()), Some(Format::Csaf), "what was seen counts");
+    let other = format!("{mention} \"id\": \"GHSA-aaaa\", \"vex\": {OPENVEX}}}");
+    assert_eq!(Format::of(other.as_bytes()), None);
+    assert_eq!(Format::of(format!("[{OPENVEX}]").as_bytes()), None);
+}
+
+#[test]
+fn openvex_without_statements_is_refused() {
+    let refused = read(OPENVEX.replace("statements", "statement").as_bytes());
+    assert!(matches!(&refused, Err(VexError::Form { format: "OpenVEX", .. })), "{refused:?}");
+}
+
+#[test]
+fn the_case_of_a_weakness_does_not_matter() {
+    let text = OPENVEX.replace("CVE-2026-31337", "cve-2026-31337");
+    let said = statements(&text);
+    assert!(said.said(&notice("CVE-2026-31337", &[]), &libssl3(), &Images::new()).is_some());
 }
 
 const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";

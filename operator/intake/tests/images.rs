@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::fs;
+use std::{fs, path::Path};
 
-use hozen_domain::World;
+use hozen_domain::{
+    World,
+    assess::{State, assess},
+    image::newer,
+};
 use hozen_intake::folder;
+use regex::Regex;
 use tempfile::TempDir;
 
 const OLD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -90,6 +95,92 @@ fn a_bill_of_no_image_is_left_out_and_a_broken_one_leaves_its_image_unknown() {
     let (world, notes) = world(&[(file.as_str(), "{}".to_owned())]);
     assert!(world.images[NEW].packages.as_ref().unwrap_err().contains("cannot be read"));
     assert!(notes[0].ends_with("is unknown"), "{notes:?}");
+}
+
+#[test]
+fn a_bill_that_lists_nothing_leaves_its_image_unknown() {
+    let file = format!("sboms/{}.json", NEW.replace(':', "-"));
+    let empty = r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}"#;
+    let (world, notes) = world(&[(file.as_str(), empty.to_owned())]);
+    let why = world.images[NEW].packages.as_ref().unwrap_err();
+    assert!(why.contains("lists no components"), "{why}");
+    assert!(notes[0].ends_with("is unknown"), "{notes:?}");
+}
+
+#[test]
+fn packages_that_a_bill_does_not_tell_are_named_and_make_no_image_that_lacks_a_weakness() {
+    let file = format!("sboms/{}.json", NEW.replace(':', "-"));
+    let broken = r#", {"type": "library", "name": "curl", "purl": "nonsense"}, {"type": "library", "name": "zlib1g"}]}"#;
+    let (world, notes) = world(&[(file.as_str(), sbom("web").replace("]}", broken))]);
+    let set = world.images[NEW].packages.as_ref().unwrap();
+    assert_eq!(world.package_sets[set].packages.len(), 3, "what is known stays");
+    assert!(world.blind(set).iter().any(|blind| blind.system && blind.packages == 2));
+    assert!(notes[0].starts_with("2 components cannot be read"), "{notes:?}");
+    assert!(notes[0].contains("(curl)") && notes[0].contains("(zlib1g)"), "{notes:?}");
+}
+
+/// The example with workloads, in which an image's bill is changed by `change`.
+fn shop(bill: &str, change: impl Fn(&str) -> String) -> World {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/images");
+    let to = TempDir::new().unwrap();
+    fs::create_dir_all(to.path().join("sboms")).unwrap();
+    for below in ["", "sboms"] {
+        for entry in fs::read_dir(from.join(below)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), to.path().join(below).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    let path = to.path().join("sboms").join(bill);
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = change(&text);
+    assert!(text != changed, "{bill} is as it was");
+    fs::write(path, changed).unwrap();
+    folder::read(to.path(), "2026-11-20T00:00:00Z".parse().unwrap()).unwrap().world
+}
+
+/// A bill without its components.
+fn emptied(text: &str) -> String {
+    let all = Regex::new(r#"(?s)"components":\s*\[\s*\{"type":\s*"operating-system".*"#).unwrap();
+    all.replace(text, r#""components": []}"#).into_owned()
+}
+
+/// A bill in which the package URLs of openssl and its libraries are written thus.
+fn spoilt(text: &str, purl: &str) -> String {
+    let url = Regex::new(r#""purl":\s*"pkg:deb/debian/(openssl|libssl3)@[^"]*""#).unwrap();
+    url.replace_all(text, purl).into_owned()
+}
+
+#[test]
+fn an_image_whose_bill_does_not_tell_all_is_never_compliant() {
+    let missing = |text: &str| spoilt(text, r#""purl": """#);
+    let broken = |text: &str| spoilt(text, r#""purl": "nonsense""#);
+    for world in [
+        shop("api-2026.38.json", emptied),
+        shop("api-2026.38.json", missing),
+        shop("api-2026.38.json", broken),
+    ] {
+        let assessment = assess(&world);
+        assert_eq!(assessment.workloads.len(), 4);
+        for (key, workload) in &assessment.workloads {
+            assert!(matches!(workload.state, State::Unknown | State::Below), "{key}");
+        }
+    }
+}
+
+#[test]
+fn an_image_whose_bill_does_not_tell_all_is_no_fix() {
+    let fixes = |world: &World| {
+        let old = world.images.values().find(|image| !image.used_by.is_empty()).unwrap();
+        newer(world, "registry.example.com/shop/api", old).len()
+    };
+    let as_it_is = shop("api-2026.47.json", |text| format!("{text}\n"));
+    assert_eq!(fixes(&as_it_is), 1);
+    for purl in [r#""purl": """#, r#""purl": "nonsense""#] {
+        assert_eq!(fixes(&shop("api-2026.47.json", |text| spoilt(text, purl))), 0);
+    }
+    assert_eq!(fixes(&shop("api-2026.47.json", emptied)), 0);
 }
 
 #[test]

@@ -98,6 +98,54 @@ fn a_weakness_under_investigation_of_which_no_notice_speaks_is_unknown_and_not_s
     assert_eq!(why, "libssl3: under investigation, says the shop in vex/7");
 }
 
+/// A notice that openssl of the web nodes is affected, under this id.
+fn openssl_affected(id: &str) -> String {
+    format!(
+        r#"{{"id": "{id}", "modified": "2026-11-18T10:00:00Z", "affected": [{{"package": {{"ecosystem": "Debian:12", "name": "openssl"}},
+        "ranges": [{{"type": "ECOSYSTEM", "events": [{{"introduced": "0"}}, {{"fixed": "9"}}]}}]}}]}}"#
+    )
+}
+
+#[test]
+fn a_statement_that_spells_an_id_otherwise_takes_no_notice_away() {
+    let said = said("GHSA-JFH8-C2JP-5V3Q", "under_investigation", &["openssl"]);
+    let folder = with_notice(&said, Some(&openssl_affected("GHSA-jfh8-c2jp-5v3q")));
+    assert_eq!(relevance(&folder, "ghsa-jfh8-c2jp-5v3q").0, Relevance::Relevant);
+    let notice = &folder.world.notices["ghsa-jfh8-c2jp-5v3q"].notice;
+    assert_eq!((notice.id.as_str(), notice.affected.len()), ("GHSA-jfh8-c2jp-5v3q", 1));
+}
+
+#[test]
+fn two_notices_whose_objects_would_have_one_name_both_stay() {
+    let folder =
+        with_notice(&openssl_affected("SHOP_2026_7"), Some(&openssl_affected("SHOP-2026-7")));
+    let ids: Vec<&str> = ["shop-2026-7", "shop-2026-7-2"]
+        .iter()
+        .map(|name| folder.world.notices[*name].notice.id.as_str())
+        .collect();
+    assert_eq!(ids, ["SHOP-2026-7", "SHOP_2026_7"]);
+}
+
+#[test]
+fn a_document_is_read_as_what_its_keys_say_wherever_they_stand() {
+    let said = said("DSA-6123-1", "not_affected", &["libssl3", "openssl"]);
+    let context = r#""@context": "https://openvex.dev/ns/v0.2.0", "#;
+    assert!(said.contains(context));
+    let body = said.replacen(context, "", 1);
+    let body = body.strip_suffix('}').unwrap();
+    let last = format!(
+        r#"{body}, "note": "{}", "@context": "https://openvex.dev/ns"}}"#,
+        "x".repeat(5_000)
+    );
+    let folder = with(&last);
+    assert_eq!(folder.notes, []);
+    assert_eq!(relevance(&folder, "dsa-6123-1").0, Relevance::NotAffected);
+    let mention =
+        openssl_affected("GHSA-aaaa").replacen('{', r#"{"details": "https://openvex.dev/ns","#, 1);
+    let folder = with(&mention);
+    assert_eq!(relevance(&folder, "ghsa-aaaa").0, Relevance::Relevant);
+}
+
 #[test]
 fn what_a_maker_calls_affected_is_so_though_no_notice_says_it() {
     let folder = with(&said("CVE-2026-77777", "affected", &["libssl3"]));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{COMPONENTS_MAX, Reading, Sbom, SbomError, parse};
+use super::{COMPONENTS_MAX, Found, Origin, Reading, Sbom, SbomError, parse};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -53,6 +53,24 @@ struct Property<'a> {
 }
 
 impl Component<'_> {
+    fn purl(&self) -> Option<&str> {
+        self.purl.as_deref().filter(|purl| !purl.is_empty())
+    }
+
+    /// Who brought it: Trivy and Syft say so in properties, and an application or a framework is named by who writes the bill.
+    fn origin(&self, system: Option<&str>) -> Origin {
+        let typed = |property: &&Property<'_>| {
+            matches!(property.name.as_ref(), "aquasecurity:trivy:PkgType" | "syft:package:type")
+        };
+        let kind = self.properties.0.iter().find(typed).map(|property| property.value.as_ref());
+        match kind.filter(|kind| !kind.is_empty()) {
+            Some(kind) if SYSTEM_TYPES.contains(&kind) || Some(kind) == system => Origin::System,
+            Some(_) => Origin::Apart,
+            None if APART.contains(&self.kind.as_ref()) => Origin::Apart,
+            None => Origin::Unsaid,
+        }
+    }
+
     /// The source package as Trivy writes it: not in the package URL, but in properties of its own.
     fn source(&self) -> Option<(SmolStr, SmolStr)> {
         let property = |wanted: &str| {
@@ -74,8 +92,22 @@ impl Component<'_> {
     }
 }
 
-/// The kinds of component that are software of a version. Files, data, devices, models and the like are not matched.
-const SOFTWARE: [&str; 4] = ["application", "framework", "library", "platform"];
+/// The kinds of component that are no software of a version, and are not matched. Any other may be.
+const NOT_SOFTWARE: [&str; 9] = [
+    "container",
+    "cryptographic-asset",
+    "data",
+    "device",
+    "device-driver",
+    "file",
+    "firmware",
+    "machine-learning-model",
+    "operating-system",
+];
+/// The kinds of software that no distribution's package is.
+const APART: [&str; 3] = ["application", "framework", "platform"];
+/// What Syft calls the packages of a distribution. Trivy calls them by the distribution's name.
+const SYSTEM_TYPES: [&str; 5] = ["deb", "rpm", "apk", "alpm", "portage"];
 
 pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
     let mut document: Document<'_> = parse("CycloneDX", bytes)?;
@@ -90,9 +122,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
     // What the subject is assembled of is in it as well.
     document.components.0.extend(subject.iter_mut().flat_map(|it| it.components.0.drain(..)));
     let all = flattened(document.components)?;
-    let mut reading = Reading { distro: operating_system(&all), ..Reading::default() };
+    let system = all.iter().find(|component| component.kind == "operating-system");
+    let system = system.map(|system| system.name.as_ref());
+    let purls = all.iter().filter_map(Component::purl);
+    let mut reading = Reading {
+        distro: operating_system(&all),
+        components: all.len(),
+        ..Reading::of(system.is_some(), purls)
+    };
     for (position, component) in all.iter().enumerate() {
-        if component.purl.is_none() && !SOFTWARE.contains(&component.kind.as_ref()) {
+        if component.purl().is_none() && NOT_SOFTWARE.contains(&component.kind.as_ref()) {
             continue;
         }
         let name = match component.group.as_deref().filter(|group| !group.is_empty()) {
@@ -101,10 +140,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
         };
         let version = component.version.as_deref().unwrap_or_default();
         let place = || format!("component {position} ({})", component.name);
-        reading.add(place, &name, version, component.purl.as_deref(), component.source());
+        let (purl, source, origin) =
+            (component.purl(), component.source(), component.origin(system));
+        reading.add(place, Found { name: &name, version, purl, source, origin });
     }
     let format = format_smolstr!("CycloneDX {}", document.spec_version);
-    Ok(reading.finish(format, subject.as_ref().map(|subject| subject.name.as_ref())))
+    reading.finish(format, subject.as_ref().map(|subject| subject.name.as_ref()))
 }
 
 /// Components within components, one after the other.

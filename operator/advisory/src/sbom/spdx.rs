@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use smol_str::SmolStr;
 
-use super::{COMPONENTS_MAX, Reading, Sbom, SbomError, parse};
+use super::{COMPONENTS_MAX, Found, Origin, Reading, Sbom, SbomError, parse};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -19,6 +19,9 @@ struct Document2<'a> {
     describes: Bounded<Text<'a>, 1_000>,
     #[serde(borrow, default)]
     relationships: Bounded<Relationship<'a>, { 4 * COMPONENTS_MAX }>,
+    /// Only counted, which takes no memory.
+    #[serde(default)]
+    files: Bounded<IgnoredAny, { 100 * COMPONENTS_MAX }>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +51,41 @@ impl Package2<'_> {
         let (name, version) = built.trim().split_once(' ')?;
         Some((SmolStr::new(name), SmolStr::new(version)))
     }
+
+    fn purl(&self) -> Option<&str> {
+        let purl = self.references.0.iter().find(|reference| reference.kind == "purl")?;
+        Some(purl.locator.as_ref()).filter(|purl| !purl.is_empty())
+    }
+
+    fn is_system(&self) -> bool {
+        self.purpose.as_deref() == Some("OPERATING-SYSTEM")
+    }
+
+    /// Who brought it: Trivy says so in `sourceInfo` or, before it wrote purposes, in the id, Syft in `sourceInfo`.
+    fn origin(&self) -> Origin {
+        let source = self.source.as_deref().unwrap_or_default();
+        let taken = source.strip_prefix("acquired package info from ");
+        let database =
+            |from: &str| ["DPKG", "RPM", "APK", "ALPM"].iter().any(|db| from.starts_with(db));
+        let apart = ["SPDXRef-OperatingSystem", "SPDXRef-Application"];
+        if source.starts_with("built package from: ") || taken.is_some_and(database) {
+            Origin::System
+        } else if taken.is_some() || apart.iter().any(|prefix| self.id.starts_with(prefix)) {
+            Origin::Apart
+        } else {
+            of_purpose(self.purpose.as_deref().unwrap_or_default())
+        }
+    }
+}
+
+/// A library, or what has no purpose, may be anybody's.
+fn of_purpose(purpose: &str) -> Origin {
+    if matches!(purpose, "" | "LIBRARY") { Origin::Unsaid } else { Origin::Apart }
+}
+
+/// Whether a package URL names an image: that is what a bill is about, not what is in it.
+fn is_image(purl: &str) -> bool {
+    purl.starts_with("pkg:oci/") || purl.starts_with("pkg:docker/")
 }
 
 #[derive(Deserialize)]
@@ -94,31 +132,33 @@ pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
         )
         .collect();
     let packages = &document.packages.0;
-    let is_system =
-        |package: &&Package2<'_>| package.purpose.as_deref() == Some("OPERATING-SYSTEM");
-    let system = packages.iter().find(is_system);
+    let is_subject = |package: &Package2<'_>| {
+        roots.contains(package.id.as_ref()) && package.purl().is_none_or(is_image)
+    };
+    let system = packages.iter().find(|package| package.is_system());
+    let parts = || packages.iter().filter(|package| !is_subject(package));
     let mut reading = Reading {
         distro: system.and_then(|system| {
             let version = system.version.as_deref()?;
             Some(format!("{}-{version}", system.name.to_lowercase()))
         }),
-        ..Reading::default()
+        components: parts().count() + document.files.0.len(),
+        ..Reading::of(system.is_some(), parts().filter_map(Package2::purl))
     };
-    for package in packages {
-        let purl = package.references.0.iter().find(|reference| reference.kind == "purl");
+    for package in parts() {
+        let purl = package.purl();
         let purpose = package.purpose.as_deref().unwrap_or_default();
-        let root = roots.contains(package.id.as_ref());
-        if purl.is_none() && (root || NOT_SOFTWARE.contains(&purpose)) {
+        if purl.is_none() && NOT_SOFTWARE.contains(&purpose) {
             continue;
         }
         let version = package.version.as_deref().unwrap_or_default();
         let place = || format!("package {} ({})", package.id, package.name);
-        let purl = purl.map(|purl| purl.locator.as_ref());
-        reading.add(place, &package.name, version, purl, package.source());
+        let (source, origin) = (package.source(), package.origin());
+        reading.add(place, Found { name: &package.name, version, purl, source, origin });
     }
     let subject = packages.iter().find(|package| roots.contains(package.id.as_ref()));
     let subject = subject.map(|package| package.name.as_ref()).or(document.name.as_deref());
-    Ok(reading.finish(SmolStr::new(version.replace('-', " ")), subject))
+    reading.finish(SmolStr::new(version.replace('-', " ")), subject)
 }
 
 #[derive(Deserialize)]
@@ -127,18 +167,30 @@ struct Document3<'a> {
     graph: Bounded<Element<'a>, { 4 * COMPONENTS_MAX }>,
 }
 
-/// An element of the graph; only packages are of interest, whatever shape the others have.
+/// An element of the graph; only packages are of interest, and what they are of, whatever shape the others have.
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum Element<'a> {
     #[serde(rename = "software_Package")]
     Package(#[serde(borrow)] Package3<'a>),
+    #[serde(rename = "SpdxDocument", alias = "software_Sbom")]
+    Head(#[serde(borrow)] Head3<'a>),
+    #[serde(rename = "software_File")]
+    File,
     #[serde(other)]
     Other,
 }
 
 #[derive(Deserialize)]
+struct Head3<'a> {
+    #[serde(borrow, default, rename = "rootElement")]
+    roots: Bounded<Text<'a>, 1_000>,
+}
+
+#[derive(Deserialize)]
 struct Package3<'a> {
+    #[serde(borrow, rename = "spdxId")]
+    id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "software_packageVersion")]
@@ -151,6 +203,22 @@ struct Package3<'a> {
     identifiers: Bounded<Identifier<'a>, 1_000>,
 }
 
+impl Package3<'_> {
+    fn purl(&self) -> Option<&str> {
+        let given = self.purl.as_deref().filter(|purl| !purl.is_empty());
+        given.or_else(|| {
+            let named = self.identifiers.0.iter().find(|named| named.kind == "packageUrl")?;
+            Some(named.identifier.as_ref()).filter(|purl| !purl.is_empty())
+        })
+    }
+
+    /// As SPDX 2 writes it.
+    fn purpose(&self) -> String {
+        let purpose = self.purpose.as_deref().unwrap_or_default();
+        purpose.to_uppercase().replace("SYSTEM", "-SYSTEM")
+    }
+}
+
 #[derive(Deserialize)]
 struct Identifier<'a> {
     #[serde(borrow, rename = "externalIdentifierType")]
@@ -161,26 +229,41 @@ struct Identifier<'a> {
 
 pub(super) fn read_3(bytes: &[u8]) -> Result<Sbom, SbomError> {
     let document: Document3<'_> = parse("SPDX 3", bytes)?;
-    let mut reading = Reading::default();
-    for (position, element) in document.graph.0.iter().enumerate() {
-        let package = match element {
-            Element::Package(package) => package,
-            Element::Other => continue,
-        };
-        let identified =
-            package.identifiers.0.iter().find(|identifier| identifier.kind == "packageUrl");
-        let purl =
-            package.purl.as_deref().or(identified.map(|identifier| identifier.identifier.as_ref()));
+    let elements = &document.graph.0;
+    let heads = elements.iter().filter_map(|element| match element {
+        Element::Head(head) => Some(head),
+        Element::Package(_) | Element::File | Element::Other => None,
+    });
+    let roots: BTreeSet<&str> =
+        heads.flat_map(|head| head.roots.0.iter().map(|root| root.0.as_ref())).collect();
+    let is_subject = |package: &Package3<'_>| {
+        let root = package.id.as_deref().is_some_and(|id| roots.contains(id));
+        root && package.purl().is_none_or(is_image)
+    };
+    let parts = elements.iter().enumerate().filter_map(|(position, element)| match element {
+        Element::Package(package) => Some((position, package)),
+        Element::Head(_) | Element::File | Element::Other => None,
+    });
+    let parts = || parts.clone().filter(|(_, package)| !is_subject(package));
+    let files = elements.iter().filter(|element| matches!(element, Element::File)).count();
+    let named_system = parts().any(|(_, package)| package.purpose() == "OPERATING-SYSTEM");
+    let mut reading = Reading {
+        components: parts().count() + files,
+        ..Reading::of(named_system, parts().filter_map(|(_, package)| package.purl()))
+    };
+    for (position, package) in parts() {
+        let (purl, purpose) = (package.purl(), package.purpose());
         let name = package.name.as_deref().unwrap_or_default();
-        let purpose = package.purpose.as_deref().unwrap_or_default().to_uppercase();
-        if purl.is_none() && NOT_SOFTWARE.contains(&purpose.replace("SYSTEM", "-SYSTEM").as_str()) {
+        if purl.is_none() && NOT_SOFTWARE.contains(&purpose.as_str()) {
             continue;
         }
         let place = || format!("@graph[{position}] ({name})");
-        reading.add(place, name, package.version.as_deref().unwrap_or_default(), purl, None);
+        let version = package.version.as_deref().unwrap_or_default();
+        let origin = of_purpose(&purpose);
+        reading.add(place, Found { name, version, purl, source: None, origin });
     }
     if reading.packages.len() > COMPONENTS_MAX {
         return Err(SbomError::Components);
     }
-    Ok(reading.finish(SmolStr::new_static("SPDX 3.0"), None))
+    reading.finish(SmolStr::new_static("SPDX 3.0"), None)
 }

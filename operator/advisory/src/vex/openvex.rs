@@ -18,7 +18,8 @@ struct File<'a> {
     author: Cow<'a, str>,
     timestamp: Option<Timestamp>,
     last_updated: Option<Timestamp>,
-    #[serde(borrow, default)]
+    /// Without them it is no such document: an empty list says nothing, no list says that something else was read.
+    #[serde(borrow)]
     statements: Bounded<Said<'a>, ENTRIES_MAX>,
 }
 

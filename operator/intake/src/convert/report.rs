@@ -23,6 +23,10 @@ const CLOCK_OFFSET_MILLISECONDS_MAX: u64 = 5_000;
 pub trait Content: std::fmt::Debug {
     /// Whether this package set is at hand.
     fn has_package_set(&self, digest: &str) -> bool;
+    /// How many packages a set at hand holds, where that is known.
+    fn packages(&self, _digest: &str) -> Option<usize> {
+        None
+    }
     /// Whether this transaction is at hand.
     fn has_transaction(&self, digest: &str) -> bool;
 }
@@ -87,7 +91,10 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         kernel_running: report.kernel.running.as_deref().map(small).unwrap_or_default(),
         kernel_installed: report.kernel.installed.as_deref().map(small).unwrap_or_default(),
         package_set: report.package_set.as_deref().map(small).unwrap_or_default(),
-        partial: not_read(report, |entry| entry.partial),
+        partial: not_read(report, |entry| entry.partial)
+            .into_iter()
+            .chain(miscounted(report, content))
+            .collect(),
         unseen: not_read(report, |entry| entry.unseen),
         tells_security: tells_security(report),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
@@ -122,6 +129,16 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
 fn not_read(report: &NodeReport, of: impl Fn(&NotRead) -> bool) -> Vec<SmolStr> {
     let entries = report.not_read.iter().filter(|entry| of(entry));
     entries.map(|NotRead { what, why, .. }| format_smolstr!("{what}: {why}")).collect()
+}
+
+/// What is wrong with a set that does not hold as many packages as the report counts: it is not what the scanner read.
+fn miscounted(report: &NodeReport, content: &dyn Content) -> Option<SmolStr> {
+    let (set, counted) = (report.package_set.as_deref()?, report.package_count?);
+    let held = content.packages(set).filter(|held| u32::try_from(*held) != Ok(counted))?;
+    let packages = if counted == 1 { "package" } else { "packages" };
+    Some(format_smolstr!(
+        "packages: its report counts {counted} {packages}, the set that it names holds {held}"
+    ))
 }
 
 /// Whether the node's own indices say which security updates are missing: they are there and fresh, and not apk's, which do not say

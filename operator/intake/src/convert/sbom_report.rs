@@ -151,6 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_lists_nothing_is_not_one_of_an_image_without_packages() {
+        let purl = format!("pkg:oci/web@sha256:{}", "a".repeat(64));
+        let mut object = report(&json!({"type": "container", "name": "web", "purl": purl}));
+        object.report.components["components"] = json!([]);
+        let why = bill(&object).packages.expect_err("nothing is known");
+        assert!(why.contains("lists no components"), "{why}");
+    }
+
+    #[test]
     fn a_report_that_cannot_be_read_says_why_and_of_which_image() {
         let purl = format!("pkg:oci/web@sha256:{}", "a".repeat(64));
         let mut object = report(&json!({"purl": purl}));

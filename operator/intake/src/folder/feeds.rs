@@ -21,11 +21,11 @@ use hozen_domain::{
     units::Name,
     world::{Blind, Feed, Finding, Verdict},
 };
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::{
     Refused,
-    files::File,
+    files::{File, HEAD_BYTES},
     stated::{Stated, unheard},
 };
 use crate::{
@@ -155,9 +155,9 @@ pub(super) fn read(
         world.feeds.insert(feed.as_str().into(), state(&feed, &parsed));
         fed.extend(parsed.notices);
     }
-    let ids: BTreeSet<SmolStr> = own.values().map(|known| known.notice.id.clone()).collect();
+    let ids: BTreeSet<Name> = own.values().map(|known| object_name(&known.notice.id)).collect();
     let mut fed = merge(fed).notices;
-    fed.retain(|notice| !ids.contains(&notice.id)); // What people wrote stands above what a feed says.
+    fed.retain(|notice| !ids.contains(&object_name(&notice.id))); // What people wrote stands above what a feed says.
     join_exploitation(&mut fed, &gathered.kev, &gathered.epss);
     for known in own.values_mut() {
         join_exploitation(
@@ -166,9 +166,10 @@ pub(super) fn read(
             &gathered.epss,
         );
     }
-    let mut fed: BTreeMap<Name, Notice> =
-        fed.into_iter().map(|notice| (object_name(&notice.id), notice)).collect();
-    fed.extend(unheard(&gathered.statements, &own, &fed));
+    let mut fed = named(fed, &own);
+    for (name, notice) in unheard(&gathered.statements, &own, &fed) {
+        fed.entry(name).or_insert(notice);
+    }
     let all = || own.iter().map(|(name, known)| (name, &*known.notice)).chain(&fed);
     let mut corpus = Corpus::new(all());
     corpus.stated = Stated::of(Statements::of(gathered.statements), all(), world);
@@ -180,6 +181,23 @@ pub(super) fn read(
         }
     }
     (corpus, feeds)
+}
+
+/// Notices of feeds by the name of their object. One whose name another has gets a number, so that neither is lost; of one id the last
+/// counts.
+fn named(fed: Vec<Notice>, own: &BTreeMap<Name, Known>) -> BTreeMap<Name, Notice> {
+    let mut named: BTreeMap<Name, Notice> = BTreeMap::new();
+    for notice in fed {
+        let name = object_name(&notice.id);
+        let free = |name: &Name| {
+            let other = named.get(name).is_some_and(|have| have.id != notice.id);
+            !other && !own.contains_key(name)
+        };
+        let numbered = (2_u32..).map(|number| format_smolstr!("{name}-{number}"));
+        let name = std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or(name);
+        named.insert(name, notice);
+    }
+    named
 }
 
 fn taken(parsed: &Parsed) -> Taken {
@@ -285,7 +303,7 @@ fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
         "zip" => archive(file, feed, gathered),
         "csv" | "gz" => scores(file, gathered, refused),
         "json" if contains(&head, b"\"catalogVersion\"") => catalogue(file, gathered, refused),
-        "json" if vex::Format::of(&head).is_some() => statements(file, gathered, refused),
+        "json" if is_vex(file, &head) => statements(file, gathered, refused),
         "json" => document(file, feed, gathered),
         _ => {
             return refused
@@ -300,6 +318,15 @@ fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
             why: osv::OsvError::Unpack { what: why },
         });
     }
+}
+
+/// Whether a file states something of products. Its keys may stand in any order: where its beginning does not tell, all of it does.
+fn is_vex(file: &File, head: &[u8]) -> bool {
+    if vex::Format::of(head).is_some() || head.len() < HEAD_BYTES {
+        return vex::Format::of(head).is_some();
+    }
+    let whole = file.bytes(vex::DOCUMENT_BYTES_MAX);
+    whole.is_ok_and(|bytes| vex::Format::of(&bytes).is_some())
 }
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {

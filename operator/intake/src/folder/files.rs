@@ -15,6 +15,9 @@ use crate::{
     tree,
 };
 
+/// How much of a file is read to see what it is.
+pub(super) const HEAD_BYTES: usize = 4096;
+
 /// Most files of a folder; a fleet of 5,000 nodes with a report each has 10,000.
 const FILES_MAX: usize = 200_000;
 /// Deepest folder.
@@ -94,7 +97,7 @@ impl File {
         let mut head = Vec::new();
         let Ok(handle) = self.open() else { return head };
         // What cannot be read now is told when it is read as a whole.
-        let _ = handle.take(4096).read_to_end(&mut head);
+        let _ = handle.take(HEAD_BYTES as u64).read_to_end(&mut head);
         head
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hozen_advisory::sbom::{self, SBOM_BYTES_MAX};
+use hozen_advisory::{
+    sbom::{self, SBOM_BYTES_MAX},
+    skipped::Skipped,
+};
 use hozen_domain::{
     World,
     workload::{Image, ImageUse, Workload},
@@ -21,6 +24,9 @@ use crate::{
     manifest::Document,
     problem::told,
 };
+
+/// How many components that cannot be read are named: a note is one line.
+const UNREADABLE_NAMED_MAX: usize = 3;
 
 /// What is in an image, by its digest: a package set, or why there is none.
 pub(super) type Bills = BTreeMap<SmolStr, Result<SmolStr, String>>;
@@ -67,13 +73,8 @@ pub(super) fn bills(
         };
         let bill = match read {
             Ok(sbom) => {
-                if let Some(first) = sbom.skipped.named.first() {
-                    let count = sbom.skipped.count;
-                    let message = format!(
-                        "{count} components are left out; the first: {}: {}",
-                        first.place, first.why
-                    );
-                    refused.note(&*file.name, message);
+                if !sbom.skipped.named.is_empty() {
+                    refused.note(&*file.name, unreadable(&sbom.skipped));
                 }
                 let set = sbom.set.digest.clone();
                 world.package_sets.insert(set.clone(), sbom.set.into());
@@ -87,6 +88,19 @@ pub(super) fn bills(
         bills.insert(digest, bill);
     }
     bills
+}
+
+/// Which components could not be read.
+fn unreadable(skipped: &Skipped) -> String {
+    let named = skipped.named.iter().take(UNREADABLE_NAMED_MAX);
+    let named: Vec<String> = named.map(|skip| format!("{}: {}", skip.place, skip.why)).collect();
+    let count = skipped.count;
+    let which = if count > named.len() as u64 { "the first: " } else { "" };
+    let components = if count == 1 { "component" } else { "components" };
+    format!(
+        "{count} {components} cannot be read, and those of them that are packages are not known; {which}{}",
+        named.join("; ")
+    )
 }
 
 /// The digest that a file's name or subject names, or that is known under the tag that the subject names.

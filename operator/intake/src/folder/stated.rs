@@ -37,9 +37,12 @@ impl Stated {
         if statements.is_empty() {
             return Self::default();
         }
-        let named: BTreeSet<&SmolStr> = statements.iter().flat_map(|said| &said.weakness).collect();
+        let named = statements.iter().flat_map(|said| &said.weakness);
+        let named: BTreeSet<Name> = named.map(|id| object_name(id)).collect();
         let about = |notice: &Notice| {
-            named.contains(&notice.id) || notice.cves().any(|cve| named.contains(cve))
+            std::iter::once(&notice.id)
+                .chain(notice.cves())
+                .any(|id| named.contains(&object_name(id)))
         };
         let notices = notices.filter(|(_, notice)| about(notice));
         let notices = notices.map(|(name, notice)| (name.clone(), notice.clone())).collect();
@@ -158,22 +161,23 @@ fn heard_by(notice: &Notice) -> impl Iterator<Item = &SmolStr> {
 }
 
 fn hears(notice: &Notice, id: &SmolStr) -> bool {
-    heard_by(notice).any(|heard| heard == id)
+    let id = object_name(id);
+    heard_by(notice).any(|heard| object_name(heard) == id)
 }
 
 /// Weaknesses of which no notice speaks and of which somebody says that a product has them, or that nobody knows yet: that is notice
-/// enough.
+/// enough. Ids are compared as names of objects, since that is what the world knows notices by: one that is spelt otherwise is no other.
 pub(super) fn unheard(
     statements: &[vex::Statement],
     own: &BTreeMap<Name, Known>,
     fed: &BTreeMap<Name, Notice>,
 ) -> BTreeMap<Name, Notice> {
     let all = || own.values().map(|known| &*known.notice).chain(fed.values());
-    let heard: BTreeSet<&SmolStr> = all().flat_map(heard_by).collect();
+    let heard: BTreeSet<Name> = all().flat_map(heard_by).map(|id| object_name(id)).collect();
     let open = statements
         .iter()
         .filter(|said| !said.status.excuses())
-        .filter(|said| !said.weakness.iter().any(|id| heard.contains(id)));
+        .filter(|said| !said.weakness.iter().any(|id| heard.contains(&object_name(id))));
     let notice = |said: &vex::Statement| {
         let (id, aliases) = said.weakness.split_first()?;
         let notice = Notice {

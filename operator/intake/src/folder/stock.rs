@@ -126,13 +126,18 @@ fn intents(documents: &[Document], world: &mut World, refused: &mut Refused) {
 /// What was verified, by digest.
 #[derive(Debug)]
 struct Verified {
-    package_sets: BTreeSet<Digest>,
+    /// With the number of packages in each.
+    package_sets: BTreeMap<Digest, usize>,
     transactions: BTreeSet<Digest>,
 }
 
 impl Content for Verified {
     fn has_package_set(&self, digest: &str) -> bool {
-        self.package_sets.contains(digest)
+        self.package_sets.contains_key(digest)
+    }
+
+    fn packages(&self, digest: &str) -> Option<usize> {
+        self.package_sets.get(digest).copied()
     }
 
     fn has_transaction(&self, digest: &str) -> bool {
@@ -163,7 +168,11 @@ fn nodes(documents: &[Document], world: &mut World) {
     let known: BTreeSet<&str> = objects.keys().copied().collect();
     world.stock.strays = node::strays(inventories.keys().copied(), &known);
     let verified = Verified {
-        package_sets: world.package_sets.keys().cloned().collect(),
+        package_sets: world
+            .package_sets
+            .iter()
+            .map(|(digest, set)| (digest.clone(), set.packages.len()))
+            .collect(),
         transactions: world.transactions.keys().cloned().collect(),
     };
     let budgets = workload::Budgets::of(budgets(documents));

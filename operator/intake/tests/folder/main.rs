@@ -310,3 +310,19 @@ fn a_broken_document_of_a_feed_is_named_and_counted_and_the_rest_is_read() {
     assert_eq!(world.feeds["osv"].rejected_total, 2);
     assert!(world.notices.contains_key("dsa-6300-1"));
 }
+
+#[test]
+fn a_set_that_holds_not_as_many_packages_as_the_report_counts_is_not_all_of_them() {
+    let folder = copy();
+    change(&folder, "inventories/web-a1.yaml", "packageCount: 14", "packageCount: 15");
+    let world = read(folder.path()).unwrap().world;
+    let Report::Known(inventory) = &world.nodes["web-a1"].report else {
+        panic!("web-a1 reports");
+    };
+    let [why] = inventory.partial.as_slice() else { panic!("{:?}", inventory.partial) };
+    assert_eq!(why, "packages: its report counts 15 packages, the set that it names holds 14");
+    let Report::Known(other) = &world.nodes["web-a3"].report else {
+        panic!("web-a3 reports");
+    };
+    assert!(other.partial.is_empty());
+}
