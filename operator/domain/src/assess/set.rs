@@ -64,7 +64,11 @@ pub(super) fn uncovered(blind: &Blind) -> Departure {
         rule: Rule::Report,
         side: Side::Unknown,
         found: format!("{blind}, and nothing else tells which of them lack a fix"),
-        wanted: format!("a feed with the notices of {}", blind.ecosystem),
+        wanted: if blind.ecosystem.starts_with("unknown:") {
+            "a list of packages in which they can be read".into()
+        } else {
+            format!("a feed with the notices of {}", blind.ecosystem)
+        },
         source: "PROCESS 1.2".into(),
     }
 }
