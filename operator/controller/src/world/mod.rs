@@ -232,8 +232,8 @@ fn contents(stores: &Stores, memory: &mut Memory, world: &mut World) {
 struct Verified<'a>(&'a World);
 
 impl Content for Verified<'_> {
-    fn has_package_set(&self, digest: &str) -> bool {
-        self.0.package_sets.contains_key(digest)
+    fn packages(&self, digest: &str) -> Option<usize> {
+        self.0.package_sets.get(digest).map(|set| set.packages.len())
     }
 
     fn has_transaction(&self, digest: &str) -> bool {

@@ -143,7 +143,7 @@ impl Fleet {
                 "scan": scan.to_string(), "scannedAt": MachineClock.now(), "nodeUID": self.uids[name],
                 "bootID": format!("boot-{name}"), "os": {"id": "debian", "versionId": "12", "codename": "bookworm"},
                 "kernel": {"running": "6.1.0-42-amd64", "installed": "6.1.0-42-amd64"},
-                "packageManager": "Dpkg", "packageSet": set.digest, "packageCount": 2,
+                "packageManager": "Dpkg", "packageSet": set.digest, "packageCount": set.packages.len(),
                 "transactions": transactions, "rebootRequired": {"value": false},
                 "ready": {"repository": true, "clockOffsetMilliseconds": 0}}});
         let reports: Api<NodeInventory> = Api::all(self.client.clone());

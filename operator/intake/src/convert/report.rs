@@ -21,12 +21,8 @@ const CLOCK_OFFSET_MILLISECONDS_MAX: u64 = 5_000;
 
 /// Content-addressed objects that were verified.
 pub trait Content: std::fmt::Debug {
-    /// Whether this package set is at hand.
-    fn has_package_set(&self, digest: &str) -> bool;
-    /// How many packages a set at hand holds, where that is known.
-    fn packages(&self, _digest: &str) -> Option<usize> {
-        None
-    }
+    /// How many packages a set holds; none: it is not at hand.
+    fn packages(&self, digest: &str) -> Option<usize>;
     /// Whether this transaction is at hand.
     fn has_transaction(&self, digest: &str) -> bool;
 }
@@ -50,7 +46,7 @@ pub(super) fn report(
     let Some(set) = &report.package_set else {
         return Report::Missing("its scanner could not read a package database".to_owned());
     };
-    if !content.has_package_set(set) {
+    if content.packages(set).is_none() {
         return Report::Missing(format!(
             "its package set {} is not there, or not what its name says",
             cut(set)
@@ -183,19 +179,13 @@ fn resolved(resolved: &ApiResolved, content: &dyn Content) -> Option<Resolved> {
     })
 }
 
-/// Why a patch could not be brought to the node now (PROCESS 1.6).
+/// Why nothing new may start on the node (invariant 19). That its indices are old is no reason: the archives of a plan may be had all the
+/// same, and a patch that cannot get them changes nothing.
 fn unready(report: &NodeReport) -> Vec<String> {
-    let Some(ready) = &report.ready else {
-        return Vec::new();
-    };
-    let mut why = Vec::new();
-    if ready.repository == Some(false) {
-        why.push("its package repositories do not answer".to_owned());
-    }
-    if let Some(offset) = ready.clock_offset_milliseconds
-        && offset.unsigned_abs() > CLOCK_OFFSET_MILLISECONDS_MAX
-    {
-        why.push(format!("its clock is off by {offset} ms"));
-    }
-    why
+    let offset = report.ready.as_ref().and_then(|ready| ready.clock_offset_milliseconds);
+    offset
+        .filter(|offset| offset.unsigned_abs() > CLOCK_OFFSET_MILLISECONDS_MAX)
+        .map(|offset| format!("its clock is off by {offset} ms"))
+        .into_iter()
+        .collect()
 }

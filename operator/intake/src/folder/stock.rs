@@ -132,10 +132,6 @@ struct Verified {
 }
 
 impl Content for Verified {
-    fn has_package_set(&self, digest: &str) -> bool {
-        self.package_sets.contains_key(digest)
-    }
-
     fn packages(&self, digest: &str) -> Option<usize> {
         self.package_sets.get(digest).copied()
     }

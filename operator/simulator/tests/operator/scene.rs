@@ -211,7 +211,7 @@ impl Scene {
                 "bootID": format!("boot-{node}-{boot}"),
                 "os": {"id": "debian", "versionId": "12", "codename": "bookworm"},
                 "kernel": {"running": "6.1.0-42-amd64", "installed": "6.1.0-42-amd64"},
-                "packageManager": "Dpkg", "packageSet": set.digest, "packageCount": 2,
+                "packageManager": "Dpkg", "packageSet": set.digest, "packageCount": set.packages.len(),
                 "transactions": transactions,
                 "rebootRequired": {"value": self.reboot && patched && boot == 0},
                 "ready": {"repository": true, "clockOffsetMilliseconds": 0}}})
