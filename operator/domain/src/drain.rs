@@ -24,7 +24,7 @@ pub enum Obstacle {
     Unmanaged(Such),
     /// Its kubelet starts no pods while it has this condition: a drain would be for nothing.
     Pressure(SmolStr),
-    /// A patch could not be brought to it now (PROCESS 1.6): why.
+    /// Nothing new may start on it (invariant 19): why.
     Unready(String),
     /// A person cordoned it (invariant 6).
     Cordoned,
@@ -34,8 +34,16 @@ pub enum Obstacle {
 pub fn kept(node: &Node, drain: &Drain) -> Option<Obstacle> {
     match node.cordon {
         Cordon::Foreign => Some(Obstacle::Cordoned),
-        Cordon::None | Cordon::Ours(_) | Cordon::Lifted(_) => obstacle(node, drain),
+        Cordon::None | Cordon::Ours(_) | Cordon::Lifted(_) => {
+            unready(node).or_else(|| obstacle(node, drain))
+        }
     }
+}
+
+/// Why nothing new may start on a node, by its own report. What was begun goes on.
+pub fn unready(node: &Node) -> Option<Obstacle> {
+    let why = node.report.latest()?.unready.first()?;
+    Some(Obstacle::Unready(why.clone()))
 }
 
 /// What keeps a node from being drained, or its drain from being of use; of what its pods ask for, the lasting before the passing. None:
@@ -44,9 +52,6 @@ pub fn obstacle(node: &Node, drain: &Drain) -> Option<Obstacle> {
     let Pods { movable: _, blocked_by, empty_dir, unmanaged } = &node.pods;
     if let Some(condition) = &node.pressure {
         return Some(Obstacle::Pressure(condition.clone()));
-    }
-    if let Some(why) = node.report.latest().and_then(|inventory| inventory.unready.first()) {
-        return Some(Obstacle::Unready(why.clone()));
     }
     if let Some(such) = empty_dir
         && !drain.delete_empty_dir_data

@@ -203,7 +203,7 @@ pub struct Inventory {
     pub stopped: BTreeSet<SmolStr>,
     /// Ports that the host's own packet filter refuses: `4433/udp`.
     pub blocked: BTreeSet<SmolStr>,
-    /// Ready to receive patches, or why not (PROCESS 1.6).
+    /// Why nothing new may start on it; empty: it may (invariant 19).
     pub unready: Vec<String>,
     /// Free bytes where packages are unpacked.
     pub disk_free_bytes: Option<u64>,

@@ -48,18 +48,15 @@ fn i35_a_node_whose_drain_a_budget_would_refuse_is_not_cordoned_and_others_go_on
 }
 
 #[test]
-fn a_node_that_a_person_cordoned_or_that_cannot_get_a_patch_keeps_nobody_else_waiting() {
+fn a_node_that_a_person_cordoned_or_whose_clock_is_off_keeps_nobody_else_waiting() {
     let cordoned = |node: &mut Node| node.cordon = Cordon::Foreign;
     let unready = |node: &mut Node| {
         let mut report = Inventory::clone(node.report.known().expect("it reports"));
-        report.unready.push("its package repositories do not answer".into());
+        report.unready.push("its clock is off by 60000 ms".into());
         node.report = Report::Known(Arc::new(report));
     };
     let changes: [&dyn Fn(&mut Node); 2] = [&cordoned, &unready];
-    let said = [
-        "a person took web-1 over",
-        "web-1 cannot be taken: its package repositories do not answer",
-    ];
+    let said = ["a person took web-1 over", "web-1 cannot be taken: its clock is off by 60000 ms"];
     for (change, said) in changes.into_iter().zip(said) {
         // A cordoned node is one that is unavailable.
         let two = |name, nodes| Stage { max_unavailable: Share::Count(2), ..stage(name, nodes) };

@@ -16,7 +16,7 @@ use hozen_domain::{
     planner,
     rank::rank,
     request::{ChangeRequest, Phase},
-    units::{Share, Span},
+    units::{Name, Share, Span},
 };
 use hozen_testkit::{
     NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, stage, story,
@@ -117,10 +117,7 @@ fn each_update_without_a_notice_has_its_own_clock() {
     let rules = Arc::make_mut(world.baselines.get_mut("web").expect("it is there"));
     rules.first_seen.updates.insert("curl".into(), seen);
     rules.first_seen.updates.insert("bash".into(), world.now);
-    let assessment = assess(&world);
-    let late = planner::overdue(&world, &assessment, &rank(&world, &assessment));
-    let late: Vec<&str> = late.iter().map(|late| late.system.as_str()).collect();
-    assert_eq!(late, ["web-1"], "web-2 was offered its update just now");
+    assert_eq!(late(&world), ["web-1"], "web-2 was offered its update just now");
 }
 
 #[test]
@@ -136,6 +133,13 @@ fn who_asks_for_less_than_isolation_ends_it() {
     assert_eq!(lifted, 1, "{decision:#?}");
 }
 
+/// Who is late by now.
+fn late(world: &World) -> Vec<Name> {
+    let assessment = assess(world);
+    let late = planner::overdue(world, &assessment, &rank(world, &assessment));
+    late.into_iter().map(|late| late.system).collect()
+}
+
 #[test]
 fn nobody_is_late_for_a_fix_that_nobody_can_have() {
     let both = notice("DSA-1").fixes("Debian:12", "openssl", NEW).unfixed("Debian:12", "edk2");
@@ -146,10 +150,7 @@ fn nobody_is_late_for_a_fix_that_nobody_can_have() {
     let world = world_at("2026-11-19T09:00Z").baseline(baseline("web")).notice(both.high());
     let mut world = world.node(has(1, NEW)).node(has(2, OLD)).build();
     world.now += SignedDuration::from_hours(8 * 24);
-    let assessment = assess(&world);
-    let late = planner::overdue(&world, &assessment, &rank(&world, &assessment));
-    let late: Vec<&str> = late.iter().map(|late| late.system.as_str()).collect();
-    assert_eq!(late, ["web-2"], "web-1 has all that can be had");
+    assert_eq!(late(&world), ["web-2"], "web-1 has all that can be had");
 }
 
 #[test]

@@ -96,8 +96,8 @@ struct Told {
     packages: PackageSet,
     /// Where the packages stood.
     source: String,
-    /// Components that were left out.
-    left_out: u64,
+    /// Components that could not be read.
+    unreadable: u64,
 }
 
 /// Does what was typed, at the time `now`.
@@ -136,14 +136,14 @@ fn bill(asked: &Import) -> Result<Told, String> {
         created: None,
         packages: sbom.set,
         source: sbom.format.to_string(),
-        left_out: sbom.skipped.count,
+        unreadable: sbom.skipped.count,
     })
 }
 
 fn image(asked: &Import, now: Timestamp) -> Result<Told, String> {
     let found =
         archive::read(&asked.file, &asked.architecture).map_err(|error| error.to_string())?;
-    let (packages, source, left_out) = if let Some(bill) = &found.bill {
+    let (packages, source, unreadable) = if let Some(bill) = &found.bill {
         let sbom = sbom::read(bill).map_err(|error| {
             format!("the bill of materials in it cannot be read: {}", told(&error))
         })?;
@@ -162,7 +162,7 @@ fn image(asked: &Import, now: Timestamp) -> Result<Told, String> {
         } else {
             format!("{source}, {}", found.architecture)
         },
-        left_out,
+        unreadable,
     })
 }
 
@@ -256,11 +256,13 @@ fn page(image: &ManagedImage, told: &Told, new: bool) -> String {
         row("built", &created.to_string());
     }
     row("packages", &format!("{}, from {}", told.packages.packages.len(), told.source));
-    if told.left_out > 0 {
-        row(
-            "left out",
-            &format!("{} components that have neither package URL nor usable name", told.left_out),
+    if told.unreadable > 0 {
+        let components = if told.unreadable == 1 { "component" } else { "components" };
+        let what = format!(
+            "{} {components}; the image stays unknown for those of them that may be packages",
+            told.unreadable
         );
+        row("not readable", &what);
     }
     row("package set", package_set.as_deref().unwrap_or_default());
     let how = if new { "as a new ManagedImage" } else { "in its ManagedImage" };

@@ -25,7 +25,6 @@ pub(crate) use requests::free_name;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hozen_advisory::package::Change;
-
 use jiff::{Timestamp, tz::TimeZone};
 use smol_str::SmolStr;
 
@@ -271,26 +270,24 @@ pub fn withdrawn_since(world: &World, request: &ChangeRequest) -> Option<String>
 pub fn due(world: &World, plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
     let name = &plan.baseline.name;
     // Leave given beforehand brings nothing that could be late.
-    let beforehand = plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some());
-    if beforehand || activate::class(plan).is_some() || plan.change == ChangeType::Rollback {
-        return plan
-            .advisories
-            .iter()
-            .filter(|_| !beforehand)
-            .filter_map(|notice| ranking.of(notice, name)?.due)
-            .min();
+    if plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some()) {
+        return None;
     }
     let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, name)?.due);
-    let updates =
-        changes(world, plan).filter_map(|change| ranking.due_of_update(name, &change.name));
-    notices.min().or_else(|| updates.min()).or_else(|| {
-        let baseline = world.baselines.get(name)?;
-        let named =
-            |package: &SmolStr| baseline.require.packages.iter().any(|rule| rule.name == *package);
-        changes(world, plan)
-            .any(|change| named(&change.name))
-            .then(|| want::required(world, baseline).due)?
-    })
+    let alone = activate::class(plan).is_some() || plan.change == ChangeType::Rollback;
+    notices.min().or_else(|| due_without_notice(world, plan, ranking).filter(|_| !alone))
+}
+
+/// The earliest deadline of the updates of a plan that no notice tells of, else of what its baseline requires.
+fn due_without_notice(world: &World, plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
+    let baseline = world.baselines.get(&plan.baseline.name)?;
+    let updates = changes(world, plan)
+        .filter_map(|change| ranking.due_of_update(&baseline.name, &change.name));
+    let required = || {
+        let rules = &baseline.require.packages;
+        changes(world, plan).any(|change| rules.iter().any(|rule| rule.name == change.name))
+    };
+    updates.min().or_else(|| required().then(|| want::required(world, baseline).due)?)
 }
 
 /// What the transactions of a plan change.

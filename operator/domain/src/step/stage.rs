@@ -65,6 +65,7 @@ fn in_stage(
             && let Some(hold) = stuck(view, Some(until))
             && may_not_start(view, stage).is_none()
         {
+            // A person's cordon has no end of its own, and the stage's patience has.
             let mut decision = held(view, Some(hold));
             decision.wake(until);
             return decision;
@@ -216,6 +217,14 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
                 by: record.rollout.0.clone(),
             });
         }
+    }
+    if let Some(obstacle) = drain::unready(node) {
+        return Err(Hold::CannotDrain {
+            node: node.name.clone(),
+            obstacle,
+            others: 0,
+            until: None,
+        });
     }
     slot(view, safety, node)?;
     Ok(Record::Task {

@@ -268,7 +268,8 @@ fn unpatched<'w>(
     } else {
         return None;
     };
-    Some(Member::of(node, &NOTHING, standing))
+    let stuck = standing == Standing::Waiting && drain::unready(node).is_some();
+    Some(Member { stuck, ..Member::of(node, &NOTHING, standing) })
 }
 
 impl<'w> Member<'w> {
