@@ -346,6 +346,8 @@ pub struct Target {
     pub because: String,
     /// Deadline of the notice that is worst placed.
     pub deadline: Option<Timestamp>,
+    /// When it was first missed, even if it is met since.
+    pub missed: Option<Timestamp>,
 }
 
 /// How long it took to answer a notice (PROCESS 5.2).
@@ -439,6 +441,8 @@ pub struct Verdict {
     pub exit_code: u8,
     /// Baselines that missed a deadline.
     pub late: Vec<String>,
+    /// Baselines that did not keep their target.
+    pub missed: Vec<String>,
     /// Open requests that would miss their deadline even if everything from here on went well.
     pub behind: Vec<Behind>,
     /// What only a person can set going again.

@@ -16,8 +16,8 @@ use std::{
 
 use crate::{
     error::Failed,
-    facts::Simulation,
-    text::{Reader, harmless},
+    facts::{BaselineResult, Simulation},
+    text::{Reader, harmless, result},
 };
 
 /// What every report says at its beginning. Only a file that says so is written over.
@@ -102,6 +102,15 @@ fn is_report(path: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     fs::File::open(path)?.take(HEAD_BYTES).read_to_end(&mut head)?;
     Ok(String::from_utf8_lossy(&head).contains(MARK))
+}
+
+/// How each baseline's target stands.
+fn targets(facts: &Simulation, reader: &Reader) -> Vec<String> {
+    let told = |of: &BaselineResult| {
+        let target = result::target(of.target.as_ref()?, reader);
+        Some(format!("{}: {}", of.baseline, plain(&target)))
+    };
+    facts.result.iter().filter_map(told).collect()
 }
 
 /// A text of the page without its colour.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hozen_domain::{
     Effect, World,
     assess::assess,
-    baseline::OnOverdue,
+    baseline::{OnOverdue, Target},
     check,
     effect::Decision,
     enforce, gate,
@@ -16,7 +16,7 @@ use hozen_domain::{
     planner,
     rank::rank,
     request::{ChangeRequest, Phase},
-    units::{Name, Share, Span},
+    units::{Name, Permyriad, Share, Span},
 };
 use hozen_testkit::{
     NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, stage, story,
@@ -67,6 +67,29 @@ fn late_nodes_are_only_told_where_the_baseline_wants_an_alert() {
     let told = told(&fleet(OnOverdue::Alert, 1), 30);
     assert!(told.0.trace.iter().any(|e| matches!(e.what, What::DeadlineMissed { .. })));
     assert!(told.0.world.nodes.values().all(|node| node.taint.is_none()));
+}
+
+#[test]
+fn a_target_that_was_missed_stays_missed_though_it_is_met_afterwards() {
+    let mut world = fleet(OnOverdue::Alert, 3);
+    let rules = Arc::make_mut(world.baselines.get_mut("web").expect("it is there"));
+    rules.target = Some(Target { compliant: Permyriad(10_000), within: Span::hours(12) });
+    let agree = |role: &str, user: &str| Happening::Approve {
+        baseline: on("web"),
+        role: on(role),
+        user: on(user),
+    };
+    let told = story(&world, 40)
+        .nobody_approves()
+        .after(Span::hours(14), agree("on-call", "alice@example.com"))
+        .after(Span::hours(14), agree("on-call", "carol@example.com"))
+        .play();
+    let verdict = told.0.verdict();
+    assert!(verdict.late.is_empty(), "the fix came within its day: {verdict:#?}");
+    assert_eq!(told.0.curve.last().map(|s| s.baselines["web"].counts.compliant), Some(3));
+    let twelve_hours_later = world.now + SignedDuration::from_hours(12);
+    assert_eq!(verdict.missed.get("web"), Some(&twelve_hours_later));
+    assert!(!verdict.in_time());
 }
 
 #[test]

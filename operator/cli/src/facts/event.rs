@@ -112,6 +112,11 @@ pub enum Happened {
         /// Which, and why they are not done.
         systems: Vec<Because>,
     },
+    /// The time in which a baseline promises its coverage passed without it; the event is about the baseline.
+    TargetMissed {
+        /// Which fix, or what else, is on too few systems, and since when.
+        because: String,
+    },
 }
 
 /// When a change would be done, if nothing went wrong.

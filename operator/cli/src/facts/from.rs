@@ -118,6 +118,7 @@ impl From<&measure::Coverage> for Target {
             standing: format!("{standing:?}"),
             because: because.clone(),
             deadline: *deadline,
+            missed: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
-    let forecasts = outcome.forecasts();
+    let (forecasts, verdict) = (outcome.forecasts(), outcome.verdict());
     let standing = |sample: Option<&model::Sample>, name: &str| {
         sample
             .and_then(|sample| sample.baselines.get(name))
@@ -30,7 +30,8 @@ pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
             let coverage = baseline
                 .and_then(|b| coverage(&outcome.world, &outcome.after.assessment, b, &forecasts));
             let after = standing(outcome.curve.last(), name);
-            let target = coverage.as_ref().map(Target::from);
+            let missed = verdict.missed.get(name).copied();
+            let target = coverage.as_ref().map(|it| Target { missed, ..Target::from(it) });
             // Of no system at all nothing is met.
             let target = target.filter(|it| after.counts.total > 0 || !it.because.is_empty());
             BaselineResult {
@@ -141,6 +142,7 @@ pub(super) fn verdict(outcome: &Outcome) -> Verdict {
     Verdict {
         exit_code: u8::from(!verdict.in_time() || !outcome.violations.is_empty()),
         late: names(&verdict.late),
+        missed: names(verdict.missed.keys()),
         behind: verdict
             .behind
             .iter()

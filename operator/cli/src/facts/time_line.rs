@@ -41,7 +41,8 @@ fn began(entry: &Entry) -> Timestamp {
         | What::StageDone { .. }
         | What::RolloutEnded(_)
         | What::WindowMissed { .. }
-        | What::DeadlineMissed { .. } => entry.at,
+        | What::DeadlineMissed { .. }
+        | What::TargetMissed { .. } => entry.at,
     }
 }
 
@@ -100,6 +101,7 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
             baseline: baseline.to_string(),
             systems: systems.iter().map(Because::from).collect(),
         },
+        What::TargetMissed { because } => Happened::TargetMissed { because: because.clone() },
     }
 }
 

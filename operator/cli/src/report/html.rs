@@ -23,6 +23,7 @@ struct Page<'a> {
     gantt: Option<Gantt>,
     exposure: Option<Exposure>,
     compliance: Compliance,
+    targets: Vec<String>,
     notices: Vec<NoticeRow>,
     lines: Vec<LineRow>,
     not_done: Vec<UndoneRow>,
@@ -62,6 +63,7 @@ pub(super) fn page(facts: &Simulation, reader: &Reader) -> Result<String, Failed
         gantt: gantt(facts, reader),
         exposure: exposure(facts, reader),
         compliance: compliance(facts),
+        targets: super::targets(facts, reader),
         notices: notices(facts, reader),
         lines: lines(facts, reader),
         not_done: facts

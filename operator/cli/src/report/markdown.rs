@@ -31,7 +31,7 @@ fn write(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Res
         facts.size.advisories
     )?;
     verdict(out, facts, reader)?;
-    results(out, facts)?;
+    results(out, facts, reader)?;
     notices(out, facts, reader)?;
     writeln!(out, "## Time line\n\n| when | what | |\n|---|---|---|")?;
     for said in time_line::lines(facts, Detail::default(), reader) {
@@ -62,6 +62,9 @@ fn verdict(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
     for baseline in &verdict.late {
         writeln!(out, "- late: {}", escaped(baseline))?;
     }
+    for baseline in &verdict.missed {
+        writeln!(out, "- target missed: {}", escaped(baseline))?;
+    }
     for stuck in &verdict.stuck {
         let message = reader.sentence(&stuck.held.message);
         writeln!(out, "- stuck: {}: {}", escaped(&stuck.about), escaped(&message))?;
@@ -81,7 +84,7 @@ fn verdict(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
     writeln!(out)
 }
 
-fn results(out: &mut String, facts: &Simulation) -> std::fmt::Result {
+fn results(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Result {
     writeln!(out, "## Result\n\n| baseline | | before | after |\n|---|---|---|---|")?;
     for result in &facts.result {
         let name = escaped(&result.baseline);
@@ -93,6 +96,11 @@ fn results(out: &mut String, facts: &Simulation) -> std::fmt::Result {
         row("emergencies missing", &|s| s.missing.emergency.to_string())?;
         row("unknown", &|s| s.counts.unknown.to_string())?;
         row("listening services", &|s| s.services.to_string())?;
+    }
+    writeln!(out)?;
+    let requests = facts.requests.iter().map(|it| plain(&result::response(it, reader)));
+    for told in super::targets(facts, reader).into_iter().chain(requests) {
+        writeln!(out, "- {}", escaped(&told))?;
     }
     writeln!(out)
 }

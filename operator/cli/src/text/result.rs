@@ -82,7 +82,8 @@ fn left(count: u32) -> String {
     if count == 0 { paint(GOOD, count) } else { paint(BAD, count) }
 }
 
-fn target(target: &Target, reader: &Reader) -> String {
+/// Whether a target is kept, and if not, why.
+pub fn target(target: &Target, reader: &Reader) -> String {
     let within = words(SignedDuration::from_secs(target.within_seconds));
     let standing = match target.standing.as_str() {
         "Met" => paint(GOOD, "met"),
@@ -91,6 +92,10 @@ fn target(target: &Target, reader: &Reader) -> String {
         _ => paint(BAD, "MISSED"),
     };
     let mut told = format!("target {} within {within}: {standing}", target.compliant);
+    if let Some(missed) = target.missed.filter(|_| target.standing != "Missed") {
+        let missed = paint(BAD, format!("MISSED {}", reader.at(missed)));
+        told = format!("target {} within {within}: {missed}, now {standing}", target.compliant);
+    }
     if !target.because.is_empty() {
         told = format!("{told}: {}", reader.sentence(&target.because));
     }
@@ -217,6 +222,10 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
             let said = paint(BAD, format!("{said}: {count}"));
             page.hang("", &format!("{said}: {}", some_of(systems, 6)), 2);
         }
+    }
+    if !verdict.missed.is_empty() {
+        let said = paint(BAD, "Target missed");
+        page.hang("", &format!("{said}: {}", listed(&verdict.missed)), 2);
     }
     let text = match verdict.late.as_slice() {
         [] if verdict.exit_code == 0 => paint(GOOD, "All in time."),

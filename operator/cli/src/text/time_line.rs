@@ -15,8 +15,6 @@ use crate::{
     when::{within_a_minute, words},
 };
 
-/// Column at which a line begins: after day and time.
-const BODY: usize = 14;
 /// Columns of a line before its "until".
 const LEFT: usize = 59;
 /// Uneventful systems of one stage in a row that are told one by one; more are told together.
@@ -59,17 +57,24 @@ pub(super) fn time_line(page: &mut Page, facts: &Simulation, detail: Detail, rea
     }
     let local = &reader.local;
     let mut last: Option<Timestamp> = None;
+    // The name of a day tells which one it is for a week.
+    let week = lines.first().zip(lines.last()).is_none_or(|(first, last)| {
+        last.at.duration_since(first.at) < SignedDuration::from_hours(6 * 24)
+    });
+    let column = if week { 3 } else { 10 };
+    let body = column + 13;
     for Said { at, text, right } in lines {
         let same_day = last.is_some_and(|last| local.same_day(last, at));
         let same_minute = same_day && last.is_some_and(|last| local.time(last) == local.time(at));
-        let day = if same_day { String::new() } else { local.day(at).chars().take(3).collect() };
+        let day: String =
+            if same_day { String::new() } else { local.day(at).chars().take(column).collect() };
         let time = if same_minute { String::new() } else { local.time(at) };
         let text = match right {
             Some(right) if width(&text) + 2 <= LEFT => format!("{}{right}", pad(&text, LEFT)),
             Some(right) => format!("{text}   {right}"),
             None => text,
         };
-        page.hang(&format!("  {day:<3} {time:<5}   "), &text, BODY + 2);
+        page.hang(&format!("  {day:<column$} {time:<5}   "), &text, body);
         last = Some(at);
     }
 }
@@ -81,6 +86,7 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
         reader,
         several: facts.requests.len() > 1,
         replaced: facts.time_line.iter().filter_map(replaces).collect(),
+        touched: facts.time_line.iter().filter_map(touches).collect(),
         ended: BTreeSet::new(),
         subject: None,
     };
@@ -140,6 +146,11 @@ fn replaces(event: &Event) -> Option<&str> {
     }
 }
 
+/// The request for which something was done to a system.
+fn touches(event: &Event) -> Option<&str> {
+    event.about.as_deref().filter(|_| matches!(event.what, Happened::Worked(_)))
+}
+
 fn known(requests: &BTreeSet<&str>, event: &Event) -> bool {
     event.about.as_deref().is_some_and(|about| requests.contains(about))
 }
@@ -151,6 +162,8 @@ struct Teller<'a> {
     several: bool,
     /// Requests of which another says that it replaces them.
     replaced: BTreeSet<&'a str>,
+    /// Requests that something was done for.
+    touched: BTreeSet<&'a str>,
     /// Requests whose rollout has ended, and was told to have.
     ended: BTreeSet<&'a str>,
     /// What the last line was about.
@@ -176,6 +189,9 @@ impl<'a> Teller<'a> {
                 let text = match how.as_str() {
                     "Done" => paint(GOOD, "rollout done: every system proven"),
                     "Partly" => paint(BAD, "ROLLOUT ENDED, not everything done and proven"),
+                    _ if !self.touched.contains(about.unwrap_or_default()) => {
+                        paint(WAIT, "rollout called off before it touched anything")
+                    }
                     _ => paint(BAD, "ROLLOUT ABORTED"),
                 };
                 self.ended.extend(about);
@@ -186,6 +202,12 @@ impl<'a> Teller<'a> {
             Happened::WindowMissed { .. } => self.window_missed(event),
             Happened::DeadlineMissed { notice, baseline, systems } => {
                 self.missed(event.at, notice, baseline, systems);
+            }
+            Happened::TargetMissed { because } => {
+                let baseline = about.unwrap_or_default();
+                let because = self.reader.sentence(because);
+                let text = format!("{} by {baseline}: {because}", paint(BAD, "TARGET MISSED"));
+                self.say(event.at, &text, None);
             }
         }
     }

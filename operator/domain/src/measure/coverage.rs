@@ -8,6 +8,7 @@ use crate::{
     assess::{Assessment, SetView, State},
     baseline::{Baseline, Target},
     forecast::Forecast,
+    rank::Ranking,
     request::ChangeRequest,
     units::{Digest, Name, Permyriad, after},
     world::World,
@@ -79,16 +80,30 @@ pub fn coverage(
         coverage.deadline = seen.map(|seen| after(*seen, target.within.duration()));
         let over = coverage.deadline.is_some_and(|deadline| deadline <= world.now);
         coverage.standing = if over { Standing::Missed } else { Standing::AtRisk };
-        coverage.because = format!(
-            "{untold} of {}: of {} systems {} are unknown, {} patched but inactive, and {} miss security updates that no notice tells of",
-            target.compliant, stock.counted, stock.unknown, stock.inactive, stock.updates
-        );
+        let ended = coverage.deadline.filter(|_| over);
+        let ended = ended.map_or_else(String::new, |at| format!(", and time ended {at}"));
+        coverage.because = format!("{untold} of {}: {}{ended}", target.compliant, stock.untold());
     }
     if let Some(tie) = assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first()) {
         coverage.standing = coverage.standing.max(Standing::AtRisk);
         coverage.because = tie.to_string();
     }
     Some(coverage)
+}
+
+/// When each time ends or ended in which a baseline promises its coverage, one for each fix that it still misses; none where it has
+/// no target.
+pub fn deadlines<'w>(
+    world: &'w World,
+    ranking: &'w Ranking,
+    baseline: &'w Baseline,
+) -> impl Iterator<Item = Timestamp> + 'w {
+    baseline.target.into_iter().flat_map(move |target| {
+        let concerned = ranking.notices.iter().filter(|(_, ranked)| ranked.baselines.contains_key(&baseline.name));
+        let fixes = concerned.filter_map(|(notice, _)| world.notices.get(notice)?.fix_first_seen);
+        let seen = fixes.chain(baseline.first_seen.updates.values().copied());
+        seen.map(move |seen| after(seen, target.within.duration()))
+    })
 }
 
 /// The systems of a baseline, frozen ones aside.
@@ -158,6 +173,18 @@ impl<'a> Stock<'a> {
         for notice in notices {
             *self.open.entry(notice).or_default() += systems;
         }
+    }
+
+    /// What is not covered though no notice tells of it.
+    fn untold(&self) -> String {
+        let parts = [
+            (self.unknown, "unknown"),
+            (self.inactive, "patched and running old code"),
+            (self.updates, "without security updates that no notice tells of"),
+        ];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+        format!("of {} systems {}", self.counted, parts.join(", "))
     }
 
     /// The share that is covered when so many miss something.

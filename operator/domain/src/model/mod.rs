@@ -10,6 +10,7 @@ mod host;
 mod nodes;
 pub mod scenario;
 mod script;
+mod target;
 mod trace;
 mod turn;
 mod verdict;
@@ -121,6 +122,8 @@ pub fn simulate(
     let mut model = Model::new(world, scenario, matcher, options)?;
     let before_world = model.world.clone();
     let before = Turn::take(&model.world);
+    // What there was, before anything is done about it: the first pass may release and restore already.
+    model.sample(&before);
     model.settle();
     while let Some(at) = model.next_instant() {
         model.world.now = at;
@@ -170,6 +173,8 @@ struct Model<'a> {
     windows_seen: BTreeMap<Name, Timestamp>,
     /// Deadlines that were missed and told.
     missed: BTreeSet<(Name, Name, Timestamp)>,
+    /// Baselines that are known not to have kept their target.
+    targets_missed: BTreeSet<Name>,
     /// Notices and their priorities as last told.
     noticed: BTreeMap<(Name, Name), Option<Timestamp>>,
     /// When the deciders want to look again.
@@ -210,6 +215,7 @@ impl<'a> Model<'a> {
             told: BTreeMap::new(),
             windows_seen: BTreeMap::new(),
             missed: BTreeSet::new(),
+            targets_missed: BTreeSet::new(),
             noticed: BTreeMap::new(),
             wake_at: None,
             uids: 0,

@@ -122,6 +122,11 @@ pub enum What {
         /// Which systems, and why they are not done.
         systems: Vec<(Name, String)>,
     },
+    /// The time in which a baseline promises its coverage passed without it; the entry is about the baseline.
+    TargetMissed {
+        /// Which fix, or what else, is on too few systems, and since when.
+        because: String,
+    },
 }
 
 /// One step on a system.

@@ -104,8 +104,10 @@ impl Model<'_> {
                 let window = self.tell_windows(&turn.decision.holds);
                 self.tell_holds(&turn.decision.holds);
                 self.tell_deadlines(&turn);
+                self.tell_targets(&turn);
                 self.sample(&turn);
-                let deadline = earliest(window, self.next_deadline(&turn));
+                let deadline = earliest(self.next_deadline(&turn), self.next_target(&turn));
+                let deadline = earliest(window, deadline);
                 self.wake_at = earliest(turn.decision.wake_at, deadline);
                 return;
             }

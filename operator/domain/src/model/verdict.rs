@@ -27,6 +27,8 @@ const LISTED_MAX: usize = 3;
 pub struct Verdict {
     /// Baselines that missed a deadline.
     pub late: BTreeSet<Name>,
+    /// Baselines that did not keep their target, with when that was first so.
+    pub missed: BTreeMap<Name, Timestamp>,
     /// Open requests that would miss their deadline even if everything from here on went well, with the forecast.
     pub behind: Vec<(Name, Forecast)>,
     /// What nobody but a person can set going again.
@@ -41,8 +43,9 @@ pub struct Verdict {
 impl Verdict {
     /// Nothing was late or will be, nothing is stuck or left without a plan, and nothing is unknown.
     pub fn in_time(&self) -> bool {
-        let Self { late, behind, stuck, unknown, unplanned } = self;
+        let Self { late, missed, behind, stuck, unknown, unplanned } = self;
         late.is_empty()
+            && missed.is_empty()
             && behind.is_empty()
             && stuck.is_empty()
             && unknown.is_empty()
@@ -72,19 +75,14 @@ pub struct Undone {
 impl Outcome {
     /// Whether everything was in time.
     pub fn verdict(&self) -> Verdict {
-        let late = self.trace.iter().filter_map(|entry| match &entry.what {
-            What::DeadlineMissed { baseline, .. } => Some(baseline.clone()),
-            What::Noticed { .. }
-            | What::Requested { .. }
-            | What::Phase { .. }
-            | What::Voted { .. }
-            | What::Outside(_)
-            | What::Ended { .. }
-            | What::Held(_)
-            | What::StageDone { .. }
-            | What::RolloutEnded(_)
-            | What::WindowMissed { .. } => None,
-        });
+        let (mut late, mut missed) = (BTreeSet::new(), BTreeMap::new());
+        for entry in &self.trace {
+            if let What::DeadlineMissed { baseline, .. } = &entry.what {
+                late.insert(baseline.clone());
+            } else if let (What::TargetMissed { .. }, Some(baseline)) = (&entry.what, &entry.about) {
+                missed.entry(baseline.clone()).or_insert(entry.at);
+            }
+        }
         let mut stuck: Vec<Held> = Vec::new();
         for held in &self.after.decision.holds {
             if held.hold.needs_somebody() && !stuck.contains(held) {
@@ -92,7 +90,7 @@ impl Outcome {
             }
         }
         let (behind, unknown, unplanned) = (self.behind(), self.unknown(), self.unplanned());
-        Verdict { late: late.collect(), behind, stuck, unknown, unplanned }
+        Verdict { late, missed, behind, stuck, unknown, unplanned }
     }
 
     fn unplanned(&self) -> BTreeSet<Name> {
