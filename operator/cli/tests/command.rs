@@ -432,6 +432,21 @@ fn what_is_in_no_bill_is_unknown_and_never_in_time() {
 }
 
 #[test]
+fn what_nobody_decides_again_and_again_is_told_once_and_then_how_often() {
+    let folder = copy();
+    let file = folder.path().join("fleet/scenario.yaml");
+    let text = fs::read_to_string(&file).expect("the file can be read");
+    let events = text.find("events:").expect("it has events");
+    let nobody = text[..events].replace("2026-11-21T09:00", "2026-12-30T09:00");
+    fs::write(&file, nobody).expect("the file can be written");
+    let told = printed(&hozen(folder.path(), &["simulate", "fleet"]));
+    let singly = printed(&hozen(folder.path(), &["simulate", "fleet", "--every-system"]));
+    let planned = |text: &str| text.matches("web-tier-faef77-").count();
+    assert!(told.contains("as nobody decides: "), "{told}");
+    assert!(planned(&told) * 3 < planned(&singly), "{told}");
+}
+
+#[test]
 fn two_baselines_of_equal_priority_are_said_wherever_one_of_them_would_look_well() {
     let folder = copy();
     let file = folder.path().join("fleet/baselines.yaml");

@@ -1,5 +1,6 @@
 //! Why nothing more is being done now, and what would end it. A closed list.
 
+mod system;
 mod words;
 
 use std::fmt;

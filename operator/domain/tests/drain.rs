@@ -48,6 +48,27 @@ fn i35_a_node_whose_drain_a_budget_would_refuse_is_not_cordoned_and_others_go_on
 }
 
 #[test]
+fn each_node_is_told_what_keeps_itself_from_being_drained() {
+    let such = |pod: &str| Some(Such { example: pod.into(), pods: 1 });
+    let world = web_fleet(3, baseline("web")).build();
+    let world = with_node(world, "web-1", |node| {
+        (node.pods.movable, node.pods.unmanaged) = (2, such("shop/naked"));
+    });
+    let world = with_node(world, "web-2", |node| {
+        (node.pods.movable, node.pods.empty_dir) = (2, such("shop/cache"));
+    });
+    let told = story(&world, 12).play();
+    let undone = told.0.undone();
+    let why = |node: &str| {
+        let own = undone.iter().find(|undone| undone.systems.contains(&on(node)));
+        own.map(|undone| format!("{} {}", undone.why.join("; "), undone.next.clone().unwrap_or_default()))
+    };
+    let (naked, cache) = (why("web-1").expect("it waits"), why("web-2").expect("it waits"));
+    assert!(naked.contains("shop/naked") && !naked.contains("shop/cache"), "{naked}");
+    assert!(cache.contains("shop/cache") && !cache.contains("shop/naked"), "{cache}");
+}
+
+#[test]
 fn a_node_that_a_person_cordoned_or_whose_clock_is_off_keeps_nobody_else_waiting() {
     let cordoned = |node: &mut Node| node.cordon = Cordon::Foreign;
     let unready = |node: &mut Node| {

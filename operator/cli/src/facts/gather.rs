@@ -20,7 +20,7 @@ pub struct Played {
 /// The facts of an outcome.
 pub fn gather(played: Played, outcome: &Outcome) -> Simulation {
     let (notices, notices_not_installed) = notices::notices(outcome);
-    let world = &outcome.world_before;
+    let (world, verdict) = (&outcome.world_before, outcome.verdict());
     Simulation {
         api_version: API_VERSION.to_owned(),
         kind: "Simulation".to_owned(),
@@ -44,12 +44,12 @@ pub fn gather(played: Played, outcome: &Outcome) -> Simulation {
         notices,
         notices_not_installed,
         time_line: time_line::time_line(outcome),
-        result: result::baselines(outcome),
+        result: result::baselines(outcome, &verdict),
         responses: result::responses_to_notices(outcome),
         requests: result::requests(outcome),
         not_done: result::not_done(outcome),
         curve: result::curve(outcome),
-        verdict: result::verdict(outcome),
+        verdict: result::verdict(outcome, &verdict),
     }
 }
 

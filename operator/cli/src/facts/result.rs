@@ -13,8 +13,8 @@ use super::{
     Stuck, Target, Verdict, gather::names, stock::systems,
 };
 
-pub(super) fn baselines(outcome: &Outcome) -> Vec<BaselineResult> {
-    let (forecasts, verdict) = (outcome.forecasts(), outcome.verdict());
+pub(super) fn baselines(outcome: &Outcome, verdict: &model::Verdict) -> Vec<BaselineResult> {
+    let forecasts = outcome.forecasts();
     let standing = |sample: Option<&model::Sample>, name: &str| {
         sample
             .and_then(|sample| sample.baselines.get(name))
@@ -133,8 +133,7 @@ pub(super) fn curve(outcome: &Outcome) -> Vec<Sample> {
         .collect()
 }
 
-pub(super) fn verdict(outcome: &Outcome) -> Verdict {
-    let verdict = outcome.verdict();
+pub(super) fn verdict(outcome: &Outcome, verdict: &model::Verdict) -> Verdict {
     let stuck = verdict
         .stuck
         .iter()

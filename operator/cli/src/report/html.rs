@@ -74,11 +74,7 @@ pub(super) fn page(facts: &Simulation, reader: &Reader) -> Result<String, Failed
                 why: plain(&result::why(undone, reader)),
             })
             .collect(),
-        responses: facts
-            .requests
-            .iter()
-            .map(|request| plain(&result::response(request, reader)))
-            .collect(),
+        responses: result::responses(facts, reader).iter().map(|told| plain(told)).collect(),
         stuck: facts
             .verdict
             .stuck

@@ -98,9 +98,9 @@ fn results(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
         row("listening services", &|s| s.services.to_string())?;
     }
     writeln!(out)?;
-    let requests = facts.requests.iter().map(|it| plain(&result::response(it, reader)));
-    for told in super::targets(facts, reader).into_iter().chain(requests) {
-        writeln!(out, "- {}", escaped(&told))?;
+    let told = super::targets(facts, reader).into_iter();
+    for told in told.chain(result::responses(facts, reader)) {
+        writeln!(out, "- {}", escaped(&plain(&told)))?;
     }
     writeln!(out)
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// Systems named in a list.
 const NAMES_MAX: usize = 6;
+/// Requests named of which the same is to be said.
+const REQUESTS_MAX: usize = 2;
 
 /// Baselines before and after, and how long it took.
 pub(super) fn result(page: &mut Page, facts: &Simulation, reader: &Reader) {
@@ -25,8 +27,8 @@ pub(super) fn result(page: &mut Page, facts: &Simulation, reader: &Reader) {
     for result in &facts.result {
         baseline(page, result, label, reader);
     }
-    for request in &facts.requests {
-        page.line("  ", &response(request, reader));
+    for response in responses(facts, reader) {
+        page.hang("  ", &response, 4);
     }
 }
 
@@ -107,10 +109,25 @@ fn row(page: &mut Page, label: usize, name: &str, before: &str, after: &str, not
     page.hang("  ", text.trim_end(), label + 28);
 }
 
-/// How long it took from knowing to approving to proof (PROCESS 5.2).
-pub fn response(request: &RequestResult, reader: &Reader) -> String {
+/// How long each request took from knowing to approving to proof (PROCESS 5.2); those of which the same is to be said together.
+pub fn responses(facts: &Simulation, reader: &Reader) -> Vec<String> {
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    for request in &facts.requests {
+        let took = response(request, reader);
+        match told.iter_mut().find(|(other, _)| *other == took) {
+            Some((_, requests)) => requests.push(&request.name),
+            None => told.push((took, vec![&request.name])),
+        }
+    }
+    told.into_iter()
+        .map(|(took, requests)| {
+            format!("{}   {took}", paint(STRONG, some_of(&requests, REQUESTS_MAX)))
+        })
+        .collect()
+}
+
+fn response(request: &RequestResult, reader: &Reader) -> String {
     let between = |from: jiff::Timestamp, to: jiff::Timestamp| words(to.duration_since(from));
-    let name = paint(STRONG, &request.name);
     let Some(approved) = request.approved else {
         let phase = match request.phase.as_str() {
             "AwaitingApproval" => "not approved yet".to_owned(),
@@ -118,14 +135,14 @@ pub fn response(request: &RequestResult, reader: &Reader) -> String {
             phase => phase.to_lowercase(),
         };
         return format!(
-            "{name}   known since {}: {}",
+            "known since {}: {}",
             reader.at(request.first_seen),
             paint(WAIT, phase)
         );
     };
     let known = between(request.first_seen, approved);
     if request.of == 0 {
-        return format!("{name}   known → approved {known}");
+        return format!("known → approved {known}");
     }
     let everywhere = match (request.finished, request.last_proven) {
         (Some(finished), _) => paint(GOOD, between(approved, finished)),
@@ -143,7 +160,7 @@ pub fn response(request: &RequestResult, reader: &Reader) -> String {
             _ => format!("{} (0 of {})", paint(WAIT, "not yet"), request.of),
         },
     };
-    format!("{name}   known → approved {known} · approved → everywhere {everywhere}")
+    format!("known → approved {known} · approved → everywhere {everywhere}")
 }
 
 /// What is left, why, and what has to happen.

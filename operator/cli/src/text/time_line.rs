@@ -19,6 +19,8 @@ use crate::{
 const LEFT: usize = 59;
 /// Uneventful systems of one stage in a row that are told one by one; more are told together.
 const ALIKE_MAX: usize = 4;
+/// Requests that expire and are made anew so often more are told together.
+const AGAIN_MIN: usize = 2;
 /// Names in a list.
 const NAMES_MAX: usize = 8;
 
@@ -98,6 +100,14 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
             left = &left[others..];
             continue;
         }
+        if let Some(told) = asked_again(left).filter(|_| !detail.every_system) {
+            for event in &left[..told.first] {
+                teller.event(event);
+            }
+            teller.asked_again(&left[told.first..told.all]);
+            left = &left[told.all..];
+            continue;
+        }
         teller.event(event);
         if alike.len() > ALIKE_MAX && !detail.every_system {
             teller.alike(event, &alike[1..]);
@@ -117,6 +127,46 @@ fn run_of_alike(events: &[Event]) -> &[Event] {
     let others =
         events.iter().take_while(|event| uneventful(event) == Some((about, stage))).count();
     &events[..others]
+}
+
+/// Instants with which a list begins at which the same requests expire and are made anew.
+struct Again {
+    /// Events of the first of these instants.
+    first: usize,
+    /// Events of all of them.
+    all: usize,
+}
+
+/// The same requests that nobody decides, again and again: told once, and then how often.
+fn asked_again(events: &[Event]) -> Option<Again> {
+    let like = expiry(instant(events))?;
+    let first = instant(events).len();
+    let (mut all, mut times) = (first, 0);
+    while expiry(instant(&events[all..])).as_ref() == Some(&like) {
+        all += instant(&events[all..]).len();
+        times += 1;
+    }
+    (times >= AGAIN_MIN).then_some(Again { first, all })
+}
+
+/// The events with which a list begins that are of one instant.
+fn instant(events: &[Event]) -> &[Event] {
+    let same = |event: &&Event| events.first().is_some_and(|first| first.at == event.at);
+    &events[..events.iter().take_while(same).count()]
+}
+
+/// What happens at an instant at which requests expire, are made anew and wait, names aside; none: something else happens too.
+fn expiry(events: &[Event]) -> Option<Vec<&str>> {
+    let told: Option<Vec<&str>> = events
+        .iter()
+        .map(|event| match &event.what {
+            Happened::Phase { phase, .. } => Some(phase.as_str()),
+            Happened::Requested { change, .. } => Some(change.as_str()),
+            Happened::Held(held) => Some(held.reason.as_str()),
+            _ => None,
+        })
+        .collect();
+    told.filter(|told| told.contains(&"Expired"))
 }
 
 /// How many events with which the list begins are of one notice that came in, one for each baseline that it concerns.
@@ -400,6 +450,23 @@ impl<'a> Teller<'a> {
             some_of(&names, NAMES_MAX)
         );
         self.say(like.at, &paint(FAINT, text), None);
+    }
+
+    /// Requests that expired and were made anew like the ones just told.
+    fn asked_again(&mut self, events: &'a [Event]) {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return;
+        };
+        let made = events.iter().filter(|e| matches!(e.what, Happened::Requested { .. }));
+        let names: Vec<&str> = made.filter_map(|event| event.about.as_deref()).collect();
+        let text = format!(
+            "and likewise until {}, as nobody decides: {} are planned anew, {}",
+            self.short(last.at, first.at),
+            names.len(),
+            some_of(&names, NAMES_MAX)
+        );
+        self.subject = last.about.as_deref();
+        self.say(first.at, &paint(FAINT, text), None);
     }
 
     fn held(&mut self, event: &'a Event, held: &Held) {

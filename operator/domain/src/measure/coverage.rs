@@ -179,7 +179,7 @@ impl<'a> Stock<'a> {
     fn untold(&self) -> String {
         let parts = [
             (self.unknown, "unknown"),
-            (self.inactive, "patched and running old code"),
+            (self.inactive, "patched but inactive"),
             (self.updates, "without security updates that no notice tells of"),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);

@@ -121,7 +121,7 @@ pub fn simulate(
 ) -> Result<Outcome, ModelError> {
     let mut model = Model::new(world, scenario, matcher, options)?;
     let before_world = model.world.clone();
-    let before = Turn::take(&model.world);
+    let before = Turn::again(&model.world, &mut model.memory);
     // What there was, before anything is done about it: the first pass may release and restore already.
     model.sample(&before);
     model.settle();
@@ -133,7 +133,7 @@ pub fn simulate(
     }
     model.world.now = model.until;
     model.settle();
-    let after = Turn::take(&model.world);
+    let after = Turn::again(&model.world, &mut model.memory);
     Ok(Outcome {
         from: before_world.now,
         until: model.until,

@@ -409,8 +409,8 @@ impl Model<'_> {
         };
         let uid = self.uid("request");
         let first_seen = planner::first_seen(&self.world, &plan);
-        let assessment = assess::assess(&self.world);
-        let ranking = rank::rank(&self.world, &assessment);
+        let assessment = assess::assess_again(&self.world, &mut self.memory.assess);
+        let ranking = rank::rank_again(&self.world, &assessment, &mut self.memory.rank);
         let due = planner::due(&self.world, &plan, &ranking);
         let request = crate::request::ChangeRequest {
             name: name.clone(),

@@ -9,8 +9,10 @@ use super::{Outcome, What};
 use crate::{
     assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView},
     baseline::Selector,
+    drain,
     effect::Held,
     forecast::{Assume, Forecast, forecast},
+    hold::Hold,
     node::{Ended, Node, Ready},
     planner::Note,
     request::Rollout,
@@ -260,9 +262,23 @@ impl Outcome {
             let brings_back = request.is_some_and(|request| request.plan.advisories.is_empty());
             Some(baseline) == undone.baseline.as_ref() && (!above || brings_back)
         };
-        if let Some(held) = self.after.decision.holds.iter().find(about) {
-            undone.why.push(format!("{}: {}", held.about, held.hold));
-            undone.next = Some(held.hold.ended_by());
+        let told = |held: &Held| {
+            let (system, others) = (held.hold.system(), &undone.systems);
+            // What keeps another system is not what keeps this one.
+            if system.is_none_or(|system| others.contains(system)) {
+                return Some((held.hold.to_string(), held.hold.ended_by()));
+            }
+            let drain = &self.world.requests.get(&held.about)?.plan.execution.drain;
+            let obstacle = drain::kept(self.world.nodes.get(others.first()?)?, drain)?;
+            let drains = matches!(held.hold, Hold::CannotDrain { .. });
+            drains.then(|| (format!("cannot be drained: {obstacle}"), obstacle.ended_by()))
+        };
+        let holds = self.after.decision.holds.iter().filter(about);
+        if let Some((about, (why, next))) =
+            holds.filter_map(|held| Some((&held.about, told(held)?))).next()
+        {
+            undone.why.push(format!("{about}: {why}"));
+            undone.next = Some(next);
         }
     }
 }
