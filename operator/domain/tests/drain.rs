@@ -61,7 +61,9 @@ fn each_node_is_told_what_keeps_itself_from_being_drained() {
     let undone = told.0.undone();
     let why = |node: &str| {
         let own = undone.iter().find(|undone| undone.systems.contains(&on(node)));
-        own.map(|undone| format!("{} {}", undone.why.join("; "), undone.next.clone().unwrap_or_default()))
+        own.map(|undone| {
+            format!("{} {}", undone.why.join("; "), undone.next.clone().unwrap_or_default())
+        })
     };
     let (naked, cache) = (why("web-1").expect("it waits"), why("web-2").expect("it waits"));
     assert!(naked.contains("shop/naked") && !naked.contains("shop/cache"), "{naked}");

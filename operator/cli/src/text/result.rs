@@ -134,11 +134,7 @@ fn response(request: &RequestResult, reader: &Reader) -> String {
             "AwaitingTest" => "not tested yet".to_owned(),
             phase => phase.to_lowercase(),
         };
-        return format!(
-            "known since {}: {}",
-            reader.at(request.first_seen),
-            paint(WAIT, phase)
-        );
+        return format!("known since {}: {}", reader.at(request.first_seen), paint(WAIT, phase));
     };
     let known = between(request.first_seen, approved);
     if request.of == 0 {

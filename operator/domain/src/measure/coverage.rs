@@ -99,7 +99,10 @@ pub fn deadlines<'w>(
     baseline: &'w Baseline,
 ) -> impl Iterator<Item = Timestamp> + 'w {
     baseline.target.into_iter().flat_map(move |target| {
-        let concerned = ranking.notices.iter().filter(|(_, ranked)| ranked.baselines.contains_key(&baseline.name));
+        let concerned = ranking
+            .notices
+            .iter()
+            .filter(|(_, ranked)| ranked.baselines.contains_key(&baseline.name));
         let fixes = concerned.filter_map(|(notice, _)| world.notices.get(notice)?.fix_first_seen);
         let seen = fixes.chain(baseline.first_seen.updates.values().copied());
         seen.map(move |seen| after(seen, target.within.duration()))

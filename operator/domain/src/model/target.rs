@@ -16,7 +16,8 @@ impl Model<'_> {
         let now = self.world.now;
         let due = |name: &Name| {
             let baseline = self.world.baselines.get(name)?;
-            let passed = deadlines(&self.world, &turn.ranking, baseline).any(|deadline| deadline <= now);
+            let passed =
+                deadlines(&self.world, &turn.ranking, baseline).any(|deadline| deadline <= now);
             passed.then(|| coverage(&self.world, &turn.assessment, baseline, &BTreeMap::new()))?
         };
         let told = &self.targets_missed;

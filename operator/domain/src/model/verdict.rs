@@ -81,7 +81,8 @@ impl Outcome {
         for entry in &self.trace {
             if let What::DeadlineMissed { baseline, .. } = &entry.what {
                 late.insert(baseline.clone());
-            } else if let (What::TargetMissed { .. }, Some(baseline)) = (&entry.what, &entry.about) {
+            } else if let (What::TargetMissed { .. }, Some(baseline)) = (&entry.what, &entry.about)
+            {
                 missed.entry(baseline.clone()).or_insert(entry.at);
             }
         }
