@@ -26,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// Play a folder of manifests, inventories and feeds on a virtual clock: what would be done, when, and what not.
     ///
-    /// Exit code 0: all in time; 1: something would be late, stuck, without a plan, or unknown; 2: the input is not right.
+    /// Exit code 0: all in time; 1: something would be late, stuck, without a plan, or unknown, or a target missed; 2: the input is not right.
     Simulate(Simulate),
     /// Say why: a node is below, a notice is urgent or ignored, a rollout is held; who could approve; what would happen next.
     Explain(Explain),

@@ -437,7 +437,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
-    /// 0: all in time; 1: something was late, is stuck, has no plan, or is unknown.
+    /// 0: all in time; 1: something was late or is stuck, has no plan or is unknown, or a target was missed.
     pub exit_code: u8,
     /// Baselines that missed a deadline.
     pub late: Vec<String>,

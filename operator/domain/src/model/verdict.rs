@@ -274,9 +274,8 @@ impl Outcome {
             let drains = matches!(held.hold, Hold::CannotDrain { .. });
             drains.then(|| (format!("cannot be drained: {obstacle}"), obstacle.ended_by()))
         };
-        let holds = self.after.decision.holds.iter().filter(about);
-        if let Some((about, (why, next))) =
-            holds.filter_map(|held| Some((&held.about, told(held)?))).next()
+        let mut holds = self.after.decision.holds.iter().filter(about);
+        if let Some((about, (why, next))) = holds.find_map(|held| Some((&held.about, told(held)?)))
         {
             undone.why.push(format!("{about}: {why}"));
             undone.next = Some(next);
