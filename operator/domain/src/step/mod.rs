@@ -120,7 +120,10 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         }
         decision.absorb(of_node);
         if let Some(hold) = wait.hold {
-            decision.hold(&view.rollout.name, hold);
+            // The next window for reboots is of no use to a node that would not be rebooted in it.
+            let waits = task.step == Step::AwaitReboot;
+            let spoilt = waits.then(|| stage::spoilt(view)).flatten();
+            decision.hold(&view.rollout.name, spoilt.unwrap_or(hold));
         } else if let Some(until) = wait.until {
             decision.wake(until);
         }

@@ -235,8 +235,12 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
 
 /// The same for a node that was patched and served until its reboot: what is bad, or has failed too often, ends on no more nodes.
 pub(super) fn anew(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
-    let held = bad_patch(view).or_else(|| failures(view, current(view)?));
-    held.map_or_else(|| slot(view, safety, node), Err)
+    spoilt(view).map_or_else(|| slot(view, safety, node), Err)
+}
+
+/// What ends on no more nodes, whatever window opens: a plan that is bad, or has failed too often.
+pub(super) fn spoilt(view: &View<'_>) -> Option<Hold> {
+    bad_patch(view).or_else(|| failures(view, current(view)?))
 }
 
 /// The stage that the rollout is in, or was in last.

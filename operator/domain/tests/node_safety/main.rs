@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hozen_domain::{
     World,
     calendar::Purpose,
+    hold::Hold,
     model::{What, scenario::Happening},
     node::{Cordon, Ended, Node, Report},
     plan::{Ask, Gate, OnFailure, Stage},
@@ -490,4 +491,25 @@ fn i04_a_control_plane_node_that_serves_until_its_reboot_window_does_not_keep_th
     }
     let missed = told.0.trace.iter().any(|e| matches!(e.what, What::DeadlineMissed { .. }));
     assert!(!missed);
+}
+
+#[test]
+fn who_waits_for_a_reboot_that_a_failure_keeps_from_it_waits_for_the_failure_and_no_window() {
+    let fails = Happening::PatchFails { node: "web-2".into(), message: "postinst exit 1".into() };
+    let told = story(&rebooting(3, Span::hours(5), 0, baseline("web")), 24 * 10)
+        .after(minutes(1), fails)
+        .play();
+    let trace = told.0.trace.iter();
+    let held: Vec<&Hold> = trace
+        .filter_map(|entry| match &entry.what {
+            What::Held(hold) => Some(hold),
+            _ => None,
+        })
+        .skip_while(|hold| !matches!(hold, Hold::FailuresReached { .. }))
+        .collect();
+    assert!(!held.is_empty(), "the failure holds");
+    let window =
+        |hold: &&&Hold| matches!(hold, Hold::AwaitingWindow { purpose: Purpose::Reboot, .. });
+    assert_eq!(held.iter().find(window), None, "{held:#?}");
+    assert!(told.proven().is_empty(), "nobody accepted the failure");
 }
