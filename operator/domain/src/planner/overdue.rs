@@ -1,6 +1,6 @@
 //! Systems that missed a deadline, and what their baseline wants done about it (PROCESS 1.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -23,13 +23,16 @@ pub fn overdue(world: &World, assessment: &Assessment, ranking: &Ranking) -> Vec
         let key = (baseline, set.digest.clone());
         known.entry(key).or_insert_with(|| late(world, ranking, baseline, set)).clone()
     };
+    let late_for_updates =
+        |name: &&Name| ranking.first_due_of_updates(name).is_some_and(|due| due <= world.now);
+    let some_late: BTreeSet<&Name> = world.baselines.keys().filter(late_for_updates).collect();
     let mut overdue = Vec::new();
     for (name, view) in &assessment.nodes {
         let Some(baseline) = held(&view.holding, view.state) else {
             continue;
         };
         let mut missed = view.set.as_deref().map(|set| of_set(baseline, set)).unwrap_or_default();
-        if let Some(updates) = &view.updates {
+        if let Some(updates) = view.updates.as_ref().filter(|_| some_late.contains(baseline)) {
             let packages = updates.packages.iter();
             let due = packages.filter_map(|(name, ..)| ranking.due_of_update(baseline, name)).min();
             missed

@@ -183,6 +183,13 @@ impl Ranking {
         ranked.due?.checked_add(seen.duration_since(ranked.seen?)).ok()
     }
 
+    /// The first of these deadlines of a baseline.
+    pub fn first_due_of_updates(&self, baseline: &str) -> Option<Timestamp> {
+        let updates = &self.first_seen.get(baseline)?.updates;
+        let (package, _) = updates.iter().min_by_key(|(_, seen)| **seen)?;
+        self.due_of_update(baseline, package)
+    }
+
     /// What a node misses, by priority: notices, and one more for security updates that no notice accounts for.
     pub fn findings(&self, node: &NodeView) -> ByPriority {
         let mut counts = ByPriority::default();
