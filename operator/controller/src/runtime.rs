@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use hozen_access::Installation;
 use hozen_domain::units::{Uid, User};
-use kube::Client;
+use kube::{Client, client::ClientBuilder};
 use serde_json::Value;
 use tokio::{
     sync::{Notify, watch},
@@ -113,10 +113,13 @@ pub async fn run(
     let mut prompt = config.clone();
     config.read_timeout = Some(ANSWER_MAX);
     prompt.read_timeout = Some(PROMPT_ANSWER_MAX);
-    let clients = Clients {
-        calls: Client::try_from(config).map_err(Error::Client)?,
-        prompt: Client::try_from(prompt).map_err(Error::Client)?,
+    let metrics = Arc::new(Metrics::default());
+    let client = |config| {
+        let built = ClientBuilder::try_from(config).map_err(Error::Client)?;
+        Ok::<Client, Error>(built.with_layer(&metrics.count_calls()).build())
     };
+    let (calls, prompt) = (client(config)?, client(prompt)?);
+    let clients = Clients { calls, prompt, metrics };
     let trail = match &settings.audit {
         Some(path) => Trail::open(&settings.replica, Arc::clone(&clock), path)?,
         None => Trail::new(&settings.replica, Arc::clone(&clock), Box::new(Stdout)),
@@ -134,12 +137,14 @@ pub struct Clients {
     pub calls: Client,
     /// For what must be heard soon: [`Watching::prompt`].
     pub prompt: Client,
+    /// Where what is done with them is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// One for both, where connections do not die in silence.
 impl From<Client> for Clients {
     fn from(calls: Client) -> Self {
-        Self { prompt: calls.clone(), calls }
+        Self { prompt: calls.clone(), calls, metrics: Arc::default() }
     }
 }
 
@@ -222,7 +227,7 @@ struct Replica {
 
 impl Replica {
     fn of(settings: &Settings, clients: Clients, trail: Trail, clock: &Arc<dyn Clock>) -> Self {
-        let Clients { calls: client, prompt } = clients;
+        let Clients { calls: client, prompt, metrics } = clients;
         let Settings {
             namespace,
             work_namespace,
@@ -260,7 +265,7 @@ impl Replica {
             freshness,
             clock: Arc::clone(clock),
         };
-        Self { watching, keeper, authority, act: Arc::new(act), metrics: Arc::default() }
+        Self { watching, keeper, authority, act: Arc::new(act), metrics }
     }
 }
 

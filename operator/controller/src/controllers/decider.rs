@@ -194,10 +194,12 @@ impl Decider {
             world::assemble(&self.parts.stores, &mut self.memory, identity, wrong, now);
         scenery.world.evidence = self.parts.observer.evidence();
         self.parts.observer.ask(&scenery.world);
+        let began = self.parts.clock.since_boot();
         let mut turn = Turn::again(&scenery.world, &mut self.looked);
         let broken = check::decision(&scenery.world, &turn.assessment, &turn.decision);
+        let took = self.parts.clock.since_boot().saturating_sub(began);
         self.parts.shown.send_replace(shown::shown(now, &turn, &broken));
-        self.parts.metrics.decided(&turn, broken.len());
+        self.parts.metrics.decided(&scenery.world, &turn, broken.len(), took);
         if !broken.is_empty() {
             // A decision that breaks a promise is a bug of ours: nothing of it is done, and how things stand is still said.
             for promise in &broken {
@@ -213,6 +215,7 @@ impl Decider {
             turn.decision.effects.retain(|effect| !act::disrupts(effect));
         }
         let acted = self.act(&scenery, mandate, &turn.decision.effects).await;
+        self.parts.metrics.passed(self.parts.clock.since_boot().saturating_sub(began));
         let looks = acted || self.memory.unsettled();
         let sleep = match self.unwritten.pause() {
             Some(pause) => pause,
