@@ -37,7 +37,7 @@ use crate::{
     hold::Hold,
     plan::{ChangeType, Class, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
     rank::Ranking,
-    request::ChangeRequest,
+    request::{ChangeRequest, Known},
     units::{Name, User},
     world::World,
 };
@@ -300,7 +300,7 @@ fn changes<'w>(world: &'w World, plan: &'w Plan) -> impl Iterator<Item = &'w Cha
 /// When the oldest fix that a plan brings was first seen; the present where it answers nothing that is known.
 pub fn first_seen(world: &World, plan: &Plan) -> Timestamp {
     let notices = plan.advisories.iter().filter_map(|id| world.notices.get(id));
-    let notices = notices.map(|known| known.fix_first_seen.unwrap_or(known.first_seen));
+    let notices = notices.map(Known::clock_starts);
     notices.min().or_else(|| without_notice(world, plan)).unwrap_or(world.now)
 }
 
