@@ -16,7 +16,6 @@ use smol_str::SmolStr;
 use crate::{
     assess::{AffectedPackage, Missing, Rule, SetView, Side, UpdateView, installed, updates::ALL},
     baseline::{PackageRule, PackageWant},
-    hold::Hold,
     made_of::same,
     mitigation::NOTHING,
     node::Resolved,
@@ -88,12 +87,10 @@ pub(super) enum Forbidden {
 }
 
 impl Forbidden {
-    /// As a hold: only a bad patch is one, the others are for the report.
-    pub(super) fn hold(&self) -> Option<Hold> {
+    /// The package and version of a bad patch, and why it is one: that alone is a hold, the others are for the report.
+    pub(super) const fn blocked(&self) -> Option<(&SmolStr, &String)> {
         match self {
-            Self::Block { package, reason } => {
-                Some(Hold::BadPatch { package: package.clone(), reason: reason.clone() })
-            }
+            Self::Block { package, reason } => Some((package, reason)),
             Self::Baseline { .. } | Self::Conflict { .. } | Self::Reopens { .. } => None,
         }
     }
