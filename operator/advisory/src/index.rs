@@ -11,9 +11,9 @@ mod explain;
 mod fleet;
 mod identity;
 mod lane;
+mod named;
 mod slot;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
@@ -21,20 +21,12 @@ use smol_str::SmolStr;
 
 pub use explain::{Explanation, Standing};
 pub use fleet::{Fleet, FleetFinding};
+pub use named::{Spoken, fixes, named, spoken_of, verdict};
 
 use crate::notice::Notice;
 use crate::package::{Package, PackageSet};
-use crate::version::of_all_service_packs;
-use identity::{base, entries, lookups};
+use identity::{base, ecosystems, entries, lookups};
 use slot::{Parts, Said, Slot};
-
-/// Under which names notices speak of a package, and in which version; `all` is the set that it is of.
-pub fn spoken_of<'a>(
-    package: &'a Package,
-    all: &'a [Package],
-) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
-    lookups(package, all).map(|lookup| (lookup.name, lookup.version))
-}
 
 /// A notice that affects an installed package, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,10 +275,7 @@ impl Index {
     }
 
     fn tables_of(&self, ecosystem: &str) -> Tables<'_> {
-        let all = base(ecosystem);
-        let for_all = if all == ecosystem { None } else { self.tables.get(all) };
-        let for_packs = of_all_service_packs(ecosystem).and_then(|its| self.tables.get(&its));
-        [self.tables.get(ecosystem), for_all, for_packs]
+        ecosystems(ecosystem).map(|its| self.tables.get(its?.as_ref()))
     }
 
     fn number(&mut self, id: &SmolStr) -> u32 {

@@ -81,6 +81,25 @@ impl Package {
         !self.distro.is_empty() || matches!(scheme, Some(Scheme::Dpkg | Scheme::Rpm | Scheme::Apk))
     }
 
+    /// The same package in another version. Its source is in the version that stands to it as the present two do: the same, without the
+    /// epoch, without the number of a rebuild (`+b1`), or as what is signed is named after what was built. Where they have nothing in
+    /// common, nobody can tell it, and the package's own version stands for it.
+    #[must_use]
+    pub fn in_version(&self, version: &str) -> Self {
+        let source = self.source.as_ref().map(|(name, present)| {
+            let forms: [fn(&str) -> Option<String>; 4] = [
+                |own| Some(own.to_owned()),
+                |own| own.split_once(':').map(|(_, bare)| bare.to_owned()),
+                |own| own.rsplit_once("+b").map(|(built, _)| built.to_owned()),
+                |own| own.split_once('-').map(|(upstream, build)| format!("{upstream}+{build}")),
+            ];
+            let form = forms.iter().find(|form| form(&self.version).as_deref() == Some(present));
+            let then = form.and_then(|form| form(version));
+            (name.clone(), then.map_or_else(|| version.into(), SmolStr::from))
+        });
+        Self { version: version.into(), source, ..self.clone() }
+    }
+
     /// Name and version of the source package, which are the package's own where none is given.
     pub fn source(&self) -> (&str, &str) {
         self.source.as_ref().map_or((&self.name, &self.version), |(name, version)| (name, version))

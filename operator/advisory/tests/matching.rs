@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hozen_advisory::index::{Fleet, Index, Standing, Unknown, Verdict};
+use hozen_advisory::index::{Fleet, Index, Standing, Unknown, Verdict, fixes, spoken_of};
 use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd, VersionOrder};
 use hozen_advisory::package::{Package, PackageSet};
 use hozen_advisory::version::subscription;
@@ -420,4 +420,29 @@ fn a_fix_that_only_ubuntu_pro_has_is_missing_on_ubuntu_and_the_free_archives_fix
     assert_eq!(subscription("1-1+esm2", || Some("Ubuntu:22.04")), Some("Ubuntu Pro"));
     assert_eq!(subscription("1-1", || Some("Ubuntu:22.04")), None);
     assert_eq!(subscription("1-1+esm2", || Some("Debian:12")), None);
+}
+
+#[test]
+fn a_package_is_spoken_of_by_its_release_and_by_all_releases() {
+    let of = |ecosystem: &str| {
+        let package = package(ecosystem, "x", "1-1");
+        let spoken = spoken_of(&package, &[]).map(|spoken| spoken.ecosystem.into_owned());
+        spoken.collect::<Vec<_>>()
+    };
+    assert_eq!(of("Debian:12"), ["Debian:12", "Debian"]);
+    assert_eq!(of("npm"), ["npm"]);
+    assert_eq!(of("SUSE:12.5"), ["SUSE:12.5", "SUSE", "SUSE:12.x"]);
+}
+
+#[test]
+fn the_fixes_of_a_subscription_are_versions_of_the_release_that_it_is_for() {
+    let mut both = notice("USN", "Ubuntu:22.04:LTS", "x", vec![fixed("0", "1.1")]);
+    both.affected.push(Affected {
+        ecosystem: "Ubuntu:Pro:22.04:LTS".into(),
+        name: "x".into(),
+        ranges: vec![fixed("0", "1.0+esm1")],
+        ..Affected::default()
+    });
+    let named: Vec<_> = fixes(&both).map(|((of, _), version)| format!("{of} {version}")).collect();
+    assert_eq!(named, ["Ubuntu:22.04 1.1", "Ubuntu:22.04 1.0+esm1"]);
 }

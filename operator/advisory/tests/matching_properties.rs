@@ -1,6 +1,6 @@
 //! The index against the oracle, on notices that nobody would write.
 
-use hozen_advisory::index::{Fleet, Index, Standing, Verdict};
+use hozen_advisory::index::{Fleet, Index, Standing, Verdict, verdict};
 use hozen_advisory::notice::{Affected, Notice, Range, RangeEnd};
 use hozen_advisory::package::{Package, PackageSet};
 use hozen_advisory::version::Scheme;
@@ -250,5 +250,16 @@ proptest! {
             .map(|(package, _)| package)
             .collect();
         prop_assert_eq!(found, explained);
+    }
+
+    #[test]
+    fn what_a_notice_says_of_one_package_is_what_the_index_finds(notice in notice()) {
+        let set = everything();
+        let findings = Index::build([&notice]).match_set(&set).findings;
+        for (position, package) in (0_u32..).zip(set.packages.iter()) {
+            let found = findings.iter().find(|finding| finding.package == position);
+            let said = verdict(&notice, package, &set.packages);
+            prop_assert_eq!(found.map(|finding| &finding.verdict), said.as_ref());
+        }
     }
 }

@@ -182,3 +182,29 @@ fn a_line_that_is_no_change_is_refused_with_what_is_wrong(
     let error = Transaction::parse(&format!("{line}\n")).expect_err(line).to_string();
     assert!(error.contains(message) && error.starts_with("line 1"), "{error}");
 }
+
+#[rstest]
+#[case("3.0.20-1", None, "3.0.18-1", None)]
+#[case("3.0.20-1", Some("3.0.20-1"), "3.0.18-1", Some("3.0.18-1"))]
+#[case("1:3.0.7-27.el9", Some("3.0.7-27.el9"), "1:3.0.1-2.el9", Some("3.0.1-2.el9"))]
+#[case("5.2.15-2+b8", Some("5.2.15-2"), "5.2.14-1+b1", Some("5.2.14-1"))]
+#[case("6.1.128-1", Some("6.1.128+1"), "6.1.120-2", Some("6.1.120+2"))]
+#[case("4:12.2.0-3", Some("1.203"), "4:11.2.0-1", Some("4:11.2.0-1"))]
+fn in_another_version_the_source_differs_as_it_does_now(
+    #[case] version: &str,
+    #[case] source: Option<&str>,
+    #[case] then: &str,
+    #[case] expected: Option<&str>,
+) {
+    let package = Package {
+        ecosystem: "Debian:12".into(),
+        name: "binary".into(),
+        version: version.into(),
+        arch: "amd64".into(),
+        distro: "debian-12".into(),
+        source: source.map(|version| ("source".into(), version.into())),
+    };
+    let package = package.in_version(then);
+    assert_eq!(package.version, then);
+    assert_eq!(package.source.as_ref().map(|(_, version)| version.as_str()), expected);
+}

@@ -13,7 +13,7 @@ use crate::{
     governance::{Approval, Vote},
     hold::Hold,
     plan::RoleCount,
-    request::ChangeRequest,
+    request::{ChangeRequest, Known},
     units::{Name, User},
     world::World,
 };
@@ -272,9 +272,7 @@ fn standard_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> {
         .advisories
         .iter()
         // Of a notice that is gone nothing is known before the request was made.
-        .map(|id| {
-            world.notices.get(id).and_then(|known| known.fix_first_seen).unwrap_or(request.created)
-        })
+        .map(|id| world.notices.get(id).map_or(request.created, Known::clock_starts))
         .fold(request.first_seen, Timestamp::max);
     seen.checked_add(after.duration()).ok()
 }

@@ -3,6 +3,7 @@
 //! Runs in tests, in every simulation, and in production before `act`.
 
 mod image;
+mod overdue;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +16,11 @@ use crate::{
     calendar::{Calendar, Purpose},
     drain,
     effect::{Decision, Doomed, Effect, Leave, Record},
-    enforce, garbage, gate,
+    garbage, gate,
     mitigation::{self, NOTHING},
-    node::{Cordon, Ended, Node, Step, Task},
+    node::{Cordon, Ended, Node, Step, Taint, Task},
     owed,
-    plan::{PATCH_MAX, RebootPolicy},
+    plan::{PATCH_MAX, RebootPolicy, Stage},
     prefetch,
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
@@ -78,11 +79,26 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     }
     broken.extend(budgets(world, assessment, &claimed));
     broken.extend(images.budgets());
-    for effect in &decision.effects {
-        broken.extend(self::effect(world, effect));
-        broken.extend(overdue(world, assessment, effect));
-    }
+    broken.extend(decision.effects.iter().filter_map(|effect| self::effect(world, effect)));
+    broken.extend(overdue::overdue(world, assessment, decision, &claimed));
     broken
+}
+
+/// Nodes whose taint becomes another, with that; none: it is lifted.
+fn taints(decision: &Decision) -> impl Iterator<Item = (&Name, Option<Taint>)> {
+    decision.effects.iter().filter_map(|effect| match effect {
+        Effect::Taint { node, taint } => Some((&node.0, *taint)),
+        Effect::Claim { .. }
+        | Effect::Evict { .. }
+        | Effect::StartJob { .. }
+        | Effect::RequestScan { .. }
+        | Effect::Release { .. }
+        | Effect::SetImage { .. }
+        | Effect::CreateRequest { .. }
+        | Effect::CreateRollout { .. }
+        | Effect::Delete { .. }
+        | Effect::LetGo { .. } => None,
+    })
 }
 
 /// Invariants 12 to 14, 16, 19: nothing is taken without approvals that count at this instant for exactly this plan.
@@ -188,25 +204,42 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Ui
         let Some(baseline) = assessment.baselines.get(&request.plan.baseline.name) else {
             continue;
         };
-        let mut zones: BTreeMap<Option<&str>, (usize, usize, usize)> = BTreeMap::new();
-        for node in baseline.nodes.iter().filter_map(|name| world.nodes.get(name)) {
-            let zone = if stage.per_zone { node.zone.as_deref() } else { None };
-            let (total, away, new) = zones.entry(zone).or_default();
-            *total += 1;
+        let pool = baseline.nodes.iter().filter_map(|name| world.nodes.get(name));
+        broken.extend(beyond_budget(stage, pool, |node| {
             // Each rollout answers for its own stage's budget, and counts what others have taken before it: what is taken after it
             // is another budget's matter.
             let taken = claimed.get(&node.name).is_some_and(|by| earlier.contains(by));
-            *new += usize::from(claimed.get(&node.name) == Some(&&rollout.uid));
-            *away += usize::from(taken || safety.why_unavailable(&node.name).is_some());
-        }
-        for (total, away, new) in zones.into_values() {
-            let max = stage.max_unavailable.of_as_budget(total);
-            if new > 0 && away > max {
-                broken.push(format!(
-                    "1, 2: {away} of {total} nodes would be unavailable in {}, {max} may be",
-                    stage.name
-                ));
-            }
+            let away = taken || safety.why_unavailable(&node.name).is_some();
+            (away, claimed.get(&node.name) == Some(&&rollout.uid))
+        }));
+    }
+    broken
+}
+
+/// In which zones, or in all together, this pass takes nodes beyond a stage's budget. `stands` tells of a node whether it is away after this pass, and whether
+/// this pass takes it.
+fn beyond_budget<'w>(
+    stage: &Stage,
+    pool: impl Iterator<Item = &'w Node>,
+    stands: impl Fn(&Node) -> (bool, bool),
+) -> Vec<String> {
+    let mut zones: BTreeMap<Option<&str>, (usize, usize, usize)> = BTreeMap::new();
+    for node in pool {
+        let zone = if stage.per_zone { node.zone.as_deref() } else { None };
+        let (is_away, is_new) = stands(node);
+        let (total, away, new) = zones.entry(zone).or_default();
+        *total += 1;
+        *away += usize::from(is_away);
+        *new += usize::from(is_new);
+    }
+    let mut broken = Vec::new();
+    for (total, away, new) in zones.into_values() {
+        let max = stage.max_unavailable.of_as_budget(total);
+        if new > 0 && away > max {
+            broken.push(format!(
+                "1, 2: {away} of {total} nodes would be unavailable in {}, {max} may be",
+                stage.name
+            ));
         }
     }
     broken
@@ -339,33 +372,6 @@ fn needed(world: &World, object: &Doomed) -> Option<String> {
             .then(|| format!("26: the report of {node} would be deleted although it is there")),
         Doomed::Job { node, job } => (!job.step.before_patch())
             .then(|| format!("43: a Job that may change {} would be ended", node.0)),
-    }
-}
-
-/// Invariants 8 and 12: a taint was approved beforehand, and pods leave a node only under a task or its isolation.
-fn overdue(world: &World, assessment: &Assessment, effect: &Effect) -> Option<String> {
-    match effect {
-        Effect::Taint { node, taint: Some(taint) } => {
-            let view = assessment.nodes.get(&node.0);
-            let baseline = view.and_then(|view| world.baselines.get(view.holding.baseline()?));
-            let leave = baseline.is_some_and(|b| enforce::leave(world, b, *taint).is_some());
-            (!leave).then(|| format!("12: {} would be tainted without leave", node.0))
-        }
-        Effect::Evict { node, .. } => {
-            let found = world.nodes.get(&node.0)?;
-            let leave = found.task.is_some() || enforce::may_empty(world, assessment, found);
-            (!leave).then(|| format!("12: pods would leave {} without leave", node.0))
-        }
-        Effect::Taint { taint: None, .. }
-        | Effect::Claim { .. }
-        | Effect::StartJob { .. }
-        | Effect::RequestScan { .. }
-        | Effect::Release { .. }
-        | Effect::SetImage { .. }
-        | Effect::CreateRequest { .. }
-        | Effect::CreateRollout { .. }
-        | Effect::Delete { .. }
-        | Effect::LetGo { .. } => None,
     }
 }
 

@@ -80,9 +80,15 @@ pub fn enforce(
     }
     for node in world.nodes.values() {
         let wanted = late.get(&node.name).copied().and_then(taint);
+        let mut give = |wanted| {
+            one(world, assessment, &mut safety, (node, wanted), &mut tainted, &mut decision);
+        };
         match (node.taint, wanted) {
-            (Some(_), None) if over(world, assessment, node) => {
-                decision.effects.push(set(node, None));
+            (None, None) | (Some(Taint::Overdue), Some(Taint::Overdue)) => {}
+            (Some(Taint::Overdue | Taint::Isolated), None) => {
+                if over(world, assessment, node) {
+                    decision.effects.push(set(node, None));
+                }
             }
             (Some(Taint::Isolated), Some(Taint::Isolated)) => {
                 decision.effects.extend(empty(world, assessment, node));
@@ -91,10 +97,8 @@ pub fn enforce(
             (Some(Taint::Isolated), Some(Taint::Overdue)) if !may(world, assessment, node) => {
                 decision.effects.push(set(node, None));
             }
-            (found, Some(wanted)) if found != Some(wanted) => {
-                one(world, assessment, &mut safety, (node, wanted), &mut tainted, &mut decision);
-            }
-            (_, _) => {}
+            (None | Some(Taint::Isolated), Some(Taint::Overdue)) => give(Taint::Overdue),
+            (None | Some(Taint::Overdue), Some(Taint::Isolated)) => give(Taint::Isolated),
         }
     }
     decision

@@ -1,6 +1,6 @@
 //! Why nothing more is being done now, and what would end it. A closed list.
 
-mod system;
+mod systems;
 mod words;
 
 use std::fmt;
@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use self::words::{
-    at_rest, in_force, listed, no_baseline, no_policy, others, roles, shut, slots, unproven,
+    at_rest, blocked, cannot_drain, failed, gate, in_force, listed, no_baseline, no_policy, others,
+    roles, shut, slots, unproven,
 };
+pub(crate) use self::{systems::Reasons, words::named};
 use crate::{
     calendar::Purpose,
     drain::Obstacle,
@@ -162,8 +164,8 @@ pub enum Hold {
     },
     /// One more control-plane node would endanger the quorum (invariant 4).
     ControlPlaneQuorum {
-        /// The node that waits.
-        node: Name,
+        /// The nodes that wait.
+        nodes: Vec<Name>,
         /// Why.
         why: String,
     },
@@ -174,10 +176,10 @@ pub enum Hold {
         /// The role.
         role: SmolStr,
     },
-    /// Another rollout works on the node (invariant 24).
+    /// Another rollout works on the nodes, or workloads (invariant 24).
     NodeClaimed {
-        /// The node.
-        node: Name,
+        /// Which.
+        nodes: Vec<Name>,
         /// The other rollout.
         by: Name,
     },
@@ -199,6 +201,8 @@ pub enum Hold {
     GateNotPassed {
         /// Gate.
         gate: SmolStr,
+        /// The system that it speaks of; none: the whole stage.
+        of: Option<Name>,
         /// What the evidence says.
         why: String,
         /// When waiting ends as a failure.
@@ -212,8 +216,8 @@ pub enum Hold {
         failed: u32,
         /// Allowed.
         max: u32,
-        /// The first, and what happened to it.
-        first: (Name, String),
+        /// Which, and what happened to each; the first few.
+        first: Vec<(Name, String)>,
     },
     /// A stage has proven nothing that the next could rely on.
     NothingProven {
@@ -231,7 +235,7 @@ pub enum Hold {
     },
     /// Systems are away; everything else is done.
     Offline {
-        /// Which; the first few.
+        /// Which.
         nodes: Vec<Name>,
         /// When the approval ends.
         until: Option<Timestamp>,
@@ -242,6 +246,8 @@ pub enum Hold {
         package: SmolStr,
         /// Why.
         reason: String,
+        /// The systems that it is kept from; none named: all that the plan, or its baseline, would bring it to.
+        systems: Vec<Name>,
     },
     /// The workload belongs to a GitOps tool, which would undo our change.
     GitOpsOwned {
@@ -252,15 +258,11 @@ pub enum Hold {
         /// What to change where.
         line: String,
     },
-    /// A node cannot be drained, which is seen before its cordon: it is not cordoned, and others go on (invariants 10, 35, 38).
+    /// Nodes cannot be drained, which is seen before their cordon: they are not cordoned, and others go on (invariants 10, 35, 38).
     CannotDrain {
-        /// The node that waits; the first of them.
-        node: Name,
-        /// What is in the way.
-        obstacle: Obstacle,
-        /// How many others wait likewise.
-        others: u32,
-        /// When the stage goes on without it, or its approval ends.
+        /// The nodes that wait, and what is in the way of each.
+        nodes: Vec<(Name, Obstacle)>,
+        /// When the stage goes on without them, or its approval ends.
         until: Option<Timestamp>,
     },
     /// The workload's controller would not roll a new template out.
@@ -270,10 +272,10 @@ pub enum Hold {
         /// Why not.
         why: String,
     },
-    /// A person cordoned the node (invariant 6).
+    /// A person cordoned the nodes (invariant 6).
     HumanTookOver {
-        /// Node.
-        node: Name,
+        /// Which.
+        nodes: Vec<Name>,
     },
     /// A mitigation is in force until its patch is proven.
     MitigationStands {
@@ -281,7 +283,7 @@ pub enum Hold {
         notices: Vec<Name>,
         /// Nodes on which a scan showed it.
         nodes: u32,
-        /// Nodes that need it and do not have it: away, or failed; the first few.
+        /// Nodes that need it and do not have it: away, or failed.
         without: Vec<Name>,
     },
     /// The last stage is done, and gates are still read.
@@ -468,9 +470,7 @@ impl Hold {
             Self::NodeClaimed { by, .. } => format!("the end of {by}"),
             Self::Soak { stage, .. } => format!("the end of the soak, or promoteThrough: {stage}"),
             Self::Working { .. } => "the work's end".into(),
-            Self::FailuresReached { first, .. } => {
-                format!("accept-failure {0}, abort, or a scan that proves {0} after all", first.0)
-            }
+            Self::FailuresReached { first, failed, .. } => words::accepted(first, *failed),
             Self::NothingProven { stage, .. } => {
                 format!("a system of {stage} proven, or promoteThrough: {stage}")
             }
@@ -478,12 +478,13 @@ impl Hold {
             Self::Offline { .. } => "the nodes' return".into(),
             Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
             Self::GitOpsOwned { line, .. } => line.clone(),
-            Self::CannotDrain { obstacle, .. } => obstacle.ended_by(),
+            Self::CannotDrain { nodes, .. } => words::drained(nodes),
             Self::WontRollOut { workload, .. } => {
                 format!("{workload} set to roll its template out by itself")
             }
-            Self::HumanTookOver { node } => {
-                format!("{node} uncordoned by whoever cordoned it")
+            Self::HumanTookOver { nodes } => {
+                let whom = if nodes.len() == 1 { "it" } else { "them" };
+                format!("{} uncordoned by whoever cordoned {whom}", named(nodes))
             }
             Self::MitigationStands { notices, .. } => {
                 format!("the patch of {}, proven on every node", notices.join(", "))
@@ -541,37 +542,39 @@ impl fmt::Display for Hold {
             Self::BudgetSpent { stage, max, holders } => {
                 write!(f, "{stage}: {} taken by {}", slots(*max), listed(holders))
             }
-            Self::ControlPlaneQuorum { node, why } => write!(f, "{node} waits: {why}"),
+            Self::ControlPlaneQuorum { nodes, why } => {
+                let wait = if nodes.len() == 1 { "waits" } else { "wait" };
+                write!(f, "{} {wait}: {why}", named(nodes))
+            }
             Self::LastOfRole { node, role } => {
                 write!(f, "{node} is the last schedulable node of role {role}")
             }
-            Self::NodeClaimed { node, by } => write!(f, "{node} is being worked on by {by}"),
+            Self::NodeClaimed { nodes, by } => {
+                write!(f, "{} {} being worked on by {by}", named(nodes), words::are(nodes.len()))
+            }
             Self::Soak { stage, .. } => write!(f, "soak of {stage}"),
             Self::Working { nodes, .. } => write!(f, "at work on {}", listed(nodes)),
-            Self::GateNotPassed { gate, why, .. } => write!(f, "gate {gate}: {why}"),
-            Self::FailuresReached { stage, failed, max, first } => {
-                write!(
-                    f,
-                    "{failed} of at most {max} failures in {stage}: {} ({})",
-                    first.0, first.1
-                )
+            Self::GateNotPassed { gate: name, of, why, .. } => {
+                f.write_str(&gate(name, of.as_ref(), why))
+            }
+            Self::FailuresReached { stage, failed: n, max, first } => {
+                f.write_str(&failed(stage, (*n, *max), first))
             }
             Self::NothingProven { stage, nodes } => f.write_str(&unproven(stage, nodes)),
             Self::Paused { alert_at: Some(_), .. } => f.write_str("paused"),
             Self::Paused { since, alert_at: None } => {
                 write!(f, "paused since {since}, longer than its plan says a pause may last")
             }
-            Self::Offline { nodes, .. } => write!(f, "waits for {}", nodes.join(", ")),
-            Self::BadPatch { package, reason } => write!(f, "{package} is blocked: {reason}"),
+            Self::Offline { nodes, .. } => write!(f, "waits for {}", named(nodes)),
+            Self::BadPatch { package, reason, systems } => {
+                f.write_str(&blocked(package, reason, systems))
+            }
             Self::GitOpsOwned { workload, owner, line } => {
                 write!(f, "{workload} belongs to {owner}: {line}")
             }
-            Self::CannotDrain { node, obstacle, others, .. } => {
-                let what = if obstacle.is_of_pods() { "drained" } else { "taken" };
-                write!(f, "{node}{} cannot be {what}: {obstacle}", words::others(*others))
-            }
+            Self::CannotDrain { nodes, .. } => f.write_str(&cannot_drain(nodes)),
             Self::WontRollOut { workload, why } => f.write_str(&at_rest(workload, why)),
-            Self::HumanTookOver { node } => write!(f, "a person took {node} over"),
+            Self::HumanTookOver { nodes } => write!(f, "a person took {} over", named(nodes)),
             Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
         }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use hozen_advisory::{
-    index::spoken_of,
-    notice::{Affected, Notice, RangeEnd},
+    index::{Spoken, named, spoken_of},
+    notice::{Notice, RangeEnd},
     package::PackageSet,
     version::subscription,
 };
@@ -237,9 +237,6 @@ impl Found<'_> {
 /// A notice and its name, by which the world knows it; its id is its publisher's.
 type Named<'w> = (&'w Name, &'w Notice);
 
-/// Ecosystem and name, as notices name a package.
-type Source<'w> = (&'w str, &'w str);
-
 /// The lowest version of a package that is installed anywhere, as notices count it: if even that one is fixed, all are.
 struct Lowest<'w> {
     ecosystem: &'w str,
@@ -249,18 +246,18 @@ struct Lowest<'w> {
 /// What is installed of what notices name.
 #[derive(Default)]
 struct Installed<'w> {
-    /// Looked up for every installed package; never walked.
-    named: HashMap<Source<'w>, usize>,
+    /// By ecosystem and name, as packages are spoken of. Looked up for every installed package; never walked.
+    named: HashMap<SmolStr, HashMap<SmolStr, usize>>,
     lowest: Vec<Option<Lowest<'w>>>,
 }
 
 impl<'w> Installed<'w> {
     fn of(notices: &[Named<'w>]) -> Self {
         let mut installed = Self::default();
-        for affected in notices.iter().flat_map(|(_, notice)| &notice.affected) {
+        for ((ecosystem, name), _) in notices.iter().flat_map(|(_, notice)| named(notice)) {
             let next = installed.lowest.len();
-            let name = (affected.ecosystem.as_str(), affected.name.as_str());
-            if *installed.named.entry(name).or_insert(next) == next {
+            let names = installed.named.entry(ecosystem).or_default();
+            if *names.entry(name).or_insert(next) == next {
                 installed.lowest.push(None);
             }
         }
@@ -269,10 +266,9 @@ impl<'w> Installed<'w> {
 
     fn add(&mut self, set: &'w PackageSet) {
         for package in set.packages.iter() {
-            for (name, version) in spoken_of(package, &set.packages) {
-                let name = (package.ecosystem.as_str(), &*name);
-                let Some(slot) = self.named.get(&name).and_then(|at| self.lowest.get_mut(*at))
-                else {
+            for Spoken { ecosystem, name, version } in spoken_of(package, &set.packages) {
+                let at = self.named.get(&*ecosystem).and_then(|names| names.get(&*name));
+                let Some(slot) = at.and_then(|at| self.lowest.get_mut(*at)) else {
                     continue;
                 };
                 let lower = slot.as_ref().is_none_or(|known| {
@@ -286,8 +282,8 @@ impl<'w> Installed<'w> {
         }
     }
 
-    fn get(&self, affected: &Affected) -> Option<&Lowest<'w>> {
-        let at = self.named.get(&(affected.ecosystem.as_str(), affected.name.as_str()))?;
+    fn get(&self, ecosystem: &str, name: &str) -> Option<&Lowest<'w>> {
+        let at = self.named.get(ecosystem)?.get(name)?;
         self.lowest.get(*at)?.as_ref()
     }
 }
@@ -311,8 +307,8 @@ fn judge(notice: &Notice, installed: &Installed<'_>) -> Judged {
         return (Relevance::NotAffected, why);
     }
     let mut answer = (Relevance::NotInstalled, not_installed(notice));
-    for affected in &notice.affected {
-        let Some(Lowest { ecosystem, version }) = installed.get(affected) else {
+    for ((of, name), affected) in named(notice) {
+        let Some(Lowest { ecosystem, version }) = installed.get(&of, &name) else {
             continue;
         };
         let fixed = affected.ranges.iter().find_map(|range| match &range.end {

@@ -180,3 +180,11 @@ pub struct Known {
     /// When we first saw the notice.
     pub first_seen: Timestamp,
 }
+
+impl Known {
+    /// When the clock of its fix starts: when we first saw that (PROCESS 3.1). Of a fix that nobody saw come, and of a mitigation while there
+    /// is none, when we first saw the notice.
+    pub fn clock_starts(&self) -> Timestamp {
+        self.fix_first_seen.unwrap_or(self.first_seen)
+    }
+}

@@ -125,7 +125,8 @@ impl<'w> Safety<'w> {
     }
 
     fn control_plane(&self, node: &Node, allow_last: bool) -> Result<(), Hold> {
-        let wait = |why: String| Err(Hold::ControlPlaneQuorum { node: node.name.clone(), why });
+        let wait =
+            |why: String| Err(Hold::ControlPlaneQuorum { nodes: vec![node.name.clone()], why });
         let members: Vec<&Node> = self.world.nodes.values().filter(|n| n.control_plane).collect();
         let others = || members.iter().filter(|n| n.name != node.name);
         if let Some(other) = others().find(|n| self.ours(n)) {

@@ -148,15 +148,11 @@ fn i10_pods_are_not_evicted_by_leave_that_the_plan_does_not_give() {
 #[test]
 fn a_hold_names_the_pod_and_the_line_that_would_end_it() {
     let such = Such { pods: 3, example: on("shop/cache") };
-    let hold = Hold::CannotDrain {
-        node: on("web-1"),
-        obstacle: Obstacle::EmptyDir(such),
-        others: 1,
-        until: None,
-    };
+    let nodes = ["web-1", "web-2"].map(|name| (on(name), Obstacle::EmptyDir(such.clone())));
+    let hold = Hold::CannotDrain { nodes: nodes.into(), until: None };
     assert_eq!(
         hold.to_string(),
-        "web-1 and 1 other cannot be drained: shop/cache and 2 more would lose what is in an emptyDir"
+        "web-1 and web-2 cannot be drained: shop/cache and 2 more would lose what is in an emptyDir"
     );
     assert!(hold.ended_by().contains("drain.deleteEmptyDirData: true"), "{}", hold.ended_by());
 }

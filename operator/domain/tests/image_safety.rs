@@ -160,7 +160,7 @@ fn i24_a_workload_that_another_rollout_works_on_is_not_taken_from_it() {
     assert!(holds(&second).contains(&"NodeClaimed"), "{:?}", second.holds);
     assert!(
         second.holds.iter().any(
-            |held| matches!(&held.hold, Hold::NodeClaimed { node, by } if node == "Deployment/shop/web" && by == "side")
+            |held| matches!(&held.hold, Hold::NodeClaimed { nodes, by } if nodes == &["Deployment/shop/web"] && by == "side")
         )
     );
 }

@@ -16,11 +16,12 @@ use hozen_domain::{
     planner,
     rank::rank,
     request::{ChangeRequest, Phase},
+    step,
     units::{Name, Permyriad, Share, Span},
 };
 use hozen_testkit::{
-    NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, stage, story,
-    transaction, world_at,
+    NodeBuilder, Told, admit, approve_all, baseline, debian, node, notice, resolved, rollout_of,
+    stage, story, transaction, world_at,
 };
 use jiff::SignedDuration;
 use smol_str::SmolStr;
@@ -201,6 +202,77 @@ fn i01_isolation_keeps_the_budget_and_drains_by_eviction() {
     assert!(told.held("BudgetSpent"), "{:#?}", told.holds());
     let pods: Vec<u32> = told.0.world.nodes.values().map(|node| node.pods.movable).collect();
     assert_eq!(pods, [0, 4, 4]);
+}
+
+/// The promises that isolating these nodes at once would break.
+fn broken(world: &World, nodes: &[&str], before: Decision) -> Vec<String> {
+    let isolate = |name: &&str| {
+        let node = &world.nodes[*name];
+        Effect::Taint { node: (node.name.clone(), node.uid.clone()), taint: Some(Taint::Isolated) }
+    };
+    let mut decision = before;
+    decision.effects.extend(nodes.iter().map(isolate));
+    let broken = check::decision(world, &assess(world), &decision);
+    broken.into_iter().map(|why| why.split(':').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn i01_more_nodes_than_the_budget_lets_go_are_not_isolated_in_one_pass() {
+    let mut world = fleet(OnOverdue::Isolate, 1);
+    assert_eq!(broken(&world, &["web-1"], Decision::default()), ["12"], "nobody gave leave");
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    let nothing = Decision::default;
+    assert_eq!(broken(&world, &["web-1"], nothing()), Vec::<String>::new());
+    assert_eq!(broken(&world, &["web-1", "web-2"], nothing()), ["1, 2"]);
+    let mut one_away = world.clone();
+    one_away.nodes.get_mut("web-3").expect("it is there").taint = Some(Taint::Isolated);
+    assert_eq!(broken(&one_away, &["web-1"], nothing()), ["1, 2"]);
+    let rules = Arc::make_mut(world.baselines.get_mut("web").expect("the baseline is there"));
+    rules.rollout.stages[0].max_unavailable = Share::Count(3);
+    for node in world.nodes.values_mut() {
+        Arc::make_mut(&mut node.labels).insert("node-role.kubernetes.io/web".into(), "".into());
+    }
+    assert_eq!(broken(&world, &["web-1", "web-2"], nothing()), Vec::<String>::new());
+    for name in ["web-2", "web-3"] {
+        world.nodes.get_mut(name).expect("it is there").taint = Some(Taint::Overdue);
+    }
+    assert_eq!(broken(&world, &["web-1"], nothing()), ["4, 5"], "it is the last of its role");
+}
+
+#[test]
+fn i01_what_is_taken_in_the_same_pass_counts_for_who_is_isolated() {
+    let mut world = fleet(OnOverdue::Isolate, 1);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    let assessment = assess(&world);
+    let planned = planner::plan(&world, &assessment, &rank(&world, &assessment));
+    admit(&mut world, &planned.decision);
+    let patch = world.requests.values_mut().find(|r| r.plan.change == ChangeType::Patch);
+    let patch = patch.expect("the fix is asked for");
+    patch.phase = Phase::Running;
+    let patch = patch.clone();
+    approve_all(&mut world, &patch.name);
+    world.rollouts.insert(patch.name.clone(), rollout_of(&patch, world.now));
+    let taken = step::step(&world, &assess(&world));
+    assert_eq!(broken(&world, &[], taken.clone()), Vec::<String>::new(), "{taken:#?}");
+    assert_eq!(broken(&world, &["web-2"], taken), ["1, 2"], "web-1 has the slot");
+}
+
+#[test]
+fn i12_no_more_nodes_are_isolated_than_people_agreed_to() {
+    let mut world = fleet(OnOverdue::Isolate, 3);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    joins(&mut world, 4);
+    for name in ["web-1", "web-2", "web-3"] {
+        world.nodes.get_mut(name).expect("it is there").taint = Some(Taint::Overdue);
+    }
+    assert_eq!(broken(&world, &["web-1"], Decision::default()), Vec::<String>::new());
+    assert_eq!(broken(&world, &["web-4"], Decision::default()), ["12"]);
 }
 
 #[test]

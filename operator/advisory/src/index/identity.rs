@@ -10,7 +10,7 @@ use super::lane::Compared;
 use crate::notice::{Affected, Notice, RangeEnd};
 use crate::package::Package;
 use crate::purl::normal_name;
-use crate::version::{Scheme, normal_ecosystem};
+use crate::version::{Scheme, normal_ecosystem, of_all_service_packs};
 
 /// What the notices of an ecosystem name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,27 @@ pub(super) enum Epoch {
 /// The ecosystem without its release: `Debian` of `Debian:12`.
 pub(super) fn base(ecosystem: &str) -> &str {
     ecosystem.split(':').next().unwrap_or_default()
+}
+
+/// The ecosystems in which a package of one is looked up: that of its release, that of all releases, and that of all service packs.
+pub(super) fn ecosystems(ecosystem: &str) -> [Option<Cow<'_, str>>; 3] {
+    let all = base(ecosystem);
+    let of_packs = of_all_service_packs(ecosystem).map(|its| Cow::Owned(its.into()));
+    [Some(ecosystem.into()), (all != ecosystem).then(|| all.into()), of_packs]
+}
+
+/// Every version that a notice names as fixed, by the ecosystem and the name under which packages look for it. A subscription's are of the
+/// release that it is for.
+pub(super) fn fixed(notice: &Notice) -> impl Iterator<Item = ((SmolStr, SmolStr), &SmolStr)> {
+    notice.affected.iter().flat_map(|affected| {
+        let ecosystem = normal_ecosystem(&affected.ecosystem);
+        let ecosystem = pro(&ecosystem).unwrap_or(ecosystem);
+        let name = SmolStr::new(normal_name(&ecosystem, &affected.name));
+        affected.ranges.iter().filter_map(move |range| match &range.end {
+            RangeEnd::Fixed(version) => Some(((ecosystem.clone(), name.clone()), version)),
+            RangeEnd::LastAffected(_) | RangeEnd::Limit(_) | RangeEnd::Open => None,
+        })
+    })
 }
 
 /// What a notice says, by the ecosystem and the name under which packages look for it.

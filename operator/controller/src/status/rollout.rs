@@ -40,7 +40,8 @@ pub fn draft(
         let conditions = words::conditions(&before.conditions, said, generation, world.now);
         return RolloutStatus { observed_generation: generation, conditions, ..before };
     };
-    let hold = hold(turn, rollout, cursor);
+    let holds = holds(turn, rollout, cursor);
+    let hold = holds.first().copied();
     let paused_since = rollout.handle.paused;
     // A pass that writes down what has happened looks no further: what holds the rollout is known after it, and said so far meanwhile.
     let unasked = hold.is_none() && cursor.ended.is_none() && !turn.decision.records.is_empty();
@@ -50,7 +51,7 @@ pub fn draft(
         let mut said = conditions(cursor, hold, &progress);
         said.push(changed(world, rollout));
         let conditions = words::conditions(&before.conditions, said, generation, world.now);
-        (hold.map(words::hold), conditions)
+        (words::hold(&holds), conditions)
     };
     RolloutStatus {
         observed_generation: generation,
@@ -68,13 +69,15 @@ pub fn draft(
 }
 
 /// What holds it. Work under way is said only where nothing else is: the reason why no more is begun tells people more.
-fn hold<'t>(turn: &'t Turn, rollout: &Rollout, cursor: &Cursor) -> Option<&'t Hold> {
-    if cursor.ended.is_some() {
-        return None;
-    }
-    let holds = || turn.decision.holds.iter().filter(|held| held.about == rollout.name);
-    let rest = holds().find(|held| !matches!(held.hold, Hold::Working { .. }));
-    rest.or_else(|| holds().next()).map(|held| &held.hold)
+fn holds<'t>(turn: &'t Turn, rollout: &Rollout, cursor: &Cursor) -> Vec<&'t Hold> {
+    let open = turn
+        .decision
+        .holds
+        .iter()
+        .filter(|held| cursor.ended.is_none() && held.about == rollout.name);
+    let (working, rest): (Vec<&Hold>, Vec<&Hold>) =
+        open.map(|held| &held.hold).partition(|hold| matches!(hold, Hold::Working { .. }));
+    if rest.is_empty() { working } else { rest }
 }
 
 fn stage(

@@ -198,14 +198,27 @@ pub fn image_ended(
     managed_image::EndedImageChange { workload_uid, workload, request_uid, outcome, at, failure }
 }
 
-/// A hold.
-pub fn hold(hold: &Hold) -> api_rollout::Hold {
-    api_rollout::Hold {
-        reason: hold.reason().to_owned(),
-        message: text(&hold.to_string()),
-        until: hold.until(),
-        ended_by: Some(text(&hold.ended_by())),
-    }
+/// Holds of one rollout that a status tells of; of more it says nothing until their turn has come.
+const HOLDS_MAX: usize = 3;
+
+/// What holds something: the first of several gives the reason, and each says for itself what it is and what would end it.
+pub fn hold(holds: &[&Hold]) -> Option<api_rollout::Hold> {
+    let first = holds.first()?;
+    let told = |said: fn(&Hold) -> String| {
+        let mut texts: Vec<String> = Vec::new();
+        for said in holds.iter().map(|hold| said(hold)) {
+            if texts.len() < HOLDS_MAX && !texts.contains(&said) {
+                texts.push(said);
+            }
+        }
+        text(&texts.join("; "))
+    };
+    Some(api_rollout::Hold {
+        reason: first.reason().to_owned(),
+        message: told(|hold| hold.to_string()),
+        until: first.until(),
+        ended_by: Some(told(Hold::ended_by)),
+    })
 }
 
 /// Roles with counts.

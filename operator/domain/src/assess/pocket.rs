@@ -6,7 +6,7 @@ use std::{
 };
 
 use hozen_advisory::{
-    notice::RangeEnd,
+    index::{fixes, spoken_of},
     package::{Package, PackageSet},
 };
 use smol_str::SmolStr;
@@ -27,7 +27,7 @@ pub(super) type Offers = BTreeSet<(Digest, Digest)>;
 #[derive(Debug, Default)]
 pub(super) struct Pocket {
     offered: Newest,
-    /// Fixed versions by ecosystem and source package; built when first asked for, which is seldom.
+    /// Fixed versions by ecosystem and name, as packages are spoken of; built when first asked for, which is seldom.
     fixed: OnceCell<Newest>,
 }
 
@@ -74,7 +74,8 @@ impl Pocket {
                 let Some(newest) = offered.get(&package.name) else {
                     continue;
                 };
-                if newer(package, &package.version, newest) && !self.fixed_at_least(world, package)
+                if newer(package, &package.version, newest)
+                    && !self.fixed_at_least(world, package, set)
                 {
                     beyond.push((package, newest.clone()));
                 }
@@ -84,13 +85,12 @@ impl Pocket {
     }
 
     /// Whether a notice names this version, or a newer one, as the fixed one.
-    fn fixed_at_least(&self, world: &World, package: &Package) -> bool {
+    fn fixed_at_least(&self, world: &World, package: &Package, set: &PackageSet) -> bool {
         let fixed = self.fixed.get_or_init(|| fixed_versions(world));
-        let (source, version) = package.source();
-        fixed
-            .get(&package.ecosystem)
-            .and_then(|names| names.get(source))
-            .is_some_and(|fixed| !newer(package, version, fixed))
+        spoken_of(package, &set.packages).any(|spoken| {
+            let named = fixed.get(&*spoken.ecosystem).and_then(|names| names.get(&*spoken.name));
+            named.is_some_and(|fixed| !newer(package, &spoken.version, fixed))
+        })
     }
 }
 
@@ -114,13 +114,9 @@ fn offer(world: &World, offered: &mut Newest, set: &Digest, transaction: &Digest
 fn fixed_versions(world: &World) -> Newest {
     let mut fixed = Newest::new();
     for known in world.notices.values() {
-        for affected in &known.notice.affected {
-            for range in &affected.ranges {
-                if let RangeEnd::Fixed(version) = &range.end {
-                    let names = fixed.entry(affected.ecosystem.clone()).or_default();
-                    raise(names, &affected.ecosystem, &affected.name, version);
-                }
-            }
+        for ((ecosystem, name), version) in fixes(&known.notice) {
+            let names = fixed.entry(ecosystem.clone()).or_default();
+            raise(names, &ecosystem, &name, version);
         }
     }
     fixed

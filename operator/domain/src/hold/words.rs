@@ -4,9 +4,33 @@ use jiff::Timestamp;
 
 use crate::{
     calendar::Purpose,
+    drain::Obstacle,
     plan::RoleCount,
     units::{Name, Span, Uid},
 };
+
+/// How many systems, or reasons of single ones, a sentence names; the rest is a number.
+const NAMED_MAX: usize = 5;
+
+/// `a`, `a and b`, `a, b and 3 more`.
+pub(crate) fn named<N: AsRef<str>>(names: &[N]) -> String {
+    named_of(names, names.len())
+}
+
+/// The same, of so many in all.
+fn named_of<N: AsRef<str>>(names: &[N], all: usize) -> String {
+    let mut shown: Vec<&str> = names.iter().take(NAMED_MAX).map(AsRef::as_ref).collect();
+    let more = all.saturating_sub(shown.len());
+    let last = match more {
+        0 => shown.pop().unwrap_or_default().to_owned(),
+        more => format!("{more} more"),
+    };
+    if shown.is_empty() { last } else { format!("{} and {last}", shown.join(", ")) }
+}
+
+pub(super) const fn are(systems: usize) -> &'static str {
+    if systems == 1 { "is" } else { "are" }
+}
 
 /// `all 3 slots are`, of a budget.
 pub(super) fn slots(max: u32) -> String {
@@ -37,7 +61,7 @@ pub(super) fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Sp
 pub(super) fn in_force(nodes: u32, without: &[Name]) -> String {
     let plural = if nodes == 1 { "" } else { "s" };
     let told = format!("in force on {nodes} node{plural} until the patch is proven");
-    if without.is_empty() { told } else { format!("{told}; not on {}", without.join(", ")) }
+    if without.is_empty() { told } else { format!("{told}; not on {}", named(without)) }
 }
 
 pub(super) fn roles(missing: &[RoleCount]) -> String {
@@ -49,6 +73,66 @@ pub(super) fn roles(missing: &[RoleCount]) -> String {
 pub(super) fn listed(items: &[(Name, String)]) -> String {
     let parts: Vec<String> = items.iter().map(|(name, what)| format!("{name} ({what})")).collect();
     parts.join(", ")
+}
+
+pub(super) fn gate(gate: &str, of: Option<&Name>, why: &str) -> String {
+    let of = of.map_or_else(String::new, |system| format!(" of {system}"));
+    format!("gate {gate}{of}: {why}")
+}
+
+/// What failed, of how many in all, and how many may.
+pub(super) fn failed(stage: &str, (failed, max): (u32, u32), first: &[(Name, String)]) -> String {
+    let more = usize::try_from(failed).unwrap_or_default().saturating_sub(first.len());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{failed} of at most {max} failures in {stage}: {}{more}", listed(first))
+}
+
+pub(super) fn accepted(first: &[(Name, String)], failed: u32) -> String {
+    let names: Vec<&Name> = first.iter().map(|(name, _)| name).collect();
+    let names = named_of(&names, usize::try_from(failed).unwrap_or_default());
+    let whom = if failed == 1 { names.as_str() } else { "them" };
+    format!("accept-failure {names}, abort, or a scan that proves {whom} after all")
+}
+
+pub(super) fn blocked(package: &str, reason: &str, systems: &[Name]) -> String {
+    let told = format!("{package} is blocked: {reason}");
+    if systems.is_empty() { told } else { format!("{told}; on {}", named(systems)) }
+}
+
+/// Nodes that have the same in their way, together: the first few such, and how many nodes more there are.
+fn together(nodes: &[(Name, Obstacle)]) -> (Vec<(&Obstacle, Vec<&Name>)>, usize) {
+    let mut groups: Vec<(&Obstacle, Vec<&Name>)> = Vec::new();
+    let mut more = 0;
+    for (node, obstacle) in nodes {
+        if let Some((_, alike)) = groups.iter_mut().find(|(of, _)| *of == obstacle) {
+            alike.push(node);
+        } else if groups.len() < NAMED_MAX {
+            groups.push((obstacle, vec![node]));
+        } else {
+            more += 1;
+        }
+    }
+    (groups, more)
+}
+
+pub(super) fn cannot_drain(nodes: &[(Name, Obstacle)]) -> String {
+    let (groups, more) = together(nodes);
+    let groups = groups.iter().map(|(obstacle, alike)| {
+        let what = if obstacle.is_of_pods() { "drained" } else { "taken" };
+        format!("{} cannot be {what}: {obstacle}", named(alike))
+    });
+    let more = (more > 0).then(|| format!("nor can {more} more"));
+    groups.chain(more).collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn drained(nodes: &[(Name, Obstacle)]) -> String {
+    let (groups, _) = together(nodes);
+    let several = groups.len() > 1;
+    let ends = groups.iter().map(|(obstacle, alike)| {
+        let of = if several { format!("{}: ", named(alike)) } else { String::new() };
+        format!("{of}{}", obstacle.ended_by())
+    });
+    ends.collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn at_rest(workload: &str, why: &str) -> String {

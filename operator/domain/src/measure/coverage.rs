@@ -60,7 +60,7 @@ pub fn coverage(
     };
     for (&notice, systems) in &stock.open {
         let covered = stock.share(*systems);
-        let seen = world.notices.get(notice).and_then(|known| known.fix_first_seen);
+        let seen = world.notices.get(notice).map(crate::request::Known::clock_starts);
         let Some(seen) = seen.filter(|_| covered < target.compliant) else {
             continue;
         };

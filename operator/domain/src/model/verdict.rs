@@ -9,10 +9,8 @@ use super::{Outcome, What};
 use crate::{
     assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView},
     baseline::Selector,
-    drain,
     effect::Held,
     forecast::{Assume, Forecast, forecast},
-    hold::Hold,
     node::{Ended, Node, Ready},
     planner::Note,
     request::Rollout,
@@ -263,22 +261,16 @@ impl Outcome {
             let brings_back = request.is_some_and(|request| request.plan.advisories.is_empty());
             Some(baseline) == undone.baseline.as_ref() && (!above || brings_back)
         };
-        let told = |held: &Held| {
-            let (system, others) = (held.hold.system(), &undone.systems);
-            // What keeps another system is not what keeps this one.
-            if system.is_none_or(|system| others.contains(system)) {
-                return Some((held.hold.to_string(), held.hold.ended_by()));
-            }
-            let drain = &self.world.requests.get(&held.about)?.plan.execution.drain;
-            let obstacle = drain::kept(self.world.nodes.get(others.first()?)?, drain)?;
-            let drains = matches!(held.hold, Hold::CannotDrain { .. });
-            drains.then(|| (format!("cannot be drained: {obstacle}"), obstacle.ended_by()))
-        };
+        // What keeps another system is not what keeps this one.
+        let of = |held: &Held| held.hold.of(undone.systems.first()?);
         let mut holds = self.after.decision.holds.iter().filter(about);
-        if let Some((about, (why, next))) = holds.find_map(|held| Some((&held.about, told(held)?)))
-        {
-            undone.why.push(format!("{about}: {why}"));
-            undone.next = Some(next);
+        if let Some((about, hold)) = holds.find_map(|held| Some((&held.about, of(held)?))) {
+            let (told, name) = (hold.to_string(), undone.systems.first());
+            // Without the system's own name, the same is said of all to which it applies.
+            let told =
+                name.and_then(|name| told.strip_prefix(&format!("{name} "))).unwrap_or(&told);
+            undone.why.push(format!("{about}: {told}"));
+            undone.next = Some(hold.ended_by());
         }
     }
 }

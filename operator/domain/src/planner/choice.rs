@@ -7,7 +7,8 @@ use std::{
 };
 
 use hozen_advisory::{
-    notice::{Notice, RangeEnd},
+    index::{self, verdict},
+    notice::Notice,
     package::{Change, Package, PackageSet, Transaction},
 };
 use smol_str::SmolStr;
@@ -15,7 +16,6 @@ use smol_str::SmolStr;
 use crate::{
     assess::{AffectedPackage, Missing, Rule, SetView, Side, UpdateView, installed, updates::ALL},
     baseline::{PackageRule, PackageWant},
-    hold::Hold,
     made_of::same,
     mitigation::NOTHING,
     node::Resolved,
@@ -87,12 +87,10 @@ pub(super) enum Forbidden {
 }
 
 impl Forbidden {
-    /// As a hold: only a bad patch is one, the others are for the report.
-    pub(super) fn hold(&self) -> Option<Hold> {
+    /// The package and version of a bad patch, and why it is one: that alone is a hold, the others are for the report.
+    pub(super) const fn blocked(&self) -> Option<(&SmolStr, &String)> {
         match self {
-            Self::Block { package, reason } => {
-                Some(Hold::BadPatch { package: package.clone(), reason: reason.clone() })
-            }
+            Self::Block { package, reason } => Some((package, reason)),
             Self::Baseline { .. } | Self::Conflict { .. } | Self::Reopens { .. } => None,
         }
     }
@@ -342,18 +340,26 @@ impl Bringing<'_> {
         any
     }
 
-    /// The first version that it would bring back to its pin and that a notice calls affected. Nothing else is ever brought back.
+    /// The first version that it would bring back to its pin and that a notice calls affected, other than the installed one. Nothing
+    /// else is ever brought back.
     fn reopens(&self) -> Option<Forbidden> {
         let rules = self.desk.baseline.require.packages.iter();
-        rules.filter(|rule| matches!(rule.want, PackageWant::Pin(_))).find_map(|rule| {
-            let change = self.changes.get(rule.name.as_str())?;
-            if !self.newer(&change.name, &change.from, &change.to) {
-                return None;
-            }
-            let package = *installed::named(self.packages?, &change.name).first()?;
+        let pinned = rules.filter(|rule| matches!(rule.want, PackageWant::Pin(_)));
+        let changes = pinned.filter_map(|rule| self.changes.get(rule.name.as_str()));
+        let mut back =
+            changes.filter(|change| self.newer(&change.name, &change.from, &change.to)).peekable();
+        back.peek()?;
+        let before = self.packages?;
+        let after = self.after(before);
+        back.find_map(|change| {
+            let packages = installed::named(before, &change.name);
             let mut notices = self.desk.world.notices.iter();
             let (notice, _) = notices.find(|(_, known)| {
-                known.notice.withdrawn.is_none() && affects(&known.notice, package, &change.to)
+                packages.iter().any(|package| {
+                    let then = package.in_version(&change.to);
+                    affects(&known.notice, &then, &after)
+                        && !affects(&known.notice, package, &before.packages)
+                })
             })?;
             Some(Forbidden::Reopens {
                 package: change.name.clone(),
@@ -361,6 +367,17 @@ impl Bringing<'_> {
                 notice: notice.clone(),
             })
         })
+    }
+
+    /// The packages of a set, each in the version that the transaction leaves: what it installs anew is nobody's past.
+    fn after(&self, before: &PackageSet) -> Vec<Package> {
+        let changed = |package: &Package| match self.changes.get(package.name.as_str()) {
+            Some(change) if change.from != package.version => Some(package.clone()),
+            Some(change) if change.to == "-" => None,
+            Some(change) => Some(package.in_version(&change.to)),
+            None => Some(package.clone()),
+        };
+        before.packages.iter().filter_map(changed).collect()
     }
 
     fn newer(&self, name: &str, version: &str, than: &str) -> bool {
@@ -371,18 +388,9 @@ impl Bringing<'_> {
     }
 }
 
-/// Whether a notice calls a version of a package affected, and names a later one as fixed.
-fn affects(notice: &Notice, package: &Package, version: &str) -> bool {
-    let eco = package.ecosystem.as_str();
-    let below = |version: &str, limit: &str| {
-        installed::compare(eco, version, limit).is_ok_and(Ordering::is_lt)
-    };
-    let source = package.source().0;
-    let mine = notice.affected.iter().filter(|a| a.ecosystem == eco && a.name == source);
-    mine.flat_map(|affected| &affected.ranges).any(|range| {
-        let begun = range.introduced == "0" || !below(version, &range.introduced);
-        begun && matches!(&range.end, RangeEnd::Fixed(fixed) if below(version, fixed))
-    })
+/// Whether a notice calls a package of a set affected.
+fn affects(notice: &Notice, package: &Package, all: &[Package]) -> bool {
+    matches!(verdict(notice, package, all), Some(index::Verdict::Affected { .. }))
 }
 
 fn blocked(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbidden> {

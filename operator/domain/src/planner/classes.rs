@@ -55,11 +55,11 @@ pub(super) fn classes(
                     systems.entry(key).or_default().push(*system);
                 }
                 (None, Which::Failed) => {}
-                (Some(why), Which::Untried) => made.notes.push(Note {
-                    baseline: desk.baseline.name.clone(),
-                    about: system.name().clone(),
-                    why: format!("{why}; the same is not tried again by itself"),
-                }),
+                (Some(why), Which::Untried) => made.notes.push(Note::of_all(
+                    &desk.baseline.name,
+                    system.name().clone(),
+                    format!("{why}; the same is not tried again by itself"),
+                )),
             }
         }
     }

@@ -83,6 +83,18 @@ impl<'w> Desk<'w> {
         self.requests(ChangeType::Patch).chain(self.requests(ChangeType::Rollback))
     }
 
+    /// How many systems want something, of those that could be brought anything.
+    pub(super) fn wanting(&self, want: &Want) -> usize {
+        let kins = self.kins.iter().filter(|kin| kin.wants.contains_key(want));
+        kins.map(|kin| kin.systems.len()).sum()
+    }
+
+    /// How many want any of several.
+    pub(super) fn wanting_any(&self, wants: &BTreeSet<Want>) -> usize {
+        let any = |kin: &&Kin<'_>| wants.iter().any(|want| kin.wants.contains_key(want));
+        self.kins.iter().filter(any).map(|kin| kin.systems.len()).sum()
+    }
+
     /// Why a version is blocked, if it is.
     pub(super) fn blocked(&self, package: &str, version: &str) -> Option<&'w Block> {
         self.baseline.remediation.blocked(package, version, self.world.now)

@@ -73,6 +73,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     let purpose = purpose(&group.wants);
     let (mut drafted, mut picks) = (Drafted::default(), BTreeMap::new());
     let mut asks: BTreeMap<Goal, Vec<Name>> = BTreeMap::new();
+    let mut behind: BTreeMap<String, BTreeSet<&Name>> = BTreeMap::new();
     for (&index, open) in todo {
         let needed: BTreeSet<Want> = open.intersection(&group.wants).cloned().collect();
         let Some(kin) = desk.kins.get(index).filter(|_| !needed.is_empty()) else {
@@ -87,15 +88,17 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
                 None => {
                     picks.insert(index, choice.key.clone());
                 }
-                Some(why) => drafted.notes.push(Note {
-                    baseline: desk.baseline.name.clone(),
-                    about: purpose.clone(),
-                    why,
-                }),
+                Some(why) => behind.entry(why).or_default().extend(kin.names()),
             },
             None => asks.entry(goal(desk, kin, &needed)).or_default().extend(askable(kin)),
         }
     }
+    let all = desk.wanting_any(&group.wants);
+    drafted.notes.extend(
+        behind.into_iter().map(|(why, systems)| {
+            Note::of(&desk.baseline.name, purpose.clone(), &why, systems, all)
+        }),
+    );
     come_along(desk, &mut picks);
     let waiting = asks.values().any(|nodes| !nodes.is_empty());
     drafted.asks = asks
@@ -112,6 +115,8 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
             }
         })
         .collect();
+    let of_asks = drafted.asks.iter().flat_map(|ask| asked(ask, all));
+    drafted.notes.extend(of_asks);
     let patience = answers_until(desk, group).filter(|_| waiting && before.prefer.is_empty());
     if let Some(until) = patience {
         drafted.wake_at = Some(until);
@@ -131,6 +136,25 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
         });
     }
     drafted
+}
+
+/// What is told of a question: to whom it goes, of so many that want an answer, and what each lacks who cannot be brought back.
+fn asked(ask: &Resolve, all: usize) -> Vec<Note> {
+    let asked = match ask.nodes.len() {
+        1 => "its package manager is asked".to_owned(),
+        several => format!("{several} package managers are asked"),
+    };
+    let why = format!("no transaction is resolved for it yet; {asked}");
+    let nodes = ask.nodes.iter().collect();
+    let mut notes = vec![Note::of(&ask.baseline, ask.purpose.clone(), &why, nodes, all)];
+    for (name, version) in &ask.goal.downgrade {
+        let why = format!(
+            "{name} {version} is in no repository that its package manager has told of: bring it into one, or renew the baseline"
+        );
+        let of_each = ask.nodes.iter();
+        notes.extend(of_each.map(|node| Note::of_all(&ask.baseline, node.clone(), why.clone())));
+    }
+    notes
 }
 
 /// A class is every system on which exactly this is to be done. So those count too that want something else of what it brings, and

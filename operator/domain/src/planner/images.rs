@@ -55,7 +55,12 @@ pub(super) fn kins<'w>(desk: &Desk<'w>) -> Vec<Kin<'w>> {
 /// For each workload that a GitOps tool owns: the line to change. And for each image without a fixed one: what is missing.
 pub(super) fn told(desk: &Desk<'_>) -> (Vec<Hold>, Vec<Note>) {
     let (mut holds, mut notes) = (Vec::new(), Vec::new());
-    for ((repository, digest), running) in running(desk) {
+    let all = running(desk);
+    let mut runs: BTreeMap<&SmolStr, BTreeSet<&Name>> = BTreeMap::new();
+    for ((repository, _), running) in &all {
+        runs.entry(repository).or_default().extend(running.workloads.iter().map(|w| &w.key));
+    }
+    for ((repository, digest), running) in all {
         let wants = wants(desk, &running);
         if wants.is_empty() {
             continue;
@@ -63,14 +68,13 @@ pub(super) fn told(desk: &Desk<'_>) -> (Vec<Hold>, Vec<Note>) {
         let choices = choices(desk, repository, &running, &wants);
         let best = choices.iter().max_by_key(|choice| choice.fixes.len());
         if best.is_none_or(|choice| choice.fixes.is_empty()) {
-            notes.push(Note {
-                baseline: desk.baseline.name.clone(),
-                about: repository.clone(),
-                why: format!(
-                    "no image of {repository} newer than {digest} is known that lacks {}; build one, or have its SBOM taken in",
-                    names(wants.keys())
-                ),
-            });
+            let why = format!(
+                "no image of {repository} newer than {digest} is known that lacks {}; build one, or have its SBOM taken in",
+                names(wants.keys())
+            );
+            let systems = running.workloads.iter().map(|workload| &workload.key).collect();
+            let all = runs.get(repository).map_or(0, BTreeSet::len);
+            notes.push(Note::of(&desk.baseline.name, repository.clone(), &why, systems, all));
             continue;
         }
         let Some(Key::Image { to, .. }) = best.map(|choice| &choice.key) else {

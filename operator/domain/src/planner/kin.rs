@@ -94,7 +94,12 @@ pub(super) struct Kin<'w> {
     pub(super) answered: BTreeSet<SmolStr>,
 }
 
-impl Kin<'_> {
+impl<'w> Kin<'w> {
+    /// The names of its systems.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'w Name> {
+        self.systems.iter().map(|system| system.name())
+    }
+
     /// The choice of an approved or asked-for plan that fits here: of several the one that brings most.
     pub(super) fn assigned(&self, keys: &BTreeSet<Key>) -> Option<&Choice> {
         let fitting = self.choices.iter().filter(|choice| keys.contains(&choice.key));

@@ -1,6 +1,6 @@
 //! Requests for mitigation while there is no patch, and their end when the patch is proven (PROCESS 3.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     baseline::Selector,
@@ -11,7 +11,7 @@ use crate::{
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
-    units::Name,
+    units::{Digest, Name},
 };
 
 use super::{Note, Planned, desk::Desk, requests::free_name, write};
@@ -30,16 +30,7 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
             continue;
         };
         match steps(desk, notice, nodes) {
-            None => planned.notes.push(Note {
-                baseline: desk.baseline.name.clone(),
-                about: notice.clone(),
-                why: match withheld(desk, notice) {
-                    Some(of) => format!(
-                        "fixed only for {of}, and no machine that has it is attached; no mitigation is known: watched"
-                    ),
-                    None => "no fix is known yet, and no mitigation: watched".into(),
-                },
-            }),
+            None => planned.notes.extend(watched(desk, notice)),
             Some(steps) if ranked.priority <= Priority::High && !asked(desk, notice, &steps) => {
                 let emergency = ranked.priority == Priority::Emergency;
                 create(desk, notice, steps, emergency, planned);
@@ -113,10 +104,34 @@ fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
     exposed
 }
 
-/// The subscription without which nobody can have its fix.
-fn withheld(desk: &Desk<'_>, notice: &Name) -> Option<&'static str> {
-    let found = desk.view.sets.values().filter_map(|(set, _)| set.notice(notice));
-    found.flat_map(|missing| &missing.affected).find_map(|package| package.withheld)
+/// Why the fix of a notice cannot be had, and where: for want of a subscription, or for nobody has one yet.
+fn watched(desk: &Desk<'_>, notice: &Name) -> Vec<Note> {
+    let mut sets: BTreeMap<Option<&str>, BTreeSet<&Digest>> = BTreeMap::new();
+    let mut missing_it = 0;
+    for (digest, (set, _)) in &desk.view.sets {
+        let Some(missing) = set.notice(notice) else { continue };
+        missing_it += 1;
+        if missing.unfixed() {
+            let needs = missing.affected.iter().find_map(|package| package.withheld);
+            sets.entry(needs).or_default().insert(digest);
+        }
+    }
+    let note = |(needs, sets): (Option<&str>, BTreeSet<&Digest>)| {
+        let why = needs.map_or_else(
+            || "no fix is known yet, and no mitigation: watched".to_owned(),
+            |of| format!("fixed only for {of}, and no machine that has it is attached; no mitigation is known: watched"),
+        );
+        if sets.len() == missing_it {
+            return Note::of_all(&desk.baseline.name, notice.clone(), why);
+        }
+        let has = |name: &&Name| {
+            let view = desk.assessment.nodes.get(*name);
+            view.and_then(|view| view.set.as_ref()).is_some_and(|set| sets.contains(&set.digest))
+        };
+        let systems = desk.view.nodes.iter().filter(has).collect();
+        Note::of(&desk.baseline.name, notice.clone(), &why, systems, usize::MAX)
+    };
+    sets.into_iter().map(note).collect()
 }
 
 fn steps(desk: &Desk<'_>, notice: &Name, nodes: u32) -> Option<MitigationPlan> {

@@ -34,10 +34,10 @@ use crate::{
     baseline::Selector,
     effect::Decision,
     exception,
-    hold::Hold,
+    hold::{Hold, named},
     plan::{ChangeType, Class, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
     rank::Ranking,
-    request::ChangeRequest,
+    request::{ChangeRequest, Known},
     units::{Name, User},
     world::World,
 };
@@ -61,10 +61,35 @@ pub struct Planned {
 pub struct Note {
     /// Whose.
     pub baseline: Name,
-    /// What it is about: a notice, a node, a workload, a request.
+    /// What it is about: a notice, an image, a node, a workload, a request.
     pub about: Name,
     /// Why it is not planned, and what would change that.
     pub why: String,
+    /// The systems that it tells of, sorted, where these are not all that miss what it is about, or run that image. They are named in `why`.
+    pub systems: Vec<Name>,
+}
+
+impl Note {
+    /// Of all systems that what it is about concerns.
+    fn of_all(baseline: &Name, about: Name, why: String) -> Self {
+        Self { baseline: baseline.clone(), about, why, systems: Vec::new() }
+    }
+
+    /// Of these systems, out of so many that what it is about concerns.
+    fn of(baseline: &Name, about: Name, why: &str, systems: BTreeSet<&Name>, all: usize) -> Self {
+        if systems.len() >= all {
+            return Self::of_all(baseline, about, why.to_owned());
+        }
+        let systems: Vec<Name> = systems.into_iter().cloned().collect();
+        let why = format!("on {}: {why}", named(&systems));
+        Self { baseline: baseline.clone(), about, why, systems }
+    }
+
+    /// Whether it tells of a system which what it is about concerns.
+    pub fn tells_of(&self, system: &str) -> bool {
+        self.systems.is_empty()
+            || self.systems.binary_search_by(|name| name.as_str().cmp(system)).is_ok()
+    }
 }
 
 /// A question to package managers: which transaction brings these packages up, takes them away, or brings them to exactly a version? The scanner of each node answers
@@ -198,8 +223,7 @@ fn beyond(desk: &Desk<'_>) -> Vec<Note> {
                 | State::Below
                 | State::Above => return None,
             };
-            let baseline = desk.baseline.name.clone();
-            Some(Note { baseline, about: name.clone(), why: why.into() })
+            Some(Note::of_all(&desk.baseline.name, name.clone(), why.into()))
         })
         .collect()
 }
@@ -300,7 +324,7 @@ fn changes<'w>(world: &'w World, plan: &'w Plan) -> impl Iterator<Item = &'w Cha
 /// When the oldest fix that a plan brings was first seen; the present where it answers nothing that is known.
 pub fn first_seen(world: &World, plan: &Plan) -> Timestamp {
     let notices = plan.advisories.iter().filter_map(|id| world.notices.get(id));
-    let notices = notices.map(|known| known.fix_first_seen.unwrap_or(known.first_seen));
+    let notices = notices.map(Known::clock_starts);
     notices.min().or_else(|| without_notice(world, plan)).unwrap_or(world.now)
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smol_str::SmolStr;
+
 use crate::{
     effect::{Effect, Record},
     hold::Hold,
@@ -19,11 +21,16 @@ use super::{
     difference,
     draft::{Before, Busy, Draft, Drafted, draft},
     group::{Group, Todo, groups},
-    kin::Key,
+    kin::{Key, Kin},
     standing::{Covered, Reviewed, Verdict, begun, covered, refused_before, rejected, review},
     want::Want,
     write,
 };
+
+/// The package and version of a bad patch, and why it is one.
+type BadPatch<'d> = (&'d SmolStr, &'d String);
+/// What keeps a want from systems, where it is a bad patch, and these systems.
+type Withheld<'d> = (Option<BadPatch<'d>>, BTreeSet<&'d Name>);
 
 /// Plans for one baseline.
 pub(super) struct Planner<'d, 'w> {
@@ -66,13 +73,15 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     /// Everything that is missing, without what is forbidden.
     fn take_stock(&mut self) {
-        let mut withheld: BTreeMap<(Want, String), Option<Hold>> = BTreeMap::new();
+        let mut withheld: BTreeMap<(&Want, String), Withheld<'_>> = BTreeMap::new();
         for (index, kin) in self.desk.kins.iter().enumerate() {
             let mut open = BTreeSet::new();
             for (want, packages) in &kin.wants {
                 match choice::withheld(&kin.choices, want, packages) {
                     Some(forbidden) => {
-                        withheld.insert((want.clone(), forbidden.told()), forbidden.hold());
+                        let known = withheld.entry((want, forbidden.told())).or_default();
+                        known.0 = forbidden.blocked();
+                        known.1.extend(kin.names());
                     }
                     None => {
                         open.insert(want.clone());
@@ -81,13 +90,21 @@ impl<'d, 'w> Planner<'d, 'w> {
             }
             self.todo.insert(index, open);
         }
-        let mut told: Vec<Hold> = Vec::new();
-        for ((want, why), hold) in withheld {
-            self.note(want.name(), why);
-            if let Some(hold) = hold.filter(|hold| !told.contains(hold)) {
-                told.push(hold.clone());
-                self.planned.decision.hold(&self.desk.baseline.name, hold);
+        let mut bad: BTreeMap<BadPatch<'_>, (BTreeSet<&Name>, BTreeSet<Want>)> = BTreeMap::new();
+        for ((want, why), (patch, systems)) in withheld {
+            if let Some(patch) = patch {
+                let (kept, wants) = bad.entry(patch).or_default();
+                kept.extend(&systems);
+                wants.insert(want.clone());
             }
+            self.note_of(want.name(), &why, systems, self.desk.wanting(want));
+        }
+        for ((package, reason), (kept, wants)) in bad {
+            let all = kept.len() >= self.desk.wanting_any(&wants);
+            let systems = kept.into_iter().filter(|_| !all).cloned().collect();
+            let (package, reason) = (package.clone(), reason.clone());
+            let hold = Hold::BadPatch { package, reason, systems };
+            self.planned.decision.hold(&self.desk.baseline.name, hold);
         }
     }
 
@@ -206,7 +223,10 @@ impl<'d, 'w> Planner<'d, 'w> {
             let why = format!(
                 "somebody said no to the same in {request}; it is not asked again by itself"
             );
-            self.note(super::draft::purpose(&group.wants), why);
+            let picked = fresh.picks.keys().filter_map(|index| self.desk.kins.get(*index));
+            let systems = picked.flat_map(Kin::names).collect();
+            let all = self.desk.wanting_any(&group.wants);
+            self.note_of(super::draft::purpose(&group.wants), &why, systems, all);
             return;
         }
         let people = refused_before(self.desk, &keys, emergency);
@@ -306,24 +326,6 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     fn take_over(&mut self, drafted: Drafted) {
         let Drafted { draft: _, asks, notes, wake_at } = drafted;
-        for ask in &asks {
-            let asked = match ask.nodes.len() {
-                1 => "its package manager is asked".to_owned(),
-                several => format!("{several} package managers are asked"),
-            };
-            self.note(
-                ask.purpose.clone(),
-                format!("no transaction is resolved for it yet; {asked}"),
-            );
-            for (name, version) in &ask.goal.downgrade {
-                let why = format!(
-                    "{name} {version} is in no repository that its package manager has told of: bring it into one, or renew the baseline"
-                );
-                for node in &ask.nodes {
-                    self.note(node.clone(), why.clone());
-                }
-            }
-        }
         self.planned.resolves.extend(asks);
         self.planned.notes.extend(notes);
         if let Some(at) = wake_at {
@@ -332,7 +334,11 @@ impl<'d, 'w> Planner<'d, 'w> {
     }
 
     fn note(&mut self, about: Name, why: String) {
-        self.planned.notes.push(Note { baseline: self.desk.baseline.name.clone(), about, why });
+        self.planned.notes.push(Note::of_all(&self.desk.baseline.name, about, why));
+    }
+
+    fn note_of(&mut self, about: Name, why: &str, systems: BTreeSet<&Name>, all: usize) {
+        self.planned.notes.push(Note::of(&self.desk.baseline.name, about, why, systems, all));
     }
 }
 

@@ -29,13 +29,13 @@ pub(super) fn retry(desk: &Desk<'_>, planned: &mut Planned) {
         };
         let Some(plan) = again(desk, request).and_then(|plan| Some((plan.digest().ok()?, plan)))
         else {
-            planned.notes.push(Note {
-                baseline: desk.baseline.name.clone(),
-                about: request.name.clone(),
-                why: format!(
+            planned.notes.push(Note::of_all(
+                &desk.baseline.name,
+                request.name.clone(),
+                format!(
                     "{by} asked for another attempt: nothing that failed in it is still missing"
                 ),
-            });
+            ));
             continue;
         };
         let (digest, plan) = plan;

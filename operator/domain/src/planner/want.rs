@@ -87,7 +87,7 @@ pub(super) fn urgencies(
         let urgency = Urgency {
             priority: ranked.priority,
             due: ranked.due,
-            seen: known.fix_first_seen.unwrap_or(known.first_seen),
+            seen: known.clock_starts(),
             why: last(&ranked.reasons, ranked.priority),
         };
         urgencies.insert(Want::Notice(name.clone()), urgency);

@@ -261,8 +261,7 @@ pub fn rank_again(world: &World, assessment: &Assessment, memory: &mut Memory) -
                     of: total(assessment, &baseline.name),
                     mitigated: mitigated.contains(&(&baseline.name, &name)),
                 };
-                let seen =
-                    affected.fixable.then(|| known.fix_first_seen.unwrap_or(known.first_seen));
+                let seen = affected.fixable.then(|| known.clock_starts());
                 baselines.insert(baseline.name.clone(), case.rank(seen, affected.systems));
             }
         }

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use hozen_advisory::package::Package;
+use hozen_advisory::{
+    index::{named, spoken_of},
+    package::{Package, PackageSet},
+};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{BuildImage, PackageRuleText, Renewal, proven};
@@ -25,17 +28,18 @@ pub(super) struct Proposal {
 
 /// By binary package. What came along in the same transactions is no weakness, and gets no rule.
 pub(super) fn proposals(world: &World, request: &ChangeRequest) -> BTreeMap<SmolStr, Proposal> {
-    let named: BTreeSet<&SmolStr> = request
-        .plan
-        .advisories
-        .iter()
-        .filter_map(|id| world.notices.get(id))
-        .flat_map(|known| known.notice.affected.iter().map(|affected| &affected.name))
-        .collect();
+    let notices = request.plan.advisories.iter().filter_map(|id| world.notices.get(id));
+    let mut meant: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
+    for ((ecosystem, name), _) in notices.flat_map(|known| named(&known.notice)) {
+        meant.entry(ecosystem).or_default().insert(name);
+    }
     let mut proposals: BTreeMap<SmolStr, Proposal> = BTreeMap::new();
-    for (package, version) in installed_by(world, request) {
-        let (source, _) = package.source();
-        if !named.contains(&package.name) && !named.iter().any(|name| name.as_str() == source) {
+    for (set, package, version) in installed_by(world, request) {
+        let mut spoken = spoken_of(package, &set.packages);
+        let is_meant = spoken.any(|spoken| {
+            meant.get(&*spoken.ecosystem).is_some_and(|names| names.contains(&*spoken.name))
+        });
+        if !is_meant {
             continue;
         }
         let newer = proposals.get(&package.name).is_none_or(|known| {
@@ -50,12 +54,12 @@ pub(super) fn proposals(world: &World, request: &ChangeRequest) -> BTreeMap<Smol
     proposals
 }
 
-/// What the plan's transactions installed, with the package as proven nodes have it by now, perhaps in a newer version: it tells
-/// ecosystem and source.
+/// What the plan's transactions installed, with the package as proven nodes have it by now, perhaps in a newer version, and the set that it
+/// is of: they tell under which names notices speak of it.
 fn installed_by<'w>(
     world: &'w World,
     request: &ChangeRequest,
-) -> impl Iterator<Item = (&'w Package, &'w SmolStr)> {
+) -> impl Iterator<Item = (&'w PackageSet, &'w Package, &'w SmolStr)> {
     let mut installs: BTreeMap<&SmolStr, BTreeSet<&SmolStr>> = BTreeMap::new();
     for class in request.plan.node_classes() {
         let changes = world.transactions.get(&class.transaction);
@@ -69,9 +73,13 @@ fn installed_by<'w>(
         .collect();
     sets.into_iter()
         .filter_map(|set| world.package_sets.get(set))
-        .flat_map(|set| set.packages.iter())
-        .filter_map(move |package| Some((package, installs.get(&package.name)?.clone())))
-        .flat_map(|(package, versions)| versions.into_iter().map(move |version| (package, version)))
+        .flat_map(|set| set.packages.iter().map(move |package| (&**set, package)))
+        .filter_map(move |(set, package)| {
+            Some((set, package, installs.get(&package.name)?.clone()))
+        })
+        .flat_map(|(set, package, versions)| {
+            versions.into_iter().map(move |version| (set, package, version))
+        })
 }
 
 fn proven_nodes<'w>(world: &'w World, request: &ChangeRequest) -> impl Iterator<Item = &'w Node> {

@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
-use super::view::{Standing, View};
+use super::{
+    stage::held,
+    view::{Standing, View},
+};
 use crate::{
     attempt,
     effect::{Decision, Effect, Record},
     evidence::{self, Judgement},
-    hold::Hold,
+    hold::{Hold, Reasons},
     node::{Ended, Failure, Step},
     plan::{ImageClass, OnFailure, Stage},
     safety::{self, Safety},
@@ -180,7 +183,7 @@ pub(super) fn failures<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Name, St
 /// Takes workloads of the current stage while the budget allows it, or says what keeps the first from it.
 pub(super) fn start(view: &View<'_>, safety: &mut Safety<'_>, stage: &Stage) -> Decision {
     let mut decision = Decision::default();
-    let mut hold = None;
+    let mut reasons = Reasons::default();
     let now = view.rollout.cursor.stage;
     let all = moving(view);
     let waiting =
@@ -190,7 +193,7 @@ pub(super) fn start(view: &View<'_>, safety: &mut Safety<'_>, stage: &Stage) -> 
             Ok(record) => decision.records.push(record),
             Err(why) => {
                 let spent = matches!(why, Hold::BudgetSpent { .. });
-                hold.get_or_insert(why);
+                reasons.add(why);
                 if spent {
                     break;
                 }
@@ -199,11 +202,8 @@ pub(super) fn start(view: &View<'_>, safety: &mut Safety<'_>, stage: &Stage) -> 
     }
     // Its own work under way is what a rollout waits for, and it is told as such.
     let idle = all.iter().all(|m| m.standing != Standing::Active);
-    if idle
-        && decision.records.is_empty()
-        && let Some(hold) = hold
-    {
-        decision.hold(&view.rollout.name, hold);
+    if idle && decision.records.is_empty() {
+        decision.absorb(held(view, reasons.told()));
     }
     decision
 }
@@ -218,7 +218,7 @@ fn take(
     let workload = moving.workload;
     let task = workload.task.as_ref().map(|task| &task.rollout.0);
     if let Some(by) = task.or_else(|| safety.promised_to(&workload.key)) {
-        return Err(Hold::NodeClaimed { node: workload.key.clone(), by: by.clone() });
+        return Err(Hold::NodeClaimed { nodes: vec![workload.key.clone()], by: by.clone() });
     }
     if let Some(why) = &workload.at_rest {
         return Err(Hold::WontRollOut { workload: workload.key.clone(), why: why.clone() });
@@ -417,8 +417,8 @@ fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
             Judgement::Passed(_) => {}
             Judgement::Waiting(why) if view.world.now < deadline => {
                 let mut decision = Decision::default();
-                let hold =
-                    Hold::GateNotPassed { gate: gate.name.clone(), why, until: Some(deadline) };
+                let (gate, of) = (gate.name.clone(), Some(moving.workload.key.clone()));
+                let hold = Hold::GateNotPassed { gate, of, why, until: Some(deadline) };
                 decision.hold(&view.rollout.name, hold);
                 return decision;
             }

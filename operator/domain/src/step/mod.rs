@@ -138,7 +138,18 @@ fn takes(task: &Task, decision: &Decision) -> bool {
     match task.step {
         Step::AwaitReboot => decision.records.iter().any(claims),
         Step::Claim => decision.effects.iter().any(cordons),
-        _ => false,
+        Step::Prefetch
+        | Step::Drain
+        | Step::Snapshot
+        | Step::Patch
+        | Step::Mitigate
+        | Step::Lift
+        | Step::Restart
+        | Step::Reboot
+        | Step::Verify
+        | Step::Gate
+        | Step::Rollback
+        | Step::Release => false,
     }
 }
 

@@ -321,7 +321,7 @@ impl Work<'_> {
         }
         if self.node.cordon == Cordon::Foreign {
             let (decision, mut wait) = Self::wait("whoever cordoned it", None);
-            wait.hold = Some(Hold::HumanTookOver { node: self.node.name.clone() });
+            wait.hold = Some(Hold::HumanTookOver { nodes: vec![self.node.name.clone()] });
             return (decision, wait);
         }
         let needed = self.view.plan.execution.reboot_time_max();

@@ -17,7 +17,7 @@ use crate::{
     drain::{self, Obstacle},
     effect::{Decision, Record},
     evidence::{self, Judgement},
-    hold::Hold,
+    hold::{Hold, Reasons},
     node::{Cordon, Ended, Node, Step, Taint, Task},
     plan::Stage,
     request::{Cursor, RolloutEnd},
@@ -62,11 +62,12 @@ fn in_stage(
     if !waiting && !images_left && working.is_empty() && image::idle(view) {
         let until = patience(view);
         if view.world.now < until
-            && let Some(hold) = stuck(view, Some(until))
+            && let stuck = stuck(view, Some(until))
+            && !stuck.is_empty()
             && may_not_start(view, stage).is_none()
         {
             // A person's cordon has no end of its own, and the stage's patience has.
-            let mut decision = held(view, Some(hold));
+            let mut decision = held(view, stuck);
             decision.wake(until);
             return decision;
         }
@@ -76,7 +77,7 @@ fn in_stage(
         return held(view, Some(hold));
     }
     let mut decision = Decision::default();
-    let mut hold = None;
+    let mut reasons = Reasons::default();
     let mut spent = false;
     for member in candidates(stage, &open) {
         // Who is isolated brings a slot of its own along.
@@ -88,13 +89,14 @@ fn in_stage(
             Err(why) => {
                 // A node that may not be taken for a reason of its own does not keep others from free slots (invariant 35).
                 spent |= matches!(why, Hold::BudgetSpent { .. });
-                hold.get_or_insert(why);
+                reasons.add(why);
             }
         }
     }
     decision.absorb(image::start(view, safety, stage));
     if decision.records.is_empty() {
-        decision.absorb(held(view, working_hold(working).or(hold)));
+        let why = working_hold(working).map_or_else(|| reasons.told(), |hold| vec![hold]);
+        decision.absorb(held(view, why));
     } else if view.rollout.cursor.started.is_none() || view.rollout.cursor.stage_done.is_some() {
         // Who comes late has a soak of its own: the stage is not done any more.
         let cursor = Cursor {
@@ -116,20 +118,26 @@ fn patience(view: &View<'_>) -> Timestamp {
 }
 
 /// The nodes that cannot be drained, of this stage and of earlier ones.
-fn stuck(view: &View<'_>, until: Option<Timestamp>) -> Option<Hold> {
-    let mut stuck = up_to_now(view).filter(|member| member.stuck);
-    let node = stuck.next()?.node;
-    let others = u32::try_from(stuck.count()).unwrap_or(u32::MAX);
-    let obstacle = drain::kept(node, &view.plan.execution.drain)?;
+fn stuck(view: &View<'_>, until: Option<Timestamp>) -> Vec<Hold> {
+    let mut reasons = Reasons::default();
+    for member in up_to_now(view).filter(|member| member.stuck) {
+        if let Some(obstacle) = drain::kept(member.node, &view.plan.execution.drain) {
+            reasons.add(not_taken(member.node, obstacle, until));
+        }
+    }
+    reasons.told()
+}
+
+fn not_taken(node: &Node, obstacle: Obstacle, until: Option<Timestamp>) -> Hold {
     let node = node.name.clone();
-    Some(match obstacle {
-        Obstacle::Cordoned => Hold::HumanTookOver { node },
+    match obstacle {
+        Obstacle::Cordoned => Hold::HumanTookOver { nodes: vec![node] },
         Obstacle::Budget { .. }
         | Obstacle::EmptyDir(_)
         | Obstacle::Unmanaged(_)
         | Obstacle::Pressure(_)
-        | Obstacle::Unready(_) => Hold::CannotDrain { node, obstacle, others, until },
-    })
+        | Obstacle::Unready(_) => Hold::CannotDrain { nodes: vec![(node, obstacle)], until },
+    }
 }
 
 /// Members of this stage and of earlier ones: who could not be reached then is still due.
@@ -176,7 +184,8 @@ pub(super) fn bad_patch(view: &View<'_>) -> Option<Hold> {
                 let (name, to) = (&change.name, &change.to);
                 let block = baseline.remediation.blocked(name, to, view.world.now)?;
                 let package = smol_str::format_smolstr!("{} {}", block.package, block.version);
-                Some(Hold::BadPatch { package, reason: block.reason.clone() })
+                let reason = block.reason.clone();
+                Some(Hold::BadPatch { package, reason, systems: Vec::new() })
             })
         })
 }
@@ -192,39 +201,31 @@ pub(super) fn failures(view: &View<'_>, stage: &Stage) -> Option<Hold> {
             Some((node.name.clone(), safety::open_failure(view.rollout, node)?.to_owned()))
         })
         .chain(image::failures(view));
-    let first = open.next()?;
-    let failed = 1 + u32::try_from(open.count()).unwrap_or(u32::MAX - 1);
+    let first: Vec<(Name, String)> = open.by_ref().take(SHOWN).collect();
+    let failed = u32::try_from(first.len() + open.count()).unwrap_or(u32::MAX);
     let max = view.plan.execution.failures.max;
     (failed > max).then(|| Hold::FailuresReached { stage: stage.name.clone(), failed, max, first })
 }
 
 fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result<Record, Hold> {
     let node = member.node;
+    let claimed =
+        |by: &Name| Err(Hold::NodeClaimed { nodes: vec![node.name.clone()], by: by.clone() });
     if let Some(task) = &node.task {
-        return Err(Hold::NodeClaimed { node: node.name.clone(), by: task.rollout.0.clone() });
+        return claimed(&task.rollout.0);
     }
     if let Some(other) = safety.promised_to(&node.name) {
-        return Err(Hold::NodeClaimed { node: node.name.clone(), by: other.clone() });
+        return claimed(other);
     }
     match &node.cordon {
         Cordon::None => {}
         Cordon::Foreign | Cordon::Lifted(_) => {
-            return Err(Hold::HumanTookOver { node: node.name.clone() });
+            return Err(not_taken(node, Obstacle::Cordoned, None));
         }
-        Cordon::Ours(record) => {
-            return Err(Hold::NodeClaimed {
-                node: node.name.clone(),
-                by: record.rollout.0.clone(),
-            });
-        }
+        Cordon::Ours(record) => return claimed(&record.rollout.0),
     }
     if let Some(obstacle) = drain::unready(node) {
-        return Err(Hold::CannotDrain {
-            node: node.name.clone(),
-            obstacle,
-            others: 0,
-            until: None,
-        });
+        return Err(not_taken(node, obstacle, None));
     }
     slot(view, safety, node)?;
     Ok(Record::Task {
@@ -260,8 +261,7 @@ pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Res
     let drain = &view.plan.execution.drain;
     let drains = view.plan.mitigation.is_none() && !view.plan.drill;
     if let Some(obstacle) = drain::obstacle(node, drain).filter(|_| drains) {
-        let node = node.name.clone();
-        return Err(Hold::CannotDrain { node, obstacle, others: 0, until: None });
+        return Err(not_taken(node, obstacle, None));
     }
     safety.node(node, drain.allow_last_of_role)?;
     let pool = view.pool.iter().filter(|other| !stage.per_zone || other.zone == node.zone);
@@ -300,37 +300,21 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         && !promoted(view, stage)
         && let Some(hold) = nothing_proven(view, stage)
     {
-        return wait_for_somebody(view, hold);
+        return wait_for_somebody(view, vec![hold]);
     }
     let Some(done) = cursor.stage_done else {
         let cursor = Cursor { stage_done: Some(view.world.now), ..cursor.clone() };
         return record(view, cursor);
     };
-    // Whoever promotes a stage ends its soak, not its gates.
-    let until = if promoted(view, stage) { done } else { after(done, stage.soak.duration()) };
-    if view.world.now < until {
-        // Who stopped it hears of that, and not that it soaks meanwhile.
-        let hold = view.stop_hold.clone().or_else(|| gate_failed(view, done));
-        let hold = hold.unwrap_or_else(|| Hold::Soak { stage: stage.name.clone(), until });
-        let mut decision = held(view, Some(hold));
-        decision.wake(until);
+    if let Some(decision) = soaks(view, stage, done) {
         return decision;
-    }
-    if let Some(hold) = gates_pass(view, until) {
-        return held(view, Some(hold));
     }
     if last && view.plan.mitigation.is_some() {
         return standing::stand(view);
     }
-    let away: Vec<Name> = away(view);
-    if last && !away.is_empty() {
-        // The rest is patched if it comes back while the approval stands.
-        let until = crate::approval::count(view.world, view.request).valid_until;
-        return wait_for_somebody(view, Hold::Offline { nodes: away, until });
-    }
-    let until = crate::approval::count(view.world, view.request).valid_until;
-    if let Some(hold) = stuck(view, until).filter(|_| last) {
-        return wait_for_somebody(view, hold);
+    let left = if last { left(view) } else { Vec::new() };
+    if !left.is_empty() {
+        return wait_for_somebody(view, left);
     }
     let next = Cursor {
         stage: cursor.stage + 1,
@@ -342,25 +326,40 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
     record(view, next)
 }
 
+/// A stage that is done is watched for a while, and then its gates are asked. None: they passed.
+fn soaks(view: &View<'_>, stage: &Stage, done: Timestamp) -> Option<Decision> {
+    // Whoever promotes a stage ends its soak, not its gates.
+    let until = if promoted(view, stage) { done } else { after(done, stage.soak.duration()) };
+    if view.world.now >= until {
+        return gates_pass(view, until).map(|hold| held(view, Some(hold)));
+    }
+    // Who stopped it hears of that, and not that it soaks meanwhile.
+    let hold = view.stop_hold.clone().or_else(|| gate_failed(view, done));
+    let hold = hold.unwrap_or_else(|| Hold::Soak { stage: stage.name.clone(), until });
+    let mut decision = held(view, Some(hold));
+    decision.wake(until);
+    Some(decision)
+}
+
+/// What the last stage waits for while the approval stands: systems that are away, which are patched if they come back, and then those
+/// that cannot be drained.
+fn left(view: &View<'_>) -> Vec<Hold> {
+    let until = crate::approval::count(view.world, view.request).valid_until;
+    let away = view.stages.iter().flatten().filter(|m| m.standing == Standing::Away);
+    let nodes: Vec<Name> = away.map(|m| m.node.name.clone()).collect();
+    if nodes.is_empty() { stuck(view, until) } else { vec![Hold::Offline { nodes, until }] }
+}
+
 fn promoted(view: &View<'_>, stage: &Stage) -> bool {
     view.rollout.handle.promote_through.as_ref() == Some(&stage.name)
 }
 
-fn away(view: &View<'_>) -> Vec<Name> {
-    view.stages
-        .iter()
-        .flatten()
-        .filter(|m| m.standing == Standing::Away)
-        .map(|m| m.node.name.clone())
-        .collect()
-}
-
 /// Everything that can be reached is done; what is left ends with the approval.
-fn wait_for_somebody(view: &View<'_>, hold: Hold) -> Decision {
+fn wait_for_somebody(view: &View<'_>, holds: Vec<Hold>) -> Decision {
     match &view.stop_hold {
         Some(Hold::ApprovalLost { .. }) => end(view.rollout, view.world, RolloutEnd::Partly),
         Some(other) => held(view, Some(other.clone())),
-        None => held(view, Some(hold)),
+        None => held(view, holds),
     }
 }
 
@@ -403,7 +402,7 @@ fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
 /// Negative evidence that is newer than the stage's end stops it at once.
 fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
-        Judgement::Failed(why) => Some(Hold::GateNotPassed { gate, why, until: None }),
+        Judgement::Failed(why) => Some(Hold::GateNotPassed { gate, of: None, why, until: None }),
         Judgement::Passed(_) | Judgement::Waiting(_) => None,
     })
 }
@@ -412,7 +411,7 @@ fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
 fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
         Judgement::Failed(why) | Judgement::Waiting(why) => {
-            Some(Hold::GateNotPassed { gate, why, until: None })
+            Some(Hold::GateNotPassed { gate, of: None, why, until: None })
         }
         Judgement::Passed(_) => None,
     })
@@ -488,7 +487,9 @@ fn watched(view: &View<'_>, until: Timestamp) -> Result<bool, Hold> {
         return Ok(true);
     }
     let waiting = judged(view, until).find_map(|(gate, judgement)| match judgement {
-        Judgement::Waiting(why) => Some(Hold::GateNotPassed { gate, why, until: Some(deadline) }),
+        Judgement::Waiting(why) => {
+            Some(Hold::GateNotPassed { gate, of: None, why, until: Some(deadline) })
+        }
         Judgement::Passed(_) | Judgement::Failed(_) => None,
     });
     match waiting {
@@ -507,9 +508,9 @@ fn record(view: &View<'_>, cursor: Cursor) -> Decision {
     decision
 }
 
-pub(super) fn held(view: &View<'_>, hold: Option<Hold>) -> Decision {
+pub(super) fn held(view: &View<'_>, holds: impl IntoIterator<Item = Hold>) -> Decision {
     let mut decision = Decision::default();
-    if let Some(hold) = hold {
+    for hold in holds {
         decision.hold(&view.rollout.name, hold);
     }
     decision

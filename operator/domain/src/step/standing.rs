@@ -1,7 +1,7 @@
 //! What becomes of a mitigation that was done: it stands until a scan shows that its weakness is gone, and is then taken back.
 
 use super::{
-    SHOWN, Working, end,
+    Working, end,
     stage::{held, task, write},
     view::View,
     working_hold,
@@ -67,13 +67,12 @@ pub(super) fn stand(view: &View<'_>) -> Decision {
 
 fn stands(view: &View<'_>) -> Hold {
     let has = |node: &Node| matches!(node.ended.get(&view.request.uid), Some(Ended::Mitigated(_)));
-    let mut without: Vec<Name> = view
+    let without: Vec<Name> = view
         .pool
         .iter()
         .filter(|node| view.needing.contains(&node.name) && !has(node))
         .map(|node| node.name.clone())
         .collect();
-    without.truncate(SHOWN);
     Hold::MitigationStands {
         notices: view.plan.advisories.clone(),
         nodes: u32::try_from(done(view).count()).unwrap_or(u32::MAX),

@@ -32,6 +32,7 @@ fn a_bad_patch_is_planned_around_and_holds_what_needs_it() {
         Hold::BadPatch {
             package: format!("openssl {NEW}").into(),
             reason: "it breaks the shop".into(),
+            systems: Vec::new(),
         }
     );
 }

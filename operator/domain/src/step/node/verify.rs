@@ -174,7 +174,12 @@ impl Work<'_> {
             return self.fail(format!("gate {gate}: {why}"), false);
         }
         let (decision, mut wait) = Self::wait(&format!("gate {gate}"), Some(deadline));
-        wait.hold = Some(Hold::GateNotPassed { gate: gate.clone(), why, until: Some(deadline) });
+        wait.hold = Some(Hold::GateNotPassed {
+            gate: gate.clone(),
+            of: Some(self.node.name.clone()),
+            why,
+            until: Some(deadline),
+        });
         (decision, wait)
     }
 }
