@@ -99,6 +99,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     stock::contents(documents, &mut world, &mut refused);
     let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
     images::fill(documents, workloads, &bills, &mut world);
+    images::beside(documents, &bills, &mut world, &mut refused);
     let (corpus, feeds) = feeds::read(&files.feeds, documents, &mut world, &mut refused);
     stock::fill(&manifests, &mut world, &mut refused);
     corpus.match_all(&mut world);
