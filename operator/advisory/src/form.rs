@@ -1,30 +1,65 @@
-//! Which of the formats a document has, told by keys at their places: any document may mention another format in a text.
+//! Which form a JSON document of a feed has, told by keys at their places: any document may mention another form in a text.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// The format of a document.
+/// The form of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// OpenVEX.
+pub enum Form {
+    /// A notice.
+    Osv,
+    /// CISA's catalogue.
+    Kev,
+    /// Statements (VEX).
     OpenVex,
-    /// CycloneDX.
+    /// Statements (VEX), or a bill of materials.
     CycloneDx,
-    /// CSAF.
+    /// Statements (VEX).
     Csaf,
+    /// A bill of materials, which no feed holds.
+    Spdx,
 }
 
-impl Format {
-    /// Tells it from a document, or from its first bytes where they reach far enough; none: it is none of the three, or nothing up to
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Osv, Self::Kev, Self::OpenVex, Self::CycloneDx, Self::Csaf, Self::Spdx];
+
+    /// Tells it from a document, or from its first bytes where they reach far enough; none: it is none of these, or nothing up to
     /// there tells.
-    pub fn of(head: &[u8]) -> Option<Self> {
+    pub fn of(document: &[u8]) -> Option<Self> {
         let mut found = None;
         // What is cut off ends with an error, and what was seen before it counts.
         let _ = Keys { within: Within::Document, found: &mut found }
-            .deserialize(&mut serde_json::Deserializer::from_slice(head));
+            .deserialize(&mut serde_json::Deserializer::from_slice(document));
         found
+    }
+
+    /// The key that tells it, as messages name it.
+    pub const fn told_by(self) -> &'static str {
+        match self {
+            Self::Osv => "id, modified, affected",
+            Self::Kev => "catalogVersion",
+            Self::OpenVex => "@context of openvex.dev",
+            Self::CycloneDx => "bomFormat",
+            Self::Csaf => "document.csaf_version",
+            Self::Spdx => "spdxVersion, or @context of spdx.org",
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Osv => "OSV",
+            Self::Kev => "KEV",
+            Self::OpenVex => "OpenVEX",
+            Self::CycloneDx => "CycloneDX",
+            Self::Csaf => "CSAF",
+            Self::Spdx => "SPDX",
+        })
     }
 }
 
@@ -38,7 +73,7 @@ enum Within {
 /// Goes through the keys of an object until one tells the format.
 struct Keys<'f> {
     within: Within,
-    found: &'f mut Option<Format>,
+    found: &'f mut Option<Form>,
 }
 
 impl<'de> DeserializeSeed<'de> for Keys<'_> {
@@ -57,32 +92,45 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut named = false;
         while let Some(key) = map.next_key::<String>()? {
             match (self.within, key.as_str()) {
-                (Within::Document, "bomFormat") => *self.found = Some(Format::CycloneDx),
+                (Within::Document, "schema_version" | "modified" | "affected") => {
+                    *self.found = Some(Form::Osv);
+                }
+                (Within::Document, "catalogVersion") => *self.found = Some(Form::Kev),
+                (Within::Document, "spdxVersion") => *self.found = Some(Form::Spdx),
+                (Within::Document, "bomFormat") => *self.found = Some(Form::CycloneDx),
                 (Within::Document, "@context") => {
-                    let context: Value = map.next_value()?;
-                    if context.to_string().contains("openvex.dev/ns") {
-                        *self.found = Some(Format::OpenVex);
+                    let context = map.next_value::<Value>()?.to_string();
+                    if context.contains("openvex.dev/ns") {
+                        *self.found = Some(Form::OpenVex);
+                    } else if context.contains("spdx.org/") {
+                        *self.found = Some(Form::Spdx);
                     }
                 }
                 (Within::Document, "document") => {
                     map.next_value_seed(Keys { within: Within::CsafHead, found: self.found })?;
                 }
-                (Within::CsafHead, "csaf_version") => *self.found = Some(Format::Csaf),
+                (Within::CsafHead, "csaf_version") => *self.found = Some(Form::Csaf),
                 (Within::CsafHead, "category") => {
                     let category: Value = map.next_value()?;
                     if category.as_str().is_some_and(|category| category.starts_with("csaf_")) {
-                        *self.found = Some(Format::Csaf);
+                        *self.found = Some(Form::Csaf);
                     }
                 }
-                (Within::Document | Within::CsafHead, _) => {
+                (Within::Document | Within::CsafHead, key) => {
+                    named |= key == "id" && matches!(self.within, Within::Document);
                     map.next_value::<IgnoredAny>()?;
                 }
             }
             if self.found.is_some() {
                 return Ok(()); // The rest is an error of its parser, or none.
             }
+        }
+        // A notice of which nothing but its name is told is one.
+        if named {
+            *self.found = Some(Form::Osv);
         }
         Ok(())
     }

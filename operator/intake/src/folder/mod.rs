@@ -6,6 +6,7 @@
 
 mod feeds;
 mod files;
+mod gather;
 mod images;
 mod names;
 mod scenario;
@@ -28,6 +29,7 @@ use hozen_domain::{
 use jiff::Timestamp;
 
 pub use feeds::{Corpus, Taken};
+pub use files::{DEPTH_MAX as FOLDERS_DEEP_MAX, FILES_MAX};
 
 use crate::{
     convert::Refusal,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod feeds;
 mod mistakes;
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
