@@ -27,6 +27,15 @@ const CODENAMES: [(&str, &str, &str); 18] = [
     ("questing", "ubuntu", "25.10"),
 ];
 
+/// What Trivy calls distributions in package URLs where that is not their own `ID`, older versions of it included.
+const ALIASES: [(&str, &str); 5] = [
+    ("cbl-mariner", "mariner"),
+    ("opensuse.leap", "opensuse-leap"),
+    ("opensuse.tumbleweed", "opensuse-tumbleweed"),
+    ("suse linux enterprise micro", "slem"),
+    ("suse linux enterprise server", "sles"),
+];
+
 /// A distribution and its release, as os-release names them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Distro {
@@ -60,6 +69,7 @@ impl Distro {
         };
         let codename = if version.is_empty() { id } else { version };
         let (id, version) = codename_release(codename).unwrap_or((id, version));
+        let id = ALIASES.iter().find(|(alias, _)| *alias == id).map_or(id, |(_, own)| own);
         Self { id: SmolStr::new(id), version: SmolStr::new(version) }
     }
 
@@ -114,6 +124,11 @@ impl Distro {
             "mageia" => format_smolstr!("Mageia:{}", major()?),
             "photon" => format_smolstr!("Photon OS:{}", whole()?),
             "sles" | "sled" | "sles_sap" | "sle_hpc" => format_smolstr!("SUSE:{}", whole()?),
+            // Trivy's name for both.
+            "slem" if version.starts_with('5') => {
+                format_smolstr!("SUSE:Linux Enterprise Micro {version}")
+            }
+            "slem" => format_smolstr!("SUSE:Linux Micro {}", whole()?),
             "sle-micro" => format_smolstr!("SUSE:Linux Enterprise Micro {}", whole()?),
             "sl-micro" => format_smolstr!("SUSE:Linux Micro {}", whole()?),
             "opensuse-leap" => format_smolstr!("openSUSE:{}", whole()?),

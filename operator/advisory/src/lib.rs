@@ -5,6 +5,7 @@
 
 pub mod distro;
 pub mod epss;
+pub mod form;
 pub mod index;
 pub mod kev;
 pub mod limits;

@@ -7,7 +7,7 @@ mod archive;
 mod document;
 mod ranges;
 
-pub use archive::{ArchiveError, ArchiveLimits, read_archive};
+pub use archive::{ArchiveError, ArchiveLimits, RATIO_FREE_BYTES, each_document, read_archive};
 
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
@@ -80,6 +80,12 @@ pub enum OsvError {
         /// What would be right.
         expected: &'static str,
     },
+    /// It could not be read at all, or has another form.
+    #[error("{what}")]
+    Other {
+        /// What is wrong with it.
+        what: String,
+    },
     /// An archive entry that could not be unpacked.
     #[error("it could not be unpacked: {what}")]
     Unpack {
@@ -150,7 +156,8 @@ impl Parsed {
         self.notices.push(notice);
     }
 
-    fn reject(&mut self, document: &str, why: OsvError) {
+    /// Counts one more document that could not be used.
+    pub fn reject(&mut self, document: &str, why: OsvError) {
         self.counts.documents += 1;
         self.counts.rejected += 1;
         if self.rejected.len() < REJECTED_NAMED_MAX {

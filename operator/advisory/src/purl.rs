@@ -1,7 +1,8 @@
 //! Package URLs: read into a [`Package`], and written back from one as Syft writes them.
 //!
 //! A distribution's package carries its release in the qualifier `distro`, its source package in `upstream` (for deb and
-//! apk `name` or `name@version`, for rpm the source archive's file name) and, for rpm, its epoch in `epoch`.
+//! apk `name` or `name@version`, for rpm the source archive's file name) and, for rpm, its epoch in `epoch`. Trivy writes the epoch
+//! of deb there too, where everybody else has it in the version.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use crate::version::Scheme;
 
 mod write;
 
+pub(crate) use write::encode;
 pub use write::write;
 
 /// Longest package URL that is read, in bytes: what the API's `PackageSet` allows a line.
@@ -130,9 +132,12 @@ fn qualifier<'a>(purl: &'a PackageUrl<'_>, key: &str) -> &'a str {
 /// A package of a distribution's own package manager.
 fn system_package(kind: &str, purl: &PackageUrl<'_>, text: &str) -> Result<Package, PurlError> {
     let version = purl.version().unwrap_or("");
+    let epoch = qualifier(purl, "epoch");
     let version = match kind {
-        "rpm" => with_epoch(version, qualifier(purl, "epoch"))
-            .ok_or_else(|| PurlError::Epoch { purl: shown(text) })?,
+        "deb" if epoch.is_empty() || version.contains(':') => SmolStr::new(version),
+        "deb" | "rpm" => {
+            with_epoch(version, epoch).ok_or_else(|| PurlError::Epoch { purl: shown(text) })?
+        }
         _ => SmolStr::new(version),
     };
     let upstream = qualifier(purl, "upstream");

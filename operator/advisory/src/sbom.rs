@@ -9,7 +9,7 @@ mod cyclonedx;
 mod spdx;
 mod write;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::Deserialize;
 use smol_str::{SmolStr, format_smolstr};
@@ -30,8 +30,11 @@ pub const COMPONENTS_MAX: usize = 500_000;
 pub struct Sbom {
     /// `CycloneDX 1.6`, `SPDX 2.3`.
     pub format: SmolStr,
-    /// What it is the bill of, where it says so: an image's name, mostly.
+    /// What it is the bill of, where it says so: an image's name, mostly, with its tag where one is told.
     pub subject: Option<SmolStr>,
+    /// Digests under which it names what it is the bill of, `sha256:` and 64 hex digits: of an image one for each registry that it was had
+    /// from. Of one that lay in no registry it is the digest of a manifest that its writer made up.
+    pub digests: BTreeSet<SmolStr>,
     /// The packages, each once.
     pub set: PackageSet,
     /// Components that have no package URL: kept, in the ecosystem `unknown:generic`.
@@ -151,6 +154,43 @@ enum Origin {
     Apart,
 }
 
+/// What a document is the bill of.
+#[derive(Default)]
+struct About<'a> {
+    name: Option<&'a str>,
+    /// The tag of an image, or its digest, as its writer says.
+    version: &'a str,
+    /// Whether it is an image.
+    image: bool,
+    digests: BTreeSet<SmolStr>,
+}
+
+impl About<'_> {
+    /// Notes the digest that a text names, if it names one.
+    fn named(&mut self, text: &str) {
+        self.digests.extend(digest(text));
+    }
+
+    /// Syft writes name and tag of an image apart.
+    fn subject(&self) -> Option<SmolStr> {
+        let (name, version) = (self.name?, self.version);
+        let last = name.rsplit('/').next().unwrap_or(name);
+        if !self.image || version.is_empty() || version.contains(':') || last.contains([':', '@']) {
+            return Some(SmolStr::new(name));
+        }
+        Some(format_smolstr!("{name}:{version}"))
+    }
+}
+
+/// The digest of `sha256:…` or `name@sha256:…`, also where a package URL has it escaped.
+fn digest(text: &str) -> Option<SmolStr> {
+    let text = text.rsplit_once('@').map_or(text, |(_, digest)| digest);
+    let text = text.replace("%3A", ":").replace("%3a", ":");
+    let hex = text.strip_prefix("sha256:")?.get(..64)?;
+    let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    hex.bytes().all(plain).then(|| format_smolstr!("sha256:{hex}"))
+}
+
 /// What is read so far.
 #[derive(Default)]
 struct Reading {
@@ -240,16 +280,18 @@ impl Reading {
         else {
             return Cow::Borrowed(purl);
         };
+        let mut release = String::new();
+        purl::encode(distro, &mut release);
         let joint = if purl.contains('?') { '&' } else { '?' };
         match purl.split_once('#') {
             Some((front, subpath)) => {
-                Cow::Owned(format!("{front}{joint}distro={distro}#{subpath}"))
+                Cow::Owned(format!("{front}{joint}distro={release}#{subpath}"))
             }
-            None => Cow::Owned(format!("{purl}{joint}distro={distro}")),
+            None => Cow::Owned(format!("{purl}{joint}distro={release}")),
         }
     }
 
-    fn finish(self, format: SmolStr, subject: Option<&str>) -> Result<Sbom, SbomError> {
+    fn finish(self, format: SmolStr, about: About<'_>) -> Result<Sbom, SbomError> {
         if self.packages.is_empty() && self.components == 0 {
             return Err(SbomError::Empty);
         }
@@ -258,7 +300,8 @@ impl Reading {
         }
         Ok(Sbom {
             format,
-            subject: subject.map(SmolStr::new),
+            subject: about.subject(),
+            digests: about.digests,
             set: PackageSet::from_packages(self.packages),
             without_purl: self.without_purl,
             skipped: self.skipped,

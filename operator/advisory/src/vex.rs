@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use smol_str::{SmolStr, StrExt as _};
 
 use crate::{
+    form::Form,
     limits::{LimitHit, guard_json},
     notice::Notice,
     package::Package,
@@ -20,17 +21,17 @@ use crate::{
 
 mod csaf;
 mod cyclonedx;
-mod format;
 mod openvex;
 mod product;
 
-pub use format::Format;
 pub use product::Product;
 
 /// Largest document, in bytes: those of whole distributions are zipped by the thousand, one each.
 pub const DOCUMENT_BYTES_MAX: u64 = 64 << 20;
 /// Most statements, products and the like in one list of a document.
 pub const ENTRIES_MAX: usize = 200_000;
+/// Most scores of one weakness: one by each of those who rate it, in each version of CVSS.
+const SCORES_MAX: usize = 1_000;
 /// Justifications, impacts and the like are cut there, in characters: they are shown in one line.
 const TEXT_CHARS_MAX: usize = 300;
 
@@ -49,6 +50,8 @@ pub struct Statement {
     pub status: Status,
     /// When it was said; of two that disagree the later one counts.
     pub at: Option<Timestamp>,
+    /// CVSS vectors that its document gives of the weakness in these products.
+    pub severity: Vec<String>,
 }
 
 /// What is said of a weakness in a product. The order is from best to worst: of two said at one time the worse counts.
@@ -84,6 +87,21 @@ pub struct Document {
     pub statements: Vec<Statement>,
     /// Statements and products that could not be used.
     pub skipped: Skipped,
+    /// What it tells of weaknesses besides, of each that it tells anything of.
+    pub beyond: Vec<Beyond>,
+    /// Findings without an analysis: somebody's scanner told them, and nobody states anything of them.
+    pub findings: u64,
+}
+
+/// What a document tells of one weakness beside what it states: statements are no notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// Names of the weakness.
+    pub weakness: Vec<SmolStr>,
+    /// CVSS scores.
+    pub scores: u64,
+    /// Products that have it fixed. Which versions before them are affected is not stated.
+    pub fixed: u64,
 }
 
 /// Why a document could not be read.
@@ -108,11 +126,11 @@ pub enum VexError {
 /// Reads a document of any of the three formats.
 pub fn read(bytes: &[u8]) -> Result<Document, VexError> {
     guard_json(bytes, DOCUMENT_BYTES_MAX)?;
-    match Format::of(bytes) {
-        Some(Format::OpenVex) => openvex::read(bytes),
-        Some(Format::CycloneDx) => cyclonedx::read(bytes),
-        Some(Format::Csaf) => csaf::read(bytes),
-        None => Err(VexError::Other),
+    match Form::of(bytes) {
+        Some(Form::OpenVex) => openvex::read(bytes),
+        Some(Form::CycloneDx) => cyclonedx::read(bytes),
+        Some(Form::Csaf) => csaf::read(bytes),
+        Some(Form::Osv | Form::Kev | Form::Spdx) | None => Err(VexError::Other),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Statements about exploitability: three formats, each scoped to exactly what it names.
 
 use hozen_advisory::{
+    form::Form,
     notice::Notice,
     package::Package,
     purl,
-    vex::{Format, Images, Statements, Status, VexError, read},
+    vex::{Images, Statements, Status, VexError, read},
 };
 use rstest::rstest;
 
@@ -252,18 +253,18 @@ fn what_is_no_statement_is_refused() {
 fn a_format_is_told_by_its_keys_and_not_by_what_a_document_mentions() {
     let mention = r#"{"references": [{"url": "https://openvex.dev/ns/v0.2.0"}], "title": "\"csaf_version\" \"bomFormat\"","#;
     for (text, format) in
-        [(OPENVEX, Format::OpenVex), (CYCLONEDX, Format::CycloneDx), (CSAF, Format::Csaf)]
+        [(OPENVEX, Form::OpenVex), (CYCLONEDX, Form::CycloneDx), (CSAF, Form::Csaf)]
     {
         let text = text.replacen('{', mention, 1);
-        assert_eq!(Format::of(text.as_bytes()), Some(format));
+        assert_eq!(Form::of(text.as_bytes()), Some(format));
         assert_eq!(read(text.as_bytes()).expect("readable").statements.len(), 1, "{text}");
-        assert_eq!(Format::of(&text.as_bytes()[..20]), None, "nothing tells yet");
+        assert_eq!(Form::of(&text.as_bytes()[..20]), None, "nothing tells yet");
     }
     let cut = &CSAF[..CSAF.find("publisher").expect("it names one")];
-    assert_eq!(Format::of(cut.as_bytes()), Some(Format::Csaf), "what was seen counts");
+    assert_eq!(Form::of(cut.as_bytes()), Some(Form::Csaf), "what was seen counts");
     let other = format!("{mention} \"id\": \"GHSA-aaaa\", \"vex\": {OPENVEX}}}");
-    assert_eq!(Format::of(other.as_bytes()), None);
-    assert_eq!(Format::of(format!("[{OPENVEX}]").as_bytes()), None);
+    assert_eq!(Form::of(other.as_bytes()), Some(Form::Osv));
+    assert_eq!(Form::of(format!("[{OPENVEX}]").as_bytes()), None);
 }
 
 #[test]
@@ -355,4 +356,56 @@ fn a_component_of_what_no_system_can_be_told_by_is_not_excused_and_that_is_told(
     let told =
         |skip: &&hozen_advisory::skipped::Skip| skip.why.contains("nothing is excused by it");
     assert_eq!(document.skipped.named.iter().filter(told).count(), 1, "{:?}", document.skipped);
+}
+
+const VECTOR: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
+const OLD_VECTOR: &str = "AV:N/AC:L/Au:N/C:P/I:P/A:P";
+
+/// The document with a score of the product.
+fn scored(key: &str, content: &str) -> String {
+    let scores = format!(r#""{key}": [{{{content}, "products": ["ssl"]}}], "flags""#);
+    CSAF.replace("\"flags\"", &scores).replace("known_not_affected", "known_affected")
+}
+
+#[test]
+fn a_score_of_csaf_stands_with_what_is_stated_of_its_products() {
+    let v3 =
+        format!(r#""cvss_v3": {{"version": "3.1", "vectorString": "{VECTOR}", "baseScore": 9.8}}"#);
+    let v2 = format!(
+        r#""cvss_v2": {{"version": "2.0", "vectorString": "{OLD_VECTOR}", "baseScore": 7.5}}"#
+    );
+    for text in [
+        scored("scores", &format!("{v2}, {v3}")),
+        scored("metrics", &format!(r#""content": {{{v2}, {v3}}}"#)),
+    ] {
+        let document = read(text.as_bytes()).expect("readable");
+        assert_eq!(document.statements[0].severity, [OLD_VECTOR, VECTOR]);
+        let [beyond] = document.beyond.as_slice() else { panic!("{document:?}") };
+        assert_eq!((beyond.scores, beyond.fixed), (2, 0));
+        let of_another = text.replace(r#""products": ["ssl"]"#, r#""products": ["other"]"#);
+        let document = read(of_another.as_bytes()).expect("readable");
+        assert_eq!(document.statements[0].severity, [""; 0], "it is of another product");
+    }
+}
+
+#[test]
+fn products_that_have_it_fixed_are_counted_beside_their_statement() {
+    let text = CSAF.replace("known_not_affected", "fixed");
+    let document = read(text.as_bytes()).expect("readable");
+    assert_eq!(document.statements[0].status, Status::Fixed);
+    let [beyond] = document.beyond.as_slice() else { panic!("{document:?}") };
+    assert_eq!(
+        (beyond.weakness.as_slice(), beyond.fixed),
+        (["CVE-2026-31337".into()].as_slice(), 1)
+    );
+}
+
+#[test]
+fn a_rating_of_cyclonedx_stands_with_its_statement_and_findings_are_counted() {
+    let rating = format!(
+        r#""ratings": [{{"method": "CVSSv31", "score": 9.8, "vector": "{VECTOR}"}}], "analysis""#
+    );
+    let document = read(CYCLONEDX.replace("\"analysis\"", &rating).as_bytes()).expect("readable");
+    assert_eq!(document.statements[0].severity, [VECTOR]);
+    assert_eq!(document.findings, 1, "one has no analysis");
 }

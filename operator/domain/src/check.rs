@@ -7,8 +7,6 @@ mod overdue;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
-
 use crate::{
     approval,
     assess::Assessment,
@@ -18,7 +16,7 @@ use crate::{
     effect::{Decision, Doomed, Effect, Leave, Record},
     garbage, gate,
     mitigation::{self, NOTHING},
-    node::{Cordon, Ended, Node, Step, Taint, Task},
+    node::{CLOCKS_APART_MAX, Cordon, Ended, Node, Step, Taint, Task},
     owed,
     plan::{PATCH_MAX, RebootPolicy, Stage},
     prefetch,
@@ -283,9 +281,6 @@ fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
     (task.step == Step::Reboot && !approved)
         .then(|| format!("12: {node} would reboot, and nobody agreed to that"))
 }
-
-/// A node and the replica that took it may each be 5 s off the API server's clock (invariant 19).
-const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 /// Invariant 31: proven only by a scan that is newer than the work, made in the present boot.
 fn proof(world: &World, node: &Name, request: &Uid) -> Option<String> {

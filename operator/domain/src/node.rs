@@ -213,6 +213,9 @@ pub struct Inventory {
 
 /// A report that is older tells nothing of the present: a scanner reports once a day at least (PROCESS 1.2).
 pub const REPORT_AGE_MAX: SignedDuration = SignedDuration::from_hours(36);
+/// A node, and the replica that takes it and reads its report, may each be 5 s off the API server's clock (invariant 19). What is dated
+/// later than that from the present has a clock that is wrong.
+pub const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 /// A transaction that the node's package manager resolved without doing it.
 #[derive(Clone, Debug, PartialEq, Eq)]

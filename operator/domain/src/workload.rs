@@ -77,6 +77,16 @@ pub struct ImageUse {
     pub running: Option<SmolStr>,
 }
 
+impl ImageUse {
+    /// The digest that runs, or the one that the template names; none: nobody tells.
+    pub const fn digest(&self) -> Option<&SmolStr> {
+        match &self.running {
+            Some(running) => Some(running),
+            None => self.pinned.as_ref(),
+        }
+    }
+}
+
 /// As the template has it: `registry.example.com/shop/web:1.2@sha256:…`.
 impl fmt::Display for ImageUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

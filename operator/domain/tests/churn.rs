@@ -32,6 +32,8 @@ fn newer() -> NoticeBuilder {
 fn interrupted(later: NoticeBuilder) -> Told {
     let approve = Happening::Approve {
         baseline: "web".into(),
+        advisory: None,
+        request: None,
         role: "platform".into(),
         user: "pat@example.com".into(),
     };

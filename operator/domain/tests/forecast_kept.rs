@@ -99,6 +99,8 @@ fn foresee(asked: &Told, durations: Durations) -> Forecast {
 fn end(world: &World, seed: u64) -> Timestamp {
     let agree = |user: &str, role: &str| Happening::Approve {
         baseline: "web".into(),
+        advisory: None,
+        request: None,
         role: role.into(),
         user: user.into(),
     };

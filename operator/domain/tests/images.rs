@@ -15,7 +15,7 @@ use hozen_domain::{
     workload::Image,
 };
 use hozen_testkit::{
-    NoticeBuilder, WorldBuilder, admit, baseline, created, debian, image, notice, workload,
+    NoticeBuilder, WorldBuilder, admit, baseline, created, debian, image, notice, story, workload,
     world_at,
 };
 
@@ -231,4 +231,47 @@ fn what_was_built_after_another_was_seen_to_run_is_newer() {
     assert!(created(&planned(&world).decision).is_empty(), "it may be older than what runs");
     world.images.get_mut("sha256:old").unwrap().first_seen = seen("2026-11-17T00:00:00Z");
     assert_eq!(class(&only(&planned(&world))).to, "sha256:fixed");
+}
+
+#[test]
+fn a_workload_that_no_baseline_selects_says_so_and_counts_where_one_is_about_images() {
+    let redis =
+        workload("Deployment/shop/redis").runs("redis", "docker.io/library/redis", "sha256:a");
+    let world = shop().workload(redis.clone().build()).build();
+    let assessment = assess(&world);
+    let view = &assessment.workloads["Deployment/shop/redis"];
+    let found: Vec<&str> =
+        view.containers["redis"].departures().map(|departure| departure.found.as_str()).collect();
+    assert_eq!(found, ["no baseline selects docker.io/library/redis@sha256:a"]);
+    assert_eq!(assessment.completeness.unselected, ["Deployment/shop/redis"]);
+    let outcome = story(&world, 1).play().0;
+    assert!(outcome.verdict().unknown.contains("Deployment/shop/redis"));
+    let undone = outcome.undone();
+    let why = undone.iter().find(|undone| undone.systems == ["Deployment/shop/redis"]).unwrap();
+    assert!(why.why[0].starts_with("no baseline selects docker.io/library/redis"), "{why:?}");
+    // Where no baseline is about images, nobody asks what workloads run.
+    let world = world_at(NOW).baseline(baseline("web")).workload(redis.build()).build();
+    let outcome = story(&world, 1).play().0;
+    assert_eq!(outcome.before.assessment.completeness.unselected, [""; 0]);
+    assert!(outcome.undone().is_empty() && outcome.verdict().unknown.is_empty());
+}
+
+#[test]
+fn an_image_of_which_no_digest_is_known_is_unknown_with_the_reason_and_named() {
+    let mut tagged = workload("Deployment/shop/cart").runs_tag("cart", SHOP, "1.2", "").build();
+    tagged.containers.get_mut("cart").unwrap().running = None;
+    let world = shop().workload(tagged).build();
+    let assessment = assess(&world);
+    assert_eq!(assessment.baselines["shop"].counts.unknown, 1);
+    let why = "it is named without a digest, and no pod tells which one runs";
+    let found: Vec<&str> = assessment.workloads["Deployment/shop/cart"].containers["cart"]
+        .departures()
+        .map(|departure| departure.found.as_str())
+        .collect();
+    assert_eq!(found, [format!("{SHOP}:1.2: {why}")]);
+    let unknown = &assessment.completeness.images_unknown;
+    assert!(
+        unknown.contains(&(format!("{SHOP}:1.2").into(), format!("{why}; Deployment/shop/cart"))),
+        "{unknown:?}"
+    );
 }

@@ -255,7 +255,7 @@ fn a_mitigation_that_failed_and_is_in_force_all_the_same_is_taken_back_too() {
     assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
     assert_eq!(mitigation(&told).phase, Phase::Done);
     assert_eq!(told.0.world.nodes["web-1"].needs_attention, None);
-    let abort = Happening::Abort { baseline: on("web") };
+    let abort = Happening::Abort { baseline: on("web"), advisory: None, request: None };
     let told = story(&world, 12).after(Span::minutes(5), abort).play();
     assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
 }
@@ -294,8 +294,12 @@ fn a_mitigation_that_could_not_be_taken_back_is_not_called_lifted() {
 
 #[test]
 fn an_aborted_mitigation_is_taken_back() {
-    let told =
-        story(&fleet(2), 12).after(Span::hours(2), Happening::Abort { baseline: on("web") }).play();
+    let told = story(&fleet(2), 12)
+        .after(
+            Span::hours(2),
+            Happening::Abort { baseline: on("web"), advisory: None, request: None },
+        )
+        .play();
     assert!(!told.0.world.nodes.values().any(blocked), "{:#?}", told.0.trace);
     assert_eq!(mitigation(&told).phase, Phase::Failed);
     assert_eq!(priority(&told), Priority::Emergency);

@@ -188,6 +188,8 @@ fn i12_nothing_is_tainted_that_nobody_approved() {
 fn isolated_under_leave() -> Told {
     let leave = Happening::Approve {
         baseline: on("web"),
+        advisory: None,
+        request: None,
         role: on("platform"),
         user: on("pat@example.com"),
     };

@@ -147,11 +147,21 @@ fn misfortunes(nodes: usize) -> impl Strategy<Value = Happening> {
         node.clone().prop_map(|node| Happening::Cordon { node }),
         node.clone().prop_map(|node| Happening::Uncordon { node }),
         node.prop_map(|node| Happening::AcceptFailure { node, user: "carol@example.com".into() }),
-        Just(Happening::Pause { baseline: web() }),
-        Just(Happening::Resume { baseline: web() }),
-        Just(Happening::Abort { baseline: web() }),
-        Just(Happening::Promote { baseline: web(), stage: "canary".into() }),
-        Just(Happening::Withdraw { baseline: web(), user: "alice@example.com".into() }),
+        Just(Happening::Pause { baseline: web(), advisory: None, request: None }),
+        Just(Happening::Resume { baseline: web(), advisory: None, request: None }),
+        Just(Happening::Abort { baseline: web(), advisory: None, request: None }),
+        Just(Happening::Promote {
+            baseline: web(),
+            advisory: None,
+            request: None,
+            stage: "canary".into()
+        }),
+        Just(Happening::Withdraw {
+            baseline: web(),
+            advisory: None,
+            request: None,
+            user: "alice@example.com".into()
+        }),
         Just(Happening::Release { package: "openssl".into(), version: "3.0.23-1~deb12u1".into() }),
         Just(Happening::AdvisoryWithdrawn { name: "DSA-1".into() }),
         Just(Happening::Halt { reason: "incident".into() }),

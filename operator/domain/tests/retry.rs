@@ -19,11 +19,11 @@ fn fails() -> Happening {
 }
 
 fn abort() -> Happening {
-    Happening::Abort { baseline: on("web") }
+    Happening::Abort { baseline: on("web"), advisory: None, request: None }
 }
 
 fn retry(user: &str) -> Happening {
-    Happening::Retry { baseline: on("web"), user: user.into() }
+    Happening::Retry { baseline: on("web"), advisory: None, request: None, user: user.into() }
 }
 
 /// The patch fails on one node of three, and the rollout, held by it, is aborted after an hour.
@@ -83,6 +83,8 @@ fn i13_nor_can_its_asker_approve_what_replaces_it_before_it_ran() {
 fn another_attempt_that_people_approve_is_made_and_proven() {
     let third = Happening::Approve {
         baseline: on("web"),
+        advisory: None,
+        request: None,
         role: on("on-call"),
         user: "dora@example.com".into(),
     };

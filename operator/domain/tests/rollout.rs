@@ -152,6 +152,8 @@ fn i06_a_node_that_a_person_uncordons_is_given_up_and_stays_as_they_left_it() {
 fn i12_nothing_is_touched_before_enough_people_agreed() {
     let approve = |user: &str| Happening::Approve {
         baseline: on("web"),
+        advisory: None,
+        request: None,
         role: on("on-call"),
         user: user.into(),
     };
@@ -170,7 +172,12 @@ fn i12_nothing_is_touched_before_enough_people_agreed() {
 
 #[test]
 fn i13_withdrawal_stops_new_disruptions_at_once() {
-    let withdraw = Happening::Withdraw { baseline: on("web"), user: "alice@example.com".into() };
+    let withdraw = Happening::Withdraw {
+        baseline: on("web"),
+        advisory: None,
+        request: None,
+        user: "alice@example.com".into(),
+    };
     let told =
         story(&web_fleet(6, baseline("web")).build(), 12).after(minutes(11), withdraw).play();
     let late = told.ended().into_iter().filter(|e| e.1 > at("2026-11-19T09:11Z")).count();
@@ -389,9 +396,11 @@ fn i36_abort_and_pause_put_back_what_is_not_patched_yet() {
         .collect::<Vec<_>>()
         .iter()
         .fold(world, |world, name| with_node(world, name, |node| node.pods.movable = 20));
-    let abort = Happening::Abort { baseline: on("web") };
+    let abort = Happening::Abort { baseline: on("web"), advisory: None, request: None };
     let approve = |user: &str| Happening::Approve {
         baseline: on("web"),
+        advisory: None,
+        request: None,
         role: on("on-call"),
         user: user.into(),
     };
@@ -409,7 +418,7 @@ fn i36_abort_and_pause_put_back_what_is_not_patched_yet() {
         "what follows an abort needs new approvals: {:?}",
         told.proven()
     );
-    let pause = Happening::Pause { baseline: on("web") };
+    let pause = Happening::Pause { baseline: on("web"), advisory: None, request: None };
     let told = story(&world, 12).after(Span::seconds(620), pause).play();
     assert!(told.held("Paused") && !told.held("PausedTooLong"));
     assert!(told.0.world.nodes.values().all(|n| n.cordon == Cordon::None));
@@ -418,7 +427,7 @@ fn i36_abort_and_pause_put_back_what_is_not_patched_yet() {
 #[test]
 fn i40_a_pause_that_lasts_too_long_says_so_by_itself() {
     let short = baseline("web").with(|b| b.rollout.max_pause = Span::hours(3));
-    let pause = Happening::Pause { baseline: on("web") };
+    let pause = Happening::Pause { baseline: on("web"), advisory: None, request: None };
     let told = story(&web_fleet(6, short).build(), 12).after(Span::seconds(620), pause).play();
     assert!(told.held("Paused") && told.held("PausedTooLong"), "{:?}", told.holds());
 }
@@ -434,7 +443,12 @@ fn a_canary_soaks_before_the_rest_and_promote_skips_only_that() {
     let (first, second) = (ends[0].2, ends[1].1);
     assert!(first.duration_until(second) >= Span::hours(2).duration(), "{ends:#?}");
     assert!(told.held("Soak"));
-    let promote = Happening::Promote { baseline: on("web"), stage: on("canary") };
+    let promote = Happening::Promote {
+        baseline: on("web"),
+        advisory: None,
+        request: None,
+        stage: on("canary"),
+    };
     let told = story(&world, 12).after(minutes(30), promote).play();
     assert!(told.ended()[1].1 < at("2026-11-19T09:31Z"));
     assert_eq!(told.proven().len(), 3);

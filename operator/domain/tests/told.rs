@@ -36,7 +36,7 @@ fn outside(told: &Told, about: &str) -> Vec<String> {
 }
 
 fn withdraw(user: &str) -> Happening {
-    Happening::Withdraw { baseline: on("web"), user: user.into() }
+    Happening::Withdraw { baseline: on("web"), advisory: None, request: None, user: user.into() }
 }
 
 #[test]
@@ -89,6 +89,8 @@ fn i13_a_withdrawal_during_a_soak_is_held_at_once_and_not_at_the_end_of_the_soak
 fn a_withdrawal_that_leaves_enough_approvals_says_that_it_goes_on_and_by_whom() {
     let more = Happening::Approve {
         baseline: on("web"),
+        advisory: None,
+        request: None,
         role: on("on-call"),
         user: "dora@example.com".into(),
     };
@@ -200,7 +202,7 @@ fn the_clock_of_an_update_without_notice_starts_at_its_first_sight_and_our_own_w
     // Daily scans, a patched node, and a request that ended: none of them is a first sight.
     assert_eq!(of(&story(&untold(), 30).play()), due, "half way");
     // What an aborted rollout leaves is asked for anew, five minutes before the story ends.
-    let abort = Happening::Abort { baseline: on("web") };
+    let abort = Happening::Abort { baseline: on("web"), advisory: None, request: None };
     let told = story(&untold(), 21).after(Span::minutes(20 * 60 + 55), abort).play();
     assert_eq!(told.proven(), ["web-1"]);
     assert_eq!(told.0.world.requests.len(), 2);

@@ -1,10 +1,14 @@
 //! YAML and JSON as a tree in which every node knows its place, so that whatever is wrong with it later can be pointed at.
 //!
-//! Limits: [`BYTES_MAX`] of text, [`DEPTH_MAX`] levels, [`NODES_MAX`] nodes after aliases were expanded. Booleans are only
-//! `true` and `false`, and `010` is text: what a person wrote as text does not become a number behind their back.
+//! Limits: [`BYTES_MAX`] of text, [`LINE_BYTES_MAX`] in a line of YAML, [`DEPTH_MAX`] levels, [`NODES_MAX`] nodes after aliases were
+//! expanded. Booleans are only `true` and `false`, and `010` is text: what a person wrote as text does not become a number behind their
+//! back.
+
+mod guard;
 
 use std::fmt;
 
+pub use guard::LINE_BYTES_MAX;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -275,6 +279,9 @@ pub fn read(text: &str) -> (Vec<Node>, Vec<Unreadable>) {
     if text.len() > BYTES_MAX {
         let message = format!("the file has {} bytes; the limit is {BYTES_MAX}", text.len());
         return (Vec::new(), vec![Unreadable { place: Place::default(), message }]);
+    }
+    if let Some(refused) = guard::refused(text) {
+        return (Vec::new(), vec![refused]);
     }
     let (mut documents, mut unreadable) = (Vec::new(), Vec::new());
     let mut bytes = text.as_bytes();

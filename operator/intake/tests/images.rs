@@ -227,3 +227,56 @@ fn a_drain_moves_what_daemons_and_the_kubelet_do_not_keep() {
     assert_eq!(pods.unmanaged, None);
     assert_eq!(pods.blocked_by.as_deref(), Some("web"));
 }
+
+/// A baseline about the images of the shop.
+const SHOP: &str = "apiVersion: hozen.dev/v1alpha1\nkind: Baseline\nmetadata: {name: shop}\nspec:\n  selector: {images: {repositories: \
+    [registry.example.com/shop/]}}\n  asset: {businessImpact: High, exposure: Internet, owner: x@example.com}\n  approvalPolicy: p\n  rollout: \
+    {stages: [{name: all, nodes: 100%}]}\n---\napiVersion: hozen.dev/v1alpha1\nkind: ApprovalPolicy\nmetadata: {name: p}\nspec:\n  \
+    normal: {roles: [{name: a}], validFor: 336h}\n  emergency: {roles: [{name: a}], validFor: 24h}\n  exception: {roles: [{name: a}], \
+    validFor: 24h}\n---\n";
+
+#[test]
+fn what_pods_run_that_no_workload_here_owns_is_known_and_told_where_a_baseline_is_about_images() {
+    let alone = "apiVersion: v1\nkind: Pod\nmetadata: {name: debug, namespace: shop}\nspec: {containers: [{name: x, image: \"docker.io/x:1\"}, \
+         {name: y, image: \"docker.io/y:1\"}]}\nstatus: {phase: Running, containerStatuses: [{name: x, imageID: \"\"}, {name: y, imageID: \
+         \"docker.io/y@"
+        .to_owned()
+        + NEW
+        + "\"}]}\n---\n";
+    let text = SHOP.to_owned() + &alone + &pod("n1", "ReplicaSet", "");
+    let (found, notes) = world(&[("all.yaml", text.clone())]);
+    assert_eq!(found.images[NEW].used_by.iter().collect::<Vec<_>>(), ["Pod/shop/debug"]);
+    assert_eq!(found.images[OLD].used_by.iter().collect::<Vec<_>>(), ["ReplicaSet/shop/x"]);
+    let told = "Pod/shop/debug runs it, and no digest of it is told in its status: what is in it is not known";
+    assert_eq!(notes, [told]);
+    let (found, notes) = world(&[("all.yaml", text.replace(SHOP, ""))]);
+    assert!(found.images.is_empty() && notes.is_empty(), "pods stand there for drains alone");
+    // A workload's own pods are told with it.
+    let owned = deployment("registry.example.com/shop/web:1.2", "") + &text;
+    let (found, _) = world(&[("all.yaml", owned)]);
+    assert_eq!(found.images[OLD].used_by.iter().collect::<Vec<_>>(), ["Deployment/shop/web"]);
+}
+
+#[test]
+fn a_bill_belongs_to_the_image_that_it_names_by_a_digest_which_somebody_here_runs() {
+    let text = deployment(&format!("registry.example.com/shop/web:1.2@{OLD}"), "");
+    let properties = format!(
+        r#""properties": [{{"name": "aquasecurity:trivy:RepoDigest", "value": "mirror.example.com/web@{NEW}"}},
+        {{"name": "aquasecurity:trivy:RepoDigest", "value": "registry.example.com/shop/web@{OLD}"}}], "type": "container""#
+    );
+    for bill in [
+        sbom("web").replace(r#""type": "container""#, &properties),
+        sbom("registry.example.com/shop/web")
+            .replace(r#""type": "container""#, r#""version": "1.2", "type": "container""#),
+        sbom("web").replace(
+            r#""type": "container""#,
+            &format!(r#""version": "{OLD}", "type": "container""#),
+        ),
+    ] {
+        let (found, notes) = world(&[("web.yaml", text.clone()), ("sboms/web.json", bill)]);
+        assert!(found.images[OLD].packages.is_ok(), "{notes:?}");
+        assert!(!found.images.contains_key(NEW), "nobody here runs it");
+    }
+    let (_, notes) = world(&[("sboms/web.xml", sbom("web"))]);
+    assert!(notes[0].starts_with("is no bill of materials"), "{notes:?}");
+}

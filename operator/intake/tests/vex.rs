@@ -235,3 +235,41 @@ fn a_statement_that_names_an_architecture_excuses_that_one_alone() {
         assert_eq!(assess(&world).nodes["web-a1"].state, State::Below);
     }
 }
+
+const CSAF: &str = r#"{"document": {"category": "csaf_security_advisory", "csaf_version": "2.0", "publisher": {"name": "the maker"},
+    "tracking": {"id": "MAKER-7", "current_release_date": "2026-11-18T10:00:00Z"}},
+  "product_tree": {"full_product_names": [
+    {"product_id": "old", "product_identification_helper": {"purl": "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?distro=debian-12"}},
+    {"product_id": "new", "product_identification_helper": {"purl": "pkg:deb/debian/libssl3@3.0.22-1~deb12u2?distro=debian-12"}}]},
+  "vulnerabilities": [{"cve": "CVE-2026-77777", "product_status": {"known_affected": ["old"], "fixed": ["new"]},
+    "scores": [{"products": ["old"], "cvss_v3": {"vectorString": "CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N", "baseScore": 1.8}}]}]}"#;
+
+#[test]
+fn a_weakness_that_statements_alone_tell_is_as_bad_as_their_documents_say() {
+    let folder = with(CSAF);
+    let ranking = rank(&folder.world, &assess(&folder.world));
+    let ranked = ranking.notices["cve-2026-77777"].baselines.values().next().unwrap();
+    assert_eq!(ranked.reasons[0].text, "CVSS 1.8 gives Low");
+    let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
+    let told = "feed own: of its documents that state what is affected (VEX): 1 fixed product excuses the versions named and no other: which \
+                versions before them are affected is told by notices (OSV) alone";
+    assert_eq!(notes, [told], "its score is used");
+}
+
+#[test]
+fn known_exploitation_is_joined_to_a_weakness_that_statements_alone_tell() {
+    let kev = r#"{"catalogVersion": "2026.11.18", "count": 1, "vulnerabilities": [{"cveID": "CVE-2026-77777", "dateAdded": "2026-11-18"}]}"#;
+    let folder = with_notice(CSAF, Some(kev));
+    let notice = &folder.world.notices["cve-2026-77777"].notice;
+    assert!(notice.exploitation.known_exploited.is_some());
+}
+
+#[test]
+fn scores_that_are_not_used_are_told_with_their_number() {
+    let notice = openssl_affected("CVE-2026-77777");
+    let folder = with_notice(&CSAF.replace("\"fixed\": [\"new\"]", "\"x\": []"), Some(&notice));
+    let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
+    let told = "feed own: of its documents that state what is affected (VEX): 1 score is not used, for notices tell how bad those weaknesses \
+                are, or nobody has them";
+    assert_eq!(notes, [told]);
+}

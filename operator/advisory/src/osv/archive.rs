@@ -1,4 +1,4 @@
-//! A zip archive of OSV documents, read entry by entry: neither its list of entries nor an entry is trusted for size.
+//! A zip archive of documents, read entry by entry: neither its list of entries nor an entry is trusted for size.
 
 use std::io::{Read, Seek};
 
@@ -7,8 +7,9 @@ use zip::read::Config;
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 
-use super::{DOCUMENT_BYTES_MAX, OsvError, Parsed};
+use super::{OsvError, Parsed};
 use crate::limits::{LimitHit, ReadError, read_up_to};
+use crate::vex;
 
 /// What an archive may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub struct ArchiveLimits {
     /// Bytes that one entry may unpack to per byte that it takes; counted beyond the first MiB only.
     pub ratio_max: u64,
 }
+
+/// Largest entry, unpacked, in bytes: what the largest document of any form may have.
+const DOCUMENT_BYTES_MAX: u64 = vex::DOCUMENT_BYTES_MAX;
 
 /// An entry that unpacks to less than this is no bomb, however well it packs.
 pub const RATIO_FREE_BYTES: u64 = 1 << 20;
@@ -62,19 +66,32 @@ pub enum ArchiveError {
     },
 }
 
-/// Reads every `*.json` entry of an archive. A document that cannot be used is named in the result; an archive that
-/// lies, or hits a limit, gives nothing at all.
+/// Reads every `*.json` entry of an archive as an OSV document. A document that cannot be used is named in the result; an archive
+/// that lies, or hits a limit, gives nothing at all.
 pub fn read_archive(
     feed: &str,
     source: impl Read + Seek,
     limits: ArchiveLimits,
 ) -> Result<Parsed, ArchiveError> {
+    let mut parsed = Parsed::default();
+    each_document(source, limits, &mut |name, unpacked| match unpacked {
+        Ok(bytes) => parsed.add(feed, name, &bytes),
+        Err(why) => parsed.reject(name, why),
+    })?;
+    Ok(parsed)
+}
+
+/// Hands on every `*.json` entry of an archive, or why it cannot be unpacked. After an error nothing of the archive is to be used.
+pub fn each_document(
+    source: impl Read + Seek,
+    limits: ArchiveLimits,
+    take: &mut dyn FnMut(&str, Result<Vec<u8>, OsvError>),
+) -> Result<(), ArchiveError> {
     let mut archive = ZipIterable::try_new(source, Config::default())?;
     let entries = archive.len() as u64;
     if entries > limits.entries_max {
         return Err(ArchiveError::Entries { entries, entries_max: limits.entries_max });
     }
-    let mut parsed = Parsed::default();
     let mut budget = limits.unpacked_bytes_max;
     let files = archive.files()?;
     while let Some(entry) = files.next() {
@@ -94,21 +111,21 @@ pub fn read_archive(
         match unpacked {
             Ok(bytes) => {
                 budget -= bytes.len() as u64;
-                parsed.add(feed, &name, &bytes);
+                take(&name, Ok(bytes));
             }
             Err(ReadError::Limit(hit)) => {
                 budget -= allowed.bytes_max;
-                parsed.reject(&name, allowed.hit(hit, &name, limits)?);
+                take(&name, Err(allowed.hit(hit, &name, limits)?));
             }
             Err(ReadError::Io(error)) => {
                 // How much was unpacked before it failed is not known: count the most that it can have been.
                 budget -= allowed.bytes_max;
                 let what = error.to_string();
-                parsed.reject(&name, OsvError::Unpack { what });
+                take(&name, Err(OsvError::Unpack { what }));
             }
         }
     }
-    Ok(parsed)
+    Ok(())
 }
 
 /// How many bytes an entry may unpack to, and which limit that is.

@@ -109,7 +109,8 @@ fn write_version(version: &str, out: &mut String) {
     }
 }
 
-fn encode(text: &str, out: &mut String) {
+/// Everything but `A-Z a-z 0-9 . - _ ~ :` percent-encoded.
+pub(crate) fn encode(text: &str, out: &mut String) {
     const HEX: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for byte in text.bytes() {

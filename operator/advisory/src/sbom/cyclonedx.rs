@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{COMPONENTS_MAX, Found, Origin, Reading, Sbom, SbomError, parse};
+use super::{About, COMPONENTS_MAX, Found, Origin, Reading, Sbom, SbomError, parse};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -71,6 +71,29 @@ impl Component<'_> {
         }
     }
 
+    /// A file that names packages, a lock file for one, which Trivy lists beside them: it is none of them.
+    fn is_list(&self) -> bool {
+        let class = |property: &Property<'_>| property.name == "aquasecurity:trivy:Class";
+        self.kind == "application" && self.purl().is_none() && self.properties.0.iter().any(class)
+    }
+
+    /// What a bill is about. Trivy names an image by its package URL and by the digests that registries know it by, Syft by its version.
+    fn about(&self) -> About<'_> {
+        let mut about = About {
+            name: Some(self.name.as_ref()),
+            version: self.version.as_deref().unwrap_or_default(),
+            image: self.kind == "container",
+            ..About::default()
+        };
+        let known = self.properties.0.iter();
+        let known = known.filter(|property| property.name.ends_with(":RepoDigest"));
+        let known = known.map(|property| property.value.as_ref());
+        for text in known.chain(self.purl()).chain([about.version]) {
+            about.named(text);
+        }
+        about
+    }
+
     /// The source package as Trivy writes it: not in the package URL, but in properties of its own.
     fn source(&self) -> Option<(SmolStr, SmolStr)> {
         let property = |wanted: &str| {
@@ -131,7 +154,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
         ..Reading::of(system.is_some(), purls)
     };
     for (position, component) in all.iter().enumerate() {
-        if component.purl().is_none() && NOT_SOFTWARE.contains(&component.kind.as_ref()) {
+        let software = component.purl().is_some()
+            || !(component.is_list() || NOT_SOFTWARE.contains(&component.kind.as_ref()));
+        if !software {
             continue;
         }
         let name = match component.group.as_deref().filter(|group| !group.is_empty()) {
@@ -145,7 +170,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sbom, SbomError> {
         reading.add(place, Found { name: &name, version, purl, source, origin });
     }
     let format = format_smolstr!("CycloneDX {}", document.spec_version);
-    reading.finish(format, subject.as_ref().map(|subject| subject.name.as_ref()))
+    reading.finish(format, subject.as_ref().map(Component::about).unwrap_or_default())
 }
 
 /// Components within components, one after the other.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, de::IgnoredAny};
 use smol_str::SmolStr;
 
-use super::{COMPONENTS_MAX, Found, Origin, Reading, Sbom, SbomError, parse};
+use super::{About, COMPONENTS_MAX, Found, Origin, Reading, Sbom, SbomError, parse};
 use crate::limits::Bounded;
 
 #[derive(Deserialize)]
@@ -42,6 +42,17 @@ struct Package2<'a> {
     references: Bounded<Reference<'a>, 1_000>,
     #[serde(borrow, rename = "sourceInfo")]
     source: Option<Cow<'a, str>>,
+    /// Where Trivy writes what SPDX has no field for, as `RepoDigest: …`; earlier versions of it as attributions.
+    #[serde(borrow, default)]
+    annotations: Bounded<Annotation<'a>, 10_000>,
+    #[serde(borrow, default, rename = "attributionTexts")]
+    attributions: Bounded<Text<'a>, 10_000>,
+}
+
+#[derive(Deserialize)]
+struct Annotation<'a> {
+    #[serde(borrow, default)]
+    comment: Cow<'a, str>,
 }
 
 impl Package2<'_> {
@@ -59,6 +70,34 @@ impl Package2<'_> {
 
     fn is_system(&self) -> bool {
         self.purpose.as_deref() == Some("OPERATING-SYSTEM")
+    }
+
+    /// What is annotated under a name.
+    fn annotated<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
+        let annotations = self.annotations.0.iter().map(|annotation| annotation.comment.as_ref());
+        let all = annotations.chain(self.attributions.0.iter().map(|text| text.0.as_ref()));
+        all.filter_map(move |text| text.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// A file that names packages, a lock file for one, which Trivy lists beside them: it is none of them.
+    fn is_list(&self) -> bool {
+        self.id.starts_with("SPDXRef-Application")
+            && self.purl().is_none()
+            && self.annotated("Class").next().is_some()
+    }
+
+    /// What a bill is about. Trivy names an image by the digests that registries know it by, Syft by its package URL and its version.
+    fn about(&self) -> About<'_> {
+        let mut about = About {
+            name: Some(self.name.as_ref()),
+            version: self.version.as_deref().unwrap_or_default(),
+            image: self.purpose.as_deref() == Some("CONTAINER"),
+            ..About::default()
+        };
+        for text in self.annotated("RepoDigest").chain(self.purl()).chain([about.version]) {
+            about.named(text);
+        }
+        about
     }
 
     /// Who brought it: Trivy says so in `sourceInfo` or, before it wrote purposes, in the id, Syft in `sourceInfo`.
@@ -148,7 +187,7 @@ pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
     for package in parts() {
         let purl = package.purl();
         let purpose = package.purpose.as_deref().unwrap_or_default();
-        if purl.is_none() && NOT_SOFTWARE.contains(&purpose) {
+        if purl.is_none() && (package.is_list() || NOT_SOFTWARE.contains(&purpose)) {
             continue;
         }
         let version = package.version.as_deref().unwrap_or_default();
@@ -157,8 +196,11 @@ pub(super) fn read_2(version: &str, bytes: &[u8]) -> Result<Sbom, SbomError> {
         reading.add(place, Found { name: &package.name, version, purl, source, origin });
     }
     let subject = packages.iter().find(|package| roots.contains(package.id.as_ref()));
-    let subject = subject.map(|package| package.name.as_ref()).or(document.name.as_deref());
-    reading.finish(SmolStr::new(version.replace('-', " ")), subject)
+    let about = subject.map_or_else(
+        || About { name: document.name.as_deref(), ..About::default() },
+        Package2::about,
+    );
+    reading.finish(SmolStr::new(version.replace('-', " ")), about)
 }
 
 #[derive(Deserialize)]
@@ -265,5 +307,5 @@ pub(super) fn read_3(bytes: &[u8]) -> Result<Sbom, SbomError> {
     if reading.packages.len() > COMPONENTS_MAX {
         return Err(SbomError::Components);
     }
-    reading.finish(SmolStr::new_static("SPDX 3.0"), None)
+    reading.finish(SmolStr::new_static("SPDX 3.0"), About::default())
 }

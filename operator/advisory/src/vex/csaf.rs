@@ -1,12 +1,20 @@
 //! VEX in CSAF 2.0 (<https://docs.oasis-open.org/csaf/csaf/v2.0/os/csaf-v2.0-os.html#45-profile-5-vex>).
+//!
+//! Documents of any profile are read for what they state of products. They are no notices: which versions are affected beside those that
+//! are named is not worked out of them, and what they tell beyond is counted ([`Beyond`]).
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use super::{
-    Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse, product::Whole,
+    Beyond, Document, ENTRIES_MAX, Product, SCORES_MAX, Statement, Status, VexError, line, parse,
+    product::Whole,
 };
 use crate::limits::Bounded;
 
@@ -100,6 +108,45 @@ struct Said<'a> {
     flags: Vec<Note<'a>>,
     #[serde(borrow, default)]
     threats: Vec<Note<'a>>,
+    #[serde(borrow, default)]
+    scores: Bounded<Score<'a>, SCORES_MAX>,
+    /// What CSAF 2.1 calls them.
+    #[serde(borrow, default)]
+    metrics: Bounded<Metric<'a>, SCORES_MAX>,
+}
+
+#[derive(Deserialize)]
+struct Score<'a> {
+    #[serde(borrow)]
+    cvss_v2: Option<Cvss<'a>>,
+    #[serde(borrow)]
+    cvss_v3: Option<Cvss<'a>>,
+    #[serde(borrow, default)]
+    products: Ids<'a>,
+}
+
+#[derive(Deserialize)]
+struct Metric<'a> {
+    #[serde(borrow)]
+    content: Content<'a>,
+    #[serde(borrow, default)]
+    products: Ids<'a>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    cvss_v2: Option<Cvss<'a>>,
+    #[serde(borrow)]
+    cvss_v3: Option<Cvss<'a>>,
+    #[serde(borrow)]
+    cvss_v4: Option<Cvss<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Cvss<'a> {
+    #[serde(borrow, rename = "vectorString")]
+    vector: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -197,7 +244,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     let mut document = Document::default();
     for (index, said) in file.vulnerabilities.0.iter().enumerate() {
         let ids = said.cve.iter().chain(said.ids.0.iter().map(|id| &id.text));
-        let weakness: Vec<smol_str::SmolStr> = ids.map(|id| id.as_ref().into()).collect();
+        let weakness: Vec<SmolStr> = ids.map(|id| id.as_ref().into()).collect();
         let stated = &said.product_status;
         let lists = [
             (&stated.fixed, Some(Status::Fixed)),
@@ -209,9 +256,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
             // Each of these has a reason of its own.
             (&stated.known_not_affected, None),
         ];
-        let reasons = Reasons::of(said);
+        let (reasons, scores) = (Reasons::of(said), Scores::of(said));
         // One statement for all products of which the same is said: each has all names of the weakness.
-        let mut alike: BTreeMap<Status, Vec<Product>> = BTreeMap::new();
+        let mut alike: BTreeMap<Status, (Vec<Product>, BTreeSet<&str>)> = BTreeMap::new();
         for (list, status) in lists {
             for id in &list.0 {
                 let place = || format!("vulnerabilities[{index}], product {}", line(id));
@@ -220,21 +267,67 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
                     None => reasons.excuse(id),
                 };
                 match (products.read(id), status) {
-                    (Ok(product), Ok(status)) => alike.entry(status).or_default().push(product),
+                    (Ok(product), Ok(status)) => {
+                        let (products, vectors) = alike.entry(status).or_default();
+                        products.push(product);
+                        vectors.extend(scores.of_product(id));
+                    }
                     (Err(why), _) | (_, Err(why)) => document.skipped.push(place, || why),
                 }
             }
         }
-        document.statements.extend(alike.into_iter().map(|(status, products)| Statement {
-            document: file.document.tracking.id.as_ref().into(),
-            author: line(&file.document.publisher.name).into(),
-            weakness: weakness.clone(),
-            products,
-            status,
-            at: file.document.tracking.current_release_date,
+        let fixed = (stated.fixed.0.len() + stated.first_fixed.0.len()) as u64;
+        if fixed > 0 || scores.count > 0 {
+            let (weakness, scores) = (weakness.clone(), scores.count);
+            document.beyond.push(Beyond { weakness, scores, fixed });
+        }
+        document.statements.extend(alike.into_iter().map(|(status, (products, vectors))| {
+            Statement {
+                document: file.document.tracking.id.as_ref().into(),
+                author: line(&file.document.publisher.name).into(),
+                weakness: weakness.clone(),
+                products,
+                status,
+                at: file.document.tracking.current_release_date,
+                severity: vectors.into_iter().map(str::to_owned).collect(),
+            }
         }));
     }
     Ok(document)
+}
+
+/// CVSS vectors by product.
+struct Scores<'a> {
+    by_product: BTreeMap<&'a str, Vec<&'a str>>,
+    count: u64,
+}
+
+impl<'a> Scores<'a> {
+    fn of(said: &'a Said<'a>) -> Self {
+        let mut found = Self { by_product: BTreeMap::new(), count: 0 };
+        let scores = said.scores.0.iter().map(|score| {
+            let Score { cvss_v2, cvss_v3, products } = score;
+            ([cvss_v2, cvss_v3, &None], products)
+        });
+        let metrics = said.metrics.0.iter().map(|Metric { content, products }| {
+            let Content { cvss_v2, cvss_v3, cvss_v4 } = content;
+            ([cvss_v2, cvss_v3, cvss_v4], products)
+        });
+        for (given, products) in scores.chain(metrics) {
+            let given = given.into_iter().flatten();
+            for vector in given.filter_map(|cvss| cvss.vector.as_deref()) {
+                found.count += 1;
+                for id in &products.0 {
+                    found.by_product.entry(id).or_default().push(vector);
+                }
+            }
+        }
+        found
+    }
+
+    fn of_product(&self, id: &str) -> impl Iterator<Item = &'a str> {
+        self.by_product.get(id).into_iter().flatten().copied()
+    }
 }
 
 /// Flags and impacts by product, of which the profile asks for one.

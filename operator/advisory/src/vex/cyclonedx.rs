@@ -4,9 +4,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use super::{
-    Document, ENTRIES_MAX, Product, Statement, Status, VexError, line, parse, product::Whole,
+    Beyond, Document, ENTRIES_MAX, Product, SCORES_MAX, Statement, Status, VexError, line, parse,
+    product::Whole,
 };
 use crate::limits::Bounded;
 
@@ -60,10 +62,18 @@ struct Said<'a> {
     #[serde(borrow, default)]
     references: Vec<Alias<'a>>,
     updated: Option<Timestamp>,
+    #[serde(borrow, default)]
+    ratings: Bounded<Rating<'a>, SCORES_MAX>,
     #[serde(borrow)]
     analysis: Option<Analysis<'a>>,
     #[serde(borrow, default)]
     affects: Bounded<Target<'a>, ENTRIES_MAX>,
+}
+
+#[derive(Deserialize)]
+struct Rating<'a> {
+    #[serde(borrow)]
+    vector: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +112,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
         // Without an analysis it is a finding of somebody's scanner and no statement.
         let Some(analysis) = said.analysis.as_ref().filter(|analysis| analysis.state.is_some())
         else {
+            document.findings += 1;
             continue;
         };
         let status = match status(analysis) {
@@ -122,16 +133,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
             continue;
         }
         let aliases = said.references.iter().map(|alias| &alias.id);
+        let weakness = std::iter::once(&said.id).chain(aliases).map(|id| id.as_ref().into());
+        let weakness: Vec<SmolStr> = weakness.collect();
+        let vectors = said.ratings.0.iter().filter_map(|rating| rating.vector.as_deref());
+        let severity: Vec<String> = vectors.map(str::to_owned).collect();
+        if !severity.is_empty() {
+            let scores = severity.len() as u64;
+            document.beyond.push(Beyond { weakness: weakness.clone(), scores, fixed: 0 });
+        }
         document.statements.push(Statement {
             document: file.serial_number.as_ref().into(),
             author: author.as_str().into(),
-            weakness: std::iter::once(&said.id)
-                .chain(aliases)
-                .map(|id| id.as_ref().into())
-                .collect(),
+            weakness,
             products,
             status,
             at: analysis.last_updated.or(said.updated).or(metadata.and_then(|m| m.timestamp)),
+            severity,
         });
     }
     Ok(document)

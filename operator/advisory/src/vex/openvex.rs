@@ -131,6 +131,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
             products,
             status,
             at: said.last_updated.or(said.timestamp).or(said_at),
+            severity: Vec::new(), // It has no field for one.
         });
     }
     document.statements.retain(|statement| !statement.products.is_empty());

@@ -62,12 +62,12 @@ impl<'w> Assessor<'w> {
         let world = self.world;
         let nodes: BTreeMap<Name, NodeView> =
             world.nodes.iter().map(|(name, node)| (name.clone(), self.node(node))).collect();
-        let workloads = world
+        let workloads: BTreeMap<Name, WorkloadView> = world
             .workloads
             .iter()
             .map(|(key, workload)| (key.clone(), self.workload(workload)))
             .collect();
-        let completeness = completeness::completeness(world, &nodes);
+        let completeness = completeness::completeness(world, &nodes, &workloads);
         let mut baselines: BTreeMap<Name, BaselineView> =
             self.baselines.into_iter().map(|(name, view)| (name.into(), view)).collect();
         for (name, hold) in self.ties.holds() {
@@ -119,8 +119,8 @@ impl<'w> Assessor<'w> {
             let held = self.candidates.of_image(&used.repository, &workload.namespace);
             self.ties.note(&held, &workload.key);
             let one = held.first().copied().filter(|_| held.len() == 1);
-            let digest = used.running.as_ref().or(used.pinned.as_ref());
-            let packages = digest
+            let packages = used
+                .digest()
                 .and_then(|digest| self.world.images.get(digest))
                 .and_then(|image| image.packages.as_ref().ok());
             let set = one.zip(packages).map(|(baseline, packages)| self.set(baseline, packages));

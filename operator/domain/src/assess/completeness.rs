@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr as _};
 
 use crate::{
     node::{Node, Report},
     units::{Digest, Name},
+    workload::ImageUse,
     world::World,
 };
 
-use super::{BaselineView, Completeness, Holding, NodeView, Uncovered};
+use super::{
+    BaselineView, Completeness, Holding, NodeView, Uncovered, WorkloadView, image::NO_DIGEST,
+    is_about_images,
+};
 
 /// A change of less than this is everyday business, whatever its share.
 const CHANGE_MIN: usize = 2;
@@ -19,7 +23,11 @@ const CHANGE_PERCENT: usize = 10;
 /// How many names a sentence holds.
 const NAMED_MAX: usize = 5;
 
-pub(super) fn completeness(world: &World, views: &BTreeMap<Name, NodeView>) -> Completeness {
+pub(super) fn completeness(
+    world: &World,
+    views: &BTreeMap<Name, NodeView>,
+    workloads: &BTreeMap<Name, WorkloadView>,
+) -> Completeness {
     let mut complete = Completeness {
         strays: world.stock.strays.clone(),
         count_changed: count_changed(world),
@@ -43,8 +51,28 @@ pub(super) fn completeness(world: &World, views: &BTreeMap<Name, NodeView>) -> C
         Some((image.digest.clone(), why.clone()))
     });
     complete.images_unknown.extend(unknown);
+    // Where no baseline is about images nobody asks for their digests, nor for a baseline.
+    if is_about_images(world) {
+        complete.images_unknown.extend(nameless(world));
+        let nobody = |view: &WorkloadView| {
+            view.containers.values().any(|container| container.holding == Holding::Nobody)
+        };
+        let unselected = workloads.iter().filter(|(_, view)| nobody(view) || !view.is_selected());
+        complete.unselected.extend(unselected.map(|(key, _)| key.clone()));
+    }
     complete.uncovered = uncovered(world);
     complete
+}
+
+/// Images of workloads of which nobody tells the digest, as the templates name them, with who runs each.
+fn nameless(world: &World) -> impl Iterator<Item = (SmolStr, String)> {
+    let mut found: BTreeMap<SmolStr, BTreeSet<&Name>> = BTreeMap::new();
+    for workload in world.workloads.values() {
+        for used in workload.containers.values().filter(|used| used.digest().is_none()) {
+            found.entry(used.to_smolstr()).or_default().insert(&workload.key);
+        }
+    }
+    found.into_iter().map(|(image, by)| (image, format!("{NO_DIGEST}; {}", some_of(&by))))
 }
 
 /// Package sets, each with whether the package managers of all nodes that have it tell what is missing.
@@ -63,7 +91,7 @@ fn of_nodes<'w>(nodes: impl Iterator<Item = &'w Node>) -> Sets<'w> {
 fn uncovered(world: &World) -> BTreeMap<SmolStr, Uncovered> {
     let mut sets = of_nodes(world.nodes.values());
     let running = world.workloads.values().flat_map(|workload| workload.containers.values());
-    let running = running.filter_map(|used| used.running.as_ref().or(used.pinned.as_ref()));
+    let running = running.filter_map(ImageUse::digest);
     let images = running.filter_map(|digest| world.images.get(digest)?.packages.as_ref().ok());
     sets.extend(images.map(|set| (set, false)));
     untold(world, sets)

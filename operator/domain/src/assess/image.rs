@@ -17,6 +17,9 @@ use super::{
     prefixed,
 };
 
+/// Said of an image whose digest nobody tells: what runs under its name may change any day.
+pub(super) const NO_DIGEST: &str = "it is named without a digest, and no pod tells which one runs";
+
 /// A container's image; `set` is what its package set says, where the baseline holds and the set is known.
 pub(super) fn view(
     world: &World,
@@ -26,17 +29,27 @@ pub(super) fn view(
     set: Option<Arc<SetView>>,
 ) -> ContainerView {
     let mut own = Vec::new();
-    let digest = used.running.as_ref().or(used.pinned.as_ref());
+    let digest = used.digest();
     let state = match held.as_slice() {
         [baseline] => {
-            own.extend(packages_departure(world, digest));
+            own.extend(packages_departure(world, used));
             rule_departures(baseline, used, &mut own);
             let frozen =
                 baseline.frozen.as_ref().is_some_and(|selector| selector.matches(&workload.labels));
             let set = set.iter().flat_map(|set| set.departures.iter());
             if frozen { State::Frozen } else { worst(set.chain(&own)) }
         }
-        [] | [_, _, ..] => State::Unknown,
+        [] => {
+            let found = format!("no baseline selects {used}");
+            own.push(one_baseline(found, "a baseline that does"));
+            State::Unknown
+        }
+        [one, other, ..] => {
+            let (one, other) = (&one.name, &other.name);
+            let found = format!("{one} and {other} both select {used} with the same priority");
+            own.push(one_baseline(found, "one of the highest priority"));
+            State::Unknown
+        }
     };
     ContainerView {
         holding: holding(held),
@@ -58,9 +71,19 @@ pub(super) fn worst_of(containers: &BTreeMap<SmolStr, ContainerView>) -> State {
         .unwrap_or_default()
 }
 
-fn packages_departure(world: &World, digest: Option<&SmolStr>) -> Option<Departure> {
-    let found = match digest {
-        None => "no digest is known to run".to_owned(),
+fn one_baseline(found: String, wanted: &str) -> Departure {
+    Departure {
+        rule: Rule::OneBaseline,
+        side: Side::Unknown,
+        found,
+        wanted: wanted.into(),
+        source: "PROCESS 1.3".into(),
+    }
+}
+
+fn packages_departure(world: &World, used: &ImageUse) -> Option<Departure> {
+    let found = match used.digest() {
+        None => format!("{used}: {NO_DIGEST}"),
         Some(digest) => match world.images.get(digest) {
             None => format!("nothing is known of {digest}"),
             Some(image) => image.packages.as_ref().err()?.clone(),

@@ -26,6 +26,7 @@ pub use completeness::{uncovered_on, uncovered_under};
 pub use memory::Memory;
 
 use crate::{
+    baseline::Selector,
     hold::Hold,
     units::{Digest, Name},
     world::{Blind, World},
@@ -138,6 +139,13 @@ pub struct WorkloadView {
     pub containers: BTreeMap<SmolStr, ContainerView>,
     /// The worst of its containers that a baseline holds for.
     pub state: State,
+}
+
+impl WorkloadView {
+    /// Whether a baseline selects any of its images.
+    pub fn is_selected(&self) -> bool {
+        self.containers.values().any(|container| container.holding != Holding::Nobody)
+    }
 }
 
 /// A container's image against its baseline.
@@ -380,9 +388,10 @@ pub struct Completeness {
     pub strays: BTreeSet<Name>,
     /// A change of the count that known additions and removals do not explain, in words.
     pub count_changed: Option<String>,
-    /// Nodes that no baseline selects.
+    /// Nodes that no baseline selects and, where any is about images, workloads with an image that none selects.
     pub unselected: Vec<Name>,
-    /// Images in use without package set, by digest, with why.
+    /// Images in use without package set, by digest, with why; where a baseline is about images also those of which no digest is known, by
+    /// the name under which they run.
     pub images_unknown: Vec<(SmolStr, String)>,
     /// Ecosystems in use of which nothing tells what is missing, by name, with how much that is.
     pub uncovered: BTreeMap<SmolStr, Uncovered>,
@@ -407,6 +416,11 @@ pub fn assess(world: &World) -> Assessment {
 /// The same, with what an earlier pass left; equal to [`assess`] whatever that was.
 pub fn assess_again(world: &World, memory: &mut Memory) -> Assessment {
     Assessor::of(world, memory).run()
+}
+
+/// Whether any baseline is about images: where none is, nobody asks what workloads run.
+pub fn is_about_images(world: &World) -> bool {
+    world.baselines.values().any(|of| matches!(of.selector, Selector::Images { .. }))
 }
 
 /// Whether a repository starts with one of these prefixes, at a boundary: `registry.example.com/shop` does not mean

@@ -55,7 +55,8 @@ pub struct Event {
     pub happening: Happening,
 }
 
-/// What can happen. Requests are named by their baseline: the newest open request of it is meant.
+/// What can happen. Requests are named by their baseline: the newest open request of it is meant, of those that an `advisory` or a
+/// `request` leaves where one is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Happening {
@@ -63,6 +64,12 @@ pub enum Happening {
     Approve {
         /// Whose request.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
         /// In which role.
         role: SmolStr,
         /// Who.
@@ -72,6 +79,12 @@ pub enum Happening {
     Reject {
         /// Whose request.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
         /// In which role.
         role: SmolStr,
         /// Who.
@@ -81,6 +94,12 @@ pub enum Happening {
     Withdraw {
         /// Whose request.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
         /// Who.
         user: User,
     },
@@ -88,21 +107,45 @@ pub enum Happening {
     Pause {
         /// Whose rollout.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
     },
     /// Somebody lets it go on.
     Resume {
         /// Whose rollout.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
     },
     /// Somebody ends it.
     Abort {
         /// Whose rollout.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
     },
     /// Somebody asks for another attempt at what failed in the newest rollout that has ended.
     Retry {
         /// Whose rollout.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
         /// Who: their own approval will not count.
         user: User,
     },
@@ -110,6 +153,12 @@ pub enum Happening {
     Promote {
         /// Whose rollout.
         baseline: Name,
+        /// The notice that the request is about, where several are open.
+        #[serde(default)]
+        advisory: Option<Name>,
+        /// Its name, likewise.
+        #[serde(default)]
+        request: Option<Name>,
         /// Which stage.
         stage: SmolStr,
     },
@@ -303,16 +352,84 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// Which requests of a baseline an event means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meant<'a> {
+    /// The baseline.
+    pub baseline: &'a Name,
+    /// The notice that they are about.
+    pub advisory: Option<&'a Name>,
+    /// The one of this name.
+    pub request: Option<&'a Name>,
+}
+
+impl<'a> Meant<'a> {
+    /// From the fields of an event.
+    #[expect(clippy::ref_option, reason = "the fields of an event are such")]
+    pub fn of(baseline: &'a Name, advisory: &'a Option<Name>, request: &'a Option<Name>) -> Self {
+        Self { baseline, advisory: advisory.as_ref(), request: request.as_ref() }
+    }
+}
+
 impl Happening {
-    /// What has to exist for this to happen.
-    pub fn subject(&self) -> Option<Subject<'_>> {
+    /// The requests that it means, if it means any.
+    pub fn meant(&self) -> Option<Meant<'_>> {
+        Some(match self {
+            Self::Approve { baseline, advisory, request, .. }
+            | Self::Reject { baseline, advisory, request, .. }
+            | Self::Withdraw { baseline, advisory, request, .. }
+            | Self::Pause { baseline, advisory, request }
+            | Self::Resume { baseline, advisory, request }
+            | Self::Abort { baseline, advisory, request }
+            | Self::Retry { baseline, advisory, request, .. }
+            | Self::Promote { baseline, advisory, request, .. } => {
+                Meant::of(baseline, advisory, request)
+            }
+            Self::AcceptFailure { .. }
+            | Self::AdvisoryAppears { .. }
+            | Self::AdvisoryWithdrawn { .. }
+            | Self::Release { .. }
+            | Self::NodeOffline { .. }
+            | Self::NodeReturns { .. }
+            | Self::NodeRebuilt { .. }
+            | Self::PatchFails { .. }
+            | Self::PatchLies { .. }
+            | Self::RollbackLies { .. }
+            | Self::StaysInactive { .. }
+            | Self::RebootHangs { .. }
+            | Self::DiskFull { .. }
+            | Self::Repaired { .. }
+            | Self::DrainBlocked { .. }
+            | Self::DrainUnblocked { .. }
+            | Self::Cordon { .. }
+            | Self::Uncordon { .. }
+            | Self::GateFails { .. }
+            | Self::GateSilent { .. }
+            | Self::GateRecovers { .. }
+            | Self::Freeze { .. }
+            | Self::Block { .. }
+            | Self::Apply { .. }
+            | Self::Drill { .. }
+            | Self::Halt { .. }
+            | Self::Lift {} => return None,
+        })
+    }
+
+    /// Everything that has to exist for this to happen.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
+        let advisory = self.meant().and_then(|meant| meant.advisory);
+        self.subject().into_iter().chain(advisory.map(|name| Subject::Advisory(name)))
+    }
+
+    /// What it is about.
+    fn subject(&self) -> Option<Subject<'_>> {
         Some(match self {
             Self::Approve { baseline, .. }
             | Self::Reject { baseline, .. }
             | Self::Withdraw { baseline, .. }
-            | Self::Pause { baseline }
-            | Self::Resume { baseline }
-            | Self::Abort { baseline }
+            | Self::Pause { baseline, .. }
+            | Self::Resume { baseline, .. }
+            | Self::Abort { baseline, .. }
             | Self::Retry { baseline, .. }
             | Self::Promote { baseline, .. }
             | Self::Freeze { baseline, .. }

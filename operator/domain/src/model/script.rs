@@ -8,7 +8,7 @@ use super::{
     Model, ModelError, What,
     answer::SCANS_EVERY,
     clock::Due,
-    scenario::{Event, Happening, Scenario, Subject},
+    scenario::{Event, Happening, Meant, Scenario, Subject},
 };
 use crate::{
     approval,
@@ -24,8 +24,10 @@ use crate::{
 
 /// Every name in a script must exist, so that a misspelt one is not silently a story in which nothing happens.
 pub(super) fn check(world: &World, scenario: &Scenario) -> Result<(), ModelError> {
-    for (index, event) in scenario.script.events.iter().enumerate() {
-        let Some(subject) = event.happening.subject() else { continue };
+    let events = scenario.script.events.iter().enumerate();
+    let named = events
+        .flat_map(|(index, event)| event.happening.subjects().map(move |subject| (index, subject)));
+    for (index, subject) in named {
         let (kind, known): (_, Vec<&str>) = match subject {
             Subject::Baseline(_) => ("baseline", keys(world.baselines.keys())),
             Subject::Node(_) => ("node", keys(world.nodes.keys())),
@@ -55,6 +57,27 @@ fn gates(world: &World) -> Vec<&str> {
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let scored = known.iter().map(|k| (strsim::jaro_winkler(name, k), *k));
     scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
+}
+
+/// Whether a request of the baseline is one that an event means.
+fn is_meant(request: &ChangeRequest, meant: Meant<'_>) -> bool {
+    meant.advisory.is_none_or(|name| request.plan.advisories.contains(name))
+        && meant.request.is_none_or(|name| request.name == *name)
+}
+
+/// By what an event tells the request that it means from others of the baseline: ` about dsa-6123-1`.
+fn which(meant: Meant<'_>) -> String {
+    let about = meant.advisory.map(|name| format!(" about {name}"));
+    let named = meant.request.map(|name| format!(" by the name {name}"));
+    [about, named].into_iter().flatten().collect()
+}
+
+/// A request, and what it is about.
+fn named(request: &ChangeRequest) -> String {
+    if request.plan.advisories.is_empty() {
+        return format!("{} (about no notice)", request.name);
+    }
+    format!("{} (about {})", request.name, request.plan.advisories.join(", "))
 }
 
 impl Model<'_> {
@@ -114,24 +137,34 @@ impl Model<'_> {
             return;
         };
         match &event.happening {
-            Happening::Approve { baseline, role, user } => {
-                self.vote_on(baseline, user, role, Vote::Approve);
+            Happening::Approve { baseline, advisory, request, role, user } => {
+                let meant = Meant::of(baseline, advisory, request);
+                self.vote_on(meant, user, role, Vote::Approve);
             }
-            Happening::Reject { baseline, role, user } => {
-                self.vote_on(baseline, user, role, Vote::Reject);
+            Happening::Reject { baseline, advisory, request, role, user } => {
+                let meant = Meant::of(baseline, advisory, request);
+                self.vote_on(meant, user, role, Vote::Reject);
             }
-            Happening::Withdraw { baseline, user } => self.withdraw(baseline, user),
-            Happening::Pause { baseline } => self.pause(baseline, true),
-            Happening::Resume { baseline } => self.pause(baseline, false),
-            Happening::Abort { baseline } => {
-                self.handle(baseline, "aborts", |handle| handle.abort = true);
+            Happening::Withdraw { baseline, advisory, request, user } => {
+                self.withdraw(Meant::of(baseline, advisory, request), user);
             }
-            Happening::Retry { baseline, user } => self.retry(baseline, user),
-            Happening::Promote { baseline, stage } => {
+            Happening::Pause { baseline, advisory, request } => {
+                self.pause(Meant::of(baseline, advisory, request), true);
+            }
+            Happening::Resume { baseline, advisory, request } => {
+                self.pause(Meant::of(baseline, advisory, request), false);
+            }
+            Happening::Abort { baseline, advisory, request } => {
+                let meant = Meant::of(baseline, advisory, request);
+                self.handle(meant, "aborts", |handle| handle.abort = true);
+            }
+            Happening::Retry { baseline, advisory, request, user } => {
+                self.retry(Meant::of(baseline, advisory, request), user);
+            }
+            Happening::Promote { baseline, advisory, request, stage } => {
+                let meant = Meant::of(baseline, advisory, request);
                 let stage = stage.clone();
-                self.handle(baseline, "promotes", |handle| {
-                    handle.promote_through = Some(stage);
-                });
+                self.handle(meant, "promotes", |handle| handle.promote_through = Some(stage));
             }
             Happening::AcceptFailure { node, user } => self.accept(node, user),
             Happening::AdvisoryAppears { name } => self.publish(name),
@@ -216,19 +249,28 @@ impl Model<'_> {
         self.tell(None, What::Outside(text));
     }
 
-    fn newest_open(&self, baseline: &Name) -> Option<Name> {
-        let open = self
-            .world
-            .requests
-            .values()
-            .filter(|r| r.plan.baseline.name == *baseline && !r.phase.ended());
-        open.max_by_key(|r| (r.created, r.uid.clone())).map(|r| r.name.clone())
+    /// The newest open request that an event means; if there is none, what is to be said of that.
+    fn newest_open(&self, meant: Meant<'_>) -> Result<Name, String> {
+        let of_baseline = |r: &&ChangeRequest| r.plan.baseline.name == *meant.baseline;
+        let all = self.world.requests.values().filter(of_baseline);
+        let open: Vec<&ChangeRequest> = all.filter(|r| !r.phase.ended()).collect();
+        let found = open.iter().filter(|request| is_meant(request, meant));
+        if let Some(newest) = found.max_by_key(|r| (r.created, r.uid.clone())) {
+            return Ok(newest.name.clone());
+        }
+        let which = which(meant);
+        let told: Vec<String> = open.iter().map(|request| named(request)).collect();
+        Err(if which.is_empty() || told.is_empty() {
+            format!("no open request of {}{which}", meant.baseline)
+        } else {
+            format!("no open request of {}{which}; open: {}", meant.baseline, told.join("; "))
+        })
     }
 
-    fn vote_on(&mut self, baseline: &Name, user: &SmolStr, role: &SmolStr, decision: Vote) {
-        match self.newest_open(baseline) {
-            Some(request) => self.vote(&request, user, role, decision),
-            None => self.outside(format!("{user} finds no open request of {baseline}")),
+    fn vote_on(&mut self, meant: Meant<'_>, user: &SmolStr, role: &SmolStr, decision: Vote) {
+        match self.newest_open(meant) {
+            Ok(request) => self.vote(&request, user, role, decision),
+            Err(none) => self.outside(format!("{user} finds {none}")),
         }
     }
 
@@ -256,9 +298,10 @@ impl Model<'_> {
         self.tell(Some(request.clone()), What::Voted { user, role, approve, counts, missing });
     }
 
-    fn withdraw(&mut self, baseline: &Name, user: &SmolStr) {
-        let Some(request) = self.newest_open(baseline) else {
-            return;
+    fn withdraw(&mut self, meant: Meant<'_>, user: &SmolStr) {
+        let request = match self.newest_open(meant) {
+            Ok(request) => request,
+            Err(none) => return self.outside(format!("{user} finds nothing to take back: {none}")),
         };
         let mut found = false;
         for approval in
@@ -304,34 +347,35 @@ impl Model<'_> {
         format!("takes the approval back{rest}")
     }
 
-    fn pause(&mut self, baseline: &Name, pause: bool) {
+    fn pause(&mut self, meant: Meant<'_>, pause: bool) {
         let now = self.world.now;
         let what = if pause { "is paused" } else { "goes on" };
-        self.handle(baseline, what, |handle| {
+        self.handle(meant, what, |handle| {
             handle.paused = pause.then_some(now);
         });
     }
 
     fn handle(
         &mut self,
-        baseline: &Name,
+        meant: Meant<'_>,
         what: &str,
         change: impl FnOnce(&mut crate::request::Handle),
     ) {
-        let rollout =
-            self.newest_open(baseline).filter(|name| self.world.rollouts.contains_key(name));
-        match rollout {
+        let request = self.newest_open(meant).ok();
+        match request.filter(|name| self.world.rollouts.contains_key(name)) {
             Some(name) => {
                 if let Some(rollout) = self.world.rollouts.get_mut(&name) {
                     change(&mut rollout.handle);
                 }
                 self.tell(Some(name), What::Outside(format!("the rollout {what}")));
             }
-            None => self.outside(format!("no rollout of {baseline} runs")),
+            None => {
+                self.outside(format!("no rollout of {}{} runs", meant.baseline, which(meant)));
+            }
         }
     }
 
-    fn retry(&mut self, baseline: &Name, user: &User) {
+    fn retry(&mut self, meant: Meant<'_>, user: &User) {
         let newest = self
             .world
             .rollouts
@@ -339,11 +383,14 @@ impl Model<'_> {
             .filter(|rollout| rollout.cursor.ended.is_some())
             .filter(|rollout| {
                 let request = self.world.requests.get(&rollout.request.0);
-                request.is_some_and(|request| request.plan.baseline.name == *baseline)
+                request.is_some_and(|request| {
+                    request.plan.baseline.name == *meant.baseline && is_meant(request, meant)
+                })
             })
             .max_by_key(|rollout| rollout.cursor.ended.map(|(at, _)| (at, rollout.uid.clone())));
         let Some(name) = newest.map(|rollout| rollout.name.clone()) else {
-            self.outside(format!("{user} finds no ended rollout of {baseline} to try again"));
+            let of = format!("{}{}", meant.baseline, which(meant));
+            self.outside(format!("{user} finds no ended rollout of {of} to try again"));
             return;
         };
         if let Some(rollout) = self.world.rollouts.get_mut(&name) {

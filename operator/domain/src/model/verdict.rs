@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use super::{Outcome, What};
 use crate::{
-    assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView},
+    assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView, is_about_images},
     baseline::Selector,
     effect::Held,
     forecast::{Assume, Forecast, forecast},
@@ -33,8 +33,8 @@ pub struct Verdict {
     pub behind: Vec<(Name, Forecast)>,
     /// What nobody but a person can set going again.
     pub stuck: Vec<Held>,
-    /// Systems of which nothing is known at the end, and nodes that no baseline selects where one is about nodes: unknown never counts
-    /// as good.
+    /// Systems of which nothing is known at the end, and nodes and workloads that no baseline selects where one is about their kind:
+    /// unknown never counts as good.
     pub unknown: BTreeSet<Name>,
     /// Systems that are below their baseline at the end and that no open work would bring there: a person has to do something.
     pub unplanned: BTreeSet<Name>,
@@ -122,10 +122,13 @@ impl Outcome {
         let judged = |container: &ContainerView| {
             container.state == State::Unknown && container.holding.baseline().is_some()
         };
+        let about_images = is_about_images(&self.world);
         let workloads = assessment
             .workloads
             .iter()
-            .filter(|(_, view)| view.containers.values().any(judged))
+            .filter(|(_, view)| {
+                view.containers.values().any(judged) || (about_images && !view.is_selected())
+            })
             .map(|(key, _)| key.clone());
         nodes.chain(workloads).collect()
     }
@@ -160,9 +163,11 @@ impl Outcome {
             let node = self.world.nodes.get(name)?;
             open(view.state).then(|| self.node(node, view))
         });
+        let about_images = is_about_images(&self.world);
         let workloads = assessment.workloads.iter().filter_map(|(key, view)| {
             let workload = self.world.workloads.get(key)?;
-            open(view.state).then(|| self.workload(workload, view))
+            let asked = about_images || view.is_selected();
+            (asked && open(view.state)).then(|| self.workload(workload, view))
         });
         let mut grouped: Vec<Undone> = Vec::new();
         for mut one in nodes.chain(workloads) {
@@ -237,6 +242,9 @@ impl Outcome {
             left_out: false,
         };
         undone.failed(&self.world, &workload.ended);
+        if workload.containers.is_empty() {
+            undone.why.push("its template names no container".into());
+        }
         undone.departs(view.containers.values().flat_map(ContainerView::departures));
         let sets = view.containers.values().filter_map(|container| container.set.as_ref());
         let missing: Vec<&Name> =

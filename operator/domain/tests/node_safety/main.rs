@@ -85,7 +85,12 @@ fn gate_fails() -> Happening {
 }
 
 fn promote_canary() -> Happening {
-    Happening::Promote { baseline: "web".into(), stage: "canary".into() }
+    Happening::Promote {
+        baseline: "web".into(),
+        advisory: None,
+        request: None,
+        stage: "canary".into(),
+    }
 }
 
 fn stays_inactive(node: &str) -> Happening {
@@ -214,12 +219,17 @@ fn i36_what_a_pause_or_halt_puts_back_is_taken_again_when_it_ends() {
     let world = busy(fleet(2, baseline("web")));
     let approve = |user: &str| Happening::Approve {
         baseline: "web".into(),
+        advisory: None,
+        request: None,
         role: "on-call".into(),
         user: user.into(),
     };
     let web = || "web".into();
     let stops = [
-        (Happening::Pause { baseline: web() }, Happening::Resume { baseline: web() }),
+        (
+            Happening::Pause { baseline: web(), advisory: None, request: None },
+            Happening::Resume { baseline: web(), advisory: None, request: None },
+        ),
         (Happening::Halt { reason: "incident 12".into() }, Happening::Lift {}),
     ];
     for (stop, go_on) in stops {
@@ -449,14 +459,15 @@ fn i13_a_node_that_waits_for_its_reboot_is_left_alone_under_a_pause_and_ends_wit
     let web = || "web".into();
     let world = rebooting(1, Span::hours(5), 20, baseline("web"));
     // Sunday, 01:00 is 64 hours after the beginning; a drain of 20 pods takes more than two minutes.
-    let pause = Happening::Pause { baseline: web() };
+    let pause = Happening::Pause { baseline: web(), advisory: None, request: None };
     let told = story(&world, 70).after(minutes(64 * 60 + 1), pause).play();
     assert!(told.ended().is_empty(), "{:#?}", told.ended());
     let waits = &told.0.world.nodes["web-1"];
     assert_eq!(waits.cordon, Cordon::None, "i36");
     assert_eq!(waits.boot_id, world.nodes["web-1"].boot_id);
-    let told =
-        story(&world, 70).after(Span::hours(40), Happening::Abort { baseline: web() }).play();
+    let told = story(&world, 70)
+        .after(Span::hours(40), Happening::Abort { baseline: web(), advisory: None, request: None })
+        .play();
     // What is left, the reboot, is asked for anew; people agree to that by itself.
     assert!(matches!(told.ended()[0].3, Ended::Failed(_, f) if f.message.contains("reboot")));
     let ends = told.0.world.rollouts.values().filter_map(|rollout| rollout.cursor.ended);

@@ -7,7 +7,7 @@ use hozen_api::node_inventory::{
     StaleProcess,
 };
 use hozen_domain::{
-    node::{Inventory, REPORT_AGE_MAX, Report, Resolved},
+    node::{CLOCKS_APART_MAX, Inventory, REPORT_AGE_MAX, Report, Resolved},
     plan::Reachable,
 };
 use jiff::Timestamp;
@@ -43,6 +43,13 @@ pub(super) fn report(
     {
         return Report::Missing("the report is of another machine of the same name".to_owned());
     }
+    if is_to_come(report, now) {
+        // Without the present: what is told must stay the same while nothing changes.
+        return Report::Missing(format!(
+            "its report is of {}, a time that has not come yet: a clock is wrong",
+            report.scanned_at
+        ));
+    }
     let Some(set) = &report.package_set else {
         return Report::Missing("its scanner could not read a package database".to_owned());
     };
@@ -61,6 +68,12 @@ pub(super) fn report(
     let fresh = now.duration_since(report.scanned_at) <= REPORT_AGE_MAX && !rebooted;
     let inventory = Arc::new(self::inventory(report, content));
     if fresh { Report::Known(inventory) } else { Report::Stale(inventory) }
+}
+
+/// Whether a report is of a time that has not come yet, by more than clocks may be apart: then no time in it can be believed, and it would
+/// count as fresh for longer than any other (invariant 19).
+pub fn is_to_come(report: &NodeReport, now: Timestamp) -> bool {
+    report.scanned_at.duration_since(now) > CLOCKS_APART_MAX
 }
 
 /// A digest as people can still compare it.

@@ -251,16 +251,38 @@ pub fn alive(pod: &Pod) -> bool {
 
 /// What the pods run that a selector of Kubernetes' own selects: for manifests, whose pods name owners that are not there.
 pub fn selected(selector: &LabelSelector, namespace: &str, pods: &[&Pod]) -> Running {
-    let theirs = pods.iter().filter(|pod| {
-        pod.metadata.namespace.as_deref().unwrap_or("default") == namespace
-            && alive(pod)
-            && selects(selector, &pod.metadata)
-    });
+    let theirs = pods.iter().filter(|pod| alive(pod) && is_of(pod, selector, namespace));
     let mut running = Running::new();
     for image in theirs.flat_map(|pod| pod_images(pod)) {
         running.entry(image.container).or_default().insert(image.digest);
     }
     running
+}
+
+/// Whether a pod is in a namespace and selected there.
+pub fn is_of(pod: &Pod, selector: &LabelSelector, namespace: &str) -> bool {
+    pod.metadata.namespace.as_deref().unwrap_or("default") == namespace
+        && selects(selector, &pod.metadata)
+}
+
+/// Whoever a pod belongs to, as far as the pod itself says: `ReplicaSet/shop/web-7d4f9`, or the pod.
+pub fn owner(pod: &Pod) -> SmolStr {
+    let metadata = &pod.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or("default");
+    let owners = metadata.owner_references.iter().flatten();
+    let owner = owners.filter(|owner| owner.controller == Some(true)).map(|o| (&*o.kind, &*o.name));
+    let itself = ("Pod", metadata.name.as_deref().unwrap_or_default());
+    let (kind, name) = owner.chain([itself]).next().unwrap_or(itself);
+    format_smolstr!("{kind}/{namespace}/{name}")
+}
+
+/// Images of a pod's containers of which its status does not tell what runs, as they are written.
+pub fn untold_images(pod: &Pod) -> Vec<ImageUse> {
+    let told: BTreeSet<SmolStr> = pod_images(pod).into_iter().map(|told| told.container).collect();
+    let spec = pod.spec.iter();
+    let all = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let silent = all.filter(|container| !told.contains(container.name.as_str()));
+    silent.filter_map(|container| container.image.as_deref()).map(reference).collect()
 }
 
 fn labels(labels: Option<&BTreeMap<String, String>>) -> Labels {

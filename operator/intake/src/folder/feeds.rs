@@ -2,17 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::BufReader,
     sync::Arc,
 };
 
 use hozen_advisory::{
-    epss, index, kev,
+    index,
     merge::{join_exploitation, merge},
     notice::Notice,
-    osv::{self, ArchiveLimits, Parsed, read_archive},
+    osv::{self, Parsed},
     package::{PackageSet, digest},
-    vex::{self, Statements},
+    vex::Statements,
 };
 use hozen_domain::{
     World,
@@ -25,7 +24,8 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{
     Refused,
-    files::{File, HEAD_BYTES},
+    files::File,
+    gather::{Besides, gather},
     stated::{Stated, unheard},
 };
 use crate::{
@@ -125,15 +125,6 @@ impl Matcher for Corpus {
     }
 }
 
-/// What the files under `feeds/` gave.
-#[derive(Default)]
-struct Gathered {
-    documents: BTreeMap<String, Parsed>,
-    kev: kev::Catalogue,
-    epss: epss::Scores,
-    statements: Vec<vex::Statement>,
-}
-
 /// Reads every notice: those of people into the world, those of feeds into the corpus, and into the world where something
 /// here may be affected.
 pub(super) fn read(
@@ -142,10 +133,7 @@ pub(super) fn read(
     world: &mut World,
     refused: &mut Refused,
 ) -> (Corpus, BTreeMap<Name, Taken>) {
-    let mut gathered = Gathered::default();
-    for file in files {
-        gather(file, &mut gathered, refused);
-    }
+    let gathered = gather(files, refused);
     let mut own = own(documents, world, refused);
     let mut fed = Vec::new();
     let mut feeds = BTreeMap::new();
@@ -167,7 +155,14 @@ pub(super) fn read(
         );
     }
     let mut fed = named(fed, &own);
-    for (name, notice) in unheard(&gathered.statements, &own, &fed) {
+    let mut made = unheard(&gathered.statements, &own, &fed);
+    for notice in made.values_mut() {
+        join_exploitation(std::slice::from_mut(notice), &gathered.kev, &gathered.epss);
+    }
+    for (feed, besides) in gathered.besides {
+        untold(&feed, &besides, &made, refused);
+    }
+    for (name, notice) in made {
         fed.entry(name).or_insert(notice);
     }
     let all = || own.iter().map(|(name, known)| (name, &*known.notice)).chain(&fed);
@@ -291,89 +286,39 @@ fn degraded(feed: &str, parsed: &Parsed, refused: &mut Refused) {
     }
 }
 
-/// Reads one file of a feed. The feed is the folder under `feeds/` in which it stands, or its own name.
-fn gather(file: &File, gathered: &mut Gathered, refused: &mut Refused) {
-    let below = file.within.strip_prefix("feeds/").unwrap_or(&file.within);
-    let feed = match below.split_once('/') {
-        Some((folder, _)) => folder,
-        None => below.split('.').next().unwrap_or(below),
+/// Says what of the documents of a feed that state something of products is not used.
+fn untold(feed: &str, besides: &Besides, made: &BTreeMap<Name, Notice>, refused: &mut Refused) {
+    let used = |id: &SmolStr| made.contains_key(&object_name(id));
+    let unused = besides.of.iter().filter(|of| !of.weakness.iter().any(used));
+    let scores: u64 = unused.map(|of| of.scores).sum();
+    let fixed: u64 = besides.of.iter().map(|of| of.fixed).sum();
+    let one = |count: u64, one: &str, more: &str| {
+        format!("{count} {}", if count == 1 { one } else { more })
     };
-    let head = file.head();
-    let outcome = match file.ending().as_str() {
-        "zip" => archive(file, feed, gathered),
-        "csv" | "gz" => scores(file, gathered, refused),
-        "json" if contains(&head, b"\"catalogVersion\"") => catalogue(file, gathered, refused),
-        "json" if is_vex(file, &head) => statements(file, gathered, refused),
-        "json" => document(file, feed, gathered),
-        _ => {
-            return refused
-                .note(&*file.name, "is no feed document (zip, json, csv, csv.gz); it is left out");
-        }
-    };
-    if let Err(why) = outcome {
-        let parsed = gathered.documents.entry(feed.to_owned()).or_default();
-        parsed.counts.rejected += 1;
-        parsed.rejected.push(osv::Rejected {
-            document: file.within.clone(),
-            why: osv::OsvError::Unpack { what: why },
-        });
+    let mut told = Vec::new();
+    if scores > 0 {
+        let scores = one(scores, "score is", "scores are");
+        told.push(format!(
+            "{scores} not used, for notices tell how bad those weaknesses are, or nobody has them"
+        ));
     }
-}
-
-/// Whether a file states something of products. Its keys may stand in any order: where its beginning does not tell, all of it does.
-fn is_vex(file: &File, head: &[u8]) -> bool {
-    if vex::Format::of(head).is_some() || head.len() < HEAD_BYTES {
-        return vex::Format::of(head).is_some();
-    }
-    let whole = file.bytes(vex::DOCUMENT_BYTES_MAX);
-    whole.is_ok_and(|bytes| vex::Format::of(&bytes).is_some())
-}
-
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
-    bytes.windows(needle.len()).any(|window| window == needle)
-}
-
-fn archive(file: &File, feed: &str, gathered: &mut Gathered) -> Result<(), String> {
-    let parsed = read_archive(feed, BufReader::new(file.open()?), ArchiveLimits::default())
-        .map_err(|error| told(&error))?;
-    gathered.documents.entry(feed.to_owned()).or_default().extend(parsed);
-    Ok(())
-}
-
-fn document(file: &File, feed: &str, gathered: &mut Gathered) -> Result<(), String> {
-    let bytes = file.bytes(osv::DOCUMENT_BYTES_MAX)?;
-    gathered.documents.entry(feed.to_owned()).or_default().add(feed, &file.within, &bytes);
-    Ok(())
-}
-
-fn catalogue(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Result<(), String> {
-    let catalogue =
-        kev::read(&file.bytes(kev::CATALOGUE_BYTES_MAX)?).map_err(|error| told(&error))?;
-    skipped(file, &catalogue.skipped, refused);
-    gathered.kev.entries.extend(catalogue.entries);
-    Ok(())
-}
-
-fn statements(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Result<(), String> {
-    let said = vex::read(&file.bytes(vex::DOCUMENT_BYTES_MAX)?).map_err(|error| told(&error))?;
-    skipped(file, &said.skipped, refused);
-    gathered.statements.extend(said.statements);
-    Ok(())
-}
-
-fn scores(file: &File, gathered: &mut Gathered, refused: &mut Refused) -> Result<(), String> {
-    let scores = epss::read(BufReader::new(file.open()?)).map_err(|error| told(&error))?;
-    skipped(file, &scores.skipped, refused);
-    gathered.epss.scores.extend(scores.scores);
-    Ok(())
-}
-
-fn skipped(file: &File, skipped: &hozen_advisory::skipped::Skipped, refused: &mut Refused) {
-    if let Some(first) = skipped.named.first() {
-        let message = format!(
-            "{} entries are left out; the first: {}: {}",
-            skipped.count, first.place, first.why
+    if fixed > 0 {
+        let (products, excuse) = (
+            one(fixed, "fixed product", "fixed products"),
+            if fixed == 1 { "excuses" } else { "excuse" },
         );
-        refused.note(&*file.name, message);
+        told.push(format!(
+            "{products} {excuse} the versions named and no other: which versions before them are affected is told by notices (OSV) alone"
+        ));
+    }
+    if besides.findings > 0 {
+        let findings = one(besides.findings, "finding", "findings");
+        told.push(format!("{findings} without an analysis: nobody states anything of them"));
+    }
+    if !told.is_empty() {
+        refused.note(
+            format!("feed {feed}"),
+            format!("of its documents that state what is affected (VEX): {}", told.join("; ")),
+        );
     }
 }

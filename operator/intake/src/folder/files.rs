@@ -3,7 +3,6 @@
 
 use std::{
     fs::{self, File as Handle},
-    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -15,13 +14,10 @@ use crate::{
     tree,
 };
 
-/// How much of a file is read to see what it is.
-pub(super) const HEAD_BYTES: usize = 4096;
-
 /// Most files of a folder; a fleet of 5,000 nodes with a report each has 10,000.
-const FILES_MAX: usize = 200_000;
+pub const FILES_MAX: usize = 200_000;
 /// Deepest folder.
-const DEPTH_MAX: usize = 16;
+pub const DEPTH_MAX: usize = 16;
 
 /// The files of a folder, each list in the order of names.
 #[derive(Debug, Default)]
@@ -90,15 +86,6 @@ impl File {
             .extension()
             .map(|ending| ending.to_string_lossy().to_lowercase())
             .unwrap_or_default()
-    }
-
-    /// Its first bytes, enough to see what it is.
-    pub fn head(&self) -> Vec<u8> {
-        let mut head = Vec::new();
-        let Ok(handle) = self.open() else { return head };
-        // What cannot be read now is told when it is read as a whole.
-        let _ = handle.take(HEAD_BYTES as u64).read_to_end(&mut head);
-        head
     }
 }
 

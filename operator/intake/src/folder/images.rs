@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hozen_advisory::{
-    sbom::{self, SBOM_BYTES_MAX},
+    sbom::{self, SBOM_BYTES_MAX, Sbom},
     skipped::Skipped,
 };
 use hozen_domain::{
@@ -12,7 +12,7 @@ use hozen_domain::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use regex::Regex;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::{SmolStr, ToSmolStr as _, format_smolstr};
 
 use super::{Refused, files::File, stock};
 use crate::{
@@ -56,14 +56,21 @@ pub(super) fn bills(
     world: &mut World,
     refused: &mut Refused,
 ) -> Bills {
-    let tags = tags(documents, workloads);
+    let known = Named::of(documents, workloads);
     let mut bills = Bills::new();
-    for file in files.iter().filter(|file| file.ending() == "json") {
+    for file in files {
+        if file.ending() != "json" {
+            refused.note(
+                &*file.name,
+                "is no bill of materials (CycloneDX or SPDX in .json); it is left out",
+            );
+            continue;
+        }
         let read = file
             .bytes(SBOM_BYTES_MAX)
             .and_then(|bytes| sbom::read(&bytes).map_err(|error| told(&error)));
-        let subject = read.as_ref().ok().and_then(|sbom| sbom.subject.clone()).unwrap_or_default();
-        let Some(digest) = digest_of(&file.within, &subject, &tags) else {
+        let digests = known.digests_of(&file.within, read.as_ref().ok());
+        let Some(digest) = digests.first().cloned() else {
             let message = match &read {
                 Ok(_) => "names no image; name the file after its digest, like sha256-….json; it is left out".to_owned(),
                 Err(why) => format!("{why}; it is left out"),
@@ -85,7 +92,7 @@ pub(super) fn bills(
                 Err(format!("its SBOM cannot be read: {why}"))
             }
         };
-        bills.insert(digest, bill);
+        bills.extend(digests.into_iter().map(|digest| (digest, bill.clone())));
     }
     bills
 }
@@ -103,46 +110,64 @@ fn unreadable(skipped: &Skipped) -> String {
     )
 }
 
-/// The digest that a file's name or subject names, or that is known under the tag that the subject names.
-fn digest_of(
-    file: &str,
-    subject: &str,
-    tags: &BTreeMap<(SmolStr, SmolStr), SmolStr>,
-) -> Option<SmolStr> {
-    let named = Regex::new("sha256[:_-]([0-9a-f]{64})").ok()?;
-    let written =
-        |text: &str| Some(format_smolstr!("sha256:{}", named.captures(text)?.get(1)?.as_str()));
-    written(file).or_else(|| written(subject)).or_else(|| {
+/// What manifests say of images: under which tags and digests they know them.
+struct Named {
+    /// Digests by repository and tag.
+    tags: BTreeMap<(SmolStr, SmolStr), SmolStr>,
+    digests: BTreeSet<SmolStr>,
+}
+
+impl Named {
+    fn of(documents: &[Document], workloads: &[Workload]) -> Self {
+        let mut named = Self { tags: BTreeMap::new(), digests: BTreeSet::new() };
+        for document in documents {
+            let Object::ManagedImage(object) = &document.object else {
+                continue;
+            };
+            named.digests.insert(SmolStr::from(&object.spec.digest));
+            let Some(tag) = &object.spec.tag else {
+                continue;
+            };
+            for repository in &object.spec.repositories {
+                let digest = SmolStr::from(&object.spec.digest);
+                named.tags.insert((repository.into(), tag.into()), digest);
+            }
+        }
+        for container in workloads.iter().flat_map(|workload| workload.containers.values()) {
+            let Some(digest) = container.digest() else { continue };
+            named.digests.insert(digest.clone());
+            if let Some(tag) = &container.tag {
+                let tagged = (container.repository.clone(), tag.clone());
+                named.tags.entry(tagged).or_insert_with(|| digest.clone());
+            }
+        }
+        named
+    }
+
+    /// The digests of the images that a bill is about: the one that its file is named after, or its subject; else those that it gives and
+    /// somebody here knows, or the one that is known under its subject's tag; else those that it gives.
+    fn digests_of(&self, file: &str, sbom: Option<&Sbom>) -> Vec<SmolStr> {
+        let subject = sbom.and_then(|sbom| sbom.subject.as_deref()).unwrap_or_default();
+        if let Some(digest) = written(file).or_else(|| written(subject)) {
+            return vec![digest];
+        }
+        let given = || sbom.into_iter().flat_map(|sbom| &sbom.digests).cloned();
+        let here: Vec<SmolStr> = given().filter(|digest| self.digests.contains(digest)).collect();
+        if !here.is_empty() {
+            return here;
+        }
         let ImageUse { repository, tag, .. } = workload::reference(subject);
-        tags.get(&(repository, tag?)).cloned()
-    })
-}
-
-/// Digests by repository and tag, as images and workloads tell them.
-fn tags(documents: &[Document], workloads: &[Workload]) -> BTreeMap<(SmolStr, SmolStr), SmolStr> {
-    let mut tags = BTreeMap::new();
-    for document in documents {
-        let Object::ManagedImage(object) = &document.object else {
-            continue;
-        };
-        let Some(tag) = &object.spec.tag else {
-            continue;
-        };
-        for repository in &object.spec.repositories {
-            tags.insert((repository.into(), tag.into()), SmolStr::from(&object.spec.digest));
+        match tag.and_then(|tag| self.tags.get(&(repository, tag))) {
+            Some(digest) => vec![digest.clone()],
+            None => given().collect(),
         }
     }
-    for container in workloads.iter().flat_map(|workload| workload.containers.values()) {
-        if let (Some(tag), Some(digest)) = (&container.tag, digest_in(container)) {
-            tags.entry((container.repository.clone(), tag.clone()))
-                .or_insert_with(|| digest.clone());
-        }
-    }
-    tags
 }
 
-fn digest_in(container: &ImageUse) -> Option<&SmolStr> {
-    container.running.as_ref().or(container.pinned.as_ref())
+/// The digest that a name holds.
+fn written(text: &str) -> Option<SmolStr> {
+    let named = Regex::new("sha256[:_-]([0-9a-f]{64})").ok()?;
+    Some(format_smolstr!("sha256:{}", named.captures(text)?.get(1)?.as_str()))
 }
 
 /// Fills the world with workloads and with every image that is told of, runs, or has a bill.
@@ -162,7 +187,7 @@ pub(super) fn fill(
         workload.containers.values().map(|container| (&workload.key, container))
     });
     for (key, container) in uses {
-        let Some(digest) = digest_in(container) else {
+        let Some(digest) = container.digest() else {
             continue;
         };
         let image = world.images.entry(digest.clone()).or_insert_with(|| untold(digest, bills));
@@ -182,6 +207,69 @@ pub(super) fn fill(
         _ => None,
     });
     work_on(world.workloads.values_mut(), records);
+}
+
+/// What pods run that belong to no workload of the folder, where a baseline is about images: elsewhere pods stand there for drains alone.
+/// Their images are known with who runs them; those of which no digest is told are named.
+pub(super) fn beside(
+    documents: &[Document],
+    bills: &Bills,
+    world: &mut World,
+    refused: &mut Refused,
+) {
+    let is_about_images = |document: &Document| match &document.object {
+        Object::Baseline(object) => object.spec.selector.images.is_some(),
+        _ => false,
+    };
+    if !documents.iter().any(is_about_images) {
+        return;
+    }
+    let selectors: Vec<(&LabelSelector, &str)> = documents.iter().filter_map(selector).collect();
+    let mut nameless: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
+    for pod in stock::pods(documents) {
+        let of_workload = |(of, there): &(&LabelSelector, &str)| workload::is_of(pod, of, there);
+        if !workload::alive(pod) || selectors.iter().any(of_workload) {
+            continue;
+        }
+        let by = workload::owner(pod);
+        let told = workload::pod_images(pod).into_iter();
+        let mut runs: Vec<_> = told.map(|of| (of.digest, of.repository, of.tag)).collect();
+        for used in workload::untold_images(pod) {
+            match &used.pinned {
+                Some(digest) => runs.push((digest.clone(), used.repository, used.tag)),
+                None => drop(nameless.entry(used.to_smolstr()).or_default().insert(by.clone())),
+            }
+        }
+        for (digest, repository, tag) in runs {
+            let known = world.images.entry(digest.clone());
+            let image = known.or_insert_with(|| untold(&digest, bills));
+            image.used_by.insert(by.clone());
+            image.repositories.insert(repository);
+            image.tag = image.tag.take().or(tag);
+        }
+    }
+    for (image, by) in nameless {
+        let first = by.first().map(SmolStr::as_str).unwrap_or_default();
+        let more = match by.len() {
+            0 | 1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
+        let message = format!(
+            "{first}{more} runs it, and no digest of it is told in its status: what is in it is not known"
+        );
+        refused.note(format!("image {image}"), message);
+    }
+}
+
+/// What selects the pods of a workload, and where.
+fn selector(document: &Document) -> Option<(&LabelSelector, &str)> {
+    let selector = match &document.object {
+        Object::Deployment(object) => &object.spec.selector,
+        Object::StatefulSet(object) => &object.spec.selector,
+        Object::DaemonSet(object) => &object.spec.selector,
+        _ => return None,
+    };
+    Some((selector, document.object.metadata().namespace.as_deref().unwrap_or("default")))
 }
 
 /// An image of which no manifest tells.

@@ -6,6 +6,7 @@
 
 mod feeds;
 mod files;
+mod gather;
 mod images;
 mod names;
 mod scenario;
@@ -28,6 +29,7 @@ use hozen_domain::{
 use jiff::Timestamp;
 
 pub use feeds::{Corpus, Taken};
+pub use files::{DEPTH_MAX as FOLDERS_DEEP_MAX, FILES_MAX};
 
 use crate::{
     convert::Refusal,
@@ -99,6 +101,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     stock::contents(documents, &mut world, &mut refused);
     let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
     images::fill(documents, workloads, &bills, &mut world);
+    images::beside(documents, &bills, &mut world, &mut refused);
     let (corpus, feeds) = feeds::read(&files.feeds, documents, &mut world, &mut refused);
     stock::fill(&manifests, &mut world, &mut refused);
     corpus.match_all(&mut world);

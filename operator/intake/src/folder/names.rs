@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use hozen_domain::{World, model::scenario::Subject};
+use hozen_domain::{
+    World,
+    model::scenario::{Meant, Subject},
+};
 use smol_str::SmolStr;
 
 use crate::{
@@ -19,6 +22,7 @@ pub(super) struct Names<'a> {
     advisories: Option<BTreeSet<&'a str>>,
     gates: Option<BTreeSet<&'a str>>,
     roles: Option<BTreeSet<&'a str>>,
+    requests: Option<BTreeSet<&'a str>>,
 }
 
 impl<'a> Names<'a> {
@@ -42,6 +46,7 @@ impl<'a> Names<'a> {
             advisories: sets.and_then(|_| with("Advisory", notices)),
             gates: gates(manifests, world),
             roles: roles(manifests),
+            requests: manifests.names("ChangeRequest"),
         }
     }
 
@@ -49,6 +54,22 @@ impl<'a> Names<'a> {
     pub fn no_role(&self, role: &str) -> Option<String> {
         let known = self.roles.as_ref()?;
         (!known.contains(role)).then(|| not_there("role", role, known))
+    }
+
+    /// What is to be said of a request that an event names and that cannot be one of its baseline. Requests come while the script is
+    /// played, so more than the form of their names cannot be asked for.
+    pub fn no_request<'m>(&self, meant: Meant<'m>) -> Option<(&'m str, String)> {
+        let Meant { baseline, advisory: _, request } = meant;
+        let (request, known) = (request?, self.requests.as_ref()?);
+        let digits =
+            request.strip_prefix(baseline.as_str()).and_then(|rest| rest.strip_prefix('-'));
+        if digits.is_some_and(|digits| !digits.is_empty()) || known.contains(request.as_str()) {
+            return None;
+        }
+        let message = format!(
+            "{request} is no request of {baseline}: their names are like {baseline}-1a2b3c, as hozen simulate and hozen plan print them"
+        );
+        Some((request, message))
     }
 
     /// What is to be said of a name that a script uses; nothing if all is well, or if it cannot be known.

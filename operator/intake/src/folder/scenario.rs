@@ -127,8 +127,13 @@ impl Draft<'_> {
             {
                 parts.at_word(&self.tree, path, role, message);
             }
-            if let Some(subject) = event.happening.subject() {
+            for subject in event.happening.subjects() {
                 parts.name(&self.tree, path, subject, names);
+            }
+            if let Some((request, message)) =
+                event.happening.meant().and_then(|meant| names.no_request(meant))
+            {
+                parts.at_word(&self.tree, path, request, message);
             }
         }
     }

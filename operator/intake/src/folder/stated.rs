@@ -178,15 +178,24 @@ pub(super) fn unheard(
         .iter()
         .filter(|said| !said.status.excuses())
         .filter(|said| !said.weakness.iter().any(|id| heard.contains(&object_name(id))));
-    let notice = |said: &vex::Statement| {
-        let (id, aliases) = said.weakness.split_first()?;
+    let mut made: BTreeMap<Name, Notice> = BTreeMap::new();
+    for said in open {
+        let Some((id, aliases)) = said.weakness.split_first() else { continue };
         let notice = Notice {
             id: id.clone(),
             aliases: aliases.to_vec(),
             summary: format!("stated by {}", by(said)),
+            severity: said.severity.clone(),
             ..Notice::default()
         };
-        Some((object_name(id), notice))
-    };
-    open.filter_map(notice).collect()
+        // Of several documents the last is named, and all of them tell how bad it is.
+        let before = made.insert(object_name(id), notice);
+        let known = made.get_mut(&object_name(id)).map(|notice| &mut notice.severity);
+        if let (Some(before), Some(known)) = (before, known) {
+            known.extend(before.severity);
+            known.sort();
+            known.dedup();
+        }
+    }
+    made
 }

@@ -15,7 +15,7 @@ use crate::{
     convert::{
         Refusal, baseline, content, governance,
         node::{self, Parts},
-        report::Content,
+        report::{Content, is_to_come},
         request,
         workload::{self, Occupant},
     },
@@ -27,11 +27,31 @@ use crate::{
 pub(super) fn fill(manifests: &Manifests, world: &mut World, refused: &mut Refused) {
     let documents = &manifests.documents;
     intents(documents, world, refused);
+    to_come(documents, world, refused);
     nodes(documents, world);
     if manifests.torn || manifests.unformed.iter().any(|object| object.kind == "Transaction") {
         return; // What is missing may be among what is told to be wrong.
     }
     lost(documents, world, refused);
+}
+
+/// Reports of a time that has not come yet when what is played begins: their nodes are unknown.
+fn to_come(documents: &[Document], world: &World, refused: &mut Refused) {
+    let reports = documents.iter().filter_map(|document| match &document.object {
+        Object::NodeInventory(object) => Some((&document.name, &object.spec.report)),
+        _ => None,
+    });
+    let mut late = reports.filter(|(_, report)| is_to_come(report, world.now));
+    let Some((name, report)) = late.next() else { return };
+    let more = match late.count() {
+        0 => String::new(),
+        more => format!(", as are {more} more"),
+    };
+    let message = format!(
+        "its report is of {}, after what is played begins ({}){more}: it tells nothing of that time, and its node is unknown; let          scenario.yaml begin (from) later, or set the clock right that wrote it",
+        report.scanned_at, world.now
+    );
+    refused.note(format!("NodeInventory/{name}"), message);
 }
 
 /// Transactions that reports name and that are not there: nothing can be planned with them, and that is said.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod feeds;
 mod mistakes;
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
@@ -208,6 +209,27 @@ fn a_report_older_than_a_day_and_a_half_is_stale() {
     change(&folder, "inventories/web-a1.yaml", "2026-11-19T00:02:11Z", "2026-11-17T12:13:59Z");
     let world = read(folder.path()).unwrap().world;
     assert!(matches!(world.nodes["web-a1"].report, Report::Stale(_)));
+}
+
+#[test]
+fn a_report_of_a_time_that_has_not_come_tells_nothing_of_the_present_and_that_is_said() {
+    let folder = copy();
+    // Clocks may be ten seconds apart: the scenario begins at 00:14:00.
+    change(&folder, "inventories/web-a1.yaml", "2026-11-19T00:02:11Z", "2026-11-19T00:14:10Z");
+    change(
+        &folder,
+        "inventories/web-a2.yaml",
+        "scannedAt: \"2026-11-19T",
+        "scannedAt: \"2026-11-20T",
+    );
+    let said = notes(&folder);
+    let [said] = said.as_slice() else { panic!("{said:#?}") };
+    assert!(said.starts_with("NodeInventory/web-a2: its report is of 2026-11-20T"), "{said}");
+    assert!(said.contains("after what is played begins (2026-11-19T00:14:00Z)"), "{said}");
+    let world = read(folder.path()).unwrap().world;
+    assert!(matches!(world.nodes["web-a1"].report, Report::Known(_)));
+    let Report::Missing(why) = &world.nodes["web-a2"].report else { panic!("it is believed") };
+    assert!(why.ends_with("a time that has not come yet: a clock is wrong"), "{why}");
 }
 
 #[test]

@@ -308,3 +308,33 @@ fn a_zone_of_a_scenario_is_spelt_as_one_of_a_window_is() {
     let told = "timeZone: `asia/tokyo` is not a time zone; did you mean `Asia/Tokyo`?";
     assert!(said.iter().all(|said| said.contains(told)), "{said:#?}");
 }
+
+#[test]
+fn what_an_event_says_of_a_request_must_fit_its_baseline() {
+    let folder = copy();
+    let event = |fields: &str| {
+        format!(
+            "  - {{at: 2026-11-19T09:40, do: {{approve: {{baseline: web-tier, role: on-call, user: a, {fields}}}}}}}\n"
+        )
+    };
+    let events: String = [
+        "advisory: dsa-6123-1",
+        "request: web-tier-1a2b3c",
+        "advisory: dsa-6123-2",
+        "request: web-1a2b3c",
+        "request: web-tier",
+    ]
+    .map(event)
+    .concat();
+    change(&folder, "scenario.yaml", "events:\n", &format!("events:\n{events}"));
+    let said = problems(&folder);
+    let wanted = [
+        "events[2]: there is no advisory dsa-6123-2; did you mean dsa-6123-1?",
+        "events[3]: web-1a2b3c is no request of web-tier: their names are like web-tier-1a2b3c, as hozen simulate and hozen plan print them",
+        "events[4]: web-tier is no request of web-tier: their names are like",
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for (said, wanted) in said.iter().zip(wanted) {
+        assert!(said.starts_with("scenario.yaml:") && said.contains(wanted), "{said}\n{wanted}");
+    }
+}

@@ -1,0 +1,76 @@
+//! What is refused of a text before it is parsed: the parser takes seconds for megabytes, and what no object can hold is seen in a pass.
+
+use hozen_advisory::limits::JSON_STRING_BYTES_MAX;
+
+use super::{NODES_MAX, Place, Unreadable};
+
+/// Longest line of YAML, in bytes. The largest object that the API server takes (1.5 MiB) may stand in one.
+pub const LINE_BYTES_MAX: usize = 2 << 20;
+
+/// What of a text is more than any object has, if anything is. JSON is often one line, however much it holds: its texts and values are
+/// limited instead.
+pub(super) fn refused(text: &str) -> Option<Unreadable> {
+    if text.len() <= JSON_STRING_BYTES_MAX {
+        return None;
+    }
+    if text.trim_ascii_start().starts_with(['{', '[']) {
+        return json(text);
+    }
+    let (number, line) =
+        (1..).zip(text.split('\n')).find(|(_, line)| line.len() > LINE_BYTES_MAX)?;
+    let message = format!(
+        "the line has {} bytes; the limit is {LINE_BYTES_MAX}, but for files of JSON",
+        line.len()
+    );
+    Some(Unreadable { place: Place { line: number, column: 1 }, message })
+}
+
+fn json(text: &str) -> Option<Unreadable> {
+    let bytes = text.as_bytes();
+    let (mut at, mut values) = (0, 0_usize);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                let end = end_of_text(bytes, at + 1);
+                if end - at > JSON_STRING_BYTES_MAX {
+                    let message = format!(
+                        "the text is longer than the limit of {JSON_STRING_BYTES_MAX} bytes"
+                    );
+                    return Some(Unreadable { place: place(bytes, at), message });
+                }
+                at = end;
+            }
+            // Each of these stands before a value or a key, so that there are more values than this counts.
+            b'{' | b'[' | b',' | b':' => {
+                values += 1;
+                if values > NODES_MAX {
+                    let message = format!("has too many values; the limit is {NODES_MAX}");
+                    return Some(Unreadable { place: place(bytes, at), message });
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Where the text ends whose first byte is at `from`: at its quote, or at the end of everything.
+fn end_of_text(bytes: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn place(bytes: &[u8], at: usize) -> Place {
+    let before = &bytes[..at];
+    let line = before.split(|byte| *byte == b'\n').count();
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    Place { line: line as u64, column: column as u64 }
+}
