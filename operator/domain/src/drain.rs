@@ -8,6 +8,7 @@ use crate::{
     effect::Leave,
     node::{Cordon, Node, Pods, Such},
     plan::{Drain, OnBlocked},
+    units::{Digest, bytes_told},
 };
 
 /// What keeps a node from being drained under a plan.
@@ -26,24 +27,37 @@ pub enum Obstacle {
     Pressure(SmolStr),
     /// Nothing new may start on it (invariant 19): why.
     Unready(String),
+    /// What is to be installed has no room where packages are kept and unpacked, by its last report (PROCESS 4.2).
+    DiskFull {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes to download and to unpack.
+        needed: u64,
+    },
     /// A person cordoned it (invariant 6).
     Cordoned,
 }
 
-/// What keeps a node that serves from being taken.
-pub fn kept(node: &Node, drain: &Drain) -> Option<Obstacle> {
+/// What keeps a node that serves from being taken for a transaction.
+pub fn kept(node: &Node, drain: &Drain, transaction: &Digest) -> Option<Obstacle> {
     match node.cordon {
         Cordon::Foreign => Some(Obstacle::Cordoned),
         Cordon::None | Cordon::Ours(_) | Cordon::Lifted(_) => {
-            unready(node).or_else(|| obstacle(node, drain))
+            unready(node, transaction).or_else(|| obstacle(node, drain))
         }
     }
 }
 
-/// Why nothing new may start on a node, by its own report. What was begun goes on.
-pub fn unready(node: &Node) -> Option<Obstacle> {
-    let why = node.report.latest()?.unready.first()?;
-    Some(Obstacle::Unready(why.clone()))
+/// Why a transaction may not start on a node, by its own report. What was begun goes on.
+pub fn unready(node: &Node, transaction: &Digest) -> Option<Obstacle> {
+    let report = node.report.latest()?;
+    if let Some(why) = report.unready.first() {
+        return Some(Obstacle::Unready(why.clone()));
+    }
+    let change = report.transactions.iter().find(|change| change.transaction == *transaction)?;
+    let (free, needed) =
+        (report.disk_free_bytes?, change.download_bytes.saturating_add(change.disk_bytes));
+    (free < needed).then_some(Obstacle::DiskFull { free, needed })
 }
 
 /// What keeps a node from being drained, or its drain from being of use; of what its pods ask for, the lasting before the passing. None:
@@ -81,7 +95,11 @@ impl Obstacle {
     pub const fn lasts(&self) -> bool {
         match self {
             Self::EmptyDir(_) | Self::Unmanaged(_) => true,
-            Self::Budget { .. } | Self::Pressure(_) | Self::Unready(_) | Self::Cordoned => false,
+            Self::Budget { .. }
+            | Self::Pressure(_)
+            | Self::Unready(_)
+            | Self::DiskFull { .. }
+            | Self::Cordoned => false,
         }
     }
 
@@ -91,7 +109,7 @@ impl Obstacle {
             Self::Budget { .. } | Self::EmptyDir(_) | Self::Unmanaged(_) | Self::Pressure(_) => {
                 true
             }
-            Self::Unready(_) | Self::Cordoned => false,
+            Self::Unready(_) | Self::DiskFull { .. } | Self::Cordoned => false,
         }
     }
 
@@ -105,6 +123,9 @@ impl Obstacle {
             ),
             Self::Pressure(condition) => format!("the end of its {condition}"),
             Self::Unready(_) => "a report of its scanner that says otherwise".to_owned(),
+            Self::DiskFull { needed, .. } => {
+                format!("{} free on its disk, and a report that shows it", bytes_told(*needed))
+            }
             Self::Cordoned => "kubectl uncordon, by whoever cordoned it".to_owned(),
             Self::Unmanaged(such) => {
                 format!(
@@ -126,6 +147,10 @@ impl fmt::Display for Obstacle {
             Self::Budget { budget } => write!(f, "the budget {budget} allows no eviction"),
             Self::Pressure(condition) => write!(f, "{condition}: its kubelet starts no pods"),
             Self::Unready(why) => f.write_str(why),
+            Self::DiskFull { free, needed } => {
+                let (free, needed) = (bytes_told(*free), bytes_told(*needed));
+                write!(f, "its disk has {free} free, and the change needs {needed}")
+            }
             Self::Cordoned => f.write_str("a person cordoned it"),
             Self::EmptyDir(such) => {
                 more(f, such)?;

@@ -244,3 +244,14 @@ impl fmt::Display for Permyriad {
         }
     }
 }
+
+/// In decimal units, one digit after the point, as package managers say it.
+pub(crate) fn bytes_told(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1_000 => return format!("{bytes} B"),
+        1_000..1_000_000 => (1_000, "kB"),
+        1_000_000..1_000_000_000 => (1_000_000, "MB"),
+        1_000_000_000.. => (1_000_000_000, "GB"),
+    };
+    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
+}

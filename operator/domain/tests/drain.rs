@@ -113,6 +113,24 @@ fn a_node_whose_kubelet_starts_no_pods_is_not_cordoned_and_others_go_on() {
 }
 
 #[test]
+fn a_node_without_room_for_its_change_is_not_taken_and_others_go_on() {
+    let full = |bytes: u64| {
+        with_node(web_fleet(3, baseline("web")).build(), "web-1", |node| {
+            let mut report = Inventory::clone(node.report.known().expect("it reports"));
+            report.disk_free_bytes = Some(bytes);
+            node.report = Report::Known(Arc::new(report));
+        })
+    };
+    let told = story(&full(9_000), 12).play();
+    never_cordoned(&told, "web-1");
+    assert_eq!(told.proven(), ["web-2", "web-3"]);
+    let holds = told.holds();
+    let said = "web-1 cannot be taken: its disk has 9.0 kB free, and the change needs";
+    assert!(holds.iter().any(|(_, hold)| hold.to_string().contains(said)), "{holds:#?}");
+    assert_eq!(story(&full(9_000_000_000), 12).play().proven(), ["web-1", "web-2", "web-3"]);
+}
+
+#[test]
 fn i10_a_node_with_pods_that_the_plan_lets_stay_is_not_cordoned_and_others_go_on() {
     let such = || Some(Such { pods: 1, example: on("shop/cache") });
     let empty_dir = |node: &mut Node| (node.pods.movable, node.pods.empty_dir) = (2, such());

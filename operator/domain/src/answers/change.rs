@@ -8,6 +8,7 @@ use crate::{
     mitigation::NOTHING,
     node::Taint,
     plan::{ChangeType, Class, ImageClass, NodeClass, Plan},
+    units::bytes_told,
     world::World,
 };
 
@@ -85,17 +86,6 @@ fn size(world: &World, class: &NodeClass) -> Option<String> {
     });
     let bytes = resolved.map(|resolved| resolved.download_bytes).max()?;
     Some(bytes_told(bytes)).filter(|_| bytes > 0)
-}
-
-/// In decimal units, one digit after the point, as package managers say it.
-fn bytes_told(bytes: u64) -> String {
-    let (unit, name) = match bytes {
-        0..1_000 => return format!("{bytes} B"),
-        1_000..1_000_000 => (1_000, "kB"),
-        1_000_000..1_000_000_000 => (1_000_000, "MB"),
-        1_000_000_000.. => (1_000_000_000, "GB"),
-    };
-    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
 }
 
 fn image(world: &World, class: &ImageClass) -> String {

@@ -69,8 +69,9 @@ pub(crate) fn layout<'w>(
                 .filter_map(|member| {
                     let found = reach(member.standing)?;
                     // A budget may allow more by then; the others need another plan or another node.
-                    let lasting = drain::kept(member.node, &view.plan.execution.drain)
-                        .is_some_and(|obstacle| member.stuck && obstacle.lasts());
+                    let lasting =
+                        drain::kept(member.node, &view.plan.execution.drain, member.transaction)
+                            .is_some_and(|obstacle| member.stuck && obstacle.lasts());
                     let reach = if lasting { Reach::Away } else { found };
                     Some(Place { node: member.node, transaction: member.transaction, reach })
                 })

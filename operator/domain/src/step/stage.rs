@@ -121,7 +121,9 @@ fn patience(view: &View<'_>) -> Timestamp {
 fn stuck(view: &View<'_>, until: Option<Timestamp>) -> Vec<Hold> {
     let mut reasons = Reasons::default();
     for member in up_to_now(view).filter(|member| member.stuck) {
-        if let Some(obstacle) = drain::kept(member.node, &view.plan.execution.drain) {
+        if let Some(obstacle) =
+            drain::kept(member.node, &view.plan.execution.drain, member.transaction)
+        {
             reasons.add(not_taken(member.node, obstacle, until));
         }
     }
@@ -136,7 +138,8 @@ fn not_taken(node: &Node, obstacle: Obstacle, until: Option<Timestamp>) -> Hold 
         | Obstacle::EmptyDir(_)
         | Obstacle::Unmanaged(_)
         | Obstacle::Pressure(_)
-        | Obstacle::Unready(_) => Hold::CannotDrain { nodes: vec![(node, obstacle)], until },
+        | Obstacle::Unready(_)
+        | Obstacle::DiskFull { .. } => Hold::CannotDrain { nodes: vec![(node, obstacle)], until },
     }
 }
 
@@ -224,7 +227,7 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
         }
         Cordon::Ours(record) => return claimed(&record.rollout.0),
     }
-    if let Some(obstacle) = drain::unready(node) {
+    if let Some(obstacle) = drain::unready(node, member.transaction) {
         return Err(not_taken(node, obstacle, None));
     }
     slot(view, safety, node)?;
@@ -386,7 +389,7 @@ fn nothing_proven(view: &View<'_>, stage: &Stage) -> Option<Hold> {
 fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
     let node = member.node;
     if member.stuck {
-        let obstacle = drain::kept(node, &view.plan.execution.drain);
+        let obstacle = drain::kept(node, &view.plan.execution.drain, member.transaction);
         return obstacle.map(|obstacle| (node.name.clone(), obstacle.to_string()));
     }
     let accepted =

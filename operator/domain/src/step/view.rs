@@ -242,7 +242,8 @@ fn member<'w>(
     let class = class.or_else(|| classes().find(within))?;
     let standing = not_begun(node);
     let drain = &request.plan.execution.drain;
-    let stuck = standing == Standing::Waiting && drain::kept(node, drain).is_some();
+    let stuck =
+        standing == Standing::Waiting && drain::kept(node, drain, &class.transaction).is_some();
     Some(Member { stuck, ..Member::of(node, &class.transaction, standing) })
 }
 
@@ -268,7 +269,7 @@ fn unpatched<'w>(
     } else {
         return None;
     };
-    let stuck = standing == Standing::Waiting && drain::unready(node).is_some();
+    let stuck = standing == Standing::Waiting && drain::unready(node, &NOTHING).is_some();
     Some(Member { stuck, ..Member::of(node, &NOTHING, standing) })
 }
 
