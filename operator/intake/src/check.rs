@@ -231,12 +231,10 @@ fn object(form: &ObjectForm, entries: &[Entry], node: &Node, path: &str, faults:
             Some(schema) => walk(schema, &entry.node, &path, faults),
             None if form.open => {}
             None => {
-                let free =
-                    || form.fields.keys().map(String::as_str).filter(|name| !has(entries, name));
-                let meant = nearest(&entry.key, free());
+                let meant = meant(form, entries, &entry.key);
                 misspelt.extend(meant);
+                let message = unknown_field(meant, free(form, entries));
                 let form = misspelt.iter().any(|name| form.required.contains(*name));
-                let message = unknown_field(meant, free());
                 faults.push(Fault { form, ..fault(entry.place, &path, message) });
             }
         }
@@ -264,6 +262,16 @@ fn object(form: &ObjectForm, entries: &[Entry], node: &Node, path: &str, faults:
             });
         }
     }
+}
+
+/// The field that an unknown one may have been meant for: of those that are not written.
+pub(crate) fn meant<'f>(form: &'f ObjectForm, entries: &[Entry], key: &str) -> Option<&'f str> {
+    nearest(key, free(form, entries))
+}
+
+/// Fields that are not written.
+fn free<'f>(form: &'f ObjectForm, entries: &[Entry]) -> impl Iterator<Item = &'f str> {
+    form.fields.keys().map(String::as_str).filter(|name| !has(entries, name))
 }
 
 fn has(entries: &[Entry], key: &str) -> bool {

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod folder;
 pub mod kinds;
 pub mod manifest;
+pub mod mend;
 pub mod problem;
 pub mod reference;
 pub mod schema;

@@ -14,6 +14,7 @@ use kube::core::cel::{ErrorKind, Validator};
 use crate::{
     check::check,
     kinds::{Kind, Kinds, Object},
+    mend,
     problem::{Problem, is_within, nearest},
     tree::{self, Entry, Node, Place, Unreadable, Value},
 };
@@ -65,6 +66,9 @@ pub struct Manifests {
     pub documents: Vec<Document>,
     /// Objects that do not have the form of their kind.
     pub unformed: Vec<Unformed>,
+    /// The same, with what is wrong replaced ([`mend`]): what else is wrong with them is told in the same run, and nothing more is done
+    /// with them.
+    pub mended: Vec<Document>,
     /// Mistakes, in the order of files and lines.
     pub problems: Vec<Problem>,
     /// Kinds that are not read here, with how many of each there were.
@@ -232,27 +236,36 @@ impl Reader {
             );
             problems.push(tell(node.place_of("metadata.name"), "metadata.name", message));
         }
-        let mut json = node.to_json();
-        if let Some(metadata) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut)
-        {
-            metadata.insert("name".to_owned(), name.clone().into());
-        }
+        let wrong: Vec<String> = problems.iter().map(|known| known.path.clone()).collect();
+        let json = named(node.to_json(), &name);
+        let rules =
+            |json: &serde_json::Value| broken_rules(&self.validator, definition, json, &wrong);
+        let told = |(path, message): (String, String)| tell(node.place_of(&path), &path, message);
         if formed {
-            let wrong: Vec<String> = problems.iter().map(|known| known.path.clone()).collect();
-            for (path, message) in broken_rules(&self.validator, definition, &json, &wrong) {
-                problems.push(tell(node.place_of(&path), &path, message));
-            }
+            problems.extend(rules(&json).into_iter().map(told));
         }
         let object = if formed { Object::from_json(kind, json) } else { Err(String::new()) };
-        if let Err(message) = &object
-            && problems.is_empty()
-        {
-            problems.push(tell(node.place, "", message.clone()));
+        let mut mended = None;
+        if let Err(message) = &object {
+            let json = named(mend::mended(&definition.schema, &node), &name);
+            // Of rules over what was replaced nobody can say whether they are broken.
+            let around = |path: &str| wrong.iter().any(|wrong| is_within(wrong, path));
+            let broken = rules(&json).into_iter().filter(|(path, _)| !formed && !around(path));
+            problems.extend(broken.map(told));
+            if problems.is_empty() {
+                problems.push(tell(node.place, "", message.clone()));
+            }
+            mended = Object::from_json(kind, json).ok();
         }
         self.manifests.problems.append(&mut problems);
         let (file, tree) = (Arc::clone(file), Arc::new(node));
+        let document = |object| {
+            let (name, file, tree) = (name.clone(), Arc::clone(&file), Arc::clone(&tree));
+            Document { object, name, file, tree }
+        };
+        self.manifests.mended.extend(mended.map(document));
         match object {
-            Ok(object) => self.manifests.documents.push(Document { object, name, file, tree }),
+            Ok(object) => self.manifests.documents.push(document(object)),
             Err(_) => {
                 self.manifests.unformed.push(Unformed { kind, name: Some(name), file, tree });
             }
@@ -400,6 +413,14 @@ fn slip(api_version: &str, kind: &str) -> Option<(&'static str, String)> {
         Kinds::read(version, kind) && known != group && near(known, group, 2)
     })?;
     Some(("apiVersion", format!("{api_version} has no {kind}; did you mean {meant}?")))
+}
+
+/// The object under this name.
+fn named(mut json: serde_json::Value, name: &str) -> serde_json::Value {
+    if let Some(metadata) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        metadata.insert("name".to_owned(), name.into());
+    }
+    json
 }
 
 fn head(node: &Node) -> Option<(String, String)> {

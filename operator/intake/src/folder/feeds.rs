@@ -31,7 +31,7 @@ use super::{
 use crate::{
     convert::advisory::{advisory, has_fix, object_name},
     kinds::Object,
-    manifest::Document,
+    manifest::{Document, Manifests},
     problem::told,
 };
 
@@ -129,12 +129,13 @@ impl Matcher for Corpus {
 /// here may be affected.
 pub(super) fn read(
     files: &[File],
-    documents: &[Document],
+    manifests: &Manifests,
     world: &mut World,
     refused: &mut Refused,
 ) -> (Corpus, BTreeMap<Name, Taken>) {
     let gathered = gather(files, refused);
-    let mut own = own(documents, world, refused);
+    let all = manifests.documents.iter().chain(&manifests.mended);
+    let mut own = own(all, world, refused);
     let mut fed = Vec::new();
     let mut feeds = BTreeMap::new();
     for (feed, parsed) in gathered.documents {
@@ -237,7 +238,11 @@ fn add_relevant(
     idle
 }
 
-fn own(documents: &[Document], world: &World, refused: &mut Refused) -> BTreeMap<Name, Known> {
+fn own<'d>(
+    documents: impl Iterator<Item = &'d Document>,
+    world: &World,
+    refused: &mut Refused,
+) -> BTreeMap<Name, Known> {
     let mut own = BTreeMap::new();
     for document in documents {
         let Object::Advisory(object) = &document.object else {

@@ -102,7 +102,7 @@ pub fn read(folder: &Path, now: Timestamp) -> Result<Folder, Refused> {
     let bills = images::bills(&files.sboms, documents, &workloads, &mut world, &mut refused);
     images::fill(documents, workloads, &bills, &mut world);
     images::beside(documents, &bills, &mut world, &mut refused);
-    let (corpus, feeds) = feeds::read(&files.feeds, documents, &mut world, &mut refused);
+    let (corpus, feeds) = feeds::read(&files.feeds, &manifests, &mut world, &mut refused);
     stock::fill(&manifests, &mut world, &mut refused);
     corpus.match_all(&mut world);
     let scenario = script.and_then(|script| {
@@ -167,12 +167,13 @@ fn cluster(manifests: &Manifests) -> Uid {
 }
 
 impl Refused {
-    /// Of a field of which something is told, what later parts say of it, or of what it is a part of, is not: it would be the same
-    /// mistake again. What they say of a part of it is another. The first `told_of_form` problems are those that are told.
+    /// Of a field of an object of which something is told, what later parts say of it, or of what it is a part of, is not: it would be the
+    /// same mistake again. What they say of a part of it is another. The first `told_of_form` problems are those that are told.
     fn keep_first_of_each_field(&mut self, told_of_form: usize) {
         let later = self.problems.split_off(told_of_form.min(self.problems.len()));
         let mut told: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-        for known in self.problems.iter().filter(|known| !known.path.is_empty()) {
+        for known in self.problems.iter().filter(|of| !of.path.is_empty() && !of.object.is_empty())
+        {
             told.entry((&*known.file, &*known.object)).or_default().insert(&known.path);
         }
         let is_new = |problem: &Problem| {

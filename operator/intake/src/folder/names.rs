@@ -32,7 +32,9 @@ impl<'a> Names<'a> {
             names.extend(more);
             Some(names)
         };
-        let nodes = with("Node", world.nodes.keys().map(SmolStr::as_str).collect());
+        // Where no Node is written, reports stand for their nodes.
+        let stand_ins = manifests.names("Node").is_some_and(|names| names.is_empty());
+        let nodes = if stand_ins { "NodeInventory" } else { "Node" };
         // Which notices of feeds matter is known only if every package set is.
         let sets = manifests
             .names("PackageSet")
@@ -40,9 +42,7 @@ impl<'a> Names<'a> {
         let notices = world.notices.keys().map(SmolStr::as_str).collect();
         Self {
             baselines: manifests.names("Baseline"),
-            // Where no Node is written, reports stand for their nodes.
-            nodes: nodes
-                .filter(|_| manifests.unformed.iter().all(|object| object.kind != "NodeInventory")),
+            nodes: with(nodes, world.nodes.keys().map(SmolStr::as_str).collect()),
             advisories: sets.and_then(|_| with("Advisory", notices)),
             gates: gates(manifests, world),
             roles: roles(manifests),

@@ -26,7 +26,7 @@ use crate::{
 /// Fills the world with what people want and said, and with nodes. Its package sets and transactions must be there.
 pub(super) fn fill(manifests: &Manifests, world: &mut World, refused: &mut Refused) {
     let documents = &manifests.documents;
-    intents(documents, world, refused);
+    intents(documents.iter().chain(&manifests.mended), world, refused);
     to_come(documents, world, refused);
     nodes(documents, world);
     if manifests.torn || manifests.unformed.iter().any(|object| object.kind == "Transaction") {
@@ -115,7 +115,11 @@ pub(super) fn contents(documents: &[Document], world: &mut World, refused: &mut 
 }
 
 /// What people want and said.
-fn intents(documents: &[Document], world: &mut World, refused: &mut Refused) {
+fn intents<'d>(
+    documents: impl Iterator<Item = &'d Document>,
+    world: &mut World,
+    refused: &mut Refused,
+) {
     let now = world.now;
     for document in documents {
         let outcome = match &document.object {

@@ -4,6 +4,7 @@
 
 mod feeds;
 mod mistakes;
+mod pairs;
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 

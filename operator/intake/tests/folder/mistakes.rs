@@ -36,6 +36,7 @@ events:
     let said = problems(&folder);
     let wanted = [
         "scenario.yaml:3:1: unknown field untl; did you mean until?",
+        "scenario.yaml:4:29: approvers[0]: there is no role b",
         "scenario.yaml:4:39: approvers[0]: `3 hours` is not a duration",
         "scenario.yaml:6:33: events[0]: unknown event aprove; did you mean approve?",
         "scenario.yaml:7:63: events[1]: unknown field rol; did you mean role?",
@@ -336,5 +337,90 @@ fn what_an_event_says_of_a_request_must_fit_its_baseline() {
     assert_eq!(said.len(), wanted.len(), "{said:#?}");
     for (said, wanted) in said.iter().zip(wanted) {
         assert!(said.starts_with("scenario.yaml:") && said.contains(wanted), "{said}\n{wanted}");
+    }
+}
+
+#[test]
+fn every_field_of_a_part_of_a_scenario_is_looked_at() {
+    let folder = copy();
+    put(
+        &folder,
+        "scenario.yaml",
+        "timeZone: [UTC]
+from: noon
+until: 2026-11-18T09:00
+until: 2026-11-21T09:00
+frm: 1
+approvers:
+  - {user: 7, rol: on-call, after: soon, baselines: [wep-tier], basline: x}
+events:
+  - {at: never, when: now, do: {staysInactive: {node: web-9, unit: [x], restarts: -1, soon: true}}}
+  - {at: 2027-11-19T09:40, do: {aprove: {}}}
+  - {do: {approve: {baseline: wep-tier, roel: on-call}}}
+  - {at: 2026-11-19T09:40, at: 2026-11-19T09:41, do: {apply: {manifest: later/wep.yaml}}}
+",
+    );
+    let wanted = [
+        "scenario.yaml:1:1: expected text, found sequence",
+        "scenario.yaml:2:1: from: the text \"noon\" is not a local time",
+        "scenario.yaml:4:1: until stands twice, first in line 3",
+        "scenario.yaml:5:1: unknown field frm; did you mean from?",
+        "scenario.yaml:7:6: approvers[0]: expected text, found integer `7`",
+        "scenario.yaml:7:15: approvers[0]: unknown field rol; did you mean role?",
+        "scenario.yaml:7:36: approvers[0]: `soon` is not a duration",
+        "scenario.yaml:7:54: approvers[0]: there is no baseline wep-tier; did you mean web-tier? (1 more place names it)",
+        "scenario.yaml:7:65: approvers[0]: unknown field basline; did you mean baselines?",
+        "scenario.yaml:9:6: events[0].at: the text \"never\" is not a local time",
+        "scenario.yaml:9:17: events[0]: unknown field when; known here: at, do",
+        "scenario.yaml:9:55: events[0]: there is no node web-9",
+        "scenario.yaml:9:62: events[0]: expected text, found sequence",
+        "scenario.yaml:9:73: events[0]: expected a whole number from 0 to 4294967295, found integer `-1`",
+        "scenario.yaml:9:87: events[0]: unknown field soon",
+        "scenario.yaml:10:6: events[1].at: 2027-11-19T09:40:00 is after until",
+        "scenario.yaml:10:33: events[1]: unknown event aprove; did you mean approve?",
+        "scenario.yaml:11:5: events[2]: `at` is missing",
+        "scenario.yaml:11:5: events[2]: `user` is missing",
+        "scenario.yaml:11:41: events[2]: unknown field roel; did you mean role?",
+        "scenario.yaml:12:5: events[3]: `user` is missing",
+        "scenario.yaml:12:28: events[3]: at stands twice, first in line 12",
+        "scenario.yaml:12:73: events[3]: there is no manifest later/wep.yaml",
+    ];
+    let said = problems(&folder);
+    let differ: Vec<(&String, &str)> =
+        said.iter().zip(wanted).filter(|(said, wanted)| !said.starts_with(wanted)).collect();
+    assert!(differ.is_empty() && said.len() == wanted.len(), "{differ:#?}\n{said:#?}");
+}
+
+#[test]
+fn a_manifest_that_comes_later_has_all_its_mistakes_told_whatever_is_wrong_with_its_event() {
+    let folder = copy();
+    let later = "apiVersion: hozen.dev/v1alpha1
+kind: Baseline
+metadata: {name: web-tier}
+spec:
+  selector: {nodes: {}}
+  asset: {businessImpact: Highest}
+  approvalPolicy: production
+  windows: [{name: a, schedule: '0 2 31 2 *', duration: 3 hours, timeZone: UTC}]
+";
+    put(&folder, "later/web.yaml", later);
+    let event = "events:\n  - {at: noon, do: {apply: {manifest: later/web.yaml, usr: bob}}}\n";
+    change(&folder, "scenario.yaml", "events:\n", event);
+    let said = problems(&folder);
+    let wanted = [
+        "spec.asset.owner: is missing",
+        "spec.asset.businessImpact: expected",
+        "spec.windows[0].schedule: `0 2 31 2 *` never comes",
+        "spec.windows[0].duration: ",
+        "is not a local time",
+        "unknown field usr; did you mean user?",
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for wanted in wanted {
+        assert_eq!(
+            said.iter().filter(|said| said.contains(wanted)).count(),
+            1,
+            "{wanted}\n{said:#?}"
+        );
     }
 }
