@@ -11,6 +11,7 @@ use crate::{
     baseline::Selector,
     effect::Held,
     forecast::{Assume, Forecast, forecast},
+    hold::Hold,
     node::{Ended, Node, Ready},
     planner::Note,
     request::Rollout,
@@ -273,8 +274,9 @@ impl Outcome {
         let of = |held: &Held| held.hold.of(undone.systems.first()?);
         let mut holds = self.after.decision.holds.iter().filter(about);
         if let Some((about, hold)) = holds.find_map(|held| Some((&held.about, of(held)?))) {
-            let (told, name) = (hold.to_string(), undone.systems.first());
-            // Without the system's own name, the same is said of all to which it applies.
+            // Without the node's own name, the same is said of all nodes with the same in their way.
+            let names = matches!(hold, Hold::CannotDrain { .. });
+            let (told, name) = (hold.to_string(), undone.systems.first().filter(|_| names));
             let told =
                 name.and_then(|name| told.strip_prefix(&format!("{name} "))).unwrap_or(&told);
             undone.why.push(format!("{about}: {told}"));
