@@ -31,6 +31,16 @@ fn on(node: &str) -> smol_str::SmolStr {
     node.into()
 }
 
+fn approve(user: &str) -> Happening {
+    Happening::Approve {
+        baseline: on("web"),
+        advisory: None,
+        request: None,
+        role: on("on-call"),
+        user: user.into(),
+    }
+}
+
 fn end_of<'t>(told: &'t hozen_testkit::Told, node: &str) -> &'t Ended {
     told.ended()
         .into_iter()
@@ -150,13 +160,6 @@ fn i06_a_node_that_a_person_uncordons_is_given_up_and_stays_as_they_left_it() {
 
 #[test]
 fn i12_nothing_is_touched_before_enough_people_agreed() {
-    let approve = |user: &str| Happening::Approve {
-        baseline: on("web"),
-        advisory: None,
-        request: None,
-        role: on("on-call"),
-        user: user.into(),
-    };
     let world = web_fleet(2, baseline("web")).build();
     let one = story(&world, 12).nobody_approves().after(minutes(5), approve("alice@example.com"));
     let told = one.clone().play();
@@ -172,12 +175,8 @@ fn i12_nothing_is_touched_before_enough_people_agreed() {
 
 #[test]
 fn i13_withdrawal_stops_new_disruptions_at_once() {
-    let withdraw = Happening::Withdraw {
-        baseline: on("web"),
-        advisory: None,
-        request: None,
-        user: "alice@example.com".into(),
-    };
+    let user = "alice@example.com".into();
+    let withdraw = Happening::Withdraw { baseline: on("web"), advisory: None, request: None, user };
     let told =
         story(&web_fleet(6, baseline("web")).build(), 12).after(minutes(11), withdraw).play();
     let late = told.ended().into_iter().filter(|e| e.1 > at("2026-11-19T09:11Z")).count();
@@ -397,13 +396,6 @@ fn i36_abort_and_pause_put_back_what_is_not_patched_yet() {
         .iter()
         .fold(world, |world, name| with_node(world, name, |node| node.pods.movable = 20));
     let abort = Happening::Abort { baseline: on("web"), advisory: None, request: None };
-    let approve = |user: &str| Happening::Approve {
-        baseline: on("web"),
-        advisory: None,
-        request: None,
-        role: on("on-call"),
-        user: user.into(),
-    };
     let told = story(&world, 12)
         .nobody_approves()
         .after(minutes(10), approve("alice@example.com"))

@@ -128,8 +128,11 @@ fn warnings(facts: &Simulation, reader: &Reader) -> Vec<String> {
     told
 }
 
-/// `sha256:ab12cd34ef56…`: enough to tell digests apart.
+/// `sha256:ab12cd34ef56…`: enough to tell digests apart. The name of an image of which no digest is known stays whole.
 pub fn short_digest(digest: &str) -> String {
+    if !digest.starts_with("sha256:") {
+        return digest.to_owned();
+    }
     let short: String = digest.chars().take(19).collect();
     if short.len() < digest.len() { format!("{short}…") } else { short }
 }

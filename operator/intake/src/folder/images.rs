@@ -209,8 +209,8 @@ pub(super) fn fill(
     work_on(world.workloads.values_mut(), records);
 }
 
-/// What pods run that belong to no workload of the folder, where a baseline is about images: elsewhere pods stand there for drains alone.
-/// Their images are known with who runs them; those of which no digest is told are named.
+/// What pods run that belong to no workload of the folder, where a baseline is about images: elsewhere, and where they are cut to what a
+/// drain asks and have no status, pods stand there for drains alone. Their images are known with who runs them; those of which no digest is told are named.
 pub(super) fn beside(
     documents: &[Document],
     bills: &Bills,
@@ -228,7 +228,7 @@ pub(super) fn beside(
     let mut nameless: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
     for pod in stock::pods(documents) {
         let of_workload = |(of, there): &(&LabelSelector, &str)| workload::is_of(pod, of, there);
-        if !workload::alive(pod) || selectors.iter().any(of_workload) {
+        if pod.status.is_none() || !workload::alive(pod) || selectors.iter().any(of_workload) {
             continue;
         }
         let by = workload::owner(pod);
