@@ -213,6 +213,9 @@ pub struct ManagedNodeStatus {
     /// Whether the fixes are in use: Vulnerable, `PatchedInactive`, `PatchedActive`. Only the last stops the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+    /// Since when old code runs here though what replaces it is installed: the clock of what was fixed goes on until it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive_since: Option<Timestamp>,
     /// Findings by priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings: Option<PriorityCounts>,

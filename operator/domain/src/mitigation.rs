@@ -99,13 +99,12 @@ pub fn gone(world: &World, node: &Node, plan: &Plan) -> bool {
         return false;
     };
     let whole = seen.partial.is_empty() && seen.unfinished.is_empty();
-    let active = seen.stale_units.is_empty() && seen.reboot_because.is_empty();
     let excused = |finding: &Finding| {
         !stands.contains(&finding.notice) || matches!(finding.verdict, Verdict::NotAffected { .. })
     };
     let findings = world.findings.get(&seen.package_set);
     whole
-        && (active || stands.is_empty())
+        && (!seen.runs_old_code() || stands.is_empty())
         && findings.is_some_and(|findings| findings.iter().all(excused))
 }
 

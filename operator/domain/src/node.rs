@@ -211,6 +211,13 @@ pub struct Inventory {
     pub hardware: SmolStr,
 }
 
+impl Inventory {
+    /// Whether something was replaced and runs on as it was: units, or what only a reboot replaces.
+    pub fn runs_old_code(&self) -> bool {
+        !self.stale_units.is_empty() || !self.reboot_because.is_empty()
+    }
+}
+
 /// A report that is older tells nothing of the present: a scanner reports once a day at least (PROCESS 1.2).
 pub const REPORT_AGE_MAX: SignedDuration = SignedDuration::from_hours(36);
 /// A node, and the replica that takes it and reads its report, may each be 5 s off the API server's clock (invariant 19). What is dated

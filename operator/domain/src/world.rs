@@ -41,6 +41,8 @@ pub struct World {
     pub feeds: BTreeMap<Name, Feed>,
     /// Nodes by name.
     pub nodes: BTreeMap<Name, Node>,
+    /// Since when old code runs on nodes though what replaces it is installed, by name; their status remembers it.
+    pub inactive: BTreeMap<Name, Timestamp>,
     /// Images by digest.
     pub images: BTreeMap<SmolStr, Image>,
     /// Workloads by key.
@@ -201,6 +203,7 @@ impl World {
             notices: BTreeMap::new(),
             feeds: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            inactive: BTreeMap::new(),
             images: BTreeMap::new(),
             workloads: BTreeMap::new(),
             package_sets: BTreeMap::new(),

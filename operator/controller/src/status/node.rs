@@ -47,6 +47,7 @@ pub fn draft(
         baseline: view.and_then(|view| view.holding.baseline()).map(ToString::to_string),
         state: view.map(|view| words::state(view.state)),
         activity: view.and_then(|view| view.activity).map(words::activity),
+        inactive_since: turn.ranking.inactive_since.get(&node.name).copied(),
         findings: view.map(|view| words::by_priority(turn.ranking.findings(view))),
         reasons: view.map(reasons).unwrap_or_default(),
         uncovered: words::uncovered(&uncovered_on(world, node)),
@@ -117,4 +118,33 @@ fn merged(before: &[EndedChange], node: &Node, news: &[(&Uid, &Ended)]) -> Vec<E
     listed.sort_by(|a, b| (b.at, &b.request_uid).cmp(&(a.at, &a.request_uid)));
     listed.truncate(ENDED_MAX);
     listed
+}
+
+#[cfg(test)]
+mod tests {
+    use hozen_testkit::{at, baseline, debian, node, world_at};
+
+    use super::*;
+
+    #[test]
+    fn the_status_of_a_node_goes_on_saying_since_when_old_code_runs_while_it_does_or_that_cannot_be_told()
+     {
+        let set = debian(&[("openssl", "3.0.22-1")]);
+        let web = |name: &str| node(name).label("tier", "web").has(&set);
+        let mut world = world_at("2026-01-06T02:00Z")
+            .baseline(baseline("web"))
+            .node(web("runs").stale_unit("nginx.service"))
+            .node(web("silent").stale())
+            .node(web("well"))
+            .build();
+        let when = at("2026-01-05T02:00Z");
+        world.inactive = world.nodes.keys().map(|name| (name.clone(), when)).collect();
+        let turn = Turn::take(&world);
+        let said = |name: &str| {
+            let object =
+                ManagedNode::new(name, hozen_api::managed_node::ManagedNodeSpec::default());
+            draft(&world, &turn, (&object, &world.nodes[name]), News::default()).inactive_since
+        };
+        assert_eq!([said("runs"), said("silent"), said("well")], [Some(when), Some(when), None]);
+    }
 }

@@ -255,6 +255,7 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
     let known: BTreeSet<&str> = objects.iter().map(|(key, _)| key.as_str()).collect();
     world.stock.strays = node::strays(inventories.iter().map(|(key, _)| key.as_str()), &known);
     let mut nodes: BTreeMap<Name, _> = BTreeMap::new();
+    let mut inactive: BTreeMap<Name, Timestamp> = BTreeMap::new();
     for (key, seen) in objects.iter() {
         let record = managed.get(key).filter(|record| owned(&record.value, &seen.uid));
         let parts = Parts {
@@ -264,10 +265,13 @@ fn nodes(stores: &Stores, world: &mut World) -> BTreeMap<Key, Arc<Node>> {
             content: &Verified(world),
             now: world.now,
         };
+        let status = parts.managed.and_then(|record| record.status.as_ref());
+        inactive.extend(status.and_then(|status| Some((key.clone(), status.inactive_since?))));
         let occupants = occupants.get(key.as_str()).into_iter().flatten().copied();
         nodes.insert(key.clone(), node::node(parts, workload::pods_of(occupants, &budgets)));
     }
     world.nodes = nodes;
+    world.inactive = inactive;
     objects.iter().map(|(key, seen)| (key.clone(), Arc::clone(&seen.value))).collect()
 }
 
@@ -380,5 +384,33 @@ mod tests {
         assert_eq!(settled(failed(), &[], late), (failed(), false), "its pod was deleted");
         let well = Job::Succeeded(at);
         assert_eq!(settled(well.clone(), &[&runs], soon), (well, false));
+    }
+
+    #[test]
+    fn since_when_old_code_runs_on_a_node_is_remembered_by_the_status_of_its_own_record() {
+        let stores: Arc<Stores> = Arc::default();
+        for (name, owner) in [("a", "uid-a"), ("b", "uid-of-an-earlier-b")] {
+            let node: Node = serde_json::from_value(json!({"metadata":
+                {"name": name, "uid": format!("uid-{name}"), "resourceVersion": "1"}}))
+            .unwrap();
+            let managed: ManagedNode = serde_json::from_value(json!({
+                "apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode", "spec": {},
+                "metadata": {"name": name, "uid": "m", "resourceVersion": "1", "ownerReferences":
+                    [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": owner}]},
+                "status": {"inactiveSince": "2026-01-05T02:00:00Z"}}))
+            .unwrap();
+            stores.nodes.wrote(&node.metadata.clone(), node);
+            stores.managed.wrote(&managed.metadata.clone(), managed);
+        }
+        let identity = Identity {
+            cluster: Uid::new("c"),
+            operator: User::from("hozen"),
+            namespace: "hozen-system".into(),
+        };
+        let now: Timestamp = "2026-01-06T02:00:00Z".parse().unwrap();
+        let seen = assemble(&stores, &mut Memory::default(), &identity, Wrong::default(), now);
+        let since: Vec<_> = seen.world.inactive.iter().collect();
+        let when = "2026-01-05T02:00:00Z".parse().unwrap();
+        assert_eq!(since, [(&Name::from("a"), &when)]);
     }
 }

@@ -102,7 +102,7 @@ fn activity(inventory: &Inventory, set: &SetView, updates: bool) -> Option<Activ
     if !set.notices.is_empty() || !whole(inventory, set) {
         return None;
     }
-    if runs_old_code(inventory) {
+    if inventory.runs_old_code() {
         return Some(Activity::PatchedInactive);
     }
     // Nothing old was seen, which says something only where everything was looked at.
@@ -112,17 +112,13 @@ fn activity(inventory: &Inventory, set: &SetView, updates: bool) -> Option<Activ
 /// See [`NodeView::asleep`].
 fn asleep(inventory: &Inventory, set: &SetView) -> bool {
     let to_come = set.missing().any(|missing| missing.fixable().next().is_some());
-    !to_come && whole(inventory, set) && runs_old_code(inventory)
+    !to_come && whole(inventory, set) && inventory.runs_old_code()
 }
 
 /// Whether all that is installed is known, and whole, and something tells what is missing of it.
 const fn whole(inventory: &Inventory, set: &SetView) -> bool {
     let told = inventory.tells_security || set.blind.is_empty();
     told && inventory.partial.is_empty() && inventory.unfinished.is_empty()
-}
-
-fn runs_old_code(inventory: &Inventory) -> bool {
-    !inventory.stale_units.is_empty() || !inventory.reboot_because.is_empty()
 }
 
 /// What is installed must be known wholly, and something must tell what is missing of it.

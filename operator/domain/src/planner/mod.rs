@@ -126,7 +126,8 @@ pub struct Overdue {
     pub system: Name,
     /// Its baseline.
     pub baseline: Name,
-    /// What it misses beyond the deadline, each with that: notices, and `security-updates` of which no notice tells.
+    /// What it misses beyond the deadline, each with that: notices, `security-updates` of which no notice tells, and the `restart` of what is
+    /// installed.
     pub missed: BTreeMap<Name, Timestamp>,
     /// What the baseline wants.
     pub action: crate::baseline::OnOverdue,
@@ -297,8 +298,11 @@ pub fn due(world: &World, plan: &Plan, ranking: &Ranking) -> Option<Timestamp> {
     if plan.mitigation.as_ref().is_some_and(|steps| steps.overdue.is_some()) {
         return None;
     }
+    if activate::class(plan).is_some() {
+        return want::inactive(world, ranking, world.baselines.get(name)?).due;
+    }
     let notices = plan.advisories.iter().filter_map(|notice| ranking.of(notice, name)?.due);
-    let alone = activate::class(plan).is_some() || plan.change == ChangeType::Rollback;
+    let alone = plan.change == ChangeType::Rollback;
     notices.min().or_else(|| due_without_notice(world, plan, ranking).filter(|_| !alone))
 }
 

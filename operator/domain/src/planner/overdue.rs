@@ -38,6 +38,10 @@ pub fn overdue(world: &World, assessment: &Assessment, ranking: &Ranking) -> Vec
             missed
                 .extend(due.filter(|due| *due <= world.now).map(|due| (Want::Updates.name(), due)));
         }
+        // What was brought in time and does not run is late all the same.
+        let inactive = ranking.inactive.get(name).and_then(|inactive| inactive.due);
+        missed
+            .extend(inactive.filter(|due| *due <= world.now).map(|due| (Want::Active.name(), due)));
         overdue.extend(entry(world, name, baseline, missed));
     }
     for (key, workload) in &assessment.workloads {

@@ -119,17 +119,21 @@ fn last(reasons: &[crate::rank::Reason], priority: Priority) -> String {
         })
 }
 
-/// Old code that still runs has the weakness that its replacement fixed; which one, no report tells any more. High, as everything is
-/// whose severity nobody knows.
-fn inactive(world: &World, ranking: &Ranking, baseline: &Baseline) -> Urgency {
-    let remembered = ranking.first_seen.get(&baseline.name).and_then(|seen| seen.inactive);
-    let seen = remembered.unwrap_or(world.now);
-    let (within, _) = deadline(&baseline.remediation.profile, Priority::High);
+/// Old code that still runs has the weakness that its replacement fixed: as urgent as the most urgent of the nodes that a restart or a reboot
+/// would end it on.
+pub(super) fn inactive(world: &World, ranking: &Ranking, baseline: &Baseline) -> Urgency {
+    let inactive = || ranking.inactive.values().filter(|found| found.asleep);
+    let of_it = || inactive().filter(|found| found.baseline == baseline.name);
+    let seen = ranking.first_seen.get(&baseline.name).and_then(|seen| seen.inactive);
+    let priority = of_it().map(|found| found.priority).min().unwrap_or(Priority::High);
     Urgency {
-        priority: Priority::High,
-        due: within.map(|span| after(seen, span.duration())),
-        seen,
-        why: "old code still runs, and has what its replacement fixed: High (PROCESS 3.1)".into(),
+        priority,
+        due: of_it().filter_map(|found| found.due).min(),
+        seen: seen.unwrap_or(world.now),
+        why: format!(
+            "old code still runs, and has what its replacement fixed: {} (PROCESS 3.1)",
+            priority.name()
+        ),
     }
 }
 

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 mod deadline;
+mod inactive;
 mod priority;
 mod updates;
 
 pub use deadline::deadline;
+pub use inactive::Inactive;
 use priority::{Case, Weakness};
 
 use crate::{
@@ -89,6 +91,10 @@ pub struct Ranking {
     pub updates: BTreeMap<Name, Ranked>,
     /// What the status of each baseline has to remember, so that these clocks stay where they are.
     pub first_seen: BTreeMap<Name, FirstSeen>,
+    /// What the status of each node has to remember: since when old code runs there though what replaces it is installed.
+    pub inactive_since: BTreeMap<Name, Timestamp>,
+    /// Nodes on which that is so for certain, each with its deadline.
+    pub inactive: BTreeMap<Name, Inactive>,
 }
 
 /// A notice, whether it matters here, and how much to which baseline.
@@ -268,8 +274,15 @@ pub fn rank_again(world: &World, assessment: &Assessment, memory: &mut Memory) -
         let ranked = RankedNotice { relevance, why, baselines };
         notices.insert(name, ranked);
     }
-    let first_seen = updates::first_seen(world, assessment);
-    Ranking { notices, updates: updates::rank(world, assessment, &first_seen), first_seen }
+    let inactive_since = inactive::since(world, assessment);
+    let first_seen = updates::first_seen(world, assessment, &inactive_since);
+    Ranking {
+        notices,
+        updates: updates::rank(world, assessment, &first_seen),
+        first_seen,
+        inactive: inactive::inactive(world, assessment, &inactive_since),
+        inactive_since,
+    }
 }
 
 /// How urgent a notice was that affects no system of the baseline any more, if it affected so many of them.

@@ -20,26 +20,30 @@ use super::{
     priority::{Case, Weakness},
 };
 
-/// Nodes of a baseline for which a change without a notice is pending, each with what it last reported.
+/// Nodes of a baseline, each with that and with what it last reported.
 fn pending<'w>(
     world: &'w World,
     assessment: &'w Assessment,
-) -> impl Iterator<Item = (&'w Name, &'w NodeView, &'w Inventory)> {
+) -> impl Iterator<Item = (&'w Name, &'w Name, &'w NodeView, &'w Inventory)> {
     let nodes = world.nodes.values().zip(assessment.nodes.values());
     nodes.filter_map(|(node, view)| {
         let frozen = view.state == State::Frozen;
         let inventory = node.report.latest().filter(|_| !frozen)?;
-        Some((view.holding.baseline()?, view, &**inventory))
+        Some((&node.name, view.holding.baseline()?, view, &**inventory))
     })
 }
 
 /// Since when each of them is known. A report tells the first sight of what nobody remembers; a later report moves nothing.
-pub(super) fn first_seen(world: &World, assessment: &Assessment) -> BTreeMap<Name, FirstSeen> {
+pub(super) fn first_seen(
+    world: &World,
+    assessment: &Assessment,
+    inactive_since: &BTreeMap<Name, Timestamp>,
+) -> BTreeMap<Name, FirstSeen> {
     // Many nodes share one view: its packages are walked once, at the earliest of their reports.
     let mut shared: BTreeMap<(&Name, *const UpdateView), (&UpdateView, Timestamp)> =
         BTreeMap::new();
     let mut first_seen: BTreeMap<Name, FirstSeen> = BTreeMap::new();
-    for (baseline, view, inventory) in pending(world, assessment) {
+    for (node, baseline, view, inventory) in pending(world, assessment) {
         let at = inventory.scanned_at.min(world.now);
         if let Some(updates) = &view.updates {
             let key = (baseline, Arc::as_ptr(updates));
@@ -48,7 +52,8 @@ pub(super) fn first_seen(world: &World, assessment: &Assessment) -> BTreeMap<Nam
         }
         if view.asleep {
             let seen = first_seen.entry(baseline.clone()).or_default();
-            seen.inactive = seen.inactive.into_iter().chain([at]).min();
+            let since = inactive_since.get(node).copied();
+            seen.inactive = seen.inactive.into_iter().chain(since).min();
         }
     }
     for ((baseline, _), (updates, at)) in shared {
@@ -83,7 +88,7 @@ pub(super) fn rank(
     first_seen: &BTreeMap<Name, FirstSeen>,
 ) -> BTreeMap<Name, Ranked> {
     let mut lacking: BTreeMap<&Name, u32> = BTreeMap::new();
-    for (baseline, view, _) in pending(world, assessment) {
+    for (_, baseline, view, _) in pending(world, assessment) {
         if view.updates.is_some() {
             *lacking.entry(baseline).or_default() += 1;
         }

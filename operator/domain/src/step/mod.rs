@@ -177,9 +177,7 @@ fn repaired<'v>(view: &'v View<'_>, node: &Node) -> Option<&'v Digest> {
     let (at, failure) = node.ended.get(&view.request.uid)?.failure()?;
     let inventory = node.report.known().filter(|i| i.scanned_at > at)?;
     let serves = matches!(node.ready, Ready::Yes(_)) && inventory.boot_id == node.boot_id;
-    let active = inventory.stale_units.is_empty()
-        && inventory.unseen.is_empty()
-        && inventory.reboot_because.is_empty();
+    let active = !inventory.runs_old_code() && inventory.unseen.is_empty();
     if failure.step == Step::Gate || !serves || !active {
         return None;
     }
