@@ -79,6 +79,8 @@ fn a_target_that_was_missed_stays_missed_though_it_is_met_afterwards() {
         baseline: on("web"),
         role: on(role),
         user: on(user),
+        advisory: None,
+        request: None,
     };
     let told = story(&world, 40)
         .nobody_approves()

@@ -152,8 +152,11 @@ impl Model<'_> {
         }
     }
 
-    /// What the status of a baseline keeps from pass to pass.
+    /// What the status of a node and of a baseline keeps from pass to pass.
     fn remember(&mut self, turn: &Turn) {
+        if self.world.inactive != turn.ranking.inactive_since {
+            self.world.inactive.clone_from(&turn.ranking.inactive_since);
+        }
         let nothing = FirstSeen::default();
         let authors: Vec<Authors> =
             self.world.baselines.values().map(|b| authors(&self.world, b)).collect();
@@ -391,6 +394,7 @@ impl Model<'_> {
             .flat_map(|notice| notice.baselines.values())
             .filter_map(|ranked| ranked.due)
             .chain(of_updates)
+            .chain(ranking.inactive.values().filter_map(|inactive| inactive.due))
             .filter(|due| *due > self.world.now)
             .min()
     }
