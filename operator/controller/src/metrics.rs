@@ -221,8 +221,12 @@ impl Stands {
     }
 
     fn tell(&self, world: &World, turn: &Turn) {
-        self.forget();
         let Turn { assessment, ranking, decision, planned: _ } = turn;
+        // What takes its time comes before anything is cleared: whoever asks meanwhile is told how it was.
+        let exposed = exposure(world, assessment, ranking, None).everywhere;
+        let late: BTreeSet<_> =
+            overdue(world, assessment, ranking).into_iter().map(|late| late.system).collect();
+        self.forget();
         for held in &decision.holds {
             self.holds.get_or_create(&ReasonLabel { reason: held.hold.reason() }).inc();
         }
@@ -232,12 +236,9 @@ impl Stands {
         for workload in assessment.workloads.values() {
             self.workloads.get_or_create(&StateLabel { state: state(workload.state) }).inc();
         }
-        let exposed = exposure(world, assessment, ranking, None).everywhere;
         by_priority(&self.missing, exposed.missing);
         by_priority(&self.vulnerabilities, exposed.vulnerabilities);
         self.services.get_or_create(&[]).set(exposed.services.into());
-        let late: BTreeSet<_> =
-            overdue(world, assessment, ranking).into_iter().map(|late| late.system).collect();
         self.overdue.get_or_create(&[]).set(i64::try_from(late.len()).unwrap_or(i64::MAX));
         let open = world.requests.values().filter(|request| !request.phase.ended());
         if let Some(due) = open.filter_map(|request: &ChangeRequest| request.due).min() {

@@ -31,7 +31,7 @@ pub enum Obstacle {
     DiskFull {
         /// Bytes that are free.
         free: u64,
-        /// Bytes to download and to unpack.
+        /// Bytes that it leaves fewer, downloads aside.
         needed: u64,
     },
     /// A person cordoned it (invariant 6).
@@ -55,8 +55,8 @@ pub fn unready(node: &Node, transaction: &Digest) -> Option<Obstacle> {
         return Some(Obstacle::Unready(why.clone()));
     }
     let change = report.transactions.iter().find(|change| change.transaction == *transaction)?;
-    let (free, needed) =
-        (report.disk_free_bytes?, change.download_bytes.saturating_add(change.disk_bytes));
+    // What is downloaded may be there already, and what is replaced makes room: the agent looks once more before it touches anything.
+    let (free, needed) = (report.disk_free_bytes?, change.disk_bytes);
     (free < needed).then_some(Obstacle::DiskFull { free, needed })
 }
 
@@ -149,7 +149,7 @@ impl fmt::Display for Obstacle {
             Self::Unready(why) => f.write_str(why),
             Self::DiskFull { free, needed } => {
                 let (free, needed) = (bytes_told(*free), bytes_told(*needed));
-                write!(f, "its disk has {free} free, and the change needs {needed}")
+                write!(f, "its disk has {free} free, and the change fills {needed}")
             }
             Self::Cordoned => f.write_str("a person cordoned it"),
             Self::EmptyDir(such) => {

@@ -125,7 +125,7 @@ fn a_node_without_room_for_its_change_is_not_taken_and_others_go_on() {
     never_cordoned(&told, "web-1");
     assert_eq!(told.proven(), ["web-2", "web-3"]);
     let holds = told.holds();
-    let said = "web-1 cannot be taken: its disk has 9.0 kB free, and the change needs";
+    let said = "web-1 cannot be taken: its disk has 9.0 kB free, and the change fills";
     assert!(holds.iter().any(|(_, hold)| hold.to_string().contains(said)), "{holds:#?}");
     assert_eq!(story(&full(9_000_000_000), 12).play().proven(), ["web-1", "web-2", "web-3"]);
 }

@@ -19,8 +19,8 @@ use hozen_domain::{
     units::{Name, Permyriad, Span, Uid},
 };
 use hozen_testkit::{
-    WorldBuilder, approve_all, at, baseline, debian, node, notice, plan, request_of, transaction,
-    world_at,
+    WorldBuilder, approve_all, at, baseline, debian, node, notice, plan, request_of, resolved,
+    transaction, world_at,
 };
 use jiff::SignedDuration;
 
@@ -212,7 +212,7 @@ fn a_target_is_met_by_systems_that_are_known_to_be_patched_and_active() {
     let lacks = debian(&[("openssl", "3.0.22"), ("curl", "7.88.1-10+deb12u8")]);
     let untold = with(patched("web-2").has(&lacks).would("security", &offered));
     assert_eq!((untold.standing, untold.covered), (Standing::AtRisk, Permyriad(5_000)));
-    assert!(untold.because.contains("1 without security updates"), "{}", untold.because);
+    assert!(untold.because.contains("1 without a security update of curl"), "{}", untold.because);
     let inactive = with(patched("web-2").stale_unit("nginx.service"));
     let both = debian(&[("openssl", "3.0.22"), ("edk2", "2022.11-6")]);
     let unfixed_too = with(patched("web-2").has(&both).stale_unit("nginx.service"));
@@ -350,4 +350,31 @@ fn a_spread_names_the_middle_and_the_worst() {
         (identify.count, identify.median, identify.longest),
         (4, SignedDuration::from_hours(2), SignedDuration::from_hours(30))
     );
+}
+
+#[test]
+fn a_target_counts_each_update_without_a_notice_by_its_own_clock() {
+    let lacks = |package: &'static str, n: usize| {
+        let change = transaction(&[(package, "1.0-1", "1.0-2")]);
+        let set = debian(&[(package, "1.0-1")]);
+        node(&format!("{package}-{n}"))
+            .label("tier", "web")
+            .has(&set)
+            .would_as(resolved("security", &change), &change)
+    };
+    let rules = baseline("web").with(|baseline| {
+        baseline.target = Some(Target { compliant: Permyriad(8_000), within: Span::hours(72) });
+    });
+    let nodes = std::iter::once(lacks("curl", 0)).chain((0..3).map(|n| lacks("bash", n)));
+    let has = debian(&[("dash", "1.0-1")]);
+    let well = (0..6).map(|n| node(&format!("well-{n}")).label("tier", "web").has(&has));
+    let world = world_at("2026-11-19T09:00Z").baseline(rules);
+    let mut world = nodes.chain(well).fold(world, |world, node| world.node(node)).build();
+    let rules = Arc::make_mut(world.baselines.get_mut("web").expect("it is there"));
+    let long_ago = rules.changed_at.unwrap_or(world.now) - SignedDuration::from_hours(240);
+    rules.first_seen.updates.insert("curl".into(), long_ago);
+    rules.first_seen.updates.insert("bash".into(), world.now);
+    let found = of_web(&world, &BTreeMap::new());
+    assert_eq!(found.standing, Standing::AtRisk, "one node in ten may lack curl: {found:?}");
+    assert!(found.because.contains("bash"), "{found:?}");
 }

@@ -134,6 +134,26 @@ fn a_missed_deadline_of_an_update_without_a_notice_is_told_and_is_no_good_end() 
 }
 
 #[test]
+fn in_a_simulation_too_old_code_that_runs_on_is_late_when_its_fix_was_due() {
+    let stays =
+        Happening::StaysInactive { node: on("web-1"), unit: on("nginx.service"), restarts: 9 };
+    let world = fleet(OnOverdue::Alert, 3);
+    let told = story(&world, 72).after(Span::minutes(1), stays).play();
+    let late: Vec<_> = told
+        .0
+        .trace
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::DeadlineMissed { systems, .. } => Some((entry.at, systems[0].0.clone())),
+            _ => None,
+        })
+        .collect();
+    let due = world.now + SignedDuration::from_hours(24);
+    assert_eq!(late, [(due, on("web-1"))], "{:#?}", told.0.trace);
+    assert!(told.0.verdict().late.contains("web"));
+}
+
+#[test]
 fn each_update_without_a_notice_has_its_own_clock() {
     let old = pending("web-1", &[("curl", "7.88.1-10", "7.88.1-11")]);
     let new = pending("web-2", &[("bash", "5.2-1", "5.2-2")]);

@@ -94,13 +94,18 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
     };
     let mut left = facts.time_line.as_slice();
     while let [event, rest @ ..] = left {
-        let alike = run_of_alike(left);
         if let Some(others) = same_notice(left) {
             teller.noticed(&left[..others]);
             left = &left[others..];
             continue;
         }
-        if let Some(told) = asked_again(left).filter(|_| !detail.every_system) {
+        if detail.every_system {
+            teller.event(event);
+            left = rest;
+            continue;
+        }
+        let alike = run_of_alike(left);
+        if let Some(told) = asked_again(left) {
             for event in &left[..told.first] {
                 teller.event(event);
             }
@@ -109,7 +114,7 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
             continue;
         }
         teller.event(event);
-        if alike.len() > ALIKE_MAX && !detail.every_system {
+        if alike.len() > ALIKE_MAX {
             teller.alike(event, &alike[1..]);
             left = &left[alike.len()..];
         } else {

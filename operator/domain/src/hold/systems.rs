@@ -1,36 +1,41 @@
 //! Of which systems a hold speaks: the reason of one is not told of another.
 
 use super::Hold;
+use crate::units::Name;
 
 impl Hold {
     /// What it says of one system: of those that it names alone, that one. None: it speaks of others. What names nobody that it keeps from
     /// anything speaks of everybody whom its request or baseline is about.
     pub fn of(&self, system: &str) -> Option<Self> {
-        let mut of = self.clone();
-        let named = match &mut of {
-            Self::CannotDrain { nodes, until: _ } => {
-                nodes.retain(|(name, _)| name == system);
-                !nodes.is_empty()
+        let one = |nodes: &[Name]| {
+            nodes.iter().find(|name| *name == system).map(|name| vec![name.clone()])
+        };
+        let alone = |of: &Name| (of == system).then(|| self.clone());
+        match self {
+            Self::CannotDrain { nodes, until } => {
+                let own = nodes.iter().find(|(name, _)| name == system)?;
+                Some(Self::CannotDrain { nodes: vec![own.clone()], until: *until })
             }
-            Self::ControlPlaneQuorum { nodes, why: _ }
-            | Self::NodeClaimed { nodes, by: _ }
-            | Self::HumanTookOver { nodes }
-            | Self::Offline { nodes, until: _ } => {
-                nodes.retain(|name| name == system);
-                !nodes.is_empty()
+            Self::ControlPlaneQuorum { nodes, why } => {
+                Some(Self::ControlPlaneQuorum { nodes: one(nodes)?, why: why.clone() })
             }
-            Self::BadPatch { package: _, reason: _, systems } => {
-                let all = systems.is_empty();
-                systems.retain(|name| name == system);
-                all || !systems.is_empty()
+            Self::NodeClaimed { nodes, by } => {
+                Some(Self::NodeClaimed { nodes: one(nodes)?, by: by.clone() })
             }
-            Self::GateNotPassed { gate: _, of, why: _, until: _ } => {
-                of.as_ref().is_none_or(|of| of == system)
+            Self::HumanTookOver { nodes } => Some(Self::HumanTookOver { nodes: one(nodes)? }),
+            Self::Offline { nodes, until } => {
+                Some(Self::Offline { nodes: one(nodes)?, until: *until })
             }
-            Self::LastOfRole { node: one, role: _ }
-            | Self::GitOpsOwned { workload: one, owner: _, line: _ }
-            | Self::WontRollOut { workload: one, why: _ } => one == system,
-            Self::Halted { .. }
+            Self::BadPatch { package, reason, systems } => {
+                let systems = if systems.is_empty() { Vec::new() } else { one(systems)? };
+                Some(Self::BadPatch { package: package.clone(), reason: reason.clone(), systems })
+            }
+            Self::GateNotPassed { of: Some(of), .. } => alone(of),
+            Self::LastOfRole { node: of, .. }
+            | Self::GitOpsOwned { workload: of, .. }
+            | Self::WontRollOut { workload: of, .. } => alone(of),
+            Self::GateNotPassed { of: None, .. }
+            | Self::Halted { .. }
             | Self::AdmissionUnproven { .. }
             | Self::ClockSkew { .. }
             | Self::NotObserved { .. }
@@ -55,9 +60,8 @@ impl Hold {
             | Self::NothingProven { .. }
             | Self::Paused { .. }
             | Self::MitigationStands { .. }
-            | Self::Watch { .. } => true,
-        };
-        named.then_some(of)
+            | Self::Watch { .. } => Some(self.clone()),
+        }
     }
 
     /// Takes over what another one says of further systems, if that is the same; otherwise gives it back.

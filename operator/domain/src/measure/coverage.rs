@@ -1,11 +1,15 @@
 //! Whether a baseline keeps its target: so many of its systems within so long (PROCESS 5.4; 99.8 % within 72 h in 5.5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::{
-    assess::{Assessment, SetView, State},
+    assess::{Assessment, NodeView, SetView, State, UpdateView},
     baseline::{Baseline, Target},
     forecast::Forecast,
     rank::Ranking,
@@ -74,19 +78,14 @@ pub fn coverage(
             coverage.deadline = Some(deadline);
         }
     }
-    let untold = stock.share(stock.updates);
-    if coverage.standing == Standing::Met && untold < target.compliant {
-        let seen = baseline.first_seen.updates.values().min().filter(|_| stock.updates > 0);
-        coverage.deadline = seen.map(|seen| after(*seen, target.within.duration()));
-        let over = coverage.deadline.is_some_and(|deadline| deadline <= world.now);
-        coverage.standing = if over { Standing::Missed } else { Standing::AtRisk };
-        let ended = coverage.deadline.filter(|_| over);
-        let ended = ended.map_or_else(String::new, |at| format!(", and time ended {at}"));
-        coverage.because = format!("{untold} of {}: {}{ended}", target.compliant, stock.untold());
+    if coverage.standing == Standing::Met {
+        stock.untold(world, baseline, &mut coverage);
     }
     if let Some(tie) = assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first()) {
-        coverage.standing = coverage.standing.max(Standing::AtRisk);
-        coverage.because = tie.to_string();
+        if coverage.standing < Standing::Missed {
+            coverage.standing = Standing::AtRisk;
+            coverage.because = tie.to_string();
+        }
     }
     Some(coverage)
 }
@@ -119,8 +118,8 @@ struct Stock<'a> {
     inactive: u32,
     /// Known systems that miss a fix.
     missing_any: u32,
-    /// Known systems that miss security updates of the distribution that no notice accounts for.
-    updates: u32,
+    /// By package: known systems that miss a security update of the distribution that no notice accounts for.
+    updates: BTreeMap<&'a SmolStr, u32>,
     /// By notice: known systems that miss its fix.
     open: BTreeMap<&'a Name, u32>,
 }
@@ -132,20 +131,21 @@ impl<'a> Stock<'a> {
             return stock;
         };
         // Nodes with equal sets miss the same: a hundred thousand nodes are a few hundred sets.
-        let mut known: BTreeMap<(&Digest, bool), (&SetView, u32)> = BTreeMap::new();
+        let mut known: BTreeMap<(&Digest, Option<*const UpdateView>), (&NodeView, u32)> =
+            BTreeMap::new();
         for node in view.nodes.iter().filter_map(|name| assessment.nodes.get(name)) {
             stock.counted += 1;
             match (node.state, node.set.as_deref()) {
                 (State::Unknown, _) | (_, None) => stock.unknown += 1,
                 (_, Some(_)) if node.asleep => stock.inactive += 1,
                 (_, Some(set)) => {
-                    let key = (&set.digest, node.updates.is_some());
-                    known.entry(key).or_insert((set, 0)).1 += 1;
+                    let key = (&set.digest, node.updates.as_ref().map(Arc::as_ptr));
+                    known.entry(key).or_insert((node, 0)).1 += 1;
                 }
             }
         }
-        for ((_, updates), (set, systems)) in known {
-            stock.miss([set], updates, systems);
+        for (node, systems) in known.into_values() {
+            stock.miss(node.set.as_deref(), node.updates.as_deref(), systems);
         }
         for workload in view.workloads.iter().filter_map(|key| assessment.workloads.get(key)) {
             stock.counted += 1;
@@ -154,23 +154,28 @@ impl<'a> Stock<'a> {
             if held.clone().any(|container| container.state == State::Unknown) {
                 stock.unknown += 1;
             } else {
-                stock.miss(held.filter_map(|container| container.set.as_deref()), false, 1);
+                stock.miss(held.filter_map(|container| container.set.as_deref()), None, 1);
             }
         }
         stock
     }
 
     /// So many systems with these package sets; `updates`: they also miss security updates that no notice accounts for.
-    fn miss(&mut self, sets: impl IntoIterator<Item = &'a SetView>, updates: bool, systems: u32) {
+    fn miss(
+        &mut self,
+        sets: impl IntoIterator<Item = &'a SetView>,
+        updates: Option<&'a UpdateView>,
+        systems: u32,
+    ) {
         let missing = sets.into_iter().flat_map(SetView::missing);
         let notices: BTreeSet<&Name> = missing
             .filter(|m| m.fixable().next().is_some())
             .map(|missing| &missing.notice)
             .collect();
-        if updates {
-            self.updates += systems;
+        for (package, ..) in updates.iter().flat_map(|updates| &updates.packages) {
+            *self.updates.entry(package).or_default() += systems;
         }
-        if updates || !notices.is_empty() {
+        if updates.is_some() || !notices.is_empty() {
             self.missing_any += systems;
         }
         for notice in notices {
@@ -178,16 +183,39 @@ impl<'a> Stock<'a> {
         }
     }
 
-    /// What is not covered though no notice tells of it.
-    fn untold(&self) -> String {
+    /// What is not covered though no notice tells of it: each update by its own clock; of what is unknown nobody knows since when.
+    fn untold(&self, world: &World, baseline: &Baseline, coverage: &mut Coverage) {
+        let target = coverage.target;
+        let seen = |package: &SmolStr| baseline.first_seen.updates.get(package).copied();
+        let lacking = self.updates.iter().filter(|(_, n)| self.share(**n) < target.compliant);
+        let first = lacking.min_by_key(|(package, _)| seen(package).unwrap_or(world.now));
+        let covered = self.share(first.map_or(0, |(_, systems)| *systems));
+        if covered >= target.compliant {
+            return;
+        }
+        let deadline = first.and_then(|(package, _)| seen(package));
+        coverage.deadline = deadline.map(|seen| after(seen, target.within.duration()));
+        let over = coverage.deadline.filter(|deadline| *deadline <= world.now);
+        coverage.standing = if over.is_some() { Standing::Missed } else { Standing::AtRisk };
         let parts = [
-            (self.unknown, "unknown"),
-            (self.inactive, "patched but inactive"),
-            (self.updates, "without security updates that no notice tells of"),
+            (self.unknown, "unknown".to_owned()),
+            (self.inactive, "patched but inactive".to_owned()),
+            first.map_or((0, String::new()), |(package, systems)| {
+                (
+                    *systems,
+                    format!("without a security update of {package}, of which no notice tells"),
+                )
+            }),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
-        format!("of {} systems {}", self.counted, parts.join(", "))
+        let ended = over.map_or_else(String::new, |at| format!(", and time ended {at}"));
+        coverage.because = format!(
+            "{covered} of {}: of {} systems {}{ended}",
+            target.compliant,
+            self.counted,
+            parts.join(", ")
+        );
     }
 
     /// The share that is covered when so many miss something.

@@ -218,6 +218,7 @@ impl Outcome {
     fn left_out(&self, undone: &mut Undone, missing: &[&Name], images: &[&SmolStr]) {
         let ours = |note: &&Note| {
             Some(&note.baseline) == undone.baseline.as_ref()
+                && undone.systems.iter().any(|system| note.tells_of(system))
                 && (undone.systems.contains(&note.about)
                     || missing.contains(&&note.about)
                     || images.contains(&&note.about))

@@ -13,7 +13,7 @@ mod stage;
 mod standing;
 mod view;
 
-use std::collections::BTreeSet;
+use std::{cell::OnceCell, collections::BTreeSet};
 
 use jiff::SignedDuration;
 pub use node::{JOB_GRACE, JOB_TIME_MAX};
@@ -22,6 +22,7 @@ use view::{Standing, View};
 use crate::{
     approval,
     assess::Assessment,
+    calendar::Purpose,
     effect::{Decision, Effect, Record},
     hold::Hold,
     node::{Cordon, Node, Ready, Step, Task},
@@ -98,6 +99,7 @@ type Working = Vec<(Name, String)>;
 fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
     let mut decision = Decision::default();
     let mut working = Working::new();
+    let spoilt = OnceCell::new();
     for member in view.stages.iter().flatten().filter(|m| m.standing == Standing::Active) {
         let Some(task) = &member.node.task else {
             continue;
@@ -121,9 +123,9 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         decision.absorb(of_node);
         if let Some(hold) = wait.hold {
             // The next window for reboots is of no use to a node that would not be rebooted in it.
-            let waits = task.step == Step::AwaitReboot;
-            let spoilt = waits.then(|| stage::spoilt(view)).flatten();
-            decision.hold(&view.rollout.name, spoilt.unwrap_or(hold));
+            let window = matches!(hold, Hold::AwaitingWindow { purpose: Purpose::Reboot, .. });
+            let spoilt = window.then(|| spoilt.get_or_init(|| stage::spoilt(view)).clone());
+            decision.hold(&view.rollout.name, spoilt.flatten().unwrap_or(hold));
         } else if let Some(until) = wait.until {
             decision.wake(until);
         }
