@@ -326,6 +326,8 @@ pub struct Standing {
     pub missing: Missing,
     /// Vulnerabilities, summed over its systems: those without a fix and those excepted too.
     pub vulnerabilities: Missing,
+    /// Nodes that lack security updates of which no notice tells.
+    pub untold: u32,
     /// Listening ports, summed over its nodes.
     pub services: u32,
 }

@@ -202,6 +202,8 @@ pub struct Work {
 pub enum WorkOutcome {
     /// A scan made afterwards proved it.
     Proven,
+    /// It is patched, and serves until a window for its reboot opens.
+    Serves,
     /// It failed, and nothing was rolled back.
     Failed,
     /// It failed, and the previous versions are back.

@@ -24,11 +24,12 @@ impl From<rank::ByPriority> for Missing {
 
 impl From<model::Standing> for Standing {
     fn from(standing: model::Standing) -> Self {
-        let model::Standing { counts, exposure } = standing;
+        let model::Standing { counts, exposure, untold } = standing;
         Self {
             counts: counts.into(),
             missing: exposure.missing.into(),
             vulnerabilities: exposure.vulnerabilities.into(),
+            untold,
             services: exposure.services,
         }
     }

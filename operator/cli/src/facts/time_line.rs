@@ -31,7 +31,7 @@ pub(super) fn time_line(outcome: &Outcome) -> Vec<Event> {
 
 fn began(entry: &Entry) -> Timestamp {
     match &entry.what {
-        What::Ended { started, .. } => *started,
+        What::Ended { started, .. } | What::Serves { started, .. } => *started,
         What::Noticed { .. }
         | What::Requested { .. }
         | What::Phase { .. }
@@ -84,7 +84,10 @@ fn happened(outcome: &Outcome, entry: &Entry) -> Happened {
         },
         What::Outside(text) => Happened::Outside { text: text.clone() },
         What::Ended { system, stage, started: _, steps, ended } => {
-            Happened::Worked(work(outcome, entry, (system, stage), steps, ended))
+            Happened::Worked(work(outcome, entry, (system, stage), steps, Some(ended)))
+        }
+        What::Serves { system, stage, started: _, steps } => {
+            Happened::Worked(work(outcome, entry, (system, stage), steps, None))
         }
         What::Held(hold) => Happened::Held(Held::from(hold)),
         What::StageDone { stage } => Happened::StageDone { stage: stage.to_string() },
@@ -128,19 +131,20 @@ fn work(
     entry: &Entry,
     (system, stage): (&Name, &str),
     steps: &[StepTaken],
-    ended: &Ended,
+    ended: Option<&Ended>,
 ) -> Work {
     // A step that found no gate to read is not worth telling.
     let gated = plan(outcome, entry).is_some_and(|plan| !plan.execution.gates.is_empty());
     let steps = steps.iter().filter(|taken| taken.step != node::Step::Gate || gated);
     let (outcome, failure) = match ended {
-        Ended::Proven(_) => (WorkOutcome::Proven, None),
-        Ended::Failed(_, failure) => (WorkOutcome::Failed, Some(failure)),
-        Ended::RolledBack(_, failure) => (WorkOutcome::RolledBack, Some(failure)),
-        Ended::PutBack(_, failure) => (WorkOutcome::PutBack, Some(failure)),
-        Ended::Mitigated(_) => (WorkOutcome::Mitigated, None),
-        Ended::Lifted(_) => (WorkOutcome::Lifted, None),
-        Ended::Exercised(_) => (WorkOutcome::Exercised, None),
+        None => (WorkOutcome::Serves, None),
+        Some(Ended::Proven(_)) => (WorkOutcome::Proven, None),
+        Some(Ended::Failed(_, failure)) => (WorkOutcome::Failed, Some(failure)),
+        Some(Ended::RolledBack(_, failure)) => (WorkOutcome::RolledBack, Some(failure)),
+        Some(Ended::PutBack(_, failure)) => (WorkOutcome::PutBack, Some(failure)),
+        Some(Ended::Mitigated(_)) => (WorkOutcome::Mitigated, None),
+        Some(Ended::Lifted(_)) => (WorkOutcome::Lifted, None),
+        Some(Ended::Exercised(_)) => (WorkOutcome::Exercised, None),
     };
     Work {
         system: system.to_string(),

@@ -129,7 +129,8 @@ fn singly<'f>(systems: Works<'f, &'f str>) -> Works<'f, String> {
 fn by_stage<'f>(systems: Works<'f, &'f str>) -> Works<'f, String> {
     let mut rows: Works<'f, String> = Vec::new();
     for (name, works) in systems {
-        let well = works.iter().all(|(_, work)| work.outcome == WorkOutcome::Proven);
+        let well = |work: &Work| matches!(work.outcome, WorkOutcome::Proven | WorkOutcome::Serves);
+        let well = works.iter().all(|(_, work)| well(work));
         let stage = works.first().filter(|_| well).map(|(_, work)| format!("stage {}", work.stage));
         let row = stage.as_ref().and_then(|stage| rows.iter_mut().find(|(row, _)| row == stage));
         match (row, stage) {
@@ -219,6 +220,7 @@ impl RowAt {
                     | WorkOutcome::Mitigated
                     | WorkOutcome::Lifted
                     | WorkOutcome::Exercised => "proven",
+                    WorkOutcome::Serves => "runs",
                     WorkOutcome::Failed => "failed",
                     WorkOutcome::RolledBack | WorkOutcome::PutBack => "back",
                 };

@@ -59,6 +59,14 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
             row(page, label, &format!("  {name}, missing"), &was.to_string(), &left(is), "");
         }
     }
+    let untold = (before.untold, after.untold);
+    if untold.0 + untold.1 > 0 {
+        row(page, label, "  lack other updates", &untold.0.to_string(), &left(untold.1), "");
+    }
+    let weak = (before.vulnerabilities.total(), after.vulnerabilities.total());
+    if weak.0 + weak.1 > 0 {
+        row(page, label, "  vulnerabilities", &weak.0.to_string(), &left(weak.1), "");
+    }
     for (name, was, is) in [
         ("above", before.counts.above, after.counts.above),
         ("unknown", before.counts.unknown, after.counts.unknown),

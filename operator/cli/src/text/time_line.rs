@@ -11,7 +11,7 @@ use super::{
     some_of, work,
 };
 use crate::{
-    facts::{Because, Event, Forecast, Happened, Held, Simulation, Work},
+    facts::{Because, Event, Forecast, Happened, Held, Simulation, Work, WorkOutcome},
     when::{within_a_minute, words},
 };
 
@@ -126,11 +126,10 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
 
 /// The uneventful systems of one rollout and stage with which the list begins.
 fn run_of_alike(events: &[Event]) -> &[Event] {
-    let Some((about, stage)) = events.first().and_then(uneventful) else {
+    let Some(first) = events.first().and_then(uneventful) else {
         return &[];
     };
-    let others =
-        events.iter().take_while(|event| uneventful(event) == Some((about, stage))).count();
+    let others = events.iter().take_while(|event| uneventful(event) == Some(first)).count();
     &events[..others]
 }
 
@@ -184,10 +183,10 @@ fn same_notice(events: &[Event]) -> Option<usize> {
     Some(events.iter().take_while(|event| notice(event).as_ref() == Some(&first)).count())
 }
 
-fn uneventful(event: &Event) -> Option<(Option<&str>, &str)> {
+fn uneventful(event: &Event) -> Option<(Option<&str>, &str, WorkOutcome)> {
     match &event.what {
         Happened::Worked(work) if work::uneventful(work) => {
-            Some((event.about.as_deref(), work.stage.as_str()))
+            Some((event.about.as_deref(), work.stage.as_str(), work.outcome))
         }
         _ => None,
     }

@@ -113,6 +113,7 @@ fn outcome(work: &Work) -> Option<String> {
             Some(paint(GOOD, "moved to the fixed image and ready"))
         }
         WorkOutcome::Proven => None,
+        WorkOutcome::Serves => Some(paint(WAIT, "serves until its reboot")),
         WorkOutcome::Failed | WorkOutcome::RolledBack => Some("flagged for a person".to_owned()),
         WorkOutcome::PutBack => Some("put back unchanged, flagged".to_owned()),
         WorkOutcome::Mitigated => {
@@ -125,8 +126,8 @@ fn outcome(work: &Work) -> Option<String> {
     }
 }
 
-/// Proven without incident, so that a hundred of them can be told as one.
+/// Proven, or patched up to its reboot, without incident, so that a hundred of them can be told as one.
 pub(super) fn uneventful(work: &Work) -> bool {
     let stale = work.steps.iter().filter(|step| !step.stale_units.is_empty()).count();
-    work.outcome == WorkOutcome::Proven && stale <= 1
+    matches!(work.outcome, WorkOutcome::Proven | WorkOutcome::Serves) && stale <= 1
 }

@@ -22,7 +22,10 @@ impl Model<'_> {
 
 fn standing(world: &World, turn: &Turn, name: &Name, view: &BaselineView) -> Standing {
     let Turn { assessment, ranking, .. } = turn;
+    let nodes = view.nodes.iter().filter_map(|name| assessment.nodes.get(name));
+    let untold = nodes.filter(|node| node.updates.is_some()).count();
     Standing {
+        untold: u32::try_from(untold).unwrap_or(u32::MAX),
         counts: view.counts,
         exposure: exposure(world, assessment, ranking, Some(name)).everywhere,
     }

@@ -50,6 +50,8 @@ pub(super) struct Host {
     pub(super) units: BTreeMap<SmolStr, BTreeSet<SmolStr>>,
     /// What was done so far under the present task.
     pub(super) steps: Vec<StepTaken>,
+    /// When it was taken anew for its reboot, where it had served until then.
+    pub(super) resumed: Option<jiff::Timestamp>,
     /// Pods that were there when the drain began.
     pub(super) pods_moved: u32,
     /// Units and ports that the last Job was asked for.
@@ -91,6 +93,7 @@ impl Host {
             unfinished: inventory.map(|i| i.unfinished.clone()).unwrap_or_default(),
             units,
             steps: Vec::new(),
+            resumed: None,
             pods_moved: 0,
             asked: (Vec::new(), Vec::new()),
             stopped: inventory.map(|i| i.stopped.clone()).unwrap_or_default(),

@@ -88,12 +88,23 @@ pub enum What {
         system: Name,
         /// Stage in which it was started.
         stage: SmolStr,
+        /// When it was claimed, for its reboot where it had served until that.
+        started: Timestamp,
+        /// What was done since, with times.
+        steps: Vec<StepTaken>,
+        /// How it ended.
+        ended: Ended,
+    },
+    /// A node is patched, and serves until a window for its reboot opens: then it is taken anew.
+    Serves {
+        /// The node.
+        system: Name,
+        /// Stage in which it was started.
+        stage: SmolStr,
         /// When it was claimed.
         started: Timestamp,
         /// What was done, with times.
         steps: Vec<StepTaken>,
-        /// How it ended.
-        ended: Ended,
     },
     /// Nothing more is started.
     Held(Hold),
@@ -174,4 +185,6 @@ pub struct Standing {
     pub counts: Counts,
     /// What is missing on them, and what listens.
     pub exposure: Sums,
+    /// Nodes that lack security updates of which no notice tells.
+    pub untold: u32,
 }

@@ -231,8 +231,12 @@ impl Model<'_> {
         let Some(there) = self.hosts.get_mut(&node.0) else {
             return;
         };
+        let mut serves = None;
         match (&before, task) {
-            (None, Some(_)) => there.steps.clear(),
+            (None, Some(_)) => {
+                there.steps.clear();
+                there.resumed = None;
+            }
             (Some(before), Some(after)) if before.step != after.step => {
                 let seen = there.seen(before.step);
                 there.steps.push(StepTaken {
@@ -241,8 +245,18 @@ impl Model<'_> {
                     until: now,
                     seen,
                 });
+                if before.step == Step::AwaitReboot {
+                    there.steps.clear();
+                    there.resumed = Some(now);
+                } else if after.step == Step::AwaitReboot && there.resumed.is_none() {
+                    serves = Some((before.started, std::mem::take(&mut there.steps)));
+                }
             }
             (Some(_), Some(_) | None) | (None, None) => {}
+        }
+        if let (Some((started, steps)), Some(task)) = (serves, task) {
+            let (about, stage) = self.stage_name(&task.request, task.stage);
+            self.tell(about, What::Serves { system: node.0.clone(), stage, started, steps });
         }
         if let Some(scan) = task.and_then(|task| task.scan).filter(|scan| *scan > asked) {
             self.request_scan(node, scan);
@@ -255,7 +269,9 @@ impl Model<'_> {
         };
         let task = found.task.clone();
         found.ended.insert(request.clone(), ended.clone());
+        let resumed = self.hosts.get(&node.0).and_then(|host| host.resumed);
         let started = task.as_ref().map_or(self.world.now, |task| task.started);
+        let started = resumed.unwrap_or(started);
         let (about, stage) = self.stage_name(request, task.as_ref().map_or(0, |task| task.stage));
         let mut steps = self.hosts.get(&node.0).map(|host| host.steps.clone()).unwrap_or_default();
         if let Some(task) = task.filter(|t| t.step != Step::Release) {
@@ -340,6 +356,12 @@ impl Model<'_> {
         }
         self.told = now;
         for (about, hold) in news {
+            // Who approves whatever is asked of their role is asked again where that ran out.
+            if let Hold::ApprovalLost { request, .. } = &hold
+                && let Some(request) = self.world.requests.get(request).cloned()
+            {
+                self.queue_approvers(&request);
+            }
             self.tell(Some(about), What::Held(hold));
         }
     }
