@@ -542,16 +542,11 @@ impl fmt::Display for Hold {
             Self::BudgetSpent { stage, max, holders } => {
                 write!(f, "{stage}: {} taken by {}", slots(*max), listed(holders))
             }
-            Self::ControlPlaneQuorum { nodes, why } => {
-                let wait = if nodes.len() == 1 { "waits" } else { "wait" };
-                write!(f, "{} {wait}: {why}", named(nodes))
-            }
+            Self::ControlPlaneQuorum { nodes, why } => f.write_str(&words::wait(nodes, why)),
             Self::LastOfRole { node, role } => {
                 write!(f, "{node} is the last schedulable node of role {role}")
             }
-            Self::NodeClaimed { nodes, by } => {
-                write!(f, "{} {} being worked on by {by}", named(nodes), words::are(nodes.len()))
-            }
+            Self::NodeClaimed { nodes, by } => f.write_str(&words::claimed(nodes, by)),
             Self::Soak { stage, .. } => write!(f, "soak of {stage}"),
             Self::Working { nodes, .. } => write!(f, "at work on {}", listed(nodes)),
             Self::GateNotPassed { gate: name, of, why, .. } => {

@@ -1,5 +1,4 @@
 //! When the clock of a fix starts, and that nothing stops it but the fixed code running (PROCESS 3.1).
-#![expect(clippy::panic, reason = "a world without its request must fail its test, and say why")]
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,8 @@
 //! A reason is told of the systems whose reason it is: of all of them, and of no other.
+#![expect(
+    clippy::panic,
+    reason = "a plan without its note must fail its test, and say what it has"
+)]
 
 use hozen_advisory::package::PackageSet;
 use hozen_domain::{

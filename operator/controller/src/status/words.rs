@@ -215,7 +215,7 @@ pub fn hold(holds: &[&Hold]) -> Option<api_rollout::Hold> {
     };
     Some(api_rollout::Hold {
         reason: first.reason().to_owned(),
-        message: told(|hold| hold.to_string()),
+        message: told(ToString::to_string),
         until: first.until(),
         ended_by: Some(told(Hold::ended_by)),
     })

@@ -28,8 +28,14 @@ fn named_of<N: AsRef<str>>(names: &[N], all: usize) -> String {
     if shown.is_empty() { last } else { format!("{} and {last}", shown.join(", ")) }
 }
 
-pub(super) const fn are(systems: usize) -> &'static str {
-    if systems == 1 { "is" } else { "are" }
+pub(super) fn claimed(nodes: &[Name], by: &str) -> String {
+    let are = if nodes.len() == 1 { "is" } else { "are" };
+    format!("{} {are} being worked on by {by}", named(nodes))
+}
+
+pub(super) fn wait(nodes: &[Name], why: &str) -> String {
+    let wait = if nodes.len() == 1 { "waits" } else { "wait" };
+    format!("{} {wait}: {why}", named(nodes))
 }
 
 /// `all 3 slots are`, of a budget.

@@ -145,8 +145,8 @@ fn asked(ask: &Resolve, all: usize) -> Vec<Note> {
         several => format!("{several} package managers are asked"),
     };
     let why = format!("no transaction is resolved for it yet; {asked}");
-    let nodes = ask.nodes.iter().collect();
-    let mut notes = vec![Note::of(&ask.baseline, ask.purpose.clone(), &why, nodes, all)];
+    let to = ask.nodes.iter().collect();
+    let mut notes = vec![Note::of(&ask.baseline, ask.purpose.clone(), &why, to, all)];
     for (name, version) in &ask.goal.downgrade {
         let why = format!(
             "{name} {version} is in no repository that its package manager has told of: bring it into one, or renew the baseline"
