@@ -128,9 +128,8 @@ impl Distro {
             "slem" if version.starts_with('5') => {
                 format_smolstr!("SUSE:Linux Enterprise Micro {version}")
             }
-            "slem" => format_smolstr!("SUSE:Linux Micro {}", whole()?),
             "sle-micro" => format_smolstr!("SUSE:Linux Enterprise Micro {}", whole()?),
-            "sl-micro" => format_smolstr!("SUSE:Linux Micro {}", whole()?),
+            "slem" | "sl-micro" => format_smolstr!("SUSE:Linux Micro {}", whole()?),
             "opensuse-leap" => format_smolstr!("openSUSE:{}", whole()?),
             "opensuse-tumbleweed" => SmolStr::new_static("openSUSE:Tumbleweed"),
             "alpine" => alpine(version)?,

@@ -7,7 +7,9 @@ mod archive;
 mod document;
 mod ranges;
 
-pub use archive::{ArchiveError, ArchiveLimits, RATIO_FREE_BYTES, each_document, read_archive};
+pub use archive::{
+    ArchiveError, ArchiveLimits, RATIO_FREE_BYTES, Unpacked, each_document, read_archive,
+};
 
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;

@@ -114,107 +114,52 @@ fn a_bill_of_trivy_for_debian_tells_epochs_and_source_packages() {
     assert_eq!(sbom.digests.iter().collect::<Vec<_>>(), [DIGEST]);
 }
 
+/// Name and version of the system, the namespace in package URLs, and the ecosystem with its release.
+const RPM: [(&str, &str, &str, &str); 13] = [
+    ("redhat", "9.4", "redhat", "Red Hat:9"),
+    ("alma", "9.4", "alma", "AlmaLinux:9"),
+    ("rocky", "9.4", "rocky", "Rocky Linux:9"),
+    ("sles", "15.5", "suse", "SUSE:15.5"),
+    ("slem", "5.3", "suse", "SUSE:Linux Enterprise Micro 5.3"),
+    ("slem", "6.0", "suse", "SUSE:Linux Micro 6.0"),
+    ("opensuse-leap", "15.6", "opensuse", "openSUSE:15.6"),
+    ("opensuse.leap", "15.4", "opensuse.leap", "openSUSE:15.4"), // up to 0.50
+    ("cbl-mariner", "2.0.20240117", "cbl-mariner", "Azure Linux:2"),
+    ("azurelinux", "3.0", "azurelinux", "Azure Linux:3"),
+    ("photon", "5.0", "photon", "Photon OS:5.0"),
+    // Of these no notices are published in OSV, and they are told as what they are.
+    ("amazon", "2 (Karoo)", "amazon", "unknown:rpm/amazon-2 (karoo)"),
+    ("oracle", "9.4", "oracle", "unknown:rpm/oracle-9.4"),
+];
+
 #[test]
 fn a_bill_of_trivy_tells_the_release_of_every_distribution_that_it_names_otherwise() {
-    for (system, purl, expected) in [
-        (
-            ("redhat", "9.4"),
-            "pkg:rpm/redhat/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=redhat-9.4&epoch=1",
-            "Red Hat:9",
-        ),
-        (
-            ("alma", "9.4"),
-            "pkg:rpm/alma/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=alma-9.4&epoch=1",
-            "AlmaLinux:9",
-        ),
-        (
-            ("rocky", "9.4"),
-            "pkg:rpm/rocky/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=rocky-9.4&epoch=1",
-            "Rocky Linux:9",
-        ),
-        (
-            ("sles", "15.5"),
-            "pkg:rpm/suse/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=sles-15.5&epoch=1",
-            "SUSE:15.5",
-        ),
-        (
-            ("slem", "5.3"),
-            "pkg:rpm/suse/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=slem-5.3&epoch=1",
-            "SUSE:Linux Enterprise Micro 5.3",
-        ),
-        (
-            ("slem", "6.0"),
-            "pkg:rpm/suse/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=slem-6.0&epoch=1",
-            "SUSE:Linux Micro 6.0",
-        ),
-        (
-            ("opensuse-leap", "15.6"),
-            "pkg:rpm/opensuse/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=opensuse-leap-15.6&epoch=1",
-            "openSUSE:15.6",
-        ),
-        (
-            ("opensuse.leap", "15.4"),
-            "pkg:rpm/opensuse.leap/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=opensuse.leap-15.4&epoch=1",
-            "openSUSE:15.4",
-        ),
-        (
-            ("cbl-mariner", "2.0.20240117"),
-            "pkg:rpm/cbl-mariner/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=cbl-mariner-2.0.20240117&epoch=1",
-            "Azure Linux:2",
-        ),
-        (
-            ("azurelinux", "3.0"),
-            "pkg:rpm/azurelinux/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=azurelinux-3.0&epoch=1",
-            "Azure Linux:3",
-        ),
-        (
-            ("photon", "5.0"),
-            "pkg:rpm/photon/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=photon-5.0&epoch=1",
-            "Photon OS:5.0",
-        ),
-        // Of these no notices are published in OSV, and they are told as what they are.
-        (
-            ("amazon", "2 (Karoo)"),
-            "pkg:rpm/amazon/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=amazon-2+%28Karoo%29&epoch=1",
-            "unknown:rpm/amazon-2+(karoo)",
-        ),
-        (
-            ("oracle", "9.4"),
-            "pkg:rpm/oracle/openssl-libs@3.0.7-27.el9?arch=x86_64&distro=oracle-9.4&epoch=1",
-            "unknown:rpm/oracle-9.4",
-        ),
-    ] {
+    for (name, version, namespace, expected) in RPM {
+        let release = version.replace(' ', "%20").replace('(', "%28").replace(')', "%29");
+        let purl = format!(
+            "pkg:rpm/{namespace}/openssl-libs@3.0.7-27.el9?arch=x86_64&distro={name}-{release}&epoch=1"
+        );
         let of = [
-            ("PkgType", system.0),
+            ("PkgType", name),
             ("SrcName", "openssl"),
             ("SrcEpoch", "1"),
             ("SrcVersion", "3.0.7"),
             ("SrcRelease", "27.el9"),
         ];
-        let sbom =
-            bill(&trivy(system, json!([package("openssl-libs", "1:3.0.7-27.el9", purl, &of)])));
+        let package = package("openssl-libs", "1:3.0.7-27.el9", &purl, &of);
+        let sbom = bill(&trivy((name, version), json!([package])));
         let expected = format!("{expected} openssl-libs 1:3.0.7-27.el9, of openssl 1:3.0.7-27.el9");
         assert_eq!(packages(&sbom), [expected]);
     }
-    for (system, purl, expected) in [
-        (
-            ("alpine", "3.20.3"),
-            "pkg:apk/alpine/libssl3@3.3.2-r1?arch=x86_64&distro=3.20.3",
-            "Alpine:v3.20",
-        ),
-        (
-            ("wolfi", "20230201"),
-            "pkg:apk/wolfi/libssl3@3.3.2-r1?arch=x86_64&distro=20230201",
-            "Wolfi",
-        ),
-        (
-            ("chainguard", "20230214"),
-            "pkg:apk/chainguard/libssl3@3.3.2-r1?arch=x86_64&distro=20230214",
-            "Chainguard",
-        ),
+    for (name, version, expected) in [
+        ("alpine", "3.20.3", "Alpine:v3.20"),
+        ("wolfi", "20230201", "Wolfi"),
+        ("chainguard", "20230214", "Chainguard"),
     ] {
-        let of = [("PkgType", system.0), ("SrcName", "openssl"), ("SrcVersion", "3.3.2-r1")];
-        let sbom = bill(&trivy(system, json!([package("libssl3", "3.3.2-r1", purl, &of)])));
+        let purl = format!("pkg:apk/{name}/libssl3@3.3.2-r1?arch=x86_64&distro={version}");
+        let of = [("PkgType", name), ("SrcName", "openssl"), ("SrcVersion", "3.3.2-r1")];
+        let package = package("libssl3", "3.3.2-r1", &purl, &of);
+        let sbom = bill(&trivy((name, version), json!([package])));
         assert_eq!(packages(&sbom), [format!("{expected} libssl3 3.3.2-r1, of openssl 3.3.2-r1")]);
     }
 }

@@ -46,10 +46,9 @@ pub fn mended(schema: &Schema, node: &Node) -> Json {
 fn object(form: &ObjectForm, entries: &[Entry]) -> Json {
     let mut fields = Map::new();
     for entry in entries.iter().filter(|entry| entry.node.value != Value::Null) {
-        let key = match form.fields.contains_key(&entry.key) {
-            false if !form.open => meant(form, entries, &entry.key),
-            _ => Some(entry.key.as_str()),
-        };
+        let known = form.open || form.fields.contains_key(&entry.key);
+        let own = Some(entry.key.as_str()).filter(|_| known);
+        let key = own.or_else(|| meant(form, entries, &entry.key));
         let Some(key) = key else { continue };
         let schema = form.fields.get(key);
         let value = schema.map_or_else(|| entry.node.to_json(), |of| mended(of, &entry.node));
@@ -70,13 +69,12 @@ fn add_missing(form: &ObjectForm, fields: &mut Map<String, Json>) {
 /// Something of the form that is asked for.
 fn sample(schema: &Schema) -> Json {
     match &schema.form {
-        Form::Any => Json::Object(Map::new()),
+        Form::Any | Form::Map(..) => Json::Object(Map::new()),
         Form::Boolean => false.into(),
         Form::Integer(bounds) | Form::IntegerOrText(bounds, _) => whole(*bounds).into(),
         Form::Number => 0.into(),
         Form::Text(form) => text(form, &schema.allowed).into(),
         Form::List(form) => (0..form.min).map(|_| sample(&form.item)).collect(),
-        Form::Map(..) => Json::Object(Map::new()),
         Form::Object(form) => {
             let mut fields = Map::new();
             add_missing(form, &mut fields);

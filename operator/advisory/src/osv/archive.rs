@@ -81,11 +81,14 @@ pub fn read_archive(
     Ok(parsed)
 }
 
+/// An entry as it is, or why it cannot be unpacked.
+pub type Unpacked = Result<Vec<u8>, OsvError>;
+
 /// Hands on every `*.json` entry of an archive, or why it cannot be unpacked. After an error nothing of the archive is to be used.
 pub fn each_document(
     source: impl Read + Seek,
     limits: ArchiveLimits,
-    take: &mut dyn FnMut(&str, Result<Vec<u8>, OsvError>),
+    take: &mut dyn FnMut(&str, Unpacked),
 ) -> Result<(), ArchiveError> {
     let mut archive = ZipIterable::try_new(source, Config::default())?;
     let entries = archive.len() as u64;

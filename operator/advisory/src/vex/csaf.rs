@@ -135,12 +135,12 @@ struct Metric<'a> {
 
 #[derive(Deserialize)]
 struct Content<'a> {
-    #[serde(borrow)]
-    cvss_v2: Option<Cvss<'a>>,
-    #[serde(borrow)]
-    cvss_v3: Option<Cvss<'a>>,
-    #[serde(borrow)]
-    cvss_v4: Option<Cvss<'a>>,
+    #[serde(borrow, rename = "cvss_v2")]
+    v2: Option<Cvss<'a>>,
+    #[serde(borrow, rename = "cvss_v3")]
+    v3: Option<Cvss<'a>>,
+    #[serde(borrow, rename = "cvss_v4")]
+    v4: Option<Cvss<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -310,8 +310,8 @@ impl<'a> Scores<'a> {
             ([cvss_v2, cvss_v3, &None], products)
         });
         let metrics = said.metrics.0.iter().map(|Metric { content, products }| {
-            let Content { cvss_v2, cvss_v3, cvss_v4 } = content;
-            ([cvss_v2, cvss_v3, cvss_v4], products)
+            let Content { v2, v3, v4 } = content;
+            ([v2, v3, v4], products)
         });
         for (given, products) in scores.chain(metrics) {
             let given = given.into_iter().flatten();

@@ -365,7 +365,6 @@ pub struct Meant<'a> {
 
 impl<'a> Meant<'a> {
     /// From the fields of an event.
-    #[expect(clippy::ref_option, reason = "the fields of an event are such")]
     pub fn of(baseline: &'a Name, advisory: &'a Option<Name>, request: &'a Option<Name>) -> Self {
         Self { baseline, advisory: advisory.as_ref(), request: request.as_ref() }
     }

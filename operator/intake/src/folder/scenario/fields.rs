@@ -38,7 +38,7 @@ pub(super) fn of<T: DeserializeOwned>(fields: Map<String, Json>) -> Result<T, St
 }
 
 /// The fields of one kind of event.
-pub(super) fn of_event(event: &str, fields: Map<String, Json>) -> Result<Happening, String> {
+pub(super) fn of_event(event: &str, fields: &Map<String, Json>) -> Result<Happening, String> {
     serde_json::from_value(json!({ event: fields })).map_err(|error| error.to_string())
 }
 
@@ -68,11 +68,12 @@ pub(super) fn good<T>(
 
 /// Looks at each field of a part.
 pub(super) fn each<'n, T>(
-    entries: impl Iterator<Item = &'n Entry> + Clone,
+    entries: &[&'n Entry],
     good: &Map<String, Json>,
     of: &impl Fn(Map<String, Json>) -> Result<T, String>,
 ) -> Looked<'n, T> {
-    let written = || entries.clone().filter(|entry| entry.node.value != Value::Null);
+    let filled = |entry: &&&'n Entry| entry.node.value != Value::Null;
+    let written = || entries.iter().filter(filled).copied();
     let (mut wrong, mut fields) = (Vec::new(), good.clone());
     let mut replaced: BTreeSet<String> = good.keys().cloned().collect();
     for entry in written() {

@@ -40,8 +40,9 @@ impl Parts<'_> {
     pub fn head(&mut self, document: &Node, entries: &[Entry]) -> Head {
         let of = fields::of::<Script>;
         let Some(good) = fields::good(&of) else { return Head::default() };
-        let entries = entries.iter().filter(|entry| !matches!(&*entry.key, "approvers" | "events"));
-        let Looked { part, mut wrong, replaced } = fields::each(entries, &good, &of);
+        let own = |entry: &&Entry| !matches!(&*entry.key, "approvers" | "events");
+        let entries: Vec<&Entry> = entries.iter().filter(own).collect();
+        let Looked { part, mut wrong, replaced } = fields::each(&entries, &good, &of);
         wrong.retain(|wrong| match wrong.entry {
             Some(entry) if matches!(&*entry.key, "from" | "until") => {
                 self.tell(entry.place, &entry.key, no_time(&entry.node.value));
@@ -69,7 +70,7 @@ impl Parts<'_> {
                 self.misshapen(item, &path, "approvers");
                 continue;
             };
-            let Looked { part, wrong, replaced: _ } = fields::each(entries.iter(), &good, &of);
+            let Looked { part, wrong, replaced: _ } = fields::each(&each(entries), &good, &of);
             self.wrong(item, &path, wrong);
             read.extend(part.map(|part| (path, part)));
         }
@@ -92,7 +93,7 @@ impl Parts<'_> {
                 Some(entry) => matches!(&*entry.key, "at" | "do"),
                 None => item.get("do").is_some() && wrong.message.ends_with("`do`"),
             };
-            let looked = fields::each(entries.iter(), &good, &of);
+            let looked = fields::each(&each(entries), &good, &of);
             let Looked { part, mut wrong, replaced } = looked;
             wrong.retain(|wrong| !own(wrong));
             self.wrong(item, &path, wrong);
@@ -114,14 +115,14 @@ impl Parts<'_> {
         }
         let Value::Map(events) = &item.get("do")?.value else { return None };
         let [event] = events.as_slice() else { return None };
-        let of = |fields| fields::of_event(&event.key, fields);
+        let of = |fields| fields::of_event(&event.key, &fields);
         let Value::Map(entries) = &event.node.value else { return None };
         let Some(good) = fields::good(&of) else {
             let message = of(serde_json::Map::new()).err().unwrap_or_default();
             self.tell(event.place, path, plain(&message));
             return None;
         };
-        let Looked { part, wrong, replaced: _ } = fields::each(entries.iter(), &good, &of);
+        let Looked { part, wrong, replaced: _ } = fields::each(&each(entries), &good, &of);
         self.wrong(item, path, wrong);
         part
     }
@@ -225,6 +226,10 @@ impl Parts<'_> {
             ..self.file.problem(message)
         });
     }
+}
+
+fn each(entries: &[Entry]) -> Vec<&Entry> {
+    entries.iter().collect()
 }
 
 /// What is to be said of a value that is no local time.
