@@ -262,6 +262,8 @@ fn a_format_is_told_by_its_keys_and_not_by_what_a_document_mentions() {
     }
     let cut = &CSAF[..CSAF.find("publisher").expect("it names one")];
     assert_eq!(Form::of(cut.as_bytes()), Some(Form::Csaf), "what was seen counts");
+    let open = r#"{"@context": [0, {"a": "https://openvex.dev/ns/v0.2.0"}, 0"#;
+    assert_eq!(Form::of(open.as_bytes()), Some(Form::OpenVex), "of a list, nothing is kept");
     let other = format!("{mention} \"id\": \"GHSA-aaaa\", \"vex\": {OPENVEX}}}");
     assert_eq!(Form::of(other.as_bytes()), Some(Form::Osv));
     assert_eq!(Form::of(format!("[{OPENVEX}]").as_bytes()), None);
