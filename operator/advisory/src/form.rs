@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The form of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,22 +101,14 @@ impl<'de> Visitor<'de> for Keys<'_> {
                 (Within::Document, "spdxVersion") => *self.found = Some(Form::Spdx),
                 (Within::Document, "bomFormat") => *self.found = Some(Form::CycloneDx),
                 (Within::Document, "@context") => {
-                    let context = map.next_value::<Value>()?.to_string();
-                    if context.contains("openvex.dev/ns") {
-                        *self.found = Some(Form::OpenVex);
-                    } else if context.contains("spdx.org/") {
-                        *self.found = Some(Form::Spdx);
-                    }
+                    map.next_value_seed(Words { tell: of_context, found: self.found })?;
                 }
                 (Within::Document, "document") => {
                     map.next_value_seed(Keys { within: Within::CsafHead, found: self.found })?;
                 }
                 (Within::CsafHead, "csaf_version") => *self.found = Some(Form::Csaf),
                 (Within::CsafHead, "category") => {
-                    let category: Value = map.next_value()?;
-                    if category.as_str().is_some_and(|category| category.starts_with("csaf_")) {
-                        *self.found = Some(Form::Csaf);
-                    }
+                    map.next_value_seed(Words { tell: of_category, found: self.found })?;
                 }
                 (Within::Document | Within::CsafHead, key) => {
                     named |= key == "id" && matches!(self.within, Within::Document);
@@ -132,6 +123,78 @@ impl<'de> Visitor<'de> for Keys<'_> {
         if named {
             *self.found = Some(Form::Osv);
         }
+        Ok(())
+    }
+}
+
+fn of_context(context: &str) -> Option<Form> {
+    if context.contains("openvex.dev/ns") {
+        return Some(Form::OpenVex);
+    }
+    context.contains("spdx.org/").then_some(Form::Spdx)
+}
+
+fn of_category(category: &str) -> Option<Form> {
+    category.starts_with("csaf_").then_some(Form::Csaf)
+}
+
+/// Goes through a text, or those of a list or an object, until one tells the format. Nothing of them is kept: there may be millions.
+struct Words<'f> {
+    tell: fn(&str) -> Option<Form>,
+    found: &'f mut Option<Form>,
+}
+
+impl<'de> DeserializeSeed<'de> for Words<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Words<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("anything")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        *self.found = (self.tell)(text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self { tell, found } = self;
+        while found.is_none() && list.next_element_seed(Words { tell, found })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { tell, found } = self;
+        while found.is_none() && map.next_key::<IgnoredAny>()?.is_some() {
+            map.next_value_seed(Words { tell, found })?;
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
         Ok(())
     }
 }

@@ -262,6 +262,8 @@ fn a_format_is_told_by_its_keys_and_not_by_what_a_document_mentions() {
     }
     let cut = &CSAF[..CSAF.find("publisher").expect("it names one")];
     assert_eq!(Form::of(cut.as_bytes()), Some(Form::Csaf), "what was seen counts");
+    let open = r#"{"@context": [0, {"a": "https://openvex.dev/ns/v0.2.0"}, 0"#;
+    assert_eq!(Form::of(open.as_bytes()), Some(Form::OpenVex), "of a list, nothing is kept");
     let other = format!("{mention} \"id\": \"GHSA-aaaa\", \"vex\": {OPENVEX}}}");
     assert_eq!(Form::of(other.as_bytes()), Some(Form::Osv));
     assert_eq!(Form::of(format!("[{OPENVEX}]").as_bytes()), None);
@@ -386,6 +388,67 @@ fn a_score_of_csaf_stands_with_what_is_stated_of_its_products() {
         let document = read(of_another.as_bytes()).expect("readable");
         assert_eq!(document.statements[0].severity, [""; 0], "it is of another product");
     }
+}
+
+#[test]
+fn csaf_may_name_a_product_twice_and_it_is_stated_once() {
+    let cvss = format!(r#""cvss_v3": {{"vectorString": "{VECTOR}"}}"#);
+    let text = scored("scores", &cvss).replace(r#"["ssl"]"#, r#"["ssl", "ssl", "ssl"]"#);
+    let twice =
+        text.replace("\"known_affected\"", "\"first_affected\": [\"ssl\"], \"known_affected\"");
+    let document = read(twice.as_bytes()).expect("readable");
+    let [statement] = document.statements.as_slice() else { panic!("{document:?}") };
+    assert_eq!(
+        (statement.products.len(), statement.severity.as_slice()),
+        (1, &[VECTOR.to_owned()][..])
+    );
+}
+
+#[test]
+fn a_text_longer_than_a_vector_of_cvss_is_none() {
+    let long = "x".repeat(501);
+    let document =
+        read(scored("scores", &format!(r#""cvss_v3": {{"vectorString": "{long}"}}"#)).as_bytes());
+    let document = document.expect("readable");
+    assert_eq!(document.statements[0].severity, [""; 0]);
+    assert_eq!(document.beyond[0].scores, 1, "it is told that there is one");
+}
+
+/// Products with scores, each not affected for a reason of its own.
+fn each_with_its_reason(products: usize, scores: usize) -> String {
+    let list =
+        |of: &dyn Fn(usize) -> String, count| (0..count).map(of).collect::<Vec<_>>().join(",");
+    let ids = list(&|id| format!("\"{id}\""), products);
+    let purl = "pkg:deb/debian/openssl@3.0.2-1";
+    let names = list(
+        &|id| {
+            format!(
+                r#"{{"product_id": "{id}", "product_identification_helper": {{"purl": "{purl}"}}}}"#
+            )
+        },
+        products,
+    );
+    let flags =
+        list(&|id| format!(r#"{{"label": "reason {id}", "product_ids": ["{id}"]}}"#), products);
+    let scores = list(
+        &|score| format!(r#"{{"cvss_v3": {{"vectorString": "{score}"}}, "products": [{ids}]}}"#),
+        scores,
+    );
+    format!(
+        r#"{{"document": {{"category": "csaf_vex", "csaf_version": "2.0", "publisher": {{"name": "x"}}, "tracking": {{"id": "1"}}}},
+        "product_tree": {{"full_product_names": [{names}]}},
+        "vulnerabilities": [{{"cve": "CVE-2026-1", "product_status": {{"known_not_affected": [{ids}]}},
+            "flags": [{flags}], "scores": [{scores}]}}]}}"#
+    )
+}
+
+#[test]
+fn scores_of_csaf_are_limited_over_all_that_is_stated() {
+    let document = read(each_with_its_reason(400, 500).as_bytes()).expect("as many as may be");
+    assert_eq!((document.statements.len(), document.skipped.count), (400, 0));
+    let refused = read(each_with_its_reason(401, 500).as_bytes()).expect_err("too many");
+    let told = "it is no CSAF document: its products have more scores than the limit of 200000";
+    assert_eq!(refused.to_string(), told);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is more than any object has is refused before it is parsed: the parser would take seconds for it.
 
+use hozen_advisory::limits::JSON_STRING_BYTES_MAX;
 use hozen_intake::tree::{LINE_BYTES_MAX, NODES_MAX, read};
 
 /// What a text is refused for; empty: it is read.
@@ -30,6 +31,26 @@ fn of_json_texts_and_values_are_limited_and_not_the_line() {
     assert_eq!(said(&many), "2:8000000: has too many values; the limit is 4000000");
     let pretty = format!("[{}1]", "1,\n".repeat(NODES_MAX));
     assert_eq!(said(&pretty), "4000000:2: has too many values; the limit is 4000000");
+}
+
+#[test]
+fn yaml_in_brackets_is_not_taken_for_json() {
+    let told = "bytes; the limit is 2097152, but for files of JSON, and this is none: ";
+    let long = "x".repeat(50_000_000);
+    for text in [format!("{{a: {long}}}"), format!("{{a: '{long}'}}"), format!("[\"a\", {long}]")] {
+        assert!(said(&text).starts_with(&format!("1:1: the line has {} {told}", text.len())));
+    }
+    let items = "  some words,\n".repeat(100_000);
+    assert!(items.len() > JSON_STRING_BYTES_MAX);
+    assert_eq!(said(&format!("{{a: '\"', b: [\n{items}  ], c: '\"'}}\n")), "");
+}
+
+#[test]
+fn what_is_no_text_of_json_is_as_limited_as_one() {
+    for long in ["1".repeat(50_000_000), " ".repeat(50_000_000)] {
+        let told = "1:5: nothing in it may be longer than the limit of 1048576 bytes";
+        assert_eq!(said(&format!("{{\"a\":{long}1}}")), told);
+    }
 }
 
 #[test]

@@ -20,6 +20,11 @@ use crate::limits::Bounded;
 
 /// Most names of one weakness: trackers give it a handful.
 const IDS_MAX: usize = 1_000;
+/// Longest vector of CVSS, in bytes: one with every metric of version 4.0 has 200. A longer text is none.
+const VECTOR_BYTES_MAX: usize = 500;
+/// Most vectors that the statements of a document stand with: each status has a few, and only what is not affected for a reason of its
+/// own is another status.
+const VECTORS_MAX: usize = 200_000;
 
 #[derive(Deserialize)]
 struct File<'a> {
@@ -241,7 +246,7 @@ impl<'a> Products<'a> {
 pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
     let file: File<'_> = parse("CSAF", bytes)?;
     let products = Products::of(file.product_tree.as_ref());
-    let mut document = Document::default();
+    let (mut document, mut vectors_count) = (Document::default(), 0);
     for (index, said) in file.vulnerabilities.0.iter().enumerate() {
         let ids = said.cve.iter().chain(said.ids.0.iter().map(|id| &id.text));
         let weakness: Vec<SmolStr> = ids.map(|id| id.as_ref().into()).collect();
@@ -259,8 +264,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
         let (reasons, scores) = (Reasons::of(said), Scores::of(said));
         // One statement for all products of which the same is said: each has all names of the weakness.
         let mut alike: BTreeMap<Status, (Vec<Product>, BTreeSet<&str>)> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for (list, status) in lists {
             for id in &list.0 {
+                if !seen.insert((status.clone(), id.as_ref())) {
+                    continue;
+                }
                 let place = || format!("vulnerabilities[{index}], product {}", line(id));
                 let status = match &status {
                     Some(status) => Ok(status.clone()),
@@ -281,6 +290,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
             let (weakness, scores) = (weakness.clone(), scores.count);
             document.beyond.push(Beyond { weakness, scores, fixed });
         }
+        vectors_count += alike.values().map(|(_, vectors)| vectors.len()).sum::<usize>();
+        if vectors_count > VECTORS_MAX {
+            let what = format!("its products have more scores than the limit of {VECTORS_MAX}");
+            return Err(VexError::Form { format: "CSAF", what });
+        }
         document.statements.extend(alike.into_iter().map(|(status, (products, vectors))| {
             Statement {
                 document: file.document.tracking.id.as_ref().into(),
@@ -298,13 +312,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, VexError> {
 
 /// CVSS vectors by product.
 struct Scores<'a> {
-    by_product: BTreeMap<&'a str, Vec<&'a str>>,
+    /// Those of each score.
+    given: Vec<Vec<&'a str>>,
+    /// Scores by their index, each once.
+    by_product: BTreeMap<&'a str, Vec<usize>>,
     count: u64,
 }
 
 impl<'a> Scores<'a> {
     fn of(said: &'a Said<'a>) -> Self {
-        let mut found = Self { by_product: BTreeMap::new(), count: 0 };
+        let mut found = Self { given: Vec::new(), by_product: BTreeMap::new(), count: 0 };
         let scores = said.scores.0.iter().map(|score| {
             let Score { cvss_v2, cvss_v3, products } = score;
             ([cvss_v2, cvss_v3, &None], products)
@@ -313,12 +330,16 @@ impl<'a> Scores<'a> {
             let Content { v2, v3, v4 } = content;
             ([v2, v3, v4], products)
         });
-        for (given, products) in scores.chain(metrics) {
+        for (index, (given, products)) in scores.chain(metrics).enumerate() {
             let given = given.into_iter().flatten();
-            for vector in given.filter_map(|cvss| cvss.vector.as_deref()) {
-                found.count += 1;
-                for id in &products.0 {
-                    found.by_product.entry(id).or_default().push(vector);
+            let mut vectors: Vec<&str> = given.filter_map(|cvss| cvss.vector.as_deref()).collect();
+            found.count += vectors.len() as u64;
+            vectors.retain(|vector| vector.len() <= VECTOR_BYTES_MAX);
+            found.given.push(vectors);
+            for id in &products.0 {
+                let scores = found.by_product.entry(id).or_default();
+                if scores.last() != Some(&index) {
+                    scores.push(index);
                 }
             }
         }
@@ -326,7 +347,8 @@ impl<'a> Scores<'a> {
     }
 
     fn of_product(&self, id: &str) -> impl Iterator<Item = &'a str> {
-        self.by_product.get(id).into_iter().flatten().copied()
+        let scores = self.by_product.get(id).into_iter().flatten();
+        scores.filter_map(|index| self.given.get(*index)).flatten().copied()
     }
 }
 

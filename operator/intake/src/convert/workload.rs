@@ -249,20 +249,45 @@ pub fn alive(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// What the pods run that a selector of Kubernetes' own selects: for manifests, whose pods name owners that are not there.
-pub fn selected(selector: &LabelSelector, namespace: &str, pods: &[&Pod]) -> Running {
-    let theirs = pods.iter().filter(|pod| alive(pod) && is_of(pod, selector, namespace));
+/// What those of the pods of a namespace run that a selector of Kubernetes' own selects: for manifests, whose pods name owners that are
+/// not there.
+pub fn selected(selector: &LabelSelector, pods: &[&Pod]) -> Running {
     let mut running = Running::new();
+    let Some(selector) = parsed(selector) else { return running };
+    let theirs = pods
+        .iter()
+        .filter(|pod| alive(pod) && selector.matches(&labels(pod.metadata.labels.as_ref())));
     for image in theirs.flat_map(|pod| pod_images(pod)) {
         running.entry(image.container).or_default().insert(image.digest);
     }
     running
 }
 
-/// Whether a pod is in a namespace and selected there.
-pub fn is_of(pod: &Pod, selector: &LabelSelector, namespace: &str) -> bool {
-    pod.metadata.namespace.as_deref().unwrap_or("default") == namespace
-        && selects(selector, &pod.metadata)
+/// Where an object is.
+pub fn namespace(metadata: &ObjectMeta) -> &str {
+    metadata.namespace.as_deref().unwrap_or("default")
+}
+
+/// What selects the pods of workloads, by namespace and parsed once: each pod is held against what is in its own namespace.
+#[derive(Debug, Default)]
+pub struct Selectors<'a>(BTreeMap<&'a str, Vec<hozen_domain::selector::LabelSelector>>);
+
+impl<'a> Selectors<'a> {
+    /// Of pairs of a namespace and a selector there. One with an operator that is not known selects nothing.
+    pub fn of(selectors: impl IntoIterator<Item = (&'a str, &'a LabelSelector)>) -> Self {
+        let mut found = Self::default();
+        for (namespace, selector) in selectors {
+            found.0.entry(namespace).or_default().extend(parsed(selector));
+        }
+        found
+    }
+
+    /// Whether any of them selects a pod.
+    pub fn select(&self, pod: &Pod) -> bool {
+        let Some(here) = self.0.get(namespace(&pod.metadata)) else { return false };
+        let labels = labels(pod.metadata.labels.as_ref());
+        here.iter().any(|selector| selector.matches(&labels))
+    }
 }
 
 /// Whoever a pod belongs to, as far as the pod itself says: `ReplicaSet/shop/web-7d4f9`, or the pod.
@@ -304,12 +329,7 @@ pub fn reference(image: &str) -> ImageUse {
     ImageUse { repository: small(repository), tag, pinned, running: None }
 }
 
-/// Whether a selector of Kubernetes' own selects an object. An empty one selects everything.
-fn selects(selector: &LabelSelector, metadata: &ObjectMeta) -> bool {
-    parsed(selector).is_some_and(|selector| selector.matches(&labels(metadata.labels.as_ref())))
-}
-
-/// The domain's form of a selector of Kubernetes' own; none: no operator that is known.
+/// The domain's form of a selector of Kubernetes' own; none: no operator that is known. An empty one selects everything.
 fn parsed(selector: &LabelSelector) -> Option<hozen_domain::selector::LabelSelector> {
     serde_json::from_value(serde_json::to_value(selector).ok()?).ok()
 }

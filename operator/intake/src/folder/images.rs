@@ -10,7 +10,7 @@ use hozen_domain::{
     World,
     workload::{Image, ImageUse, Workload},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
 use regex::Regex;
 use smol_str::{SmolStr, ToSmolStr as _, format_smolstr};
 
@@ -33,9 +33,13 @@ pub(super) type Bills = BTreeMap<SmolStr, Result<SmolStr, String>>;
 
 /// Every workload of the manifests.
 pub(super) fn workloads(documents: &[Document]) -> Vec<Workload> {
-    let pods = stock::pods(documents);
+    let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for pod in stock::pods(documents) {
+        pods.entry(workload::namespace(&pod.metadata)).or_default().push(pod);
+    }
     let joined = |made: Workload, selector: &LabelSelector| {
-        let running = workload::selected(selector, &made.namespace, &pods);
+        let pods = pods.get(made.namespace.as_str()).map_or(&[][..], Vec::as_slice);
+        let running = workload::selected(selector, pods);
         workload::with_pods(made, &running)
     };
     let workload = |document: &Document| match &document.object {
@@ -217,18 +221,17 @@ pub(super) fn beside(
     world: &mut World,
     refused: &mut Refused,
 ) {
-    let is_about_images = |document: &Document| match &document.object {
-        Object::Baseline(object) => object.spec.selector.images.is_some(),
-        _ => false,
+    let is_about_images = |document: &Document| {
+        let Object::Baseline(object) = &document.object else { return false };
+        object.spec.selector.images.is_some()
     };
     if !documents.iter().any(is_about_images) {
         return;
     }
-    let selectors: Vec<(&LabelSelector, &str)> = documents.iter().filter_map(selector).collect();
+    let selectors = workload::Selectors::of(documents.iter().filter_map(selector));
     let mut nameless: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
     for pod in stock::pods(documents) {
-        let of_workload = |(of, there): &(&LabelSelector, &str)| workload::is_of(pod, of, there);
-        if pod.status.is_none() || !workload::alive(pod) || selectors.iter().any(of_workload) {
+        if pod.status.is_none() || !workload::alive(pod) || selectors.select(pod) {
             continue;
         }
         let by = workload::owner(pod);
@@ -262,14 +265,14 @@ pub(super) fn beside(
 }
 
 /// What selects the pods of a workload, and where.
-fn selector(document: &Document) -> Option<(&LabelSelector, &str)> {
+fn selector(document: &Document) -> Option<(&str, &LabelSelector)> {
     let selector = match &document.object {
         Object::Deployment(object) => &object.spec.selector,
         Object::StatefulSet(object) => &object.spec.selector,
         Object::DaemonSet(object) => &object.spec.selector,
         _ => return None,
     };
-    Some((selector, document.object.metadata().namespace.as_deref().unwrap_or("default")))
+    Some((workload::namespace(document.object.metadata()), selector))
 }
 
 /// An image of which no manifest tells.

@@ -48,7 +48,7 @@ fn to_come(documents: &[Document], world: &World, refused: &mut Refused) {
         more => format!(", as are {more} more"),
     };
     let message = format!(
-        "its report is of {}, after what is played begins ({}){more}: it tells nothing of that time, and its node is unknown; let          scenario.yaml begin (from) later, or set the clock right that wrote it",
+        "its report is of {}, after what is played begins ({}){more}: it tells nothing of that time, and its node is unknown; let scenario.yaml begin (from) later, or set the clock right that wrote it",
         report.scanned_at, world.now
     );
     refused.note(format!("NodeInventory/{name}"), message);

@@ -227,6 +227,7 @@ fn a_report_of_a_time_that_has_not_come_tells_nothing_of_the_present_and_that_is
     let [said] = said.as_slice() else { panic!("{said:#?}") };
     assert!(said.starts_with("NodeInventory/web-a2: its report is of 2026-11-20T"), "{said}");
     assert!(said.contains("after what is played begins (2026-11-19T00:14:00Z)"), "{said}");
+    assert!(!said.contains("  "), "it is printed as one line: {said}");
     let world = read(folder.path()).unwrap().world;
     assert!(matches!(world.nodes["web-a1"].report, Report::Known(_)));
     let Report::Missing(why) = &world.nodes["web-a2"].report else { panic!("it is believed") };

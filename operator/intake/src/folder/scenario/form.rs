@@ -3,12 +3,11 @@
 use hozen_domain::model::scenario::Happening;
 use serde_json::{Map, json};
 
+use super::fields::FIELDS_MAX;
 use crate::tree::{Entry, Node, Place, Value};
 
 const EVENT: &str = "an event like {at: 2026-11-19T09:00, do: {nodeOffline: {node: web-b2}}}";
 const APPROVER: &str = "an approver like {user: alice@example.com, role: on-call, after: 30m}";
-/// Most fields that an event has; the one with the most has four.
-const FIELDS_MAX: usize = 8;
 
 /// What is to be said of an entry of a list that does not have the form of one, and where.
 pub(super) fn misshapen(item: &Node, key: &str) -> Option<(Place, String)> {

@@ -1,5 +1,7 @@
 //! Reads a script part by part, and says of each what is wrong with it in words that tell what to write.
 
+use std::collections::BTreeMap;
+
 use hozen_domain::model::scenario::{Approver, Event, Happening, Script, Subject};
 use jiff::civil::DateTime;
 use smol_str::SmolStr;
@@ -169,13 +171,16 @@ impl Parts<'_> {
     pub fn twice(&mut self, node: &Node, path: &str) {
         match &node.value {
             Value::Map(entries) => {
-                for (index, entry) in entries.iter().enumerate() {
-                    if let Some(first) = entries[..index].iter().find(|it| it.key == entry.key) {
-                        let (key, line) = (&entry.key, first.place.line);
+                let mut lines: BTreeMap<&str, u64> = BTreeMap::new();
+                for entry in entries {
+                    let key = &entry.key;
+                    if let Some(line) = lines.get(key.as_str()) {
                         let message = format!("{key} stands twice, first in line {line}");
                         self.tell(entry.place, path, message);
+                    } else {
+                        lines.insert(key, entry.place.line);
                     }
-                    let within = if path.is_empty() { &entry.key } else { path };
+                    let within = if path.is_empty() { key } else { path };
                     self.twice(&entry.node, within);
                 }
             }
