@@ -13,7 +13,7 @@ use hozen_domain::{
         scenario::{Approver, Event, Happening, Scenario, Script},
     },
     node::Ended,
-    units::Span,
+    units::{Name, Span},
     world::{Blind, Finding},
 };
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
@@ -138,13 +138,24 @@ impl Told {
         self.0
             .trace
             .iter()
-            .filter_map(|Entry { at, what, .. }| match what {
+            .filter_map(|Entry { at, about, what }| match what {
                 What::Ended { system, started, ended, .. } => {
-                    Some((system.as_str(), *started, *at, ended))
+                    let first = self.patched(about.as_ref(), system).unwrap_or(*started);
+                    Some((system.as_str(), first, *at, ended))
                 }
                 _ => None,
             })
             .collect()
+    }
+
+    /// When a node was taken that served between its patch and its reboot.
+    fn patched(&self, request: Option<&Name>, node: &Name) -> Option<Timestamp> {
+        self.0.trace.iter().find_map(|Entry { about, what, .. }| match what {
+            What::Serves { system, started, .. } if system == node && about.as_ref() == request => {
+                Some(*started)
+            }
+            _ => None,
+        })
     }
 
     /// Systems that were proven, in order.

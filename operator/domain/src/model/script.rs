@@ -103,9 +103,16 @@ impl Model<'_> {
         }
     }
 
-    /// People of the script who approve whatever is asked of their role.
+    /// People of the script who approve whatever is asked of their role, and have not said so, or said it too long ago.
     pub(super) fn queue_approvers(&mut self, request: &ChangeRequest) {
+        let valid = request.plan.needs.valid_for.duration();
         for (index, approver) in self.script.script.approvers.iter().enumerate() {
+            let approvals = self.world.approvals.iter();
+            let mut words = approvals
+                .filter(|word| word.request.1 == request.uid && word.user == approver.user);
+            if words.any(|word| word.withdrawn || after(word.at, valid) > self.world.now) {
+                continue;
+            }
             let asked = request.plan.needs.roles.iter().any(|role| role.name == approver.role);
             let theirs = approver.baselines.is_empty()
                 || approver.baselines.contains(&request.plan.baseline.name);
