@@ -550,3 +550,19 @@ fn security_updates_are_explained_by_the_name_that_time_lines_give_them() {
     assert!(text.contains("MISSING UNDER "), "{text}");
     assert!(text.contains(", first seen "), "{text}");
 }
+
+#[test]
+fn in_a_report_every_row_that_waits_names_its_request() {
+    let folder = copy();
+    let asked = ["simulate", "fleet", "--report", "out.md"];
+    let output = hozen(folder.path(), &asked);
+    let report = fs::read_to_string(folder.path().join("out.md")).expect("a report");
+    let rows: Vec<&str> = report.lines().filter(|line| line.contains(" waits")).collect();
+    assert!(!rows.is_empty(), "{report}{}", complained(&output));
+    for row in rows {
+        assert!(row.contains("web-tier-") || row.contains("database-"), "{row}");
+    }
+    // What is nowhere missing has no row.
+    assert!(!report.contains("| high missing | 0 | 0 |"), "{report}");
+    assert!(report.contains("| vulnerabilities |"), "{report}");
+}
