@@ -13,6 +13,7 @@ mod request;
 mod rollout;
 mod rules;
 mod subject;
+mod updates;
 mod workload;
 
 use std::process::ExitCode;
@@ -161,6 +162,8 @@ pub fn explain(
     subject: &Subject,
 ) -> Result<Explanation, String> {
     let name = subject.find(outcome, corpus)?;
+    let digests = subject.digests(outcome, &name);
+    let name = if digests.len() > 1 { subject.typed().into() } else { name };
     let answer = match subject {
         Subject::Node(_) => node::answer(outcome, &name),
         Subject::Baseline(_) => baseline::answer(outcome, &name),
@@ -168,7 +171,7 @@ pub fn explain(
         Subject::Request(_) => request::answer(outcome, &name),
         Subject::Rollout(_) => rollout::answer(outcome, &name),
         Subject::Workload(_) => workload::answer(outcome, &name),
-        Subject::Image(_) => image::answer(outcome, &name),
+        Subject::Image(_) => image::answer(outcome, &digests),
         Subject::Policy(_) => policy::answer(outcome, &name),
     };
     // `find` looks where the answers look.

@@ -23,7 +23,7 @@ pub fn run(asked: &Simulate) -> Result<ExitCode, Failed> {
     }
     match asked.output {
         Output::Text => {
-            let detail = Detail { every_system: asked.every_system };
+            let detail = Detail { every_system: asked.every_system, every_request: false };
             let columns = terminal::columns(&std::io::stdout());
             print(&text::simulation(&facts, detail, columns))?;
         }

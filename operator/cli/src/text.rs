@@ -29,6 +29,8 @@ use page::Page;
 pub struct Detail {
     /// Every node has its own line, however many there are and however alike they went.
     pub every_system: bool,
+    /// Every line says which request it is about, as in a table whose rows are read one by one.
+    pub every_request: bool,
 }
 
 /// A simulation as text, with colour, on a page of so many columns.

@@ -503,3 +503,66 @@ fn text_is_as_wide_as_columns_says() {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(&narrow), words(&usual), "nothing is lost");
 }
+
+#[test]
+fn a_rollout_tells_of_every_system_of_its_plan() {
+    let asked = ["explain", "examples/quickstart", "rollout/web-tier-faef77"];
+    let text = quickstart(&[&asked[..], &["--at", "2026-11-19T11:00"]].concat());
+    let systems = text.split("SYSTEMS").nth(1).and_then(|rest| rest.split("WAITS FOR").next());
+    let systems = systems.expect("its systems");
+    for name in ["web-a1", "web-a2", "web-a3", "web-b1", "web-b2"] {
+        assert!(systems.contains(name), "{name}: {text}");
+    }
+    assert!(systems.contains("web-a3: not begun, "), "{text}");
+    assert!(systems.contains("web-b2: not begun, silent since "), "{text}");
+}
+
+#[test]
+fn a_repository_with_several_images_tells_of_each_with_who_runs_it() {
+    let name = "image/registry.example.com/shop/api";
+    let text = quickstart(&["explain", "examples/images", name]);
+    assert!(text.starts_with(&format!("{name}   2 images are known by that name")), "{text}");
+    assert_eq!(text.matches(": WHAT IT IS").count(), 2, "{text}");
+    assert!(text.contains(": WHO RUNS IT") && text.contains("fixed in"), "{text}");
+}
+
+#[test]
+fn what_the_range_of_a_withdrawn_notice_holds_is_not_called_affected() {
+    let folder = copy();
+    edit(
+        &folder,
+        "scenario.yaml",
+        "events:\n",
+        "events:\n  - {at: 2026-11-19T09:30, do: {advisoryWithdrawn: {name: dsa-6123-1}}}\n",
+    );
+    let asked = ["explain", "fleet", "advisory/dsa-6123-1", "--at", "2026-11-19T09:35"];
+    let text = printed(&hozen(folder.path(), &asked)).replace("\n    ", " ");
+    let installed = text.split("WHERE IT IS INSTALLED").nth(1).expect("where it is installed");
+    assert!(installed.contains("but the notice is withdrawn"), "{text}");
+    assert!(!installed.contains(": affected, fixed in"), "{text}");
+}
+
+#[test]
+fn security_updates_are_explained_by_the_name_that_time_lines_give_them() {
+    let text = quickstart(&["explain", "examples/quickstart", "advisory/security-updates"]);
+    assert!(text.contains("no update of a distribution is missing"), "{text}");
+    let text = quickstart(&["explain", "examples/fleet", "advisory/security-updates"]);
+    assert!(text.contains("MISSING UNDER "), "{text}");
+    assert!(text.contains(", first seen "), "{text}");
+}
+
+#[test]
+fn in_a_report_every_row_that_waits_names_its_request() {
+    let folder = copy();
+    let asked = ["simulate", "fleet", "--report", "out.md"];
+    let output = hozen(folder.path(), &asked);
+    let report = fs::read_to_string(folder.path().join("out.md")).expect("a report");
+    let rows: Vec<&str> = report.lines().filter(|line| line.contains(" waits")).collect();
+    assert!(!rows.is_empty(), "{report}{}", complained(&output));
+    for row in rows {
+        assert!(row.contains("web-tier-") || row.contains("database-"), "{row}");
+    }
+    // What is nowhere missing has no row.
+    assert!(!report.contains("| high missing | 0 | 0 |"), "{report}");
+    assert!(report.contains("| vulnerabilities |"), "{report}");
+}

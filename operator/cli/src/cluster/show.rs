@@ -158,7 +158,11 @@ fn tell_others(page: &mut Page, plan: &Plan) {
         row(
             page,
             "mitigation",
-            &format!("on up to {} nodes: {}", mitigation.nodes_max, steps.join(", ")),
+            &format!(
+                "on up to {}: {}",
+                crate::text::counted(mitigation.nodes_max, "node"),
+                steps.join(", ")
+            ),
         );
     }
 }

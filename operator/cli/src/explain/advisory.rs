@@ -6,7 +6,7 @@ use hozen_domain::{
 };
 use hozen_intake::folder::Corpus;
 
-use super::{Answer, Section, common, idle};
+use super::{Answer, Section, common, idle, updates};
 use crate::text::{counted, spoken};
 
 /// Systems that are named.
@@ -14,7 +14,11 @@ const NAMED_MAX: usize = 8;
 
 pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<Answer> {
     let Some(known) = outcome.world.notices.get(name) else {
-        return idle::answer(outcome, corpus, name);
+        return if *name == updates::UPDATES {
+            Some(updates::answer(outcome))
+        } else {
+            idle::answer(outcome, corpus, name)
+        };
     };
     let ranked = outcome.after.ranking.notices.get(name)?;
     let matters = match ranked.relevance {
@@ -53,7 +57,16 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
     answer.add(section);
     answer.add(affected(outcome, name));
     if !matches!(ranked.relevance, Relevance::Relevant | Relevance::NoFixYet) {
-        answer.add(idle::installed(&idle::standings(outcome, corpus, &known.notice.id)));
+        let but = match ranked.relevance {
+            _ if withdrawn => Some(idle::WITHDRAWN),
+            Relevance::NotAffected => Some(idle::EXCUSED),
+            Relevance::Relevant
+            | Relevance::NoFixYet
+            | Relevance::Unknown
+            | Relevance::FixedEverywhere
+            | Relevance::NotInstalled => None,
+        };
+        answer.add(idle::installed(&idle::standings(outcome, corpus, &known.notice.id), but));
     }
     answer.add(excused(outcome, name));
     answer.add(requests(outcome, name));

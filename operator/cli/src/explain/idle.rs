@@ -37,7 +37,8 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
         section.rule(why, "PROCESS 2.3");
     }
     answer.add(section);
-    answer.add(installed(&standings));
+    let withdrawn = notice.withdrawn.map(|_| WITHDRAWN);
+    answer.add(installed(&standings, withdrawn));
     answer.next.push(next.to_owned());
     Some(answer)
 }
@@ -94,8 +95,13 @@ fn why(outcome: &Outcome, notice: &Notice, standings: &Standings) -> (String, &'
     }
 }
 
-/// Where what a notice is about is installed, and what that means.
-pub(super) fn installed(standings: &Standings) -> Section {
+/// Why what the range of a notice holds is not affected: its publisher took it back.
+pub(super) const WITHDRAWN: &str = "the notice is withdrawn";
+/// Why what the range of a notice holds is not affected: somebody stated so.
+pub(super) const EXCUSED: &str = "a statement says that it is not affected";
+
+/// Where what a notice is about is installed, and what that means; with why its range does not bind, where it does not.
+pub(super) fn installed(standings: &Standings, but: Option<&str>) -> Section {
     let mut section = Section::new("where it is installed");
     for ((package, standing), systems) in standings.iter().take(PACKAGES_MAX) {
         let systems: Vec<&String> = systems.iter().collect();
@@ -109,7 +115,13 @@ pub(super) fn installed(standings: &Standings) -> Section {
             )),
             Standing::Affected { installed, fixed } => {
                 let fixed = fixed.as_deref().unwrap_or("no version yet");
-                section.say(format!("{package} {installed} on {on}: affected, fixed in {fixed}"));
+                let lead = format!("{package} {installed} on {on}");
+                section.say(match but {
+                    Some(but) => format!(
+                        "{lead}: in the range that the notice gives (fixed in {fixed}), but {but}"
+                    ),
+                    None => format!("{lead}: affected, fixed in {fixed}"),
+                });
             }
             Standing::Unknown { installed, why } => {
                 section.say(format!("{package} {installed} on {on}: unknown: {why}"));

@@ -5,7 +5,34 @@ use hozen_domain::{model::Outcome, units::Name, world::Verdict};
 use super::{Answer, Section};
 use crate::text::spoken;
 
-pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
+/// Hexadecimal digits by which a digest is told from others.
+const SHORT: usize = "sha256:".len() + 12;
+
+/// What is known of an image, or of each that is known by a repository.
+pub(super) fn answer(outcome: &Outcome, digests: &[Name]) -> Option<Answer> {
+    if let [digest] = digests {
+        return one(outcome, digest);
+    }
+    let mut all = Answer {
+        summary: format!("{} images are known by that name", digests.len()),
+        ..Answer::default()
+    };
+    for digest in digests {
+        let own = one(outcome, digest)?;
+        let short: String = digest.chars().take(SHORT).collect();
+        let mut head = Section::new(&short);
+        head.say(own.summary);
+        all.add(head);
+        for mut section in own.sections {
+            section.title = format!("{short}: {}", section.title);
+            all.add(section);
+        }
+        all.see("image", digest);
+    }
+    Some(all)
+}
+
+fn one(outcome: &Outcome, digest: &Name) -> Option<Answer> {
     let world = &outcome.world;
     let image = world.images.get(digest)?;
     let mut answer = Answer::default();
@@ -39,7 +66,8 @@ pub(super) fn answer(outcome: &Outcome, digest: &Name) -> Option<Answer> {
                 );
             }
             let count = section.lines.len();
-            answer.summary = format!("{count} findings in its packages");
+            answer.summary =
+                format!("{count} finding{} in its packages", if count == 1 { "" } else { "s" });
         }
     }
     for blind in image.packages.iter().flat_map(|set| world.blind(set)) {

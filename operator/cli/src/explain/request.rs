@@ -126,11 +126,17 @@ fn does(outcome: &Outcome, request: &ChangeRequest) -> Section {
                 } else {
                     crate::text::some_of(&changes, 8)
                 };
-                section.say(format!("up to {} nodes: {what}", class.nodes_max));
+                section.say(format!(
+                    "up to {}: {what}",
+                    crate::text::counted(class.nodes_max, "node")
+                ));
             }
             Class::Image(class) => section.say(format!(
-                "up to {} workloads: {} from {} to {}",
-                class.workloads_max, class.image, class.from, class.to
+                "up to {}: {} from {} to {}",
+                crate::text::counted(class.workloads_max, "workload"),
+                class.image,
+                class.from,
+                class.to
             )),
         }
     }

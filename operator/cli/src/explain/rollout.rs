@@ -1,14 +1,21 @@
 //! Where a rollout stands, and why it goes no further.
 
+use std::collections::BTreeMap;
+
 use hozen_domain::{
     approval,
+    effect::Held,
     model::Outcome,
+    node::{Node, Ready, Report},
     request::{ChangeRequest, Rollout, RolloutEnd},
     review::review,
     units::Name,
 };
 
 use super::{Answer, Section, common};
+
+/// Systems that are named of those that the same keeps.
+const NOT_BEGUN_MAX: usize = 20;
 
 pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     let rollout = outcome.world.rollouts.get(name)?;
@@ -19,7 +26,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         .filter(|request| request.uid == rollout.request.1)?;
     let mut answer = Answer { summary: summary(rollout, request), ..Answer::default() };
     answer.add(stages(rollout, request));
-    answer.add(systems(outcome, request));
+    answer.add(systems(outcome, rollout, request));
     answer.add(handle(rollout));
     common::edited(outcome, request, &mut answer);
     common::holds(outcome, &mut answer, |about| about == name);
@@ -92,7 +99,7 @@ fn stages(rollout: &Rollout, request: &ChangeRequest) -> Section {
     section
 }
 
-fn systems(outcome: &Outcome, request: &ChangeRequest) -> Section {
+fn systems(outcome: &Outcome, rollout: &Rollout, request: &ChangeRequest) -> Section {
     let mut section = Section::new("systems");
     let (proven, failed) = common::ended(outcome, &request.uid);
     if !proven.is_empty() {
@@ -112,7 +119,77 @@ fn systems(outcome: &Outcome, request: &ChangeRequest) -> Section {
             section.say(format!("{}: {} since {}", work.key, task.step.gerund(), task.since));
         }
     }
+    for (why, names) in not_begun(outcome, rollout, request) {
+        section.say(format!("{}: {why}", crate::text::some_of(&names, NOT_BEGUN_MAX)));
+    }
     section
+}
+
+/// Systems of the plan of which none was taken yet, by what keeps them.
+fn not_begun<'o>(
+    outcome: &'o Outcome,
+    rollout: &Rollout,
+    request: &ChangeRequest,
+) -> BTreeMap<String, Vec<&'o str>> {
+    let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let Some(view) = outcome.after.assessment.baselines.get(&request.plan.baseline.name) else {
+        return told;
+    };
+    for node in view.nodes.iter().filter_map(|name| outcome.world.nodes.get(name)) {
+        let at_work = node.task.as_ref().is_some_and(|task| task.request == request.uid);
+        if !at_work && !node.ended.contains_key(&request.uid) && needs(request, node) {
+            let why = away(node).unwrap_or_else(|| kept(outcome, rollout, &node.name));
+            told.entry(format!("not begun, {why}")).or_default().push(node.name.as_str());
+        }
+    }
+    for work in view.workloads.iter().filter_map(|key| outcome.world.workloads.get(key)) {
+        let at_work = work.task.as_ref().is_some_and(|task| task.request == request.uid);
+        let needs = request.plan.image_classes().any(|class| {
+            work.containers.values().any(|container| {
+                container.repository == class.image
+                    && container.running.as_ref() == Some(&class.from)
+            })
+        });
+        if !at_work && !work.ended.contains_key(&request.uid) && needs {
+            let why = kept(outcome, rollout, &work.key);
+            told.entry(format!("not begun, {why}")).or_default().push(work.key.as_str());
+        }
+    }
+    told
+}
+
+/// Whether the plan has something to do on a node: one of its transactions; a mitigation and an exercise are for all of the baseline.
+fn needs(request: &ChangeRequest, node: &Node) -> bool {
+    if request.plan.drill || request.plan.mitigation.is_some() {
+        return true;
+    }
+    let resolved = node.report.latest().into_iter().flat_map(|latest| &latest.transactions);
+    let mut wanted = resolved.map(|resolved| &resolved.transaction);
+    wanted.any(|wanted| request.plan.node_classes().any(|class| class.transaction == *wanted))
+}
+
+/// Since when nothing can be done on a node.
+fn away(node: &Node) -> Option<String> {
+    match (&node.report, node.ready) {
+        (Report::Missing(why), _) => Some(why.clone()),
+        (Report::Stale(inventory), _) => Some(format!("silent since {}", inventory.scanned_at)),
+        (Report::Known(_), Ready::No(since)) => Some(format!("NotReady since {since}")),
+        (Report::Known(_), Ready::Yes(_)) => None,
+    }
+}
+
+/// What keeps a system: what is said of it alone comes before what is said of all.
+fn kept(outcome: &Outcome, rollout: &Rollout, system: &Name) -> String {
+    if rollout.cursor.ended.is_some() {
+        return "the rollout ended before its turn".to_owned();
+    }
+    let holds = outcome.after.decision.holds.iter().filter(|held| held.about == rollout.name);
+    let (mut all, mut own) = (None, None);
+    for Held { hold, .. } in holds {
+        let place = if hold.of("").is_none() { &mut own } else { &mut all };
+        *place = place.take().or_else(|| hold.of(system));
+    }
+    own.or(all).map_or_else(|| "its turn comes later".to_owned(), |hold| hold.to_string())
 }
 
 fn handle(rollout: &Rollout) -> Section {

@@ -6,6 +6,8 @@ use hozen_advisory::notice::Notice;
 use hozen_domain::{model::Outcome, units::Name};
 use hozen_intake::{folder::Corpus, problem::nearest};
 
+use super::updates::UPDATES;
+
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -94,7 +96,7 @@ impl Subject {
         }
     }
 
-    fn typed(&self) -> &str {
+    pub(super) fn typed(&self) -> &str {
         match self {
             Self::Node(name)
             | Self::Baseline(name)
@@ -107,6 +109,22 @@ impl Subject {
         }
     }
 
+    /// Digests of all images that are meant where one of them was found: a repository may have several.
+    pub(super) fn digests(&self, outcome: &Outcome, found: &Name) -> Vec<Name> {
+        if !matches!(self, Self::Image(_)) {
+            return Vec::new();
+        }
+        let typed = self.typed();
+        let images = outcome.world.images.values();
+        let meant = images.filter(|image| {
+            let mut known = image.repositories.iter();
+            !found.contains(typed)
+                && known.any(|known| known.to_lowercase().ends_with(&typed.to_lowercase()))
+        });
+        let meant: Vec<Name> = meant.map(|image| image.digest.clone()).collect();
+        if meant.contains(found) { meant } else { vec![found.clone()] }
+    }
+
     /// The name under which the world knows it; the error names the nearest.
     pub(super) fn find(&self, outcome: &Outcome, corpus: &Corpus) -> Result<Name, String> {
         let typed = self.typed();
@@ -115,14 +133,20 @@ impl Subject {
         if let Some((_, name)) = names.iter().find(exact) {
             return Ok(name.clone());
         }
+        if matches!(self, Self::Advisory(_)) && typed.eq_ignore_ascii_case(UPDATES) {
+            return Ok(Name::new(UPDATES));
+        }
         let begins = |known: &&(String, Name)| {
             let image = matches!(self, Self::Image(_)) && typed.len() >= 6;
             let workload = matches!(self, Self::Workload(_));
             (image && known.0.contains(typed))
                 || (workload && known.0.ends_with(&format!("/{typed}")))
         };
-        let mut beginning = names.iter().filter(begins).map(|(_, name)| name);
-        if let (Some(name), None) = (beginning.next(), beginning.next()) {
+        let mut beginning = names.iter().filter(begins);
+        // Several images of one repository are told together.
+        if let Some((known, name)) = beginning.next()
+            && beginning.all(|(other, _)| other == known)
+        {
             return Ok(name.clone());
         }
         let kind = self.kind();

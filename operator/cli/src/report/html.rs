@@ -127,7 +127,7 @@ fn notices(facts: &Simulation, reader: &Reader) -> Vec<NoticeRow> {
 
 fn lines(facts: &Simulation, reader: &Reader) -> Vec<LineRow> {
     let mut last = None;
-    time_line::lines(facts, Detail::default(), reader)
+    time_line::lines(facts, Detail { every_request: true, ..Detail::default() }, reader)
         .into_iter()
         .map(|said| {
             let same = last.is_some_and(|last| reader.local.same_day(last, said.at));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{MARK, plain};
 use crate::{
-    facts::{Simulation, Standing},
+    facts::{Missing, Simulation, Standing},
     text::{Detail, Reader, feed_told, result, time_line, unmatched},
 };
 
@@ -34,7 +34,8 @@ fn write(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Res
     results(out, facts, reader)?;
     notices(out, facts, reader)?;
     writeln!(out, "## Time line\n\n| when | what | |\n|---|---|---|")?;
-    for said in time_line::lines(facts, Detail::default(), reader) {
+    for said in time_line::lines(facts, Detail { every_request: true, ..Detail::default() }, reader)
+    {
         writeln!(
             out,
             "| {} | {} | {} |",
@@ -94,6 +95,16 @@ fn results(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
         row("compliant", &|s| format!("{} of {}", s.counts.compliant, s.counts.total))?;
         row("patches missing", &|s| s.missing.total().to_string())?;
         row("emergencies missing", &|s| s.missing.emergency.to_string())?;
+        for (what, of) in [
+            ("high missing", (|missing| missing.high) as fn(&Missing) -> u32),
+            ("medium missing", |missing| missing.medium),
+            ("low missing", |missing| missing.low),
+        ] {
+            if of(&result.before.missing) > 0 || of(&result.after.missing) > 0 {
+                row(what, &|s| of(&s.missing).to_string())?;
+            }
+        }
+        row("vulnerabilities", &|s| s.vulnerabilities.total().to_string())?;
         row("unknown", &|s| s.counts.unknown.to_string())?;
         row("listening services", &|s| s.services.to_string())?;
     }

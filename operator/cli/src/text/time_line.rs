@@ -1,6 +1,6 @@
 //! What happened, one line each, in order of time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
@@ -87,6 +87,8 @@ pub fn lines(facts: &Simulation, detail: Detail, reader: &Reader) -> Vec<Said> {
         lines: Vec::new(),
         reader,
         several: facts.requests.len() > 1,
+        each: detail.every_request,
+        due: facts.requests.iter().filter_map(|it| Some((it.name.as_str(), it.due?))).collect(),
         replaced: facts.time_line.iter().filter_map(replaces).collect(),
         touched: facts.time_line.iter().filter_map(touches).collect(),
         ended: BTreeSet::new(),
@@ -214,6 +216,10 @@ struct Teller<'a> {
     reader: &'a Reader,
     /// There is more than one request, so that lines have to say which they are about.
     several: bool,
+    /// Every line says which it is about, for each may be read by itself.
+    each: bool,
+    /// Deadlines of requests: to wait until then is to be late.
+    due: BTreeMap<&'a str, Timestamp>,
     /// Requests of which another says that it replaces them.
     replaced: BTreeSet<&'a str>,
     /// Requests that something was done for.
@@ -306,12 +312,14 @@ impl<'a> Teller<'a> {
             let why = because.as_deref().unwrap_or_default();
             let text =
                 format!("it supersedes {old}: {why}; approvals of {old} do not count for it");
-            self.say(event.at, &text, None);
+            let subject = self.subject(event.about.as_deref());
+            self.say(event.at, &format!("{subject}{text}"), None);
         }
         // What is asked for beforehand (leave for nodes that will be late) works on nothing by itself.
         if forecast.never.is_some() || !forecast.stages.is_empty() {
             let forecast = self.forecast(event.at, forecast);
-            self.say(event.at, &forecast, None);
+            let subject = self.subject(event.about.as_deref());
+            self.say(event.at, &format!("{subject}{forecast}"), None);
         }
     }
 
@@ -435,7 +443,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Systems that went like the one just told.
-    fn alike(&mut self, like: &Event, events: &'a [Event]) {
+    fn alike(&mut self, like: &'a Event, events: &'a [Event]) {
         let works = || {
             events.iter().filter_map(|event| match &event.what {
                 Happened::Worked(work) => Some(work),
@@ -447,7 +455,8 @@ impl<'a> Teller<'a> {
         let took: i64 =
             works().map(|work| work.ended.duration_since(like.at).as_secs()).max().unwrap_or(0);
         let text = format!(
-            "and {} more likewise within {}, the last at {}: {}",
+            "{}and {} more likewise within {}, the last at {}: {}",
+            if self.each { self.subject(like.about.as_deref()) } else { String::new() },
             names.len(),
             words(SignedDuration::from_secs(took)),
             self.short(last, like.at),
@@ -490,7 +499,11 @@ impl<'a> Teller<'a> {
         };
         let right = held.until.map_or_else(
             || format!("ended by: {ended_by}"),
-            |until| format!("until {}", self.short(until, event.at)),
+            |until| {
+                let due = event.about.as_deref().and_then(|about| self.due.get(about));
+                let word = if due == Some(&until) { "due" } else { "until" };
+                format!("{word} {}", self.short(until, event.at))
+            },
         );
         self.say(event.at, &text, Some(right));
     }
@@ -511,7 +524,7 @@ impl<'a> Teller<'a> {
 
     /// Names the request where there are several and the last line was about another.
     fn subject(&mut self, about: Option<&'a str>) -> String {
-        let changed = self.several && about.is_some() && self.subject != about;
+        let changed = self.several && about.is_some() && (self.each || self.subject != about);
         if about.is_some() {
             self.subject = about;
         }
