@@ -121,6 +121,28 @@ fn i31_a_rollback_that_brought_nothing_back_is_not_called_one_and_its_node_stays
 }
 
 #[test]
+fn i31_a_rollback_that_leaves_a_package_half_done_is_not_called_one_and_a_true_one_is() {
+    let careful = baseline("web").with(|b| b.rollout.failures.then = OnFailure::Rollback);
+    let world = fleet(2, careful);
+    let fails =
+        || Happening::PatchFails { node: "web-1".into(), message: "postinst exit 1".into() };
+    let told = story(&world, 36)
+        .after(minutes(1), fails())
+        .after(minutes(1), Happening::RollbackLies { node: "web-1".into() })
+        .play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
+    let said = &failure.message;
+    assert!(said.contains("postinst exit 1; then the rollback is not confirmed"), "{said}");
+    assert!(said.contains("is half-configured"), "{said}");
+    let left = &told.0.world.nodes["web-1"];
+    assert!(matches!(left.cordon, Cordon::Ours(_)), "i33: {:?}", left.cordon);
+    assert_eq!(left.needs_attention.as_ref(), Some(said), "i33: a person is called");
+
+    let told = story(&world, 36).after(minutes(1), fails()).play();
+    assert!(matches!(end_of(&told, "web-1"), Ended::RolledBack(..)), "{:#?}", told.ended());
+}
+
+#[test]
 fn i31_undone_means_the_version_before_and_a_downgrade_is_done_by_the_lower_one() {
     let up =
         transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW), ("zlib1g", "-", "1:1.2.13.dfsg-1")]);
