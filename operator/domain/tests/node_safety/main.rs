@@ -448,6 +448,28 @@ fn rebooting(nodes: u32, sunday: Span, pods: u32, rules: BaselineBuilder) -> Wor
 }
 
 #[test]
+fn a_reboot_that_the_scanner_expects_of_a_transaction_is_due_after_its_patch_whatever_the_package()
+{
+    let change = transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW)]);
+    let expected = |reboot| {
+        let mut how = resolved("DSA-1", &change);
+        how.reboot = reboot;
+        let node = node("web-1").label("tier", "web").has(&debian(&[("openssl", OPENSSL_OLD)]));
+        let world = world_at("2026-11-19T09:00Z")
+            .baseline(baseline("web"))
+            .notice(notice("DSA-1").fixes("Debian:12", "openssl", OPENSSL_NEW).high())
+            .node(node.would_as(how, &change))
+            .build();
+        let told = story(&world, 240).play();
+        let left = &told.0.world.nodes["web-1"];
+        assert!(matches!(end_of(&told, "web-1"), Ended::Proven(_)), "{:#?}", told.ended());
+        left.boot_id.starts_with("modelled-boot")
+    };
+    assert!(expected(true), "it is rebooted as it was planned and foretold");
+    assert!(!expected(false));
+}
+
+#[test]
 fn i17_a_reboot_with_its_drain_is_begun_only_where_its_window_holds_both() {
     // Drain and reboot may take ten minutes each.
     let told = story(&rebooting(1, minutes(15), 40, baseline("web")), 120).play();
