@@ -94,12 +94,8 @@ impl Obstacle {
     /// Whether it does not go away while other nodes are done.
     pub const fn lasts(&self) -> bool {
         match self {
-            Self::EmptyDir(_) | Self::Unmanaged(_) => true,
-            Self::Budget { .. }
-            | Self::Pressure(_)
-            | Self::Unready(_)
-            | Self::DiskFull { .. }
-            | Self::Cordoned => false,
+            Self::EmptyDir(_) | Self::Unmanaged(_) | Self::DiskFull { .. } => true,
+            Self::Budget { .. } | Self::Pressure(_) | Self::Unready(_) | Self::Cordoned => false,
         }
     }
 

@@ -7,7 +7,7 @@ use hozen_domain::{
     World,
     assess::{Assessment, BaselineView},
     forecast::{Assume, Forecast, forecast},
-    node::{Cordon, Ready, Resolved, Step, Task},
+    node::{Cordon, Inventory, Ready, Report, Resolved, Step, Task},
     plan::{Class, ImageClass, Plan, PlanFreeze, PlanWindow, Stage},
     request::{ChangeRequest, Phase},
     units::{Share, Span},
@@ -153,6 +153,20 @@ fn nodes_that_cannot_be_reached_are_named_and_left_out() {
     nodes.push(web("web-b2").stale());
     let found = ask(&world(nodes, &patch(all(3))));
     assert_eq!(found.away, ["web-b2"]);
+    assert_eq!((found.nodes, found.finish), (2, Some(after(NOW, NODE_SECONDS))));
+}
+
+#[test]
+fn a_node_whose_disk_is_full_is_left_out_for_no_work_on_others_frees_it() {
+    let mut nodes = names(2);
+    nodes.push(web("web-full"));
+    let mut world = world(nodes, &patch(all(3)));
+    let node = world.nodes.get_mut("web-full").expect("it is there");
+    let mut report = Inventory::clone(node.report.known().expect("it reports"));
+    report.disk_free_bytes = Some(9_000);
+    node.report = Report::Known(Arc::new(report));
+    let found = ask(&world);
+    assert_eq!(found.away, ["web-full"]);
     assert_eq!((found.nodes, found.finish), (2, Some(after(NOW, NODE_SECONDS))));
 }
 

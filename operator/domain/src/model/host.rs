@@ -48,6 +48,8 @@ pub(super) struct Host {
     pub(super) unfinished: Vec<SmolStr>,
     /// Units that map files of each package that may change.
     pub(super) units: BTreeMap<SmolStr, BTreeSet<SmolStr>>,
+    /// Packages whose change needs a new boot by what the scanner resolved.
+    reboots: BTreeSet<SmolStr>,
     /// What was done so far under the present task.
     pub(super) steps: Vec<StepTaken>,
     /// When it was taken anew for its reboot, where it had served until then.
@@ -92,6 +94,7 @@ impl Host {
             reboot_because: inventory.map(|i| i.reboot_because.clone()).unwrap_or_default(),
             unfinished: inventory.map(|i| i.unfinished.clone()).unwrap_or_default(),
             units,
+            reboots: inventory.map(|i| reboots(world, &i.transactions)).unwrap_or_default(),
             steps: Vec::new(),
             resumed: None,
             pods_moved: 0,
@@ -99,6 +102,11 @@ impl Host {
             stopped: inventory.map(|i| i.stopped.clone()).unwrap_or_default(),
             blocked: inventory.map(|i| i.blocked.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Whether a package's change needs a new boot here: play, plan and forecast go by the same word.
+    fn reboots_for(&self, package: &SmolStr) -> bool {
+        always_reboots(package) || self.reboots.contains(package)
     }
 
     /// The package manager does a transaction.
@@ -122,7 +130,7 @@ impl Host {
         );
         for change in transaction.changes.iter() {
             self.stale_units.extend(self.units.get(&change.name).into_iter().flatten().cloned());
-            if REBOOT_FOR.iter().any(|prefix| change.name.starts_with(prefix)) {
+            if self.reboots_for(&change.name) {
                 self.reboot_because.push(format_smolstr!(
                     "{} {} installed",
                     change.name,
@@ -204,6 +212,26 @@ fn units_by_package(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, B
         }
     }
     units
+}
+
+fn always_reboots(package: &str) -> bool {
+    REBOOT_FOR.iter().any(|prefix| package.starts_with(prefix))
+}
+
+/// Packages for whose change the scanner expects a reboot, shared out as units are: where a transaction has a package that always
+/// needs one, the others in it are not to blame.
+fn reboots(world: &World, resolved: &[Resolved]) -> BTreeSet<SmolStr> {
+    let mut packages: BTreeMap<&SmolStr, bool> = BTreeMap::new();
+    for resolved in resolved {
+        let Some(transaction) = world.transactions.get(&resolved.transaction) else {
+            continue;
+        };
+        let known = transaction.changes.iter().any(|change| always_reboots(&change.name));
+        for change in transaction.changes.iter() {
+            *packages.entry(&change.name).or_insert(true) &= resolved.reboot && !known;
+        }
+    }
+    packages.into_iter().filter(|(_, reboots)| *reboots).map(|(name, _)| name.clone()).collect()
 }
 
 /// Newest versions that the repositories hold, by ecosystem and binary package.
@@ -400,10 +428,7 @@ pub(super) fn figures(purpose: &str, transaction: &Transaction, host: &Host) -> 
         download_bytes: u64::from(count) * 1_500_000,
         disk_bytes: u64::from(count) * 5_000_000,
         restart: restart.collect(),
-        reboot: transaction
-            .changes
-            .iter()
-            .any(|c| REBOOT_FOR.iter().any(|prefix| c.name.starts_with(prefix))),
+        reboot: transaction.changes.iter().any(|c| host.reboots_for(&c.name)),
         rollback: Reachable::Possible,
     }
 }

@@ -16,7 +16,7 @@ mod verify;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{proof, view::View};
+use super::view::View;
 use crate::{
     activate,
     calendar::Purpose,
@@ -392,15 +392,6 @@ impl Work<'_> {
 
     fn rollback(&self) -> Outcome {
         self.job(Steps::default(), Self::ask_for_proof)
-    }
-
-    fn rolled_back(&self, inventory: &Inventory) -> Outcome {
-        match proof::not_undone(self.world, &self.task.transaction, &inventory.package_set) {
-            Some(difference) => {
-                self.give_up(format!("the rollback is not confirmed: {difference}"))
-            }
-            None => self.enter(Step::Release, |_| {}),
-        }
     }
 
     fn release(&self) -> Outcome {

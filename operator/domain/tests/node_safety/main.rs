@@ -121,6 +121,28 @@ fn i31_a_rollback_that_brought_nothing_back_is_not_called_one_and_its_node_stays
 }
 
 #[test]
+fn i31_a_rollback_that_leaves_a_package_half_done_is_not_called_one_and_a_true_one_is() {
+    let careful = baseline("web").with(|b| b.rollout.failures.then = OnFailure::Rollback);
+    let world = fleet(2, careful);
+    let fails =
+        || Happening::PatchFails { node: "web-1".into(), message: "postinst exit 1".into() };
+    let told = story(&world, 36)
+        .after(minutes(1), fails())
+        .after(minutes(1), Happening::RollbackLies { node: "web-1".into() })
+        .play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.ended()) };
+    let said = &failure.message;
+    assert!(said.contains("postinst exit 1; then the rollback is not confirmed"), "{said}");
+    assert!(said.contains("is half-configured"), "{said}");
+    let left = &told.0.world.nodes["web-1"];
+    assert!(matches!(left.cordon, Cordon::Ours(_)), "i33: {:?}", left.cordon);
+    assert_eq!(left.needs_attention.as_ref(), Some(said), "i33: a person is called");
+
+    let told = story(&world, 36).after(minutes(1), fails()).play();
+    assert!(matches!(end_of(&told, "web-1"), Ended::RolledBack(..)), "{:#?}", told.ended());
+}
+
+#[test]
 fn i31_undone_means_the_version_before_and_a_downgrade_is_done_by_the_lower_one() {
     let up =
         transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW), ("zlib1g", "-", "1:1.2.13.dfsg-1")]);
@@ -423,6 +445,28 @@ fn rebooting(nodes: u32, sunday: Span, pods: u32, rules: BaselineBuilder) -> Wor
         world.node(node.would_as(resolved("DSA-2", &change), &change))
     });
     world.build()
+}
+
+#[test]
+fn a_reboot_that_the_scanner_expects_of_a_transaction_is_due_after_its_patch_whatever_the_package()
+{
+    let change = transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW)]);
+    let expected = |reboot| {
+        let mut how = resolved("DSA-1", &change);
+        how.reboot = reboot;
+        let node = node("web-1").label("tier", "web").has(&debian(&[("openssl", OPENSSL_OLD)]));
+        let world = world_at("2026-11-19T09:00Z")
+            .baseline(baseline("web"))
+            .notice(notice("DSA-1").fixes("Debian:12", "openssl", OPENSSL_NEW).high())
+            .node(node.would_as(how, &change))
+            .build();
+        let told = story(&world, 240).play();
+        let left = &told.0.world.nodes["web-1"];
+        assert!(matches!(end_of(&told, "web-1"), Ended::Proven(_)), "{:#?}", told.ended());
+        left.boot_id.starts_with("modelled-boot")
+    };
+    assert!(expected(true), "it is rebooted as it was planned and foretold");
+    assert!(!expected(false));
 }
 
 #[test]

@@ -16,6 +16,12 @@ use crate::{
     world::{About, EvidenceKey},
 };
 
+/// Why a scan proves nothing of versions, installed or brought back: a package is half done, or what is installed is not known wholly.
+/// A package that was not read is not patched for that.
+fn doubted(inventory: &Inventory) -> Option<String> {
+    inventory.unfinished.iter().chain(&inventory.partial).next().map(ToString::to_string)
+}
+
 impl Work<'_> {
     /// A scan made after the step decides; nothing else does (invariant 31).
     pub(super) fn verify(&self) -> Outcome {
@@ -44,16 +50,25 @@ impl Work<'_> {
         if self.view.plan.drill {
             return self.confirmed();
         }
-        // What is installed must be known wholly: a package that was not read is not patched for that.
-        let mut doubts = inventory.unfinished.iter().chain(&inventory.partial);
-        let unfinished = doubts.next().map(ToString::to_string);
         let missing =
             || proof::not_done(self.world, &self.task.transaction, &inventory.package_set);
-        match unfinished.or_else(missing) {
+        match doubted(inventory).or_else(missing) {
             Some(difference) => {
                 self.fail(format!("the scan does not confirm it: {difference}"), false)
             }
             None => self.activate(inventory),
+        }
+    }
+
+    /// Versions that the database of packages shows and that were never configured are not back (invariant 31).
+    fn rolled_back(&self, inventory: &Inventory) -> Outcome {
+        let missing =
+            || proof::not_undone(self.world, &self.task.transaction, &inventory.package_set);
+        match doubted(inventory).or_else(missing) {
+            Some(difference) => {
+                self.give_up(format!("the rollback is not confirmed: {difference}"))
+            }
+            None => self.enter(Step::Release, |_| {}),
         }
     }
 
