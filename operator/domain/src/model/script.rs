@@ -108,8 +108,10 @@ impl Model<'_> {
         let valid = request.plan.needs.valid_for.duration();
         for (index, approver) in self.script.script.approvers.iter().enumerate() {
             let approvals = self.world.approvals.iter();
-            let mut words = approvals
-                .filter(|word| word.request.1 == request.uid && word.user == approver.user);
+            let of = (&request.name, &request.uid);
+            let mut words = approvals.filter(|word| {
+                (&word.request.0, &word.request.1) == of && word.user == approver.user
+            });
             if words.any(|word| word.withdrawn || after(word.at, valid) > self.world.now) {
                 continue;
             }
