@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     activate,
+    assess::State,
+    exception,
+    hold::named,
     owed::refused_by_people,
     plan::{ChangeType, Plan},
     rank::Priority,
@@ -283,7 +286,59 @@ fn why_nothing(desk: &Desk<'_>, request: &ChangeRequest, keys: &BTreeSet<Key>) -
             }
         }
     }
-    "nothing is left to do: what it answers is fixed, excepted or withdrawn".into()
+    nothing_left(desk, request)
+}
+
+/// Why nothing is left to do, notice by notice, and of what is neither withdrawn nor excepted, by what its systems are.
+fn nothing_left(desk: &Desk<'_>, request: &ChangeRequest) -> String {
+    let notices = &request.plan.advisories;
+    let mut said = Vec::new();
+    for name in notices {
+        if desk.world.notices.get(name).is_none_or(|known| known.notice.withdrawn.is_some()) {
+            said.push(format!("{name} was withdrawn"));
+        } else if let Some(by) = excepts(desk, name) {
+            said.push(format!("{name} is excepted by {by}"));
+        }
+    }
+    if notices.is_empty() || said.len() < notices.len() {
+        said.push(as_they_are(desk));
+    }
+    format!("nothing is left to do: {}", said.join("; "))
+}
+
+/// The exception in force that covers a notice here.
+fn excepts<'w>(desk: &Desk<'w>, notice: &Name) -> Option<&'w Name> {
+    let mut found = desk.world.requests.values().filter(|request| {
+        exception::in_force(request, desk.world.now)
+            && request.plan.baseline.uid == desk.baseline.uid
+            && request.plan.advisories.contains(notice)
+    });
+    found.next().map(|request| &request.name)
+}
+
+/// How the systems stand that nothing more is asked for: fixed is only what a scan shows.
+fn as_they_are(desk: &Desk<'_>) -> String {
+    let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in &desk.view.nodes {
+        let unknown =
+            desk.assessment.nodes.get(name).is_none_or(|view| view.state == State::Unknown);
+        let called = desk.world.nodes.get(name).is_some_and(|node| node.needs_attention.is_some());
+        let why = match (unknown, called) {
+            (true, _) => "unknown",
+            (false, true) => "left to a person",
+            (false, false) => continue,
+        };
+        left.entry(why).or_default().push(name);
+    }
+    if left.is_empty() {
+        return "by their scans no system lacks what it asks for that can have it".into();
+    }
+    let told = left.into_iter().map(|(why, names)| {
+        let are = if names.len() == 1 { "is" } else { "are" };
+        format!("{} {are} {why}", named(&names))
+    });
+    let told: Vec<String> = told.collect();
+    format!("no other system lacks what it asks for; {}", told.join("; "))
 }
 
 /// What a standing request does to one kin.

@@ -19,7 +19,7 @@ use hozen_domain::{
 };
 use hozen_testkit::{
     BaselineBuilder, NodeBuilder, NoticeBuilder, WorldBuilder, admit, at, baseline, created,
-    debian, freeze, node, notice, policy, resolved, transaction, window, world_at,
+    debian, except, freeze, node, notice, policy, resolved, transaction, window, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:14Z";
@@ -457,10 +457,44 @@ fn when_nothing_is_left_to_do_the_request_ends_and_says_so() {
     match &planned(&world).decision.records[..] {
         [Record::Phase { request, phase: Phase::Superseded, why }] => {
             assert_eq!(request.0, first.as_str());
-            assert!(why.starts_with("nothing is left to do"));
+            assert_eq!(
+                why,
+                "nothing is left to do: by their scans no system lacks what it asks for that can have it"
+            );
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_request_ends_by_the_one_reason_that_is_true_and_by_no_other() {
+    let mut world = fleet(&["a"]).notice(openssl().high()).build();
+    let _ = settle(&mut world);
+    let name = world.notices.keys().next().expect("a notice").clone();
+    let why = |world: &World| match &planned(world).decision.records[..] {
+        [Record::Phase { phase: Phase::Superseded, why, .. }] => why.clone(),
+        other => panic!("{other:?}"),
+    };
+
+    let mut withdrawn = world.clone();
+    let known = withdrawn.notices.get_mut(&name).expect("it is known");
+    Arc::make_mut(&mut known.notice).withdrawn = Some(at(NOW));
+    withdrawn.findings.values_mut().for_each(|found| *found = Arc::from([]));
+    assert_eq!(why(&withdrawn), format!("nothing is left to do: {name} was withdrawn"));
+
+    let mut excepted = world.clone();
+    except(&mut excepted, "web", &name);
+    let said = why(&excepted);
+    assert_eq!(said, format!("nothing is left to do: {name} is excepted by web-exception"));
+
+    let mut away = world.clone();
+    let fixed = debian(&[("openssl", NEW)]);
+    away.nodes =
+        world_at(NOW).node(node("a").label("tier", "web").has(&fixed).stale()).build().nodes;
+    away.findings.insert(fixed.digest.clone(), Arc::from([]));
+    away.package_sets.insert(fixed.digest.clone(), Arc::new(fixed));
+    let said = why(&away);
+    assert!(said.ends_with("no other system lacks what it asks for; a is unknown"), "{said}");
 }
 
 #[test]
