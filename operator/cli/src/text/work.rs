@@ -65,7 +65,7 @@ fn done(step: &Step, before: &[Step]) -> Option<String> {
         "AwaitReboot" => format!("waited {took} for a window to reboot"),
         "Reboot" => format!("rebooted in {took}"),
         "Gate" => "gates passed".to_owned(),
-        "Rollback" => format!("previous versions back in {took}"),
+        "Rollback" => format!("previous versions installed in {took}"),
         _ => return None,
     })
 }
