@@ -30,8 +30,8 @@ impl Hold {
                 let systems = if systems.is_empty() { Vec::new() } else { one(systems)? };
                 Some(Self::BadPatch { package: package.clone(), reason: reason.clone(), systems })
             }
-            Self::GateNotPassed { of: Some(of), .. } => alone(of),
-            Self::LastOfRole { node: of, .. }
+            Self::GateNotPassed { of: Some(of), .. }
+            | Self::LastOfRole { node: of, .. }
             | Self::GitOpsOwned { workload: of, .. }
             | Self::WontRollOut { workload: of, .. } => alone(of),
             Self::GateNotPassed { of: None, .. }

@@ -81,11 +81,11 @@ pub fn coverage(
     if coverage.standing == Standing::Met {
         stock.untold(world, baseline, &mut coverage);
     }
-    if let Some(tie) = assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first()) {
-        if coverage.standing < Standing::Missed {
-            coverage.standing = Standing::AtRisk;
-            coverage.because = tie.to_string();
-        }
+    if let Some(tie) = assessment.baselines.get(&baseline.name).and_then(|view| view.ties.first())
+        && coverage.standing < Standing::Missed
+    {
+        coverage.standing = Standing::AtRisk;
+        coverage.because = tie.to_string();
     }
     Some(coverage)
 }
