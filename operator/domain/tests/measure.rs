@@ -369,7 +369,7 @@ fn a_target_counts_each_update_without_a_notice_by_its_own_clock() {
     let has = debian(&[("dash", "1.0-1")]);
     let well = (0..6).map(|n| node(&format!("well-{n}")).label("tier", "web").has(&has));
     let world = world_at("2026-11-19T09:00Z").baseline(rules);
-    let mut world = nodes.chain(well).fold(world, |world, node| world.node(node)).build();
+    let mut world = nodes.chain(well).fold(world, WorldBuilder::node).build();
     let rules = Arc::make_mut(world.baselines.get_mut("web").expect("it is there"));
     let long_ago = rules.changed_at.unwrap_or(world.now) - SignedDuration::from_hours(240);
     rules.first_seen.updates.insert("curl".into(), long_ago);

@@ -21,18 +21,9 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
         };
     };
     let ranked = outcome.after.ranking.notices.get(name)?;
-    let matters = match ranked.relevance {
-        Relevance::Relevant => "it matters here",
-        Relevance::NoFixYet => "it matters here, and no fix can be had yet",
-        Relevance::Unknown => {
-            "it cannot be told whether it matters here, so it is not taken for harmless"
-        }
-        Relevance::FixedEverywhere => "it is ignored: what it is about is fixed everywhere",
-        Relevance::NotAffected => "it is ignored: nothing here is affected",
-        Relevance::NotInstalled => "it is ignored: what it is about is installed nowhere",
-    };
     let withdrawn = known.notice.withdrawn.is_some();
-    let matters = if withdrawn { "it is ignored: it was taken back" } else { matters };
+    let matters =
+        if withdrawn { "it is ignored: it was taken back" } else { matters(ranked.relevance) };
     let mut answer = Answer { summary: format!("{matters} ({})", ranked.why), ..Answer::default() };
     answer.add(says(&known.notice));
     let mut section = Section::new("whether it matters");
@@ -102,6 +93,19 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
         }
     }
     Some(answer)
+}
+
+const fn matters(relevance: Relevance) -> &'static str {
+    match relevance {
+        Relevance::Relevant => "it matters here",
+        Relevance::NoFixYet => "it matters here, and no fix can be had yet",
+        Relevance::Unknown => {
+            "it cannot be told whether it matters here, so it is not taken for harmless"
+        }
+        Relevance::FixedEverywhere => "it is ignored: what it is about is fixed everywhere",
+        Relevance::NotAffected => "it is ignored: nothing here is affected",
+        Relevance::NotInstalled => "it is ignored: what it is about is installed nowhere",
+    }
 }
 
 fn requests(outcome: &Outcome, name: &Name) -> Section {
