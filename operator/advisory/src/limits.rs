@@ -90,7 +90,7 @@ pub fn guard_json(bytes: &[u8], bytes_max: u64) -> Result<(), LimitHit> {
 }
 
 /// The index of the quote that ends the string whose first byte is at `from`, or the end of the text.
-fn string_end(bytes: &[u8], from: usize) -> usize {
+pub fn string_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(&byte) = bytes.get(at) {
         match byte {

@@ -6,13 +6,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 pub use calls::{Calls, CountCalls};
 use hozen_domain::{
-    World,
-    assess::State,
-    measure::exposure,
-    model::Turn,
-    planner::overdue,
-    rank::ByPriority,
-    request::{ChangeRequest, Phase},
+    World, assess::State, measure::exposure, model::Turn, planner::overdue, rank::ByPriority,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -241,11 +235,11 @@ impl Stands {
         self.services.get_or_create(&[]).set(exposed.services.into());
         self.overdue.get_or_create(&[]).set(i64::try_from(late.len()).unwrap_or(i64::MAX));
         let open = world.requests.values().filter(|request| !request.phase.ended());
-        if let Some(due) = open.filter_map(|request: &ChangeRequest| request.due).min() {
+        if let Some(due) = open.filter_map(|request| request.due).min() {
             self.deadline.get_or_create(&[]).set(due.as_second());
         }
         for request in world.requests.values() {
-            self.requests.get_or_create(&PhaseLabel { phase: phase(request.phase) }).inc();
+            self.requests.get_or_create(&PhaseLabel { phase: request.phase.name() }).inc();
         }
     }
 }
@@ -267,23 +261,6 @@ const fn state(state: State) -> &'static str {
         State::Unknown => "Unknown",
         State::Above => "Above",
         State::Below => "Below",
-    }
-}
-
-const fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Planned => "Planned",
-        Phase::AwaitingTest => "AwaitingTest",
-        Phase::AwaitingApproval => "AwaitingApproval",
-        Phase::Approved => "Approved",
-        Phase::Running => "Running",
-        Phase::Verifying => "Verifying",
-        Phase::Watching => "Watching",
-        Phase::Done => "Done",
-        Phase::Superseded => "Superseded",
-        Phase::Rejected => "Rejected",
-        Phase::Expired => "Expired",
-        Phase::Failed => "Failed",
     }
 }
 

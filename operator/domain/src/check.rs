@@ -31,6 +31,8 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     let mut broken = Vec::new();
     let mut claimed: BTreeMap<&Name, &Uid> = BTreeMap::new();
     let mut images = image::Claims::of(world, assessment);
+    // With what this pass has taken already, in the order in which it was decided.
+    let mut safety = Safety::of(world);
     for record in &decision.records {
         match record {
             Record::Task { node, task: Some(task) } => {
@@ -45,7 +47,8 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                     if claimed.insert(&node.0, &task.rollout.1).is_some() {
                         broken.push(format!("24: {} is taken twice in one pass", node.0));
                     }
-                    broken.extend(new_claim(world, assessment, &node.0, task));
+                    broken.extend(new_claim(world, assessment, &safety, (&node.0, task)));
+                    safety.promise(&node.0, &task.rollout.0);
                 }
                 broken.extend(in_its_window(world, &node.0, before, task));
                 broken.extend(reboots(world, &node.0, task));
@@ -78,7 +81,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     broken.extend(budgets(world, assessment, &claimed));
     broken.extend(images.budgets());
     broken.extend(decision.effects.iter().filter_map(|effect| self::effect(world, effect)));
-    broken.extend(overdue::overdue(world, assessment, decision, &claimed));
+    broken.extend(overdue::overdue(world, assessment, decision, &mut safety));
     broken
 }
 
@@ -100,7 +103,12 @@ fn taints(decision: &Decision) -> impl Iterator<Item = (&Name, Option<Taint>)> {
 }
 
 /// Invariants 12 to 14, 16, 19: nothing is taken without approvals that count at this instant for exactly this plan.
-fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -> Vec<String> {
+fn new_claim(
+    world: &World,
+    assessment: &Assessment,
+    safety: &Safety<'_>,
+    (node, task): (&Name, &Task),
+) -> Vec<String> {
     let mut broken = Vec::new();
     let Some((rollout, request)) = authority(world, &task.rollout.0) else {
         return vec![format!("12: {node} is taken for {}, which has no request", task.rollout.0)];
@@ -142,7 +150,7 @@ fn new_claim(world: &World, assessment: &Assessment, node: &Name, task: &Task) -
             ));
         }
         let allow_last = request.plan.execution.drain.allow_last_of_role;
-        if let Err(hold) = Safety::of(world).node(found, allow_last) {
+        if let Err(hold) = safety.node(found, allow_last) {
             broken.push(format!("4, 5: {hold}"));
         }
     }

@@ -76,6 +76,24 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Its name, as status, conditions and metrics say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "Planned",
+            Self::AwaitingTest => "AwaitingTest",
+            Self::AwaitingApproval => "AwaitingApproval",
+            Self::Approved => "Approved",
+            Self::Running => "Running",
+            Self::Verifying => "Verifying",
+            Self::Watching => "Watching",
+            Self::Done => "Done",
+            Self::Superseded => "Superseded",
+            Self::Rejected => "Rejected",
+            Self::Expired => "Expired",
+            Self::Failed => "Failed",
+        }
+    }
+
     /// Whether people, or a standard change, have agreed and it did not come to nothing.
     pub const fn agreed_to(self) -> bool {
         match self {

@@ -11,7 +11,7 @@ use hozen_domain::{
     enforce, gate,
     governance::Vote,
     model::{What, scenario::Happening},
-    node::{Report, Taint},
+    node::{Node, Report, Taint},
     plan::{ChangeType, OrderBy},
     planner,
     rank::rank,
@@ -283,6 +283,28 @@ fn i01_what_is_taken_in_the_same_pass_counts_for_who_is_isolated() {
     let taken = step::step(&world, &assess(&world));
     assert_eq!(broken(&world, &[], taken.clone()), Vec::<String>::new(), "{taken:#?}");
     assert_eq!(broken(&world, &["web-2"], taken), ["1, 2"], "web-1 has the slot");
+}
+
+#[test]
+fn i04_i05_claims_and_isolations_of_one_pass_count_for_each_other() {
+    let mut world = fleet(OnOverdue::Isolate, 3);
+    settled(&mut world);
+    agree_to(&mut world, 3);
+    settled(&mut world);
+    let with = |change: &dyn Fn(&mut Node)| {
+        let mut world = world.clone();
+        world.nodes.values_mut().for_each(change);
+        world
+    };
+    let edge = with(&|node| {
+        Arc::make_mut(&mut node.labels).insert("node-role.kubernetes.io/edge".into(), "".into());
+    });
+    let all = ["web-1", "web-2", "web-3"];
+    assert_eq!(broken(&edge, &all[..2], Decision::default()), Vec::<String>::new());
+    assert_eq!(broken(&edge, &all, Decision::default()), ["4, 5"], "one of the role must stay");
+    let plane = with(&|node| node.control_plane = true);
+    assert_eq!(broken(&plane, &all[..1], Decision::default()), Vec::<String>::new());
+    assert_eq!(broken(&plane, &all[..2], Decision::default()), ["4, 5"], "one at a time");
 }
 
 #[test]

@@ -169,7 +169,15 @@ fn expiry(events: &[Event]) -> Option<Vec<&str>> {
             Happened::Phase { phase, .. } => Some(phase.as_str()),
             Happened::Requested { change, .. } => Some(change.as_str()),
             Happened::Held(held) => Some(held.reason.as_str()),
-            _ => None,
+            Happened::Noticed { .. }
+            | Happened::Voted { .. }
+            | Happened::Outside { .. }
+            | Happened::Worked(_)
+            | Happened::StageDone { .. }
+            | Happened::RolloutEnded { .. }
+            | Happened::WindowMissed { .. }
+            | Happened::DeadlineMissed { .. }
+            | Happened::TargetMissed { .. } => None,
         })
         .collect();
     told.filter(|told| told.contains(&"Expired"))

@@ -86,31 +86,13 @@ fn ready(request: &ChangeRequest, phase: Phase, why: Option<&str>) -> Said {
         | Phase::Failed => Some(false),
     };
     let message = why.unwrap_or_default().to_owned();
-    Said { aspect: condition::READY, holds, reason: word(phase), message }
-}
-
-/// The phase as conditions are named by it.
-const fn word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Planned => "Planned",
-        Phase::AwaitingTest => "AwaitingTest",
-        Phase::AwaitingApproval => "AwaitingApproval",
-        Phase::Approved => "Approved",
-        Phase::Running => "Running",
-        Phase::Verifying => "Verifying",
-        Phase::Watching => "Watching",
-        Phase::Done => "Done",
-        Phase::Superseded => "Superseded",
-        Phase::Rejected => "Rejected",
-        Phase::Expired => "Expired",
-        Phase::Failed => "Failed",
-    }
+    Said { aspect: condition::READY, holds, reason: phase.name(), message }
 }
 
 /// Whether a request has come to an end at which nothing was done: what it wanted is asked for anew, or not at all.
 fn stalled(phase: Phase, why: Option<&str>) -> Said {
     let undone = matches!(phase, Phase::Rejected | Phase::Expired | Phase::Failed);
-    words::stalled(undone.then(|| (word(phase), why.unwrap_or_default().to_owned())))
+    words::stalled(undone.then(|| (phase.name(), why.unwrap_or_default().to_owned())))
 }
 
 fn approved(tally: &Tally) -> Said {

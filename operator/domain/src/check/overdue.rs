@@ -10,17 +10,17 @@ use crate::{
     enforce,
     node::{Node, Taint},
     safety::Safety,
-    units::{Name, Uid},
+    units::Name,
     world::World,
 };
 
 /// Invariants 1, 2, 4, 5, 8 and 12: taints were approved beforehand and for as many nodes, who is isolated has a slot of every budget of its
-/// baseline, and pods leave a node only under a task or its isolation.
+/// baseline, and pods leave a node only under a task or its isolation. `safety` knows whom this pass takes, and is told whom it isolates.
 pub(super) fn overdue(
     world: &World,
     assessment: &Assessment,
     decision: &Decision,
-    claimed: &BTreeMap<&Name, &Uid>,
+    safety: &mut Safety<'_>,
 ) -> Vec<String> {
     let mut broken: Vec<String> = decision
         .effects
@@ -35,14 +35,18 @@ pub(super) fn overdue(
             broken.push(format!("12: {node} would be tainted without leave"));
             continue;
         };
+        // Nobody is taken away, or kept from new pods, whom the cluster cannot do without.
+        let allow_last = baseline.rollout.drain.allow_last_of_role;
+        broken.extend(safety.node(found, allow_last).err().map(|hold| format!("4, 5: {hold}")));
+        if taint == Taint::Isolated {
+            safety.promise(&found.name, &baseline.name);
+        }
         let entry = tainted.entry(&baseline.name).or_insert_with(|| Tainted::of(baseline));
         entry.nodes.insert(&found.name, (found, taint));
     }
-    let safety = Safety::of(world);
     for tainted in tainted.into_values() {
         broken.extend(tainted.without_leave(world, assessment, decision));
-        broken.extend(tainted.alone(&safety));
-        broken.extend(tainted.beyond_budgets(world, assessment, (&safety, claimed)));
+        broken.extend(tainted.beyond_budgets(world, assessment, safety));
     }
     broken
 }
@@ -94,20 +98,12 @@ impl<'w> Tainted<'w> {
         broken
     }
 
-    /// Nobody is taken away, or kept from new pods, whom the cluster cannot do without.
-    fn alone(&self, safety: &Safety<'_>) -> Vec<String> {
-        let allow_last = self.baseline.rollout.drain.allow_last_of_role;
-        let nodes = self.nodes.values();
-        let refused = nodes.filter_map(|(node, _)| safety.node(node, allow_last).err());
-        refused.map(|hold| format!("4, 5: {hold}")).collect()
-    }
-
     /// An isolated node has a slot of every stage's budget, beside all that is taken in the same pass.
     fn beyond_budgets(
         &self,
         world: &World,
         assessment: &Assessment,
-        (safety, claimed): (&Safety<'_>, &BTreeMap<&Name, &Uid>),
+        safety: &Safety<'_>,
     ) -> Vec<String> {
         let fresh = |node: &Node| {
             let isolated = self.nodes.get(&node.name);
@@ -120,10 +116,7 @@ impl<'w> Tainted<'w> {
         let stages = self.baseline.rollout.stages.iter();
         let beyond = stages.flat_map(|stage| {
             beyond_budget(stage, pool(), |node| {
-                let away = fresh(node)
-                    || claimed.contains_key(&node.name)
-                    || safety.why_unavailable(&node.name).is_some();
-                (away, fresh(node))
+                (safety.why_unavailable(&node.name).is_some(), fresh(node))
             })
         });
         beyond.collect()

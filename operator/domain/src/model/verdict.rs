@@ -78,11 +78,26 @@ impl Outcome {
     pub fn verdict(&self) -> Verdict {
         let (mut late, mut missed) = (BTreeSet::new(), BTreeMap::new());
         for entry in &self.trace {
-            if let What::DeadlineMissed { baseline, .. } = &entry.what {
-                late.insert(baseline.clone());
-            } else if let (What::TargetMissed { .. }, Some(baseline)) = (&entry.what, &entry.about)
-            {
-                missed.entry(baseline.clone()).or_insert(entry.at);
+            match &entry.what {
+                What::DeadlineMissed { baseline, .. } => {
+                    late.insert(baseline.clone());
+                }
+                What::TargetMissed { because: _ } => {
+                    if let Some(baseline) = &entry.about {
+                        missed.entry(baseline.clone()).or_insert(entry.at);
+                    }
+                }
+                What::Noticed { .. }
+                | What::Requested { .. }
+                | What::Phase { .. }
+                | What::Voted { .. }
+                | What::Outside(_)
+                | What::Ended { .. }
+                | What::Serves { .. }
+                | What::Held(_)
+                | What::StageDone { .. }
+                | What::RolloutEnded(_)
+                | What::WindowMissed { .. } => {}
             }
         }
         let mut stuck: Vec<Held> = Vec::new();

@@ -1,6 +1,6 @@
 //! What is refused of a text before it is parsed: the parser takes seconds for megabytes, and what no object can hold is seen in a pass.
 
-use hozen_advisory::limits::JSON_STRING_BYTES_MAX;
+use hozen_advisory::limits::{JSON_STRING_BYTES_MAX, string_end};
 use serde::de::IgnoredAny;
 
 use super::{NODES_MAX, Place, Unreadable};
@@ -36,7 +36,7 @@ fn json(text: &str) -> Option<Unreadable> {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'"' => {
-                let end = end_of_text(bytes, at + 1);
+                let end = string_end(bytes, at + 1);
                 if end - at > JSON_STRING_BYTES_MAX {
                     let message = format!(
                         "the text is longer than the limit of {JSON_STRING_BYTES_MAX} bytes"
@@ -64,19 +64,6 @@ fn json(text: &str) -> Option<Unreadable> {
         at += 1;
     }
     None
-}
-
-/// Where the text ends whose first byte is at `from`: at its quote, or at the end of everything.
-fn end_of_text(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 fn place(bytes: &[u8], at: usize) -> Place {
