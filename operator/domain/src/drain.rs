@@ -109,6 +109,12 @@ impl Obstacle {
         }
     }
 
+    /// What it keeps a node from, and why: `cannot be drained: …`, whichever node it is.
+    pub(crate) fn told(&self) -> String {
+        let what = if self.is_of_pods() { "drained" } else { "taken" };
+        format!("cannot be {what}: {self}")
+    }
+
     /// What would end it.
     pub fn ended_by(&self) -> String {
         match self {

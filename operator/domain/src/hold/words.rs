@@ -123,10 +123,8 @@ fn together(nodes: &[(Name, Obstacle)]) -> (Vec<(&Obstacle, Vec<&Name>)>, usize)
 
 pub(super) fn cannot_drain(nodes: &[(Name, Obstacle)]) -> String {
     let (groups, more) = together(nodes);
-    let groups = groups.iter().map(|(obstacle, alike)| {
-        let what = if obstacle.is_of_pods() { "drained" } else { "taken" };
-        format!("{} cannot be {what}: {obstacle}", named(alike))
-    });
+    let groups =
+        groups.iter().map(|(obstacle, alike)| format!("{} {}", named(alike), obstacle.told()));
     let more = (more > 0).then(|| format!("nor can {more} more"));
     groups.chain(more).collect::<Vec<_>>().join("; ")
 }

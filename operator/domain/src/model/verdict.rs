@@ -290,11 +290,13 @@ impl Outcome {
         let of = |held: &Held| held.hold.of(undone.systems.first()?);
         let mut holds = self.after.decision.holds.iter().filter(about);
         if let Some((about, hold)) = holds.find_map(|held| Some((&held.about, of(held)?))) {
-            // Without the node's own name, the same is said of all nodes with the same in their way.
-            let names = matches!(hold, Hold::CannotDrain { .. });
-            let (told, name) = (hold.to_string(), undone.systems.first().filter(|_| names));
-            let told =
-                name.and_then(|name| told.strip_prefix(&format!("{name} "))).unwrap_or(&told);
+            let told = match &hold {
+                // Without the node's own name, the same is said of all nodes with the same in their way.
+                Hold::CannotDrain { nodes, .. } => {
+                    nodes.iter().map(|(_, obstacle)| obstacle.told()).collect()
+                }
+                other => other.to_string(),
+            };
             undone.why.push(format!("{about}: {told}"));
             undone.next = Some(hold.ended_by());
         }

@@ -37,8 +37,8 @@ pub struct Inactive {
 /// What the status of each node has to remember: since when old code runs there though what replaces it is installed. What cannot be told
 /// now, and what more is missing now, ends nothing.
 pub(super) fn since(world: &World, assessment: &Assessment) -> BTreeMap<Name, Timestamp> {
-    let nodes = world.nodes.values().zip(assessment.nodes.values());
-    let since = nodes.filter_map(|(node, view)| {
+    let since = assessment.nodes.iter().filter_map(|(name, view)| {
+        let node = world.nodes.get(name)?;
         let before = world.inactive.get(&node.name).copied();
         let since = match node.report.known() {
             Some(seen) if view.asleep => Some(before.unwrap_or(seen.scanned_at.min(world.now))),
