@@ -261,12 +261,17 @@ pub struct FirstSeen {
     #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["package".into()]))]
     pub updates: Vec<UpdateSeen>,
+    /// Departures from `spec.require.packages`, by package; of more than a thousand the oldest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["package".into()]))]
+    pub required: Vec<UpdateSeen>,
     /// Nodes on which nothing is missing, and old code still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inactive: Option<Timestamp>,
 }
 
-/// When a pending update of a package was first seen.
+/// When a pending change of a package was first seen.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateSeen {
     /// Binary package.

@@ -14,7 +14,10 @@ pub use explanation::explanation;
 pub use harmless::{harmless, tame_text};
 pub use head::{feed_told, unmatched};
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
 
@@ -23,6 +26,9 @@ use crate::{
     when::Local,
 };
 use page::Page;
+
+/// Names of systems that a forecast leaves out.
+const LEFT_OUT_MAX: usize = 8;
 
 /// How much of a simulation is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,6 +122,20 @@ pub fn some_of<S: AsRef<str>>(items: &[S], most: usize) -> String {
         0 => first.join(", "),
         more => format!("{} and {more} more", first.join(", ")),
     }
+}
+
+/// The systems that a forecast leaves out, with why: those that are out of reach, and those that are kept by the same together.
+pub fn left_out(away: &[String], kept: &BTreeMap<String, String>) -> Vec<String> {
+    let mut by_why: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, why) in kept {
+        by_why.entry(why).or_default().push(name);
+    }
+    let away = (!away.is_empty())
+        .then(|| format!("without {}, out of reach", some_of(away, LEFT_OUT_MAX)));
+    let kept = by_why
+        .into_iter()
+        .map(|(why, names)| format!("without {}, which {why}", some_of(&names, LEFT_OUT_MAX)));
+    away.into_iter().chain(kept).collect()
 }
 
 /// `1 node`, `2 nodes`.

@@ -13,6 +13,7 @@ use crate::{
     governance::{Approval, Vote},
     hold::Hold,
     plan::RoleCount,
+    planner,
     request::{ChangeRequest, Known},
     units::{Name, User},
     world::World,
@@ -209,7 +210,9 @@ fn judged(
     if !asked {
         return Err(format!("{} is not asked", approval.role));
     }
-    excluded(world, request, &approval.user)?;
+    if let Some(why) = barred(world, request).remove(&approval.user) {
+        return Err(why);
+    }
     if until <= now {
         return Err(format!("older than {}: ended {until}", needs.valid_for));
     }
@@ -236,32 +239,23 @@ fn addressed(request: &ChangeRequest, approval: &Approval) -> Result<(), String>
     Ok(())
 }
 
-/// Who may not approve: the requester, the operator itself, and those who shaped what is asked (invariant 13).
-fn excluded(world: &World, request: &ChangeRequest, user: &User) -> Result<(), String> {
-    if *user == request.requested_by {
-        return Err(format!("{user} asked for the change"));
-    }
-    if *user == world.operator {
-        return Err(format!("{user} is the operator's own account"));
-    }
-    if let Some(why) = request.excluded.get(user) {
-        return Err(why.clone());
-    }
-    if !request.plan.needs.exclude_authors {
-        return Ok(());
-    }
+/// Who may not approve, each with why: the requester, the operator itself, and those who shaped what is asked (invariant 13).
+pub fn barred(world: &World, request: &ChangeRequest) -> BTreeMap<User, String> {
+    let mut barred = BTreeMap::new();
     let reference = &request.plan.baseline;
-    let edited = world
-        .baselines
-        .get(&reference.name)
-        .filter(|baseline| baseline.uid == reference.uid)
-        .is_some_and(|baseline| {
-            baseline.edited_by.as_ref() == Some(user) || baseline.authors.editors.contains_key(user)
-        });
-    if edited {
-        return Err(format!("{user} changed {}", reference.name));
+    let baseline = world.baselines.get(&reference.name);
+    let baseline = baseline.filter(|it| it.uid == reference.uid);
+    if let Some(baseline) = baseline.filter(|_| request.plan.needs.exclude_authors) {
+        let editors = baseline.edited_by.iter().chain(baseline.authors.editors.keys());
+        let why = |user: &User| format!("{user} changed {}", reference.name);
+        barred.extend(editors.map(|user| (user.clone(), why(user))));
     }
-    Ok(())
+    barred.extend(request.excluded.iter().map(|(user, why)| (user.clone(), why.clone())));
+    let operator = &world.operator;
+    barred.insert(operator.clone(), format!("{operator} is the operator's own account"));
+    let by = &request.requested_by;
+    barred.insert(by.clone(), format!("{by} asked for the change"));
+    barred
 }
 
 /// When a standard change has soaked: counted from the *newest* of its fixes, lest a bundle lends one fix the soak of another.
@@ -274,6 +268,8 @@ fn standard_at(world: &World, request: &ChangeRequest) -> Option<Timestamp> {
         // Of a notice that is gone nothing is known before the request was made.
         .map(|id| world.notices.get(id).map_or(request.created, Known::clock_starts))
         .fold(request.first_seen, Timestamp::max);
+    // What no notice dates has soaked since exactly it was asked for: another update or a newer version of one is another request.
+    let seen = if planner::untold(world, &request.plan) { seen.max(request.created) } else { seen };
     seen.checked_add(after.duration()).ok()
 }
 

@@ -60,6 +60,8 @@ pub struct Baseline {
 pub struct FirstSeen {
     /// Security updates, by package. A newer version of an update that is still missing does not start its clock anew.
     pub updates: BTreeMap<SmolStr, Timestamp>,
+    /// Departures from what the baseline says of packages, by package. Whatever else of the baseline is edited starts no clock anew.
+    pub required: BTreeMap<SmolStr, Timestamp>,
     /// Nodes on which nothing is missing, and old code still runs.
     pub inactive: Option<Timestamp>,
 }

@@ -20,8 +20,9 @@ use smol_str::SmolStr;
 
 use crate::{
     hold::Hold,
-    plan::{self, Gate, PlanFreeze, PlanWindow},
+    plan::{Gate, Plan, PlanFreeze, PlanWindow, Windows},
     units::Span,
+    world::World,
 };
 
 use parse::{cron, local};
@@ -256,6 +257,11 @@ impl Freeze {
         Ok(freeze)
     }
 
+    /// Whether it is over, so that it keeps nothing from starting any more.
+    pub fn over(&self, now: Timestamp) -> bool {
+        openings::interval(self).is_none_or(|(_, end)| end <= now)
+    }
+
     /// A freeze between two instants, written in UTC: where clocks are put back a local time comes twice, and the end could read as
     /// the beginning.
     pub fn between(
@@ -291,13 +297,20 @@ impl From<&Freeze> for PlanFreeze {
 }
 
 impl Calendar {
-    /// From a plan's texts.
-    pub fn of(windows: &plan::Windows) -> Result<Self, CalendarError> {
-        Ok(Self {
-            emergency: windows.emergency,
-            windows: windows.windows.iter().map(Window::try_from).collect::<Result<_, _>>()?,
-            freezes: windows.freezes.iter().map(Freeze::try_from).collect::<Result<_, _>>()?,
-        })
+    /// When a plan may start: by its own windows and freezes, and by the freezes that its baseline has had since (decision 29).
+    pub fn of(world: &World, plan: &Plan) -> Result<Self, CalendarError> {
+        let Windows { emergency, windows, freezes } = &plan.windows;
+        let windows = windows.iter().map(Window::try_from).collect::<Result<_, _>>()?;
+        let mut freezes: Vec<Freeze> =
+            freezes.iter().map(Freeze::try_from).collect::<Result<_, _>>()?;
+        let baseline = world.baselines.get(&plan.baseline.name);
+        let baseline = baseline.filter(|baseline| baseline.uid == plan.baseline.uid);
+        for freeze in baseline.iter().flat_map(|baseline| &baseline.freezes) {
+            if !freezes.contains(freeze) {
+                freezes.push(freeze.clone());
+            }
+        }
+        Ok(Self { emergency: *emergency, windows, freezes })
     }
 
     /// Whether work of this purpose that needs so much time may start at `from`, and if not, when. An emergency passes windows

@@ -199,7 +199,7 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Ui
     let safety = Safety::of(world);
     let mut broken = Vec::new();
     let mut earlier: BTreeSet<&Uid> = BTreeSet::new();
-    for rollout in world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
+    for rollout in world.rollouts_in_turn() {
         earlier.insert(&rollout.uid);
         let Some(request) = world.requests.get(&rollout.request.0) else {
             continue;
@@ -267,7 +267,7 @@ fn in_its_window(world: &World, node: &Name, before: Option<&Task>, task: &Task)
     } else {
         return None;
     };
-    let shut = match Calendar::of(&request.plan.windows) {
+    let shut = match Calendar::of(world, &request.plan) {
         Ok(calendar) => {
             gate::may_start(world, &calendar, &rollout.name, purpose, needed).err()?.to_string()
         }

@@ -2,7 +2,8 @@
 //!
 //! List scheduling by an event queue: the systems of each stage, in the order in which `step` takes them, over the slots of its
 //! budget, through windows, freezes and reboot windows, then the soak. It assumes that nothing fails, that gates pass, and that
-//! steps take what [`Durations`] says on average. Systems that cannot be reached now are named and left out.
+//! steps take what [`Durations`] says on average, other rollouts' of the same pool too. Systems that cannot be reached now, or not taken as they
+//! are, are named and left out.
 
 mod schedule;
 mod work;
@@ -58,6 +59,8 @@ pub struct Forecast {
     pub download_bytes: u64,
     /// Systems that cannot be reached now, sorted.
     pub away: Vec<Name>,
+    /// Nodes that are there and cannot be taken as they are, sorted, each with why.
+    pub kept: Vec<(Name, String)>,
 }
 
 /// One stage of a forecast.
@@ -67,7 +70,7 @@ pub struct StageForecast {
     pub name: SmolStr,
     /// Systems that are left to do in it.
     pub systems: u32,
-    /// Slots: how many at once, those that others hold subtracted. With `perZone`, of the zone that has fewest.
+    /// Slots: how many at once, without those of systems that are away or out of service for longer than another rollout works on them. With `perZone`, of the zone that has fewest.
     pub slots: u32,
     /// When the first system is taken.
     pub start: Option<Timestamp>,
@@ -104,7 +107,7 @@ pub fn forecast(
     let Some(layout) = layout(world, assessment, &rollout) else {
         return refused("the request is not there".into());
     };
-    let calendar = match Calendar::of(&request.plan.windows) {
+    let calendar = match Calendar::of(world, &request.plan) {
         Ok(calendar) => calendar,
         Err(error) => return refused(error.to_string()),
     };
@@ -237,6 +240,7 @@ impl Forecaster<'_> {
 
     fn conclude(&self, mut forecast: Forecast, from: Timestamp) -> Forecast {
         forecast.away.sort();
+        forecast.kept.sort();
         if forecast.never.is_some() {
             forecast.finish = None;
         } else {
@@ -278,7 +282,7 @@ impl Forecaster<'_> {
         let mut at = now;
         let mut busiest = SignedDuration::ZERO;
         for lot in &mut lots {
-            let run = run(&lot.jobs, &lot.busy, lot.slots, at, doors);
+            let run = run(&lot.jobs, &lot.taken(), lot.slots, at, doors);
             let waited: SignedDuration = run.waited.values().sum();
             self.count(&run);
             let last = run.last.unwrap_or(at);

@@ -262,7 +262,8 @@ fn misaddressed(world: &World, request: &ChangeRequest, why: Unowed) -> Next {
         Unowed::Unknown(hold) => Next {
             wake: Some(decide_by(request)),
             hold: Some(hold),
-            ..Next::to(Phase::AwaitingApproval, "who must agree is not known")
+            // What was to be tested first still is.
+            ..Next::to(request.phase, "who must agree is not known")
         },
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// When the window opens for which a plan's prefetches are made; none while one is open, and where nothing says when.
 pub fn opens(world: &World, rollout: &Name, plan: &Plan) -> Option<Timestamp> {
-    let calendar = Calendar::of(&plan.windows).ok()?;
+    let calendar = Calendar::of(world, plan).ok()?;
     let needed = plan.execution.node_time_max;
     let hold = gate::may_start(world, &calendar, rollout, Purpose::Install, needed).err()?;
     awaited(&hold)

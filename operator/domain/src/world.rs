@@ -191,6 +191,20 @@ impl World {
         self.blind.get(set).map_or(&[], |blind| &**blind)
     }
 
+    /// The rollouts that have not ended, in the order in which they take free slots: emergencies first, then by deadline.
+    pub fn rollouts_in_turn(&self) -> Vec<&Rollout> {
+        let open = self.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none());
+        let mut open: Vec<&Rollout> = open.collect();
+        open.sort_by_cached_key(|rollout| {
+            let request = self.requests.get(&rollout.request.0);
+            let request = request.filter(|request| request.uid == rollout.request.1);
+            let emergency = request.is_some_and(|request| request.plan.emergency);
+            let due = request.and_then(|request| request.due).unwrap_or(Timestamp::MAX);
+            (!emergency, due, rollout.name.clone())
+        });
+        open
+    }
+
     /// An empty world of one cluster at one instant.
     pub fn empty(cluster: Uid, now: Timestamp) -> Self {
         Self {

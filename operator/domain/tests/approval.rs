@@ -14,7 +14,7 @@ use hozen_domain::{
     request::{ChangeRequest, Phase},
     units::{Span, Uid},
 };
-use hozen_testkit::{at, baseline, notice, plan, request_of, world_at};
+use hozen_testkit::{at, baseline, node_class, notice, plan, request_of, transaction, world_at};
 use proptest::prelude::*;
 
 const NOW: &str = "2026-11-19T12:00Z";
@@ -260,6 +260,24 @@ fn a_standard_change_approves_itself_after_the_soak_of_its_newest_fix() {
     no.decision = Vote::Reject;
     world.approvals = vec![no];
     assert!(count(&world, &request).rejected.is_some());
+}
+
+#[test]
+fn what_no_notice_dates_soaks_from_when_exactly_it_was_asked_for() {
+    let world = world_at(NOW).baseline(baseline("web").with(|b| {
+        b.first_seen.updates.insert("openssl".into(), at("2026-11-12T00:00Z"));
+        b.first_seen.updates.insert("curl".into(), at("2026-11-18T00:00Z"));
+    }));
+    let both = transaction(&[("openssl", "1", "2"), ("curl", "1", "2")]);
+    let mut plan = plan("web", &[]);
+    plan.needs.standard_after = Some(Span::hours(168));
+    plan.classes = vec![node_class(&both.digest, 1)];
+    let mut world = world.transaction(&both).build();
+    let mut request = request_of(&world, "web-1", &plan);
+    (request.created, request.first_seen) = (at("2026-11-18T00:00Z"), at("2026-11-12T00:00Z"));
+    world.now = at("2026-11-19T12:00Z");
+    // A week after curl joined, not after openssl was seen: nobody approves a patch of one day by what an older one has soaked.
+    assert_eq!(count(&world, &request).standard_at, Some(at("2026-11-25T00:00Z")));
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use hozen_domain::{
     calendar::{Access, Calendar, CalendarError, Freeze, Purpose, Window, next_opening},
     hold::Hold,
-    plan::{PlanFreeze, PlanWindow, Windows},
+    plan::{Plan, PlanFreeze, PlanWindow, Windows},
     units::Span,
 };
+use hozen_testkit::{plan, world_at};
 use jiff::{
     SignedDuration, Timestamp,
     tz::{TimeZone, TimeZoneDatabase},
@@ -304,17 +305,16 @@ fn a_freeze_of_more_than_two_years_is_told_at_once_even_for_a_window_of_every_mi
 
 #[test]
 fn an_emergency_passes_windows_and_freezes_over() {
-    let plan = |emergency| Windows {
+    let windows = |emergency| Windows {
         emergency,
         windows: vec![PlanWindow::from(&window("0 2 * * 2", 60, "UTC"))],
         freezes: vec![PlanFreeze::from(&freeze("2026-01-01T00:00", "2027-01-01T00:00", "UTC"))],
     };
+    let now = at("2026-11-19T12:00Z");
+    let world = world_at("2026-11-19T12:00Z").build();
     let ask = |emergency| {
-        Calendar::of(&plan(emergency)).unwrap().access(
-            Purpose::Reboot,
-            at("2026-11-19T12:00Z"),
-            Span::hours(2),
-        )
+        let plan = Plan { windows: windows(emergency), ..plan("web", &[]) };
+        Calendar::of(&world, &plan).unwrap().access(Purpose::Reboot, now, Span::hours(2))
     };
     assert!(matches!(ask(true), Access::Open(_)));
     assert!(!matches!(ask(false), Access::Open(_)));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hozen_domain::{
     World,
     model::scenario::Happening,
-    request::ChangeRequest,
+    request::{ChangeRequest, Phase},
     units::{Share, Span},
 };
 use hozen_testkit::{NoticeBuilder, Told, baseline, notice, openssl, stage, story, web, world_at};
@@ -68,14 +68,37 @@ fn a_notice_that_comes_in_mid_rollout_is_asked_for_once() {
     for later in [newer().high(), newer().critical().exploited("2026-11-18", None)] {
         let played = interrupted(later);
         let asked = asked(&played);
-        assert_eq!(played.proven().len(), 8, "the older rollout goes on to its end");
-        let (waits, over): (Vec<&ChangeRequest>, Vec<&ChangeRequest>) =
-            asked["DSA-2"].iter().partition(|request| !request.phase.ended());
-        assert_eq!(waits.len(), 1, "{}", told(&asked["DSA-2"]));
-        // Where it is urgent, those that the older rollout has not reached are asked for as well, until there are none left.
-        assert!(over.len() <= 1, "{}", told(&asked["DSA-2"]));
-        assert!(over.iter().all(|request| request.supersedes.is_none()));
-        assert_eq!(waits[0].supersedes, None);
-        assert_eq!(waits[0].plan.disruption.drains, 8);
+        assert_eq!(played.proven().len(), 4, "the others cannot be brought the older one any more");
+        assert_eq!(asked["DSA-2"].len(), 1, "{}", told(&asked["DSA-2"]));
+        let request = asked["DSA-2"][0];
+        assert_eq!((request.phase, &request.supersedes), (Phase::AwaitingApproval, &None));
+        assert_eq!(request.plan.disruption.drains, 8);
+        let older = asked["DSA-1"].iter().filter(|request| request.phase.ended());
+        assert_eq!(older.count(), 1, "{}", told(&asked["DSA-1"]));
     }
+}
+
+/// A node was away while a notice came in and its rollout was begun and ended on all others, and is watched for a day.
+#[test]
+fn who_comes_back_when_all_work_is_through_is_asked_for_alone_and_at_once() {
+    let mut all = stage("all", Share::Percent(100));
+    all.max_unavailable = Share::Count(2);
+    let watched = baseline("web").stages(vec![all]).with(|b| b.rollout.watch = Span::hours(24));
+    let world = world_at("2026-11-19T09:00Z").baseline(watched).notice(newer().high());
+    let nodes = (1..=4).fold(world, |world, n| world.node(web(&format!("web-{n}"))));
+    let away = Happening::NodeOffline { node: "web-4".into() };
+    let played = story(&nodes.build(), 12)
+        .after(Span::ZERO, away)
+        .after(Span::minutes(5), Happening::AdvisoryAppears { name: "DSA-2".into() })
+        .after(Span::hours(6), Happening::NodeReturns { node: "web-4".into() })
+        .play();
+    let asked = asked(&played);
+    let told = told(&asked["DSA-2"]);
+    assert_eq!(asked["DSA-2"].len(), 2, "{told}");
+    let late = asked["DSA-2"].iter().max_by_key(|request| request.created);
+    let back = "2026-11-19T15:00:00Z".parse().ok();
+    let soon = "2026-11-19T15:02:00Z".parse().ok();
+    let created = late.map(|request| request.created);
+    assert!(created >= back && created <= soon, "{told}");
+    assert_eq!(played.proven().len(), 4, "{told}");
 }

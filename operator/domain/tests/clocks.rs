@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use hozen_domain::{
     Plan, World,
     assess::assess,
-    baseline::Target,
+    baseline::{PackageRule, PackageWant, Target},
     measure::coverage,
     node::{Ended, Inventory, Report, Step},
     planner,
@@ -211,4 +211,33 @@ fn an_emergency_whose_old_code_still_runs_is_asked_for_as_one_with_its_deadline(
     let due = Some(at("2026-11-26T09:14Z"));
     assert_eq!(asked(true), (true, due));
     assert_eq!(asked(false), (false, due));
+}
+
+#[test]
+fn the_clock_of_a_required_package_starts_when_its_lack_is_first_seen_whatever_else_is_edited() {
+    let old = |name: &str| node(name).label("tier", "web").has(&debian(&[("openssl", OLD)]));
+    let least =
+        PackageRule { name: "openssl".into(), want: PackageWant::Min(NEW.into()), reason: None };
+    let required = baseline("web").with(|b| {
+        b.require.packages = vec![least];
+        b.changed_at = Some(at("2026-11-19T09:00Z"));
+    });
+    let node = old("a").would("required-packages", &transaction(&[("openssl", OLD, NEW)]));
+    let mut world = world_at(NOW).baseline(required).node(node).build();
+    let due = |world: &mut World| {
+        let _ = look(world, &world.now.to_string(), same);
+        let assessment = assess(world);
+        let ranking = rank(world, &assessment);
+        let planned = planner::plan(world, &assessment, &ranking);
+        let (_, plan) = created(&planned.decision).into_iter().next().expect("it is asked for");
+        (planner::first_seen(world, plan), planner::due(world, plan, &ranking))
+    };
+    // Medium: within sixty days of the report that showed it.
+    let first = due(&mut world);
+    assert_eq!(first, (at("2026-11-19T09:13Z"), Some(at("2027-01-18T09:13Z"))));
+    // An annotation, a window: Kubernetes tells a change of the baseline, and it is none of this rule.
+    world.now = at("2026-12-19T09:14Z");
+    Arc::make_mut(world.baselines.get_mut("web").expect("it is there")).changed_at =
+        Some(world.now);
+    assert_eq!(due(&mut world), first);
 }

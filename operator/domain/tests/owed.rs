@@ -10,7 +10,7 @@ use hozen_domain::{
     gate::requests,
     governance::Standard,
     owed::owed,
-    plan::{Category, ChangeType, Exception, MitigationPlan, Needs, RoleCount},
+    plan::{Category, ChangeType, Exception, MitigationPlan, Needs, RoleCount, TestPlan},
     request::{ChangeRequest, Phase},
     units::{Span, Uid},
 };
@@ -181,4 +181,21 @@ fn i12_what_counts_as_approved_is_checked_once_more() {
     }
     let broken = check::decision(&world, &assess(&world), &decision);
     assert!(broken[0].starts_with("12, 13: web-1"), "{broken:?}");
+}
+
+#[test]
+fn i29_a_test_on_the_mirror_is_not_passed_over_because_the_policy_was_gone_for_a_while() {
+    let mut tested = plan("web", &["DSA-1"]);
+    tested.execution.test = Some(TestPlan { mirror: "mirror".into(), job_template: None });
+    for before in [Phase::Planned, Phase::AwaitingTest] {
+        let mut world = asked_by_mallory(&tested);
+        request(&mut world).phase = before;
+        let policies = std::mem::take(&mut world.policies);
+        if let Some((phase, why)) = phase(&world) {
+            assert_eq!(phase, before, "{why}");
+        }
+        world.policies = policies;
+        let now = phase(&world).map_or(before, |(phase, _)| phase);
+        assert_eq!(now, Phase::AwaitingTest);
+    }
 }

@@ -13,8 +13,8 @@ use hozen_domain::{
     units::Span,
 };
 use hozen_testkit::{
-    BaselineBuilder, NoticeBuilder, at, baseline, debian, node, notice, sourced, transaction,
-    world_at,
+    BaselineBuilder, NoticeBuilder, at, baseline, debian, node, node_class, notice, plan,
+    request_of, sourced, transaction, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:14Z";
@@ -363,4 +363,30 @@ fn security_updates_without_notice_are_high_until_a_notice_tells_more() {
         updates.reasons[0].text,
         "a security update of the distribution; no notice tells its severity, taken as High until one is"
     );
+}
+
+#[test]
+fn what_a_person_wrote_and_nobody_agreed_to_makes_nothing_less_urgent() {
+    let twenty = || {
+        let set = debian(&[("openssl", "3.0.20-1~deb12u2")]);
+        let inner = baseline("web").asset(Impact::Medium, Exposure::Internal);
+        let world = world_at(NOW).baseline(inner).notice(openssl().high());
+        (0..20).fold(world, |world, n| {
+            world.node(node(&format!("web-{n}")).label("tier", "web").has(&set))
+        })
+    };
+    let mut world = twenty().build();
+    let honest = ranking(&world).of("DSA-6123-1", "web").unwrap().clone();
+    // More than fits in 32 bits, and, times a hundred, a little more than nothing.
+    let huge =
+        |n: u32| node_class(&transaction(&[("openssl", "1", &n.to_string())]).digest, 10_000_000);
+    let mut plan = plan("web", &["DSA-6123-1"]);
+    plan.classes = (0..256).map(huge).collect();
+    let mut request = request_of(&world, "web-mallory", &plan);
+    request.requested_by = "mallory".into();
+    for phase in [Phase::AwaitingApproval, Phase::Rejected, Phase::Done] {
+        request.phase = phase;
+        world.requests.insert("web-mallory".into(), request.clone());
+        assert_eq!(*ranking(&world).of("DSA-6123-1", "web").unwrap(), honest, "{phase:?}");
+    }
 }

@@ -39,7 +39,7 @@ fn a_freeze_of_a_scenario_ends_after_its_duration_also_in_the_hour_that_comes_tw
         let told = frozen(from, zone, Span::hours(1));
         for request in told.0.world.requests.values() {
             assert_eq!(request.plan.windows.freezes.len(), 1, "{from} {zone}");
-            let calendar = Calendar::of(&request.plan.windows);
+            let calendar = Calendar::of(&told.0.world, &request.plan);
             assert!(calendar.is_ok(), "{from} {zone}: {calendar:?}");
         }
         let began: Vec<_> = told.ended().iter().map(|ended| ended.1).collect();

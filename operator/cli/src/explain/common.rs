@@ -280,11 +280,12 @@ pub(super) fn missing(
             format!("{} spec.plan.needs", request.name),
         );
     }
-    let mut barred = vec![format!("{} (asked for it)", request.requested_by)];
-    if request.requested_by != outcome.world.operator {
-        barred.push(format!("{} (the operator's own account)", outcome.world.operator));
-    }
-    barred.extend(request.excluded.iter().map(|(user, why)| format!("{user} ({why})")));
+    let barred = approval::barred(&outcome.world, request);
+    let barred = barred.iter().map(|(user, why)| {
+        let why = why.strip_prefix(user.as_str()).unwrap_or(why).trim_start();
+        format!("{user} ({why})")
+    });
+    let mut barred: Vec<String> = barred.collect();
     barred.extend(tally.counted.iter().map(|word| format!("{} (agreed already)", word.user)));
     section.rule(format!("{lead}but not {}", barred.join(", ")), "invariant 13");
 }

@@ -12,7 +12,8 @@ use hozen_domain::{
 
 use super::{Answer, Section, common, exception};
 use crate::{
-    text::spoken,
+    facts::Forecast,
+    text::{left_out, spoken},
     when::{within_a_minute, words},
 };
 
@@ -217,8 +218,9 @@ fn when(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> Section {
         }
         (None, None) => section.say("nothing is left to do"),
     }
-    if !forecast.away.is_empty() {
-        section.say(format!("without {}: out of reach", crate::text::some_of(&forecast.away, 8)));
+    let forecast = Forecast::from(&forecast);
+    for told in left_out(&forecast.away, &forecast.kept) {
+        section.say(told);
     }
     section
 }

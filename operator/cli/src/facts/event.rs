@@ -1,5 +1,7 @@
 //! What happened: the shape of the time line.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +149,8 @@ pub struct Forecast {
     pub download_bytes: u64,
     /// Systems that cannot be reached.
     pub away: Vec<String>,
+    /// Nodes that cannot be taken as they are, each with why.
+    pub kept: BTreeMap<String, String>,
     /// By stage.
     pub stages: Vec<StageForecast>,
 }

@@ -76,6 +76,7 @@ impl From<&forecast::Forecast> for Forecast {
             reboots,
             download_bytes,
             away,
+            kept,
         } = forecast;
         Self {
             start: *start,
@@ -90,6 +91,7 @@ impl From<&forecast::Forecast> for Forecast {
             reboots: *reboots,
             download_bytes: *download_bytes,
             away: names(away),
+            kept: kept.iter().map(|(name, why)| (name.to_string(), why.clone())).collect(),
             stages: stages.iter().map(StageForecast::from).collect(),
         }
     }

@@ -6,7 +6,7 @@ use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Detail, Reader,
+    Detail, Reader, left_out,
     page::{BAD, FAINT, GOOD, Page, STRONG, WAIT, pad, paint, width},
     some_of, work,
 };
@@ -379,9 +379,7 @@ impl<'a> Teller<'a> {
         if !disturbs.is_empty() {
             told.push(disturbs.join(", "));
         }
-        if !forecast.away.is_empty() {
-            told.push(format!("without {}, out of reach", some_of(&forecast.away, NAMES_MAX)));
-        }
+        told.extend(left_out(&forecast.away, &forecast.kept));
         told.join("; ")
     }
 

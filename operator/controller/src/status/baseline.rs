@@ -1,5 +1,7 @@
 //! What a Baseline's status says.
 
+use std::collections::BTreeMap;
+
 use hozen_api::{
     baseline::{Baseline as Object, BaselineStatus, FirstSeen, StateCounts, UpdateSeen},
     common::Interval,
@@ -15,8 +17,9 @@ use hozen_domain::{
     model::Turn,
     planner::Overdue,
     rank::ByPriority,
-    units::Span,
+    units::{Name, Span},
 };
+use jiff::Timestamp;
 
 use super::words::{self, Said};
 
@@ -67,18 +70,22 @@ const UPDATES_MAX: usize = 1000;
 
 /// What has to be remembered. The clock of all is that of the oldest, so the oldest are kept where there are too many.
 fn first_seen(seen: &baseline::FirstSeen) -> Option<FirstSeen> {
-    let baseline::FirstSeen { updates, inactive } = seen;
-    let mut updates: Vec<UpdateSeen> = updates
-        .iter()
-        .map(|(package, at)| UpdateSeen { package: package.to_string(), at: *at })
-        .collect();
-    if updates.len() > UPDATES_MAX {
-        updates.sort_by_key(|seen| seen.at);
-        updates.truncate(UPDATES_MAX);
-        updates.sort_by(|a, b| a.package.cmp(&b.package));
+    let baseline::FirstSeen { updates, required, inactive } = seen;
+    let seen =
+        FirstSeen { updates: oldest(updates), required: oldest(required), inactive: *inactive };
+    (seen != FirstSeen::default()).then_some(seen)
+}
+
+fn oldest(seen: &BTreeMap<Name, Timestamp>) -> Vec<UpdateSeen> {
+    let one =
+        |(package, at): (&Name, &Timestamp)| UpdateSeen { package: package.to_string(), at: *at };
+    let mut listed: Vec<UpdateSeen> = seen.iter().map(one).collect();
+    if listed.len() > UPDATES_MAX {
+        listed.sort_by_key(|seen| seen.at);
+        listed.truncate(UPDATES_MAX);
+        listed.sort_by(|a, b| a.package.cmp(&b.package));
     }
-    let nothing = updates.is_empty() && inactive.is_none();
-    (!nothing).then_some(FirstSeen { updates, inactive: *inactive })
+    listed
 }
 
 const fn state_counts(counts: Counts) -> StateCounts {

@@ -85,7 +85,7 @@ fn frozen_at(freezes: &[Freeze], at: Timestamp) -> Option<Frozen> {
         })
 }
 
-fn interval(freeze: &Freeze) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn interval(freeze: &Freeze) -> Option<(Timestamp, Timestamp)> {
     let zone = &freeze.zone.1;
     Some((instant(zone, freeze.from)?, instant(zone, freeze.to)?))
 }

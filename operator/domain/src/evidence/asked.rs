@@ -94,7 +94,7 @@ fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
     if rollout.handle.paused.is_some() || world.platform.halt.is_some() {
         return;
     }
-    let Some(calendar) = gated(rollout, request) else {
+    let Some(calendar) = gated(world, rollout, request) else {
         return;
     };
     let minutes = WINDOW_EVIDENCE_AGE_MAX.duration().as_mins() / 2;
@@ -113,18 +113,18 @@ fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
 }
 
 /// The calendar of a rollout that still takes systems, if windows of it have gates.
-fn gated(rollout: &Rollout, request: &ChangeRequest) -> Option<Calendar> {
+fn gated(world: &World, rollout: &Rollout, request: &ChangeRequest) -> Option<Calendar> {
     let windows = &request.plan.windows;
     let used = rollout.cursor.ended.is_none() && rollout.cursor.finished.is_none();
     let gates = windows.windows.iter().any(|window| !window.when.is_empty());
-    (used && gates && !windows.emergency).then(|| Calendar::of(windows).ok())?
+    (used && gates && !windows.emergency).then(|| Calendar::of(world, &request.plan).ok())?
 }
 
 /// When the gates of a window are asked for the first time, if nothing else happens: somebody has to look then.
 pub fn next_window(world: &World) -> Option<Timestamp> {
     let rollouts = world.rollouts.values().filter_map(|rollout| {
         let request = world.requests.get(&rollout.request.0)?;
-        let calendar = gated(rollout, request)?;
+        let calendar = gated(world, rollout, request)?;
         let windows = calendar.windows.iter().filter(|window| !window.when.is_empty());
         let asked = windows.filter_map(|window| opens(&calendar, window, world.now));
         asked.filter_map(|open| open.checked_sub(BEFORE_WINDOW).ok()).min()

@@ -32,6 +32,8 @@ pub(super) struct Job {
 pub(super) struct Busy {
     pub(super) until: Timestamp,
     pub(super) control_plane: bool,
+    /// By this rollout. Another one's slot is free after it, and its end is not this one's.
+    pub(super) ours: bool,
 }
 
 /// What became of a stage.
@@ -119,6 +121,7 @@ static NEVER_ASKED: Access = Access::Never { why: String::new(), frozen: None, t
 enum Event {
     Free {
         control_plane: bool,
+        ours: bool,
     },
     /// Patched; the job of this index waits for its reboot.
     AwaitReboot(usize),
@@ -160,8 +163,8 @@ pub(super) fn run(
         queues[usize::from(job.control_plane)].push_back(index);
     }
     let events = busy.iter().map(|busy| {
-        let control_plane = busy.control_plane;
-        Reverse((busy.until.max(from), Event::Free { control_plane }))
+        let Busy { until, control_plane, ours } = *busy;
+        Reverse((until.max(from), Event::Free { control_plane, ours }))
     });
     let mut stage = Stage {
         jobs,
@@ -216,10 +219,12 @@ impl Stage<'_, '_, '_> {
                 return;
             };
             match event {
-                Event::Free { control_plane } => {
+                Event::Free { control_plane, ours } => {
                     self.free += 1;
                     self.control_plane_busy &= !control_plane;
-                    self.run.last = self.run.last.max(Some(at));
+                    if ours {
+                        self.run.last = self.run.last.max(Some(at));
+                    }
                 }
                 Event::AwaitReboot(index) => {
                     let control_plane = self.jobs[index].control_plane;
@@ -294,7 +299,7 @@ impl Stage<'_, '_, '_> {
 
     fn frees(&mut self, job: Job, at: Timestamp) {
         let control_plane = job.control_plane;
-        self.events.push(Reverse((at, Event::Free { control_plane })));
+        self.events.push(Reverse((at, Event::Free { control_plane, ours: true })));
     }
 }
 

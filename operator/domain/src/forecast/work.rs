@@ -1,6 +1,6 @@
 //! What is to be done to each system of a stage, how long that takes, and over how many slots.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
@@ -15,8 +15,8 @@ use crate::{
     mitigation::NOTHING,
     node::{Node, Resolved, Step},
     plan::{RebootPolicy, Stage},
-    step::layout::{Place, Reach},
-    units::{Name, after},
+    step::layout::Reach,
+    units::{Digest, Name, after},
     workload::Workload,
 };
 
@@ -24,16 +24,23 @@ impl Forecaster<'_> {
     /// Adds what a stage would disturb.
     pub(super) fn disturbs(&self, index: usize, forecast: &mut Forecast) {
         for place in &self.layout.nodes[index] {
-            if place.reach == Reach::Away {
-                forecast.away.push(place.node.name.clone());
-                continue;
+            match &place.reach {
+                Reach::Active | Reach::Waiting => {}
+                Reach::Away => {
+                    forecast.away.push(place.node.name.clone());
+                    continue;
+                }
+                Reach::Kept(obstacle) => {
+                    forecast.kept.push((place.node.name.clone(), obstacle.told()));
+                    continue;
+                }
             }
-            forecast.nodes += 1;
             if self.plan.mitigation.is_some() || self.plan.drill {
                 continue;
             }
-            let resolved = resolved(place);
-            let (_, reboots) = self.consequences(place);
+            forecast.nodes += 1;
+            let resolved = resolved(place.node, place.transaction);
+            let (_, reboots) = self.consequences(place.node, place.transaction);
             forecast.reboots += u32::from(reboots);
             forecast.pods_moved += u64::from(place.node.pods.movable);
             forecast.download_bytes += resolved.map_or(0, |resolved| resolved.download_bytes);
@@ -51,13 +58,13 @@ impl Forecaster<'_> {
     }
 
     /// Whether units restart, and whether the node reboots.
-    fn consequences(&self, place: &Place<'_>) -> (bool, bool) {
-        if *place.transaction == NOTHING {
+    fn consequences(&self, node: &Node, transaction: &Digest) -> (bool, bool) {
+        if *transaction == NOTHING {
             let policy = self.plan.execution.reboot.policy;
-            let due = place.node.report.latest().and_then(|report| activate::due(report, policy));
+            let due = node.report.latest().and_then(|report| activate::due(report, policy));
             return due.map_or((false, false), |due| (!due.restart.is_empty(), due.reboot));
         }
-        let resolved = resolved(place);
+        let resolved = resolved(node, transaction);
         let restarts = resolved.is_some_and(|resolved| !resolved.restart.is_empty());
         (restarts, self.reboots(resolved))
     }
@@ -68,12 +75,12 @@ impl Forecaster<'_> {
             if index == self.rollout.cursor.stage { 0..=index } else { index..=index };
         let mut zones: BTreeMap<Option<&SmolStr>, Lot> = BTreeMap::new();
         let places = self.layout.nodes[earlier_stages.clone()].iter().flatten();
-        for place in places.filter(|place| place.reach != Reach::Away) {
+        for place in places.filter(|place| place.reach.counts()) {
             let zone = stage.per_zone.then_some(place.node.zone.as_ref()).flatten();
+            let active = place.reach == Reach::Active;
             zones.entry(zone).or_insert_with(|| self.lot(stage, zone)).add(
-                self.job(place),
-                place.reach,
-                self.elapsed(place),
+                self.job(place.node, place.transaction),
+                self.elapsed(place.node, place.transaction).filter(|_| active),
             );
         }
         let mut lots: Vec<Lot> = zones.into_values().collect();
@@ -81,8 +88,11 @@ impl Forecaster<'_> {
         let pool: Vec<&Name> = self.layout.workload_pool.iter().map(|w| &w.key).collect();
         let mut images = self.slots(stage, &pool);
         for (workload, reach) in workloads {
-            let since = workload.task.as_ref().map(|task| task.since);
-            images.add(self.image(workload), *reach, since.map(|at| (at, SignedDuration::ZERO)));
+            if reach.counts() {
+                let task = workload.task.as_ref().filter(|_| *reach == Reach::Active);
+                let elapsed = task.map(|task| (task.since, SignedDuration::ZERO));
+                images.add(self.image(workload), elapsed);
+            }
         }
         if !images.is_empty() {
             lots.push(images);
@@ -121,7 +131,26 @@ impl Forecaster<'_> {
         let full = format!(
             "its budget lets {budget} be out of service at once, and out of service already: {away}"
         );
-        Lot { slots: budget.saturating_sub(holders.len()), held, full, ..Lot::default() }
+        let names = holders.iter().map(|(name, _)| **name);
+        let mut others: Vec<Busy> = names.filter_map(|name| self.of_others(name)).collect();
+        let slots = budget.saturating_sub(holders.len() - others.len());
+        // Where more are out of service than may be, the first that come back free no slot.
+        others.sort_unstable_by_key(|busy| Reverse(busy.until));
+        others.truncate(slots);
+        Lot { others, slots, held, full, ..Lot::default() }
+    }
+
+    /// Until when another rollout's work keeps a system's slot, if it is that which keeps it.
+    fn of_others(&self, name: &Name) -> Option<Busy> {
+        if let Some(workload) = self.world.workloads.get(name) {
+            let until = after(workload.task.as_ref()?.since, self.image(workload).install);
+            return Some(Busy { until, control_plane: false, ours: false });
+        }
+        let node = self.world.nodes.get(name)?;
+        let transaction = &node.task.as_ref()?.transaction;
+        let (since, before) = self.elapsed(node, transaction)?;
+        let until = left(&self.job(node, transaction), since, before);
+        Some(Busy { until, control_plane: node.control_plane, ours: false })
     }
 
     fn image(&self, workload: &Workload) -> Job {
@@ -129,19 +158,19 @@ impl Forecaster<'_> {
         Job { install: moves + self.gate(), ..Job::default() }
     }
 
-    fn job(&self, place: &Place<'_>) -> Job {
-        let took = |step| self.took(place, step);
+    fn job(&self, node: &Node, transaction: &Digest) -> Job {
+        let took = |step| self.took(node, transaction, step);
         if self.plan.mitigation.is_some() || self.plan.drill {
             let work = if self.plan.drill { SignedDuration::ZERO } else { took(Step::Mitigate) };
             return Job {
                 install: work + took(Step::Verify) + self.gate(),
-                control_plane: place.node.control_plane,
+                control_plane: node.control_plane,
                 ..Job::default()
             };
         }
-        let (restarts, reboots) = self.consequences(place);
+        let (restarts, reboots) = self.consequences(node, transaction);
         let mut install = took(Step::Drain) + took(Step::Verify);
-        if *place.transaction != NOTHING {
+        if *transaction != NOTHING {
             install += took(Step::Patch);
         }
         if self.plan.execution.snapshot.is_some() {
@@ -158,42 +187,46 @@ impl Forecaster<'_> {
             install,
             reboot: reboots.then_some(reboot),
             reboot_alone: took(Step::Drain) + reboot,
-            control_plane: place.node.control_plane,
+            control_plane: node.control_plane,
             // It serves again until its reboot, and holds no slot.
-            installed: place.node.task.as_ref().is_some_and(|task| task.step == Step::AwaitReboot),
+            installed: node.task.as_ref().is_some_and(|task| task.step == Step::AwaitReboot),
         }
     }
 
-    fn took(&self, place: &Place<'_>, step: Step) -> SignedDuration {
+    fn took(&self, node: &Node, transaction: &Digest, step: Step) -> SignedDuration {
         let packages = self
             .world
             .transactions
-            .get(place.transaction)
+            .get(transaction)
             .map_or(0, |transaction| transaction.changes.len());
-        let load = Load {
-            pods: place.node.pods.movable,
-            packages: u32::try_from(packages).unwrap_or(u32::MAX),
-        };
+        let load =
+            Load { pods: node.pods.movable, packages: u32::try_from(packages).unwrap_or(u32::MAX) };
         self.durations.of(step, load).expected()
     }
 
     /// When the present step of a node at work began, and what was behind it by then.
-    fn elapsed(&self, place: &Place<'_>) -> Option<(Timestamp, SignedDuration)> {
-        let task = place.node.task.as_ref()?;
+    fn elapsed(&self, node: &Node, transaction: &Digest) -> Option<(Timestamp, SignedDuration)> {
+        let task = node.task.as_ref()?;
         let before = [Step::Drain, Step::Snapshot, Step::Patch, Step::Verify]
             .into_iter()
             .filter(|step| *step < task.step)
             .filter(|step| *step != Step::Snapshot || self.plan.execution.snapshot.is_some())
-            .map(|step| self.took(place, step))
+            .map(|step| self.took(node, transaction, step))
             .sum();
         Some((task.since, before))
     }
 }
 
 /// What the node's package manager said about its transaction.
-fn resolved<'p>(place: &Place<'p>) -> Option<&'p Resolved> {
-    let inventory = place.node.report.latest()?;
-    inventory.transactions.iter().find(|resolved| resolved.transaction == *place.transaction)
+fn resolved<'n>(node: &'n Node, transaction: &Digest) -> Option<&'n Resolved> {
+    let inventory = node.report.latest()?;
+    inventory.transactions.iter().find(|resolved| resolved.transaction == *transaction)
+}
+
+/// When a system that was taken is done, if it takes what is to be expected.
+fn left(job: &Job, since: Timestamp, before: SignedDuration) -> Timestamp {
+    let whole = job.install + job.reboot.unwrap_or_default();
+    after(since, (whole - before).max(SignedDuration::ZERO))
 }
 
 /// Systems that share slots.
@@ -201,6 +234,8 @@ fn resolved<'p>(place: &Place<'p>) -> Option<&'p Resolved> {
 pub(super) struct Lot {
     pub(super) jobs: Vec<Job>,
     pub(super) busy: Vec<Busy>,
+    /// Systems that other rollouts work on, and whose slots come free.
+    pub(super) others: Vec<Busy>,
     pub(super) slots: usize,
     /// Who else holds slots, in words.
     pub(super) held: String,
@@ -209,17 +244,21 @@ pub(super) struct Lot {
 }
 
 impl Lot {
-    fn add(&mut self, job: Job, reach: Reach, elapsed: Option<(Timestamp, SignedDuration)>) {
-        match (reach, elapsed) {
-            (Reach::Active, Some((since, before))) if !job.installed => {
-                let whole = job.install + job.reboot.unwrap_or_default();
-                let left = (whole - before).max(SignedDuration::ZERO);
-                self.busy
-                    .push(Busy { until: after(since, left), control_plane: job.control_plane });
-            }
-            (Reach::Active | Reach::Waiting, _) => self.jobs.push(job),
-            (Reach::Away, _) => {}
+    /// One more system; `elapsed` if it was taken: since when its step goes on, and how long the steps before it took.
+    fn add(&mut self, job: Job, elapsed: Option<(Timestamp, SignedDuration)>) {
+        match elapsed.filter(|_| !job.installed) {
+            Some((since, before)) => self.busy.push(Busy {
+                until: left(&job, since, before),
+                control_plane: job.control_plane,
+                ours: true,
+            }),
+            None => self.jobs.push(job),
         }
+    }
+
+    /// Whose slots are taken at first.
+    pub(super) fn taken(&self) -> Vec<Busy> {
+        [self.busy.as_slice(), &self.others].concat()
     }
 
     fn is_empty(&self) -> bool {

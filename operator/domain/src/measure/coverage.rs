@@ -249,7 +249,7 @@ fn judged(
     let in_time = |name: &&Name| {
         let forecast = forecasts.get(*name)?;
         let finish = forecast.finish.filter(|finish| *finish <= deadline)?;
-        forecast.away.is_empty().then_some(finish)
+        (forecast.away.is_empty() && forecast.kept.is_empty()).then_some(finish)
     };
     match open.iter().map(in_time).collect::<Option<Vec<_>>>() {
         Some(finishes) => {

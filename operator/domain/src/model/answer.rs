@@ -1,6 +1,6 @@
 //! How the modelled cluster answers: kubelets, package managers, scanners, controllers, gates.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, format_smolstr};
@@ -8,7 +8,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::{
     Model,
     clock::{Due, soon},
-    host::{self, Host},
+    host::Host,
     trace::Seen,
 };
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
     effect::{Doomed, Effect},
     evidence::questions,
     node::{Cordon, Inventory, Job, JobKey, Ownership, REPORT_AGE_MAX, Ready, Report, Step, Taint},
-    planner::Planned,
     request::{Cursor, Handle, Rollout},
     units::{Digest, Name, Uid, after},
     workload::Replicas,
@@ -318,7 +317,7 @@ impl Model<'_> {
         let Some(found) = self.world.nodes.get_mut(&node.0).filter(|n| n.uid == node.1) else {
             return;
         };
-        let Some(host) = self.hosts.get(&node.0).filter(|host| host.online) else {
+        let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else {
             return;
         };
         let (Some(set), Ready::Yes(_)) = (host.packages.clone(), found.ready) else {
@@ -335,17 +334,16 @@ impl Model<'_> {
         inventory.stopped.clone_from(&host.stopped);
         inventory.blocked.clone_from(&host.blocked);
         let changed = inventory.package_set != set.digest;
+        let looks = std::mem::take(&mut host.looks_again) || changed;
         inventory.package_set.clone_from(&set.digest);
-        if changed {
-            // What was resolved for the old state is void; the planner asks anew for what it needs.
-            inventory.transactions.clear();
-        }
+        // What was resolved for the old state is void.
+        let before = if changed { std::mem::take(&mut inventory.transactions) } else { Vec::new() };
         found.report = Report::Known(Arc::new(inventory));
         if self.world.package_sets.insert(set.digest.clone(), Arc::clone(&set)).is_none() {
             self.find(&set);
         }
-        if changed {
-            self.resolve_pocket(&node.0);
+        if looks {
+            self.look_again(&node.0, &set, &before);
         }
     }
 
@@ -372,74 +370,15 @@ impl Model<'_> {
         }
     }
 
-    /// The distribution's own security updates that are still missing.
-    fn resolve_pocket(&mut self, node: &Name) {
-        let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else {
-            return;
-        };
-        let all: BTreeSet<&str> = set.packages.iter().map(|p| p.name.as_str()).collect();
-        if let Some(transaction) = self.repository.resolve(&set, &all) {
-            self.report_transaction(node, "security", transaction);
-        }
-    }
-
-    /// Every scanner looks at the repositories again.
+    /// Every scanner looks at the repositories again; one that is away, once it is back.
     pub(super) fn refresh_all(&mut self) {
         let nodes = self.world.nodes.values();
         let nodes: Vec<(Id, u64)> =
             nodes.map(|node| ((node.name.clone(), node.uid.clone()), node.scan_asked)).collect();
+        self.repositories_changed();
         for (node, scan) in nodes {
             self.scanned(&node, scan);
-            self.resolve_pocket(&node.0);
         }
-    }
-
-    fn report_transaction(
-        &mut self,
-        node: &Name,
-        purpose: &str,
-        transaction: hozen_advisory::package::Transaction,
-    ) {
-        let (Some(found), Some(host)) = (self.world.nodes.get_mut(node), self.hosts.get(node))
-        else {
-            return;
-        };
-        let Some(latest) = found.report.known() else {
-            return;
-        };
-        let mut inventory = Inventory::clone(latest);
-        inventory.transactions.retain(|resolved| resolved.purpose != purpose);
-        inventory.transactions.push(host::figures(purpose, &transaction, host));
-        inventory.transactions.sort_by(|a, b| a.purpose.cmp(&b.purpose));
-        found.report = Report::Known(Arc::new(inventory));
-        self.world.transactions.insert(transaction.digest.clone(), Arc::new(transaction));
-    }
-
-    /// Package managers answer what the planner asked; true if there was anything new.
-    pub(super) fn resolve(&mut self, planned: &Planned) -> bool {
-        let mut news = false;
-        for ask in &planned.resolves {
-            for node in &ask.nodes {
-                let Some(set) = self.hosts.get(node).and_then(|host| host.packages.clone()) else {
-                    continue;
-                };
-                let Some(transaction) = self.repository.answer(&set, &ask.goal) else {
-                    continue;
-                };
-                let known = self.world.nodes.get(node).and_then(|n| n.report.known()).is_none_or(
-                    |inventory| {
-                        inventory.transactions.iter().any(|r| {
-                            r.purpose == ask.purpose && r.transaction == transaction.digest
-                        })
-                    },
-                );
-                if !known {
-                    self.report_transaction(node, &ask.purpose, transaction);
-                    news = true;
-                }
-            }
-        }
-        news
     }
 
     fn moved(&mut self, workload: &Id, image: &SmolStr, to: &SmolStr) {

@@ -15,6 +15,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::StepTaken;
 use crate::{
+    assess::updates::SECURITY,
     node::{Inventory, Node, Report, Resolved},
     plan::Reachable,
     planner::Goal,
@@ -37,8 +38,12 @@ pub(super) struct Host {
     pub(super) before: Option<Arc<PackageSet>>,
     /// The node answers.
     pub(super) online: bool,
+    /// The repositories have changed since its last scan: with the next it looks at them again.
+    pub(super) looks_again: bool,
     /// What its scanner said at first: the machine, whatever is installed on it.
     pub(super) born: Inventory,
+    /// What its package manager was asked, by purpose: with each scan of something new it answers again.
+    pub(super) questions: BTreeMap<SmolStr, Goal>,
     /// Boots so far.
     pub(super) boots: u32,
     pub(super) faults: Faults,
@@ -88,6 +93,8 @@ impl Host {
             before: None,
             online: matches!(node.report, Report::Known(_))
                 && matches!(node.ready, crate::node::Ready::Yes(_)),
+            looks_again: false,
+            questions: inventory.map(|i| questions(world, &i.transactions)).unwrap_or_default(),
             boots: 0,
             faults: Faults::default(),
             stale_units: inventory.map(|i| i.stale_units.clone()).unwrap_or_default(),
@@ -232,6 +239,22 @@ fn reboots(world: &World, resolved: &[Resolved]) -> BTreeSet<SmolStr> {
         }
     }
     packages.into_iter().filter(|(_, reboots)| *reboots).map(|(name, _)| name.clone()).collect()
+}
+
+/// What a package manager was asked before the story begins, by what it answered. The security pocket is looked at in any case.
+fn questions(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, Goal> {
+    let asked = resolved.iter().filter(|resolved| resolved.purpose != SECURITY);
+    asked
+        .filter_map(|resolved| {
+            let transaction = world.transactions.get(&resolved.transaction)?;
+            let (gone, come): (Vec<&Change>, Vec<&Change>) =
+                transaction.changes.iter().partition(|change| change.to == "-");
+            let names =
+                |changes: Vec<&Change>| changes.into_iter().map(|c| c.name.clone()).collect();
+            let goal = Goal { upgrade: names(come), remove: names(gone), downgrade: Vec::new() };
+            Some((resolved.purpose.clone(), goal))
+        })
+        .collect()
 }
 
 /// Newest versions that the repositories hold, by ecosystem and binary package.

@@ -8,6 +8,7 @@ mod clock;
 mod curve;
 mod host;
 mod nodes;
+mod resolve;
 pub mod scenario;
 mod script;
 mod target;

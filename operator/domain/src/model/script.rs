@@ -438,6 +438,7 @@ impl Model<'_> {
         known.first_seen = self.world.now;
         known.fix_first_seen = known.fix_first_seen.map(|_| self.world.now);
         self.repository.offer_fixes(&self.world, &known);
+        self.repositories_changed();
         self.outside(format!("{name} is published: {}", known.notice.summary));
         self.world.notices.insert(name.clone(), known);
         self.find_all();

@@ -41,7 +41,11 @@ impl Model<'_> {
         }
         let since = self.windows_seen.get(request).copied().unwrap_or(found.created);
         // What needs no time still fits at the very end of an opening that a freeze cut short: that one would pass for ever.
-        match Calendar::of(windows).ok()?.access(Purpose::Install, since, Span::seconds(1)) {
+        match Calendar::of(&self.world, &found.plan).ok()?.access(
+            Purpose::Install,
+            since,
+            Span::seconds(1),
+        ) {
             Access::Open(opening) | Access::Opens { opening, .. } => Some(opening),
             Access::Never { .. } => None,
         }

@@ -65,7 +65,7 @@ pub(super) fn classes(
     }
     for (key, systems) in systems {
         // Only silent systems: nothing could start now, and there is nothing to approve yet.
-        if systems.iter().any(|system| system.fresh()) {
+        if systems.iter().any(|system| system.fresh(desk.world.now)) {
             let policy = desk.baseline.rollout.reboot.policy;
             let coming = match which {
                 Which::Untried => coming(desk, draft, key, instead_of),
@@ -136,8 +136,10 @@ fn node_class(
             continue;
         };
         class.restart.extend(resolved.restart.iter().cloned());
-        // A reboot that was due before comes with the patch: people agree to that as well (invariant 12).
-        let already = node.report.latest().is_some_and(|i| !i.reboot_because.is_empty());
+        // A reboot that was due before comes with the patch: people agree to that as well (invariant 12). What others are rebooting does not wait
+        // for it.
+        let due = || node.report.latest().is_some_and(|i| !i.reboot_because.is_empty());
+        let already = !system.at_work() && due();
         class.reboot |= resolved.reboot || (already && policy == RebootPolicy::AsNeeded);
         class.rollback = worse(class.rollback, resolved.rollback);
         facts.download_bytes = facts.download_bytes.saturating_add(resolved.download_bytes);

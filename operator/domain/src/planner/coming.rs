@@ -6,6 +6,7 @@ use hozen_advisory::package::{Change, PackageSet, Transaction};
 
 use crate::{
     assess::installed,
+    plan::Plan,
     request::ChangeRequest,
     units::{Name, Uid},
 };
@@ -61,13 +62,12 @@ pub(super) fn coming<'d>(
         }
         let free = picked.is_none();
         let wanted = || draft.wants.iter().filter(|want| kin.wants.contains_key(*want));
-        let others = desk.underway.iter();
-        let mut others =
-            others.filter(|underway| instead_of.is_none_or(|old| old.uid != *underway.request));
-        let comes = others.any(|underway| match underway.does.get(&index) {
+        let comes = desk.underway.iter().any(|underway| match underway.does.get(&index) {
             Some((first, brings)) => {
+                // What ends in favour of the draft brings nothing to where that begins.
+                let ends = instead_of.is_some_and(|old| old.uid == *underway.request);
                 let mut left = wanted().filter(|want| !brings.contains(*want));
-                (left.next().is_some() && fits(desk, kin, Some(first), key))
+                (!ends && left.next().is_some() && fits(desk, kin, Some(first), key))
                     || (free && wanted().next().is_some() && fits(desk, kin, None, key))
             }
             None => {
@@ -92,6 +92,17 @@ fn touched(system: System<'_>, request: &Uid) -> bool {
         System::Workload(workload) => workload.task.as_ref().map(|task| &task.request),
     };
     task == Some(request) || system.ended().contains_key(request)
+}
+
+/// Whether something that a plan changes is on a kin still as the plan found it: such systems were the plan's, others never were.
+pub(super) fn begins(desk: &Desk<'_>, kin: &Kin<'_>, plan: &Plan) -> bool {
+    let Some(set) = package_set(desk, kin) else { return true };
+    let known = plan.node_classes().filter_map(|c| desk.world.transactions.get(&c.transaction));
+    let mut changes = known.flat_map(|transaction| transaction.changes.iter());
+    changes.any(|change| {
+        let mut installed = installed::named(set, &change.name).into_iter();
+        installed.any(|p| p.arch == change.arch && p.version == change.from)
+    })
 }
 
 /// Whether exactly this can be done to a kin, as it is or after another change.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
-    plan::{Class, NodeClass, Plan, Stage},
+    calendar::Freeze,
+    plan::{Class, NodeClass, Plan, PlanFreeze, Stage},
     units::Digest,
     world::World,
 };
@@ -18,14 +20,7 @@ const NAMED_MAX: usize = 4;
 /// What a plan asks for that another one does not cover; empty: the other covers it. With `growth` more systems than it allows
 /// are a difference too.
 pub(super) fn beyond(world: &World, old: &Plan, new: &Plan, growth: bool) -> Vec<String> {
-    let mut said = Vec::new();
-    said.extend(classes(world, old, new));
-    for class in &new.classes {
-        let key = Key::of(class);
-        if let Some(before) = old.classes.iter().find(|class| Key::of(class) == key) {
-            bounds(before, class, growth, &mut said);
-        }
-    }
+    let mut said = done(world, old, new, growth);
     if new.emergency != old.emergency {
         said.push(if new.emergency {
             "it is an emergency now".into()
@@ -38,21 +33,38 @@ pub(super) fn beyond(world: &World, old: &Plan, new: &Plan, growth: bool) -> Vec
     if new.category > old.category {
         said.push(format!("its category is {:?} instead of {:?}", new.category, old.category));
     }
-    let changed = edited(old, new);
+    let changed = edited(old, new, world.now);
     if !changed.is_empty() {
         said.push(format!("the baseline changed {}", changed.join(", ")));
     }
     said
 }
 
-/// Parts of two plans that stand in their baseline, and that are not the same.
-pub(super) fn edited(old: &Plan, new: &Plan) -> Vec<String> {
+/// What a plan does to systems that another one does not, whoever must agree to it and whenever it may.
+pub(super) fn done(world: &World, old: &Plan, new: &Plan, growth: bool) -> Vec<String> {
+    let mut said = Vec::new();
+    said.extend(classes(world, old, new));
+    for class in &new.classes {
+        let key = Key::of(class);
+        if let Some(before) = old.classes.iter().find(|class| Key::of(class) == key) {
+            bounds(before, class, growth, &mut said);
+        }
+    }
+    said
+}
+
+/// Parts of two plans that stand in their baseline, and that are not the same. Who owns what a baseline keeps changes nothing of what is done
+/// to it, and a freeze that was declared since needs nobody's word: it is kept as it stands in the baseline (decision 29).
+pub(super) fn edited(old: &Plan, new: &Plan, now: Timestamp) -> Vec<String> {
     // An emergency passes them over, whatever a plan of an older version holds.
     let opens = !new.emergency && !old.emergency;
+    let lifted = |freeze: &PlanFreeze| {
+        let over = Freeze::try_from(freeze).is_ok_and(|freeze| freeze.over(now));
+        !over && !new.windows.freezes.contains(freeze)
+    };
     let parts = [
-        (new.owner != old.owner, "its owner"),
         (opens && new.windows.windows != old.windows.windows, "its windows"),
-        (opens && new.windows.freezes != old.windows.freezes, "its freezes"),
+        (opens && old.windows.freezes.iter().any(lifted), "its freezes"),
         (new.execution.test != old.execution.test && new.emergency == old.emergency, "its test"),
         (new.execution.gates != old.execution.gates, "its gates"),
         (handling(old, new), "how systems are handled"),

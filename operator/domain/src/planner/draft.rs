@@ -9,7 +9,7 @@ use smol_str::{SmolStr, format_smolstr};
 use crate::{
     baseline::PackageWant,
     rank::Priority,
-    units::{Name, Span, after},
+    units::{Name, after},
 };
 
 use super::{
@@ -17,13 +17,9 @@ use super::{
     choice::Choice,
     desk::Desk,
     group::{Group, Todo},
-    kin::{Key, Kin, System},
+    kin::{ANSWERS_WITHIN, Key, Kin, System},
     want::Want,
 };
-
-/// How long the first request for something waits for the answers of all package managers: a scanner answers within a minute, and
-/// one that does not must not keep the others waiting (invariant 35).
-const ANSWERS_WITHIN: Span = Span::minutes(30);
 
 /// What a request would do to each kin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,13 +70,16 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
     let (mut drafted, mut picks) = (Drafted::default(), BTreeMap::new());
     let mut asks: BTreeMap<Goal, Vec<Name>> = BTreeMap::new();
     let mut behind: BTreeMap<String, BTreeSet<&Name>> = BTreeMap::new();
+    let now = desk.world.now;
     for (&index, open) in todo {
         let needed: BTreeSet<Want> = open.intersection(&group.wants).cloned().collect();
         let Some(kin) = desk.kins.get(index).filter(|_| !needed.is_empty()) else {
             continue;
         };
         // Silent systems start nothing and shape nothing.
-        if !kin.systems.iter().any(|system| system.fresh()) {
+        let back = kin.systems.iter().filter_map(|system| system.scanned_by(now)).min();
+        drafted.wake_at = drafted.wake_at.into_iter().chain(back).min();
+        if !kin.systems.iter().any(|system| system.fresh(now)) {
             continue;
         }
         match pick(kin, &needed, &group.wants, &purpose, before.prefer) {
@@ -90,7 +89,7 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
                 }
                 Some(why) => behind.entry(why).or_default().extend(kin.names()),
             },
-            None => asks.entry(goal(desk, kin, &needed)).or_default().extend(askable(kin)),
+            None => asks.entry(goal(desk, kin, &needed)).or_default().extend(askable(kin, now)),
         }
     }
     let all = desk.wanting_any(&group.wants);
@@ -117,9 +116,10 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
         .collect();
     let of_asks = drafted.asks.iter().flat_map(|ask| asked(ask, all));
     drafted.notes.extend(of_asks);
-    let patience = answers_until(desk, group).filter(|_| waiting && before.prefer.is_empty());
+    let patience =
+        answers_until(desk, group, &drafted.asks).filter(|_| waiting && before.prefer.is_empty());
     if let Some(until) = patience {
-        drafted.wake_at = Some(until);
+        drafted.wake_at = drafted.wake_at.into_iter().chain([until]).min();
     } else if !picks.is_empty() {
         // Whoever comes along may miss more than it is brought.
         let brought = |want: &&Want| {
@@ -273,17 +273,20 @@ fn goal(desk: &Desk<'_>, kin: &Kin<'_>, needed: &BTreeSet<Want>) -> Goal {
 }
 
 /// Nodes that can answer. Images have no package manager to ask.
-fn askable<'k>(kin: &'k Kin<'_>) -> impl Iterator<Item = Name> + 'k {
-    kin.systems.iter().filter_map(|system| match system {
-        System::Node(node) if system.fresh() => Some(node.name.clone()),
+fn askable<'k>(kin: &'k Kin<'_>, now: Timestamp) -> impl Iterator<Item = Name> + 'k {
+    kin.systems.iter().filter_map(move |system| match system {
+        System::Node(node) if system.fresh(now) => Some(node.name.clone()),
         System::Node(_) | System::Workload(_) => None,
     })
 }
 
-/// Until when answers are waited for, if that is not over.
-fn answers_until(desk: &Desk<'_>, group: &Group) -> Option<Timestamp> {
+/// Until when answers are waited for, if that is not over: there is time from when the question arose, and for each node from when it became
+/// what it is.
+fn answers_until(desk: &Desk<'_>, group: &Group, asks: &[Resolve]) -> Option<Timestamp> {
     let urgencies = group.wants.iter().filter_map(|want| desk.urgencies.get(want));
     let seen = urgencies.map(|urgency| urgency.seen).max()?;
-    let since = desk.baseline.changed_at.map_or(seen, |changed| changed.max(seen));
+    let asked = asks.iter().flat_map(|ask| &ask.nodes);
+    let settled = asked.filter_map(|name| System::settled_at(desk.world.nodes.get(name)?));
+    let since = settled.chain(desk.baseline.changed_at).fold(seen, Timestamp::max);
     Some(after(since, ANSWERS_WITHIN.duration())).filter(|until| *until > desk.world.now)
 }

@@ -5,15 +5,16 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
     activate,
     assess::{Departure, Rule, SetView, Side, UpdateView},
     baseline::PackageWant,
-    node::{Ended, Node, Resolved},
+    node::{Ended, Node, Ready, Resolved, Step, Task},
     plan::{Class, ImageClass, NodeClass, Plan},
-    units::{Digest, Name, Uid},
+    units::{Digest, Name, Span, Uid, after},
     workload::Workload,
 };
 
@@ -22,6 +23,10 @@ use super::{
     desk::Desk,
     want::Want,
 };
+
+/// For how long scanners are waited for, before a new request is made without what they would say: one answers within a minute, and
+/// one that does not must not keep the others waiting (invariant 35).
+pub(super) const ANSWERS_WITHIN: Span = Span::minutes(30);
 
 /// What is done to a system: the identity of a class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,16 +74,42 @@ impl<'w> System<'w> {
         }
     }
 
-    /// Whether its state is known now. A silent node counts in bounds, for it may come back, and starts nothing. So does one whose
-    /// packages are being changed: what it reports meanwhile is half done, and is over when somebody could agree to it.
-    pub(super) fn fresh(self) -> bool {
+    /// Whether its state is known, and stays what it is until somebody could agree to something. A silent node counts in bounds, for it may
+    /// come back, and starts nothing. So does one that is being worked on: what it reports meanwhile is over in minutes. One that waits for
+    /// its reboot may wait for days. One that has come back is scanned first.
+    pub(super) fn fresh(self, now: Timestamp) -> bool {
         match self {
             Self::Node(node) => {
-                let changing = node.task.as_ref().is_some_and(|task| task.step.changes_packages());
-                node.report.known().is_some() && !changing
+                let known = node.report.known().is_some();
+                known && !self.at_work() && self.scanned_by(now).is_none()
             }
             Self::Workload(_) => true,
         }
+    }
+
+    /// By when a node that has come back will have been scanned, if it was not yet. A scanner that does not begin anew must not keep it longer.
+    pub(super) fn scanned_by(self, now: Timestamp) -> Option<Timestamp> {
+        let Self::Node(node) = self else { return None };
+        let Ready::Yes(since) = node.ready else { return None };
+        let by = after(since, ANSWERS_WITHIN.duration());
+        let scanned = node.report.latest().is_some_and(|report| report.scanned_at >= since);
+        (!scanned && now < by).then_some(by)
+    }
+
+    /// Whether a node is being worked on, and will be another when that is done.
+    pub(super) fn at_work(self) -> bool {
+        let Self::Node(node) = self else { return false };
+        let rests = |task: &Task| matches!(task.step, Step::Prefetch | Step::AwaitReboot);
+        !node.task.as_ref().is_none_or(rests)
+    }
+
+    /// Since when a node has been what it is: it was reachable from then on, and no change of ours ended later.
+    pub(super) fn settled_at(node: &Node) -> Option<Timestamp> {
+        let ready = match node.ready {
+            Ready::Yes(since) => Some(since),
+            Ready::No(_) => None,
+        };
+        node.ended.values().map(Ended::at).chain(ready).max()
     }
 }
 

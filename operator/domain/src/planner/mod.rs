@@ -311,11 +311,12 @@ fn due_without_notice(world: &World, plan: &Plan, ranking: &Ranking) -> Option<T
     let baseline = world.baselines.get(&plan.baseline.name)?;
     let updates = changes(world, plan)
         .filter_map(|change| ranking.due_of_update(&baseline.name, &change.name));
-    let required = || {
+    updates.min().or_else(|| {
         let rules = &baseline.require.packages;
-        changes(world, plan).any(|change| rules.iter().any(|rule| rule.name == change.name))
-    };
-    updates.min().or_else(|| required().then(|| want::required(world, baseline).due)?)
+        let mut changes = changes(world, plan);
+        let required = changes.any(|change| rules.iter().any(|rule| rule.name == change.name));
+        required.then(|| want::required(world, ranking, baseline, &want::Want::Required).due)?
+    })
 }
 
 /// What the transactions of a plan change.
@@ -332,10 +333,18 @@ pub fn first_seen(world: &World, plan: &Plan) -> Timestamp {
     notices.min().or_else(|| without_notice(world, plan)).unwrap_or(world.now)
 }
 
-/// When the oldest update of a plan that no notice tells of was first seen.
+/// Whether a plan changes packages that no notice tells of.
+pub fn untold(world: &World, plan: &Plan) -> bool {
+    without_notice(world, plan).is_some()
+}
+
+/// When the oldest change of a plan that no notice tells of was first seen.
 fn without_notice(world: &World, plan: &Plan) -> Option<Timestamp> {
     let seen = &world.baselines.get(&plan.baseline.name)?.first_seen;
-    let updates = changes(world, plan).filter_map(|change| seen.updates.get(&change.name).copied());
+    let seen_of = |change: &Change| {
+        seen.updates.get(&change.name).or_else(|| seen.required.get(&change.name)).copied()
+    };
+    let updates = changes(world, plan).filter_map(seen_of);
     let inactive = activate::class(plan).and(seen.inactive);
     updates.chain(inactive).min()
 }

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 
 use crate::{
     effect::{Effect, Record},
+    gate::replaces,
     hold::Hold,
     plan::Plan,
     rank::Priority,
@@ -22,7 +23,9 @@ use super::{
     draft::{Before, Busy, Draft, Drafted, draft},
     group::{Group, Todo, groups},
     kin::{Key, Kin},
-    standing::{Covered, Reviewed, Verdict, begun, covered, refused_before, rejected, review},
+    standing::{
+        Covered, Reviewed, Verdict, begun, covered, refused_before, rejected, review, through,
+    },
     want::Want,
     write,
 };
@@ -110,7 +113,15 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     fn review_open(&mut self) {
         let all = self.todo.clone();
-        let mut open: Vec<&'w ChangeRequest> = self.open_requests().collect();
+        let world = self.desk.world;
+        let old = |request: &'w ChangeRequest| {
+            let old = world.requests.get(request.supersedes.as_ref()?)?;
+            replaces(request, old, &world.operator).then_some(&old.name)
+        };
+        let replaced: BTreeSet<&Name> = self.open_requests().filter_map(old).collect();
+        // What took its place is judged instead of it.
+        let open = self.open_requests().filter(|request| !replaced.contains(&request.name));
+        let mut open: Vec<&'w ChangeRequest> = open.collect();
         open.sort_by_key(|request| {
             let waits = !begun(self.desk, request);
             (waits, !request.plan.emergency, request.created, &request.name)
@@ -134,7 +145,9 @@ impl<'d, 'w> Planner<'d, 'w> {
             self.take_over(drafted);
             match verdict {
                 Verdict::Stands => self.cover(request),
-                Verdict::Replaced { draft, plan, because } => match self.covering(request, &plan) {
+                Verdict::Replaced { draft, plan, because } => match self
+                    .covering(request, &draft, &plan)
+                {
                     Some(other) => self.end(request, format!("{other} answers it now: {because}")),
                     None => self.ask(&draft, *plan, Some((request, because))),
                 },
@@ -278,20 +291,42 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     /// Another request that people are being asked for already, or have agreed to, and that allows all that a plan would ask for in place of
     /// this one that was begun: they are asked once.
-    fn covering(&self, request: &ChangeRequest, plan: &Plan) -> Option<&'w Name> {
+    fn covering(&self, request: &ChangeRequest, draft: &Draft, plan: &Plan) -> Option<&'w Name> {
+        let world = self.desk.world;
+        // An emergency brings the same sooner, and to the word of people.
+        let allows = |other: &ChangeRequest| {
+            if other.plan.emergency && !plan.emergency {
+                return difference::done(world, &other.plan, plan, true).is_empty();
+            }
+            difference::beyond(world, &other.plan, plan, true).is_empty()
+        };
         let covers = |other: &&ChangeRequest| {
             other.uid != request.uid
                 && !begun(self.desk, other)
-                && plan.advisories.iter().all(|notice| other.plan.advisories.contains(notice))
-                && difference::beyond(self.desk.world, &other.plan, plan, true).is_empty()
+                && self.brings_all(other, draft)
+                && allows(other)
         };
         let mut others = self.open_requests().filter(|_| begun(self.desk, request));
         others.find(covers).map(|other| &other.name)
     }
 
+    /// Whether a request brings every system of a draft what the draft would bring it.
+    fn brings_all(&self, request: &ChangeRequest, draft: &Draft) -> bool {
+        let covered = covered(self.desk, request);
+        draft.picks.keys().all(|index| {
+            let missed = self.desk.kins.get(*index).map(|kin| &kin.wants);
+            let brings = |want: &Want| {
+                covered.iter().any(|one| one.index == *index && one.brought.contains(want))
+            };
+            let mut wanted = draft.wants.iter();
+            wanted.all(|want| missed.is_some_and(|all| !all.contains_key(want)) || brings(want))
+        })
+    }
+
     /// The open request for exactly this, made before or in this pass.
     fn asked_already(&self, digest: &str) -> Option<Name> {
-        let open = self.open_requests().find(|request| request.digest == digest);
+        let mut open = self.open_requests().filter(|request| !through(self.desk, request));
+        let open = open.find(|request| request.digest == digest);
         let asked = open.map(|request| request.name.clone());
         asked.or_else(|| self.asked.get(digest).cloned())
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smol_str::SmolStr;
+
 use crate::{
     activate,
     assess::State,
@@ -18,6 +20,7 @@ use crate::{
 use super::{
     choice,
     classes::{Which, classes},
+    coming,
     desk::Desk,
     difference,
     draft::{Before, Busy, Draft, Drafted, draft},
@@ -88,7 +91,14 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         return stands(drafted);
     };
     // Systems that want the same in another way are a request of their own: what is asked for, or agreed to, stands for the rest.
-    if fresh.picks.values().any(|key| keys.contains(key)) {
+    if progress == Progress::Begun {
+        let were = |index: &usize| {
+            desk.kins.get(*index).is_some_and(|kin| coming::begins(desk, kin, &request.plan))
+        };
+        fresh.picks.retain(|index, key| keys.contains(key) || were(index));
+    }
+    if fresh.picks.values().any(|key| keys.contains(key)) || fits_at_work(desk, &keys, &fresh.wants)
+    {
         if progress == Progress::Begun {
             return stands(drafted);
         }
@@ -102,14 +112,29 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     let plan = write::plan(desk, &fresh, made, asked_people(desk, request));
     let growth = progress == Progress::Asked;
     let beyond = difference::beyond(desk.world, &request.plan, &plan, growth);
-    // Its work is through: what is beyond it joined since, and is a request of its own.
-    let through = matches!(request.phase, Phase::Verifying | Phase::Watching);
-    let verdict = if through || beyond.is_empty() {
+    // What is beyond it joined since its work was done everywhere, and is a request of its own.
+    let done = matches!(request.phase, Phase::Verifying | Phase::Watching);
+    let verdict = if done || beyond.is_empty() {
         Verdict::Stands
     } else {
         Verdict::Replaced { draft: fresh, plan: Box::new(plan), because: beyond.join("; ") }
     };
     Reviewed { verdict, drafted }
+}
+
+/// Whether systems that others are working on may still need what a request does: what they will be is known when they are released.
+fn fits_at_work(desk: &Desk<'_>, keys: &BTreeSet<Key>, wants: &BTreeSet<Want>) -> bool {
+    desk.kins.iter().any(|kin| {
+        let missed = |want: &Want| kin.wants.contains_key(want) && wants.contains(want);
+        kin.assigned(keys).is_some_and(|choice| choice.fixes.iter().any(missed))
+            && kin.systems.iter().any(|system| system.at_work())
+    })
+}
+
+/// Whether all work under a request is behind it, so that no system is taken any more, not even one that comes back.
+pub(super) fn through(desk: &Desk<'_>, request: &ChangeRequest) -> bool {
+    let rollout = desk.world.rollouts.get(&request.name);
+    rollout.is_some_and(|it| it.request.1 == request.uid && it.cursor.finished.is_some())
 }
 
 /// Whether work was begun under a request.
@@ -128,10 +153,10 @@ pub(super) fn edited_since(world: &World, request: &ChangeRequest) -> Option<Str
     let going = !request.phase.ended() && progress(world, request) == Progress::Begun;
     let baseline = world.baselines.get(&plan.baseline.name);
     let baseline = baseline.filter(|b| changes && going && b.uid == plan.baseline.uid)?;
-    let mut now = write::bare(world, baseline, plan.change, plan.emergency);
+    let mut bare = write::bare(world, baseline, plan.change, plan.emergency);
     // Its test is behind it.
-    now.execution.test.clone_from(&plan.execution.test);
-    let edited = difference::edited(plan, &now);
+    bare.execution.test.clone_from(&plan.execution.test);
+    let edited = difference::edited(plan, &bare, world.now);
     (!edited.is_empty()).then(|| {
         format!(
             "{} changed {} since; this goes on as it was approved: what is left is asked for anew with that once it is aborted, and so is every later request",
@@ -207,10 +232,11 @@ fn wants(
         let choice = kin.assigned(&keys);
         choice.is_some_and(|choice| choice.fixes.contains(&Want::Removed))
     });
+    let alone = plan.advisories.is_empty() && !activates && !rolls_back && !removes;
     let asked = |want: &Want| match want {
         Want::Notice(name) => plan.advisories.contains(name),
         Want::Updates | Want::Required => {
-            plan.advisories.is_empty() && !activates && !rolls_back && !removes
+            alone || (!plan.emergency && brings_along(desk, plan, want))
         }
         Want::Active => activates,
         Want::Pinned => rolls_back,
@@ -222,6 +248,21 @@ fn wants(
         !plan.emergency && progress != Progress::Begun && desk.is_emergency(want)
     });
     (rest, escalated)
+}
+
+/// Whether a plan was to bring what no notice tells of beside the notices that it answers: it changes every package that this is about on
+/// some systems.
+fn brings_along(desk: &Desk<'_>, plan: &Plan, want: &Want) -> bool {
+    let mut wanted = desk.kins.iter().filter_map(|kin| kin.wants.get(want));
+    wanted.any(|packages| {
+        let mut known =
+            plan.node_classes().filter_map(|c| desk.world.transactions.get(&c.transaction));
+        known.any(|transaction| {
+            let changed =
+                |name: &SmolStr| transaction.changes.iter().any(|change| change.name == *name);
+            packages.iter().all(changed)
+        })
+    })
 }
 
 /// What was approved as an emergency stays one: to ask again would take longer than to do it.
@@ -351,6 +392,10 @@ pub(super) struct Covered {
 /// What a standing request does to each kin. An emergency is not left to a request that waits for the ordinary circle and its
 /// windows.
 pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> {
+    // Its work is through: what joins it now, or comes back to it, is another request's.
+    if through(desk, request) {
+        return Vec::new();
+    }
     let plan = &request.plan;
     let keys = Key::all(plan);
     let hurries = plan.emergency || begun(desk, request);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
-    baseline::Baseline,
+    baseline::{Baseline, PackageWant},
     rank::{Priority, Ranking, deadline},
     units::{Name, after},
     world::World,
@@ -102,7 +102,8 @@ pub(super) fn urgencies(
         urgencies.insert(Want::Updates, urgency);
     }
     for want in [Want::Required, Want::Removed, Want::Pinned] {
-        urgencies.insert(want, required(world, baseline));
+        let urgency = required(world, ranking, baseline, &want);
+        urgencies.insert(want, urgency);
     }
     urgencies.insert(Want::Active, inactive(world, ranking, baseline));
     urgencies
@@ -137,9 +138,21 @@ pub(super) fn inactive(world: &World, ranking: &Ranking, baseline: &Baseline) ->
     }
 }
 
-/// A departure from the tested configuration that no weakness makes urgent: Medium, from the day that the baseline asked for it.
-pub(super) fn required(world: &World, baseline: &Baseline) -> Urgency {
-    let seen = baseline.changed_at.unwrap_or(world.now).min(world.now);
+/// Departures from the tested configuration that no weakness makes urgent: Medium, from the day on which the first of them was seen.
+pub(super) fn required(
+    world: &World,
+    ranking: &Ranking,
+    baseline: &Baseline,
+    want: &Want,
+) -> Urgency {
+    let seen = ranking.first_seen.get(&baseline.name).map(|seen| &seen.required);
+    let rules = baseline.require.packages.iter().filter(|rule| match rule.want {
+        PackageWant::Absent => *want == Want::Removed,
+        PackageWant::Pin(_) => *want == Want::Pinned || *want == Want::Required,
+        PackageWant::Min(_) => *want == Want::Required,
+    });
+    let of_rules = rules.filter_map(|rule| seen?.get(&rule.name)).min();
+    let seen = of_rules.copied().unwrap_or(world.now);
     let (within, _) = deadline(&baseline.remediation.profile, Priority::Medium);
     Urgency {
         priority: Priority::Medium,

@@ -21,8 +21,9 @@ use crate::{
     baseline::{Baseline, FirstSeen},
     made_of::Notices,
     mitigation,
+    plan::Plan,
     relevance::{self, Relevance},
-    request::Known,
+    request::{ChangeRequest, Known},
     units::Name,
     world::World,
 };
@@ -331,16 +332,25 @@ fn affected(assessment: &Assessment) -> BTreeMap<&Name, BTreeMap<&Name, Affected
 
 /// How many systems were affected when a fix was asked for: "few" must not come true by our own progress.
 fn asked_for(world: &World, notice: &Name, baseline: &Name) -> u32 {
-    let requests = world.requests.values().map(|request| &request.plan);
+    let requests = world.requests.values().filter(|request| weighs(world, request));
     requests
+        .map(|request| &*request.plan)
         .filter(|plan| plan.baseline.name == *baseline && plan.advisories.contains(notice))
-        .map(|plan| {
-            let nodes: u32 = plan.node_classes().map(|class| class.nodes_max).sum();
-            let workloads: u32 = plan.image_classes().map(|class| class.workloads_max).sum();
-            nodes.saturating_add(workloads)
-        })
+        .map(systems_max)
         .max()
         .unwrap_or_default()
+}
+
+/// Whether what a request says of its size counts: what a person wrote and nobody agreed to may say anything.
+fn weighs(world: &World, request: &ChangeRequest) -> bool {
+    request.requested_by == world.operator || request.phase.agreed_to()
+}
+
+/// On how many systems a plan may work in all.
+fn systems_max(plan: &Plan) -> u32 {
+    let nodes = plan.node_classes().map(|class| class.nodes_max);
+    let workloads = plan.image_classes().map(|class| class.workloads_max);
+    nodes.chain(workloads).fold(0, u32::saturating_add)
 }
 
 fn total(assessment: &Assessment, baseline: &Name) -> u32 {

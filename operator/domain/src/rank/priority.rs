@@ -238,7 +238,8 @@ impl Case<'_> {
             let lowered = way.priority.lowered();
             way.to(lowered, &format!("{name} is isolated and of low value"), "PROCESS 3.1");
         }
-        let few = self.of >= FEW_OF_MIN && self.systems * 100 < self.of * FEW_PERCENT;
+        let few = self.of >= FEW_OF_MIN
+            && u64::from(self.systems) * 100 < u64::from(self.of) * u64::from(FEW_PERCENT);
         if few && matches!(way.priority, Priority::Medium | Priority::High) && !self.threatened() {
             let lowered = way.priority.lowered();
             let text = format!("few are affected: {} of {}", self.systems, self.of);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     activate,
-    assess::{Assessment, NodeView, State, UpdateView},
+    assess::{Assessment, NodeView, Rule, SetView, State, UpdateView},
     baseline::FirstSeen,
     node::Inventory,
     plan::{ChangeType, Plan},
@@ -42,9 +42,14 @@ pub(super) fn first_seen(
     // Many nodes share one view: its packages are walked once, at the earliest of their reports.
     let mut shared: BTreeMap<(&Name, *const UpdateView), (&UpdateView, Timestamp)> =
         BTreeMap::new();
+    let mut departing: BTreeMap<(&Name, *const SetView), (&SetView, Timestamp)> = BTreeMap::new();
     let mut first_seen: BTreeMap<Name, FirstSeen> = BTreeMap::new();
     for (node, baseline, view, inventory) in pending(world, assessment) {
         let at = inventory.scanned_at.min(world.now);
+        if let Some(set) = view.set.as_ref().filter(|set| !set.departures.is_empty()) {
+            let (_, earliest) = departing.entry((baseline, Arc::as_ptr(set))).or_insert((set, at));
+            *earliest = at.min(*earliest);
+        }
         if let Some(updates) = &view.updates {
             let key = (baseline, Arc::as_ptr(updates));
             let (_, earliest) = shared.entry(key).or_insert((updates, at));
@@ -63,6 +68,19 @@ pub(super) fn first_seen(
             *known = at.min(*known);
         }
     }
+    for ((name, _), (set, at)) in departing {
+        // What was reported before the baseline asked for it was no departure then.
+        let asked = world.baselines.get(name).and_then(|baseline| baseline.changed_at);
+        let at = asked.map_or(at, |asked| asked.max(at).min(world.now));
+        let rules = set.departures.iter().filter_map(|departure| {
+            if let Rule::Package(package) = &departure.rule { Some(package) } else { None }
+        });
+        for package in rules {
+            let seen = first_seen.entry(name.clone()).or_default();
+            let known = seen.required.entry(package.clone()).or_insert(at);
+            *known = at.min(*known);
+        }
+    }
     for (name, seen) in &mut first_seen {
         if let Some(baseline) = world.baselines.get(name) {
             remember(seen, &baseline.first_seen);
@@ -73,9 +91,12 @@ pub(super) fn first_seen(
 
 /// What is remembered stands, be it earlier or later than what the reports say now.
 fn remember(seen: &mut FirstSeen, before: &FirstSeen) {
-    let FirstSeen { updates, inactive } = seen;
+    let FirstSeen { updates, required, inactive } = seen;
     for (package, at) in updates {
         *at = before.updates.get(package).copied().unwrap_or(*at);
+    }
+    for (package, at) in required {
+        *at = before.required.get(package).copied().unwrap_or(*at);
     }
     if inactive.is_some() {
         *inactive = before.inactive.or(*inactive);
@@ -114,12 +135,13 @@ pub(super) fn rank(
 /// How many nodes were to be patched by what was asked for since the oldest of the updates was seen: that few lack them must not come
 /// true by our own progress.
 fn asked_for(world: &World, baseline: &Name, seen: Option<Timestamp>) -> u32 {
-    let since = |request: &&ChangeRequest| seen.is_some_and(|seen| request.created >= seen);
+    let since = |request: &&ChangeRequest| {
+        super::weighs(world, request) && seen.is_some_and(|seen| request.created >= seen)
+    };
     let patches = |plan: &&Plan| {
         let changes = plan.change == ChangeType::Patch && !plan.drill;
         plan.baseline.name == *baseline && changes && activate::class(plan).is_none()
     };
     let plans = world.requests.values().filter(since).map(|request| &*request.plan);
-    let nodes = plans.filter(patches).map(|plan| plan.node_classes().map(|c| c.nodes_max).sum());
-    nodes.max().unwrap_or_default()
+    plans.filter(patches).map(super::systems_max).max().unwrap_or_default()
 }

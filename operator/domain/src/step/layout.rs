@@ -2,10 +2,16 @@
 
 use super::{
     image,
-    view::{Standing, View},
+    view::{Member, Standing, View},
 };
 use crate::{
-    assess::Assessment, drain, node::Node, request::Rollout, units::Digest, workload::Workload,
+    assess::Assessment,
+    drain::{self, Obstacle},
+    node::Node,
+    plan::Drain,
+    request::Rollout,
+    units::Digest,
+    workload::Workload,
     world::World,
 };
 
@@ -22,19 +28,31 @@ pub(crate) struct Layout<'w> {
 }
 
 /// A node that is not done, and what is to be done to it.
-#[derive(Clone, Copy)]
 pub(crate) struct Place<'w> {
     pub(crate) node: &'w Node,
     pub(crate) transaction: &'w Digest,
     pub(crate) reach: Reach,
 }
 
-/// Whether a system is being worked on, can be taken, or cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a system is being worked on, can be taken, or cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Active,
     Waiting,
+    /// Out of reach.
     Away,
+    /// It can be reached, and not be taken as it is.
+    Kept(Obstacle),
+}
+
+impl Reach {
+    /// Whether it will be done if nothing else happens.
+    pub(crate) const fn counts(&self) -> bool {
+        match self {
+            Self::Active | Self::Waiting => true,
+            Self::Away | Self::Kept(_) => false,
+        }
+    }
 }
 
 fn reach(standing: Standing) -> Option<Reach> {
@@ -60,6 +78,7 @@ pub(crate) fn layout<'w>(
             workloads[stage].push((found.workload, reach));
         }
     }
+    let idle = view.pool.iter().all(|node| node.task.is_none());
     let nodes = view
         .stages
         .into_iter()
@@ -68,15 +87,18 @@ pub(crate) fn layout<'w>(
                 .into_iter()
                 .filter_map(|member| {
                     let found = reach(member.standing)?;
-                    // A budget may allow more by then; the others need another plan or another node.
-                    let lasting =
-                        drain::kept(member.node, &view.plan.execution.drain, member.transaction)
-                            .is_some_and(|obstacle| member.stuck && obstacle.lasts());
-                    let reach = if lasting { Reach::Away } else { found };
+                    let reach = kept(&view.plan.execution.drain, &member, idle).unwrap_or(found);
                     Some(Place { node: member.node, transaction: member.transaction, reach })
                 })
                 .collect()
         })
         .collect();
     Some(Layout { pool: view.pool, nodes, workloads, workload_pool: view.workloads })
+}
+
+/// What keeps a member that could be taken from it. A budget that is spent while nodes are being worked on comes back with them.
+fn kept(drain: &Drain, member: &Member<'_>, idle: bool) -> Option<Reach> {
+    let obstacle = drain::kept(member.node, drain, member.transaction)?;
+    let passes = matches!(obstacle, Obstacle::Budget { .. }) && !idle;
+    (member.stuck && !passes).then_some(Reach::Kept(obstacle))
 }

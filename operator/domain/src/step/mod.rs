@@ -42,12 +42,20 @@ const SHOWN: usize = 5;
 pub fn step(world: &World, assessment: &Assessment) -> Decision {
     let mut safety = Safety::of(world);
     let mut decision = Decision::default();
-    for rollout in world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()) {
+    // Baselines of which an emergency has to see what it wrote first: the slot that it set free is its own.
+    let mut hurried: BTreeSet<&Name> = BTreeSet::new();
+    for rollout in world.rollouts_in_turn() {
         match View::of(world, assessment, rollout) {
             Some(view) => {
                 let ahead = prefetch::ahead(&view, &decision.effects);
                 decision.absorb(ahead);
-                decision.absorb(rollout_step(&view, &mut safety));
+                let (baseline, emergency) = (&view.plan.baseline.name, view.plan.emergency);
+                let begins = emergency || !hurried.contains(baseline);
+                let stepped = rollout_step(&view, &mut safety, begins);
+                if emergency && !stepped.records.is_empty() {
+                    hurried.insert(baseline);
+                }
+                decision.absorb(stepped);
             }
             None => decision.absorb(end(rollout, world, RolloutEnd::Aborted)),
         }
@@ -75,7 +83,8 @@ fn let_go(world: &World) -> Decision {
     decision
 }
 
-fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>) -> Decision {
+/// Goes on with what was begun, and begins more if it may.
+fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>, begins: bool) -> Decision {
     let (mut decision, working) = go_on(view, safety);
     if let Some(until) = approval::count(view.world, view.request).valid_until {
         decision.wake(until);
@@ -84,7 +93,7 @@ fn rollout_step(view: &View<'_>, safety: &mut Safety<'_>) -> Decision {
     if view.plan.mitigation.is_none() && !view.plan.drill {
         decision.absorb(recovered(view));
     }
-    if !decision.records.is_empty() {
+    if !begins || !decision.records.is_empty() {
         // What was just written has to be seen before anything new is started on top of it.
         return decision;
     }

@@ -71,9 +71,12 @@ pub fn authors(status: Option<&api::Authors>) -> Authors {
 
 /// What the status remembers.
 fn first_seen(status: Option<&api::FirstSeen>) -> FirstSeen {
-    let updates = status.into_iter().flat_map(|seen| &seen.updates);
+    let known = |listed: &[api::UpdateSeen]| {
+        listed.iter().map(|seen| (small(&seen.package), seen.at)).collect()
+    };
     FirstSeen {
-        updates: updates.map(|seen| (small(&seen.package), seen.at)).collect(),
+        updates: status.map(|seen| known(&seen.updates)).unwrap_or_default(),
+        required: status.map(|seen| known(&seen.required)).unwrap_or_default(),
         inactive: status.and_then(|seen| seen.inactive),
     }
 }
