@@ -163,9 +163,9 @@ fn release(kind: &str, qualifier: &str, namespace: &str) -> (SmolStr, SmolStr) {
     if qualifier.is_empty() {
         return (format_smolstr!("{UNKNOWN}{kind}/{namespace}"), SmolStr::default());
     }
-    // Trivy writes Alpine's release alone: `distro=3.20.10`.
-    let whole = qualifier
-        .starts_with(|c: char| c.is_ascii_digit())
+    // Trivy writes Alpine's release alone: `distro=3.20.10`. What would begin with a number all the same names no distribution.
+    let numbered = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let whole = (numbered(qualifier) && !numbered(namespace))
         .then(|| format_smolstr!("{namespace}-{qualifier}"));
     let distro = Distro::from_qualifier(whole.as_deref().unwrap_or(qualifier));
     (ecosystem_of(kind, &distro), format_smolstr!("{distro}"))

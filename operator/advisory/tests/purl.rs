@@ -157,6 +157,14 @@ fn what_is_no_package_url_is_refused(#[case] text: &str, #[case] message: &str) 
 }
 
 #[test]
+fn a_release_without_its_distribution_is_written_back_as_it_was_read() {
+    for text in ["pkg:apk/alpine/busybox@1.36?distro=3.20", "pkg:deb/1:2/bsdutils@1?distro=0ook"] {
+        let written = purl::write(&package(text));
+        assert_eq!(purl::write(&package(&written)), written, "from {text}");
+    }
+}
+
+#[test]
 fn a_package_url_over_the_limit_is_refused_with_the_limit() {
     let over = format!("pkg:npm/{}@1", "a".repeat(PURL_BYTES_MAX));
     let bytes = over.len();

@@ -73,6 +73,14 @@ pub enum ScanError {
         #[source]
         source: ReadError,
     },
+    /// Nothing below the root says that a system is there.
+    #[error(
+        "there is no system under {}: no etc/os-release, and no package database of dpkg, rpm or apk; write the folder that holds etc, usr and var", path.display()
+    )]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The output cannot be written.
     #[error("the scan could not be written")]
     Output(#[from] std::io::Error),
@@ -110,6 +118,10 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
         own: None,
     };
     let found = scan(&root, &options);
+    let system = ["etc/os-release", "usr/lib/os-release"].iter().any(|file| root.has(file));
+    if !system && found.packages.packages.is_empty() {
+        return Err(ScanError::Empty { path: args.root.clone() });
+    }
     let name = args.name.clone().unwrap_or_else(|| node_name(&root));
     let text = render(&name, &found, args.output)?;
     for NotRead { what, why, .. } in &found.report.not_read {

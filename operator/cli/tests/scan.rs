@@ -101,3 +101,20 @@ fn a_scan_that_is_interrupted_leaves_no_copy_of_the_package_managers_state() {
     assert_eq!(copies(), 0);
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(2), "{ended}");
 }
+
+#[test]
+fn a_folder_in_which_there_is_no_system_is_bad_input() {
+    let empty = tempfile::tempdir().unwrap();
+    let scan = Command::new(env!("CARGO_BIN_EXE_hozen"))
+        .args(["scan", "--root"])
+        .arg(empty.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&scan.stderr);
+    assert_eq!(scan.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("there is no system under") && said.contains("etc, usr and var"),
+        "{said}"
+    );
+    assert!(scan.stdout.is_empty());
+}

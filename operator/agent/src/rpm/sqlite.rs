@@ -85,7 +85,11 @@ impl Sqlite {
         self.budget.take(self.page_bytes)?;
         match (self.logged.get(&page), &self.log) {
             (Some(offset), Some(log)) => bytes_at(log, *offset, self.page_bytes),
-            _ => bytes_at(&self.file, (page - 1) * self.page_bytes as u64, self.page_bytes),
+            _ => {
+                let offset = (page - 1).checked_mul(self.page_bytes as u64);
+                let offset = offset.ok_or(DatabaseError::Damaged("a page is outside of it"))?;
+                bytes_at(&self.file, offset, self.page_bytes)
+            }
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     activate,
     category::Facts,
+    drain,
+    hold::{Hold, Reasons},
     mitigation::NOTHING,
     node::{Node, Resolved},
     plan::{Class, ImageClass, NodeClass, Reachable, RebootPolicy},
@@ -28,6 +30,8 @@ pub(super) struct Classes {
     pub(super) facts: Facts,
     /// Systems that were left out, with why.
     pub(super) notes: Vec<Note>,
+    /// What keeps all systems of a class that is not asked for.
+    pub(super) holds: Vec<Hold>,
 }
 
 /// Which systems of a draft its classes hold.
@@ -64,8 +68,17 @@ pub(super) fn classes(
         }
     }
     for (key, systems) in systems {
+        let now = desk.world.now;
+        let mut known = systems.iter().filter(|system| system.fresh(now)).peekable();
         // Only silent systems: nothing could start now, and there is nothing to approve yet.
-        if systems.iter().any(|system| system.fresh(desk.world.now)) {
+        let any = known.peek().is_some();
+        let kept: Vec<Hold> = known.clone().filter_map(|it| stuck(desk, *it, key)).collect();
+        // The same holds where none could be taken as it is, whoever agrees: people are not asked for what cannot be done.
+        if any && kept.len() == known.count() {
+            let mut reasons = Reasons::default();
+            kept.into_iter().for_each(|hold| reasons.add(hold));
+            made.holds.extend(reasons.told());
+        } else if any {
             let policy = desk.baseline.rollout.reboot.policy;
             let coming = match which {
                 Which::Untried => coming(desk, draft, key, instead_of),
@@ -80,6 +93,14 @@ pub(super) fn classes(
     made.facts.nodes = made.facts.nodes.min(count(desk.view.nodes.len()));
     made.facts.workloads = made.facts.workloads.min(count(desk.view.workloads.len()));
     made
+}
+
+/// Why a system cannot be taken for this under its baseline as it stands, where that does not pass by itself.
+fn stuck(desk: &Desk<'_>, system: System<'_>, key: &Key) -> Option<Hold> {
+    let (System::Node(node), Key::Transaction(transaction)) = (system, key) else { return None };
+    let obstacle = drain::kept(node, &desk.baseline.rollout.drain, transaction)?;
+    let lasts = obstacle.lasts();
+    lasts.then(|| Hold::CannotDrain { nodes: vec![(node.name.clone(), obstacle)], until: None })
 }
 
 fn class(

@@ -227,6 +227,12 @@ impl<'d, 'w> Planner<'d, 'w> {
         let Some(fresh) = fresh else { return };
         let made = classes(self.desk, &fresh, Which::Untried, None);
         self.planned.notes.extend(made.notes.iter().cloned());
+        for hold in &made.holds {
+            let known = self.planned.decision.holds.iter().any(|held| held.hold == *hold);
+            if !known {
+                self.planned.decision.hold(&self.desk.baseline.name, hold.clone());
+            }
+        }
         let keys: BTreeSet<Key> = made.list.iter().map(Key::of).collect();
         if keys.is_empty() {
             return;

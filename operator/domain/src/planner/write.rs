@@ -25,7 +25,7 @@ const GATES_MAX: Span = Span::minutes(10);
 /// The plan of a draft; `people`: people must agree even if it could be a standard change.
 pub(super) fn plan(desk: &Desk<'_>, draft: &Draft, classes: Classes, people: bool) -> Plan {
     let baseline = desk.baseline;
-    let Classes { list, mut facts, notes: _ } = classes;
+    let Classes { list, mut facts, notes: _, holds: _ } = classes;
     facts.on_blocked = baseline.rollout.drain.on_blocked;
     let (category, _) = category(&facts);
     let emergency = draft.priority == Priority::Emergency;

@@ -1,6 +1,9 @@
 //! The second half: what changes plans that stand.
 
-use hozen_domain::{node::Ready, units::after};
+use hozen_domain::{
+    node::{Ready, Such},
+    units::after,
+};
 use hozen_testkit::task_of;
 
 use super::*;
@@ -543,4 +546,28 @@ fn a_node_that_joins_while_a_rollout_is_watched_is_asked_for_alone_and_ends_noth
         assert_eq!(because(&planned), (None, None), "{phase:?}");
         assert!(planned.decision.records.is_empty(), "{:#?}", planned.decision.records);
     }
+}
+
+#[test]
+fn people_are_not_asked_for_what_cannot_be_done_as_things_are() {
+    let naked = |world: &mut World, nodes: &[&str]| {
+        for node in nodes {
+            let pods = &mut world.nodes.get_mut(*node).unwrap().pods;
+            pods.unmanaged = Some(Such { example: "shop/alone".into(), pods: 1 });
+        }
+    };
+    let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
+    naked(&mut world, &["a", "b"]);
+    let kept = planned(&world);
+    nothing(&kept);
+    let holds: Vec<_> = kept.decision.holds.iter().map(|held| held.hold.to_string()).collect();
+    let why = "a and b cannot be drained: shop/alone would not come back: no controller";
+    assert_eq!(holds, [why]);
+    // Where one can be taken, all are asked about: the others may be, too, by then.
+    world.nodes.get_mut("b").unwrap().pods.unmanaged = None;
+    assert_eq!(class(&only(&planned(&world)).1).nodes_max, 2);
+    // And where the baseline lets such pods go.
+    naked(&mut world, &["b"]);
+    Arc::make_mut(world.baselines.get_mut("web").unwrap()).rollout.drain.force = true;
+    only(&planned(&world));
 }

@@ -106,7 +106,8 @@ pub(super) fn list(folder: &Path, refused: &mut Refused) -> Files {
     };
     let mut walk = Walk { root, label, found: Vec::new(), refused };
     walk.folder(&folder.to_path_buf(), "", 0);
-    for file in walk.found {
+    let Walk { found, refused, .. } = walk;
+    for file in found {
         let (first, _) = file.within.split_once('/').unwrap_or(("", ""));
         let manifest = matches!(file.ending().as_str(), "yaml" | "yml" | "json");
         match first {
@@ -114,7 +115,13 @@ pub(super) fn list(folder: &Path, refused: &mut Refused) -> Files {
             "sboms" => files.sboms.push(file),
             "later" if manifest => files.later.push(file),
             "" if matches!(file.within.as_str(), "scenario.yaml" | "scenario.yml") => {
-                files.scenario = Some(file);
+                match &files.scenario {
+                    // Files come in order of their names: `scenario.yaml` was before.
+                    Some(_) => refused.problems.push(file.problem(
+                        "stands beside scenario.yaml, and one script is played: put both into one, or take one away",
+                    )),
+                    None => files.scenario = Some(file),
+                }
             }
             _ if manifest => files.manifests.push(file),
             _ => {}

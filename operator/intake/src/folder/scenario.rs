@@ -54,12 +54,11 @@ pub(super) fn read<'f>(files: &'f Files, refused: &mut Refused) -> Option<Draft<
             .into_iter()
             .map(|fault| Problem { place: fault.place, ..file.problem(fault.message) }),
     );
-    let Ok([document]) = <[Node; 1]>::try_from(documents) else {
-        if is_readable {
-            refused.problems.push(file.problem("must hold exactly one document"));
-        }
-        return None;
-    };
+    // A document too many hides nothing of the first.
+    if is_readable && documents.len() != 1 {
+        refused.problems.push(file.problem("must hold exactly one document"));
+    }
+    let document = documents.into_iter().next()?;
     let mut parts = Parts { file, refused };
     let Value::Map(entries) = &document.value else {
         let found = document.value.describe();

@@ -18,6 +18,22 @@ fn mistakes_of_people_refuse_the_folder_all_at_once() {
 }
 
 #[test]
+fn a_second_script_and_a_second_document_are_told_and_hide_nothing_of_the_first() {
+    let folder = copy();
+    let script = "timeZone: Asia/Tokyo\nfrom: 2026-11-19T09:14\nuntl: 2026-11-21T09:00\n";
+    put(&folder, "scenario.yaml", &format!("{script}---\nevents: []\n"));
+    put(&folder, "scenario.yml", script);
+    let said = problems(&folder);
+    for wanted in [
+        "scenario.yaml:1:1: must hold exactly one document",
+        "scenario.yaml:3:1: unknown field untl; did you mean until?",
+        "scenario.yml:1:1: stands beside scenario.yaml",
+    ] {
+        assert!(said.iter().any(|line| line.starts_with(wanted)), "{wanted}: {said:#?}");
+    }
+}
+
+#[test]
 fn every_mistake_of_a_scenario_is_told_at_its_place() {
     let folder = copy();
     put(
