@@ -9,7 +9,7 @@ use crate::{
     request::ChangeRequest,
     safety::Safety,
     units::{Name, Uid},
-    workload::{ImageStep, ImageTask},
+    workload::{ImageMove, ImageStep, ImageTask},
     world::World,
 };
 
@@ -121,8 +121,9 @@ pub(super) fn proof(world: &World, key: &Name) -> Option<String> {
     let Some(task) = &workload.task else {
         return Some(format!("31: {key} is called proven without work on it"));
     };
-    let runs = workload.containers.values().any(|used| used.running.as_ref() == Some(&task.to));
+    let class = authority(world, &task.rollout.0).and_then(|(_, r)| task.class(&r.plan, workload));
+    let moved = class.is_some_and(|class| ImageMove::of(class).done(workload));
     let whole = workload.replicas.ready >= workload.replicas.wanted;
-    (task.step != ImageStep::Gate || !runs || !whole)
+    (task.step != ImageStep::Gate || !moved || !whole)
         .then(|| format!("31: {key} is called proven in {:?}, and not all of it runs", task.step))
 }
