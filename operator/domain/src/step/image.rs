@@ -4,10 +4,12 @@
 //! that tool would undo the change (the planner's hold names the line in Git). Whoever changes the image in mid-rollout has the last
 //! word: the work ends there, and nothing is moved again.
 
+mod left;
 mod work;
 
 use std::collections::BTreeMap;
 
+pub(super) use left::leftovers;
 use smol_str::SmolStr;
 use work::{Own, Turn, Work};
 
@@ -138,7 +140,8 @@ pub(super) fn all_proven(view: &View<'_>) -> bool {
 
 /// Workloads that failed in this rollout and that nobody accepted.
 pub(super) fn failures<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Name, String)> + 'v {
-    view.workloads.iter().filter_map(|workload| {
+    // Of every workload that it has changed, whatever baseline holds for it by now.
+    view.world.workloads.values().filter_map(|workload| {
         let failure = safety::open_image_failure(view.rollout, workload)?;
         Some((workload.key.clone(), failure.to_owned()))
     })

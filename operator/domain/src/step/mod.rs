@@ -215,6 +215,7 @@ fn leftovers(world: &World) -> Decision {
             }
         }
     }
+    decision.absorb(image::leftovers(world, &open));
     decision
 }
 

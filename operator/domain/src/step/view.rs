@@ -34,7 +34,7 @@ pub(super) struct View<'w> {
     pub(super) plan: &'w Plan,
     /// All nodes of the baseline: the pool that budgets are about.
     pub(super) pool: Vec<&'w Node>,
-    /// All workloads of the baseline.
+    /// All workloads of the baseline, and those that this rollout has taken.
     pub(super) workloads: Vec<&'w Workload>,
     /// Workloads of the plan, each with its stage.
     pub(super) moving: Vec<Moving<'w>>,
@@ -142,8 +142,8 @@ impl<'w> View<'w> {
     }
 }
 
-/// The nodes and workloads that a rollout is about: those of its baseline, and the nodes that it has taken, which stay its own to finish,
-/// whatever labels, selectors and baselines say now.
+/// The nodes and workloads that a rollout is about: those of its baseline, and what it has taken, which stays its own to finish, whatever
+/// labels, selectors and baselines say now.
 fn pool<'w>(
     world: &'w World,
     request: &ChangeRequest,
@@ -159,7 +159,12 @@ fn pool<'w>(
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     nodes.dedup_by(|a, b| a.name == b.name);
     let keys = baseline.iter().flat_map(|baseline| &baseline.workloads);
-    let workloads = keys.filter_map(|key| world.workloads.get(key)).collect();
+    let mut workloads: Vec<&Workload> = keys.filter_map(|key| world.workloads.get(key)).collect();
+    workloads.extend(world.workloads.values().filter(|workload| {
+        workload.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid)
+    }));
+    workloads.sort_by(|a, b| a.key.cmp(&b.key));
+    workloads.dedup_by(|a, b| a.key == b.key);
     (nodes, workloads)
 }
 
