@@ -3,6 +3,7 @@
 
 mod hands;
 mod left;
+mod refused;
 
 use std::sync::Arc;
 
