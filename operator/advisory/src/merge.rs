@@ -181,6 +181,8 @@ fn fold(mut group: Vec<Notice>, absorbed: &mut Vec<Absorbed>) -> Option<Notice> 
         kept.aliases.push(other.id.clone());
         kept.aliases.extend_from_slice(&other.aliases);
         kept.related.extend_from_slice(&other.related);
+        kept.published = [kept.published, other.published].into_iter().flatten().min();
+        kept.modified = kept.modified.max(other.modified);
         if other.id != kept.id {
             absorbed.push(Absorbed { id: other.id, into: kept.id.clone() });
         }
@@ -206,11 +208,11 @@ fn normalise(ids: &mut Vec<SmolStr>, own: &SmolStr) {
     ids.dedup();
 }
 
-/// What a lesser document says of a weakness beside its name and its packages, joined to what the kept one says. Every field is
+/// What a lesser document says of a weakness beside its names, dates and packages, joined to what the kept one says. Every field is
 /// looked at here: one that is new has to be decided on.
 fn join(kept: &mut Notice, lesser: &Notice) {
     let Notice {
-        // Whose names these are is known to who calls.
+        // Whose these are is known to who calls.
         id: _,
         aliases: _,
         related: _,
@@ -225,8 +227,9 @@ fn join(kept: &mut Notice, lesser: &Notice) {
         exploitation: Exploitation { known_exploited, epss },
         patch: PatchFacts { reboot, restart, uninstallable, requires, supersedes, conflicts },
         mitigations,
-        published,
-        modified,
+        // An erratum is not as old as the oldest of the CVEs that it closes.
+        published: _,
+        modified: _,
     } = lesser;
     if *kind == NoticeKind::Security {
         kept.kind = NoticeKind::Security;
@@ -244,8 +247,6 @@ fn join(kept: &mut Notice, lesser: &Notice) {
     extend_new(&mut kept.patch.supersedes, supersedes);
     extend_new(&mut kept.patch.conflicts, conflicts);
     extend_new(&mut kept.mitigations, mitigations);
-    kept.published = [kept.published, *published].into_iter().flatten().min();
-    kept.modified = kept.modified.max(*modified);
 }
 
 /// The affected packages of a group, each once.

@@ -212,6 +212,7 @@ fn every_erratum_that_covers_a_record_gets_its_severity() {
         &[("Debian:11", "a", "1-1"), ("Debian:12", "a", "1-2")],
     );
     record.severity = vec![WORST.into()];
+    record.published = Some("2026-01-01T00:00:00Z".parse().unwrap());
     let merged = merge(vec![
         record,
         erratum("DLA-1", "Debian:11", "1-1"),
@@ -220,6 +221,7 @@ fn every_erratum_that_covers_a_record_gets_its_severity() {
     assert_eq!(ids(&merged.notices), ["DLA-1", "DSA-1"]);
     for erratum in &merged.notices {
         assert_eq!(erratum.severity, [WORST], "{}", erratum.id);
+        assert_eq!(erratum.published, None, "it is not as old as its CVEs");
     }
     let into = |into: &str| Absorbed { id: "DEBIAN-CVE-2026-1001".into(), into: into.into() };
     assert_eq!(merged.absorbed, [into("DLA-1"), into("DSA-1")]);
