@@ -3,6 +3,7 @@
 //! Who wins where documents disagree about one package: the distribution that ships it, then the database of its
 //! ecosystem, then whoever keeps CVE records. A lesser word about a package is never added to a greater one's.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -10,7 +11,9 @@ use smol_str::SmolStr;
 
 use crate::epss::Scores;
 use crate::kev::{Catalogue, is_cve};
-use crate::notice::{Affected, KnownExploited, Notice, NoticeKind, Range};
+use crate::notice::{
+    Affected, Exploitation, KnownExploited, Notice, NoticeKind, PatchFacts, Range,
+};
 use crate::version::Scheme;
 
 /// Most documents that become one weakness. The largest group in public data has about 20; more is a mistake in
@@ -174,7 +177,12 @@ fn fold(mut group: Vec<Notice>, absorbed: &mut Vec<Absorbed>) -> Option<Notice> 
             class = other_class;
             packages.settle();
         }
-        add(&mut kept, &other);
+        join(&mut kept, &other);
+        kept.aliases.push(other.id.clone());
+        kept.aliases.extend_from_slice(&other.aliases);
+        kept.related.extend_from_slice(&other.related);
+        kept.published = [kept.published, other.published].into_iter().flatten().min();
+        kept.modified = kept.modified.max(other.modified);
         if other.id != kept.id {
             absorbed.push(Absorbed { id: other.id, into: kept.id.clone() });
         }
@@ -200,28 +208,45 @@ fn normalise(ids: &mut Vec<SmolStr>, own: &SmolStr) {
     ids.dedup();
 }
 
-fn add(kept: &mut Notice, other: &Notice) {
-    kept.aliases.push(other.id.clone());
-    kept.aliases.extend_from_slice(&other.aliases);
-    kept.related.extend_from_slice(&other.related);
-    extend_new(&mut kept.severity, &other.severity);
-    kept.rated = kept.rated.or(other.rated);
-    if other.kind == NoticeKind::Security {
+/// What a lesser document says of a weakness beside its names, dates and packages, joined to what the kept one says. Every field is
+/// looked at here: one that is new has to be decided on.
+fn join(kept: &mut Notice, lesser: &Notice) {
+    let Notice {
+        // Whose these are is known to who calls.
+        id: _,
+        aliases: _,
+        related: _,
+        affected: _,
+        // The kept one's own stand; what is withdrawn takes no part.
+        summary: _,
+        source: _,
+        withdrawn: _,
+        kind,
+        severity,
+        rated,
+        exploitation: Exploitation { known_exploited, epss },
+        patch: PatchFacts { reboot, restart, uninstallable, requires, supersedes, conflicts },
+        mitigations,
+        // An erratum is not as old as the oldest of the CVEs that it closes.
+        published: _,
+        modified: _,
+    } = lesser;
+    if *kind == NoticeKind::Security {
         kept.kind = NoticeKind::Security;
     }
-    kept.exploitation.epss = greater(kept.exploitation.epss, other.exploitation.epss);
-    if let Some(known) = &other.exploitation.known_exploited {
+    extend_new(&mut kept.severity, severity);
+    kept.rated = kept.rated.or(*rated);
+    kept.exploitation.epss = greater(kept.exploitation.epss, *epss);
+    if let Some(known) = known_exploited {
         join_known(&mut kept.exploitation.known_exploited, known);
     }
-    kept.patch.reboot |= other.patch.reboot;
-    extend_new(&mut kept.patch.restart, &other.patch.restart);
-    kept.patch.uninstallable = kept.patch.uninstallable.or(other.patch.uninstallable);
-    extend_new(&mut kept.patch.requires, &other.patch.requires);
-    extend_new(&mut kept.patch.supersedes, &other.patch.supersedes);
-    extend_new(&mut kept.patch.conflicts, &other.patch.conflicts);
-    extend_new(&mut kept.mitigations, &other.mitigations);
-    kept.published = [kept.published, other.published].into_iter().flatten().min();
-    kept.modified = kept.modified.max(other.modified);
+    kept.patch.reboot |= reboot;
+    extend_new(&mut kept.patch.restart, restart);
+    kept.patch.uninstallable = kept.patch.uninstallable.or(*uninstallable);
+    extend_new(&mut kept.patch.requires, requires);
+    extend_new(&mut kept.patch.supersedes, supersedes);
+    extend_new(&mut kept.patch.conflicts, conflicts);
+    extend_new(&mut kept.mitigations, mitigations);
 }
 
 /// The affected packages of a group, each once.
@@ -322,49 +347,65 @@ impl<'n> Errata<'n> {
         errata
     }
 
-    /// The first erratum that names a CVE and says this of a package.
-    fn saying(&self, cve: &str, affected: &Affected) -> Option<usize> {
-        let (said, named) = (self.by_word.get(&word(affected))?, self.by_cve.get(cve)?);
+    /// The errata that name a CVE and say this of a package.
+    fn saying(&self, cve: &str, affected: &Affected) -> Vec<usize> {
+        let (Some(said), Some(named)) = (self.by_word.get(&word(affected)), self.by_cve.get(cve))
+        else {
+            return Vec::new();
+        };
         let (few, many) = if said.len() < named.len() { (said, named) } else { (named, said) };
-        few.iter().copied().find(|position| many.contains(position))
+        few.iter().copied().filter(|position| many.contains(position)).collect()
+    }
+
+    /// The errata that say, all together, what a record of one CVE says; none: something of it no erratum says. Half a document would
+    /// be a new one, of nobody's making.
+    fn covering(&self, record: &Notice) -> Option<BTreeSet<usize>> {
+        let cve = cve_in(&record.id)?;
+        let mut covering = BTreeSet::new();
+        for affected in &record.affected {
+            let saying = self.saying(cve, affected);
+            if saying.is_empty() {
+                return None;
+            }
+            covering.extend(saying);
+        }
+        (!covering.is_empty()).then_some(covering)
     }
 }
 
-/// Takes out of lesser documents what an erratum that names their CVE says word for word.
+/// Takes out of lesser documents what errata that name their CVE say word for word.
 fn absorb_into_errata(merged: &mut Merged) {
     let errata = Errata::of(&merged.notices);
-    let mut taken: Vec<(usize, usize)> = Vec::new();
-    for (position, notice) in merged.notices.iter().enumerate() {
-        let Some(cve) = cve_in(&notice.id) else {
-            continue;
-        };
-        let covers = |affected: &Affected| errata.saying(cve, affected);
-        let covered: Option<Vec<usize>> = notice.affected.iter().map(covers).collect();
-        // Only where nothing is left is the document gone: half a document would be a new one, of nobody's making.
-        if let Some(&erratum) = covered.as_ref().and_then(|covered| covered.first()) {
-            taken.push((position, erratum));
-        }
-    }
-    for &(position, erratum) in &taken {
+    let covered = |(position, record)| Some((position, errata.covering(record)?));
+    let mut taken: Vec<(usize, BTreeSet<usize>)> =
+        merged.notices.iter().enumerate().filter_map(covered).collect();
+    let gone: BTreeSet<usize> = taken.iter().map(|(position, _)| *position).collect();
+    // The worst word first: it is the word of an erratum that has none of its own.
+    taken.sort_by_key(|(position, _)| Reverse(merged.notices[*position].rated));
+    for (position, errata) in taken {
         let lesser = merged.notices[position].clone();
-        let kept = &mut merged.notices[erratum];
-        if lesser.kind == NoticeKind::Security {
-            kept.kind = NoticeKind::Security;
+        for erratum in errata {
+            let kept = &mut merged.notices[erratum];
+            join(kept, &lesser);
+            join_packages(&mut kept.affected, &lesser.affected);
+            merged.absorbed.push(Absorbed { id: lesser.id.clone(), into: kept.id.clone() });
         }
-        extend_new(&mut kept.severity, &lesser.severity);
-        kept.exploitation.epss = greater(kept.exploitation.epss, lesser.exploitation.epss);
-        if let Some(known) = &lesser.exploitation.known_exploited {
-            join_known(&mut kept.exploitation.known_exploited, known);
-        }
-        merged.absorbed.push(Absorbed { id: lesser.id, into: kept.id.clone() });
     }
-    let mut taken = taken.into_iter().map(|(position, _)| position).peekable();
     let mut position = 0;
     merged.notices.retain(|_| {
-        let keep = taken.next_if_eq(&position).is_none();
+        let keep = !gone.contains(&position);
         position += 1;
         keep
     });
+}
+
+/// Where both say the same of a package, the kept document gets the severity that the lesser one has for that package alone.
+fn join_packages(kept: &mut [Affected], lesser: &[Affected]) {
+    for said in lesser.iter().filter(|affected| !affected.severity.is_empty()) {
+        for same in kept.iter_mut().filter(|affected| word(affected) == word(said)) {
+            extend_new(&mut same.severity, &said.severity);
+        }
+    }
 }
 
 /// Joins what is known of attacks by every CVE that a notice stands for: the earliest listing and due date, ransomware

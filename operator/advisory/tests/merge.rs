@@ -1,7 +1,7 @@
 //! One weakness, one notice.
 
 use hozen_advisory::merge::{Absorbed, GROUP_MAX, join_exploitation, merge};
-use hozen_advisory::notice::{Affected, Notice, NoticeKind, Range, RangeEnd};
+use hozen_advisory::notice::{Affected, Notice, NoticeKind, Range, RangeEnd, Rating};
 use hozen_advisory::{epss, kev};
 
 fn notice(id: &str, aliases: &[&str], affected: &[(&str, &str, &str)]) -> Notice {
@@ -195,4 +195,69 @@ fn attacks_are_joined_by_every_cve_that_an_erratum_fixes() {
     assert!(known.ransomware);
     assert_eq!(notices[0].exploitation.epss, Some(0.71));
     assert_eq!(notices[1].exploitation.known_exploited, None, "a neighbour is not the same");
+}
+
+const WORST: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
+
+#[test]
+fn every_erratum_that_covers_a_record_gets_its_severity() {
+    let erratum = |id: &str, release: &str, fixed: &str| {
+        let mut erratum = notice(id, &[], &[(release, "a", fixed)]);
+        erratum.related = vec!["CVE-2026-1001".into()];
+        erratum
+    };
+    let mut record = notice(
+        "DEBIAN-CVE-2026-1001",
+        &[],
+        &[("Debian:11", "a", "1-1"), ("Debian:12", "a", "1-2")],
+    );
+    record.severity = vec![WORST.into()];
+    record.published = Some("2026-01-01T00:00:00Z".parse().unwrap());
+    let merged = merge(vec![
+        record,
+        erratum("DLA-1", "Debian:11", "1-1"),
+        erratum("DSA-1", "Debian:12", "1-2"),
+    ]);
+    assert_eq!(ids(&merged.notices), ["DLA-1", "DSA-1"]);
+    for erratum in &merged.notices {
+        assert_eq!(erratum.severity, [WORST], "{}", erratum.id);
+        assert_eq!(erratum.published, None, "it is not as old as its CVEs");
+    }
+    let into = |into: &str| Absorbed { id: "DEBIAN-CVE-2026-1001".into(), into: into.into() };
+    assert_eq!(merged.absorbed, [into("DLA-1"), into("DSA-1")]);
+}
+
+#[test]
+fn what_a_record_says_of_one_package_alone_goes_to_that_package_of_its_erratum() {
+    let packages = [("Debian:12", "a", "1-2"), ("Debian:12", "b", "1-2")];
+    let mut erratum = notice("DSA-1", &[], &packages);
+    erratum.related = vec!["CVE-2026-1001".into()];
+    let mut record = notice("DEBIAN-CVE-2026-1001", &[], &packages);
+    record.affected[1].severity = vec![WORST.into()];
+    let merged = merge(vec![record, erratum]);
+    let said: Vec<usize> =
+        merged.notices[0].affected.iter().map(|affected| affected.severity.len()).collect();
+    assert_eq!(said, [0, 1]);
+}
+
+#[test]
+fn an_erratum_without_a_word_of_its_own_has_the_worst_word_of_the_records_in_it() {
+    let cves = ["CVE-2026-1001", "CVE-2026-1002", "CVE-2026-1003"];
+    let merged = |own: Option<Rating>| {
+        let mut erratum = notice("USN-1-1", &[], &[("Ubuntu:24.04:LTS", "a", "1-2")]);
+        erratum.related = cves.map(Into::into).to_vec();
+        erratum.rated = own;
+        let words = [Rating::Low, Rating::Critical, Rating::Medium];
+        let records = cves.iter().zip(words).map(|(cve, word)| {
+            let package = [("Ubuntu:24.04:LTS", "a", "1-2")];
+            let mut record = notice(&format!("UBUNTU-{cve}"), &[], &package);
+            record.rated = Some(word);
+            record
+        });
+        let merged = merge(records.chain([erratum]).collect());
+        assert_eq!(ids(&merged.notices), ["USN-1-1"]);
+        merged.notices[0].rated
+    };
+    assert_eq!(merged(None), Some(Rating::Critical));
+    assert_eq!(merged(Some(Rating::Medium)), Some(Rating::Medium), "its own word counts first");
 }

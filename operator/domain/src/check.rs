@@ -18,11 +18,12 @@ use crate::{
     mitigation::{self, NOTHING},
     node::{CLOCKS_APART_MAX, Cordon, Ended, Node, Step, Taint, Task},
     owed,
-    plan::{PATCH_MAX, RebootPolicy, Stage},
+    plan::{Execution, PATCH_MAX, RebootPolicy, Stage},
     prefetch,
     request::{ChangeRequest, Phase, Rollout},
     safety::Safety,
-    units::{Name, Uid},
+    units::{Digest, Name, Span, Uid},
+    workload::ImageMove,
     world::World,
 };
 
@@ -50,7 +51,9 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                     broken.extend(new_claim(world, assessment, &safety, (&node.0, task)));
                     safety.promise(&node.0, &task.rollout.0);
                 }
-                broken.extend(in_its_window(world, &node.0, before, task));
+                let what = (&node.0, task.step.gerund());
+                let begun = |execution: &Execution| begun(before, task, execution);
+                broken.extend(in_its_window(world, what, &task.rollout, begun));
                 broken.extend(reboots(world, &node.0, task));
             }
             Record::Ended {
@@ -64,7 +67,7 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                 broken.extend(images.task(workload, task));
             }
             Record::ImageEnded { workload, ended: Ended::Proven(_), .. } => {
-                broken.extend(image::proof(world, &workload.0));
+                broken.extend(image::proof(world, workload));
             }
             Record::Phase { request, phase: Phase::Approved, .. } => {
                 broken.extend(owed_words(world, request));
@@ -102,40 +105,48 @@ fn taints(decision: &Decision) -> impl Iterator<Item = (&Name, Option<Taint>)> {
     })
 }
 
-/// Invariants 12 to 14, 16, 19: nothing is taken without approvals that count at this instant for exactly this plan.
+/// Invariants 12 to 16 and 19: whoever begins something on a system has approvals that count at this instant for exactly this plan, in a
+/// request that has not ended, and nothing stops the cluster. The request, where there is one.
+fn begins<'w>(
+    world: &'w World,
+    system: &Name,
+    rollout: &(Name, Uid),
+    plan: Option<&Digest>,
+) -> (Option<&'w ChangeRequest>, Vec<String>) {
+    let mut broken = Vec::new();
+    if let Some(stop) = gate::platform(world) {
+        broken.push(format!("13, 16, 19: {system} is taken although {stop}"));
+    }
+    let Some((rollout, request)) = authority(world, rollout) else {
+        broken.push(format!("12: {system} is taken for {}, which has no request", rollout.0));
+        return (None, broken);
+    };
+    if rollout.digest != request.digest || plan.is_some_and(|plan| *plan != request.digest) {
+        broken.push(format!("14: {system} is taken under another digest than the approved one"));
+    }
+    if let Err(hold) = approval::authority(world, request) {
+        broken.push(format!("12: {system} is taken without authority: {hold}"));
+    }
+    if request.phase.ended() {
+        broken.push(format!("15: {system} is taken for {}, which has ended", request.name));
+    }
+    (Some(request), broken)
+}
+
+/// Invariants 4 to 6, 12 to 16, 19 and 32: a node is taken by leave for what the plan names, where it is free and can be done without.
 fn new_claim(
     world: &World,
     assessment: &Assessment,
     safety: &Safety<'_>,
     (node, task): (&Name, &Task),
 ) -> Vec<String> {
-    let mut broken = Vec::new();
-    let Some((rollout, request)) = authority(world, &task.rollout.0) else {
-        return vec![format!("12: {node} is taken for {}, which has no request", task.rollout.0)];
+    let (request, mut broken) = begins(world, node, &task.rollout, Some(&task.plan));
+    let Some(request) = request else {
+        return broken;
     };
-    if request.digest != task.plan || rollout.digest != task.plan {
-        broken.push(format!("14: {node} is taken under another digest than the approved one"));
-    }
-    if let Err(hold) = approval::authority(world, request) {
-        broken.push(format!("12: {node} is taken without authority: {hold}"));
-    }
-    if matches!(
-        request.phase,
-        Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed | Phase::Done
-    ) {
-        broken.push(format!("15: {node} is taken for {}, which has ended", request.name));
-    }
     let nothing = request.plan.mitigation.is_some() && task.transaction == NOTHING;
     if !nothing && !request.plan.node_classes().any(|c| c.transaction == task.transaction) {
         broken.push(format!("12: {node} is taken for a transaction that the plan does not name"));
-    }
-    let platform = &world.platform;
-    for (number, stop) in
-        [("16", &platform.admission), ("19", &platform.clock), ("halt", &platform.halt)]
-    {
-        if let Some(stop) = stop {
-            broken.push(format!("{number}: {node} is taken although {stop}"));
-        }
     }
     if let Some(found) = world.nodes.get(node) {
         if !matches!(found.cordon, Cordon::None) {
@@ -175,7 +186,7 @@ fn owed_words(world: &World, (name, uid): &(Name, Uid)) -> Option<String> {
 /// was there, and needs no leave of its own.
 fn lift_allowed(world: &World, node: &Name, task: &Task) -> Option<String> {
     let found = world.nodes.get(node)?;
-    let tried = authority(world, &task.rollout.0)
+    let tried = authority(world, &task.rollout)
         .filter(|(_, request)| mitigation::may_stand(found, request));
     let free = found.task.as_ref().is_none_or(|other| other.rollout == task.rollout);
     let Some((rollout, request)) = tried.filter(|_| free) else {
@@ -201,7 +212,7 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Ui
     let mut earlier: BTreeSet<&Uid> = BTreeSet::new();
     for rollout in world.rollouts_in_turn() {
         earlier.insert(&rollout.uid);
-        let Some(request) = world.requests.get(&rollout.request.0) else {
+        let Some(request) = request_of(world, rollout) else {
             continue;
         };
         let Some(stage) = request.plan.stages.get(rollout.cursor.stage) else {
@@ -251,34 +262,43 @@ fn beyond_budget<'w>(
     broken
 }
 
-/// Invariant 17: what is begun now fits into a window that is open now.
-fn in_its_window(world: &World, node: &Name, before: Option<&Task>, task: &Task) -> Option<String> {
-    let (rollout, request) = authority(world, &task.rollout.0)?;
-    let execution = &request.plan.execution;
+/// What work on a node begins by this step, for which it needs an open window, and for how long.
+fn begun(before: Option<&Task>, task: &Task, execution: &Execution) -> Option<(Purpose, Span)> {
     let was = before.map(|task| task.step);
-    let (purpose, needed) = if task.step == Step::Claim && was.is_none() {
-        (Purpose::Install, execution.node_time_max)
+    if task.step == Step::Claim && was.is_none() {
+        Some((Purpose::Install, execution.node_time_max))
     } else if task.step == Step::Patch && was.is_some_and(Step::before_patch) {
-        (Purpose::Install, PATCH_MAX)
+        Some((Purpose::Install, PATCH_MAX))
     } else if task.step == Step::Claim && was == Some(Step::AwaitReboot) {
-        (Purpose::Reboot, execution.reboot_time_max())
+        Some((Purpose::Reboot, execution.reboot_time_max()))
     } else if task.step == Step::Reboot && was != Some(Step::Reboot) {
-        (Purpose::Reboot, execution.reboot.timeout)
+        Some((Purpose::Reboot, execution.reboot.timeout))
     } else {
-        return None;
-    };
+        None
+    }
+}
+
+/// Invariant 17: what is begun now on a node or a workload fits into a window that is open now.
+fn in_its_window(
+    world: &World,
+    (system, what): (&Name, &str),
+    rollout: &(Name, Uid),
+    begun: impl FnOnce(&Execution) -> Option<(Purpose, Span)>,
+) -> Option<String> {
+    let (rollout, request) = authority(world, rollout)?;
+    let (purpose, needed) = begun(&request.plan.execution)?;
     let shut = match Calendar::of(world, &request.plan) {
         Ok(calendar) => {
             gate::may_start(world, &calendar, &rollout.name, purpose, needed).err()?.to_string()
         }
         Err(why) => why.to_string(),
     };
-    Some(format!("17: {node} would begin {} although it {shut}", task.step.gerund()))
+    Some(format!("17: {system} would begin {what} although it {shut}"))
 }
 
 /// Invariants 12 and 28: reboots of a node under one plan were approved, are bounded, and counted before they happen.
 fn reboots(world: &World, node: &Name, task: &Task) -> Option<String> {
-    let (_, request) = authority(world, &task.rollout.0)?;
+    let (_, request) = authority(world, &task.rollout)?;
     let max = request.plan.execution.reboot.max + u32::from(task.failure.is_some());
     if task.reboots > max {
         return Some(format!("28: {node} would reboot {} times, {max} may be", task.reboots));
@@ -343,8 +363,10 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
                 format!("6: {} would be uncordoned although the cordon is not ours", node.0)
             })
         }
+        Effect::SetImage { workload, image, from, to } => {
+            image::moved(world, workload, ImageMove { image, from, to })
+        }
         Effect::RequestScan { .. }
-        | Effect::SetImage { .. }
         | Effect::CreateRequest { .. }
         | Effect::CreateRollout { .. }
         | Effect::Taint { .. } => None,
@@ -407,11 +429,18 @@ fn job_allowed(world: &World, node: &Node, step: Step) -> Option<String> {
 }
 
 fn plan_of<'w>(world: &'w World, node: &Node) -> Option<&'w ChangeRequest> {
-    authority(world, &node.task.as_ref()?.rollout.0).map(|(_, request)| request)
+    authority(world, &node.task.as_ref()?.rollout).map(|(_, request)| request)
 }
 
-fn authority<'w>(world: &'w World, rollout: &Name) -> Option<(&'w Rollout, &'w ChangeRequest)> {
-    let rollout = world.rollouts.get(rollout)?;
-    let request = world.requests.get(&rollout.request.0).filter(|r| r.uid == rollout.request.1)?;
-    Some((rollout, request))
+/// A rollout and what it executes, both by name and uid: what was made anew under a name has no part in what was begun before.
+fn authority<'w>(
+    world: &'w World,
+    (name, uid): &(Name, Uid),
+) -> Option<(&'w Rollout, &'w ChangeRequest)> {
+    let rollout = world.rollouts.get(name).filter(|found| found.uid == *uid)?;
+    Some((rollout, request_of(world, rollout)?))
+}
+
+fn request_of<'w>(world: &'w World, rollout: &Rollout) -> Option<&'w ChangeRequest> {
+    world.requests.get(&rollout.request.0).filter(|request| request.uid == rollout.request.1)
 }

@@ -5,13 +5,14 @@ use std::{
     fmt,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use smol_str::SmolStr;
 
 use crate::{
     node::{Ended, Failure, Step},
+    plan::{ImageClass, Plan},
     selector::Labels,
-    units::{Digest, Name, Uid},
+    units::{Digest, Name, Span, Uid},
 };
 
 /// An image in use, one per digest.
@@ -85,6 +86,71 @@ impl ImageUse {
             None => self.pinned.as_ref(),
         }
     }
+
+    /// The digest that the template names; where it names a tag, the one that runs.
+    pub const fn named(&self) -> Option<&SmolStr> {
+        match &self.pinned {
+            Some(pinned) => Some(pinned),
+            None => self.running.as_ref(),
+        }
+    }
+}
+
+/// One digest of an image in the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageMove<'a> {
+    /// Repository.
+    pub image: &'a SmolStr,
+    /// Digest that goes.
+    pub from: &'a SmolStr,
+    /// Digest that comes.
+    pub to: &'a SmolStr,
+}
+
+impl<'a> ImageMove<'a> {
+    /// What a class of a plan does.
+    pub const fn of(class: &'a ImageClass) -> Self {
+        Self { image: &class.image, from: &class.from, to: &class.to }
+    }
+
+    /// The way back.
+    #[must_use]
+    pub const fn back(self) -> Self {
+        Self { image: self.image, from: self.to, to: self.from }
+    }
+
+    /// Whether a template is moved: a container names the digest that comes, and none is left at the one that goes.
+    pub fn written(self, workload: &Workload) -> bool {
+        let comes = |used: &ImageUse| used.pinned.as_ref() == Some(self.to);
+        self.containers(workload).any(comes)
+            && !self.containers(workload).any(|used| used.named() == Some(self.from))
+    }
+
+    /// Whether a workload is moved: its template is, and every container that names the digest that comes runs it (invariant 31).
+    pub fn done(self, workload: &Workload) -> bool {
+        let runs = |used: &ImageUse| {
+            used.pinned.as_ref() != Some(self.to) || used.running.as_ref() == Some(self.to)
+        };
+        self.written(workload) && self.containers(workload).all(runs)
+    }
+
+    /// Whether something of a workload runs the digest that goes, and nobody has sent it elsewhere.
+    pub fn due(self, workload: &Workload) -> bool {
+        let ours = |digest: &SmolStr| digest == self.from || digest == self.to;
+        self.containers(workload).any(|used| {
+            used.running.as_ref() == Some(self.from) && used.pinned.as_ref().is_none_or(ours)
+        })
+    }
+
+    /// Whether a workload uses the image, in whatever version.
+    pub fn uses(self, workload: &Workload) -> bool {
+        self.containers(workload).next().is_some()
+    }
+
+    /// The containers of a workload that use the image, in whatever version.
+    pub fn containers(self, workload: &Workload) -> impl Iterator<Item = &ImageUse> {
+        workload.containers.values().filter(move |used| used.repository == *self.image)
+    }
 }
 
 /// As the template has it: `registry.example.com/shop/web:1.2@sha256:…`.
@@ -121,6 +187,9 @@ pub struct GitOps {
     pub line: Option<SmolStr>,
 }
 
+/// How long a workload's own rollout may take before it counts as failed: Kubernetes' default progress deadline is ten minutes.
+pub const ROLLOUT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
+
 /// Workloads that leave one image at once: their work stands in one object, which has no room for more.
 pub const LEAVING_MAX: usize = 256;
 
@@ -143,6 +212,22 @@ pub struct ImageTask {
     pub step: ImageStep,
     /// What failed first, while the earlier image is brought back.
     pub failure: Option<Failure>,
+}
+
+impl ImageTask {
+    /// The class of the plan that it was taken for: by the digests, and the image that the workload uses. Where somebody took that out of
+    /// the workload, by the digests alone.
+    pub fn class<'p>(&self, plan: &'p Plan, workload: &Workload) -> Option<&'p ImageClass> {
+        let mut classes =
+            plan.image_classes().filter(|class| class.from == self.from && class.to == self.to);
+        let used = |class: &&ImageClass| ImageMove::of(class).uses(workload);
+        classes.clone().find(used).or_else(|| classes.next())
+    }
+
+    /// What is left of the time that the work on one system may take.
+    pub fn time_left(&self, most: Span, now: Timestamp) -> Span {
+        Span::try_from(most.duration() - now.duration_since(self.since)).unwrap_or(Span::ZERO)
+    }
 }
 
 /// Where the work on a workload stands.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::{CHANGES_MAX, TextError, check_name, digest, lines, manifest};
+use super::{CHANGES_MAX, Package, TextError, check_name, digest, lines, manifest};
 
 /// One line of a transaction: what happens to one package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,40 @@ pub struct Change {
     pub archive: SmolStr,
 }
 
+/// Stands for the version that is not there before, or not there after.
+const ABSENT: &str = "-";
+
 impl Change {
+    /// An installed package is removed.
+    #[must_use]
+    pub fn removal(package: &Package) -> Self {
+        Self {
+            name: package.name.clone(),
+            arch: package.arch.clone(),
+            from: package.version.clone(),
+            to: ABSENT.into(),
+            archive: ABSENT.into(),
+        }
+    }
+
+    /// Whether the package is there afterwards, newly or in another version.
+    #[must_use]
+    pub fn installs(&self) -> bool {
+        self.to != ABSENT
+    }
+
+    /// Whether the package is not there afterwards.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        !self.installs()
+    }
+
+    /// Whether the package was not there before.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.from == ABSENT
+    }
+
     /// Reads `name:arch from to sha256-of-the-archive`; the error says what is wrong.
     pub fn parse(line: &str) -> Result<Self, &'static str> {
         let mut words = line.split(' ');
@@ -39,12 +72,12 @@ impl Change {
         if name.is_empty() || from.is_empty() || to.is_empty() {
             return Err("a word is empty");
         }
-        if from == "-" && to == "-" {
+        if from == ABSENT && to == ABSENT {
             return Err("it goes from nothing to nothing");
         }
         let hexadecimal =
             archive.len() == 64 && archive.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if (to == "-") != (archive == "-") || !(hexadecimal || archive == "-") {
+        if (to == ABSENT) != (archive == ABSENT) || !(hexadecimal || archive == ABSENT) {
             return Err(
                 "the last word is not 64 lower-case hexadecimal digits, or `-` for a removal",
             );

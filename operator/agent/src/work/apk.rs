@@ -80,7 +80,7 @@ impl PackageManager for Apk<'_> {
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {
         let folder = self.archives();
         fs::create_dir_all(&folder).map_err(|error| unusable(&folder, &error))?;
-        let comes: Vec<&Change> = what.changes.iter().filter(|change| change.to != "-").collect();
+        let comes: Vec<&Change> = what.changes.iter().filter(|change| change.installs()).collect();
         let names: Vec<OsString> = comes.iter().map(|change| change.name.as_str().into()).collect();
         let into = format!("--output={}", folder.display());
         let said = self.apk(&["fetch", &into], &names, limit(self.task.deadline))?;
@@ -97,16 +97,13 @@ impl PackageManager for Apk<'_> {
         let again: Vec<OsString> = what
             .changes
             .iter()
-            .filter(|change| change.to != "-" && what.has_begun(change))
+            .filter(|change| change.installs() && what.has_begun(change))
             .map(|change| change.name.as_str().into())
             .collect();
         let words: Vec<OsString> = what
             .changes
             .iter()
-            .map(|change| match change.to.as_str() {
-                "-" => word(change),
-                _ => self.archive(change).into(),
-            })
+            .map(|change| if change.removes() { word(change) } else { self.archive(change).into() })
             .collect();
         let mut said = self.apk(&["add"], &words, limit(self.task.deadline))?;
         if said.success && !again.is_empty() {
@@ -196,7 +193,7 @@ impl<'a> Apk<'a> {
 /// A change in apk's words: `name=version`, or `!name` for what goes.
 fn word(change: &Change) -> OsString {
     let Change { name, to, .. } = change;
-    if to == "-" { format!("!{name}") } else { format!("{name}={to}") }.into()
+    if change.removes() { format!("!{name}") } else { format!("{name}={to}") }.into()
 }
 
 /// Reads a line of apk's: `(1/3) Upgrading musl (1.2.4-r2 -> 1.2.4-r3)`, `(2/3) Installing x (1-r0)`, `(3/3) Purging y (2-r1)`. It names no

@@ -148,7 +148,7 @@ impl<'a> Apt<'a> {
     /// A change in apt's words: `name:arch=version`, `name:arch-`, or, on the way back, the file of a version that only the cache still has.
     fn word(&self, change: &Change, what: &Outstanding) -> OsString {
         let Change { name, arch, to, .. } = change;
-        if to == "-" {
+        if change.removes() {
             return format!("{name}:{arch}-").into();
         }
         if self.task.way == Way::Back && !what.offers(change) {
@@ -173,8 +173,8 @@ impl<'a> Apt<'a> {
         let before: Vec<&str> = said.output.lines().map(str::trim).collect();
         let automatic = self.task.wanted.iter().filter(|change| {
             let full = format!("{}:{}", change.name, change.arch);
-            change.to != "-"
-                && (change.from == "-"
+            change.installs()
+                && (change.is_new()
                     || before.contains(&change.name.as_str())
                     || before.contains(&full.as_str()))
         });

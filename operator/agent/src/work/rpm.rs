@@ -31,7 +31,7 @@ pub fn repair(task: &Task<'_>) -> Result<(), Failure> {
         }
     }
     let host = Host::read()?;
-    for change in task.wanted.iter().filter(|change| change.from != "-" && change.to != "-") {
+    for change in task.wanted.iter().filter(|change| !change.is_new() && change.installs()) {
         let has = |version: &str| {
             host.system
                 .packages()

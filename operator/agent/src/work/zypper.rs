@@ -159,5 +159,5 @@ fn is_success(said: &Said) -> bool {
 /// A change in zypper's words: `name.arch=version`, or `!name.arch` for what goes.
 fn word(change: &Change) -> OsString {
     let Change { name, arch, to, .. } = change;
-    if to == "-" { format!("!{name}.{arch}") } else { format!("{name}.{arch}={to}") }.into()
+    if change.removes() { format!("!{name}.{arch}") } else { format!("{name}.{arch}={to}") }.into()
 }

@@ -3,7 +3,7 @@
 use hozen_api::names;
 use hozen_domain::{
     units::{Name, Uid},
-    workload::Workload,
+    workload::{ImageMove, Workload},
 };
 use hozen_intake::convert::workload::managed_by;
 use k8s_openapi::{
@@ -16,21 +16,9 @@ use k8s_openapi::{
 use kube::{Resource as _, api::Patch, core::Request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use smol_str::SmolStr;
 
 use super::{Act, Outcome, Refusal, Scene, node::by};
 use crate::freshness::Kind;
-
-/// From which digest of an image to which other.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Move<'a> {
-    /// Repository.
-    pub image: &'a SmolStr,
-    /// Digest now.
-    pub from: &'a SmolStr,
-    /// Digest then.
-    pub to: &'a SmolStr,
-}
 
 /// Where a kind is found, and where its pod template is.
 struct Place {
@@ -64,7 +52,7 @@ impl Act {
         &self,
         scene: &Scene<'_>,
         (key, uid): &(Name, Uid),
-        change: &Move<'_>,
+        change: &ImageMove<'_>,
     ) -> Outcome {
         let Some((place, name)) = place(key) else {
             return Outcome::Refused(Refusal::Impossible(format!("{key} is no workload")));
@@ -112,7 +100,7 @@ impl Act {
 }
 
 /// Who moves it, under which plan.
-fn record<'a>(scene: &Scene<'a>, known: &'a Workload, change: &Move<'a>) -> Record<'a> {
+fn record<'a>(scene: &Scene<'a>, known: &'a Workload, change: &ImageMove<'a>) -> Record<'a> {
     let rollout = known.task.as_ref().map(|task| &task.rollout);
     let plan = rollout.and_then(|(name, uid)| {
         scene.world.rollouts.get(name).filter(|rollout| rollout.uid == *uid)
@@ -157,8 +145,8 @@ enum Moves {
     None,
 }
 
-fn moves(place: &Place, spec: &Value, known: &Workload, change: &Move<'_>) -> Moves {
-    let Move { image, from, to } = change;
+fn moves(place: &Place, spec: &Value, known: &Workload, change: &ImageMove<'_>) -> Moves {
+    let ImageMove { image, from, to } = change;
     let wanted = format!("{image}@{to}");
     let (mut steps, mut there) = (Vec::new(), false);
     for list in ["initContainers", "containers"] {
@@ -168,10 +156,10 @@ fn moves(place: &Place, spec: &Value, known: &Workload, change: &Move<'_>) -> Mo
             let name = container["name"].as_str().unwrap_or_default();
             let text = container["image"].as_str().unwrap_or_default();
             there |= text == wanted;
-            let runs = known.containers.get(name).is_some_and(|used| {
-                used.repository == **image
-                    && used.pinned.as_ref().or(used.running.as_ref()) == Some(from)
-            });
+            let runs = known
+                .containers
+                .get(name)
+                .is_some_and(|used| used.repository == **image && used.named() == Some(*from));
             // What the decision saw is what stands there: a tag moves, a text does not.
             if runs && text != wanted && reads(text, known, name) {
                 let path = format!("/spec{path}/{index}");

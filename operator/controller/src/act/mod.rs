@@ -17,7 +17,7 @@ mod node;
 use std::{fmt, sync::Arc, time::Duration};
 
 use hozen_api::managed_node::ManagedNode;
-use hozen_domain::{effect::Effect, units::Digest, world::World};
+use hozen_domain::{effect::Effect, units::Digest, workload::ImageMove, world::World};
 use hozen_intake::problem::told;
 use k8s_openapi::api::core::v1 as core;
 use kube::Client;
@@ -265,7 +265,7 @@ impl Act {
             Effect::RequestScan { node, scan } => self.request_scan(scene, node, *scan).await,
             Effect::Release { node, rollout } => self.release(scene, node, rollout).await,
             Effect::SetImage { workload, image, from, to } => {
-                self.set_image(scene, workload, &image::Move { image, from, to }).await
+                self.set_image(scene, workload, &ImageMove { image, from, to }).await
             }
             Effect::CreateRequest { name, plan, supersedes, because } => {
                 let provenance = (supersedes.as_ref(), because.as_ref());

@@ -70,10 +70,13 @@ fn packages(transaction: &Transaction) -> String {
 }
 
 fn step(change: &Change) -> String {
-    match (change.from.as_str(), change.to.as_str()) {
-        (_, "-") => "removed".into(),
-        ("-", to) => format!("{to} (new)"),
-        (from, to) => format!("{from} → {to}"),
+    let Change { from, to, .. } = change;
+    if change.removes() {
+        "removed".into()
+    } else if change.is_new() {
+        format!("{to} (new)")
+    } else {
+        format!("{from} → {to}")
     }
 }
 

@@ -104,7 +104,7 @@ fn offer(world: &World, offered: &mut Newest, set: &Digest, transaction: &Digest
     else {
         return;
     };
-    for change in transaction.changes.iter().filter(|c| c.to != "-") {
+    for change in transaction.changes.iter().filter(|c| c.installs()) {
         for package in installed::named(set, &change.name) {
             note(offered, package, &change.name, &change.to);
         }

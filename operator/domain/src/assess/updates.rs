@@ -31,8 +31,8 @@ pub(super) fn view(
     let told = told(set);
     // What is newly installed or removed comes along with something that is updated.
     let untold = |change: &&Change| {
-        change.from != "-"
-            && change.to != "-"
+        !change.is_new()
+            && change.installs()
             && !pinned.contains(change.name.as_str())
             && !told.get(change.name.as_str()).is_some_and(|told| tell(packages, told, change))
     };

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::authority;
+use super::{authority, begins, in_its_window, request_of};
 use crate::{
-    approval,
     assess::Assessment,
+    attempt,
+    calendar::Purpose,
     request::ChangeRequest,
     safety::Safety,
     units::{Name, Uid},
-    workload::{ImageStep, ImageTask},
+    workload::{ImageMove, ImageStep, ImageTask, Workload},
     world::World,
 };
 
@@ -26,10 +27,11 @@ impl<'w> Claims<'w> {
         Self { world, assessment, taken: BTreeMap::new() }
     }
 
-    /// Invariants 12 to 16, 19 and 24: a workload is taken once, from nobody, and by authority.
-    pub(super) fn task(&mut self, (key, uid): &(Name, Uid), task: &ImageTask) -> Vec<String> {
+    /// Invariants 12 to 17, 19, 24 and 32: a workload is taken once, from nobody, by leave, for what the plan names, in an open window.
+    pub(super) fn task(&mut self, id: &(Name, Uid), task: &ImageTask) -> Vec<String> {
         let mut broken = Vec::new();
-        let Some(workload) = self.world.workloads.get(key).filter(|w| w.uid == *uid) else {
+        let key = &id.0;
+        let Some(workload) = meant(self.world, id) else {
             return vec![format!("50: {key} is not the workload that was meant")];
         };
         if let Some(before) = &workload.task {
@@ -41,37 +43,43 @@ impl<'w> Claims<'w> {
         if self.taken.insert(key.clone(), task.rollout.1.clone()).is_some() {
             broken.push(format!("24: {key} is taken twice in one pass"));
         }
-        let Some((rollout, request)) = authority(self.world, &task.rollout.0) else {
-            broken.push(format!("12: {key} is taken for {}, which has no request", task.rollout.0));
-            return broken;
-        };
-        if rollout.digest != request.digest {
-            broken.push(format!("14: {key} is taken under another digest than the approved one"));
-        }
-        if workload.ended.contains_key(&request.uid) {
-            broken.push(format!("15, 32: {key} is taken again for {}", request.name));
-        }
-        broken.extend(self.leave(key, task, request));
+        let (request, without) = begins(self.world, key, &task.rollout, None);
+        broken.extend(without);
+        broken.extend(request.into_iter().flat_map(|request| self.named(workload, task, request)));
+        broken.extend(in_its_window(
+            self.world,
+            (key, task.step.gerund()),
+            &task.rollout,
+            |execution| Some((Purpose::Install, execution.node_time_max)),
+        ));
         broken
     }
 
-    fn leave(&self, key: &Name, task: &ImageTask, request: &ChangeRequest) -> Vec<String> {
+    /// Whether the plan is about this workload and this image, and nothing ended here that nobody asked for anew.
+    fn named(&self, workload: &Workload, task: &ImageTask, request: &ChangeRequest) -> Vec<String> {
         let mut broken = Vec::new();
-        if let Err(hold) = approval::authority(self.world, request) {
-            broken.push(format!("12: {key} is taken without authority: {hold}"));
+        let key = &workload.key;
+        if workload.ended.contains_key(&request.uid) {
+            broken.push(format!("15, 32: {key} is taken again for {}", request.name));
         }
-        let named =
-            |class: &crate::plan::ImageClass| class.from == task.from && class.to == task.to;
-        if !request.plan.image_classes().any(named) {
-            broken.push(format!("12: {key} is taken for an image that the plan does not name"));
-        }
-        let platform = &self.world.platform;
-        for (number, stop) in
-            [("16", &platform.admission), ("19", &platform.clock), ("halt", &platform.halt)]
-        {
-            if let Some(stop) = stop {
-                broken.push(format!("{number}: {key} is taken although {stop}"));
+        match task.class(&request.plan, workload) {
+            Some(class) if ImageMove::of(class).uses(workload) => {
+                if attempt::image_not_again(self.world, request, class, workload) {
+                    broken.push(format!(
+                        "32: {key} is taken for what failed there, and nobody asked for it"
+                    ));
+                }
             }
+            Some(_) | None => {
+                broken.push(format!("12: {key} is taken for an image that the plan does not name"));
+            }
+        }
+        let baseline = &request.plan.baseline;
+        let same = self.world.baselines.get(&baseline.name);
+        let same = same.is_some_and(|found| found.uid == baseline.uid);
+        let view = self.assessment.baselines.get(&baseline.name).filter(|_| same);
+        if !view.is_some_and(|view| view.workloads.contains(key)) {
+            broken.push(format!("12: {key} does not belong to {}", baseline.name));
         }
         broken
     }
@@ -86,7 +94,7 @@ impl<'w> Claims<'w> {
         let mut earlier: BTreeSet<&Uid> = BTreeSet::new();
         for rollout in self.world.rollouts.values().filter(|r| r.cursor.ended.is_none()) {
             earlier.insert(&rollout.uid);
-            let Some((_, request)) = authority(self.world, &rollout.name) else {
+            let Some(request) = request_of(self.world, rollout) else {
                 continue;
             };
             let (Some(stage), Some(baseline)) = (
@@ -115,14 +123,46 @@ impl<'w> Claims<'w> {
     }
 }
 
-/// Invariants 29 and 31: proven only after its gates were asked, by what runs and is ready.
-pub(super) fn proof(world: &World, key: &Name) -> Option<String> {
-    let workload = world.workloads.get(key)?;
+/// Invariants 29 and 31: proven only after its gates were asked, by what runs and is ready: every container of the image of its class.
+pub(super) fn proof(world: &World, id: &(Name, Uid)) -> Option<String> {
+    let workload = meant(world, id)?;
+    let key = &workload.key;
     let Some(task) = &workload.task else {
         return Some(format!("31: {key} is called proven without work on it"));
     };
-    let runs = workload.containers.values().any(|used| used.running.as_ref() == Some(&task.to));
+    let class = authority(world, &task.rollout).and_then(|(_, r)| task.class(&r.plan, workload));
+    let moved = class.is_some_and(|class| ImageMove::of(class).done(workload));
     let whole = workload.replicas.ready >= workload.replicas.wanted;
-    (task.step != ImageStep::Gate || !runs || !whole)
+    (task.step != ImageStep::Gate || !moved || !whole)
         .then(|| format!("31: {key} is called proven in {:?}, and not all of it runs", task.step))
+}
+
+/// Invariants 12 to 17 and 19: an image moves only as the work on its workload says; onward by leave and in an open window, back at any time.
+pub(super) fn moved(world: &World, id: &(Name, Uid), change: ImageMove<'_>) -> Option<String> {
+    let workload = meant(world, id)?;
+    let key = &workload.key;
+    let ours = workload.task.as_ref().filter(|task| {
+        let onward = match task.step {
+            ImageStep::Move => change,
+            ImageStep::MoveBack => change.back(),
+            ImageStep::Watch | ImageStep::Gate => return false,
+        };
+        (onward.from, onward.to) == (&task.from, &task.to) && change.uses(workload)
+    });
+    let Some(task) = ours else {
+        return Some(format!("12: {key} would be moved to {}, and no work says so", change.to));
+    };
+    if task.step != ImageStep::Move {
+        return None;
+    }
+    let (_, without) = begins(world, key, &task.rollout, None);
+    without.into_iter().next().or_else(|| {
+        in_its_window(world, (key, task.step.gerund()), &task.rollout, |execution| {
+            Some((Purpose::Install, task.time_left(execution.node_time_max, world.now)))
+        })
+    })
+}
+
+fn meant<'w>(world: &'w World, (key, uid): &(Name, Uid)) -> Option<&'w Workload> {
+    world.workloads.get(key).filter(|found| found.uid == *uid)
 }

@@ -200,7 +200,7 @@ impl Model<'_> {
             return;
         };
         let uses = found.containers.values_mut().filter(|c| c.repository == *image);
-        for container in uses.filter(|c| c.pinned.as_ref().or(c.running.as_ref()) == Some(from)) {
+        for container in uses.filter(|c| c.named() == Some(from)) {
             container.pinned = Some(to.clone());
         }
         let wanted = found.replicas.wanted;

@@ -126,14 +126,14 @@ impl Host {
         let packages = set.packages.iter().filter_map(|package| {
             match changed.get(&(package.name.as_str(), package.arch.as_str())) {
                 Some(change) if change.from == package.version => {
-                    (change.to != "-").then(|| upgraded(package, &change.to))
+                    change.installs().then(|| upgraded(package, &change.to))
                 }
                 _ => Some(package.clone()),
             }
         });
         let mut packages: Vec<Package> = packages.collect();
         packages.extend(
-            transaction.changes.iter().filter(|c| c.from == "-").filter_map(|c| added(&set, c)),
+            transaction.changes.iter().filter(|c| c.is_new()).filter_map(|c| added(&set, c)),
         );
         for change in transaction.changes.iter() {
             self.stale_units.extend(self.units.get(&change.name).into_iter().flatten().cloned());
@@ -248,7 +248,7 @@ fn questions(world: &World, resolved: &[Resolved]) -> BTreeMap<SmolStr, Goal> {
         .filter_map(|resolved| {
             let transaction = world.transactions.get(&resolved.transaction)?;
             let (gone, come): (Vec<&Change>, Vec<&Change>) =
-                transaction.changes.iter().partition(|change| change.to == "-");
+                transaction.changes.iter().partition(|change| change.removes());
             let names =
                 |changes: Vec<&Change>| changes.into_iter().map(|c| c.name.clone()).collect();
             let goal = Goal { upgrade: names(come), remove: names(gone), downgrade: Vec::new() };
@@ -287,7 +287,7 @@ impl Repository {
                 let Some(transaction) = world.transactions.get(&resolved.transaction) else {
                     continue;
                 };
-                for change in transaction.changes.iter().filter(|c| c.to != "-") {
+                for change in transaction.changes.iter().filter(|c| c.installs()) {
                     let ecosystem = set
                         .packages
                         .iter()
@@ -350,7 +350,7 @@ impl Repository {
     /// What the package manager would do on a host that has this set; none: nothing, or it cannot.
     pub(super) fn answer(&self, set: &PackageSet, goal: &Goal) -> Option<Transaction> {
         let Goal { upgrade, remove, downgrade } = goal;
-        let away = set.packages.iter().filter(|p| remove.contains(&p.name)).map(|p| change(p, "-"));
+        let away = set.packages.iter().filter(|p| remove.contains(&p.name)).map(Change::removal);
         let back: Option<Vec<Change>> = downgrade
             .iter()
             .flat_map(|(name, version)| {
@@ -406,15 +406,14 @@ impl Repository {
     }
 }
 
-/// From the installed version to another, or away.
+/// From the installed version to another.
 fn change(package: &Package, to: &str) -> Change {
-    let archive = if to == "-" { "-".into() } else { modelled_archive(package, to) };
     Change {
         name: package.name.clone(),
         arch: package.arch.clone(),
         from: package.version.clone(),
         to: to.into(),
-        archive,
+        archive: modelled_archive(package, to),
     }
 }
 

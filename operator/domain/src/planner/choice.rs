@@ -286,7 +286,7 @@ impl Bringing<'_> {
     fn fixes(&self, package: &AffectedPackage) -> bool {
         let change = self.changes.get(package.package.as_str());
         change.is_some_and(|change| {
-            change.to == "-"
+            change.removes()
                 || self.packages.is_some_and(|set| installed::brings(set, package, &change.to))
         })
     }
@@ -331,7 +331,7 @@ impl Bringing<'_> {
                     change.to == *least || self.newer(&rule.name, &change.to, least)
                 }
                 PackageWant::Pin(exactly) => change.to == *exactly,
-                PackageWant::Absent => change.to == "-",
+                PackageWant::Absent => change.removes(),
             });
             if !brought {
                 return false;
@@ -373,7 +373,7 @@ impl Bringing<'_> {
     fn after(&self, before: &PackageSet) -> Vec<Package> {
         let changed = |package: &Package| match self.changes.get(package.name.as_str()) {
             Some(change) if change.from != package.version => Some(package.clone()),
-            Some(change) if change.to == "-" => None,
+            Some(change) if change.removes() => None,
             Some(change) => Some(package.in_version(&change.to)),
             None => Some(package.clone()),
         };
@@ -410,7 +410,7 @@ fn against_baseline(desk: &Desk<'_>, transaction: &Transaction) -> Option<Forbid
         let broken =
             rules.filter(|rule| rule.name == change.name).find(|rule| match &rule.want {
                 PackageWant::Pin(exactly) => change.to != *exactly,
-                PackageWant::Absent => change.to != "-",
+                PackageWant::Absent => change.installs(),
                 PackageWant::Min(_) => false,
             })?;
         let by = format!("by {} spec.require.packages", desk.baseline.name);

@@ -140,7 +140,7 @@ fn applies(set: &PackageSet, after: Option<&Transaction>, then: &Transaction) ->
             return left.to == change.from;
         }
         let mut installed = installed::named(set, &change.name).into_iter();
-        change.from == "-" || installed.any(|p| p.arch == change.arch && p.version == change.from)
+        change.is_new() || installed.any(|p| p.arch == change.arch && p.version == change.from)
     };
     !then.changes.is_empty() && then.changes.iter().all(there)
 }

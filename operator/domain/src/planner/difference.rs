@@ -200,7 +200,7 @@ fn transaction(world: &World, digest: &Digest, targets: &mut BTreeMap<SmolStr, B
     };
     for change in transaction.changes.iter() {
         let version =
-            if change.to == "-" { SmolStr::new_static("removed") } else { change.to.clone() };
+            if change.removes() { SmolStr::new_static("removed") } else { change.to.clone() };
         targets.entry(change.name.clone()).or_default().insert(version);
     }
 }

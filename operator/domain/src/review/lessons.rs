@@ -64,7 +64,7 @@ fn installed_by<'w>(
     for class in request.plan.node_classes() {
         let changes = world.transactions.get(&class.transaction);
         let changes = changes.iter().flat_map(|transaction| transaction.changes.iter());
-        for change in changes.filter(|change| change.to != "-") {
+        for change in changes.filter(|change| change.installs()) {
             installs.entry(&change.name).or_default().insert(&change.to);
         }
     }

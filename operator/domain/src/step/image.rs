@@ -4,10 +4,14 @@
 //! that tool would undo the change (the planner's hold names the line in Git). Whoever changes the image in mid-rollout has the last
 //! word: the work ends there, and nothing is moved again.
 
+mod left;
+mod work;
+
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+pub(super) use left::leftovers;
 use smol_str::SmolStr;
+use work::{Own, Turn, Work};
 
 use super::{
     stage::held,
@@ -15,19 +19,18 @@ use super::{
 };
 use crate::{
     attempt,
-    effect::{Decision, Effect, Record},
+    calendar::Purpose,
+    effect::{Decision, Record},
     evidence::{self, Judgement},
     hold::{Hold, Reasons},
-    node::{Ended, Failure, Step},
+    node::Ended,
     plan::{ImageClass, OnFailure, Stage},
+    request::{ChangeRequest, Rollout},
     safety::{self, Safety},
-    units::{Name, Uid, after},
-    workload::{ImageStep, ImageTask, ImageUse, LEAVING_MAX, Replicas, Workload},
+    units::{Name, after},
+    workload::{ImageMove, ImageStep, ImageTask, LEAVING_MAX, ROLLOUT_WAIT_MAX, Workload},
     world::{About, EvidenceKey, World},
 };
-
-/// How long a workload's own rollout may take before it counts as failed: Kubernetes' default progress deadline is ten minutes.
-const ROLLOUT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
 
 /// A workload of the plan.
 pub(super) struct Moving<'w> {
@@ -39,12 +42,18 @@ pub(super) struct Moving<'w> {
 }
 
 /// Workloads of the plan with their stages.
-pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
+pub(super) fn moving<'w>(
+    world: &World,
+    request: &'w ChangeRequest,
+    rollout: &Rollout,
+    workloads: &[&'w Workload],
+) -> Vec<Moving<'w>> {
+    let plan = request.plan.as_ref();
     let mut found: Vec<Moving<'w>> =
-        view.workloads.iter().filter_map(|workload| member(view, workload)).collect();
+        workloads.iter().filter_map(|workload| member(world, request, rollout, workload)).collect();
     found.sort_by(|a, b| (a.standing, &a.workload.key).cmp(&(b.standing, &b.workload.key)));
     let mut left: BTreeMap<(&SmolStr, &SmolStr), u32> =
-        view.plan.image_classes().map(|c| ((&c.image, &c.from), c.workloads_max)).collect();
+        plan.image_classes().map(|c| ((&c.image, &c.from), c.workloads_max)).collect();
     found.retain(|m| match left.get_mut(&(&m.class.image, &m.class.from)) {
         Some(0) | None => m.standing <= Standing::Active,
         Some(count) => {
@@ -53,7 +62,7 @@ pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
         }
     });
     let total = found.len();
-    for (index, stage) in view.plan.stages.iter().enumerate() {
+    for (index, stage) in plan.stages.iter().enumerate() {
         let quota = stage.nodes.of_rounded_up(total);
         let mut used: BTreeMap<Option<&SmolStr>, usize> = BTreeMap::new();
         for moving in found.iter_mut().filter(|m| m.stage.is_none()) {
@@ -69,88 +78,45 @@ pub(super) fn moving<'w>(view: &View<'w>) -> Vec<Moving<'w>> {
     found
 }
 
-fn member<'w>(view: &View<'w>, workload: &'w Workload) -> Option<Moving<'w>> {
-    let plan = &view.request.plan;
+fn member<'w>(
+    world: &World,
+    request: &'w ChangeRequest,
+    rollout: &Rollout,
+    workload: &'w Workload,
+) -> Option<Moving<'w>> {
+    let plan = request.plan.as_ref();
     let moving = |class, standing| Some(Moving { workload, class, standing, stage: None });
-    if workload.ended.contains_key(&view.request.uid) {
-        let tried = workload.tried.get(&view.request.uid);
-        let of_it = |class: &&ImageClass| Some(&class.from) == tried && uses(workload, class);
+    if let Some(task) = workload.task.as_ref().filter(|task| task.rollout.1 == rollout.uid) {
+        return moving(task.class(plan, workload)?, Standing::Active);
+    }
+    if workload.ended.contains_key(&request.uid) {
+        let tried = workload.tried.get(&request.uid);
+        let of_it =
+            |class: &&ImageClass| Some(&class.from) == tried && ImageMove::of(class).uses(workload);
         let class = plan.image_classes().find(of_it);
         return moving(class.or_else(|| plan.image_classes().next())?, Standing::Ended);
     }
-    if let Some(task) = workload.task.as_ref().filter(|task| task.rollout.1 == view.rollout.uid) {
-        let mut classes = plan.image_classes().filter(|class| class.from == task.from);
-        let class = classes.clone().find(|class| uses(workload, class));
-        return moving(class.or_else(|| classes.next())?, Standing::Active);
-    }
-    let class = plan.image_classes().find(|class| runs(workload, &class.image, &class.from))?;
-    let again = attempt::image_not_again(view.world, view.request, class, workload);
+    let class = plan.image_classes().find(|class| ImageMove::of(class).due(workload))?;
+    let again = attempt::image_not_again(world, request, class, workload);
     (workload.managed_by.is_none() && !again).then_some(())?;
     moving(class, Standing::Waiting)
 }
 
-/// Whether a workload has a container of the image.
-fn uses(workload: &Workload, class: &ImageClass) -> bool {
-    workload.containers.values().any(|container| container.repository == class.image)
-}
-
-fn runs(workload: &Workload, repository: &SmolStr, digest: &SmolStr) -> bool {
-    workload
-        .containers
-        .values()
-        .any(|c| c.repository == *repository && c.running.as_ref() == Some(digest))
-}
-
-fn names(workload: &Workload, repository: &SmolStr, digest: &SmolStr) -> bool {
-    workload
-        .containers
-        .values()
-        .any(|c| c.repository == *repository && c.pinned.as_ref() == Some(digest))
-}
-
-/// Whether every container that names the digest runs it, and one does.
-fn runs_everywhere(workload: &Workload, repository: &SmolStr, digest: &SmolStr) -> bool {
-    let named = |c: &&ImageUse| c.repository == *repository && c.pinned.as_ref() == Some(digest);
-    let mut naming = workload.containers.values().filter(named).peekable();
-    naming.peek().is_some() && naming.all(|c| c.running.as_ref() == Some(digest))
-}
-
-/// What somebody else made of the template meanwhile, if it is not what this step's work left there.
-fn other_hand(moving: &Moving<'_>, task: &ImageTask) -> Option<String> {
-    let (workload, image) = (moving.workload, &moving.class.image);
-    let ours = |digest| names(workload, image, digest);
-    let untouched = match task.step {
-        // One that is named by a tag is known by what runs, which is not always known.
-        ImageStep::Move => {
-            let of_image = || workload.containers.values().filter(|c| c.repository == *image);
-            ours(&task.from) || ours(&task.to) || of_image().any(|c| c.pinned.is_none())
-        }
-        ImageStep::Watch | ImageStep::Gate => ours(&task.to),
-        ImageStep::MoveBack => ours(&task.from) || ours(&task.to),
-    };
-    (!untouched).then(|| {
-        let texts: Vec<String> = workload.containers.values().map(ToString::to_string).collect();
-        format!("somebody set other images meanwhile, and their will stands: {}", texts.join(", "))
-    })
-}
-
 /// Whether no workload is being worked on.
 pub(super) fn idle(view: &View<'_>) -> bool {
-    moving(view).iter().all(|m| m.standing != Standing::Active)
+    view.moving.iter().all(|m| m.standing != Standing::Active)
 }
 
 /// Whether workloads of this stage or an earlier one wait.
 pub(super) fn left(view: &View<'_>) -> bool {
     let now = view.rollout.cursor.stage;
-    moving(view)
-        .iter()
-        .any(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now))
+    view.moving.iter().any(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now))
 }
 
 /// For each workload of the current stage: the image that it leaves, and why it proves nothing; none: it does, or a person accepted that.
 pub(super) fn lacking<'w>(view: &View<'w>) -> Vec<(&'w SmolStr, Option<(Name, String)>)> {
     let now = view.rollout.cursor.stage;
-    let here = moving(view).into_iter().filter(|moving| moving.stage == Some(now));
+    let here = view.moving.iter().filter(|moving| moving.stage == Some(now));
     here.map(|moving| {
         let Workload { key, uid, ended, .. } = moving.workload;
         let accepted = view.rollout.handle.accepted.contains_key(&(key.clone(), uid.clone()));
@@ -168,13 +134,14 @@ pub(super) fn lacking<'w>(view: &View<'w>) -> Vec<(&'w SmolStr, Option<(Name, St
 pub(super) fn all_proven(view: &View<'_>) -> bool {
     let proven =
         |m: &Moving<'_>| matches!(m.workload.ended.get(&view.request.uid), Some(Ended::Proven(_)));
-    let all = moving(view);
+    let all = &view.moving;
     all.iter().all(proven) && (!all.is_empty() || view.plan.image_classes().next().is_none())
 }
 
 /// Workloads that failed in this rollout and that nobody accepted.
 pub(super) fn failures<'v>(view: &'v View<'_>) -> impl Iterator<Item = (Name, String)> + 'v {
-    view.workloads.iter().filter_map(|workload| {
+    // Of every workload that it has changed, whatever baseline holds for it by now.
+    view.world.workloads.values().filter_map(|workload| {
         let failure = safety::open_image_failure(view.rollout, workload)?;
         Some((workload.key.clone(), failure.to_owned()))
     })
@@ -185,7 +152,7 @@ pub(super) fn start(view: &View<'_>, safety: &mut Safety<'_>, stage: &Stage) -> 
     let mut decision = Decision::default();
     let mut reasons = Reasons::default();
     let now = view.rollout.cursor.stage;
-    let all = moving(view);
+    let all = &view.moving;
     let waiting =
         all.iter().filter(|m| m.standing == Standing::Waiting && m.stage.is_some_and(|s| s <= now));
     for moving in waiting {
@@ -243,7 +210,8 @@ fn take(
         step: ImageStep::Move,
         failure: None,
     };
-    Ok(Record::ImageTask { workload: id(workload), task: Some(task) })
+    let workload = (workload.key.clone(), workload.uid.clone());
+    Ok(Record::ImageTask { workload, task: Some(task) })
 }
 
 /// Workloads that are on their way from an image, those that this pass has promised to take among them.
@@ -262,219 +230,97 @@ fn leaving<'w>(world: &'w World, safety: &Safety<'_>, from: &str) -> Vec<&'w Nam
 /// Goes on with every workload that is being worked on.
 pub(super) fn go_on(view: &View<'_>) -> Decision {
     let mut decision = Decision::default();
-    for moving in moving(view).iter().filter(|m| m.standing == Standing::Active) {
+    for moving in view.moving.iter().filter(|m| m.standing == Standing::Active) {
         if let Some(task) = &moving.workload.task {
-            decision.absorb(advance(view, moving, task));
+            let image = &moving.class.image;
+            let work = Work { world: view.world, workload: moving.workload, task, image };
+            decision.absorb(advance(view, work));
         }
     }
     decision
 }
 
-fn advance(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    if let Some(message) = other_hand(moving, task) {
-        return yielded(view, moving, task, message);
+fn advance(view: &View<'_>, work: Work<'_>) -> Decision {
+    if let Some(message) = work.other_hand() {
+        return work.yielded(message);
     }
-    match task.step {
-        ImageStep::Move => move_on(view, moving, task),
-        ImageStep::Watch => watch(view, moving, task),
-        ImageStep::Gate => gate(view, moving, task),
-        ImageStep::MoveBack => move_back(view, moving, task),
+    match work.task.step {
+        ImageStep::Move => move_on(view, work),
+        ImageStep::Watch => watch(view, work),
+        ImageStep::Gate => gate(view, work),
+        ImageStep::MoveBack => told(view, work.move_back()),
     }
 }
 
-/// The template is not ours any more: the work ends as it stands.
-fn yielded(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, message: String) -> Decision {
-    let now = view.world.now;
-    let how = match &task.failure {
-        None => {
-            let failure = Failure { step: task.step.as_of_node(), message, blocked: true };
-            Ended::PutBack(now, failure)
-        }
-        Some(first) => {
-            let message = format!("{}; then {message}", first.message);
-            Ended::Failed(now, Failure { message, ..first.clone() })
-        }
-    };
-    let mut decision = Decision::default();
-    decision.records.extend(ended(view, moving, how));
+/// What the work does now, and what it waits for as the rollout's hold.
+fn told(view: &View<'_>, turn: Turn) -> Decision {
+    let Turn { mut decision, waits } = turn;
+    if let Some((nodes, until)) = waits {
+        let hold = Hold::Working { nodes: vec![nodes], until: Some(until) };
+        decision.hold(&view.rollout.name, hold);
+    }
     decision
 }
 
-fn move_on(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    let mut decision = Decision::default();
-    if names(moving.workload, &moving.class.image, &task.to) {
-        decision.records.push(enter(view, moving, task, ImageStep::Watch, None));
-        return decision;
+fn move_on(view: &View<'_>, work: Work<'_>) -> Decision {
+    if work.change().written(work.workload) {
+        return work.enter(ImageStep::Watch, None);
     }
-    if view.stopped.is_some() {
-        // Nothing was done to it, so nothing ended on it: it is taken again when the stop is over.
-        decision.records.push(Record::ImageTask { workload: id(moving.workload), task: None });
-        return decision;
+    // The operator may have been away meanwhile: what is left of the work has to fit into what is left of the window (invariant 17).
+    let left = work.task.time_left(view.plan.execution.node_time_max, view.world.now);
+    if view.stopped.is_some() || view.calendar(Purpose::Install, left).is_err() {
+        return work.let_go();
     }
-    let deadline = after(task.since, ROLLOUT_WAIT_MAX);
-    if view.world.now >= deadline {
-        let message = "its template did not take the new image".to_owned();
-        let failure = Failure { step: task.step.as_of_node(), message, blocked: true };
-        decision.records.extend(ended(view, moving, Ended::PutBack(view.world.now, failure)));
-        return decision;
-    }
-    decision.effects.push(set(moving, &task.from, &task.to));
-    let what = "its template to take the new image".into();
-    wait(view, moving, what, deadline, &mut decision);
-    decision
-}
-
-/// The earlier image is back when every wanted replica is ready and runs it; if that takes too long, a person has to look.
-fn move_back(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    let mut decision = Decision::default();
-    let (now, workload, image) = (view.world.now, moving.workload, &moving.class.image);
-    let Replicas { wanted, ready } = workload.replicas;
-    let first = task.failure.clone().unwrap_or_else(|| Failure {
-        step: Step::Verify,
-        message: "its own rollout did not finish".into(),
-        blocked: false,
-    });
-    let named = names(workload, image, &task.from);
-    if named && runs(workload, image, &task.from) && ready >= wanted {
-        decision.records.extend(ended(view, moving, Ended::RolledBack(now, first)));
-        return decision;
-    }
-    let deadline = after(task.since, ROLLOUT_WAIT_MAX);
-    if now >= deadline {
-        let message = format!(
-            "{}; then the earlier image did not come back: {ready} of {wanted} replicas ready",
-            first.message
-        );
-        let failure = Failure { step: task.step.as_of_node(), message, blocked: false };
-        decision.records.extend(ended(view, moving, Ended::Failed(now, failure)));
-        return decision;
-    }
-    if !named {
-        decision.effects.push(set(moving, &task.to, &task.from));
-    }
-    let what = format!("its earlier image ({ready} of {wanted} ready)");
-    wait(view, moving, what, deadline, &mut decision);
-    decision
-}
-
-fn wait(
-    view: &View<'_>,
-    moving: &Moving<'_>,
-    what: String,
-    deadline: Timestamp,
-    decision: &mut Decision,
-) {
-    let nodes = vec![(moving.workload.key.clone(), what)];
-    decision.hold(&view.rollout.name, Hold::Working { nodes, until: Some(deadline) });
+    told(view, work.move_on())
 }
 
 /// The workload's own rollout is done when every wanted replica is ready and runs the new digest.
-fn watch(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    whole(view, moving, task).unwrap_or_else(|| {
-        let mut decision = Decision::default();
-        decision.records.push(enter(view, moving, task, ImageStep::Gate, None));
-        decision
-    })
+fn watch(view: &View<'_>, work: Work<'_>) -> Decision {
+    whole(view, work).unwrap_or_else(|| work.enter(ImageStep::Gate, None))
 }
 
 /// What is to be done while not every wanted replica is ready and runs the new digest; none: all are.
-fn whole(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Option<Decision> {
-    let Replicas { wanted, ready } = moving.workload.replicas;
-    if runs_everywhere(moving.workload, &moving.class.image, &task.to) && ready >= wanted {
-        return None;
+fn whole(view: &View<'_>, work: Work<'_>) -> Option<Decision> {
+    match work.own_rollout() {
+        Own::Through => None,
+        Own::Failed(why) => Some(fail(view, work, why)),
+        Own::UnderWay(turn) => Some(told(view, turn)),
     }
-    if let Some(why) = &moving.workload.failing {
-        let message = format!("its own rollout failed: {why} ({ready} of {wanted} replicas ready)");
-        return Some(fail(view, moving, task, message));
-    }
-    let deadline = after(task.since, ROLLOUT_WAIT_MAX);
-    if view.world.now >= deadline {
-        return Some(fail(
-            view,
-            moving,
-            task,
-            format!("{ready} of {wanted} replicas became ready"),
-        ));
-    }
-    let mut decision = Decision::default();
-    let what = format!("its own rollout ({ready} of {wanted} ready)");
-    wait(view, moving, what, deadline, &mut decision);
-    Some(decision)
 }
 
-fn gate(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask) -> Decision {
-    if let Some(decision) = whole(view, moving, task) {
+fn gate(view: &View<'_>, work: Work<'_>) -> Decision {
+    if let Some(decision) = whole(view, work) {
         return decision;
     }
+    let Work { world, workload, task, .. } = work;
     let deadline = after(task.since, ROLLOUT_WAIT_MAX);
     for gate in &view.plan.execution.gates {
         let key = EvidenceKey {
             gate: gate.name.clone(),
             asked_by: view.rollout.name.clone(),
-            about: About::System(moving.workload.key.clone()),
+            about: About::System(workload.key.clone()),
         };
-        match evidence::judge(gate, view.world.evidence.get(&key), task.since, view.world.now) {
+        match evidence::judge(gate, world.evidence.get(&key), task.since, world.now) {
             Judgement::Passed(_) => {}
-            Judgement::Waiting(why) if view.world.now < deadline => {
+            Judgement::Waiting(why) if world.now < deadline => {
                 let mut decision = Decision::default();
-                let (gate, of) = (gate.name.clone(), Some(moving.workload.key.clone()));
+                let (gate, of) = (gate.name.clone(), Some(workload.key.clone()));
                 let hold = Hold::GateNotPassed { gate, of, why, until: Some(deadline) };
                 decision.hold(&view.rollout.name, hold);
                 return decision;
             }
             Judgement::Failed(why) | Judgement::Waiting(why) => {
-                return fail(view, moving, task, format!("gate {}: {why}", gate.name));
+                return fail(view, work, format!("gate {}: {why}", gate.name));
             }
         }
     }
-    let mut decision = Decision::default();
-    decision.records.extend(ended(view, moving, Ended::Proven(view.world.now)));
-    decision
+    work.ended(Ended::Proven(world.now))
 }
 
-fn fail(view: &View<'_>, moving: &Moving<'_>, task: &ImageTask, message: String) -> Decision {
-    let mut decision = Decision::default();
-    let failure = Failure { step: task.step.as_of_node(), message, blocked: false };
+fn fail(view: &View<'_>, work: Work<'_>, message: String) -> Decision {
+    let failure = work.failure(message);
     match view.plan.execution.failures.then {
-        OnFailure::Rollback => {
-            let back = enter(view, moving, task, ImageStep::MoveBack, Some(failure));
-            decision.records.push(back);
-        }
-        OnFailure::Hold => {
-            decision.records.extend(ended(view, moving, Ended::Failed(view.world.now, failure)));
-        }
+        OnFailure::Rollback => work.enter(ImageStep::MoveBack, Some(failure)),
+        OnFailure::Hold => work.ended(Ended::Failed(work.world.now, failure)),
     }
-    decision
-}
-
-fn enter(
-    view: &View<'_>,
-    moving: &Moving<'_>,
-    task: &ImageTask,
-    step: ImageStep,
-    failure: Option<Failure>,
-) -> Record {
-    let task = ImageTask { step, since: view.world.now, failure, ..task.clone() };
-    Record::ImageTask { workload: id(moving.workload), task: Some(task) }
-}
-
-fn ended(view: &View<'_>, moving: &Moving<'_>, ended: Ended) -> [Record; 2] {
-    let workload = id(moving.workload);
-    [
-        Record::ImageEnded { workload: workload.clone(), request: view.request.uid.clone(), ended },
-        Record::ImageTask { workload, task: None },
-    ]
-}
-
-fn set(moving: &Moving<'_>, from: &SmolStr, to: &SmolStr) -> Effect {
-    Effect::SetImage {
-        workload: id(moving.workload),
-        image: moving.class.image.clone(),
-        from: from.clone(),
-        to: to.clone(),
-    }
-}
-
-fn id(workload: &Workload) -> (Name, Uid) {
-    (workload.key.clone(), workload.uid.clone())
 }

@@ -1,9 +1,6 @@
 //! The systems of a rollout as `step` divides them among stages, for the forecast: both must see the same.
 
-use super::{
-    image,
-    view::{Member, Standing, View},
-};
+use super::view::{Member, Standing, View};
 use crate::{
     assess::Assessment,
     drain::{self, Obstacle},
@@ -71,9 +68,8 @@ pub(crate) fn layout<'w>(
     rollout: &'w Rollout,
 ) -> Option<Layout<'w>> {
     let view = View::of(world, assessment, rollout)?;
-    let moving = image::moving(&view);
     let mut workloads = vec![Vec::new(); view.plan.stages.len()];
-    for found in &moving {
+    for found in &view.moving {
         if let (Some(stage), Some(reach)) = (found.stage, reach(found.standing)) {
             workloads[stage].push((found.workload, reach));
         }

@@ -205,7 +205,7 @@ fn repaired<'v>(view: &'v View<'_>, node: &Node) -> Option<&'v Digest> {
 }
 
 /// Cordons of ours with no work behind them: released as soon as the node is Ready and has reported, unless a person was called to
-/// it (invariant 33); records of ours on nodes that a person uncordoned; and tasks whose rollout is gone.
+/// it (invariant 33); records of ours on nodes that a person uncordoned; and work whose rollout is gone.
 fn leftovers(world: &World) -> Decision {
     let mut decision = Decision::default();
     let open: BTreeSet<&Uid> =
@@ -224,6 +224,7 @@ fn leftovers(world: &World) -> Decision {
             }
         }
     }
+    decision.absorb(image::leftovers(world, &open));
     decision
 }
 

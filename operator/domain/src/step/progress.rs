@@ -2,10 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    image,
-    view::{Standing, View},
-};
+use super::view::{Standing, View};
 use crate::{
     assess::Assessment,
     node::{Ended, Failure},
@@ -50,7 +47,7 @@ pub fn progress(world: &World, assessment: &Assessment, rollout: &Rollout) -> Op
             }
         }
     }
-    for moving in image::moving(&view) {
+    for moving in &view.moving {
         let ended = moving.workload.ended.get(&view.request.uid);
         failure(&moving.workload.key, ended, &mut failures);
         if moving.stage.is_some_and(shown) {

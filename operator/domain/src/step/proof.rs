@@ -9,9 +9,6 @@ use hozen_advisory::{
 
 use crate::{mitigation::NOTHING, units::Digest, world::World};
 
-/// Stands in a transaction for "not installed".
-const ABSENT: &str = "-";
-
 /// The first change of the transaction that this package set does not show, in words; none: all of it is done.
 pub fn not_done(world: &World, transaction: &Digest, packages: &Digest) -> Option<String> {
     first_difference(world, transaction, packages, lacks)
@@ -51,11 +48,13 @@ fn first_difference(
 /// Why the change is not done. Kernels and their like are installed beside each other: one version that is new enough is enough.
 fn lacks(change: &Change, found: &[&Package]) -> Option<String> {
     let Change { name, to, .. } = change;
-    match (to.as_str(), found) {
-        (ABSENT, []) => None,
-        (ABSENT, [first, ..]) => Some(format!("{name} {} is still installed", first.version)),
-        (_, []) => Some(format!("{name} is not installed; {to} was to be")),
-        (_, [first, ..]) => {
+    match found {
+        [] if change.removes() => None,
+        [first, ..] if change.removes() => {
+            Some(format!("{name} {} is still installed", first.version))
+        }
+        [] => Some(format!("{name} is not installed; {to} was to be")),
+        [first, ..] => {
             let there = if downgrades(change, first) {
                 found.iter().all(|package| order(package, to).is_some_and(Ordering::is_le))
             } else {
@@ -72,7 +71,7 @@ fn keeps(change: &Change, found: &[&Package]) -> Option<String> {
     if let Some(left) = found.iter().find(|package| is(package, to)) {
         return Some(format!("{name} {} is still installed", left.version));
     }
-    let back = from == ABSENT || found.iter().any(|package| is(package, from));
+    let back = change.is_new() || found.iter().any(|package| is(package, from));
     (!back).then(|| match found {
         [] => format!("{name} is not installed; {from} was to be again"),
         [first, ..] => format!("{name} is {}; {from} was to be installed again", first.version),
@@ -82,7 +81,7 @@ fn keeps(change: &Change, found: &[&Package]) -> Option<String> {
 /// Whether the change goes to an older version, by the ordering of the package's own distribution.
 fn downgrades(change: &Change, like: &Package) -> bool {
     let scheme = Scheme::of(&like.ecosystem);
-    change.from != ABSENT
+    !change.is_new()
         && scheme
             .and_then(|s| s.compare(&change.to, &change.from).ok())
             .is_some_and(Ordering::is_lt)

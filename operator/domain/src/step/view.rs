@@ -7,10 +7,11 @@ use std::{
 
 use smol_str::SmolStr;
 
+use super::image::{self, Moving};
 use crate::{
     activate::{self, Due},
     approval,
-    assess::Assessment,
+    assess::{Assessment, BaselineView},
     attempt,
     calendar::{Calendar, Purpose},
     drain, gate,
@@ -33,8 +34,10 @@ pub(super) struct View<'w> {
     pub(super) plan: &'w Plan,
     /// All nodes of the baseline: the pool that budgets are about.
     pub(super) pool: Vec<&'w Node>,
-    /// All workloads of the baseline.
+    /// All workloads of the baseline, and those that this rollout has taken.
     pub(super) workloads: Vec<&'w Workload>,
+    /// Workloads of the plan, each with its stage.
+    pub(super) moving: Vec<Moving<'w>>,
     /// Nodes of the plan, by stage.
     pub(super) stages: Vec<Vec<Member<'w>>>,
     /// For a mitigation: nodes that miss what it answers.
@@ -86,24 +89,7 @@ impl<'w> View<'w> {
         let same = world.baselines.get(&plan.baseline.name);
         let same = same.is_some_and(|baseline| baseline.uid == plan.baseline.uid);
         let baseline = assessment.baselines.get(&plan.baseline.name).filter(|_| same);
-        let mut pool: Vec<&Node> = baseline
-            .iter()
-            .flat_map(|b| &b.nodes)
-            .filter_map(|name| world.nodes.get(name))
-            .collect();
-        // A node that was taken stays ours to finish, whatever its labels say now.
-        let ours = |node: &&Node| {
-            node.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid)
-                || mitigation::may_be_left(node, request)
-        };
-        pool.extend(world.nodes.values().filter(ours));
-        pool.sort_by(|a, b| a.name.cmp(&b.name));
-        pool.dedup_by(|a, b| a.name == b.name);
-        let workloads = baseline
-            .iter()
-            .flat_map(|b| &b.workloads)
-            .filter_map(|key| world.workloads.get(key))
-            .collect();
+        let (pool, workloads) = pool(world, request, rollout, baseline);
         let needs = |node: &&&Node| {
             let view = assessment.nodes.get(&node.name);
             plan.mitigation.is_some() && view.is_some_and(|view| mitigation::needs(view, plan))
@@ -115,6 +101,7 @@ impl<'w> View<'w> {
         let cured = pool.iter().filter(cured).map(|node| &node.name).collect();
         let members = members(&pool, (world, assessment), request, rollout, &needing);
         let stages = allocate(&plan.stages, members, &request.uid);
+        let moving = image::moving(world, request, rollout, &workloads);
         let stop_hold = stop(world, request, rollout).or_else(|| {
             let why =
                 || format!("the baseline {} that it was approved for is gone", plan.baseline.name);
@@ -129,6 +116,7 @@ impl<'w> View<'w> {
             plan,
             pool,
             workloads,
+            moving,
             stages,
             needing,
             cured,
@@ -152,6 +140,32 @@ impl<'w> View<'w> {
             .node_classes()
             .any(|class| class.transaction == *transaction && class.rollback == Reachable::Possible)
     }
+}
+
+/// The nodes and workloads that a rollout is about: those of its baseline, and what it has taken, which stays its own to finish, whatever
+/// labels, selectors and baselines say now.
+fn pool<'w>(
+    world: &'w World,
+    request: &ChangeRequest,
+    rollout: &Rollout,
+    baseline: Option<&BaselineView>,
+) -> (Vec<&'w Node>, Vec<&'w Workload>) {
+    let names = baseline.iter().flat_map(|baseline| &baseline.nodes);
+    let mut nodes: Vec<&Node> = names.filter_map(|name| world.nodes.get(name)).collect();
+    nodes.extend(world.nodes.values().filter(|node| {
+        node.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid)
+            || mitigation::may_be_left(node, request)
+    }));
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    nodes.dedup_by(|a, b| a.name == b.name);
+    let keys = baseline.iter().flat_map(|baseline| &baseline.workloads);
+    let mut workloads: Vec<&Workload> = keys.filter_map(|key| world.workloads.get(key)).collect();
+    workloads.extend(world.workloads.values().filter(|workload| {
+        workload.task.as_ref().is_some_and(|task| task.rollout.1 == rollout.uid)
+    }));
+    workloads.sort_by(|a, b| a.key.cmp(&b.key));
+    workloads.dedup_by(|a, b| a.key == b.key);
+    (nodes, workloads)
 }
 
 /// Pause, abort, lost authority, and whatever stops the whole cluster.

@@ -13,6 +13,7 @@ use hozen_domain::{
     request::{Phase, RolloutEnd},
     step::step,
     units::{Name, Share, Span, Uid},
+    world::Platform,
 };
 use hozen_testkit::{
     BaselineBuilder, OPENSSL_NEW, agreed, at, baseline, notice, stage, story, web, window, world_at,
@@ -220,6 +221,42 @@ fn i31_a_proof_is_no_older_than_the_work_beyond_what_clocks_may_differ_by() {
         let broken = check::decision(&world, &assess(&world), &proven);
         let older = broken.iter().any(|promise| promise.contains("older than the work"));
         assert_eq!(older, !kept, "{before} s: {broken:?}");
+    }
+}
+
+#[test]
+fn i13_i16_i19_a_node_is_refused_to_whoever_takes_it_while_anything_stops_the_cluster() {
+    let free = agreed(story(&fleet(1, baseline("web")), 1).nobody_approves().play().0.world);
+    let taken = step(&free, &assess(&free));
+    assert_eq!(check::decision(&free, &assess(&free), &taken), Vec::<String>::new());
+    let why = || Some("something".to_owned());
+    let stops = [
+        Platform { halt: why(), ..Platform::default() },
+        Platform { admission: why(), ..Platform::default() },
+        Platform { clock: why(), ..Platform::default() },
+        Platform { unobserved: why(), ..Platform::default() },
+        Platform { unwritten: why(), ..Platform::default() },
+    ];
+    for platform in stops {
+        let world = World { platform, ..free.clone() };
+        let broken = check::decision(&world, &assess(&world), &taken);
+        assert!(broken.iter().any(|told| told.starts_with("13, 16, 19: ")), "{broken:?}");
+    }
+}
+
+#[test]
+fn i12_a_node_is_refused_to_a_request_or_a_rollout_made_anew_under_the_same_name() {
+    let free = agreed(story(&fleet(1, baseline("web")), 1).nobody_approves().play().0.world);
+    let taken = step(&free, &assess(&free));
+    let name = free.rollouts.keys().next().expect("a rollout").clone();
+    let mut request = free.clone();
+    request.requests.get_mut(&name).expect("it is there").uid = Uid::new("another");
+    let mut rollout = free.clone();
+    rollout.rollouts.get_mut(&name).expect("it is there").uid = Uid::new("another");
+    for world in [request, rollout] {
+        let broken = check::decision(&world, &assess(&world), &taken);
+        assert!(broken.iter().any(|told| told.starts_with("12: ")), "{broken:?}");
+        assert!(!broken.iter().any(|told| told.starts_with("1, 2: ")), "{broken:?}");
     }
 }
 

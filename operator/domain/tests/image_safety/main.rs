@@ -1,6 +1,10 @@
 //! Workloads have the safety that nodes have: one rollout at a time, a budget that counts who is away, a deadline for every wait.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod hands;
+mod left;
+mod refused;
+
 use std::sync::Arc;
 
 use hozen_domain::{
