@@ -83,14 +83,12 @@ impl Sqlite {
             return Err(DatabaseError::Damaged("a row goes on nowhere"));
         }
         self.budget.take(self.page_bytes)?;
-        match (self.logged.get(&page), &self.log) {
-            (Some(offset), Some(log)) => bytes_at(log, *offset, self.page_bytes),
-            _ => {
-                let offset = (page - 1).checked_mul(self.page_bytes as u64);
-                let offset = offset.ok_or(DatabaseError::Damaged("a page is outside of it"))?;
-                bytes_at(&self.file, offset, self.page_bytes)
-            }
+        if let (Some(offset), Some(log)) = (self.logged.get(&page), &self.log) {
+            return bytes_at(log, *offset, self.page_bytes);
         }
+        let offset = (page - 1).checked_mul(self.page_bytes as u64);
+        let offset = offset.ok_or(DatabaseError::Damaged("a page is outside of it"))?;
+        bytes_at(&self.file, offset, self.page_bytes)
     }
 
     /// Calls `each` with the record of every row below a page of a table's tree.

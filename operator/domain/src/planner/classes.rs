@@ -76,7 +76,9 @@ pub(super) fn classes(
         // The same holds where none could be taken as it is, whoever agrees: people are not asked for what cannot be done.
         if any && kept.len() == known.count() {
             let mut reasons = Reasons::default();
-            kept.into_iter().for_each(|hold| reasons.add(hold));
+            for hold in kept {
+                reasons.add(hold);
+            }
             made.holds.extend(reasons.told());
         } else if any {
             let policy = desk.baseline.rollout.reboot.policy;
