@@ -328,6 +328,8 @@ pub struct Standing {
     pub vulnerabilities: Missing,
     /// Nodes that lack security updates of which no notice tells.
     pub untold: u32,
+    /// Systems that it selects and that nobody acts for, since another baseline of its priority selects them, too.
+    pub tied: u32,
     /// Listening ports, summed over its nodes.
     pub services: u32,
 }

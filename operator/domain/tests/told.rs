@@ -241,3 +241,55 @@ fn what_happens_as_a_window_opens_is_seen_before_anything_begins_in_it() {
     let told = story(&world, 24).after(Span::hours(13), withdrawn).play();
     assert_eq!(told.proven(), Vec::<&str>::new(), "{:#?}", told.0.trace);
 }
+
+/// Erin asks for three days without the fix, and these say yes to that as security; nobody decides on the fix itself.
+fn excepted(by: &[&str]) -> Told {
+    let world = world_at(NOW).baseline(baseline("web")).notice(openssl().high()).node(web("web-1"));
+    let except = Happening::Except {
+        baseline: on("web"),
+        advisory: on("DSA-1"),
+        duration: Span::hours(72),
+        reason: "the vendor is slow".into(),
+        user: on("erin@example.com"),
+        controls: Vec::new(),
+    };
+    let story = story(&world.build(), 96).nobody_approves().after(Span::hours(1), except);
+    let said = by.iter().fold(story, |story, user| {
+        let yes = Happening::Approve {
+            baseline: on("web"),
+            advisory: None,
+            request: None,
+            role: on("security"),
+            user: on(user),
+        };
+        story.after(Span::hours(2), yes)
+    });
+    said.play()
+}
+
+#[test]
+fn an_exception_that_people_agreed_to_takes_the_place_of_the_fix_until_it_ends() {
+    let told = excepted(&["sato@example.com"]);
+    let phases: Vec<_> = told
+        .0
+        .trace
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Phase { why, .. } if why.contains("is excepted by") => Some(entry.at),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(phases, [at("2026-11-19T11:00Z")]);
+    let asked: Vec<_> = told.0.world.requests.values().map(|request| request.created).collect();
+    let anew = at("2026-11-22T10:00Z");
+    assert_eq!(asked.iter().filter(|created| **created == anew).count(), 1, "{asked:?}");
+}
+
+#[test]
+fn i13_who_asks_for_an_exception_does_not_agree_to_it() {
+    let told = excepted(&["erin@example.com"]);
+    let excepted = |entry: &&hozen_domain::model::Entry| matches!(&entry.what, What::Phase { why, .. } if why.contains("excepted"));
+    assert_eq!(told.0.trace.iter().filter(excepted).count(), 0);
+    let asked = told.0.world.requests.values().find(|request| request.plan.exception.is_some());
+    assert_eq!(asked.map(|request| request.requested_by.as_str()), Some("erin@example.com"));
+}

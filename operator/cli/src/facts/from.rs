@@ -24,12 +24,13 @@ impl From<rank::ByPriority> for Missing {
 
 impl From<model::Standing> for Standing {
     fn from(standing: model::Standing) -> Self {
-        let model::Standing { counts, exposure, untold } = standing;
+        let model::Standing { counts, exposure, untold, tied } = standing;
         Self {
             counts: counts.into(),
             missing: exposure.missing.into(),
             vulnerabilities: exposure.vulnerabilities.into(),
             untold,
+            tied,
             services: exposure.services,
         }
     }

@@ -37,7 +37,8 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
     let share = |standing: &Standing| {
         let counts = standing.counts;
         let text = format!("{} of {}", counts.compliant, counts.total);
-        if counts.compliant == counts.total { paint(GOOD, text) } else { text }
+        let all = counts.compliant == counts.total && standing.tied == 0;
+        if all { paint(GOOD, text) } else { text }
     };
     let target = result.target.as_ref().map_or_else(String::new, |it| target(it, reader));
     row(
@@ -59,6 +60,26 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
             row(page, label, &format!("  {name}, missing"), &was.to_string(), &left(is), "");
         }
     }
+    let (were, are) = (before.vulnerabilities, after.vulnerabilities);
+    let unfixed = [
+        (
+            "emergency",
+            were.emergency,
+            before.missing.emergency,
+            are.emergency,
+            after.missing.emergency,
+        ),
+        ("high", were.high, before.missing.high, are.high, after.missing.high),
+        ("medium", were.medium, before.missing.medium, are.medium, after.missing.medium),
+        ("low", were.low, before.missing.low, are.low, after.missing.low),
+    ];
+    for (name, was, fixable_then, is, fixable) in unfixed {
+        let (was, is) = (was.saturating_sub(fixable_then), is.saturating_sub(fixable));
+        if was + is > 0 {
+            let name = format!("  {name}, no fix or excepted");
+            row(page, label, &name, &was.to_string(), &left(is), "");
+        }
+    }
     let untold = (before.untold, after.untold);
     if untold.0 + untold.1 > 0 {
         row(page, label, "  lack other updates", &untold.0.to_string(), &left(untold.1), "");
@@ -71,6 +92,7 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
         ("above", before.counts.above, after.counts.above),
         ("unknown", before.counts.unknown, after.counts.unknown),
         ("exempt", before.counts.exempt, after.counts.exempt),
+        ("tied, nobody acts", before.tied, after.tied),
     ] {
         if was + is > 0 {
             row(page, label, &format!("  {name}"), &was.to_string(), &is.to_string(), "");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Model, Sample, Standing, Turn};
-use crate::{assess::BaselineView, measure::exposure, units::Name, world::World};
+use crate::{assess::BaselineView, hold::Hold, measure::exposure, units::Name, world::World};
 
 impl Model<'_> {
     /// Keeps how the fleet stands, if it stands otherwise than before.
@@ -24,7 +24,12 @@ fn standing(world: &World, turn: &Turn, name: &Name, view: &BaselineView) -> Sta
     let Turn { assessment, ranking, .. } = turn;
     let nodes = view.nodes.iter().filter_map(|name| assessment.nodes.get(name));
     let untold = nodes.filter(|node| node.updates.is_some()).count();
+    let tied = view
+        .ties
+        .iter()
+        .map(|tie| if let Hold::PriorityTie { systems, .. } = tie { *systems } else { 0 });
     Standing {
+        tied: tied.max().unwrap_or_default(),
         untold: u32::try_from(untold).unwrap_or(u32::MAX),
         counts: view.counts,
         exposure: exposure(world, assessment, ranking, Some(name)).everywhere,

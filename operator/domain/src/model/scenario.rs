@@ -310,6 +310,23 @@ pub enum Happening {
         /// Who.
         user: User,
     },
+    /// Somebody asks for an exception: a baseline lives without the fix of a notice for a while, if those agree whom its policy names for that
+    /// (PROCESS 3.3).
+    Except {
+        /// Baseline.
+        baseline: Name,
+        /// Notice, by its object's name.
+        advisory: Name,
+        /// For how long.
+        duration: Span,
+        /// Why.
+        reason: String,
+        /// Who asks, and so cannot approve.
+        user: User,
+        /// What is done instead.
+        #[serde(default)]
+        controls: Vec<SmolStr>,
+    },
     /// An exercise is asked for: an emergency on every node of a baseline, without effects (PROCESS 6).
     Drill {
         /// Baseline.
@@ -408,6 +425,7 @@ impl Happening {
             | Self::Freeze { .. }
             | Self::Block { .. }
             | Self::Apply { .. }
+            | Self::Except { .. }
             | Self::Drill { .. }
             | Self::Halt { .. }
             | Self::Lift {} => return None,
@@ -416,7 +434,8 @@ impl Happening {
 
     /// Everything that has to exist for this to happen.
     pub fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
-        let advisory = self.meant().and_then(|meant| meant.advisory);
+        let excepted = if let Self::Except { advisory, .. } = self { Some(advisory) } else { None };
+        let advisory = self.meant().and_then(|meant| meant.advisory).or(excepted);
         self.subject().into_iter().chain(advisory.map(|name| Subject::Advisory(name)))
     }
 
@@ -432,6 +451,7 @@ impl Happening {
             | Self::Retry { baseline, .. }
             | Self::Promote { baseline, .. }
             | Self::Freeze { baseline, .. }
+            | Self::Except { baseline, .. }
             | Self::Drill { baseline }
             | Self::Block { baseline, .. } => Subject::Baseline(baseline),
             Self::AcceptFailure { node, .. }

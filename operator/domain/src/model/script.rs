@@ -16,6 +16,7 @@ use crate::{
     calendar::Freeze,
     governance::{Approval, Vote},
     node::Task,
+    plan::Exception,
     planner,
     request::{ChangeRequest, Rollout},
     units::{Name, Span, Uid, User, after},
@@ -195,6 +196,14 @@ impl Model<'_> {
                 self.edit(baseline, |b| b.remediation.block.push(block));
             }
             Happening::Apply { manifest, user } => self.apply(manifest, user),
+            Happening::Except { baseline, advisory, duration, reason, user, controls } => {
+                let exception = Exception {
+                    until: format_smolstr!("{}", after(self.world.now, duration.duration())),
+                    reason: reason.as_str().into(),
+                    controls: controls.clone(),
+                };
+                self.except((baseline, advisory), exception, user);
+            }
             Happening::Drill { baseline } => self.drill(baseline),
             Happening::Halt { reason } => {
                 self.outside(format!("everything is halted: {reason}"));
@@ -252,6 +261,25 @@ impl Model<'_> {
         let name = crate::planner::free_name(&self.world, &[], &plan, &digest);
         self.outside(format!("an exercise is asked for on {baseline}"));
         self.create_request(name, plan, None, None);
+    }
+
+    /// Somebody asks for an exception; those agree whom the baseline's policy names for that, or nobody does.
+    fn except(&mut self, (baseline, notice): (&Name, &Name), exception: Exception, user: &User) {
+        let until = exception.until.clone();
+        let plan = planner::exception_plan(&self.world, baseline, notice, exception);
+        let asked = plan.and_then(|plan| Some((plan.digest().ok()?, plan)));
+        let Some((digest, plan)) = asked else {
+            self.outside(format!("{user} asks for an exception of {baseline}, whose policy is missing: nobody could agree"));
+            return;
+        };
+        let name = planner::free_name(&self.world, &[], &plan, &digest);
+        self.outside(format!(
+            "{user} asks that {baseline} be excepted from {notice} until {until}"
+        ));
+        self.create_request(name.clone(), plan, None, None);
+        if let Some(request) = self.world.requests.get_mut(&name) {
+            request.requested_by = user.clone();
+        }
     }
 
     pub(super) fn outside(&mut self, text: String) {

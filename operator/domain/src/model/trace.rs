@@ -187,4 +187,6 @@ pub struct Standing {
     pub exposure: Sums,
     /// Nodes that lack security updates of which no notice tells.
     pub untold: u32,
+    /// Systems that it selects and that nobody acts for, since another baseline of its priority selects them, too.
+    pub tied: u32,
 }

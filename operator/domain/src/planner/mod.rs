@@ -35,7 +35,8 @@ use crate::{
     effect::Decision,
     exception,
     hold::{Hold, named},
-    plan::{ChangeType, Class, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
+    owed,
+    plan::{ChangeType, Class, Exception, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
     rank::Ranking,
     request::{ChangeRequest, Known},
     units::{Name, User},
@@ -361,6 +362,23 @@ pub fn mitigation_plan(
     let ranking = Ranking::default();
     let desk = desk(world, assessment, &ranking, baseline)?;
     Some(mitigate::plan(&desk, &notice.into(), steps, (false, true)))
+}
+
+/// The plan of an exception that somebody asks for: a baseline lives without the fix of a notice (PROCESS 3.3). None: the baseline or
+/// its policy does not exist, so that nobody could agree.
+pub fn exception_plan(
+    world: &World,
+    baseline: &str,
+    notice: &str,
+    exception: Exception,
+) -> Option<Plan> {
+    let mut plan = write::bare(world, world.baselines.get(baseline)?, ChangeType::Exception, false);
+    plan.advisories = vec![notice.into()];
+    plan.exception = Some(exception);
+    // Nothing is done under it.
+    plan.stages.clear();
+    plan.needs = owed::owed(world, &plan).ok()?;
+    Some(plan)
 }
 
 /// The plan of an exercise: an emergency on every node of a baseline, everything but the effects, timed (PROCESS 6). Its transaction
