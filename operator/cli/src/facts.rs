@@ -324,6 +324,8 @@ pub struct Standing {
     pub counts: Counts,
     /// Patches missing, summed over its systems: fixes that exist and are not there.
     pub missing: Missing,
+    /// The same of notices that nothing there fixes yet, or that are excepted.
+    pub unfixed: Missing,
     /// Vulnerabilities, summed over its systems: those without a fix and those excepted too.
     pub vulnerabilities: Missing,
     /// Nodes that lack security updates of which no notice tells.

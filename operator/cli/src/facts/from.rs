@@ -28,6 +28,7 @@ impl From<model::Standing> for Standing {
         Self {
             counts: counts.into(),
             missing: exposure.missing.into(),
+            unfixed: exposure.unfixed.into(),
             vulnerabilities: exposure.vulnerabilities.into(),
             untold,
             tied,

@@ -104,6 +104,12 @@ fn results(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::R
                 row(what, &|s| of(&s.missing).to_string())?;
             }
         }
+        if result.before.unfixed.total() + result.after.unfixed.total() > 0 {
+            row("without a fix, or excepted", &|s| s.unfixed.total().to_string())?;
+        }
+        if result.before.tied + result.after.tied > 0 {
+            row("tied, nobody acts", &|s| s.tied.to_string())?;
+        }
         row("vulnerabilities", &|s| s.vulnerabilities.total().to_string())?;
         row("unknown", &|s| s.counts.unknown.to_string())?;
         row("listening services", &|s| s.services.to_string())?;

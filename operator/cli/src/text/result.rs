@@ -49,35 +49,20 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
         &share(after),
         &target,
     );
-    let priorities = [
-        ("emergency", before.missing.emergency, after.missing.emergency),
-        ("high", before.missing.high, after.missing.high),
-        ("medium", before.missing.medium, after.missing.medium),
-        ("low", before.missing.low, after.missing.low),
+    let all = [
+        ("missing", before.missing, after.missing),
+        ("no fix or excepted", before.unfixed, after.unfixed),
     ];
-    for (name, was, is) in priorities {
-        if was + is > 0 {
-            row(page, label, &format!("  {name}, missing"), &was.to_string(), &left(is), "");
-        }
-    }
-    let (were, are) = (before.vulnerabilities, after.vulnerabilities);
-    let unfixed = [
-        (
-            "emergency",
-            were.emergency,
-            before.missing.emergency,
-            are.emergency,
-            after.missing.emergency,
-        ),
-        ("high", were.high, before.missing.high, are.high, after.missing.high),
-        ("medium", were.medium, before.missing.medium, are.medium, after.missing.medium),
-        ("low", were.low, before.missing.low, are.low, after.missing.low),
-    ];
-    for (name, was, fixable_then, is, fixable) in unfixed {
-        let (was, is) = (was.saturating_sub(fixable_then), is.saturating_sub(fixable));
-        if was + is > 0 {
-            let name = format!("  {name}, no fix or excepted");
-            row(page, label, &name, &was.to_string(), &left(is), "");
+    for (what, was, is) in all {
+        for (name, was, is) in [
+            ("emergency", was.emergency, is.emergency),
+            ("high", was.high, is.high),
+            ("medium", was.medium, is.medium),
+            ("low", was.low, is.low),
+        ] {
+            if was + is > 0 {
+                row(page, label, &format!("  {name}, {what}"), &was.to_string(), &left(is), "");
+            }
         }
     }
     let untold = (before.untold, after.untold);

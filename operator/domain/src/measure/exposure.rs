@@ -28,6 +28,8 @@ pub struct Sums {
     pub unknown: u32,
     /// Patches missing that exist, by priority; excepted ones aside.
     pub missing: ByPriority,
+    /// The same of notices that nothing there fixes yet, or that are excepted.
+    pub unfixed: ByPriority,
     /// Weaknesses by priority, each CVE by itself: those without a fix, mitigated ones and excepted ones are exposed all the same.
     pub vulnerabilities: ByPriority,
     /// Listening ports.
@@ -103,13 +105,15 @@ fn listening(world: &World, node: &Name) -> u32 {
 
 impl Sums {
     fn absorb(&mut self, other: &Self) {
-        let Self { systems, unknown, missing, vulnerabilities, services } = other;
+        let Self { systems, unknown, missing, unfixed, vulnerabilities, services } = other;
         self.systems = self.systems.saturating_add(*systems);
         self.unknown = self.unknown.saturating_add(*unknown);
         self.services = self.services.saturating_add(*services);
-        for (sum, more) in
-            [(&mut self.missing, missing), (&mut self.vulnerabilities, vulnerabilities)]
-        {
+        for (sum, more) in [
+            (&mut self.missing, missing),
+            (&mut self.unfixed, unfixed),
+            (&mut self.vulnerabilities, vulnerabilities),
+        ] {
             sum.add_many(Priority::Emergency, more.emergency);
             sum.add_many(Priority::High, more.high);
             sum.add_many(Priority::Medium, more.medium);
@@ -136,9 +140,9 @@ fn add(
         world.notices.get(&missing.notice).map_or(1, |known| known.notice.cves().count().max(1));
     let cves = u32::try_from(cves).unwrap_or(u32::MAX);
     sums.vulnerabilities.add_many(priority, cves.saturating_mul(systems));
-    if missing.fixable().next().is_some() && !missing.exempt {
-        sums.missing.add_many(priority, systems);
-    }
+    let open = missing.fixable().next().is_some() && !missing.exempt;
+    let sum = if open { &mut sums.missing } else { &mut sums.unfixed };
+    sum.add_many(priority, systems);
 }
 
 /// Nodes that no baseline holds for: they exist, and nothing is known of how they should be.

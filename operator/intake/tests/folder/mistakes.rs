@@ -25,9 +25,9 @@ fn a_second_script_and_a_second_document_are_told_and_hide_nothing_of_the_first(
     put(&folder, "scenario.yml", script);
     let said = problems(&folder);
     for wanted in [
-        "scenario.yaml:1:1: must hold exactly one document",
+        "scenario.yaml: must hold exactly one document",
         "scenario.yaml:3:1: unknown field untl; did you mean until?",
-        "scenario.yml:1:1: stands beside scenario.yaml",
+        "scenario.yml: stands beside scenario.yaml",
     ] {
         assert!(said.iter().any(|line| line.starts_with(wanted)), "{wanted}: {said:#?}");
     }
