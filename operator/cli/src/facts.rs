@@ -73,6 +73,13 @@ pub struct Simulation {
     pub verdict: Verdict,
 }
 
+impl Simulation {
+    /// What is to be said where nothing is late or stuck. What waits has time left, and is not done.
+    pub const fn all_well(&self) -> &'static str {
+        if self.not_done.is_empty() { "All in time" } else { "Nothing is late yet" }
+    }
+}
+
 /// How much was played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -330,6 +337,8 @@ pub struct Standing {
     pub vulnerabilities: Missing,
     /// Nodes that lack security updates of which no notice tells.
     pub untold: u32,
+    /// Nodes on which nothing is missing, and old code still runs.
+    pub inactive: u32,
     /// Systems that it selects and that nobody acts for, since another baseline of its priority selects them, too.
     pub tied: u32,
     /// Listening ports, summed over its nodes.

@@ -29,21 +29,32 @@ pub(crate) fn same_work(plan: &Plan, transaction: &Digest, node: &Node) -> bool 
     }
 }
 
+/// Whether a request is another attempt that a person asked for, or one that took its place: it is about what failed, and about nothing else.
+pub(crate) fn is_one(world: &World, request: &ChangeRequest) -> bool {
+    before(world, request).any(|old| retried(world, old))
+}
+
+/// The requests whose place one took, the last first. A chain is at most as long as there are requests.
+fn before<'w>(
+    world: &'w World,
+    request: &'w ChangeRequest,
+) -> impl Iterator<Item = &'w ChangeRequest> {
+    let replaced = |by: &'w ChangeRequest| world.requests.get(by.supersedes.as_ref()?);
+    std::iter::successors(replaced(request), move |by| replaced(by)).take(world.requests.len())
+}
+
+fn retried(world: &World, request: &ChangeRequest) -> bool {
+    let rollout = world.rollouts.get(&request.name);
+    rollout.is_some_and(|rollout| rollout.handle.retry.is_some())
+}
+
 /// Whether a request is the other attempt that a person asked for at what had failed until then, or one that took its place. What fails
 /// in that attempt is not covered by it.
 pub(crate) fn asked(world: &World, again: &ChangeRequest, failed: &ChangeRequest) -> bool {
-    let retried = |old: &ChangeRequest| {
-        let rollout = world.rollouts.get(&old.name);
-        rollout.is_some_and(|rollout| rollout.handle.retry.is_some())
-    };
     if again.plan.baseline != failed.plan.baseline {
         return false;
     }
-    let replaced = |by: &ChangeRequest| world.requests.get(by.supersedes.as_ref()?);
-    // A chain is at most as long as there are requests.
-    std::iter::successors(replaced(again), |by| replaced(by))
-        .take(world.requests.len())
-        .any(|old| retried(old) && failed.created <= old.created)
+    before(world, again).any(|old| retried(world, old) && failed.created <= old.created)
 }
 
 /// The same of a workload that is to leave an image.

@@ -136,3 +136,20 @@ fn nothing_is_asked_where_nothing_that_failed_is_still_missing() {
         "{notes:?}"
     );
 }
+
+#[test]
+fn an_attempt_that_is_asked_for_while_the_others_wait_for_approval_is_its_own_and_takes_nothing_from_them()
+ {
+    for minutes in [65, 71] {
+        // Before people agree to what is asked for the others, and while that is at work.
+        let again = retry("sue@example.com");
+        let told = failed(24).after(Span::minutes(minutes), again).play();
+        let mut proven = told.proven();
+        proven.sort_unstable();
+        assert_eq!(proven, ["web-1", "web-2", "web-3"], "{minutes}: {:#?}", told.0.trace);
+        let phases: Vec<_> = requests(&told).iter().map(|request| request.phase).collect();
+        assert_eq!(phases, [Phase::Failed, Phase::Done, Phase::Done], "{minutes}");
+        let asked: Vec<_> = requests(&told).iter().filter_map(|it| it.because.clone()).collect();
+        assert_eq!(asked, ["sue@example.com asks for another attempt"], "{minutes}");
+    }
+}

@@ -88,7 +88,10 @@ fn mismatch(schema: &Schema, found: &Value) -> String {
     };
     let hint = match (&schema.form, found) {
         (Form::Text(form), Value::Integer(number)) => quoted(form, &number.to_string()),
-        (Form::Text(form), Value::Fraction(number)) => quoted(form, &number.to_string()),
+        // `1.10` was read as a number, and is not what was written any more.
+        (Form::Text(_), Value::Fraction(_)) => {
+            "; write it in quotes, as it stands there".to_owned()
+        }
         (Form::Text(form), Value::Bool(value)) => quoted(form, &value.to_string()),
         (Form::List(_), Value::Text(text)) => format!("; write it in brackets: [{}]", short(text)),
         (Form::List(_), Value::Map(_)) => "; begin each item with a dash".to_owned(),

@@ -4,6 +4,7 @@ use hozen_domain::{
     answers::answers,
     approval::{self, Tally},
     forecast::{Assume, forecast},
+    gate,
     model::{Outcome, Turn},
     plan::Class,
     request::{ChangeRequest, Phase},
@@ -27,6 +28,9 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(asked(outcome, request));
     answer.add(does(outcome, request));
     answer.add(approvals(request, &tally));
+    if let Some(by) = successor(outcome, request) {
+        answer.see("changerequest", &by.name);
+    }
     answer.add(who_could(outcome, request, &tally));
     if !request.phase.ended() && !request.plan.stages.is_empty() {
         answer.add(when(outcome, request, &tally));
@@ -76,7 +80,18 @@ fn summary(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> String 
     } else {
         format!(": {} of up to {} proven, {} failed", proven.len(), most(request), failed.len())
     };
-    format!("{} since {}{why}", spoken(request.phase), request.phase_since)
+    let by = successor(outcome, request).map_or_else(String::new, |by| {
+        let because = by.because.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        format!(" by {}{because}", by.name)
+    });
+    format!("{}{by} since {}{why}", spoken(request.phase), request.phase_since)
+}
+
+/// The request that took the place of one.
+fn successor<'o>(outcome: &'o Outcome, request: &ChangeRequest) -> Option<&'o ChangeRequest> {
+    let world = &outcome.world;
+    let mut all = world.requests.values().filter(|_| request.phase == Phase::Superseded);
+    all.find(|other| gate::replaces(other, request, &world.operator))
 }
 
 /// Systems that the plan may change.
@@ -172,7 +187,14 @@ fn approvals(request: &ChangeRequest, tally: &Tally) -> Section {
     if let Some(at) = tally.standard_at {
         section.say(format!("a standard change: approves itself at {at}"));
     }
-    if let Some(until) = tally.valid_until {
+    let nothing = matches!(
+        request.phase,
+        Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed
+    );
+    if nothing && !tally.counted.is_empty() {
+        let ended = spoken(request.phase);
+        section.rule(format!("now they count for nothing: it is {ended}"), "invariant 15");
+    } else if let Some(until) = tally.valid_until {
         section.rule(
             format!(
                 "together they suffice until {until}: an approval counts for {}",

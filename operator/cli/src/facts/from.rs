@@ -24,13 +24,14 @@ impl From<rank::ByPriority> for Missing {
 
 impl From<model::Standing> for Standing {
     fn from(standing: model::Standing) -> Self {
-        let model::Standing { counts, exposure, untold, tied } = standing;
+        let model::Standing { counts, exposure, untold, inactive, tied } = standing;
         Self {
             counts: counts.into(),
             missing: exposure.missing.into(),
             unfixed: exposure.unfixed.into(),
             vulnerabilities: exposure.vulnerabilities.into(),
             untold,
+            inactive,
             tied,
             services: exposure.services,
         }

@@ -66,7 +66,9 @@ fn request(outcome: &Outcome, request: &ChangeRequest) -> RequestResult {
         .get(&request.name)
         .filter(|rollout| rollout.request.1 == request.uid)
         .and_then(|rollout| rollout.cursor.finished)
-        .filter(|_| matches!(request.phase, Phase::Done | Phase::Watching));
+        // What failed and was accepted is not done: nobody waits for it any more, and that is all.
+        .filter(|_| matches!(request.phase, Phase::Done | Phase::Watching))
+        .filter(|_| !has_failed(outcome, &request.uid));
     RequestResult {
         name: request.name.to_string(),
         baseline: request.plan.baseline.name.to_string(),
@@ -82,6 +84,14 @@ fn request(outcome: &Outcome, request: &ChangeRequest) -> RequestResult {
         of: nodes.chain(workloads).fold(0, u32::saturating_add),
         last_proven: proven.into_iter().max(),
     }
+}
+
+/// Whether the work on a system failed under a request.
+fn has_failed(outcome: &Outcome, request: &Uid) -> bool {
+    let nodes = outcome.world.nodes.values().map(|node| &node.ended);
+    let workloads = outcome.world.workloads.values().map(|workload| &workload.ended);
+    let mut ended = nodes.chain(workloads).filter_map(|ended| ended.get(request));
+    ended.any(|ended| ended.failure().is_some())
 }
 
 /// When each system was proven under a request.

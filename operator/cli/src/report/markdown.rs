@@ -58,8 +58,8 @@ fn write(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Res
 
 fn verdict(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Result {
     let verdict = &facts.verdict;
-    let told = if verdict.exit_code == 0 { "All in time." } else { "Not all in time." };
-    writeln!(out, "**{told}** Exit code {}.\n", verdict.exit_code)?;
+    let told = if verdict.exit_code == 0 { facts.all_well() } else { "Not all in time" };
+    writeln!(out, "**{told}.** Exit code {}.\n", verdict.exit_code)?;
     for baseline in &verdict.late {
         writeln!(out, "- late: {}", escaped(baseline))?;
     }

@@ -77,6 +77,7 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
         ("above", before.counts.above, after.counts.above),
         ("unknown", before.counts.unknown, after.counts.unknown),
         ("exempt", before.counts.exempt, after.counts.exempt),
+        ("old code still runs", before.inactive, after.inactive),
         ("tied, nobody acts", before.tied, after.tied),
     ] {
         if was + is > 0 {
@@ -256,7 +257,7 @@ pub(super) fn closing(page: &mut Page, facts: &Simulation, reader: &Reader) {
         page.hang("", &format!("{said}: {}", listed(&verdict.missed)), 2);
     }
     let text = match verdict.late.as_slice() {
-        [] if verdict.exit_code == 0 => paint(GOOD, "All in time."),
+        [] if verdict.exit_code == 0 => paint(GOOD, format!("{}.", facts.all_well())),
         [] => String::new(),
         [one] => format!("{}: {one}.", paint(BAD, "1 baseline is late")),
         late => format!(

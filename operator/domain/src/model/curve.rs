@@ -23,12 +23,14 @@ impl Model<'_> {
 fn standing(world: &World, turn: &Turn, name: &Name, view: &BaselineView) -> Standing {
     let Turn { assessment, ranking, .. } = turn;
     let nodes = view.nodes.iter().filter_map(|name| assessment.nodes.get(name));
+    let inactive = nodes.clone().filter(|node| node.asleep).count();
     let untold = nodes.filter(|node| node.updates.is_some()).count();
     let tied = view
         .ties
         .iter()
         .map(|tie| if let Hold::PriorityTie { systems, .. } = tie { *systems } else { 0 });
     Standing {
+        inactive: u32::try_from(inactive).unwrap_or(u32::MAX),
         tied: tied.max().unwrap_or_default(),
         untold: u32::try_from(untold).unwrap_or(u32::MAX),
         counts: view.counts,

@@ -173,8 +173,7 @@ impl Model<'_> {
             }
             Happening::Promote { baseline, advisory, request, stage } => {
                 let meant = Meant::of(baseline, advisory, request);
-                let stage = stage.clone();
-                self.handle(meant, "promotes", |handle| handle.promote_through = Some(stage));
+                self.promote(meant, stage);
             }
             Happening::AcceptFailure { node, user } => self.accept(node, user),
             Happening::AdvisoryAppears { name } => self.publish(name),
@@ -410,6 +409,20 @@ impl Model<'_> {
                 self.outside(format!("no rollout of {}{} runs", meant.baseline, which(meant)));
             }
         }
+    }
+
+    fn promote(&mut self, meant: Meant<'_>, stage: &SmolStr) {
+        let request = self.newest_open(meant).ok();
+        let request = request.and_then(|name| self.world.requests.get(&name));
+        let stages: Vec<&str> =
+            request.iter().flat_map(|it| &it.plan.stages).map(|it| it.name.as_str()).collect();
+        if !stages.is_empty() && !stages.contains(&stage.as_str()) {
+            let (baseline, stages) = (meant.baseline, stages.join(", "));
+            let text =
+                format!("{baseline} has no stage {stage} to promote through; it has {stages}");
+            return self.outside(text);
+        }
+        self.handle(meant, "promotes", |handle| handle.promote_through = Some(stage.clone()));
     }
 
     fn retry(&mut self, meant: Meant<'_>, user: &User) {

@@ -187,6 +187,8 @@ pub struct Standing {
     pub exposure: Sums,
     /// Nodes that lack security updates of which no notice tells.
     pub untold: u32,
+    /// Nodes on which nothing is missing, and old code still runs: what it fixes is open there all the same (PROCESS 3.1).
+    pub inactive: u32,
     /// Systems that it selects and that nobody acts for, since another baseline of its priority selects them, too.
     pub tied: u32,
 }

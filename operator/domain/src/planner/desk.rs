@@ -112,9 +112,7 @@ impl<'w> Desk<'w> {
         let mut put_back = 0;
         for (uid, ended) in system.ended() {
             let request = self.requests.get(uid);
-            let same = request.is_some_and(|request| {
-                Self::same_work(&request.plan, key, system) && !self.asked_again(request)
-            });
+            let same = request.is_some_and(|request| Self::same_work(&request.plan, key, system));
             match ended {
                 Ended::Failed(_, failure) | Ended::RolledBack(_, failure) if same => {
                     return Some(failure.message.clone());
@@ -147,12 +145,6 @@ impl<'w> Desk<'w> {
                 Key::all(plan).contains(key)
             }
         }
-    }
-
-    /// Whether people are being asked for another attempt at what failed under a request.
-    fn asked_again(&self, request: &ChangeRequest) -> bool {
-        let mut open = self.world.requests.values().filter(|again| !again.phase.ended());
-        open.any(|again| attempt::asked(self.world, again, request))
     }
 
     /// Whether something is an emergency: that is not left to a request which waits for the ordinary circle and its windows.

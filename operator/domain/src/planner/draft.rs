@@ -56,6 +56,8 @@ pub(super) struct Before<'a> {
     pub(super) busy: &'a BTreeMap<usize, Vec<Busy>>,
     /// What more urgent groups want that still wait for an answer: a lesser one does not bring it in passing.
     pub(super) reserved: &'a BTreeSet<Want>,
+    /// It is another attempt that a person asked for, at what failed.
+    pub(super) attempt: bool,
 }
 
 /// Drafts what brings a group to the kins that still want it.
@@ -83,6 +85,13 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
             continue;
         }
         match pick(kin, &needed, &group.wants, &purpose, before.prefer) {
+            // What failed everywhere here starts nothing by itself.
+            Some(choice)
+                if !before.attempt
+                    && let Some(told) = given_up(desk, kin, choice) =>
+            {
+                drafted.notes.extend(told);
+            }
             Some(choice) => match follows(kin, choice, group.priority, before, index) {
                 None => {
                     picks.insert(index, choice.key.clone());
@@ -136,6 +145,16 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
         });
     }
     drafted
+}
+
+/// Why exactly this is not tried again by itself, if it failed on every system of a kin.
+fn given_up(desk: &Desk<'_>, kin: &Kin<'_>, choice: &Choice) -> Option<Vec<Note>> {
+    let note = |system: &System<'_>| {
+        let why = desk.gave_up(*system, &choice.key)?;
+        let why = format!("{why}; the same is not tried again by itself");
+        Some(Note::of_all(&desk.baseline.name, system.name().clone(), why))
+    };
+    kin.systems.iter().map(note).collect()
 }
 
 /// What is told of a question: to whom it goes, of so many that want an answer, and what each lacks who cannot be brought back.

@@ -138,8 +138,9 @@ impl<'w> Kin<'w> {
     }
 }
 
-/// What makes nodes kin: the package set, what their package managers resolved, and whether old code runs though nothing is missing.
-type Likeness<'w> = (&'w Digest, Vec<(&'w str, &'w Digest)>, bool);
+/// What makes nodes kin: the package set, what their package managers resolved, whether old code runs though nothing is missing, and what
+/// failed on them.
+type Likeness<'w> = (&'w Digest, Vec<(&'w str, &'w Digest)>, bool, Vec<&'w Uid>);
 
 /// The kins of a baseline over nodes.
 pub(super) fn of_nodes<'w>(desk: &Desk<'w>, memory: &mut choice::Memory) -> Vec<Kin<'w>> {
@@ -170,8 +171,10 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>, memory: &mut choice::Memory) -> Vec<
             .map(|resolved| (resolved.purpose.as_str(), &resolved.transaction))
             .collect();
         resolved.sort_unstable();
+        let ended = node.ended.iter().filter(|(_, ended)| ended.failure().is_some());
+        let failed = ended.map(|(request, _)| request).collect();
         drafts
-            .entry((&set.digest, resolved, asleep))
+            .entry((&set.digest, resolved, asleep, failed))
             .or_insert_with(|| Draft {
                 set,
                 updates: view.updates.as_ref(),
@@ -183,7 +186,7 @@ pub(super) fn of_nodes<'w>(desk: &Desk<'w>, memory: &mut choice::Memory) -> Vec<
     }
     drafts
         .into_iter()
-        .filter_map(|((_, _, asleep), draft)| {
+        .filter_map(|((_, _, asleep, _), draft)| {
             let wants = wants(desk, draft.set, draft.updates.map(Arc::as_ref));
             if wants.is_empty() && asleep {
                 return Some(Kin {

@@ -217,7 +217,8 @@ impl<'d, 'w> Planner<'d, 'w> {
 
     fn plan_group(&mut self, group: &Group) {
         let prefer = BTreeSet::new();
-        let before = Before { prefer: &prefer, busy: &self.busy, reserved: &self.reserved };
+        let before =
+            Before { prefer: &prefer, busy: &self.busy, reserved: &self.reserved, attempt: false };
         let mut drafted = draft(self.desk, group, &self.todo, &before);
         let fresh = drafted.draft.take();
         if fresh.is_none() {

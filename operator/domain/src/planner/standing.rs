@@ -7,12 +7,15 @@ use smol_str::SmolStr;
 use crate::{
     activate,
     assess::State,
-    exception,
+    attempt, exception,
+    forecast::{Assume, forecast},
     hold::named,
+    node::Node,
     owed::refused_by_people,
     plan::{ChangeType, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
+    safety,
     units::Name,
     world::World,
 };
@@ -25,7 +28,7 @@ use super::{
     difference,
     draft::{Before, Busy, Draft, Drafted, draft},
     group::{Group, Todo},
-    kin::Key,
+    kin::{Key, System},
     want::Want,
     write,
 };
@@ -85,7 +88,8 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     wants.retain(|want| !escalated.contains(want));
     let priority = priority(desk, request, &wants, progress);
     let none = BTreeMap::new();
-    let before = Before { prefer: &keys, busy: &none, reserved: &BTreeSet::new() };
+    let attempt = attempt::is_one(desk.world, request);
+    let before = Before { prefer: &keys, busy: &none, reserved: &BTreeSet::new(), attempt };
     let mut drafted = draft(desk, &Group { wants, priority }, todo, &before);
     let Some(mut fresh) = drafted.draft.take() else {
         return stands(drafted);
@@ -104,7 +108,8 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         }
         fresh.picks.retain(|_, key| keys.contains(key));
     }
-    let made = classes(desk, &fresh, Which::Untried, Some(request));
+    let which = if attempt { Which::Failed } else { Which::Untried };
+    let made = classes(desk, &fresh, which, Some(request));
     drafted.notes.extend(made.notes.iter().cloned());
     if made.list.is_empty() {
         return stands(drafted);
@@ -389,6 +394,22 @@ pub(super) struct Covered {
     pub(super) busy: Busy,
 }
 
+/// Whether an ordinary request that was begun brings what became an emergency since by that deadline, as it stands: it is neither paused nor held by
+/// what failed, reaches all of its systems, and waits for no later window. Otherwise the smaller circle is asked, which waits for none.
+fn soon(desk: &Desk<'_>, request: &ChangeRequest, want: &Want) -> bool {
+    let world = desk.world;
+    let rollout = world.rollouts.get(&request.name).filter(|it| it.request.1 == request.uid);
+    let Some(rollout) = rollout.filter(|_| begun(desk, request)) else { return false };
+    let failed = |node: &Node| safety::open_failure(rollout, node).is_some();
+    if rollout.handle.paused.is_some() || world.nodes.values().any(failed) {
+        return false;
+    }
+    let forecast = forecast(world, desk.assessment, request, &Assume::default());
+    let due = desk.urgencies.get(want).and_then(|urgency| urgency.due);
+    let whole = forecast.away.is_empty() && forecast.kept.is_empty();
+    whole && forecast.finish.is_some_and(|finish| due.is_none_or(|due| finish <= due))
+}
+
 /// What a standing request does to each kin. An emergency is not left to a request that waits for the ordinary circle and its
 /// windows.
 pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> {
@@ -398,7 +419,7 @@ pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> 
     }
     let plan = &request.plan;
     let keys = Key::all(plan);
-    let hurries = plan.emergency || begun(desk, request);
+    let attempt = attempt::is_one(desk.world, request);
     let answered = plan.advisories.iter();
     let answered: BTreeSet<Want> = answered.map(|name| Want::Notice(name.clone())).collect();
     let most_urgent = desk.most_urgent(answered.iter());
@@ -406,7 +427,15 @@ pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> 
     let kins = desk.kins.iter().enumerate();
     kins.filter_map(|(index, kin)| {
         let choice = kin.assigned(&keys)?;
-        let brought = choice.fixes.iter().filter(|want| hurries || !desk.is_emergency(want));
+        // What failed is left to the attempt that a person asks for, and that to nothing else.
+        let failed = |system: &System<'_>| desk.gave_up(*system, &choice.key).is_some();
+        if kin.systems.iter().all(failed) != attempt {
+            return None;
+        }
+        let brought = choice
+            .fixes
+            .iter()
+            .filter(|want| !desk.is_emergency(want) || plan.emergency || soon(desk, request, want));
         Some(Covered {
             index,
             brought: brought.cloned().collect(),

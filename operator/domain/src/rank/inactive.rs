@@ -10,7 +10,7 @@ use crate::{
     assess::{Assessment, NodeView, State},
     baseline::Baseline,
     exception,
-    node::{Ended, Node},
+    node::{Ended, Node, Step},
     plan::ChangeType,
     request::ChangeRequest,
     units::{Name, after},
@@ -59,7 +59,9 @@ pub(super) fn inactive(
     let excepted = exception::excepted(world);
     let found = since.iter().filter_map(|(name, since)| {
         let (node, view) = (world.nodes.get(name)?, assessment.nodes.get(name)?);
-        let runs = node.report.known().is_some_and(|seen| seen.runs_old_code());
+        // What is being worked on is about to run the new code; a reboot that is waited for may be days away.
+        let at_work = node.task.as_ref().is_some_and(|task| task.step != Step::AwaitReboot);
+        let runs = !at_work && node.report.known().is_some_and(|seen| seen.runs_old_code());
         let baseline = held(world, view).filter(|_| runs)?;
         let stands = |request: &&ChangeRequest| {
             let excepted = excepted.get(&baseline.name);

@@ -4,7 +4,7 @@ use hozen_domain::{
     node::{Ready, Such},
     units::after,
 };
-use hozen_testkit::task_of;
+use hozen_testkit::{rollout_of, task_of};
 
 use super::*;
 
@@ -570,4 +570,26 @@ fn people_are_not_asked_for_what_cannot_be_done_as_things_are() {
     naked(&mut world, &["b"]);
     Arc::make_mut(world.baselines.get_mut("web").unwrap()).rollout.drain.force = true;
     only(&planned(&world));
+}
+
+#[test]
+fn what_became_an_emergency_is_asked_for_where_an_ordinary_rollout_of_it_does_not_get_on() {
+    let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
+    let (first, _) = only(&settle(&mut world));
+    let request = world.requests.get_mut(first.as_str()).unwrap();
+    request.phase = Phase::Running;
+    let request = request.clone();
+    let urgent = openssl().critical().exploited("2026-11-18", None);
+    let mut world = fleet(&["a", "b"]).notice(urgent).build();
+    let mut rollout = rollout_of(&request, world.now);
+    rollout.cursor.started = Some(world.now);
+    world.requests.insert(request.name.clone(), request);
+    world.rollouts.insert(rollout.name.clone(), rollout.clone());
+    nothing(&planned(&world));
+    rollout.handle.paused = Some(world.now);
+    world.rollouts.insert(rollout.name.clone(), rollout);
+    let planned = planned(&world);
+    let (_, plan) = only(&planned);
+    assert!(plan.emergency);
+    assert_eq!(because(&planned), (None, None), "what was begun goes on when it may");
 }
