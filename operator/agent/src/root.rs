@@ -33,6 +33,9 @@ pub enum ReadError {
     /// It does not exist.
     #[error("does not exist")]
     Absent,
+    /// It is no folder, and a folder is expected.
+    #[error("is not a folder")]
+    NotFolder,
     /// The kernel did not allow it.
     #[error("permission denied; run the scan as root to see it")]
     Denied,
@@ -89,9 +92,12 @@ pub struct Entry {
 impl Root {
     /// Opens the folder at `path` as the root of a scan.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let folder =
-            fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { folder, path: path.to_owned() })
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match fs::open(path, flags, Mode::empty()) {
+            Ok(folder) => Ok(Self { folder, path: path.to_owned() }),
+            Err(Errno::NOTDIR) => Err(ReadError::NotFolder),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Where the root is, for messages and for tools that are told of it.

@@ -471,13 +471,15 @@ impl Hold {
             Self::ControlPlaneQuorum { .. } => "the other control-plane nodes Ready".into(),
             Self::LastOfRole { role, .. } => format!("another schedulable node of role {role}"),
             Self::NodeClaimed { by, .. } => format!("the end of {by}"),
-            Self::Soak { stage, .. } => format!("the end of the soak, or promoteThrough: {stage}"),
+            Self::Soak { stage, .. } => {
+                format!("the end of the soak, or promote (spec.promoteThrough: {stage})")
+            }
             Self::Working { .. } => "the work's end".into(),
             Self::FailuresReached { first, failed, .. } => words::accepted(first, *failed),
             Self::NothingProven { stage, .. } => {
-                format!("a system of {stage} proven, or promoteThrough: {stage}")
+                format!("a system of {stage} proven, or promote (spec.promoteThrough: {stage})")
             }
-            Self::Paused { .. } => "paused: false".into(),
+            Self::Paused { .. } => "resume (spec.paused: false)".into(),
             Self::Offline { .. } => "the nodes' return".into(),
             Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
             Self::GitOpsOwned { line, .. } => line.clone(),

@@ -61,7 +61,7 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
     }
     answer.add(excused(outcome, name));
     answer.add(requests(outcome, name));
-    common::left_out(outcome, &mut answer, |_, about| about == name);
+    common::left_out(outcome, &mut answer, |note| note.about == *name);
     if withdrawn {
         answer.next.push("it is kept, and matters if its publisher gives it out again".to_owned());
         return Some(answer);

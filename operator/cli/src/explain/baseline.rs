@@ -68,7 +68,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         }
     }
     answer.add(section);
-    common::left_out(outcome, &mut answer, |of, _| of == name);
+    common::left_out(outcome, &mut answer, |note| note.baseline == *name);
     common::holds(outcome, &mut answer, |about| {
         let request = outcome.world.requests.get(about);
         request.map_or(about, |r| &r.plan.baseline.name) == name

@@ -10,7 +10,7 @@ use hozen_domain::{
     model::{Outcome, Undone},
     node::Ended,
     plan::Stage,
-    planner,
+    planner::{self, Note},
     rank::Ranked,
     request::ChangeRequest,
     units::{Name, Share, Uid},
@@ -106,14 +106,10 @@ pub(super) fn uncovered(ecosystems: &BTreeMap<SmolStr, Uncovered>) -> Section {
 }
 
 /// What the planner left out about these, and why.
-pub(super) fn left_out(
-    outcome: &Outcome,
-    answer: &mut Answer,
-    about: impl Fn(&Name, &Name) -> bool,
-) {
+pub(super) fn left_out(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Note) -> bool) {
     let mut section = Section::new("not planned");
     for note in &outcome.after.planned.notes {
-        if about(&note.baseline, &note.about) {
+        if about(note) {
             section.say(format!("{}: {}", note.about, note.why));
         }
     }

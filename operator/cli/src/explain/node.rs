@@ -33,7 +33,14 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             let request = outcome.world.requests.get(about);
             request.map_or(about, |r| &r.plan.baseline.name) == baseline
         };
-        common::left_out(outcome, &mut answer, |_, about| about == name);
+        // Of what it misses, and of a rollup that it may be in, what is said of all is said of it.
+        let misses = |about: &Name| {
+            about.starts_with("rollup-") || view.missing().any(|missing| missing.notice == *about)
+        };
+        common::left_out(outcome, &mut answer, |note| {
+            let told = !note.systems.is_empty() || misses(&note.about);
+            note.about == *name || (note.baseline == *baseline && told && note.tells_of(name))
+        });
         let undone = outcome.undone().into_iter().find(|u| u.systems.contains(name));
         answer.next.extend(undone.and_then(|Undone { next, .. }| next));
         let failed = node.ended.values().any(|ended| ended.failure_of_change().is_some());

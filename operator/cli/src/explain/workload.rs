@@ -49,7 +49,7 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
     answer.add(common::history(outcome, &workload.ended));
     let baselines: Vec<&Name> =
         view.containers.values().filter_map(|c| c.holding.baseline()).collect();
-    common::left_out(outcome, &mut answer, |_, about| about == key);
+    common::left_out(outcome, &mut answer, |note| note.about == *key);
     common::holds(outcome, &mut answer, |about| {
         let request = outcome.world.requests.get(about);
         baselines.contains(&request.map_or(about, |r| &r.plan.baseline.name))

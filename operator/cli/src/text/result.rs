@@ -40,7 +40,11 @@ fn baseline(page: &mut Page, result: &BaselineResult, label: usize, reader: &Rea
         let all = counts.compliant == counts.total && standing.tied == 0;
         if all { paint(GOOD, text) } else { text }
     };
-    let target = result.target.as_ref().map_or_else(String::new, |it| target(it, reader));
+    let mut target = result.target.as_ref().map_or_else(String::new, |it| target(it, reader));
+    let met = result.target.as_ref().is_some_and(|it| it.standing == "Met" && it.missed.is_none());
+    if met && after.unfixed.total() > 0 {
+        target.push_str("; what has no fix, or is excepted, does not count");
+    }
     row(
         page,
         label,

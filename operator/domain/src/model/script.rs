@@ -166,7 +166,7 @@ impl Model<'_> {
             }
             Happening::Abort { baseline, advisory, request } => {
                 let meant = Meant::of(baseline, advisory, request);
-                self.handle(meant, "aborts", |handle| handle.abort = true);
+                self.handle(meant, "is aborted", |handle| handle.abort = true);
             }
             Happening::Retry { baseline, advisory, request, user } => {
                 self.retry(Meant::of(baseline, advisory, request), user);
@@ -422,7 +422,8 @@ impl Model<'_> {
                 format!("{baseline} has no stage {stage} to promote through; it has {stages}");
             return self.outside(text);
         }
-        self.handle(meant, "promotes", |handle| handle.promote_through = Some(stage.clone()));
+        let what = format!("is promoted through {stage}");
+        self.handle(meant, &what, |handle| handle.promote_through = Some(stage.clone()));
     }
 
     fn retry(&mut self, meant: Meant<'_>, user: &User) {

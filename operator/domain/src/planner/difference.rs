@@ -7,7 +7,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
     calendar::Freeze,
-    plan::{Class, NodeClass, Plan, PlanFreeze, Stage},
+    plan::{Class, NodeClass, Plan, PlanFreeze, PlanWindow, Stage},
     units::Digest,
     world::World,
 };
@@ -63,7 +63,7 @@ pub(super) fn edited(old: &Plan, new: &Plan, now: Timestamp) -> Vec<String> {
         !over && !new.windows.freezes.contains(freeze)
     };
     let parts = [
-        (opens && new.windows.windows != old.windows.windows, "its windows"),
+        (opens && unnamed(new) != unnamed(old), "its windows"),
         (opens && old.windows.freezes.iter().any(lifted), "its freezes"),
         (new.execution.test != old.execution.test && new.emergency == old.emergency, "its test"),
         (new.execution.gates != old.execution.gates, "its gates"),
@@ -71,6 +71,12 @@ pub(super) fn edited(old: &Plan, new: &Plan, now: Timestamp) -> Vec<String> {
     ];
     let parts = parts.iter().filter(|(changed, _)| *changed).map(|(_, part)| (*part).to_owned());
     stages(&old.stages, &new.stages).into_iter().chain(parts).collect()
+}
+
+/// When a plan's windows open: what they are called opens none of them.
+fn unnamed(plan: &Plan) -> Vec<PlanWindow> {
+    let windows = plan.windows.windows.iter().cloned();
+    windows.map(|window| PlanWindow { name: SmolStr::default(), ..window }).collect()
 }
 
 /// What differs of the same stages; of other ones, and of more than people read, only that they do.

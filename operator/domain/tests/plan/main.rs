@@ -1,6 +1,7 @@
 //! Rules of planning (PROCESS 2.4, 3.2 to 3.5), each by its name.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod asked;
 mod more;
 
 use std::sync::Arc;

@@ -1,10 +1,7 @@
 //! The second half: what changes plans that stand.
 
-use hozen_domain::{
-    node::{Ready, Such},
-    units::after,
-};
-use hozen_testkit::{rollout_of, task_of};
+use hozen_domain::{node::Ready, units::after};
+use hozen_testkit::task_of;
 
 use super::*;
 
@@ -501,19 +498,6 @@ fn a_node_that_has_come_back_is_scanned_before_anything_is_planned_on_what_it_sa
 }
 
 #[test]
-fn i14_an_owner_and_a_freeze_that_came_since_void_no_approval() {
-    for phase in [Phase::AwaitingApproval, Phase::Approved] {
-        let mut world = fleet(&["a"]).notice(openssl().high()).build();
-        let (first, _) = only(&settle(&mut world));
-        world.requests.get_mut(first.as_str()).unwrap().phase = phase;
-        let baseline = Arc::make_mut(world.baselines.get_mut("web").unwrap());
-        baseline.asset.owner = "others@example.com".into();
-        baseline.freezes.push(freeze("books", "2026-12-20T00:00", "2026-12-21T00:00", "UTC"));
-        nothing(&planned(&world));
-    }
-}
-
-#[test]
 fn a_freeze_that_people_agreed_to_is_asked_about_when_it_is_lifted_before_its_end() {
     let books = freeze("books", "2026-11-18T00:00", "2026-11-21T00:00", "UTC");
     let frozen = fleet(&["a"]).baseline(baseline("web").with(|b| b.freezes.push(books)));
@@ -546,50 +530,4 @@ fn a_node_that_joins_while_a_rollout_is_watched_is_asked_for_alone_and_ends_noth
         assert_eq!(because(&planned), (None, None), "{phase:?}");
         assert!(planned.decision.records.is_empty(), "{:#?}", planned.decision.records);
     }
-}
-
-#[test]
-fn people_are_not_asked_for_what_cannot_be_done_as_things_are() {
-    let naked = |world: &mut World, nodes: &[&str]| {
-        for node in nodes {
-            let pods = &mut world.nodes.get_mut(*node).unwrap().pods;
-            pods.unmanaged = Some(Such { example: "shop/alone".into(), pods: 1 });
-        }
-    };
-    let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
-    naked(&mut world, &["a", "b"]);
-    let kept = planned(&world);
-    nothing(&kept);
-    let holds: Vec<_> = kept.decision.holds.iter().map(|held| held.hold.to_string()).collect();
-    let why = "a and b cannot be drained: shop/alone would not come back: no controller";
-    assert_eq!(holds, [why]);
-    // Where one can be taken, all are asked about: the others may be, too, by then.
-    world.nodes.get_mut("b").unwrap().pods.unmanaged = None;
-    assert_eq!(class(&only(&planned(&world)).1).nodes_max, 2);
-    // And where the baseline lets such pods go.
-    naked(&mut world, &["b"]);
-    Arc::make_mut(world.baselines.get_mut("web").unwrap()).rollout.drain.force = true;
-    only(&planned(&world));
-}
-
-#[test]
-fn what_became_an_emergency_is_asked_for_where_an_ordinary_rollout_of_it_does_not_get_on() {
-    let mut world = fleet(&["a", "b"]).notice(openssl().high()).build();
-    let (first, _) = only(&settle(&mut world));
-    let request = world.requests.get_mut(first.as_str()).unwrap();
-    request.phase = Phase::Running;
-    let request = request.clone();
-    let urgent = openssl().critical().exploited("2026-11-18", None);
-    let mut world = fleet(&["a", "b"]).notice(urgent).build();
-    let mut rollout = rollout_of(&request, world.now);
-    rollout.cursor.started = Some(world.now);
-    world.requests.insert(request.name.clone(), request);
-    world.rollouts.insert(rollout.name.clone(), rollout.clone());
-    nothing(&planned(&world));
-    rollout.handle.paused = Some(world.now);
-    world.rollouts.insert(rollout.name.clone(), rollout);
-    let planned = planned(&world);
-    let (_, plan) = only(&planned);
-    assert!(plan.emergency);
-    assert_eq!(because(&planned), (None, None), "what was begun goes on when it may");
 }
