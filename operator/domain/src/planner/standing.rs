@@ -1,7 +1,11 @@
 //! Whether an open request still is right. It stands as long as what it asks for covers what would be asked for now (no churn).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
+use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
@@ -394,20 +398,19 @@ pub(super) struct Covered {
     pub(super) busy: Busy,
 }
 
-/// Whether an ordinary request that was begun brings what became an emergency since by that deadline, as it stands: it is neither paused nor held by
-/// what failed, reaches all of its systems, and waits for no later window. Otherwise the smaller circle is asked, which waits for none.
-fn soon(desk: &Desk<'_>, request: &ChangeRequest, want: &Want) -> bool {
+/// When an ordinary request that was begun is through, as it stands. None: it does not get on, since it is paused, held by what failed, or cannot reach
+/// all of its systems.
+fn ends(desk: &Desk<'_>, request: &ChangeRequest) -> Option<Timestamp> {
     let world = desk.world;
     let rollout = world.rollouts.get(&request.name).filter(|it| it.request.1 == request.uid);
-    let Some(rollout) = rollout.filter(|_| begun(desk, request)) else { return false };
+    let rollout = rollout.filter(|_| begun(desk, request))?;
     let failed = |node: &Node| safety::open_failure(rollout, node).is_some();
     if rollout.handle.paused.is_some() || world.nodes.values().any(failed) {
-        return false;
+        return None;
     }
     let forecast = forecast(world, desk.assessment, request, &Assume::default());
-    let due = desk.urgencies.get(want).and_then(|urgency| urgency.due);
     let whole = forecast.away.is_empty() && forecast.kept.is_empty();
-    whole && forecast.finish.is_some_and(|finish| due.is_none_or(|due| finish <= due))
+    forecast.finish.filter(|_| whole)
 }
 
 /// What a standing request does to each kin. An emergency is not left to a request that waits for the ordinary circle and its
@@ -420,6 +423,13 @@ pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> 
     let plan = &request.plan;
     let keys = Key::all(plan);
     let attempt = attempt::is_one(desk.world, request);
+    // What became an emergency since is left to it where it brings that in time. Otherwise the smaller circle is asked, which waits for no window.
+    let end = OnceCell::new();
+    let soon = |want: &Want| {
+        let due = desk.urgencies.get(want).and_then(|urgency| urgency.due);
+        let end = *end.get_or_init(|| ends(desk, request));
+        end.is_some_and(|end| due.is_none_or(|due| end <= due))
+    };
     let answered = plan.advisories.iter();
     let answered: BTreeSet<Want> = answered.map(|name| Want::Notice(name.clone())).collect();
     let most_urgent = desk.most_urgent(answered.iter());
@@ -435,7 +445,7 @@ pub(super) fn covered(desk: &Desk<'_>, request: &ChangeRequest) -> Vec<Covered> 
         let brought = choice
             .fixes
             .iter()
-            .filter(|want| !desk.is_emergency(want) || plan.emergency || soon(desk, request, want));
+            .filter(|want| !desk.is_emergency(want) || plan.emergency || soon(want));
         Some(Covered {
             index,
             brought: brought.cloned().collect(),
