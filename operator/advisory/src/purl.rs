@@ -103,6 +103,11 @@ pub fn parse(purl: &str) -> Result<Package, PurlError> {
         kind @ ("deb" | "rpm" | "apk") => system_package(kind, &parsed, purl)?,
         kind => language_package(kind, &parsed),
     };
+    // What the distribution is called stands in the path of what is written back.
+    let distro = Distro::from_qualifier(&package.distro);
+    if !distro.namespace().is_empty() && !is_plain(distro.namespace()) {
+        return Err(PurlError::Element { purl: shown(purl) });
+    }
     let texts =
         [&package.ecosystem, &package.name, &package.version, &package.arch, &package.distro];
     let source = package.source.iter().flat_map(|(name, version)| [name, version]);
@@ -120,9 +125,13 @@ fn shown(purl: &str) -> SmolStr {
 /// Whether namespace and name can be joined and parted again.
 fn has_plain_path(purl: &PackageUrl<'_>) -> bool {
     let paths = || purl.namespace().into_iter().chain([purl.name()]);
-    let dots = |element: &str| matches!(element, "" | "." | "..");
     let joint = purl.ty() == "maven" && paths().any(|path| path.contains(':'));
-    !joint && !paths().flat_map(|path| path.split('/')).any(dots)
+    !joint && paths().all(is_plain)
+}
+
+/// Whether no element of a path means another place, or none.
+fn is_plain(path: &str) -> bool {
+    !path.split('/').any(|element| matches!(element, "" | "." | ".."))
 }
 
 fn qualifier<'a>(purl: &'a PackageUrl<'_>, key: &str) -> &'a str {

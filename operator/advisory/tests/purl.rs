@@ -165,6 +165,16 @@ fn a_release_without_its_distribution_is_written_back_as_it_was_read() {
 }
 
 #[test]
+fn a_distribution_whose_name_could_not_be_written_back_is_refused() {
+    for distro in [".-9", "..-9", "a//b-9"] {
+        let text = format!("pkg:rpm/redhat/perl@1.50?distro={distro}");
+        let refused = purl::parse(&text).map(|package| purl::write(&package));
+        let why = refused.expect_err(&text).to_string();
+        assert!(why.contains("has an element in its path"), "{why}");
+    }
+}
+
+#[test]
 fn a_package_url_over_the_limit_is_refused_with_the_limit() {
     let over = format!("pkg:npm/{}@1", "a".repeat(PURL_BYTES_MAX));
     let bytes = over.len();
