@@ -92,7 +92,8 @@ pub struct BaselineSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub windows: Vec<Window>,
-    /// When nothing starts, emergencies excepted.
+    /// When nothing starts, emergencies excepted. One that is added holds what was approved and what was begun, too, and voids no approval; where one is
+    /// taken away before its end, open requests are asked for anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -253,7 +253,7 @@ pub struct PlanWindows {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub windows: Vec<PlanWindow>,
-    /// Freezes of the baseline, in its order.
+    /// Freezes that the baseline had, in its order; those that it has had since hold as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

@@ -9,7 +9,7 @@ use crate::{
     node::{Ended, Node},
     plan::{ImageClass, Plan},
     request::ChangeRequest,
-    units::{Digest, Uid},
+    units::{Digest, Name, Uid, User},
     workload::Workload,
     world::World,
 };
@@ -34,13 +34,26 @@ pub(crate) fn is_one(world: &World, request: &ChangeRequest) -> bool {
     before(world, request).any(|old| retried(world, old))
 }
 
-/// The requests whose place one took, the last first. A chain is at most as long as there are requests.
+/// Who asked for another attempt at the last of the replaced requests that ran: those between were replaced before they did. `replaced` is the one whose
+/// place was taken.
+pub(crate) fn asked_by<'w>(world: &'w World, replaced: Option<&Name>) -> Option<&'w User> {
+    let ran = chain(world, replaced).find_map(|old| world.rollouts.get(&old.name))?;
+    ran.handle.retry.as_ref()
+}
+
+/// The requests whose place one took, the last first.
 fn before<'w>(
     world: &'w World,
-    request: &'w ChangeRequest,
+    request: &ChangeRequest,
 ) -> impl Iterator<Item = &'w ChangeRequest> {
-    let replaced = |by: &'w ChangeRequest| world.requests.get(by.supersedes.as_ref()?);
-    std::iter::successors(replaced(request), move |by| replaced(by)).take(world.requests.len())
+    chain(world, request.supersedes.as_ref())
+}
+
+/// A request, and those whose place it took. A chain that people wrote may come back to where it began: it is at most as long as there are requests.
+fn chain<'w>(world: &'w World, first: Option<&Name>) -> impl Iterator<Item = &'w ChangeRequest> {
+    let named = move |name: &Name| world.requests.get(name);
+    let replaced = move |by: &&'w ChangeRequest| named(by.supersedes.as_ref()?);
+    std::iter::successors(first.and_then(named), replaced).take(world.requests.len())
 }
 
 fn retried(world: &World, request: &ChangeRequest) -> bool {

@@ -422,25 +422,14 @@ impl Job {
     }
 }
 
-impl Step {
-    /// Whether a report made meanwhile may show packages half changed: until a scan after it has answered.
-    pub const fn changes_packages(self) -> bool {
-        match self {
-            Self::Patch | Self::Rollback | Self::Verify => true,
-            Self::Prefetch
-            | Self::Claim
-            | Self::Drain
-            | Self::Snapshot
-            | Self::Mitigate
-            | Self::Lift
-            | Self::Restart
-            | Self::AwaitReboot
-            | Self::Reboot
-            | Self::Gate
-            | Self::Release => false,
-        }
+impl Task {
+    /// Whether the node is being worked on, and will be another in minutes. One that waits for its reboot serves, for days if need be.
+    pub fn works(&self) -> bool {
+        self.step != Step::AwaitReboot
     }
+}
 
+impl Step {
     /// The step as people say it: "draining".
     pub const fn gerund(self) -> &'static str {
         match self {

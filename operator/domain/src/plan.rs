@@ -233,7 +233,7 @@ pub struct Windows {
     /// Windows of the baseline, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<PlanWindow>,
-    /// Freezes of the baseline, in its order.
+    /// Freezes that the baseline had, in its order; those that it has had since hold as well (decision 29).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<PlanFreeze>,
 }

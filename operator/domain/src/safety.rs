@@ -176,7 +176,7 @@ fn roles(node: &Node) -> impl Iterator<Item = SmolStr> {
 /// was never taken out of service for it.
 fn at_work<'n>(world: &World, node: &'n Node) -> Option<&'n Task> {
     let task = node.task.as_ref()?;
-    (task.step != Step::AwaitReboot && !mitigation::lifting(world, node, task)).then_some(task)
+    (task.works() && !mitigation::lifting(world, node, task)).then_some(task)
 }
 
 /// Whether nothing has happened yet to a node that holds a slot: it is about to be cordoned, and gives service until then.

@@ -37,4 +37,4 @@ pub use packages::{debian, packages, resolved, sourced, transaction};
 pub use plan::{except, node_class, plan, rollout_of, task_of};
 pub use story::{Story, Told, story};
 pub use web::{OPENSSL_NEW, OPENSSL_OLD, openssl, web, web_fleet};
-pub use world::{WorldBuilder, at, world_at};
+pub use world::{WorldBuilder, at, stops, world_at};

@@ -8,6 +8,7 @@ use hozen_domain::{
     governance::ApprovalPolicy,
     units::Uid,
     workload::{Image, Workload},
+    world::Platform,
 };
 use jiff::Timestamp;
 
@@ -121,4 +122,16 @@ impl WorldBuilder {
             .collect();
         world
     }
+}
+
+/// Everything that stops the cluster, each alone.
+pub fn stops() -> [Platform; 5] {
+    let why = || Some("something".to_owned());
+    [
+        Platform { halt: why(), ..Platform::default() },
+        Platform { admission: why(), ..Platform::default() },
+        Platform { clock: why(), ..Platform::default() },
+        Platform { unobserved: why(), ..Platform::default() },
+        Platform { unwritten: why(), ..Platform::default() },
+    ]
 }

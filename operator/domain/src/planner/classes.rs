@@ -69,18 +69,20 @@ pub(super) fn classes(
     }
     for (key, systems) in systems {
         let now = desk.world.now;
-        let mut known = systems.iter().filter(|system| system.fresh(now)).peekable();
+        let known: Vec<System<'_>> = systems.iter().copied().filter(|it| it.fresh(now)).collect();
         // Only silent systems: nothing could start now, and there is nothing to approve yet.
-        let any = known.peek().is_some();
-        let kept: Vec<Hold> = known.clone().filter_map(|it| stuck(desk, *it, key)).collect();
-        // The same holds where none could be taken as it is, whoever agrees: people are not asked for what cannot be done.
-        if any && kept.len() == known.count() {
+        if known.is_empty() {
+            continue;
+        }
+        // People are not asked for what cannot be done, whoever agrees: every one of them is kept.
+        let kept: Option<Vec<Hold>> = known.into_iter().map(|it| stuck(desk, it, key)).collect();
+        if let Some(kept) = kept {
             let mut reasons = Reasons::default();
             for hold in kept {
                 reasons.add(hold);
             }
             made.holds.extend(reasons.told());
-        } else if any {
+        } else {
             let policy = desk.baseline.rollout.reboot.policy;
             let coming = match which {
                 Which::Untried => coming(desk, draft, key, instead_of),

@@ -99,10 +99,13 @@ pub(super) fn begins(desk: &Desk<'_>, kin: &Kin<'_>, plan: &Plan) -> bool {
     let Some(set) = package_set(desk, kin) else { return true };
     let known = plan.node_classes().filter_map(|c| desk.world.transactions.get(&c.transaction));
     let mut changes = known.flat_map(|transaction| transaction.changes.iter());
-    changes.any(|change| {
-        let mut installed = installed::named(set, &change.name).into_iter();
-        installed.any(|p| p.arch == change.arch && p.version == change.from)
-    })
+    changes.any(|change| is_as_found(set, change))
+}
+
+/// Whether the version that a change starts from is installed.
+fn is_as_found(set: &PackageSet, change: &Change) -> bool {
+    let mut installed = installed::named(set, &change.name).into_iter();
+    installed.any(|package| package.arch == change.arch && package.version == change.from)
 }
 
 /// Whether exactly this can be done to a kin, as it is or after another change.
@@ -139,8 +142,7 @@ fn applies(set: &PackageSet, after: Option<&Transaction>, then: &Transaction) ->
         if let Some(left) = after.and_then(|after| after.changes.iter().find(same)) {
             return left.to == change.from;
         }
-        let mut installed = installed::named(set, &change.name).into_iter();
-        change.is_new() || installed.any(|p| p.arch == change.arch && p.version == change.from)
+        change.is_new() || is_as_found(set, change)
     };
     !then.changes.is_empty() && then.changes.iter().all(there)
 }

@@ -12,7 +12,7 @@ use crate::{
     activate,
     assess::{Departure, Rule, SetView, Side, UpdateView},
     baseline::PackageWant,
-    node::{Ended, Node, Ready, Resolved, Step, Task},
+    node::{CLOCKS_APART_MAX, Ended, Inventory, Node, Ready, Resolved, Task},
     plan::{Class, ImageClass, NodeClass, Plan},
     units::{Digest, Name, Span, Uid, after},
     workload::Workload,
@@ -92,15 +92,16 @@ impl<'w> System<'w> {
         let Self::Node(node) = self else { return None };
         let Ready::Yes(since) = node.ready else { return None };
         let by = after(since, ANSWERS_WITHIN.duration());
-        let scanned = node.report.latest().is_some_and(|report| report.scanned_at >= since);
-        (!scanned && now < by).then_some(by)
+        // One is by the node's clock, the other is not.
+        let scanned = |report: &Arc<Inventory>| report.scanned_at >= since - CLOCKS_APART_MAX;
+        let waits = now < by && !node.report.latest().is_some_and(scanned);
+        waits.then_some(by)
     }
 
     /// Whether a node is being worked on, and will be another when that is done.
     pub(super) fn at_work(self) -> bool {
         let Self::Node(node) = self else { return false };
-        let rests = |task: &Task| matches!(task.step, Step::Prefetch | Step::AwaitReboot);
-        !node.task.as_ref().is_none_or(rests)
+        node.task.as_ref().is_some_and(Task::works)
     }
 
     /// Since when a node has been what it is: it was reachable from then on, and no change of ours ended later.

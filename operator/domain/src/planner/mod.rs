@@ -31,6 +31,7 @@ use smol_str::SmolStr;
 use crate::{
     activate,
     assess::{Assessment, NodeView, Rule, Side, State},
+    attempt,
     baseline::Selector,
     effect::Decision,
     exception,
@@ -239,26 +240,12 @@ fn unaccounted(view: &NodeView) -> bool {
 /// what failed under the request that it replaces, if by others that came to nothing.
 pub fn excluded(world: &World, plan: &Plan, supersedes: Option<&Name>) -> Excluded {
     let mut excluded = authors(world, plan);
-    if let Some(user) = attempt_asked_by(world, supersedes) {
-        let who = user.split('@').next().unwrap_or(&user);
+    if let Some(user) = attempt::asked_by(world, supersedes) {
+        let who = user.split('@').next().unwrap_or(user);
         let why = format!("{who} asked for another attempt");
-        excluded.insert(user, why);
+        excluded.insert(user.clone(), why);
     }
     excluded
-}
-
-/// Who asked for another attempt at the last of the replaced requests that ran: those between were replaced before they did.
-fn attempt_asked_by(world: &World, supersedes: Option<&Name>) -> Option<User> {
-    let mut old = supersedes;
-    // A chain that people wrote may come back to where it began.
-    for _ in 0..=world.requests.len() {
-        let name = old?;
-        if let Some(rollout) = world.rollouts.get(name) {
-            return rollout.handle.retry.clone();
-        }
-        old = world.requests.get(name)?.supersedes.as_ref();
-    }
-    None
 }
 
 fn authors(world: &World, plan: &Plan) -> Excluded {

@@ -10,7 +10,7 @@ use crate::{
     assess::{Assessment, NodeView, State},
     baseline::Baseline,
     exception,
-    node::{Ended, Node, Step},
+    node::{Ended, Node, Task},
     plan::ChangeType,
     request::ChangeRequest,
     units::{Name, after},
@@ -59,8 +59,8 @@ pub(super) fn inactive(
     let excepted = exception::excepted(world);
     let found = since.iter().filter_map(|(name, since)| {
         let (node, view) = (world.nodes.get(name)?, assessment.nodes.get(name)?);
-        // What is being worked on is about to run the new code; a reboot that is waited for may be days away.
-        let at_work = node.task.as_ref().is_some_and(|task| task.step != Step::AwaitReboot);
+        // What is being worked on is about to run the new code.
+        let at_work = node.task.as_ref().is_some_and(Task::works);
         let runs = !at_work && node.report.known().is_some_and(|seen| seen.runs_old_code());
         let baseline = held(world, view).filter(|_| runs)?;
         let stands = |request: &&ChangeRequest| {

@@ -12,9 +12,8 @@ use hozen_domain::{
     request::Phase,
     units::{Span, Uid},
     workload::{ImageStep, ImageTask},
-    world::Platform,
 };
-use hozen_testkit::approve_all;
+use hozen_testkit::{approve_all, stops};
 
 use super::{
     SIDE, SIDE_NEW, SIDE_OLD, WEB, WEB_NEW, WEB_OLD, at_work,
@@ -88,15 +87,7 @@ fn i12_a_workload_is_taken_with_leave_and_what_misses_any_part_of_it_is_refused(
 
 #[test]
 fn i13_i16_i19_nothing_is_taken_while_anything_stops_the_cluster() {
-    let why = || Some("something".to_owned());
-    let stops = [
-        Platform { halt: why(), ..Platform::default() },
-        Platform { admission: why(), ..Platform::default() },
-        Platform { clock: why(), ..Platform::default() },
-        Platform { unobserved: why(), ..Platform::default() },
-        Platform { unwritten: why(), ..Platform::default() },
-    ];
-    for platform in stops {
+    for platform in stops() {
         let mut world = free();
         world.platform = platform;
         is_refused(&world, &takes(&world), "13, 16, 19: ");

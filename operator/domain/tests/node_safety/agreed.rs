@@ -13,10 +13,10 @@ use hozen_domain::{
     request::{Phase, RolloutEnd},
     step::step,
     units::{Name, Share, Span, Uid},
-    world::Platform,
 };
 use hozen_testkit::{
-    BaselineBuilder, OPENSSL_NEW, agreed, at, baseline, notice, stage, story, web, window, world_at,
+    BaselineBuilder, OPENSSL_NEW, agreed, at, baseline, notice, stage, stops, story, web, window,
+    world_at,
 };
 
 use jiff::SignedDuration;
@@ -229,15 +229,7 @@ fn i13_i16_i19_a_node_is_refused_to_whoever_takes_it_while_anything_stops_the_cl
     let free = agreed(story(&fleet(1, baseline("web")), 1).nobody_approves().play().0.world);
     let taken = step(&free, &assess(&free));
     assert_eq!(check::decision(&free, &assess(&free), &taken), Vec::<String>::new());
-    let why = || Some("something".to_owned());
-    let stops = [
-        Platform { halt: why(), ..Platform::default() },
-        Platform { admission: why(), ..Platform::default() },
-        Platform { clock: why(), ..Platform::default() },
-        Platform { unobserved: why(), ..Platform::default() },
-        Platform { unwritten: why(), ..Platform::default() },
-    ];
-    for platform in stops {
+    for platform in stops() {
         let world = World { platform, ..free.clone() };
         let broken = check::decision(&world, &assess(&world), &taken);
         assert!(broken.iter().any(|told| told.starts_with("13, 16, 19: ")), "{broken:?}");
