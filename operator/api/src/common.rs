@@ -248,7 +248,7 @@ open_enum! {
 open_enum! {
     /// What happens to a node that failed.
     OnFailure {
-        /// It is put back if that is safe, and flagged.
+        /// It is put back as it is, and flagged.
         Hold,
         /// The previous versions come back, then it is flagged.
         Rollback,

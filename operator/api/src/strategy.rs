@@ -271,7 +271,8 @@ pub struct Failures {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub max: u32,
-    /// What happens to a node that failed: Hold puts it back if that is safe, Rollback brings the previous versions back.
+    /// What happens to a node that failed: Hold puts it back as it is, Rollback brings the previous versions
+    /// back first. Both flag it.
     #[serde(default = "hold")]
     pub then: OnFailure,
 }

@@ -12,7 +12,7 @@ pub use work::sentence as work_sentence;
 
 pub use explanation::explanation;
 pub use harmless::{harmless, tame_text};
-pub use head::{feed_told, unmatched};
+pub use head::{feed_told, size, unmatched};
 
 use std::{
     cmp::Reverse,

@@ -237,10 +237,16 @@ fn a_fleet_on_which_nothing_is_late_ends_with_0() {
 }
 
 #[test]
-fn a_slip_in_a_kind_or_a_group_is_bad_input_and_no_fleet_on_which_all_is_well() {
+fn a_slip_in_a_kind_a_group_or_a_package_is_bad_input_and_no_fleet_on_which_all_is_well() {
     for (file, was, slip, told) in [
         ("nodes.yaml", "kind: Node", "kind: Nod", "Nod is no kind of v1; did you mean Node?"),
         ("advisories.yaml", "hozen.dev/", "hozen.dve/", "did you mean hozen.dev/v1alpha1?"),
+        (
+            "scenario.yaml",
+            "events:",
+            "events:\n  - {at: 2026-11-19T09:30, do: {release: {package: opensll, version: '4'}}}",
+            "names package `opensll`, which does not exist; did you",
+        ),
     ] {
         let folder = copy();
         edit(&folder, file, was, slip);
@@ -248,6 +254,16 @@ fn a_slip_in_a_kind_or_a_group_is_bad_input_and_no_fleet_on_which_all_is_well() 
         assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
         assert!(complained(&output).contains(told), "{}", complained(&output));
     }
+}
+
+#[test]
+fn a_notice_whose_fix_is_installed_and_does_not_run_is_not_told_to_be_over() {
+    let folder = copy();
+    edit(&folder, "scenario.yaml", "restarts: 1", "restarts: 9");
+    let output = hozen(folder.path(), &["explain", "fleet", "advisory/dsa-6123-1"]);
+    let text = printed(&output);
+    let (_, asleep) = text.split_once("AND OLD CODE STILL RUNS").expect("a section of its own");
+    assert!(asleep.trim_start().starts_with("on web-a2"), "{text}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ async fn ready(State(served): State<Served>) -> impl IntoResponse {
 
 /// Stores whose first list is not through. An API that the cluster need not have, and has not, has none.
 fn missing(health: &[Health]) -> Vec<&str> {
-    health.iter().filter(|h| !h.synced && !h.absent).map(|h| h.store).collect()
+    health.iter().filter(|h| h.is_awaited()).map(|h| h.store).collect()
 }
 
 async fn metrics(State(served): State<Served>) -> impl IntoResponse {

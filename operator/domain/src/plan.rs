@@ -457,7 +457,7 @@ pub struct Failures {
 /// What happens to a node that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnFailure {
-    /// It is put back if that is safe, and flagged.
+    /// It is put back as it is, and flagged.
     Hold,
     /// The previous versions come back, then it is flagged.
     Rollback,

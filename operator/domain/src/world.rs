@@ -57,6 +57,8 @@ pub struct World {
     pub transactions: BTreeMap<Digest, Arc<Transaction>>,
     /// Requests by name, ended ones included.
     pub requests: BTreeMap<Name, ChangeRequest>,
+    /// Requests that are there and cannot be read, by name: their uid, and why. What was begun for them is held, and not ended.
+    pub unread: BTreeMap<Name, (Uid, String)>,
     /// Approvals, sorted by time, then name.
     pub approvals: Vec<Approval>,
     /// Rollouts by name.
@@ -191,6 +193,11 @@ impl World {
         self.blind.get(set).map_or(&[], |blind| &**blind)
     }
 
+    /// Why a request that is there cannot be read, if so.
+    pub fn unread(&self, (name, uid): &(Name, Uid)) -> Option<&str> {
+        self.unread.get(name).filter(|(there, _)| there == uid).map(|(_, why)| why.as_str())
+    }
+
     /// The rollouts that have not ended, in the order in which they take free slots: emergencies first, then by deadline.
     pub fn rollouts_in_turn(&self) -> Vec<&Rollout> {
         let open = self.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none());
@@ -226,6 +233,7 @@ impl World {
             transactions: BTreeMap::new(),
             requests: BTreeMap::new(),
             approvals: Vec::new(),
+            unread: BTreeMap::new(),
             rollouts: BTreeMap::new(),
             evidence: BTreeMap::new(),
             stock: Stock::default(),

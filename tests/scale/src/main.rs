@@ -1,7 +1,7 @@
 //! What the operator takes and does with a fleet of thousands, on a real API server with played nodes. Prints what was measured beside what is
 //! held; ends with 1 if a count is over its limit. Times and memory are printed and judged by people: machines are noisy.
 //!
-//!     cargo run --release --package hozen-scale -- --nodes 5000 --pods 10
+//!     cargo run --profile soak --package hozen-scale -- --nodes 5000 --pods 10
 
 mod fleet;
 mod measured;

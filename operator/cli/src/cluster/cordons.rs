@@ -1,4 +1,4 @@
-//! Cordons of Hozen's that nobody works on any more: after an uninstallation in mid-rollout, or a rollout that was let go.
+//! Cordons and taints of Hozen's that nobody works on any more: after an uninstallation, or a rollout that was let go.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cluster, error::ClusterError};
 
-/// A node that stays cordoned until somebody lifts it.
+/// A node that stays cordoned or tainted until somebody lifts it.
 #[derive(Debug, Serialize)]
 pub struct Left {
     /// The node.
     pub node: String,
+    /// What it is: `cordoned`, `tainted`.
+    pub what: &'static str,
     /// Why nobody lifts it.
     pub why: String,
     /// The line that does.
@@ -29,13 +31,14 @@ struct Record {
     previously_unschedulable: bool,
 }
 
-/// The cordons that are left, by node. Without the operator all of them are.
+/// What is left, by node. Without the operator all of it is.
 pub async fn left(cluster: &Cluster, operator: bool) -> Result<Vec<Left>, ClusterError> {
     let nodes: Vec<Node> = cluster.list("node").await?;
     let ours: Vec<&Node> =
         nodes.iter().filter(|node| node.annotations().contains_key(annotation::OWNER)).collect();
+    let tainted = nodes.iter().filter(|_| !operator).filter_map(taint);
     if ours.is_empty() {
-        return Ok(Vec::new());
+        return Ok(tainted.collect());
     }
     let open: BTreeSet<String> = match cluster.list::<Rollout>("rollout").await {
         Ok(all) => all
@@ -46,10 +49,20 @@ pub async fn left(cluster: &Cluster, operator: bool) -> Result<Vec<Left>, Cluste
         Err(ClusterError::NoKinds) => BTreeSet::new(),
         Err(other) => return Err(other),
     };
-    Ok(ours.into_iter().filter_map(|node| one(node, &open, operator)).collect())
+    let cordons = ours.into_iter().filter_map(|node| cordon(node, &open, operator));
+    Ok(cordons.chain(tainted).collect())
 }
 
-fn one(node: &Node, open: &BTreeSet<String>, operator: bool) -> Option<Left> {
+/// Our taint, where there is no operator that would lift it.
+fn taint(node: &Node) -> Option<Left> {
+    let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    taints.find(|taint| taint.key == annotation::TAINT)?;
+    let node = node.name_any();
+    let lift = format!("kubectl taint node {node} {}-", annotation::TAINT);
+    Some(Left { node, what: "tainted", why: "the operator is not installed".to_owned(), lift })
+}
+
+fn cordon(node: &Node, open: &BTreeSet<String>, operator: bool) -> Option<Left> {
     let name = node.name_any();
     let text = node.annotations().get(annotation::OWNER)?;
     let record: Option<Record> = serde_json::from_str(text).ok();
@@ -64,11 +77,13 @@ fn one(node: &Node, open: &BTreeSet<String>, operator: bool) -> Option<Left> {
     let stays = record.is_some_and(|record| record.previously_unschedulable);
     let uncordon = if stays { String::new() } else { format!(" && kubectl uncordon {name}") };
     let lift = format!("kubectl annotate node {name} {}-{uncordon}", annotation::OWNER);
-    Some(Left { node: name, why, lift })
+    Some(Left { node: name, what: "cordoned", why, lift })
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Taint;
+
     use super::*;
 
     fn node(record: &str) -> Node {
@@ -82,21 +97,31 @@ mod tests {
 
     #[test]
     fn i58_a_cordon_that_nobody_works_on_comes_with_the_line_that_lifts_it() {
-        let left = one(&node(RECORD), &BTreeSet::new(), true).unwrap();
+        let left = cordon(&node(RECORD), &BTreeSet::new(), true).unwrap();
         assert_eq!(
             left.lift,
             "kubectl annotate node node-1 hozen.dev/owner- && kubectl uncordon node-1"
         );
         let open = BTreeSet::from(["uid-1".to_owned()]);
-        assert!(one(&node(RECORD), &open, true).is_none(), "it is being worked on");
-        assert!(one(&node(RECORD), &open, false).unwrap().why.contains("not installed"));
-        assert!(one(&node("{"), &open, true).unwrap().why.contains("cannot be read"));
+        assert!(cordon(&node(RECORD), &open, true).is_none(), "it is being worked on");
+        assert!(cordon(&node(RECORD), &open, false).unwrap().why.contains("not installed"));
+        assert!(cordon(&node("{"), &open, true).unwrap().why.contains("cannot be read"));
+    }
+
+    #[test]
+    fn i58_a_taint_that_nobody_lifts_comes_with_the_line_that_does() {
+        let mut node = node(RECORD);
+        assert!(taint(&node).is_none());
+        let ours = Taint { key: annotation::TAINT.to_owned(), ..Taint::default() };
+        node.spec.get_or_insert_default().taints = Some(vec![ours]);
+        let left = taint(&node).unwrap();
+        assert_eq!(left.lift, "kubectl taint node node-1 hozen.dev/maintenance-");
     }
 
     #[test]
     fn i58_a_node_that_was_unschedulable_before_us_stays_so() {
         let record = RECORD.replace("false", "true");
-        let left = one(&node(&record), &BTreeSet::new(), true).unwrap();
+        let left = cordon(&node(&record), &BTreeSet::new(), true).unwrap();
         assert_eq!(left.lift, "kubectl annotate node node-1 hozen.dev/owner-");
     }
 }

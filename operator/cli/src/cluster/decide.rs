@@ -8,7 +8,7 @@ use hozen_access::Installation;
 use hozen_controller::{
     clock::MachineClock,
     config,
-    observe::{Stores, Watching, watches},
+    observe::{Health, Stores, Watching, watches},
     world::{self, Identity, Memory, Wrong},
 };
 use hozen_domain::{
@@ -131,14 +131,15 @@ async fn wrong(cluster: &Cluster, installation: &Result<Installation, ClusterErr
 }
 
 fn lacking(stores: &Stores) -> Vec<&'static str> {
-    stores.health().into_iter().filter(|h| !h.synced).map(|h| h.store).collect()
+    stores.health().into_iter().filter(Health::is_awaited).map(|h| h.store).collect()
 }
 
 /// Waits until every list is through, or one cannot be had.
 async fn listed(watching: &Watching) -> Result<(), ClusterError> {
     loop {
         let health = watching.stores.health();
-        if let Some(why) = health.iter().find_map(|h| h.failing.as_ref().filter(|_| !h.synced)) {
+        if let Some(why) = health.iter().find_map(|h| h.failing.as_ref().filter(|_| h.is_awaited()))
+        {
             if why.contains("404 page not found") {
                 return Err(ClusterError::NoKinds);
             }
@@ -146,7 +147,7 @@ async fn listed(watching: &Watching) -> Result<(), ClusterError> {
                 "what the operator sees cannot be seen with your rights: {why}"
             )));
         }
-        if health.iter().all(|h| h.synced) {
+        if !health.iter().any(Health::is_awaited) {
             return Ok(());
         }
         // A watch that fails wakes nobody.

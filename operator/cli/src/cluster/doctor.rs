@@ -184,9 +184,11 @@ fn powers(rights: &Rights, installation: &Installation) -> Vec<Power> {
                 ask(ADMISSION, "validatingadmissionpolicies", "update"),
                 ask(ADMISSION, "validatingadmissionpolicies", "patch"),
                 ask(ADMISSION, "validatingadmissionpolicies", "delete"),
+                ask(ADMISSION, "validatingadmissionpolicies", "deletecollection"),
                 ask(ADMISSION, "validatingadmissionpolicybindings", "update"),
                 ask(ADMISSION, "validatingadmissionpolicybindings", "patch"),
                 ask(ADMISSION, "validatingadmissionpolicybindings", "delete"),
+                ask(ADMISSION, "validatingadmissionpolicybindings", "deletecollection"),
             ],
         ),
         power(
@@ -245,11 +247,11 @@ fn text(findings: &Findings, columns: usize) -> String {
     if !findings.faults.is_empty() && !findings.powers.is_empty() {
         page.line("", "nothing new is started until that is mended: install the chart again");
     }
-    for Left { node, why, lift } in &findings.cordons {
+    for Left { node, what, why, lift } in &findings.cordons {
         page.gap();
         page.hang(
             "",
-            &paint(BAD, format!("{node} is cordoned by Hozen, and nobody works on it: {why}")),
+            &paint(BAD, format!("{node} is {what} by Hozen, and nobody works on it: {why}")),
             2,
         );
         page.hang("  ", lift, 4);

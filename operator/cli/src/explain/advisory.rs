@@ -22,8 +22,14 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
     };
     let ranked = outcome.after.ranking.notices.get(name)?;
     let withdrawn = known.notice.withdrawn.is_some();
-    let matters =
-        if withdrawn { "it is ignored: it was taken back" } else { matters(ranked.relevance) };
+    let asleep = asleep(outcome, name);
+    let matters = match ranked.relevance {
+        _ if withdrawn => "it is ignored: it was taken back",
+        Relevance::FixedEverywhere if !asleep.is_empty() => {
+            "its fix is installed everywhere, and old code still runs"
+        }
+        relevance => matters(relevance),
+    };
     let mut answer = Answer { summary: format!("{matters} ({})", ranked.why), ..Answer::default() };
     answer.add(says(&known.notice));
     let mut section = Section::new("whether it matters");
@@ -47,6 +53,12 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
     }
     answer.add(section);
     answer.add(affected(outcome, name));
+    if !asleep.is_empty() {
+        let mut section = Section::new("where its fix is installed, and old code still runs");
+        section.rule(format!("on {}", crate::text::some_of(&asleep, NAMED_MAX)), "PROCESS 3.1");
+        answer.add(section);
+        answer.see("node", asleep[0]);
+    }
     if !matches!(ranked.relevance, Relevance::Relevant | Relevance::NoFixYet) {
         let but = match ranked.relevance {
             _ if withdrawn => Some(idle::WITHDRAWN),
@@ -167,6 +179,19 @@ fn range(range: &Range) -> String {
         RangeEnd::Limit(limit) => format!("{from}, below {limit}"),
         RangeEnd::Open => format!("{from}, no fix yet"),
     }
+}
+
+/// Nodes on which a request brought the fix, and that have not begun to run it.
+fn asleep<'o>(outcome: &'o Outcome, name: &Name) -> Vec<&'o str> {
+    let answers = |request: &Name| {
+        let request = outcome.world.requests.get(request);
+        request.is_some_and(|request| request.plan.advisories.contains(name))
+    };
+    let inactive = outcome.after.ranking.inactive.iter();
+    inactive
+        .filter(|(_, inactive)| inactive.brought_by.iter().any(answers))
+        .map(|(node, _)| node.as_str())
+        .collect()
 }
 
 /// Which systems it affects.

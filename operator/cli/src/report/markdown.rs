@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{MARK, plain};
 use crate::{
     facts::{Missing, Simulation, Standing},
-    text::{Detail, Reader, feed_told, result, time_line, unmatched},
+    text::{Detail, Reader, feed_told, result, size, time_line, unmatched},
 };
 
 /// The report.
@@ -20,15 +20,12 @@ fn write(out: &mut String, facts: &Simulation, reader: &Reader) -> std::fmt::Res
     writeln!(out, "{MARK}\n# hozen simulate {}\n", escaped(&facts.folder))?;
     writeln!(
         out,
-        "{} to {}, {}; seed {}; {} nodes, {} workloads, {} baselines, {} advisories.\n",
+        "{} to {}, {}; seed {}; {}.\n",
         reader.at(facts.from),
         reader.at(facts.until),
         escaped(&facts.time_zone),
         facts.seed,
-        facts.size.nodes,
-        facts.size.workloads,
-        facts.size.baselines,
-        facts.size.advisories
+        size(facts)
     )?;
     verdict(out, facts, reader)?;
     results(out, facts, reader)?;

@@ -20,21 +20,10 @@ const IDLE_SHOWN: usize = 6;
 
 /// What is played, over which time.
 pub(super) fn title(page: &mut Page, facts: &Simulation, reader: &Reader) {
-    let size = &facts.size;
-    let mut parts = vec![counted(size.nodes, "node")];
-    if size.workloads > 0 {
-        parts.push(counted(size.workloads, "workload"));
-    }
-    parts.push(counted(size.baselines, "baseline"));
-    parts.push(format!(
-        "{} {}",
-        size.advisories,
-        if size.advisories == 1 { "advisory" } else { "advisories" }
-    ));
     let head = format!(
         "{}   ·   {}",
         paint(STRONG, format!("hozen simulate {}", facts.folder)),
-        parts.join(", ")
+        size(facts)
     );
     page.hang("", &head, 2);
     let span = format!(
@@ -45,6 +34,19 @@ pub(super) fn title(page: &mut Page, facts: &Simulation, reader: &Reader) {
         facts.seed
     );
     page.hang("  ", &paint(FAINT, span), 2);
+}
+
+/// `5 nodes, 1 baseline, 3 advisories`.
+pub fn size(facts: &Simulation) -> String {
+    let size = &facts.size;
+    let mut parts = vec![counted(size.nodes, "node")];
+    if size.workloads > 0 {
+        parts.push(counted(size.workloads, "workload"));
+    }
+    parts.push(counted(size.baselines, "baseline"));
+    let advisories = if size.advisories == 1 { "advisory" } else { "advisories" };
+    parts.push(format!("{} {advisories}", size.advisories));
+    parts.join(", ")
 }
 
 /// What there was at the beginning.

@@ -362,3 +362,14 @@ pub fn doctor_names_who_holds_power_and_every_policy_that_does_not_stand(cluster
     ]);
     cluster.hozen("admin", &["doctor"]).says("unaltered");
 }
+
+/// No trivy-operator is here.
+pub fn explain_and_plan_say_what_would_be_decided_without_what_need_not_be_installed(
+    cluster: &Cluster,
+) {
+    let file = cluster.node("explained");
+    cluster.kubectl(&["create", "-f", &file]);
+    cluster.hozen("admin", &["explain", "node/explained"]).says("no baseline selects it");
+    cluster.hozen("admin", &["plan"]).says("nothing");
+    cluster.kubectl(&["delete", "node", "explained"]);
+}

@@ -116,7 +116,8 @@ impl Act {
             let why = format!("{name} has more than {PODS_MAX} pods");
             return Err(Outcome::Refused(Refusal::Impossible(why)));
         }
-        Ok(pods.items.into_iter().filter(must_leave).collect())
+        let own = [&*self.settings.namespace, &*self.settings.work_namespace];
+        Ok(pods.items.into_iter().filter(|pod| must_leave(pod, own)).collect())
     }
 
     /// One conditional call: a pod of the same name that took its place is not meant.
@@ -230,10 +231,23 @@ mod tests {
 
     #[test]
     fn i10_static_pods_stay_and_pods_that_ended_are_not_asked() {
+        let leaves = |value| must_leave(&pod(value), ["hozen-system", "hozen-work"]);
         let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});
-        assert!(!must_leave(&pod(mirror)));
-        assert!(!must_leave(&pod(json!({"metadata": {}, "status": {"phase": "Succeeded"}}))));
-        assert!(must_leave(&pod(json!({"metadata": {}, "status": {"phase": "Running"}}))));
+        assert!(!leaves(mirror));
+        assert!(!leaves(json!({"metadata": {}, "status": {"phase": "Succeeded"}})));
+        assert!(leaves(json!({"metadata": {}, "status": {"phase": "Running"}})));
+    }
+
+    #[test]
+    fn i10_our_label_keeps_no_pod_of_somebody_else_on_its_node() {
+        let labelled = |namespace: &str| {
+            pod(
+                json!({"metadata": {"namespace": namespace, "labels": {"hozen.dev/component": "x"}}}),
+            )
+        };
+        let own = ["hozen-system", "hozen-work"];
+        assert!(must_leave(&labelled("shop"), own));
+        assert!(!must_leave(&labelled("hozen-work"), own));
     }
 
     #[test]

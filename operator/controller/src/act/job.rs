@@ -59,8 +59,8 @@ const ANNOTATION_BYTES_MAX: usize = 250 << 10;
 const _: () = assert!(JOB_GRACE.as_secs() > contract::GRACE_SECONDS as i64);
 /// Pods of one Job that were ended by something else, and followed by others that attach to the same work.
 const PODS_MAX: i32 = 20;
-/// A Job is looked at for as long as its node's work goes on, and by people after it.
-const KEPT_SECONDS: i32 = 7 * 24 * 3_600;
+/// A Job is looked at for as long as its node's work goes on, and by people the day after it: it carries the whole plan, and a fleet has many.
+const KEPT_SECONDS: i32 = 24 * 3_600;
 
 /// What a Job is to do.
 #[derive(Clone, Copy, Debug)]

@@ -52,6 +52,10 @@ const TOLD_MAX: Duration = Duration::from_mins(30);
 const UNWRITTEN_TOLD: u32 = 3;
 /// An audit trail whose sink does not answer for longer is given up, and the process with it.
 const AUDIT_WAIT_MAX: Duration = Duration::from_mins(1);
+/// A pass that found nothing to do leaves as long as it took to others before the next, up to this: a large cluster has news all the time.
+const IDLE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Shorter passes may follow each other.
+const SHORT_PASS: Duration = Duration::from_millis(100);
 /// However quiet it is: an event may have been missed.
 const SLEEP_MAX: Duration = Duration::from_mins(55);
 /// Added to that, by cluster, so that many clusters behind one load balancer do not wake together.
@@ -108,6 +112,8 @@ pub struct Decider {
     unreadable: status::unreadable::Memory,
     /// Prefetches that went on at the last look.
     fetching: BTreeSet<(Uid, JobKey)>,
+    /// For how long the last pass looked, if there was nothing to do.
+    idled: Option<Duration>,
 }
 
 impl Decider {
@@ -126,6 +132,7 @@ impl Decider {
             steady: Steady::default(),
             unreadable: status::unreadable::Memory::default(),
             fetching: BTreeSet::new(),
+            idled: None,
         }
     }
 
@@ -138,6 +145,13 @@ impl Decider {
             let sleep = self.pass().await;
             if self.audit_is_stuck() {
                 return;
+            }
+            if let Some(idled) = self.idled.take().filter(|idled| *idled >= SHORT_PASS) {
+                tokio::select! {
+                    biased;
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = tokio::time::sleep(idled.min(IDLE_PAUSE_MAX)) => {}
+                }
             }
             // In this order, and not by chance: the same events make the same run.
             tokio::select! {
@@ -215,7 +229,10 @@ impl Decider {
             turn.decision.effects.retain(|effect| !act::disrupts(effect));
         }
         let acted = self.act(&scenery, mandate, &turn.decision.effects).await;
-        self.parts.metrics.passed(self.parts.clock.since_boot().saturating_sub(began));
+        let took = self.parts.clock.since_boot().saturating_sub(began);
+        self.parts.metrics.passed(took);
+        let idle = !acted && written.count == 0 && written.failed.is_empty();
+        self.idled = idle.then_some(took);
         let looks = acted || self.memory.unsettled();
         let sleep = match self.unwritten.pause() {
             Some(pause) => pause,

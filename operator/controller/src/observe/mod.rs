@@ -178,6 +178,17 @@ pub struct Health {
     pub malformed: Vec<(kept::Key, String)>,
 }
 
+/// The store of an API that need not be there: nobody waits for it, and nothing stops where it fails. What was seen of it last stands.
+const OPTIONAL: &str = "bills";
+
+impl Health {
+    /// Whether nothing can be decided before its first list is through.
+    pub fn is_awaited(&self) -> bool {
+        let spared = self.absent || (self.store == OPTIONAL && self.failing.is_some());
+        !self.synced && !spared
+    }
+}
+
 impl Stores {
     /// How every watch fares.
     pub fn health(&self) -> Vec<Health> {
@@ -211,7 +222,9 @@ impl Stores {
                 })
             };
         }
-        let blind: Vec<String> = each!(self, blind).into_iter().flatten().collect();
+        let optional = format!("{OPTIONAL}: ");
+        let blind = each!(self, blind).into_iter().flatten();
+        let blind: Vec<String> = blind.filter(|why| !why.starts_with(&optional)).collect();
         let (first, more) = blind.split_first()?;
         let more =
             if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
@@ -220,7 +233,7 @@ impl Stores {
 
     /// Whether every first list is through: before that nothing is decided. What an API would say that is not there is not waited for.
     pub fn synced(&self) -> bool {
-        self.health().iter().all(|health| health.synced || health.absent)
+        !self.health().iter().any(Health::is_awaited)
     }
 }
 
@@ -400,11 +413,20 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let halts = Api::namespaced(watching.prompt.clone(), namespace);
     // Two stores of one kind: an event of the one says nothing of the other.
     let [node, job, work] = [Kind::Node, Kind::Job, Kind::Work].map(|kind| newness(watching, kind));
-    let same_node = prune::same_node;
+    let (same_node, same_budget) = (prune::same_node, prune::same_budget);
+    let (home, work_place) = (namespace.clone(), work_namespace.clone());
+    let taken = move |pod| workloads::placed(pod, [&home, &work_place]);
     vec![
         watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
-        watched!(watching, Api::all(client.clone()), placed, pods, workloads::placed, Placed::eq),
-        watched!(watching, Api::all(client.clone()), Config::default(), budgets, pruned, never),
+        watched!(watching, Api::all(client.clone()), placed, pods, taken, Placed::eq),
+        watched!(
+            watching,
+            Api::all(client.clone()),
+            Config::default(),
+            budgets,
+            pruned,
+            same_budget
+        ),
         watched!(watching, own, Config::default(), jobs, prune::job, never, job),
         watched!(watching, at_work, Config::default(), work, prune::job, never, work),
         watched!(watching, halts, halt, halt, pruned, never),

@@ -5,6 +5,7 @@ use k8s_openapi::{
     api::{
         batch::v1::Job,
         core::v1::{Node, NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodStatus},
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -46,6 +47,16 @@ pub(super) fn node(node: Node) -> Node {
 pub(super) fn same_node(a: &Node, b: &Node) -> bool {
     let meta = |node: &Node| ObjectMeta { resource_version: None, ..node.metadata.clone() };
     a.spec == b.spec && a.status == b.status && meta(a) == meta(b)
+}
+
+/// Whether a change of a budget means nothing to us: what it selects and whether it allows an eviction is all that is read.
+pub(super) fn same_budget(a: &PodDisruptionBudget, b: &PodDisruptionBudget) -> bool {
+    let read = |budget: &PodDisruptionBudget| {
+        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
+        let allowed = budget.status.as_ref().and_then(|status| status.disruptions_allowed);
+        (selector, allowed == Some(0))
+    };
+    read(a) == read(b)
 }
 
 /// A pod of a Job: whose it is, how it ended, and what its containers answered.

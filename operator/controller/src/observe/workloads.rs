@@ -34,12 +34,12 @@ pub struct Placed {
     pub of_job: Option<Box<Pod>>,
 }
 
-/// Takes a pod apart.
-pub fn placed(pod: Pod) -> Placed {
+/// Takes a pod apart. `own`: Hozen's namespace and that of its Jobs.
+pub fn placed(pod: Pod, own: [&str; 2]) -> Placed {
     let mut owners = pod.metadata.owner_references.iter().flatten();
     Placed {
         node: node_of(&pod).unwrap_or_default().into(),
-        occupant: occupant(&pod),
+        occupant: occupant(&pod, own),
         owner: owner(&pod.metadata),
         images: pod_images(&pod).into(),
         alive: alive(&pod),

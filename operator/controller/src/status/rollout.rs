@@ -29,16 +29,7 @@ pub fn draft(
     let cursor = next.unwrap_or(&rollout.cursor);
     let seen = Rollout { cursor: cursor.clone(), ..rollout.clone() };
     let Some(progress) = progress(world, &turn.assessment, &seen) else {
-        // Its request is gone: what is known stays, and says so.
-        let said = Said {
-            aspect: condition::READY,
-            holds: Some(false),
-            reason: hozen_api::names::reason::NOT_FOUND,
-            message: format!("there is no ChangeRequest {} of its uid", rollout.request.0),
-        };
-        let said = vec![words::stalled(Some((said.reason, said.message.clone()))), said];
-        let conditions = words::conditions(&before.conditions, said, generation, world.now);
-        return RolloutStatus { observed_generation: generation, conditions, ..before };
+        return without_request(world, turn, (rollout, cursor), (before, generation));
     };
     let holds = holds(turn, rollout, cursor);
     let hold = holds.first().copied();
@@ -65,6 +56,36 @@ pub fn draft(
         outcome: cursor.ended.map(|(_, how)| words::outcome(how)),
         timings: before.timings,
         conditions,
+    }
+}
+
+/// Its request is gone or cannot be read: what is known stays, and says so.
+fn without_request(
+    world: &World,
+    turn: &Turn,
+    (rollout, cursor): (&Rollout, &Cursor),
+    (before, generation): (RolloutStatus, Option<i64>),
+) -> RolloutStatus {
+    let (reason, message) = match world.unread(&rollout.request) {
+        Some(why) => (
+            hozen_api::names::reason::INVALID,
+            format!("the ChangeRequest {} cannot be read: {why}", rollout.request.0),
+        ),
+        None => (
+            hozen_api::names::reason::NOT_FOUND,
+            format!("there is no ChangeRequest {} of its uid", rollout.request.0),
+        ),
+    };
+    let ready =
+        Said { aspect: condition::READY, holds: Some(false), reason, message: message.clone() };
+    let said = vec![words::stalled(Some((reason, message))), ready];
+    RolloutStatus {
+        observed_generation: generation,
+        conditions: words::conditions(&before.conditions, said, generation, world.now),
+        hold: words::hold(&holds(turn, rollout, cursor)),
+        ended: cursor.ended.map(|(at, _)| at),
+        outcome: cursor.ended.map(|(_, how)| words::outcome(how)),
+        ..before
     }
 }
 
@@ -160,4 +181,30 @@ fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<
             }),
         },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use hozen_api::rollout::RolloutOutcome;
+    use hozen_testkit::world_at;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn i33_the_end_of_a_rollout_whose_request_is_gone_is_written_down() {
+        let world = world_at("2026-01-05T02:00Z").build();
+        let digest = format!("sha256-{}", "a".repeat(64));
+        let object: Object = serde_json::from_value(json!({"apiVersion": "hozen.dev/v1alpha1",
+            "kind": "Rollout", "metadata": {"name": "web", "uid": "u"},
+            "spec": {"changeRequest": {"name": "web", "uid": "c", "planDigest": digest}}}))
+        .unwrap();
+        let rollout = hozen_intake::convert::request::rollout(&object, world.now).unwrap();
+        let ended = Some((world.now, RolloutEnd::Aborted));
+        let cursor = Cursor { ended, ..rollout.cursor.clone() };
+        let of = (&object, &rollout);
+        let status = draft(&world, &Turn::take(&world), of, Some(&cursor));
+        assert_eq!(status.ended, Some(world.now), "or it holds its nodes for ever");
+        assert_eq!(status.outcome, Some(RolloutOutcome::Aborted));
+    }
 }

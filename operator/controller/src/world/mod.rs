@@ -156,17 +156,32 @@ fn intents(stores: &Stores, world: &mut World) {
             world.approvals.push(approval.clone());
         }
     }
-    for read in stores.requests.read().values() {
-        if let Ok(request) = &read.meaning {
-            world.requests.insert(request.name.clone(), request.clone());
-        }
-    }
+    requests(stores, world);
     for read in stores.rollouts.read().values() {
         if let Ok(rollout) = &read.meaning {
             world.rollouts.insert(rollout.name.clone(), rollout.clone());
         }
     }
     world.approvals.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
+}
+
+/// Requests, and those that are there and cannot be read.
+fn requests(stores: &Stores, world: &mut World) {
+    let requests = stores.requests.read();
+    for (name, seen) in requests.iter() {
+        match &seen.value.meaning {
+            Ok(request) => drop(world.requests.insert(request.name.clone(), request.clone())),
+            Err(refusals) => {
+                let first = refusals.first().map(|r| format!("{}: {}", r.path, r.message));
+                let why = first.unwrap_or_default();
+                world.unread.insert(name.clone(), (Uid::new(seen.uid.as_str()), why));
+            }
+        }
+    }
+    for (name, malformed) in requests.malformed() {
+        let uid = Uid::new(malformed.metadata.uid.as_deref().unwrap_or_default());
+        world.unread.insert(name.clone(), (uid, malformed.why.clone()));
+    }
 }
 
 /// Whether nothing of a request was judged yet. A status alone says nothing: that the object could not be read may stand there from before.

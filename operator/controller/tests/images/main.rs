@@ -30,6 +30,7 @@ use hozen_testbed::{
     Removed, Wanted,
     bed::{self, Bed},
 };
+use hozen_testkit::{Kstatus, kstatus};
 use kube::ResourceExt as _;
 use kubelet::Kubelet;
 use serde_json::json;
@@ -95,6 +96,11 @@ async fn from_an_sbom_to_workloads_that_are_proven_with_a_bad_image_and_an_edit_
     playing.abort();
 }
 
+/// What tools that follow kstatus read of it.
+fn read(image: &ManagedImage) -> Kstatus {
+    kstatus(&serde_json::to_value(image).unwrap())
+}
+
 async fn managed(cluster: &Cluster, of: char) -> Option<ManagedImage> {
     cluster.get::<ManagedImage>(&image(of).replace(':', "-")).await
 }
@@ -110,6 +116,8 @@ async fn known(cluster: &Cluster, shop: &Shop) {
     assert!(status.problem.as_ref().unwrap().contains("hozen image import"), "{status:?}");
     let users: Vec<&str> = status.used_by.iter().map(|user| user.name.as_str()).collect();
     assert_eq!(users, ["admin", "blog", "web"]);
+    let unknown = managed(cluster, OLD).await.unwrap();
+    assert_eq!(read(&unknown), Kstatus::InProgress, "what is in it is not known");
     // trivy-operator comes later.
     shop.bill_of(cluster, OLD, "3.0.20-1~deb12u2").await;
     let image = until("the image is below, by its bill of materials", async || {
@@ -118,6 +126,7 @@ async fn known(cluster: &Cluster, shop: &Shop) {
         })
     })
     .await;
+    assert_eq!(read(&image), Kstatus::InProgress, "it is below");
     let status = image.status.unwrap();
     assert_eq!(image.spec.repositories, ["registry.example.com/shop/web"]);
     assert_eq!(image.spec.tag.as_deref(), Some("1.1.0"));
@@ -175,7 +184,9 @@ async fn moved(cluster: &Cluster, shop: &Shop) {
     at.sort();
     assert_eq!(at.len(), 2);
     assert!(at[0] < at[1], "the canary came first");
-    let new = managed(cluster, NEW).await.unwrap().status.unwrap();
+    let new = managed(cluster, NEW).await.unwrap();
+    assert_eq!(read(&new), Kstatus::Current);
+    let new = new.status.unwrap();
     assert_eq!((new.state, new.used_by_total), (Some(State::Compliant), Some(2)));
 }
 

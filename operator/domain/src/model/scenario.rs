@@ -354,6 +354,8 @@ pub enum Subject<'a> {
     Gate(&'a str),
     /// A manifest below `later/`.
     Manifest(&'a str),
+    /// A package that is installed somewhere, or that a notice is about.
+    Package(&'a str),
 }
 
 impl<'a> Subject<'a> {
@@ -364,7 +366,8 @@ impl<'a> Subject<'a> {
             | Self::Node(name)
             | Self::Advisory(name)
             | Self::Gate(name)
-            | Self::Manifest(name) => name,
+            | Self::Manifest(name)
+            | Self::Package(name) => name,
         }
     }
 }
@@ -436,7 +439,15 @@ impl Happening {
     pub fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
         let excepted = if let Self::Except { advisory, .. } = self { Some(advisory) } else { None };
         let advisory = self.meant().and_then(|meant| meant.advisory).or(excepted);
-        self.subject().into_iter().chain(advisory.map(|name| Subject::Advisory(name)))
+        let advisory = advisory.map(|name| Subject::Advisory(name));
+        self.subject().into_iter().chain(advisory).chain(self.package())
+    }
+
+    fn package(&self) -> Option<Subject<'_>> {
+        let (Self::Release { package, .. } | Self::Block { package, .. }) = self else {
+            return None;
+        };
+        Some(Subject::Package(package))
     }
 
     /// What it is about.

@@ -37,6 +37,7 @@ pub(super) fn check(world: &World, scenario: &Scenario) -> Result<(), ModelError
             Subject::Manifest(_) => {
                 ("manifest", scenario.later.keys().map(String::as_str).collect())
             }
+            Subject::Package(_) => ("package", packages(world)),
         };
         let name = subject.name();
         if !known.contains(&name) {
@@ -53,6 +54,16 @@ fn keys<'w>(names: impl Iterator<Item = &'w Name>) -> Vec<&'w str> {
 
 fn gates(world: &World) -> Vec<&str> {
     world.baselines.values().flat_map(|baseline| baseline.gates()).map(SmolStr::as_str).collect()
+}
+
+/// Packages that are installed somewhere, or that a notice is about.
+fn packages(world: &World) -> Vec<&str> {
+    let sets = world.package_sets.values();
+    let installed = sets.flat_map(|set| set.packages.iter()).map(|package| package.name.as_str());
+    let notices = world.notices.values();
+    let affected = notices.flat_map(|known| known.notice.affected.iter());
+    let all: BTreeSet<&str> = installed.chain(affected.map(|it| it.name.as_str())).collect();
+    all.into_iter().collect()
 }
 
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -32,6 +32,8 @@ pub struct Inactive {
     pub priority: Priority,
     /// Until when it has to end; none: what does not run yet has no deadline.
     pub due: Option<Timestamp>,
+    /// Requests that brought what does not run yet; none: others installed it.
+    pub brought_by: Vec<Name>,
 }
 
 /// What the status of each node has to remember: since when old code runs there though what replaces it is installed. What cannot be told
@@ -121,6 +123,7 @@ fn judge<'r>(
         since,
         priority: Priority::High,
         due: None,
+        brought_by: Vec::new(),
     };
     if brought.peek().is_none() {
         let (within, _) = deadline(&baseline.remediation.profile, Priority::High);
@@ -131,6 +134,7 @@ fn judge<'r>(
             found.priority = Priority::Emergency;
         }
         found.due = found.due.into_iter().chain(request.due).min();
+        found.brought_by.push(request.name.clone());
     }
     found
 }

@@ -57,7 +57,14 @@ pub fn step(world: &World, assessment: &Assessment) -> Decision {
                 }
                 decision.absorb(stepped);
             }
-            None => decision.absorb(end(rollout, world, RolloutEnd::Aborted)),
+            None => match world.unread(&rollout.request) {
+                // Another version wrote it, or somebody's slip that can be mended: what was begun is not forgotten for that.
+                Some(why) => {
+                    let what = format!("the request {}: {why}", rollout.request.0);
+                    decision.hold(&rollout.name, Hold::NotObserved { what });
+                }
+                None => decision.absorb(end(rollout, world, RolloutEnd::Aborted)),
+            },
         }
     }
     decision.absorb(leftovers(world));

@@ -301,3 +301,21 @@ fn a_job_is_waited_for_until_its_agent_must_have_answered() {
         assert_eq!(patches, !given_up, "after {minutes} minutes: {:#?}", node.task);
     }
 }
+
+#[test]
+fn i33_a_rollout_whose_request_is_gone_ends_and_one_whose_request_cannot_be_read_is_held() {
+    let mut world = waiting_for_sunday(2, baseline("web"));
+    let (name, uid) = world.rollouts.values().next().expect("a rollout").request.clone();
+    world.requests.remove(&name);
+    let ends = |decision: &Decision| {
+        let ended = |record: &&Record| matches!(record, Record::Cursor { cursor, .. } if cursor.ended.is_some());
+        decision.records.iter().filter(ended).count()
+    };
+    let gone = step(&world, &assess(&world));
+    assert_eq!(ends(&gone), 1);
+    world.unread.insert(name, (uid, "spec.plan.gates: of a newer version".to_owned()));
+    let held = step(&world, &assess(&world));
+    assert!(held.is_quiet(), "nothing is forgotten of what was begun: {held:#?}");
+    let why = held.holds.iter().map(|held| held.hold.to_string()).collect::<String>();
+    assert!(why.contains("of a newer version"), "{why}");
+}

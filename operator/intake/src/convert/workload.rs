@@ -377,8 +377,9 @@ fn writer(metadata: &ObjectMeta) -> Option<(&'static str, String)> {
     })
 }
 
-/// Whether a drain would have to move a pod: not one of a daemon, a static one, one that has ended, nor our own (invariant 10).
-pub fn must_leave(pod: &Pod) -> bool {
+/// Whether a drain would have to move a pod: not one of a daemon, a static one, one that has ended, nor our own (invariant 10). `own`: Hozen's
+/// namespace and that of its Jobs; anybody may put our label on a pod elsewhere.
+pub fn must_leave(pod: &Pod, own: [&str; 2]) -> bool {
     let metadata = &pod.metadata;
     let owners = metadata.owner_references.iter().flatten();
     let daemon =
@@ -387,7 +388,8 @@ pub fn must_leave(pod: &Pod) -> bool {
         map.as_ref().is_some_and(|map| map.contains_key(key))
     };
     let mirror = has(&metadata.annotations, "kubernetes.io/config.mirror");
-    let ours = has(&metadata.labels, names::label::COMPONENT);
+    let ours = metadata.namespace.as_deref().is_some_and(|namespace| own.contains(&namespace))
+        && has(&metadata.labels, names::label::COMPONENT);
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     !daemon && !mirror && !ours && !matches!(phase, Some("Succeeded" | "Failed"))
 }
@@ -463,11 +465,11 @@ pub struct Occupant {
     pub leaving: bool,
 }
 
-/// The pod as a drain sees it; none: it need not leave.
-pub fn occupant(pod: &Pod) -> Option<Occupant> {
+/// The pod as a drain sees it; none: it need not leave. `own`: as for [`must_leave`].
+pub fn occupant(pod: &Pod, own: [&str; 2]) -> Option<Occupant> {
     let metadata = &pod.metadata;
     let labels = metadata.labels.iter().flatten();
-    must_leave(pod).then(|| Occupant {
+    must_leave(pod, own).then(|| Occupant {
         namespace: small(metadata.namespace.as_deref().unwrap_or_default()),
         name: small(metadata.name.as_deref().unwrap_or_default()),
         labels: labels.map(|(key, value)| (small(key), small(value))).collect(),

@@ -79,8 +79,8 @@ impl<'a> Names<'a> {
             Subject::Node(name) => ("node", name, &self.nodes),
             Subject::Advisory(name) => ("advisory", name, &self.advisories),
             Subject::Gate(name) => ("gate", name, &self.gates),
-            // Files are looked for where they are read.
-            Subject::Manifest(_) => return None,
+            // Files are looked for where they are read, and packages when all sets are.
+            Subject::Manifest(_) | Subject::Package(_) => return None,
         };
         let known = known.as_ref()?;
         (!known.contains(name)).then(|| not_there(kind, name, known))

@@ -23,6 +23,9 @@ use crate::{
     manifest::{Document, Manifests},
 };
 
+/// Namespaces of Hozen's own pods where nobody says others.
+const OWN: [&str; 2] = ["hozen-system", "hozen-work"];
+
 /// Fills the world with what people want and said, and with nodes. Its package sets and transactions must be there.
 pub(super) fn fill(manifests: &Manifests, world: &mut World, refused: &mut Refused) {
     let documents = &manifests.documents;
@@ -198,7 +201,7 @@ fn nodes(documents: &[Document], world: &mut World) {
     let budgets = workload::Budgets::of(budgets(documents));
     let mut occupants: BTreeMap<&str, Vec<Occupant>> = BTreeMap::new();
     for pod in pods(documents) {
-        if let Some((node, occupant)) = workload::node_of(pod).zip(workload::occupant(pod)) {
+        if let Some((node, occupant)) = workload::node_of(pod).zip(workload::occupant(pod, OWN)) {
             occupants.entry(node).or_default().push(occupant);
         }
     }
