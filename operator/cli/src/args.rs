@@ -196,7 +196,7 @@ pub struct Operator {
     /// Where /livez, /readyz, /metrics and /debug/decision are served.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub listen: std::net::SocketAddr,
-    /// File of the audit trail; without it, standard output.
+    /// File of the audit trail, one for each replica; without it, standard output.
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
     /// What is logged: error, warn, info, debug, trace, or by room: `hozen_controller=debug,warn`.

@@ -8,7 +8,7 @@ mod entry;
 mod verify;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex as Plain, PoisonError},
@@ -47,6 +47,12 @@ pub enum Error {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Another process writes to the file.
+    #[error("another replica writes to the audit trail {}: give each a file of its own", .path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
     },
     /// The last line of the file is none of a trail: nothing is appended to what may have been altered.
     #[error("the audit trail {} ends with a line that is none of ours", .path.display())]
@@ -96,13 +102,18 @@ impl Trail {
         Self { writer, clock, waits, chain, busy_since: Arc::default() }
     }
 
-    /// The trail in a file, gone on with where there is one. A torn last line (the process was killed while it wrote) is cut off: its call was
+    /// The trail in a file, gone on with where there is one, and locked for as long as this process lives. A torn last line (the process was killed while it wrote) is cut off: its call was
     /// never made, for calls are made after their intent is kept.
     pub fn open(writer: &str, clock: Arc<dyn Clock>, path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path);
         let file = file.as_mut().map_err(|error| failed(io::Error::from(error.kind())))?;
+        // Two that append each after what they saw last would make two chains of it.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Error::Taken { path: path.to_owned() },
+            TryLockError::Error(source) => failed(source),
+        })?;
         let last = last_line(file).map_err(failed)?;
         let head = last.map(|last| Head::of_line(&last)).transpose();
         let head = head.map_err(|source| Error::Broken { path: path.to_owned(), source })?;

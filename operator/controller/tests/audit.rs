@@ -52,6 +52,18 @@ async fn i60_a_trail_goes_on_after_a_restart_and_is_whole() {
     assert_eq!(verified.entries, 10);
 }
 
+#[tokio::test]
+async fn i60_a_file_has_one_writer_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let open = || Trail::open("replica-b", Arc::new(MachineClock), &path);
+    let first = open().unwrap();
+    let error = open().err().expect("or they would make two chains of it");
+    assert!(error.to_string().contains("a file of its own"), "{error}");
+    drop(first);
+    assert!(open().is_ok());
+}
+
 /// A disk that does not answer before it is told to.
 struct Hangs(mpsc::Receiver<()>);
 
