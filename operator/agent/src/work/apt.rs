@@ -14,7 +14,7 @@ use super::{
     tool::{self, Call, Said},
 };
 use crate::{
-    apt::resolve::{complaint, step},
+    apt::resolve::{complaint, steps},
     package::Step,
 };
 
@@ -77,7 +77,7 @@ impl PackageManager for Apt<'_> {
             let complaint = complaint(&said.output, &said.output);
             return Err(Failure::before(ErrorClass::Difference, complaint));
         }
-        Ok(said.output.lines().filter_map(step).collect())
+        steps(&said.output).map_err(|error| Failure::before(ErrorClass::System, error))
     }
 
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {
