@@ -9,7 +9,7 @@
 #[expect(dead_code, reason = "shared with the tests of other hosts")]
 mod debian;
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use debian::{Host, Job, Package, Repository};
 use hozen_agent::clock::Moment;
@@ -131,6 +131,27 @@ fn a_transaction_that_would_differ_is_refused_with_the_difference_and_nothing_is
     scene.repository.publish(&[package("alpha", "3", "")]);
     scene.repository.withdraw("alpha", "2");
     refused(&Job { attempt: 3, ..job }, "'2' for 'alpha'");
+}
+
+#[test]
+fn i23_what_becomes_another_change_while_it_is_downloaded_is_not_installed() {
+    let Some(scene) = Scene::new("i23_what_becomes_another_change_while_it_is_downloaded") else {
+        return;
+    };
+    // As an administrator who removes a package between the download and the installation.
+    let apt = scene.host.at("usr/local/sbin/apt-get");
+    let script = "#!/bin/sh\nset -e\n/usr/bin/apt-get \"$@\"\n\
+                  case \"$*\" in *--download-only*) dpkg --remove delta >/dev/null ;; esac\n";
+    fs::create_dir_all(apt.parent().unwrap()).unwrap();
+    fs::write(&apt, script).unwrap();
+    fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let (answer, log) = scene.host.work(&Job::patch(scene.lines()));
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Difference)), "{log}");
+    assert!(answer.message.contains("delta:amd64 is not installed"), "{}", answer.message);
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..3]));
+    held_is_let_go(&scene.host);
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl Outstanding {
 pub struct Packages<'a> {
     task: &'a Task<'a>,
     manager: Box<dyn PackageManager + 'a>,
-    /// What was compared: this is downloaded and installed.
+    /// What was compared: this is downloaded.
     what: Option<Outstanding>,
 }
 
@@ -226,9 +226,7 @@ impl Executor for Packages<'_> {
     }
 
     fn compare(&mut self) -> Result<(), Failure> {
-        let what = Host::read()?.outstanding(&self.task.wanted)?;
-        let steps = self.manager.simulate(&what)?;
-        what.compare(&steps)?;
+        let what = self.look()?;
         what.room()?;
         self.what = Some(what);
         Ok(())
@@ -242,8 +240,10 @@ impl Executor for Packages<'_> {
         self.manager.fetches_ahead()
     }
 
+    /// While it was downloaded nobody was locked out: what is about to be done is looked at once more.
     fn install(&mut self) -> Result<Vec<String>, Failure> {
-        self.manager.install(compared(self.what.as_ref())?)
+        let what = self.look()?;
+        self.manager.install(&what)
     }
 
     fn check(&mut self) -> Result<(), Failure> {
@@ -263,6 +263,14 @@ impl Executor for Packages<'_> {
 }
 
 impl Packages<'_> {
+    /// What is left to be done; an error where the package manager would do anything else.
+    fn look(&mut self) -> Result<Outstanding, Failure> {
+        let what = Host::read()?.outstanding(&self.task.wanted)?;
+        let steps = self.manager.simulate(&what)?;
+        what.compare(&steps)?;
+        Ok(what)
+    }
+
     /// Installs what an earlier change has left unfinished anew, in the version that is there: no other package changes by it, nor a version.
     fn install_anew(&mut self) -> Result<(), Failure> {
         let host = Host::read()?;
