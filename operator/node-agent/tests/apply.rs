@@ -172,6 +172,22 @@ fn a_tampered_archive_and_an_unsigned_repository_are_refused_by_apt_and_named() 
 }
 
 #[test]
+fn i23_a_source_that_would_be_believed_unsigned_is_refused_and_named() {
+    let Some(scene) = Scene::new("i23_a_source_that_would_be_believed_unsigned") else { return };
+    let job = Job::patch(scene.lines());
+    scene.repository.unsign();
+    fs::write(scene.host.at("etc/apt/sources.list"), "deb [trusted=yes] file:/repository ./\n")
+        .unwrap();
+
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Signature)), "{log}");
+    let told = "/etc/apt/sources.list, line 1, says trusted=yes";
+    assert!(answer.message.starts_with(told), "{}", answer.message);
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+}
+
+#[test]
 fn a_lock_of_somebody_else_is_waited_for_until_the_deadline_with_a_reason() {
     let Some(scene) = Scene::new("a_lock_is_waited_for") else { return };
     // As dpkg takes its lock, in the words of the one interpreter that every Debian has.

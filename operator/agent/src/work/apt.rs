@@ -9,16 +9,20 @@ use super::{
     Failure,
     executor::{Ahead, Task, Way},
     left, limit, locks, log,
-    packages::{Outstanding, PackageManager},
+    packages::{self, Outstanding, PackageManager},
     services::Held,
     tool::{self, Call, Said},
 };
 use crate::{
-    apt::resolve::{complaint, steps},
+    apt::{
+        resolve::{complaint, steps},
+        trust,
+    },
     package::Step,
 };
 
-/// What every call gets. Nothing here weakens a check: the host's own configuration may be stricter, never looser.
+/// What every call gets. Nothing here weakens a check: the host's own configuration may be stricter, never looser. Of what its sources say
+/// that cannot be told to apt; such a source is refused (see [`trust`]).
 const OPTIONS: [&str; 6] = [
     "APT::Get::AllowUnauthenticated=false",
     "Acquire::AllowInsecureRepositories=false",
@@ -64,6 +68,9 @@ impl PackageManager for Apt<'_> {
     }
 
     fn refresh(&mut self) -> Result<(), Failure> {
+        if let Some(weakened) = trust::weakened(&packages::root()?) {
+            return Err(Failure::before(ErrorClass::Signature, weakened));
+        }
         let said = self.apt(&["update"], &[], REFRESH_MAX)?;
         if said.success {
             return Ok(());

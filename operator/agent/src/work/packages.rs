@@ -79,8 +79,7 @@ pub struct Outstanding {
 impl Host {
     /// Reads the host that this process runs on.
     pub fn read() -> Result<Self, Failure> {
-        let root = Root::open(Path::new("/"))
-            .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))?;
+        let root = root()?;
         let system = System::read(&root, None, &mut Unread::default());
         let unfinished = system.unfinished(&root);
         Ok(Self { root, system, unfinished })
@@ -321,6 +320,12 @@ fn unfinished(of: &Unfinished, outcome: Result<(), Failure>) -> Failure {
         begun::FILE
     );
     Failure::before(ErrorClass::Broken, message)
+}
+
+/// The root of the host that this process runs on.
+pub fn root() -> Result<Root, Failure> {
+    Root::open(Path::new("/"))
+        .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))
 }
 
 /// The package manager of this host.
