@@ -203,6 +203,19 @@ fn a_lock_of_somebody_else_is_waited_for_until_the_deadline_with_a_reason() {
 }
 
 #[test]
+fn nothing_begins_to_be_installed_where_too_little_time_is_left() {
+    let Some(scene) = Scene::new("nothing_begins_to_be_installed") else { return };
+    let job = Job { lasts: Duration::from_mins(9), ..Job::patch(scene.lines()) };
+
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Locked)), "{log}");
+    assert!(answer.message.starts_with("less than 10 minutes were left"), "{}", answer.message);
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+    held_is_let_go(&scene.host);
+}
+
+#[test]
 fn a_rollback_brings_the_versions_before_and_takes_what_was_new() {
     let Some(scene) = Scene::new("a_rollback_brings_the_versions_before") else { return };
     let job = Job::patch(scene.lines());
