@@ -276,6 +276,8 @@ fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint
         assert!(good, "killed after {at:?} with {left:?}: {log}");
         assert_eq!(host.versions(&NAMES), all("2", &NAMES), "killed after {at:?}: {log}");
         assert_eq!(host.run(&["dpkg", "--audit"]), "", "killed after {at:?}: {log}");
+        let asked_for = host.run(&[&["apt-mark", "showmanual"], &NAMES[..]].concat());
+        assert_eq!(asked_for, "delta\ngamma\n", "killed after {at:?}: {log}");
         held_is_let_go(&host);
         fs::remove_dir_all(scene.folder.path().join(format!("kill-{kill}"))).unwrap();
     }

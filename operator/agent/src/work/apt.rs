@@ -54,7 +54,7 @@ impl PackageManager for Apt<'_> {
     }
 
     /// What is unpacked in part cannot be configured; it is installed again by the transaction that it belongs to, and what then is still
-    /// broken is told by the check.
+    /// broken is told by the check. Where all of it was unpacked nothing is left to be done, so that marks are put back here, too.
     fn repair(&mut self) -> Result<(), Failure> {
         if self.held.is_none() {
             self.held = Some(Held::begin()?);
@@ -64,7 +64,7 @@ impl PackageManager for Apt<'_> {
         if !said.success {
             log("dpkg could not finish everything by itself");
         }
-        Ok(())
+        self.restore_automatic()
     }
 
     fn refresh(&mut self) -> Result<(), Failure> {
