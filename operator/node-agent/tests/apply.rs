@@ -227,7 +227,6 @@ fn a_rollback_brings_the_versions_before_and_takes_what_was_new() {
     assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
 }
 
-/// Everything is killed at once, the agent with apt, dpkg and its scripts; the next pod of the same Job repairs and goes on.
 #[test]
 fn an_approved_change_may_bring_an_earlier_version_and_no_other_package_goes_down_with_it() {
     let Some(scene) = Scene::new("an_approved_change_may_bring_an_earlier_version") else { return };
@@ -248,6 +247,38 @@ fn an_approved_change_may_bring_an_earlier_version_and_no_other_package_goes_dow
     assert_eq!(scene.host.versions(&["alpha"]), all("2", &["alpha"]));
 }
 
+/// The Job may be deleted with its pod, and no other worker ever come.
+#[test]
+fn services_are_held_only_while_their_worker_lives() {
+    let Some(scene) = Scene::new("services_are_held_only_while_their_worker_lives") else { return };
+    let job = Job::patch(scene.lines());
+    // As a package's script asks while it is installed.
+    let ask = "set +e; until [ -e root/usr/sbin/policy-rc.d ]; do sleep 0.02; done; \
+               chroot root /usr/sbin/policy-rc.d nginx restart; echo $? >said";
+    let running = scene.host.begin(&job, &format!("({ask}) &"));
+    let said = scene.host.at("../said");
+    let start = Moment::now();
+    while fs::read_to_string(&said).unwrap_or_default().is_empty() {
+        assert!(start.elapsed() < Duration::from_mins(1), "the worker holds services");
+        hozen_agent::clock::pause();
+    }
+    running.kill();
+    assert_eq!(fs::read_to_string(&said).unwrap(), "101\n", "they are held while it works");
+    assert!(scene.host.at("usr/sbin/policy-rc.d").exists(), "it was killed");
+    scene.host.run(&["/usr/sbin/policy-rc.d", "nginx", "restart"]);
+
+    // It was killed so often that nothing is repaired any more.
+    let works = fs::read_dir(scene.host.at("var/lib/hozen/work")).unwrap();
+    let work = works.map(|entry| entry.unwrap().path()).next().unwrap();
+    fs::write(work.join("starts"), "12").unwrap();
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Failed, Some(ErrorClass::Interrupted)), "{log}");
+    held_is_let_go(&scene.host);
+    assert!(!scene.host.at("run/hozen-holds-services").exists());
+}
+
+/// Everything is killed at once, the agent with apt, dpkg and its scripts; the next pod of the same Job repairs and goes on.
 #[test]
 fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint() {
     let Some(scene) = Scene::new("i25_killed_at_any_instant") else { return };

@@ -160,6 +160,7 @@ pub fn run(folder: &Folder) -> Result<(), FolderError> {
         assignment.order.step, assignment.order.request_uid, assignment.order.attempt
     ));
     let outcome = if starts > STARTS_MAX {
+        services::let_go();
         let message = format!("it was started {STARTS_MAX} times and never came to an end");
         Err(Failure::after(ErrorClass::Interrupted, message))
     } else {
