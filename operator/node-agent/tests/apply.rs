@@ -188,6 +188,32 @@ fn i23_a_source_that_would_be_believed_unsigned_is_refused_and_named() {
 }
 
 #[test]
+fn a_kernel_for_which_a_small_boot_has_no_room_is_refused_before_anything_is_fetched() {
+    let Some(folder) = debian::place("a_kernel_for_which_a_small_boot_has_no_room") else { return };
+    let repository = Repository::new(folder.path());
+    let kernel = |version| package("linux-image-6", version, "");
+    repository.publish(&[kernel("1")]);
+    let Some(host) = Host::new("a_kernel_for_which_a_small_boot", folder.path(), &repository)
+    else {
+        return;
+    };
+    let install = "apt-get -qq update; apt-get -qq -y install linux-image-6 >/dev/null";
+    host.run(&["sh", "-ec", install]);
+    repository.publish(&[kernel("2")]);
+    let hash = repository.hash("linux-image-6", "2");
+    let job = Job::patch(vec![format!("linux-image-6:amd64 1 2 {hash}")]);
+
+    let small = "mkdir -p root/boot; mount -t tmpfs -o size=8m none root/boot; \
+                 head -c 6291456 /dev/zero >root/boot/initrd.img-6";
+    let (answer, log) = host.work_beside(&job, small);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Disk)), "{log}");
+    assert!(answer.message.contains("bytes are needed below /boot"), "{}", answer.message);
+    let (answer, log) = host.work(&Job { attempt: 2, ..job });
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+}
+
+#[test]
 fn a_lock_of_somebody_else_is_waited_for_until_the_deadline_with_a_reason() {
     let Some(scene) = Scene::new("a_lock_is_waited_for") else { return };
     // As dpkg takes its lock, in the words of the one interpreter that every Debian has.

@@ -18,6 +18,7 @@ pub mod ostree;
 pub mod packages;
 pub mod ports;
 pub mod reboot;
+pub mod room;
 pub mod rpm;
 pub mod script;
 pub mod services;

@@ -17,20 +17,19 @@ use super::{
     compare,
     dnf::Dnf,
     executor::{Executor, Task},
-    log, rpm, services,
+    log, room, rpm, services,
     tool::Said,
     zypper::Zypper,
 };
 use crate::{
     begun,
     package::{Archive, Step, Unfinished},
+    reboot,
     root::Root,
     system::{ArchiveKey, System},
     unread::Unread,
 };
 
-/// Bytes that are left free on the disk beyond what the transaction needs.
-const SPARE_BYTES: u64 = 64 << 20;
 /// A package manager at work on its own host. Its signature check is never switched off, and nobody is there to answer its questions.
 pub trait PackageManager {
     /// Waits until nobody else uses it.
@@ -168,15 +167,9 @@ impl Outstanding {
             // While a package is unpacked the old files are still there.
             Some(archive.download_bytes.saturating_add(archive.installed_bytes))
         });
-        let needed = needed.fold(SPARE_BYTES, u64::saturating_add);
-        for path in ["usr", "var"] {
-            let free = self.host.root.free_bytes(path).unwrap_or(u64::MAX);
-            if free < needed {
-                let message = format!("{needed} bytes are needed below /{path}, {free} are free");
-                return Err(Failure::before(ErrorClass::Disk, message));
-            }
-        }
-        Ok(())
+        let needed = needed.fold(0, u64::saturating_add);
+        let mut comes = self.changes.iter().filter(|change| change.installs());
+        room::check(&self.host.root, needed, comes.any(|change| reboot::is_kernel(&change.name)))
     }
 }
 
