@@ -36,7 +36,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::{self, Moment},
-    unread::text,
+    unread::{text, without_userinfo},
     work::{
         executor::Way,
         folder::{Folder, FolderError},
@@ -113,7 +113,7 @@ impl Success {
 
 /// A line of the log, with the time.
 pub fn log(line: impl AsRef<str>) {
-    println!("{:.3} {}", clock::now(), line.as_ref());
+    println!("{:.3} {}", clock::now(), without_userinfo(line.as_ref()));
 }
 
 /// Parts of the work and how long each took.
