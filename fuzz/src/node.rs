@@ -97,7 +97,7 @@ pub fn texts(text: &str) {
         let _ = (paragraph.get("Package"), paragraph.number("Size"));
     }
     for line in text.lines() {
-        let _ = (resolve::step(line), header::source_of(line, 1));
+        let _ = (resolve::steps(line), header::source_of(line, 1));
     }
     assert!(resolve::complaint(text, text).len() <= 1_900);
 }

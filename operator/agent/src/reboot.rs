@@ -47,6 +47,11 @@ pub fn reason(package: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a package is a kernel.
+pub fn is_kernel(package: &str) -> bool {
+    reason(package) == Some(KERNEL)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -201,6 +201,12 @@ impl Root {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Whether what is at `path` is on another filesystem than the root.
+    pub fn is_mount(&self, path: &str) -> bool {
+        let device = |path| Some(fs::fstat(self.locate(path, OFlags::PATH).ok()?).ok()?.st_dev);
+        device(path).is_some_and(|of| Some(of) != device(""))
+    }
+
     /// Whether `path` is on the kernel's own proc filesystem, so that what it says is the kernel's word.
     pub fn is_proc(&self, path: &str) -> bool {
         self.locate(path, OFlags::PATH | OFlags::DIRECTORY)
@@ -268,6 +274,8 @@ mod tests {
         std::fs::create_dir(folder.path().join("root/proc")).unwrap();
 
         assert!(!root.is_proc("proc"));
-        assert!(Root::open(Path::new("/")).unwrap().is_proc("proc"));
+        let host = Root::open(Path::new("/")).unwrap();
+        assert!(host.is_proc("proc"));
+        assert!(host.is_mount("proc") && !host.is_mount("") && !root.is_mount("proc"));
     }
 }

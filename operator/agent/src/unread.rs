@@ -1,6 +1,6 @@
 //! What a scan could not see: it is said, never passed over.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use hozen_api::node_inventory::NotRead;
 
@@ -80,14 +80,35 @@ fn not_read(what: &dyn Display, why: &dyn Display) -> NotRead {
     NotRead { what, why, ..NotRead::default() }
 }
 
-/// One line for people: control characters replaced, and no longer than a report takes.
-pub fn line(text: &str) -> String {
-    cut(text, TEXT_BYTES_MAX, |character| !character.is_control())
+/// Text without what authorities of addresses have before their `@`: `https://user:password@host` of a repository is nobody's business but the
+/// host's.
+pub fn without_userinfo(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = "://";
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        // A password may hold what no address holds unescaped; only what surely ends an authority ends it.
+        let end = after.find(|c: char| c.is_whitespace() || "/\"'<>".contains(c));
+        let authority = &after[..end.unwrap_or(after.len())];
+        let host = authority.rfind('@').map_or(0, |at| at + 1);
+        kept.extend([before, BEGIN, if host > 0 { "***@" } else { "" }]);
+        rest = &after[host..];
+    }
+    if kept.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(rest);
+    Cow::Owned(kept)
 }
 
-/// Text for people, line feeds kept, at most `limit` bytes.
+/// One line for people: control characters replaced, credentials blanked, and no longer than a report takes.
+pub fn line(text: &str) -> String {
+    cut(&without_userinfo(text), TEXT_BYTES_MAX, |character| !character.is_control())
+}
+
+/// Text for people, line feeds kept, credentials blanked, at most `limit` bytes.
 pub fn text(text: &str, limit: usize) -> String {
-    cut(text, limit, |character| !character.is_control() || character == '\n')
+    cut(&without_userinfo(text), limit, |character| !character.is_control() || character == '\n')
 }
 
 /// One word: what is not visible ASCII is replaced, and no longer than a report takes; `None` where nothing is left.
@@ -136,6 +157,22 @@ mod tests {
         assert_eq!(entries.len(), 64);
         assert!(entries[0].partial && entries[0].what == "var/lib/dpkg/status");
         assert_eq!(entries[63].why, "38 more things could not be read");
+    }
+
+    #[test]
+    fn i62_no_credentials_of_a_repository_are_passed_on() {
+        for (text, wanted) in [
+            ("Failed to fetch https://u:p@h/x  401", "Failed to fetch https://***@h/x  401"),
+            ("'http://t@h:1' or \"ftp://u:p#?@,;@h\"", "'http://***@h:1' or \"ftp://***@h\""),
+            ("[https://h/a@b, https://u:p@h]", "[https://h/a@b, https://***@h]"),
+            ("ask me@h, see https://h/", "ask me@h, see https://h/"),
+            ("no address, and none in :// or a@b", "no address, and none in :// or a@b"),
+            ("://u:p@", "://***@"),
+        ] {
+            assert_eq!(without_userinfo(text), wanted);
+            assert_eq!(line(text), wanted);
+            assert_eq!(super::text(text, 100), wanted);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
 
 use hozen_api::node_inventory::NodeReport;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify::{self, CreateFlags, Reader, WatchFlags},
@@ -159,21 +159,23 @@ fn scanned(root: &Root, request: &Request, refreshed: Option<&Refreshed>) -> Sca
     found
 }
 
-/// Whether a report would tell nothing that the last one has not told. Numbers of processes and the last bytes of free disk are no news;
-/// an answer to a request and the daily report are.
+/// Whether a report would tell nothing that the last one has not told. Numbers of processes, the last bytes of free disk and another refresh
+/// that found nothing are no news; an answer to a request and the daily report are.
 fn says_the_same(last: &NodeReport, new: &NodeReport) -> bool {
     let due = new.scanned_at.duration_since(last.scanned_at) >= WRITTEN_MAX;
     !due && settled(last) == settled(new)
 }
 
 fn settled(report: &NodeReport) -> NodeReport {
-    let mut report = NodeReport { scanned_at: jiff::Timestamp::UNIX_EPOCH, ..report.clone() };
+    let mut report = NodeReport { scanned_at: Timestamp::UNIX_EPOCH, ..report.clone() };
     for process in &mut report.stale {
         process.pids.clear();
     }
     if let Some(ready) = &mut report.ready {
         // To the nearest power of two.
         ready.disk_free_bytes = ready.disk_free_bytes.and_then(u64::checked_ilog2).map(u64::from);
+        // How old they are becomes news when they are too old, and that `repository` says.
+        ready.indices_refreshed_at = ready.indices_refreshed_at.map(|_| Timestamp::UNIX_EPOCH);
     }
     report
 }
@@ -243,7 +245,6 @@ fn some_of(whole: Duration) -> Duration {
 mod tests {
     use super::*;
     use hozen_api::node_inventory::{Readiness, StaleProcess};
-    use jiff::Timestamp;
 
     fn report(free: u64, pid: u32, scan: &str) -> NodeReport {
         NodeReport {
@@ -261,6 +262,22 @@ mod tests {
         let mut tomorrow = report(1000, 7, "1");
         tomorrow.scanned_at += SignedDuration::from_hours(24);
         assert!(!says_the_same(&report(1000, 7, "1"), &tomorrow));
+    }
+
+    #[test]
+    fn i37_a_refresh_that_finds_nothing_new_is_no_news_and_the_first_one_is() {
+        let refreshed = |at: Option<i64>, repository: bool| {
+            let mut report = report(1000, 7, "1");
+            report.ready = Some(Readiness {
+                repository: Some(repository),
+                indices_refreshed_at: at.map(|at| Timestamp::from_second(at).unwrap()),
+                ..Readiness::default()
+            });
+            report
+        };
+        assert!(says_the_same(&refreshed(Some(1), true), &refreshed(Some(21_600), true)));
+        assert!(!says_the_same(&refreshed(None, true), &refreshed(Some(1), true)));
+        assert!(!says_the_same(&refreshed(Some(1), true), &refreshed(Some(1), false)), "too old");
     }
 
     #[test]

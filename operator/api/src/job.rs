@@ -97,8 +97,8 @@ pub struct Order {
     /// Most bytes a second that a prefetch takes of the node's network, 1 or more; absent: as many as there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_bytes_per_second: Option<u64>,
-    /// When the agent no longer begins anything: what waits for a lock then gives up, what has begun to install is finished, and a
-    /// prefetch ends with what it has.
+    /// When the agent no longer begins anything: what waits for a lock then gives up, and a prefetch ends with what it has. Nothing begins to
+    /// install in the ten minutes before; what has begun is finished, and ended only where the grace after the deadline is too short for it.
     pub deadline: Timestamp,
 }
 

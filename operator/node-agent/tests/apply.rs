@@ -9,7 +9,7 @@
 #[expect(dead_code, reason = "shared with the tests of other hosts")]
 mod debian;
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use debian::{Host, Job, Package, Repository};
 use hozen_agent::clock::Moment;
@@ -134,6 +134,27 @@ fn a_transaction_that_would_differ_is_refused_with_the_difference_and_nothing_is
 }
 
 #[test]
+fn i23_what_becomes_another_change_while_it_is_downloaded_is_not_installed() {
+    let Some(scene) = Scene::new("i23_what_becomes_another_change_while_it_is_downloaded") else {
+        return;
+    };
+    // As an administrator who removes a package between the download and the installation.
+    let apt = scene.host.at("usr/local/sbin/apt-get");
+    let script = "#!/bin/sh\nset -e\n/usr/bin/apt-get \"$@\"\n\
+                  case \"$*\" in *--download-only*) dpkg --remove delta >/dev/null ;; esac\n";
+    fs::create_dir_all(apt.parent().unwrap()).unwrap();
+    fs::write(&apt, script).unwrap();
+    fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let (answer, log) = scene.host.work(&Job::patch(scene.lines()));
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Difference)), "{log}");
+    assert!(answer.message.contains("delta:amd64 is not installed"), "{}", answer.message);
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..3]));
+    held_is_let_go(&scene.host);
+}
+
+#[test]
 fn a_tampered_archive_and_an_unsigned_repository_are_refused_by_apt_and_named() {
     let Some(scene) = Scene::new("a_tampered_archive_is_refused") else { return };
     let job = Job::patch(scene.lines());
@@ -148,6 +169,48 @@ fn a_tampered_archive_and_an_unsigned_repository_are_refused_by_apt_and_named() 
     refused(&job);
     scene.repository.unsign();
     refused(&Job { attempt: 2, ..job });
+}
+
+#[test]
+fn i23_a_source_that_would_be_believed_unsigned_is_refused_and_named() {
+    let Some(scene) = Scene::new("i23_a_source_that_would_be_believed_unsigned") else { return };
+    let job = Job::patch(scene.lines());
+    scene.repository.unsign();
+    fs::write(scene.host.at("etc/apt/sources.list"), "deb [trusted=yes] file:/repository ./\n")
+        .unwrap();
+
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Signature)), "{log}");
+    let told = "/etc/apt/sources.list, line 1, says trusted=yes";
+    assert!(answer.message.starts_with(told), "{}", answer.message);
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+}
+
+#[test]
+fn a_kernel_for_which_a_small_boot_has_no_room_is_refused_before_anything_is_fetched() {
+    let Some(folder) = debian::place("a_kernel_for_which_a_small_boot_has_no_room") else { return };
+    let repository = Repository::new(folder.path());
+    let kernel = |version| package("linux-image-6", version, "");
+    repository.publish(&[kernel("1")]);
+    let Some(host) = Host::new("a_kernel_for_which_a_small_boot", folder.path(), &repository)
+    else {
+        return;
+    };
+    let install = "apt-get -qq update; apt-get -qq -y install linux-image-6 >/dev/null";
+    host.run(&["sh", "-ec", install]);
+    repository.publish(&[kernel("2")]);
+    let hash = repository.hash("linux-image-6", "2");
+    let job = Job::patch(vec![format!("linux-image-6:amd64 1 2 {hash}")]);
+
+    let small = "mkdir -p root/boot; mount -t tmpfs -o size=8m none root/boot; \
+                 head -c 6291456 /dev/zero >root/boot/initrd.img-6";
+    let (answer, log) = host.work_beside(&job, small);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Disk)), "{log}");
+    assert!(answer.message.contains("bytes are needed below /boot"), "{}", answer.message);
+    let (answer, log) = host.work(&Job { attempt: 2, ..job });
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
 }
 
 #[test]
@@ -166,6 +229,19 @@ fn a_lock_of_somebody_else_is_waited_for_until_the_deadline_with_a_reason() {
 }
 
 #[test]
+fn nothing_begins_to_be_installed_where_too_little_time_is_left() {
+    let Some(scene) = Scene::new("nothing_begins_to_be_installed") else { return };
+    let job = Job { lasts: Duration::from_mins(9), ..Job::patch(scene.lines()) };
+
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Locked)), "{log}");
+    assert!(answer.message.starts_with("less than 10 minutes were left"), "{}", answer.message);
+    assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
+    held_is_let_go(&scene.host);
+}
+
+#[test]
 fn a_rollback_brings_the_versions_before_and_takes_what_was_new() {
     let Some(scene) = Scene::new("a_rollback_brings_the_versions_before") else { return };
     let job = Job::patch(scene.lines());
@@ -177,7 +253,6 @@ fn a_rollback_brings_the_versions_before_and_takes_what_was_new() {
     assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
 }
 
-/// Everything is killed at once, the agent with apt, dpkg and its scripts; the next pod of the same Job repairs and goes on.
 #[test]
 fn an_approved_change_may_bring_an_earlier_version_and_no_other_package_goes_down_with_it() {
     let Some(scene) = Scene::new("an_approved_change_may_bring_an_earlier_version") else { return };
@@ -198,6 +273,38 @@ fn an_approved_change_may_bring_an_earlier_version_and_no_other_package_goes_dow
     assert_eq!(scene.host.versions(&["alpha"]), all("2", &["alpha"]));
 }
 
+/// The Job may be deleted with its pod, and no other worker ever come.
+#[test]
+fn services_are_held_only_while_their_worker_lives() {
+    let Some(scene) = Scene::new("services_are_held_only_while_their_worker_lives") else { return };
+    let job = Job::patch(scene.lines());
+    // As a package's script asks while it is installed.
+    let ask = "set +e; until [ -e root/usr/sbin/policy-rc.d ]; do sleep 0.02; done; \
+               chroot root /usr/sbin/policy-rc.d nginx restart; echo $? >said";
+    let running = scene.host.begin(&job, &format!("({ask}) &"));
+    let said = scene.host.at("../said");
+    let start = Moment::now();
+    while fs::read_to_string(&said).unwrap_or_default().is_empty() {
+        assert!(start.elapsed() < Duration::from_mins(1), "the worker holds services");
+        hozen_agent::clock::pause();
+    }
+    running.kill();
+    assert_eq!(fs::read_to_string(&said).unwrap(), "101\n", "they are held while it works");
+    assert!(scene.host.at("usr/sbin/policy-rc.d").exists(), "it was killed");
+    scene.host.run(&["/usr/sbin/policy-rc.d", "nginx", "restart"]);
+
+    // It was killed so often that nothing is repaired any more.
+    let works = fs::read_dir(scene.host.at("var/lib/hozen/work")).unwrap();
+    let work = works.map(|entry| entry.unwrap().path()).next().unwrap();
+    fs::write(work.join("starts"), "12").unwrap();
+    let (answer, log) = scene.host.work(&job);
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Failed, Some(ErrorClass::Interrupted)), "{log}");
+    held_is_let_go(&scene.host);
+    assert!(!scene.host.at("run/hozen-holds-services").exists());
+}
+
+/// Everything is killed at once, the agent with apt, dpkg and its scripts; the next pod of the same Job repairs and goes on.
 #[test]
 fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint() {
     let Some(scene) = Scene::new("i25_killed_at_any_instant") else { return };
@@ -226,6 +333,8 @@ fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint
         assert!(good, "killed after {at:?} with {left:?}: {log}");
         assert_eq!(host.versions(&NAMES), all("2", &NAMES), "killed after {at:?}: {log}");
         assert_eq!(host.run(&["dpkg", "--audit"]), "", "killed after {at:?}: {log}");
+        let asked_for = host.run(&[&["apt-mark", "showmanual"], &NAMES[..]].concat());
+        assert_eq!(asked_for, "delta\ngamma\n", "killed after {at:?}: {log}");
         held_is_let_go(&host);
         fs::remove_dir_all(scene.folder.path().join(format!("kill-{kill}"))).unwrap();
     }

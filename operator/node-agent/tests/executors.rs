@@ -150,6 +150,13 @@ fn an_image_is_deployed_exactly_as_approved_for_the_next_boot_and_the_way_back_i
     let signature = (AnswerResult::Refused, Some(ErrorClass::Signature));
     assert_eq!(ended(&answer), signature, "{}\n{log}", answer.message);
     assert_eq!(next(&host), one);
+
+    // OSTree would believe it.
+    host.run(&["sh", "-ec", "echo gpg-verify=0 >>/etc/ostree/remotes.d/up.conf"]);
+    let (answer, log) = host.work(&job(6, &unsigned));
+    assert_eq!(ended(&answer), signature, "{}\n{log}", answer.message);
+    assert!(answer.message.contains("set gpg-verify=true"), "{}", answer.message);
+    assert_eq!(next(&host), one);
 }
 
 const SCRIPT: &str = "#!/bin/sh

@@ -192,7 +192,7 @@ impl Scene {
         let named = digest(&transaction).to_string();
         let plan = json!({"classes": [{"transaction": named}]}).to_string();
         let node = self.get(&["node", NODE]).unwrap();
-        let deadline = clock::now() + Duration::from_mins(10);
+        let deadline = clock::now() + Duration::from_mins(30);
         let order = json!({"node": NODE, "nodeUID": node["metadata"]["uid"], "requestUID": name, "step": step,
             "machineID": node["status"]["nodeInfo"]["machineID"], "attempt": 1,
             "planDigest": digest(&plan).to_string(), "transaction": named, "deadline": deadline.to_string()});

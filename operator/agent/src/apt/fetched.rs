@@ -3,11 +3,8 @@
 //! What lies on the host's own disk is left out (its indices are copied as they are), and so is every word that has apt believe a
 //! repository without a signature: the scanner's way to it is not the host's.
 
-use super::sources::Line;
+use super::{sources::Line, trust::is_weakening};
 
-/// Options, by their names in lines and in paragraphs, that weaken apt's check of signatures.
-const WEAKENING: [&str; 4] =
-    ["trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure"];
 /// What is fetched by no network.
 const OF_THE_DISK: [&str; 3] = ["file", "copy", "cdrom"];
 
@@ -25,11 +22,8 @@ impl Fetched {
     pub fn of_lines(text: &str) -> Self {
         let mut fetched = Self::default();
         for line in text.lines().filter_map(Line::parse).filter(|line| is_fetched(line.uri)) {
-            let weakens = |option: &&str| {
-                let name = option.split('=').next().unwrap_or_default();
-                let name = name.trim_end_matches(['+', '-']);
-                WEAKENING.iter().any(|word| name.eq_ignore_ascii_case(word))
-            };
+            let weakens =
+                |option: &&str| is_weakening(option.split('=').next().unwrap_or_default());
             let options: Vec<&str> =
                 line.options.into_iter().filter(|option| !weakens(option)).collect();
             for (name, value) in options.iter().filter_map(|option| option.split_once('=')) {
@@ -63,7 +57,7 @@ impl Fetched {
         let mut is_whole = (false, false);
         for (name, value) in fields(lines) {
             let words = || value.iter().flat_map(|line| line.split_whitespace());
-            if WEAKENING.iter().any(|word| name.eq_ignore_ascii_case(word)) {
+            if is_weakening(name) {
                 continue;
             }
             if name.eq_ignore_ascii_case("Types") {

@@ -16,6 +16,7 @@ pub mod refresh;
 pub mod release;
 pub mod resolve;
 pub mod sources;
+pub mod trust;
 
 use crate::{
     dpkg::Database,

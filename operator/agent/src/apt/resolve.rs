@@ -13,6 +13,7 @@ use crate::{
     resolve::ResolveError,
     root::Root,
     staging::{Place, Staging},
+    unread,
 };
 
 use super::{Apt, release_paths};
@@ -67,7 +68,7 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
     if !output.success {
         return Err(ResolveError::Refused(complaint(&output.stdout, &output.stderr)));
     }
-    let mut steps: Vec<Step> = output.stdout.lines().filter_map(step).collect();
+    let mut steps = steps(&output.stdout).map_err(ResolveError::Refused)?;
     steps.sort();
     steps.dedup();
     Ok(steps)
@@ -192,30 +193,50 @@ pub(super) fn is_plain(value: &str) -> bool {
     value.chars().all(|character| !character.is_control() && character != '"')
 }
 
-/// Reads a line of apt's simulation: `Inst name [from] (to Label:1/suite [arch])`, `Remv name [from]`.
-pub fn step(line: &str) -> Option<Step> {
-    let mut words = line.split(' ');
-    let is_removal = match words.next()? {
-        "Inst" => false,
-        "Remv" | "Purg" => true,
-        _ => return None,
+/// Steps of apt's simulation, in its order. A line that speaks of a package and cannot be read is an error: what it would do is not known.
+pub fn steps(output: &str) -> Result<Vec<Step>, String> {
+    let read = |line: &str| {
+        let (doing, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let step = match doing {
+            "Inst" => comes(rest),
+            "Remv" | "Purg" => goes(rest),
+            _ => return Ok(None),
+        };
+        step.map(Some).ok_or_else(|| {
+            format!("apt-get would do something that cannot be read: {}", unread::line(line))
+        })
     };
-    let full_name = words.next()?;
-    let (name, of_name) = full_name.split_once(':').unwrap_or((full_name, ""));
-    let mut word = words.next();
-    let from = word
-        .and_then(|word| word.strip_prefix('['))
-        .map(|rest| rest.trim_end_matches(']').to_owned());
-    if from.is_some() {
-        word = words.next();
-    }
-    if is_removal {
-        return Some(Step { name: name.into(), arch: of_name.into(), from, to: None });
-    }
-    let to = word?.strip_prefix('(')?.to_owned();
-    let inner = line.split_once('(')?.1.split_once(')')?.0;
-    let arch = inner.rsplit_once('[')?.1.trim_end_matches(']');
-    Some(Step { name: name.into(), arch: arch.into(), from, to: Some(to) })
+    output.lines().filter_map(|line| read(line).transpose()).collect()
+}
+
+/// `name [from] (to Label:1/suite [arch]) [broken ]`. The label is the repository's own word, parentheses and all; after it stand only names
+/// of packages, so that the last `[arch])` is apt's.
+fn comes(line: &str) -> Option<Step> {
+    let (before, inner) = line.split_once(" (")?;
+    let (name, _, from) = named(before)?;
+    let to = inner.split([' ', ')']).next().filter(|to| !to.is_empty())?;
+    let (inner, _) = inner.rsplit_once("])")?;
+    let (_, arch) = inner.rsplit_once('[')?;
+    let is_arch = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_plain = !arch.is_empty() && arch.bytes().all(is_arch);
+    is_plain.then(|| Step { name, arch: arch.into(), from, to: Some(to.into()) })
+}
+
+/// `name [from] [broken ]`
+fn goes(line: &str) -> Option<Step> {
+    let (name, arch, from) = named(line)?;
+    Some(Step { name, arch, from, to: None })
+}
+
+/// Name, architecture (as a rule only a foreign one is said) and version that is there of `name:arch [from]`.
+fn named(text: &str) -> Option<(String, String, Option<String>)> {
+    let (full_name, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (name, arch) = full_name.split_once(':').unwrap_or((full_name, ""));
+    let from = match rest.split_once(' ').unwrap_or((rest, "")).0 {
+        "" | "[]" => None,
+        word => Some(word.strip_prefix('[')?.strip_suffix(']')?.to_owned()),
+    };
+    (!name.is_empty()).then(|| (name.to_owned(), arch.to_owned(), from))
 }
 
 /// What apt complains of: its errors and what it says about unmet dependencies, in one text of a few sentences.
@@ -231,16 +252,24 @@ pub fn complaint(stdout: &str, stderr: &str) -> String {
     } else {
         lines.join("; ")
     };
-    crate::unread::text(&text, 1_800)
+    unread::text(&text, 1_800)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(output: &str) -> Result<Vec<String>, String> {
+        let version = |version: &Option<String>| version.clone().unwrap_or("-".into());
+        let line = |step: &Step| {
+            format!("{}:{} {} {}", step.name, step.arch, version(&step.from), version(&step.to))
+        };
+        Ok(steps(output)?.iter().map(line).collect())
+    }
+
     #[test]
     fn upgrades_installs_and_removals_are_read_from_apts_simulation() {
-        let steps: Vec<Step> = [
+        let output = [
             "NOTE: This is only a simulation!",
             "Inst libssl3 [3.0.20-1~deb12u2] (3.0.22-1~deb12u2 Debian-Security:12/oldstable-security [amd64])",
             "Inst nginx-light [1.22.1-9+deb12u9] (1.22.1-9+deb12u11 Debian-Security:12/oldstable-security [all]) []",
@@ -248,20 +277,10 @@ mod tests {
             "Inst new-thing (1:2.0-1 Debian:12.13/oldstable [amd64])",
             "Remv old-thing [1.0-1] [x:amd64 ]",
             "Conf libssl3 (3.0.22-1~deb12u2 Debian-Security:12/oldstable-security [amd64])",
-        ]
-        .into_iter()
-        .filter_map(step)
-        .collect();
+        ];
 
-        let lines: Vec<String> = steps
-            .iter()
-            .map(|step| {
-                let version = |version: &Option<String>| version.clone().unwrap_or("-".into());
-                format!("{}:{} {} {}", step.name, step.arch, version(&step.from), version(&step.to))
-            })
-            .collect();
         assert_eq!(
-            lines,
+            read(&output.join("\n")).unwrap(),
             [
                 "libssl3:amd64 3.0.20-1~deb12u2 3.0.22-1~deb12u2",
                 "nginx-light:all 1.22.1-9+deb12u9 1.22.1-9+deb12u11",
@@ -270,5 +289,31 @@ mod tests {
                 "old-thing: 1.0-1 -",
             ]
         );
+    }
+
+    #[test]
+    fn i23_no_label_of_a_repository_hides_what_apt_would_do() {
+        let output = "Inst evil (1.0 Acme (stable):1/x [amd64])\n\
+            Inst worse [1.0] (2.0 A [all]) [b]:1/x, Debian:12/s [amd64]) [held:amd64 ]\n\
+            Purg gone [1.0] [x:amd64 y ]\nPurg rest\nInstalling:\n";
+        assert_eq!(
+            read(output).unwrap(),
+            ["evil:amd64 - 1.0", "worse:amd64 1.0 2.0", "gone: 1.0 -", "rest: - -"]
+        );
+
+        let unreadable = [
+            "Inst evil",
+            "Inst evil (1.0 Acme",
+            "Inst evil (1.0 Acme:1/x)",
+            "Inst evil ( [amd64])",
+            "Inst evil [1.0 (2.0 Acme:1/x [amd64])",
+            "Inst evil (1.0 Acme:1/x [amd64 b])",
+            "Remv ",
+            "Remv evil 1.0",
+        ];
+        for line in unreadable {
+            let error = read(&format!("Inst good (1 A:1/x [amd64])\n{line}\n")).unwrap_err();
+            assert!(error.ends_with(line), "{line}: {error}");
+        }
     }
 }

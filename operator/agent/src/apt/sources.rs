@@ -81,8 +81,17 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     /// Of a line of packages, not of sources.
     pub fn parse(line: &'a str) -> Option<Self> {
+        Self::of("deb", line)
+    }
+
+    /// Of a line of packages or of sources.
+    pub fn of_either(line: &'a str) -> Option<Self> {
+        Self::of("deb", line).or_else(|| Self::of("deb-src", line))
+    }
+
+    fn of(kind: &str, line: &'a str) -> Option<Self> {
         let line = line.split('#').next().unwrap_or_default().trim();
-        let rest = line.strip_prefix("deb").filter(|rest| rest.starts_with([' ', '\t', '[']))?;
+        let rest = line.strip_prefix(kind).filter(|rest| rest.starts_with([' ', '\t', '[']))?;
         let rest = rest.trim_start();
         let (options, rest) = match rest.strip_prefix('[') {
             Some(inner) => inner.split_once(']').unwrap_or((inner, "")),
@@ -92,6 +101,12 @@ impl<'a> Line<'a> {
         let uri = words.next()?;
         Some(Self { options: options.split_whitespace().collect(), uri, rest: words.collect() })
     }
+}
+
+/// Whether a value is one of apt's words for no (`StringToBool` in apt's `strutl.cc`).
+pub(super) fn is_no(value: &str) -> bool {
+    let words = ["no", "false", "off", "0", "without", "disable"];
+    words.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 fn one_line(line: &str, architectures: &[String], targets: &mut Vec<Target>) {
@@ -128,9 +143,7 @@ fn deb822(paragraph: &Paragraph<'_>, architectures: &[String], targets: &mut Vec
         let lines = paragraph.lines(name).into_iter().flatten();
         lines.filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect()
     };
-    let disabled = paragraph
-        .get("Enabled")
-        .is_some_and(|value| ["no", "false", "off", "0", "without", "disable"].contains(&value));
+    let disabled = paragraph.get("Enabled").is_some_and(is_no);
     if disabled || !words("Types").contains(&"deb") {
         return;
     }

@@ -24,7 +24,7 @@ use super::{
     rpm, services,
     tool::{self, Call, Said},
 };
-use crate::package::Step;
+use crate::{package::Step, unread};
 
 /// Folder of what was asked for, and its file.
 const ETC: &str = "/etc/apk";
@@ -35,6 +35,8 @@ const WORLD_BEFORE: &str = "world";
 const ARCHIVES: &str = "archives";
 /// How long one refresh of the indices, or one look for a way, may take.
 const THINK_MAX: Duration = Duration::from_mins(10);
+/// Begins a line of its simulation by which no package changes, only the repository that one is taken from.
+const PINNING: &str = "Updating pinning ";
 /// How long apk waits for another one; in seconds.
 const WAIT: &str = "--wait=60";
 
@@ -74,7 +76,7 @@ impl PackageManager for Apk<'_> {
             let complaint = rpm::complaint("apk", &said.output);
             return Err(Failure::before(ErrorClass::Difference, complaint));
         }
-        Ok(said.output.lines().filter_map(step).collect())
+        steps(&said.output).map_err(|error| Failure::before(ErrorClass::System, error))
     }
 
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {
@@ -122,8 +124,7 @@ impl PackageManager for Apk<'_> {
     /// A package that apk would repair is one whose files or script it knows to be broken.
     fn audit(&mut self) -> Result<(), Failure> {
         let said = self.apk(&["fix", "--simulate"], &[], THINK_MAX)?;
-        let broken: Vec<&str> = said.output.lines().filter(|line| step(line).is_some()).collect();
-        if said.success && broken.is_empty() {
+        if said.success && steps(&said.output).is_ok_and(|broken| broken.is_empty()) {
             return Ok(());
         }
         let message = format!("apk fix --simulate: {}", rpm::complaint("apk", &said.output));
@@ -196,17 +197,36 @@ fn word(change: &Change) -> OsString {
     if change.removes() { format!("!{name}") } else { format!("{name}={to}") }.into()
 }
 
-/// Reads a line of apk's: `(1/3) Upgrading musl (1.2.4-r2 -> 1.2.4-r3)`, `(2/3) Installing x (1-r0)`, `(3/3) Purging y (2-r1)`. It names no
-/// architecture.
-fn step(line: &str) -> Option<Step> {
-    let (_, rest) = line.strip_prefix('(')?.split_once(") ")?;
-    let (doing, rest) = rest.split_once(' ')?;
+/// Steps of apk's simulation, in its order. A numbered line that cannot be read is an error: what it would do is not known.
+fn steps(output: &str) -> Result<Vec<Step>, String> {
+    let numbered = output.lines().filter_map(|line| Some((line, numbered(line)?)));
+    let changes = numbered.filter(|(_, change)| !change.starts_with(PINNING));
+    let read = |(line, change)| {
+        step(change).ok_or_else(|| {
+            format!("apk would do something that cannot be read: {}", unread::line(line))
+        })
+    };
+    changes.map(read).collect()
+}
+
+/// What stands after a number: `(1/3) Upgrading musl (1.2.4-r2 -> 1.2.4-r3)`.
+fn numbered(line: &str) -> Option<&str> {
+    let (numbers, change) = line.trim_start().strip_prefix('(')?.split_once(')')?;
+    let (number, of) = numbers.split_once('/')?;
+    let is_number = |text: &str| text.trim().parse::<u32>().is_ok();
+    (is_number(number) && is_number(of)).then(|| change.trim_start())
+}
+
+/// `Upgrading musl (1.2.4-r2 -> 1.2.4-r3)`, `Installing x@edge (1-r0)`, `Purging y (2-r1)`. It names no architecture.
+fn step(change: &str) -> Option<Step> {
+    let (doing, rest) = change.split_once(' ')?;
     let (name, versions) = rest.split_once(" (")?;
-    let versions = versions.strip_suffix(')')?;
+    let name = name.split('@').next().filter(|name| !name.is_empty() && !name.contains(' '))?;
+    let versions = versions.trim_end().strip_suffix(')')?;
     let text = |text: &str| Some(text.to_owned());
     let (from, to) = match (doing, versions.split_once(" -> ")) {
         ("Upgrading" | "Downgrading" | "Replacing", Some((from, to))) => (text(from), text(to)),
-        ("Reinstalling" | "Replacing", None) => (text(versions), text(versions)),
+        ("Reinstalling" | "Re-installing" | "Replacing", None) => (text(versions), text(versions)),
         ("Installing", None) => (None, text(versions)),
         ("Purging", None) => (text(versions), None),
         _ => return None,
@@ -243,19 +263,20 @@ mod tests {
     use super::*;
 
     /// As apk-tools 2.14 writes them.
-    const RECORDED: &str = "(1/5) Purging old-thing (1.0-r3)\n\
-        (2/5) Upgrading musl (1.2.4-r2 -> 1.2.4-r3)\n\
-        (3/5) Installing new-thing (20230506-r0)\n\
-        (4/5) Downgrading busybox (1.36.1-r5 -> 1.36.1-r4)\n\
-        (5/5) Reinstalling zlib (1.2.13-r1)\n\
+    const RECORDED: &str = "(1/6) Purging old-thing (1.0-r3)\n\
+        (2/6) Upgrading musl (1.2.4-r2 -> 1.2.4-r3)\n\
+        (3/6) Installing new-thing@edge (20230506-r0)\n\
+        (4/6) Downgrading busybox (1.36.1-r5 -> 1.36.1-r4)\n\
+        (5/6) Reinstalling zlib (1.2.13-r1)\n\
+        (6/6) Updating pinning bash (5.2-r0)\n\
         Executing busybox-1.36.1-r4.trigger\n\
         OK: 9 MiB in 17 packages\n";
 
     #[test]
     fn what_apk_would_do_is_read_from_its_simulation() {
-        let steps: Vec<String> = RECORDED
-            .lines()
-            .filter_map(step)
+        let steps: Vec<String> = steps(RECORDED)
+            .unwrap()
+            .into_iter()
             .map(|step| {
                 let version = |version: &Option<String>| version.clone().unwrap_or("-".into());
                 format!("{} {} {}", step.name, version(&step.from), version(&step.to))
@@ -272,6 +293,20 @@ mod tests {
                 "zlib 1.2.13-r1 1.2.13-r1",
             ]
         );
+    }
+
+    #[test]
+    fn i23_a_numbered_line_that_cannot_be_read_is_no_step_that_is_passed_over() {
+        for line in [
+            "( 1/10) [APK unavailable, skipped] Reinstalling zlib (1.2.13-r1)",
+            "(1/1) Swapping musl (1 -> 2)",
+            "(1/1) Installing (1)",
+            "(1/1) Installing x 1",
+        ] {
+            let error = steps(&format!("{RECORDED}{line}\n")).unwrap_err();
+            assert!(error.ends_with(line), "{line}: {error}");
+        }
+        assert_eq!(steps("(c) 2026\nOK: 9 MiB in 17 packages\n"), Ok(Vec::new()));
     }
 
     #[test]

@@ -9,16 +9,20 @@ use super::{
     Failure,
     executor::{Ahead, Task, Way},
     left, limit, locks, log,
-    packages::{Outstanding, PackageManager},
+    packages::{self, Outstanding, PackageManager},
     services::Held,
     tool::{self, Call, Said},
 };
 use crate::{
-    apt::resolve::{complaint, step},
+    apt::{
+        resolve::{complaint, steps},
+        trust,
+    },
     package::Step,
 };
 
-/// What every call gets. Nothing here weakens a check: the host's own configuration may be stricter, never looser.
+/// What every call gets. Nothing here weakens a check: the host's own configuration may be stricter, never looser. Of what its sources say
+/// that cannot be told to apt; such a source is refused (see [`trust`]).
 const OPTIONS: [&str; 6] = [
     "APT::Get::AllowUnauthenticated=false",
     "Acquire::AllowInsecureRepositories=false",
@@ -50,7 +54,7 @@ impl PackageManager for Apt<'_> {
     }
 
     /// What is unpacked in part cannot be configured; it is installed again by the transaction that it belongs to, and what then is still
-    /// broken is told by the check.
+    /// broken is told by the check. Where all of it was unpacked nothing is left to be done, so that marks are put back here, too.
     fn repair(&mut self) -> Result<(), Failure> {
         if self.held.is_none() {
             self.held = Some(Held::begin()?);
@@ -60,10 +64,13 @@ impl PackageManager for Apt<'_> {
         if !said.success {
             log("dpkg could not finish everything by itself");
         }
-        Ok(())
+        self.restore_automatic()
     }
 
     fn refresh(&mut self) -> Result<(), Failure> {
+        if let Some(weakened) = trust::weakened(&packages::root()?) {
+            return Err(Failure::before(ErrorClass::Signature, weakened));
+        }
         let said = self.apt(&["update"], &[], REFRESH_MAX)?;
         if said.success {
             return Ok(());
@@ -77,7 +84,7 @@ impl PackageManager for Apt<'_> {
             let complaint = complaint(&said.output, &said.output);
             return Err(Failure::before(ErrorClass::Difference, complaint));
         }
-        Ok(said.output.lines().filter_map(step).collect())
+        steps(&said.output).map_err(|error| Failure::before(ErrorClass::System, error))
     }
 
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {

@@ -9,9 +9,10 @@ use hozen_api::job::{ErrorClass, kind};
 use jiff::Timestamp;
 
 use super::{
-    Course, Failure, Success, compare, folder::Folder, left, order::Assignment, ostree::Ostree,
-    packages::Packages, script::Script,
+    Course, Failure, Success, compare, folder::Folder, log, may_install, order::Assignment,
+    ostree::Ostree, packages::Packages, script::Script,
 };
+use crate::clock;
 
 /// Whether a transaction is done or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,14 +89,23 @@ pub fn change(
     course.part("compare", || executor.compare())?;
     course.part("download", || executor.download())?;
     let kept = course.part("install", || {
-        if left(task.deadline).is_none() {
-            let message = "the deadline was over before anything was installed";
-            return Err(Failure::before(ErrorClass::Locked, message));
-        }
-        executor.install()
+        may_install(task.deadline, clock::now())?;
+        install(&mut *executor)
     })?;
     course.part("check", || executor.check())?;
     Ok(Success { already: false, message: executor.goal(), kept })
+}
+
+/// Installs. What had to be ended is repaired at once: the next run may be long in coming.
+fn install(executor: &mut dyn Executor) -> Result<Vec<String>, Failure> {
+    let outcome = executor.install();
+    if let Err(failure) = &outcome
+        && failure.class == ErrorClass::Interrupted
+        && let Err(unrepaired) = executor.repair()
+    {
+        log(format!("it is not repaired: {unrepaired}"));
+    }
+    outcome
 }
 
 /// Fetches what the transaction of an assignment needs, and has it verified. Nothing is repaired, installed or held: the host goes on as it
@@ -150,5 +160,66 @@ fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
             let message = "an image or a script is a transaction of its own, of one line";
             Err(Failure::before(ErrorClass::Order, message))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ends its installation so, and remembers what it was asked to do to the host.
+    struct Ends(ErrorClass, Vec<&'static str>);
+
+    impl Executor for Ends {
+        fn take(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn repair(&mut self) -> Result<(), Failure> {
+            self.1.push("repair");
+            Ok(())
+        }
+
+        fn is_done(&mut self) -> Result<bool, Failure> {
+            Ok(false)
+        }
+
+        fn refresh(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn compare(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn download(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn install(&mut self) -> Result<Vec<String>, Failure> {
+            self.1.push("install");
+            Err(Failure::after(self.0.clone(), "it was ended"))
+        }
+
+        fn check(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn goal(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn i43_an_installation_that_had_to_be_ended_is_repaired_before_the_answer() {
+        let mut ended = Ends(ErrorClass::Interrupted, Vec::new());
+        let failure = install(&mut ended).unwrap_err();
+        assert_eq!(failure.class, ErrorClass::Interrupted);
+        assert_eq!(ended.1, ["install", "repair"]);
+
+        // It has ended by itself, and has done what it could.
+        let mut failed = Ends(ErrorClass::Install, Vec::new());
+        install(&mut failed).unwrap_err();
+        assert_eq!(failed.1, ["install"]);
     }
 }

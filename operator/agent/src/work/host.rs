@@ -25,12 +25,16 @@ use super::{
 use crate::{
     clock::{self, Moment},
     root::Root,
+    unread::without_userinfo,
 };
 
 /// How long a worker may take to begin: to load the program and to take its lock.
 const BEGIN_MAX: Duration = Duration::from_secs(3);
 /// Starts of a worker by one pod; each worker counts its own starts, too.
 const STARTS_MAX: u32 = 12;
+/// Most of the worker's log that is shown at a time, and the longest line that is waited for.
+const SHOWN_BYTES_MAX: u64 = 1 << 20;
+const LINE_BYTES_MAX: usize = 64 << 10;
 /// Where a tool says that it is the host's init.
 const SYSTEMD: &str = "run/systemd/system";
 
@@ -99,7 +103,7 @@ fn attend(called: &str, order: &Order, texts: &Texts, host: &Path) -> Result<Ans
     loop {
         shown.more();
         if let Some(answer) = folder.answer()? {
-            shown.more();
+            shown.rest();
             if let Some(mut worker) = worker {
                 // It has said all; its end is only waited for so that it leaves no process behind.
                 let _ = worker.wait();
@@ -163,27 +167,72 @@ fn failed(what: &str, error: &io::Error) -> Failure {
     Failure::before(ErrorClass::System, format!("{what} could not be run ({error})"))
 }
 
-/// The worker's log, as far as it was shown.
+/// The worker's log, as far as it was shown. On the host it holds what tools wrote, word for word; credentials stay there.
 struct Shown {
     log: Option<File>,
     path: std::path::PathBuf,
+    /// Begin of a line whose end has not come.
+    begun: Vec<u8>,
 }
 
 impl Shown {
     fn new(folder: &Folder) -> Self {
-        Self { log: None, path: folder.log() }
+        Self { log: None, path: folder.log(), begun: Vec::new() }
     }
 
-    /// Shows what has come since. What cannot be shown is in the file on the host.
+    /// Shows the lines that have come since. What cannot be shown is in the file on the host.
     fn more(&mut self) {
+        let text = self.lines();
+        let _ = io::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// Shows what is left: nobody writes any more.
+    fn rest(&mut self) {
+        self.more();
+        let text = self.take(self.begun.len());
+        let _ = io::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// Whole lines: a tool may have written half of an address, and its credentials would not be known as such.
+    fn lines(&mut self) -> String {
         if self.log.is_none() {
             self.log = File::open(&self.path).ok();
         }
-        let mut bytes = Vec::new();
-        if let Some(file) = &mut self.log
-            && file.take(1 << 20).read_to_end(&mut bytes).is_ok()
-        {
-            let _ = io::stdout().lock().write_all(&bytes);
-        }
+        let Some(file) = &mut self.log else { return String::new() };
+        // What was read before an error is shown, too.
+        let _ = file.take(SHOWN_BYTES_MAX).read_to_end(&mut self.begun);
+        let end = self.begun.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
+        let endless = self.begun.len() > LINE_BYTES_MAX;
+        self.take(end.map_or(if endless { self.begun.len() } else { 0 }, |at| at + 1))
+    }
+
+    fn take(&mut self, bytes: usize) -> String {
+        let taken: Vec<u8> = self.begun.drain(..bytes).collect();
+        without_userinfo(&String::from_utf8_lossy(&taken)).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i62_credentials_that_a_tool_writes_in_two_parts_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::at(folder.path().to_owned());
+        let mut shown = Shown::new(&folder);
+        assert_eq!(shown.lines(), "");
+        let mut log = folder.open_log().unwrap();
+        log.write_all(b"one\nErr:1 https://user:pass").unwrap();
+        assert_eq!(shown.lines(), "one\n");
+        log.write_all(b"word@h/ x\ntwo").unwrap();
+        assert_eq!(shown.lines(), "Err:1 https://***@h/ x\n");
+        assert_eq!(shown.take(3), "two");
+        log.write_all(&vec![b'x'; LINE_BYTES_MAX + 1]).unwrap();
+        assert_eq!(
+            shown.lines().len(),
+            LINE_BYTES_MAX + 1,
+            "what never ends is shown all the same"
+        );
     }
 }

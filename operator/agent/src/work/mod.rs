@@ -18,6 +18,7 @@ pub mod ostree;
 pub mod packages;
 pub mod ports;
 pub mod reboot;
+pub mod room;
 pub mod rpm;
 pub mod script;
 pub mod services;
@@ -35,7 +36,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::{self, Moment},
-    unread::text,
+    unread::{text, without_userinfo},
     work::{
         executor::Way,
         folder::{Folder, FolderError},
@@ -47,6 +48,11 @@ use crate::{
 const STARTS_MAX: usize = 12;
 /// How long a worker tries to take its folder.
 const TAKE_MAX: Duration = Duration::from_secs(2);
+/// Least time until the deadline with which an installation begins. With the grace after it, it has 18 minutes at least, and only then is it
+/// ended, which may be in mid-unpack.
+const INSTALL_MIN: Duration = Duration::from_mins(10);
+/// What the end takes of the grace: a tool is told to end, what it leaves half done is repaired, and the answer is written.
+const END_MAX: Duration = Duration::from_mins(2);
 /// Longest message of an answer, in bytes; with the rest of it well below what Kubernetes keeps.
 const MESSAGE_BYTES_MAX: usize = 2_000;
 /// Most kept configuration files that an answer names.
@@ -107,7 +113,7 @@ impl Success {
 
 /// A line of the log, with the time.
 pub fn log(line: impl AsRef<str>) {
-    println!("{:.3} {}", clock::now(), line.as_ref());
+    println!("{:.3} {}", clock::now(), without_userinfo(line.as_ref()));
 }
 
 /// Parts of the work and how long each took.
@@ -155,6 +161,7 @@ pub fn run(folder: &Folder) -> Result<(), FolderError> {
         assignment.order.step, assignment.order.request_uid, assignment.order.attempt
     ));
     let outcome = if starts > STARTS_MAX {
+        services::let_go();
         let message = format!("it was started {STARTS_MAX} times and never came to an end");
         Err(Failure::after(ErrorClass::Interrupted, message))
     } else {
@@ -246,10 +253,51 @@ pub fn answer(
 
 /// Time until the deadline; none where it is over.
 fn left(deadline: Timestamp) -> Option<Duration> {
-    Duration::try_from(deadline.duration_since(clock::now())).ok().filter(|left| !left.is_zero())
+    left_at(deadline, clock::now())
 }
 
-/// How long something that has begun may go on: until the deadline and most of the grace that the Job has after it.
+fn left_at(deadline: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(deadline.duration_since(now)).ok().filter(|left| !left.is_zero())
+}
+
+/// How long something that has begun may go on: until the deadline and the grace that the Job has after it, but for the end. A repair at the
+/// end has a part of that.
 fn limit(deadline: Timestamp) -> Duration {
-    left(deadline).unwrap_or_default() + Duration::from_secs(u64::from(GRACE_SECONDS) / 2)
+    limit_at(deadline, clock::now())
+}
+
+fn limit_at(deadline: Timestamp, now: Timestamp) -> Duration {
+    let end = deadline + Duration::from_secs(u64::from(GRACE_SECONDS)) - END_MAX;
+    left_at(end, now).unwrap_or_default().max(END_MAX / 2)
+}
+
+/// Refuses to begin an installation that may not have the time to come to its end.
+fn may_install(deadline: Timestamp, now: Timestamp) -> Result<(), Failure> {
+    if left_at(deadline, now).is_some_and(|left| left >= INSTALL_MIN) {
+        return Ok(());
+    }
+    let minutes = INSTALL_MIN.as_secs() / 60;
+    let message = format!(
+        "less than {minutes} minutes were left until the deadline before anything was installed"
+    );
+    Err(Failure::before(ErrorClass::Locked, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_to_install_has_the_time_to_end_and_its_repair_ends_before_the_job_does() {
+        let deadline = Timestamp::from_second(1_000_000).unwrap();
+        let last = deadline - INSTALL_MIN;
+        assert!(may_install(deadline, last).is_ok());
+        let late = may_install(deadline, last + Duration::from_secs(1)).unwrap_err();
+        assert!(!late.touched && may_install(deadline, deadline).is_err());
+
+        assert_eq!(limit_at(deadline, last), Duration::from_mins(18));
+        let ended = last + limit_at(deadline, last) + tool::FAREWELL_MAX;
+        let repaired = ended + limit_at(deadline, ended) + tool::FAREWELL_MAX;
+        assert!(repaired < deadline + Duration::from_secs(GRACE_SECONDS.into()));
+    }
 }

@@ -12,11 +12,17 @@ use hozen_api::job::ErrorClass;
 use super::{
     Failure,
     executor::{Executor, Task, Way},
-    limit, rpm,
+    limit, packages, rpm,
     tool::{self, Call, Said},
 };
+use crate::root::Root;
 
 const REPO: &str = "--repo=/ostree/repo";
+/// Where remotes are configured: a file, and a folder of files.
+const CONFIG: &str = "ostree/repo/config";
+const REMOTES: &str = "etc/ostree/remotes.d";
+const REMOTES_MAX: usize = 1_000;
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const SYSROOT: &str = "--sysroot=/";
 /// Where deployments and their origins are.
 const DEPLOYMENTS: &str = "/ostree/deploy";
@@ -101,11 +107,9 @@ impl Executor for Ostree<'_> {
         if self.task.way == Way::Back {
             return Ok(());
         }
-        let key = format!("remote \"{}\".gpg-verify", self.remote);
-        let verify = tool::ask("ostree", &[REPO, "config", "get", &key])?;
-        if verify.output.trim() == "false" {
+        if let Some(file) = unchecked(&packages::root()?, self.remote)? {
             let message = format!(
-                "remote {} has its signature check switched off; set gpg-verify=true for it",
+                "remote {} has its signature check switched off in /{file}; set gpg-verify=true for it",
                 self.remote
             );
             return Err(Failure::before(ErrorClass::Signature, message));
@@ -187,6 +191,37 @@ fn next() -> Result<Deployment, Failure> {
     })
 }
 
+/// The file that switches a remote's signature check off; none where it is on, as it is where nothing is said.
+fn unchecked(root: &Root, remote: &str) -> Result<Option<String>, Failure> {
+    let entries = root.list(REMOTES, REMOTES_MAX).unwrap_or_default().into_iter();
+    let remotes = entries.filter(|entry| entry.name.strip_suffix(".conf").is_some());
+    let files = remotes.map(|entry| format!("{REMOTES}/{}", entry.name));
+    for file in [CONFIG.to_owned()].into_iter().chain(files) {
+        match root.text(&file, CONFIG_BYTES_MAX) {
+            Ok(text) if is_unchecked(&text, remote) => return Ok(Some(file)),
+            Err(error) if !error.is_absent() => {
+                let message = format!("/{file} {error}");
+                return Err(Failure::before(ErrorClass::Signature, message));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the text of a configuration (a `GKeyFile`) has a remote's check at anything but yes.
+fn is_unchecked(text: &str, remote: &str) -> bool {
+    let group = format!("[remote \"{remote}\"]");
+    let mut inside = false;
+    text.lines().map(str::trim).any(|line| {
+        if line.starts_with('[') {
+            inside = line == group;
+        }
+        let value = line.split_once('=').filter(|(key, _)| key.trim() == "gpg-verify");
+        inside && value.is_some_and(|(_, value)| !["true", "1"].contains(&value.trim()))
+    })
+}
+
 fn failed(said: &Said, class: fn(&str) -> ErrorClass) -> Failure {
     Failure::before(class(&said.output), rpm::complaint("ostree", &said.output))
 }
@@ -213,6 +248,21 @@ fn deployments(text: &str) -> Vec<Deployment> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn i23_a_remote_is_checked_unless_its_own_group_says_anything_but_yes() {
+        let of = |value: &str| {
+            let text = format!("[core]\nmode=bare\n[remote \"up\"]\nurl=x\n{value}\n");
+            let other = "[remote \"other\"]\ngpg-verify=false\n";
+            is_unchecked(&format!("{other}{text}"), "up")
+        };
+        for off in ["gpg-verify=false", "gpg-verify=0", "gpg-verify = false ", "gpg-verify=off"] {
+            assert!(of(off), "{off}");
+        }
+        for on in ["", "gpg-verify=true", "gpg-verify=1", "#gpg-verify=0", "gpg-verify-summary=0"] {
+            assert!(!of(on), "{on}");
+        }
+    }
 
     #[test]
     fn the_first_deployment_is_what_the_next_boot_brings() {

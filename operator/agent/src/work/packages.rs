@@ -17,20 +17,19 @@ use super::{
     compare,
     dnf::Dnf,
     executor::{Executor, Task},
-    log, rpm, services,
+    log, room, rpm, services,
     tool::Said,
     zypper::Zypper,
 };
 use crate::{
     begun,
     package::{Archive, Step, Unfinished},
+    reboot,
     root::Root,
     system::{ArchiveKey, System},
     unread::Unread,
 };
 
-/// Bytes that are left free on the disk beyond what the transaction needs.
-const SPARE_BYTES: u64 = 64 << 20;
 /// A package manager at work on its own host. Its signature check is never switched off, and nobody is there to answer its questions.
 pub trait PackageManager {
     /// Waits until nobody else uses it.
@@ -79,8 +78,7 @@ pub struct Outstanding {
 impl Host {
     /// Reads the host that this process runs on.
     pub fn read() -> Result<Self, Failure> {
-        let root = Root::open(Path::new("/"))
-            .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))?;
+        let root = root()?;
         let system = System::read(&root, None, &mut Unread::default());
         let unfinished = system.unfinished(&root);
         Ok(Self { root, system, unfinished })
@@ -169,15 +167,9 @@ impl Outstanding {
             // While a package is unpacked the old files are still there.
             Some(archive.download_bytes.saturating_add(archive.installed_bytes))
         });
-        let needed = needed.fold(SPARE_BYTES, u64::saturating_add);
-        for path in ["usr", "var"] {
-            let free = self.host.root.free_bytes(path).unwrap_or(u64::MAX);
-            if free < needed {
-                let message = format!("{needed} bytes are needed below /{path}, {free} are free");
-                return Err(Failure::before(ErrorClass::Disk, message));
-            }
-        }
-        Ok(())
+        let needed = needed.fold(0, u64::saturating_add);
+        let mut comes = self.changes.iter().filter(|change| change.installs());
+        room::check(&self.host.root, needed, comes.any(|change| reboot::is_kernel(&change.name)))
     }
 }
 
@@ -185,7 +177,7 @@ impl Outstanding {
 pub struct Packages<'a> {
     task: &'a Task<'a>,
     manager: Box<dyn PackageManager + 'a>,
-    /// What was compared: this is downloaded and installed.
+    /// What was compared: this is downloaded.
     what: Option<Outstanding>,
 }
 
@@ -226,9 +218,7 @@ impl Executor for Packages<'_> {
     }
 
     fn compare(&mut self) -> Result<(), Failure> {
-        let what = Host::read()?.outstanding(&self.task.wanted)?;
-        let steps = self.manager.simulate(&what)?;
-        what.compare(&steps)?;
+        let what = self.look()?;
         what.room()?;
         self.what = Some(what);
         Ok(())
@@ -242,8 +232,10 @@ impl Executor for Packages<'_> {
         self.manager.fetches_ahead()
     }
 
+    /// While it was downloaded nobody was locked out: what is about to be done is looked at once more.
     fn install(&mut self) -> Result<Vec<String>, Failure> {
-        self.manager.install(compared(self.what.as_ref())?)
+        let what = self.look()?;
+        self.manager.install(&what)
     }
 
     fn check(&mut self) -> Result<(), Failure> {
@@ -263,6 +255,14 @@ impl Executor for Packages<'_> {
 }
 
 impl Packages<'_> {
+    /// What is left to be done; an error where the package manager would do anything else.
+    fn look(&mut self) -> Result<Outstanding, Failure> {
+        let what = Host::read()?.outstanding(&self.task.wanted)?;
+        let steps = self.manager.simulate(&what)?;
+        what.compare(&steps)?;
+        Ok(what)
+    }
+
     /// Installs what an earlier change has left unfinished anew, in the version that is there: no other package changes by it, nor a version.
     fn install_anew(&mut self) -> Result<(), Failure> {
         let host = Host::read()?;
@@ -313,6 +313,12 @@ fn unfinished(of: &Unfinished, outcome: Result<(), Failure>) -> Failure {
         begun::FILE
     );
     Failure::before(ErrorClass::Broken, message)
+}
+
+/// The root of the host that this process runs on.
+pub fn root() -> Result<Root, Failure> {
+    Root::open(Path::new("/"))
+        .map_err(|error| Failure::before(ErrorClass::System, format!("the root {error}")))
 }
 
 /// The package manager of this host.

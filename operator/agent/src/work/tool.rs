@@ -23,8 +23,9 @@ const OUTPUT_BYTES_MAX: u64 = 4 << 20;
 /// How long a small tool may take to answer. The longest wait is that for a unit: systemd gives it 90 s to stop and 90 s to start, if the
 /// unit does not say otherwise.
 const ANSWER_MAX: Duration = Duration::from_mins(5);
-/// How long a tool may take to end that was told to.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// How long a tool may take to end that was told to: one that installs, and one that only fetches or answers.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(20);
+const SHORT_FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 /// What every tool gets: nobody is there to answer questions, and nothing restarts by itself.
 const ENVIRONMENT: [(&str, &str); 8] = [
@@ -63,15 +64,27 @@ pub struct Said {
 
 /// Runs a tool to its end, or until `limit` has passed; then it and all that it started are ended.
 pub fn run(folder: &Folder, call: &Call<'_>, limit: Duration) -> Result<Said, Failure> {
-    run_while(folder, call, limit, || Ok(()))
+    run_until(folder, call, FAREWELL_MAX, |program, since| in_time(program, since, limit))
 }
 
-/// Runs a tool as [`run`] does, and no longer than `may` allows it: what that says is why it was ended.
+/// Runs a tool that only fetches as [`run`] does, and no longer than `may` allows it: what that says is why it was ended.
 pub fn run_while(
     folder: &Folder,
     call: &Call<'_>,
     limit: Duration,
     mut may: impl FnMut() -> Result<(), Failure>,
+) -> Result<Said, Failure> {
+    run_until(folder, call, SHORT_FAREWELL_MAX, |program, since| {
+        may()?;
+        in_time(program, since, limit)
+    })
+}
+
+fn run_until(
+    folder: &Folder,
+    call: &Call<'_>,
+    farewell: Duration,
+    mut may: impl FnMut(&str, Moment) -> Result<(), Failure>,
 ) -> Result<Said, Failure> {
     let program = call.program.to_string_lossy();
     let words: Vec<_> = call.arguments.iter().map(|word| word.to_string_lossy()).collect();
@@ -88,10 +101,7 @@ pub fn run_while(
         .stdout(out.try_clone().map_err(failed)?)
         .stderr(out.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
-    let ended = watch(&mut child, |since| {
-        may()?;
-        in_time(&program, since, limit)
-    });
+    let ended = watch(&mut child, farewell, |since| may(&program, since));
     let status = ended.map_err(failed)??;
     let output = File::open(folder.log()).and_then(|mut log| last(&mut log, from));
     let output = output.map_err(failed)?;
@@ -118,7 +128,8 @@ fn ask_within(program: &str, arguments: &[&str], limit: Duration) -> Result<Said
         .stderr(answer.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
     let what = format!("{program} {}", arguments.join(" "));
-    let status = watch(&mut child, |since| in_time(&what, since, limit)).map_err(failed)??;
+    let ended = watch(&mut child, SHORT_FAREWELL_MAX, |since| in_time(&what, since, limit));
+    let status = ended.map_err(failed)??;
     let output = last(&mut answer, 0).map_err(failed)?;
     Ok(Said { success: status.success(), code: status.code(), output })
 }
@@ -140,6 +151,7 @@ fn command(program: &OsStr) -> Command {
 /// Waits for the end of a tool; where `may` says why it must not go on, it and all that it started are ended.
 fn watch(
     child: &mut Child,
+    farewell: Duration,
     mut may: impl FnMut(Moment) -> Result<(), Failure>,
 ) -> std::io::Result<Result<ExitStatus, Failure>> {
     let start = Moment::now();
@@ -148,7 +160,7 @@ fn watch(
             return Ok(Ok(status));
         }
         if let Err(why) = may(start) {
-            end(child)?;
+            end(child, farewell)?;
             return Ok(Err(why));
         }
         clock::pause();
@@ -156,12 +168,12 @@ fn watch(
 }
 
 /// Ends a tool and all that it started. Told first, apt leaves a half-fetched archive such that it goes on with it.
-fn end(child: &mut Child) -> std::io::Result<()> {
+fn end(child: &mut Child, farewell: Duration) -> std::io::Result<()> {
     let group = Pid::from_child(child);
     let _ = kill_process_group(group, Signal::TERM);
     let start = Moment::now();
     // A group lives as long as one of its processes.
-    while start.elapsed() < FAREWELL_MAX {
+    while start.elapsed() < farewell {
         if child.try_wait()?.is_some() && test_kill_process_group(group).is_err() {
             return Ok(());
         }

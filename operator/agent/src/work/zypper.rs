@@ -9,7 +9,7 @@ use super::{
     Failure,
     executor::{Task, Way},
     limit, locks,
-    packages::{Outstanding, PackageManager},
+    packages::{self, Outstanding, PackageManager},
     rpm, services,
     tool::{self, Call, Said},
 };
@@ -51,7 +51,7 @@ impl PackageManager for Zypper<'_> {
 
     fn refresh(&mut self) -> Result<(), Failure> {
         // What a repository's configuration switches off, no option of zypper's switches on again.
-        if let Some(repository) = repos::unchecked(&super::packages::Host::read()?.root) {
+        if let Some(repository) = repos::unchecked(&packages::root()?) {
             let message = format!(
                 "repository {repository} has its signature check switched off; set gpgcheck=1 in /etc/zypp"
             );

@@ -381,7 +381,7 @@ pub struct Job {
 impl Job {
     /// A patch with these lines.
     pub fn patch(lines: Vec<String>) -> Self {
-        let lasts = Duration::from_mins(5);
+        let lasts = Duration::from_mins(30);
         let (units, ports) = (Vec::new(), Vec::new());
         let (step, script, rate) = (Step::Patch, None, None);
         Self { step, attempt: 1, lines, units, ports, script, rate, lasts }
