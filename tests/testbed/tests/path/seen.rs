@@ -143,7 +143,7 @@ impl Stage {
         });
         let (_, name) = patches.max().unwrap_or_else(|| panic!("{node} has a patch Job: {jobs:#}"));
         let job = format!("job/{name}");
-        self.kubectl(&["logs", "-n", "hozen-work", &job, "--all-pods", "--prefix=false"])
+        self.kubectl(&["logs", "-n", "hozen-work", &job, "--all-pods"])
     }
 
     /// Two people agree, each by the one role that is theirs.
