@@ -99,8 +99,9 @@ pub(super) fn text(page: &mut Page, lines: &[ImageLine], waiting: &[Waiting]) {
     }
     let unknown = lines.iter().filter(|line| line.problem.is_some()).count();
     if unknown > 0 {
-        let images = if unknown == 1 { "1 image is" } else { &format!("{unknown} images are") };
-        let what = format!("what is in {images} not known: hand an SBOM in (hozen image import)");
+        let images = if unknown == 1 { "1 image" } else { &format!("{unknown} images") };
+        let what =
+            format!("what is in {images} is not known: hand an SBOM in (hozen image import)");
         page.line("", &paint(WAIT, what));
     }
     for one in waiting {

@@ -284,6 +284,9 @@ fn changes(
         let mut decided = false;
         let after = match &read.meaning {
             Ok(request) => {
+                // Who cannot approve a new request stands in the world, not in what was read of its object.
+                let known = world.requests.get(&request.name);
+                let request = known.filter(|known| known.uid == request.uid).unwrap_or(request);
                 let phase = news.phases.get(&(request.name.clone(), request.uid.clone()));
                 decided = phase.is_some();
                 request::draft(world, turn, (object, request), phase.copied())
