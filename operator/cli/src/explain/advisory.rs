@@ -2,7 +2,8 @@
 
 use hozen_advisory::notice::{Notice, Range, RangeEnd};
 use hozen_domain::{
-    assess::Assessment, model::Outcome, planner, relevance::Relevance, units::Name, world::Verdict,
+    assess::Assessment, model::Outcome, planner, rank::RankedNotice, relevance::Relevance,
+    units::Name, world::Verdict,
 };
 use hozen_intake::folder::Corpus;
 
@@ -78,6 +79,12 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
         answer.next.push("it is kept, and matters if its publisher gives it out again".to_owned());
         return Some(answer);
     }
+    what_next(outcome, name, ranked, &mut answer);
+    Some(answer)
+}
+
+/// What would change that, or has to happen.
+fn what_next(outcome: &Outcome, name: &Name, ranked: &RankedNotice, answer: &mut Answer) {
     match ranked.relevance {
         Relevance::NotInstalled | Relevance::NotAffected | Relevance::FixedEverywhere => {
             answer.next.push(
@@ -91,12 +98,12 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
             );
         }
         Relevance::Relevant | Relevance::Unknown => {
-            common::holds(outcome, &mut answer, |about| {
+            common::holds(outcome, answer, |about| {
                 let request = outcome.world.requests.get(about);
                 request.is_some_and(|request| request.plan.advisories.contains(name))
             });
-            common::who_could(outcome, &mut answer, ranked.baselines.keys());
-            common::undone(outcome, &mut answer, |undone| {
+            common::who_could(outcome, answer, ranked.baselines.keys());
+            common::undone(outcome, answer, |undone| {
                 undone.systems.iter().any(|system| missing_on(outcome, name, system))
             });
             for baseline in ranked.baselines.keys() {
@@ -104,7 +111,6 @@ pub(super) fn answer(outcome: &Outcome, corpus: &Corpus, name: &Name) -> Option<
             }
         }
     }
-    Some(answer)
 }
 
 const fn matters(relevance: Relevance) -> &'static str {
