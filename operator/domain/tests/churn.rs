@@ -1,10 +1,12 @@
 //! People are asked once for one cause, whatever an older rollout does meanwhile.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hozen_domain::{
-    World,
-    model::scenario::Happening,
+    Effect, World,
+    model::{Turn, scenario::Happening},
+    node::{Ended, Report},
+    plan::Plan,
     request::{ChangeRequest, Phase},
     units::{Share, Span},
 };
@@ -101,4 +103,43 @@ fn who_comes_back_when_all_work_is_through_is_asked_for_alone_and_at_once() {
     let created = late.map(|request| request.created);
     assert!(created >= back && created <= soon, "{told}");
     assert_eq!(played.proven().len(), 4, "{told}");
+}
+
+/// What a turn asks for that reboots nodes: for how many, and the plan.
+fn reboots_asked(world: &World) -> Vec<(u32, String)> {
+    let turn = Turn::take(world);
+    let plans = turn.decision.effects.iter().filter_map(|effect| match effect {
+        Effect::CreateRequest { plan, .. } => Some(plan),
+        _ => None,
+    });
+    let reboots = plans.filter(|plan| plan.node_classes().any(|class| class.reboot));
+    let told = |plan: &Plan| {
+        let nodes = plan.node_classes().map(|class| class.nodes_max).sum();
+        (nodes, plan.digest().expect("it has one").to_string())
+    };
+    reboots.map(|plan| told(plan)).collect()
+}
+
+#[test]
+fn a_reboot_that_a_change_leaves_due_is_asked_for_once_and_for_all_that_it_comes_to() {
+    let mut canary = stage("canary", Share::Count(2));
+    canary.soak = Span::hours(24);
+    let rules = baseline("web").stages(vec![canary, stage("rest", Share::Percent(100))]);
+    let world = world_at("2026-11-19T09:00Z").baseline(rules).notice(openssl().high());
+    let world = (1..=5).fold(world, |world, n| world.node(web(&format!("web-{n}")))).build();
+    let mut later = story(&world, 12).play().0.world;
+    let reboot_due = |world: &mut World, name: &str| {
+        let node = world.nodes.get_mut(name).expect("it is there");
+        assert!(matches!(node.ended.values().next(), Some(Ended::Proven(_))), "{name}");
+        let mut report = node.report.latest().map(|seen| (**seen).clone()).expect("it reported");
+        report.reboot_because.push("a script of the package asks for it".into());
+        node.report = Report::Known(Arc::new(report));
+    };
+    reboot_due(&mut later, "web-1");
+    let mut early = later.clone();
+    early.nodes.insert("web-2".into(), world.nodes["web-2"].clone());
+    let first = reboots_asked(&early);
+    assert_eq!(first.iter().map(|(nodes, _)| *nodes).collect::<Vec<_>>(), [5]);
+    reboot_due(&mut later, "web-2");
+    assert_eq!(reboots_asked(&later), first, "people are asked the same");
 }

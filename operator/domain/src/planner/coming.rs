@@ -66,6 +66,9 @@ pub(super) fn coming<'d>(
             Some((first, brings)) => {
                 // What ends in favour of the draft brings nothing to where that begins.
                 let ends = instead_of.is_some_and(|old| old.uid == *underway.request);
+                if draft.wants.contains(&Want::Active) {
+                    return !ends && leaves_old_code(desk, draft, underway.request, first);
+                }
                 let mut left = wanted().filter(|want| !brings.contains(*want));
                 (!ends && left.next().is_some() && fits(desk, kin, Some(first), key))
                     || (free && wanted().next().is_some() && fits(desk, kin, None, key))
@@ -83,6 +86,16 @@ pub(super) fn coming<'d>(
         }
     }
     coming
+}
+
+/// Whether the same change has left old code running on a system of the draft. It may here, too: that is not known before.
+fn leaves_old_code(desk: &Desk<'_>, draft: &Draft, request: &Uid, change: &Key) -> bool {
+    let Key::Transaction(change) = change else { return false };
+    let kins = draft.picks.keys().filter_map(|index| desk.kins.get(*index));
+    kins.flat_map(|kin| kin.systems.iter()).any(|system| match system {
+        System::Node(node) => node.tried.get(request) == Some(change),
+        System::Workload(_) => false,
+    })
 }
 
 /// Whether a request was carried out on a system, or is being.
