@@ -6,12 +6,7 @@
     reason = "a test that cannot prepare its node fails"
 )]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use hozen_advisory::package::digest;
 use hozen_agent::clock;
@@ -20,7 +15,7 @@ use hozen_testbed::{
     bed::{self, Bed, State},
     clock::wait,
     control_plane::kubectl,
-    image::{Content, Image},
+    image::{Content, Image, program},
     node::{self, Node},
     programs::{Missing, Programs},
 };
@@ -31,27 +26,6 @@ const NODE: &str = "node-1";
 const IMAGE: &str = "hozen.test/hozen-agent:1";
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// The program as images have it: static. Optimised little, so that it is soon there.
-fn program() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let folder =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--profile", "quick", "--package", "hozen-node-agent"])
-        .args(["--target", &target, "--target-dir"])
-        .arg(&folder)
-        .env(format!("CC_{}", target.replace('-', "_")), "cc")
-        .current_dir(&root)
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !built.status.success() {
-        let words = String::from_utf8_lossy(&built.stderr).into_owned();
-        return Err(format!("no static program (rustup target add {target}): {words}"));
-    }
-    Ok(folder.join(target).join("quick/hozen-agent"))
-}
-
 struct Scene {
     bed: Removed,
     state: State,
@@ -59,14 +33,11 @@ struct Scene {
 
 impl Scene {
     fn new(test: &str) -> Option<Self> {
-        if let Err(why) = Programs::find(Missing::Refuse).map(drop).and_then(|()| node::lacking()) {
-            not_run(test, &why.to_string());
-            return None;
-        }
-        let program = match program() {
+        let possible = Programs::find(Missing::Refuse).map(drop).and_then(|()| node::lacking());
+        let program = match possible.and_then(|()| program("hozen-node-agent", "hozen-agent")) {
             Ok(program) => program,
             Err(why) => {
-                not_run(test, &why);
+                not_run(test, &why.to_string());
                 return None;
             }
         };

@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write as _},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use crate::error::Error;
+use crate::{error::Error, process};
 
 /// The image of the container that holds a pod's network.
 pub const PAUSE: &str = "hozen.test/pause:1";
@@ -249,6 +250,19 @@ pub fn busybox(program: PathBuf) -> Image {
         labels: BTreeMap::new(),
         contents,
     }
+}
+
+/// Builds a program of this repository as its images have it, static, and says where it is. Optimised little, so that it is soon there.
+pub fn program(package: &str, name: &str) -> Result<PathBuf, Error> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let folder =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--profile", "quick", "--package", package]);
+    build.args(["--target", &target, "--target-dir"]).arg(&folder).current_dir(&root);
+    process::output_of(build.env(format!("CC_{}", target.replace('-', "_")), "cc"))?;
+    Ok(folder.join(target).join("quick").join(name))
 }
 
 #[cfg(test)]

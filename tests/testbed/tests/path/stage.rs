@@ -13,7 +13,7 @@ use hozen_testbed::{
     certificates::{Authority, write_private},
     clock::{Moment, wait},
     control_plane,
-    image::{BUSYBOX, Content, Image},
+    image::{BUSYBOX, Content, Image, program},
     node::{self, Node},
     not_run,
     packages::Packages,
@@ -69,28 +69,6 @@ impl Answer {
     }
 }
 
-/// A program as images have it: static. Optimised little, so that it is soon there.
-fn program(package: &str, name: &str) -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let folder =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    // As the tests of the agent build theirs, so that nothing is built twice.
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--profile", "quick", "--package", package])
-        .args(["--target", &target, "--target-dir"])
-        .arg(&folder)
-        .env(format!("CC_{}", target.replace('-', "_")), "cc")
-        .current_dir(&root)
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !built.status.success() {
-        let words = String::from_utf8_lossy(&built.stderr).into_owned();
-        return Err(format!("no static {name} (rustup target add {target}): {words}"));
-    }
-    Ok(folder.join(target).join("quick").join(name))
-}
-
 /// Says how long each part of the story took.
 pub struct Watch {
     start: Moment,
@@ -128,14 +106,14 @@ impl Stage {
     /// Brings it up with everything installed, or says what is missing for that.
     pub fn set(test: &str) -> Option<(Self, Publisher, Watch)> {
         let possible = Programs::find(Missing::Refuse).map(drop).and_then(|()| node::lacking());
-        let programs = possible.map_err(|why| why.to_string()).and_then(|()| {
+        let programs = possible.and_then(|()| {
             let agent = program("hozen-node-agent", "hozen-agent")?;
             Ok((agent, program("hozen-cli", "hozen")?))
         });
         let (agent, hozen) = match programs {
             Ok(programs) => programs,
             Err(why) => {
-                not_run(test, &why);
+                not_run(test, &why.to_string());
                 return None;
             }
         };
