@@ -21,7 +21,7 @@ pub mod label {
     pub const CHANGE_REQUEST: &str = "hozen.dev/change-request";
     /// Node that an object was made for.
     pub const NODE: &str = "hozen.dev/node";
-    /// Marks pods of Hozen itself, which a drain leaves alone.
+    /// Marks pods of Hozen itself: in its own namespace and that of its Jobs a drain leaves them alone.
     pub const COMPONENT: &str = "hozen.dev/component";
 }
 

@@ -102,8 +102,8 @@ impl Trail {
         Self { writer, clock, waits, chain, busy_since: Arc::default() }
     }
 
-    /// The trail in a file, gone on with where there is one, and locked for as long as this process lives. A torn last line (the process was killed while it wrote) is cut off: its call was
-    /// never made, for calls are made after their intent is kept.
+    /// The trail in a file, gone on with where there is one, and locked for as long as this process lives. A torn last line (the process was
+    /// killed while it wrote) is cut off: its call was never made, for calls are made after their intent is kept.
     pub fn open(writer: &str, clock: Arc<dyn Clock>, path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
         let mut options = OpenOptions::new();

@@ -215,16 +215,15 @@ impl Stores {
     /// What has not been seen for too long to decide by what it was then, if anything has not. `now` is since boot.
     pub fn blind(&self, now: Duration) -> Option<String> {
         macro_rules! blind {
-            ($stores:expr, $store:ident) => {
-                $stores.$store.read().blind(now).map(|why| {
-                    // Without how long: it stands in status, which would be written anew each second.
-                    format!("{}: {why}", stringify!($store))
-                })
-            };
+            ($stores:expr, $store:ident) => {{
+                let store = stringify!($store);
+                let inner = $stores.$store.read();
+                // Without how long: it stands in status, which would be written anew each second.
+                let why = inner.blind(now).filter(|_| store != OPTIONAL);
+                why.map(|why| format!("{store}: {why}"))
+            }};
         }
-        let optional = format!("{OPTIONAL}: ");
-        let blind = each!(self, blind).into_iter().flatten();
-        let blind: Vec<String> = blind.filter(|why| !why.starts_with(&optional)).collect();
+        let blind: Vec<String> = each!(self, blind).into_iter().flatten().collect();
         let (first, more) = blind.split_first()?;
         let more =
             if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
