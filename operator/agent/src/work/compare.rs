@@ -19,6 +19,8 @@ use crate::{
 const ABSENT: &str = "-";
 /// Most differences that are told.
 const TOLD_MAX: usize = 8;
+/// Most versions that are told of a package that cannot be had in the approved one.
+const OFFERED_MAX: usize = 3;
 
 /// The changes of the way back: what was installed goes, what was before comes again. Nobody has approved an archive for it, so none is
 /// compared.
@@ -149,6 +151,32 @@ pub fn difference(
     (!different.is_empty()).then(|| told(&different))
 }
 
+/// What of an approved transaction cannot be had, with what is offered in its place, newest first; none where all of it is offered.
+pub fn not_offered(
+    approved: &[Change],
+    archives: &BTreeMap<ArchiveKey, Archive>,
+    order: impl Fn(&str, &str) -> Ordering,
+    key: impl Fn(&str, &str, &str) -> ArchiveKey,
+) -> Option<String> {
+    let mut lacking = Vec::new();
+    for Change { name, arch, to, .. } in approved.iter().filter(|change| change.installs()) {
+        let (of_name, of_arch, wanted) = key(name, arch, to);
+        let of = archives.keys().filter(|(name, arch, _)| *name == of_name && *arch == of_arch);
+        let mut offered: Vec<&str> = of.map(|(_, _, version)| version.as_str()).collect();
+        if offered.contains(&wanted.as_str()) {
+            continue;
+        }
+        offered.sort_by(|a, b| order(b, a));
+        offered.truncate(OFFERED_MAX);
+        let offered = match offered.as_slice() {
+            [] => "not offered in any version".to_owned(),
+            offered => format!("offered in {}", offered.join(", ")),
+        };
+        lacking.push(format!("{name}:{arch} is {offered}; {to} is approved"));
+    }
+    (!lacking.is_empty()).then(|| told(&lacking))
+}
+
 fn told(different: &[String]) -> String {
     let more = different.len().saturating_sub(TOLD_MAX);
     let text = different.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
@@ -255,6 +283,29 @@ mod tests {
         assert_eq!(newer.unwrap(), "a would become 3; 2 is approved");
         assert!(differs(&approved, &[good], "another").unwrap().contains("has the hash another"));
         assert_eq!(differs(&approved, &[], HASH).unwrap(), "a would not become 2");
+    }
+
+    #[test]
+    fn what_is_not_offered_any_more_is_named_with_what_is_newest_first() {
+        let approved = changes(&["a:amd64 1 2", "b:amd64 1 2", "c:amd64 - 2", "old:amd64 1 -"]);
+        let key =
+            |name: &str, arch: &str, version: &str| (name.into(), arch.into(), version.into());
+        let offered = |archives: &[(&str, &str)]| {
+            let archives = archives
+                .iter()
+                .map(|(name, version)| (key(name, "amd64", version), Archive::default()));
+            let order = |a: &str, b: &str| Scheme::Dpkg.compare(a, b).unwrap();
+            not_offered(&approved, &archives.collect(), order, key)
+        };
+
+        let all = [("a", "2"), ("b", "2"), ("c", "2")];
+        assert_eq!(offered(&all), None);
+        let without = offered(&[("a", "2"), ("b", "1"), ("b", "9"), ("b", "10")]).unwrap();
+        assert_eq!(
+            without,
+            "b:amd64 is offered in 10, 9, 1; 2 is approved; \
+             c:amd64 is not offered in any version; 2 is approved"
+        );
     }
 
     #[test]

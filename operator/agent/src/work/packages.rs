@@ -160,6 +160,30 @@ impl Outstanding {
         }
     }
 
+    /// A refusal of the package manager, and what is offered instead of what it misses: it names the latter alone.
+    fn explained(&self, failure: Failure) -> Failure {
+        let lists_offers = match self.host.system {
+            System::Dpkg { .. } | System::Rpm(_) => true,
+            System::Apk(_) | System::None => false,
+        };
+        if failure.class != ErrorClass::Difference || !lists_offers {
+            return failure;
+        }
+        let scheme = self.host.system.kind().map(|(_, scheme)| scheme);
+        let order = |a: &str, b: &str| {
+            scheme.and_then(|scheme| scheme.compare(a, b).ok()).unwrap_or_else(|| a.cmp(b))
+        };
+        let key = |name: &str, arch: &str, version: &str| {
+            self.host.system.archive_key(name, arch, version)
+        };
+        match compare::not_offered(&self.changes, &self.archives, order, key) {
+            Some(offered) => {
+                Failure { message: format!("{}; {offered}", failure.message), ..failure }
+            }
+            None => failure,
+        }
+    }
+
     fn room(&self) -> Result<(), Failure> {
         let needed = self.changes.iter().filter_map(|change| {
             let Change { name, arch, to, .. } = change;
@@ -258,7 +282,7 @@ impl Packages<'_> {
     /// What is left to be done; an error where the package manager would do anything else.
     fn look(&mut self) -> Result<Outstanding, Failure> {
         let what = Host::read()?.outstanding(&self.task.wanted)?;
-        let steps = self.manager.simulate(&what)?;
+        let steps = self.manager.simulate(&what).map_err(|failure| what.explained(failure))?;
         what.compare(&steps)?;
         Ok(what)
     }
