@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hozen_api::node_inventory::RollbackReach;
 
 use crate::{
-    live::processes::Processes,
+    live::processes::{Process, Processes},
     package::{Archive, Step},
     reboot,
     root::Root,
@@ -73,17 +73,37 @@ pub fn of(
             Some(processes) => observed(root, system, steps, processes),
             None => shipped(root, system, steps),
         },
-        reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some()),
+        reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some())
+            || processes.is_some_and(|processes| changes_shims(root, system, steps, processes)),
         rollback: if back { RollbackReach::Possible } else { RollbackReach::Impossible },
     }
 }
 
 /// Services whose processes run files of the packages that change.
 fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> Vec<String> {
+    let services: BTreeSet<String> = running(root, system, steps, processes)
+        .filter_map(|process| process.unit.clone())
+        .filter(|unit| is_restarted(root, unit))
+        .collect();
+    services.into_iter().collect()
+}
+
+/// Whether containers are kept by files of the packages that change: those that stay on the node, as of a daemon set, run old code until a boot.
+fn changes_shims(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> bool {
+    running(root, system, steps, processes).any(|process| process.shim)
+}
+
+/// Processes that run files of the packages that change.
+fn running<'p>(
+    root: &Root,
+    system: &System,
+    steps: &[Step],
+    processes: &'p Processes,
+) -> impl Iterator<Item = &'p Process> {
     let changed = steps.iter().filter(|step| step.from.is_some());
     let changed = changed.map(|step| (step.name.as_str(), step.arch.as_str())).collect();
     let files = system.files(root, &changed).into_values().flatten();
-    let services: BTreeSet<String> = files
+    files
         .flat_map(|file| {
             // Where `/lib` is a link to `/usr/lib`, the kernel names the latter and dpkg often the former.
             let merged = format!("/usr{file}");
@@ -91,10 +111,7 @@ fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes)
         })
         .filter_map(|file| processes.by_file.get(&file))
         .flatten()
-        .filter_map(|pid| processes.all.get(pid)?.unit.clone())
-        .filter(|unit| is_restarted(root, unit))
-        .collect();
-    services.into_iter().collect()
+        .filter_map(|pid| processes.all.get(pid))
 }
 
 /// Enabled services of the packages that change and of those that need them directly.

@@ -239,6 +239,7 @@ fn live_facts(
     let mut because: Vec<String> = mark(root).into_iter().collect();
     because.extend(newer_kernel(root, system, &report.kernel));
     because.extend(installed_since_boot(root, system));
+    because.extend(kept_by_old_code(processes));
     because.truncate(REASONS_MAX);
     report.reboot_required = Some(RebootRequired { value: !because.is_empty(), because });
 }
@@ -294,6 +295,13 @@ fn installed_since_boot(root: &Root, system: &System) -> Vec<String> {
             Some(line(&format!("{} was installed after the boot: {reason}", package.name)))
         })
         .collect()
+}
+
+/// Containers that stay through a restart of their runtime, and through a drain: no service of the host keeps them.
+fn kept_by_old_code(processes: &Processes) -> Option<String> {
+    let mut shims = processes.all.values().filter(|process| process.shim);
+    let file = shims.find_map(|shim| shim.deleted.first())?;
+    Some(line(&format!("pods are kept by old code of {file}, each as long as it runs")))
 }
 
 /// Processes that run replaced files, one entry for each unit, or for each program outside of units.

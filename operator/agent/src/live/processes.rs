@@ -24,6 +24,9 @@ const SOFTWARE: [&str; 8] =
 const CONTAINERS: [&str; 7] =
     ["kubepods", "libpod", "cri-containerd", "crio-", "containerd-", "lxc.", "lxc/"];
 
+/// Name of the command that keeps a container for containerd, of whatever kind: the kernel cuts it here.
+const SHIM: &str = "containerd-shim";
+
 /// One process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -31,8 +34,10 @@ pub struct Process {
     pub pid: u32,
     /// Name of its command, as the kernel keeps it (15 bytes).
     pub program: String,
-    /// Unit of the service manager, if it belongs to one.
+    /// Unit of the service manager, if it belongs to one and ends with it.
     pub unit: Option<String>,
+    /// It keeps a container and lives as long as that: a restart of the service that began it does not end it.
+    pub shim: bool,
     /// Files that it runs and that were replaced or removed, sorted.
     pub deleted: Vec<String>,
 }
@@ -110,10 +115,12 @@ fn process(
             }
         }
     }
+    let shim = program == SHIM;
     Ok(Some(Process {
         pid,
         program: crate::unread::line(&program),
-        unit: unit_of(&cgroup),
+        unit: unit_of(&cgroup).filter(|_| !shim),
+        shim,
         deleted: deleted.into_iter().map(crate::unread::line).collect(),
     }))
 }
@@ -191,6 +198,30 @@ mod tests {
         assert!(is_container("5:memory:/docker/0a1b"));
         assert!(!is_container("0::/system.slice/docker.service"));
         assert!(!is_container("0::/system.slice/cri-docker.service"));
+    }
+
+    #[test]
+    fn what_keeps_a_container_is_of_no_unit_that_a_restart_would_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let shim = "/usr/bin/containerd-shim-runc-v2";
+        let write = |pid: u32, program: &str, cgroup: &str| {
+            let of = folder.path().join(format!("proc/{pid}"));
+            std::fs::create_dir_all(&of).unwrap();
+            let maps = format!("55d1-55d2 r-xp 00001000 fe:00 1 {shim} (deleted)\n");
+            for (file, text) in [("cgroup", cgroup), ("comm", program), ("maps", &maps)] {
+                std::fs::write(of.join(file), text).unwrap();
+            }
+        };
+        write(1, "systemd", "0::/init.scope\n");
+        write(7, "containerd-shim\n", "0::/system.slice/containerd.service\n");
+        // That of a runtime which is in a container itself runs the files of an image.
+        write(8, "containerd-shim\n", "0::/kubepods.slice/cri-containerd-2.scope\n");
+
+        let processes = read(&Root::open(folder.path()).unwrap(), &mut Unread::default());
+        assert_eq!(processes.all.keys().copied().collect::<Vec<_>>(), [1, 7]);
+        let seen = &processes.all[&7];
+        assert!(seen.shim && seen.unit.is_none() && !processes.all[&1].shim);
+        assert_eq!(seen.deleted, [shim]);
     }
 
     #[test]
