@@ -24,6 +24,7 @@ use hozen_domain::{
     node::{Ended, Task},
     planner,
     request::{Cursor, Phase},
+    safety,
     units::{Name, Uid},
 };
 use hozen_intake::{convert::Refusal, problem};
@@ -142,7 +143,7 @@ pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Tu
     let first = statuses(client, stores, world, turn, &news);
     all(first, &mut written).await;
     if !written.holds() {
-        all(tasks(client, stores, &news), &mut written).await;
+        all(tasks(client, stores, world, &news), &mut written).await;
     }
     written
 }
@@ -392,7 +393,7 @@ fn record_of<'a>(
 }
 
 /// Our work on nodes, each with the resource version that it was decided from.
-fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Writes {
+fn tasks(client: &Client, stores: &Arc<Stores>, world: &World, news: &News<'_>) -> Writes {
     let managed = stores.managed.read();
     let mut out = Vec::new();
     for ((name, uid), task) in &news.tasks {
@@ -414,13 +415,19 @@ fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Writes {
             Ok(Some(write)) => {
                 let (client, stores) = (client.clone(), Arc::clone(stores));
                 let id = (name.clone(), uid.clone());
-                let note = told::step(&id, object.spec.task.as_ref(), *task);
+                let owned = task.is_some_and(|task| {
+                    world
+                        .nodes
+                        .get(name)
+                        .is_some_and(|node| safety::owned_by(node, &task.rollout.1))
+                });
+                let notes = told::step(&id, object.spec.task.as_ref(), *task, owned);
                 let call = async move {
                     let Some(object) = send(&client, &stores.futile, &write).await? else {
                         return Ok(None);
                     };
                     enter(&stores.managed, object, observe::pruned);
-                    Ok(Some(note.into_iter().collect()))
+                    Ok(Some(notes))
                 };
                 out.push(Ok(Write { decided: true, call: call.boxed() }));
             }

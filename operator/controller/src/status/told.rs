@@ -302,25 +302,25 @@ fn ended(about: ObjectReference, change: &EndedChange) -> Note {
     note(about, weight, reason, "Patch", format!("{text}{why}"))
 }
 
-/// What is told when the work on a node enters a step.
+/// What is told when the work on a node enters a step. Of its claim what is seen tells: `owned` is whether it is cordoned for this work, which
+/// nobody does for an exercise.
 pub fn step(
-    (name, uid): &(Name, Uid),
+    id: &(Name, Uid),
     before: Option<&managed::Task>,
     after: Option<&Task>,
-) -> Option<Note> {
-    let task = after?;
+    owned: bool,
+) -> Vec<Note> {
+    let Some(task) = after else { return Vec::new() };
     let was = before.map(|task| &task.step);
-    let (weight, reason, text) = match task.step {
-        Step::Drain if was == Some(&managed::Step::Claim) => {
-            (Weight::Normal, "NodeClaimed", "it is cordoned, and its pods are asked to leave")
-        }
-        Step::Snapshot | Step::Patch if was == Some(&managed::Step::Claim) => {
-            (Weight::Normal, "NodeClaimed", "it is cordoned, and has no pods that must leave")
-        }
-        Step::Mitigate => (Weight::Normal, "NodeMitigating", "its mitigation begins"),
-        Step::Reboot => (Weight::Normal, "NodeRebooting", "it reboots"),
+    if was == Some(&super::words::step(task.step)) {
+        return Vec::new();
+    }
+    let claimed = (owned && was == Some(&managed::Step::Claim)).then(|| claimed(task.step));
+    let entered = match task.step {
+        Step::Mitigate => Some((Weight::Normal, "NodeMitigating", "its mitigation begins")),
+        Step::Reboot => Some((Weight::Normal, "NodeRebooting", "it reboots")),
         Step::Rollback => {
-            (Weight::Warning, "NodeRollingBack", "the earlier versions are brought back")
+            Some((Weight::Warning, "NodeRollingBack", "the earlier versions are brought back"))
         }
         Step::Prefetch
         | Step::Claim
@@ -332,20 +332,43 @@ pub fn step(
         | Step::AwaitReboot
         | Step::Verify
         | Step::Gate
-        | Step::Release => return None,
+        | Step::Release => None,
     };
-    if was == Some(&super::words::step(task.step)) {
-        return None;
+    let told = claimed.flatten().map(|text| (Weight::Normal, "NodeClaimed", text));
+    told.into_iter().chain(entered).map(|told| of_work(id, task, told)).collect()
+}
+
+/// What becomes of the pods of a node that was claimed, by what follows.
+const fn claimed(next: Step) -> Option<&'static str> {
+    match next {
+        Step::Drain => Some("it is cordoned, and its pods are asked to leave"),
+        Step::Snapshot | Step::Patch | Step::Verify | Step::Reboot => {
+            Some("it is cordoned, and has no pods that must leave")
+        }
+        // No pod leaves for a mitigation, which is told itself; the others do not follow a claim but where it is given up.
+        Step::Mitigate
+        | Step::Prefetch
+        | Step::Claim
+        | Step::Lift
+        | Step::Restart
+        | Step::AwaitReboot
+        | Step::Gate
+        | Step::Rollback
+        | Step::Release => None,
     }
+}
+
+fn of_work((name, uid): &(Name, Uid), task: &Task, told: (Weight, &str, &str)) -> Note {
+    let (weight, reason, text) = told;
     let metadata = ObjectMeta {
         name: Some(task.rollout.0.to_string()),
         uid: Some(task.rollout.1.to_string()),
         ..ObjectMeta::default()
     };
-    Some(Note {
+    Note {
         beside: Some(ours("Rollout", &metadata)),
         ..note(node(name, &uid.0), weight, reason, "Patch", format!("{}: {text}", task.rollout.0))
-    })
+    }
 }
 
 /// What is told of prefetches that failed since the last look; `going` are those that went on then. The change waits for none of them.
@@ -530,15 +553,21 @@ mod tests {
             failure: None,
         };
         let on = ("node-1".into(), Uid::new("n"));
-        let told = |was, now| step(&on, Some(&task(was)), Some(&next(now))).map(|n| n.reason);
-        assert_eq!(told(managed::Step::Claim, Step::Drain).as_deref(), Some("NodeClaimed"));
-        assert_eq!(told(managed::Step::Claim, Step::Patch).as_deref(), Some("NodeClaimed"));
-        assert_eq!(
-            told(managed::Step::Drain, Step::Patch),
-            None,
-            "each costs a call on every node"
-        );
-        assert_eq!(told(managed::Step::Restart, Step::Verify), None);
-        assert_eq!(step(&on, None, None), None);
+        let told = |was, now, owned| {
+            let notes = step(&on, Some(&task(was)), Some(&next(now)), owned);
+            notes.into_iter().map(|note| note.reason).collect::<Vec<_>>()
+        };
+        for now in [Step::Drain, Step::Patch, Step::Verify] {
+            assert_eq!(told(managed::Step::Claim, now, true), ["NodeClaimed"]);
+        }
+        // A reboot that waited for its window, on a node without pods that must leave.
+        let reboot = told(managed::Step::Claim, Step::Reboot, true);
+        assert_eq!(reboot, ["NodeClaimed", "NodeRebooting"]);
+        // An exercise claims nothing.
+        assert!(told(managed::Step::Claim, Step::Verify, false).is_empty());
+        // Each costs a call on every node.
+        assert!(told(managed::Step::Drain, Step::Patch, true).is_empty());
+        assert!(told(managed::Step::Restart, Step::Verify, true).is_empty());
+        assert!(step(&on, None, None, true).is_empty());
     }
 }
