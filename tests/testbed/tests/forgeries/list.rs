@@ -16,7 +16,8 @@ fn text() -> String {
          What somebody who wants to deceive Hozen could try, and what the API server answers. Written from the table of a test that tries each on a\n\
          real API server, with client certificates and bound tokens: `cargo test --package hozen-testbed --test forgeries`; `-- --write` writes this\n\
          page. RBAC is careless in that test on purpose (mallory may write every kind, Hozen's own accounts are cluster administrators), so that\n\
-         admission alone refuses. {refused} forgeries are refused, {} honest calls beside them pass.\n",
+         admission alone refuses. {refused} forgeries are refused, {} honest calls beside them pass. What scanners could try is tried once more under the\n\
+         chart's own roles, with the token out of the pod of one that runs (`--test path`).\n",
         all.len() - refused
     );
     let mut about = "";

@@ -13,6 +13,7 @@ mod nodes;
 mod objects;
 mod people;
 mod stage;
+mod tries;
 mod workloads;
 
 use std::process::ExitCode;

@@ -13,9 +13,8 @@ use hozen_api::baseline::EDITORS_MAX;
 use hozen_testbed::{bed::Bed, certificates::Authority};
 use kube::{
     Api, Client, Config, Error, ResourceExt,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
-    core::GroupVersionKind,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +22,7 @@ use crate::{
     cases::{Act, Case, STANDING, Who},
     nodes,
     objects::{self, IMAGE, NAMESPACE, WORK},
+    tries::{self, Tries, api, object},
     workloads,
 };
 
@@ -236,20 +236,12 @@ impl Stage {
         }
     }
 
-    fn api(&self, who: Who, of: &Value) -> Api<DynamicObject> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        api(
-            &self.clients[&who],
-            &text(&of["apiVersion"]),
-            &text(&of["kind"]),
-            of["metadata"]["namespace"].as_str(),
-        )
+    fn api(&self, who: Who, what: &Value) -> Api<DynamicObject> {
+        tries::of(&self.clients[&who], what)
     }
 
     async fn make(&self, what: &Value) -> DynamicObject {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let namespace = what["metadata"]["namespace"].as_str();
-        let api = api(&self.admin, &text(&what["apiVersion"]), &text(&what["kind"]), namespace);
+        let api = tries::of(&self.admin, what);
         until(&format!("{what} is made"), async || {
             match api.create(&PostParams::default(), &object(what)).await {
                 // What the controller manager needs a moment for: a namespace's account, a new kind.
@@ -263,52 +255,14 @@ impl Stage {
     /// Tries a case; the error is what the server says.
     pub async fn tries(&self, case: &Case) -> Result<(), String> {
         let client = &self.clients[&case.by];
-        let at = |namespace: Option<&str>, version: &str, kind: &str| {
-            api(client, version, kind, namespace)
-        };
-        let post = PostParams { dry_run: true, ..PostParams::default() };
-        let patch = PatchParams { dry_run: true, ..PatchParams::default() };
-        let told = |error: Error| error.to_string();
+        let tries = Tries { client, node_uid: &self.node_uid, names: &[] };
         match &case.act {
-            Act::Create(what) => {
-                let text = what.to_string().replace("NODE-UID", &self.node_uid);
-                let what = serde_json::from_str(&text).unwrap();
-                self.api(case.by, &what).create(&post, &object(&what)).await.map(drop).map_err(told)
-            }
-            Act::Apply(what) => {
-                let text = what.to_string().replace("NODE-UID", &self.node_uid);
-                let what: Value = serde_json::from_str(&text).unwrap();
-                let apply = PatchParams { dry_run: true, ..PatchParams::apply("forger") };
-                let name = what["metadata"]["name"].as_str().unwrap_or_default();
-                let api = self.api(case.by, &what);
-                api.patch(name, &apply, &Patch::Apply(&what)).await.map(drop).map_err(told)
-            }
-            Act::Merge(target, name, change) => {
-                let api = at(target.2, target.0, target.1);
-                api.patch(name, &patch, &Patch::Merge(change)).await.map(drop).map_err(told)
-            }
-            Act::Json(target, name, steps) => {
-                let api = at(target.2, target.0, target.1);
-                let steps = serde_json::from_value(json!(steps)).unwrap();
-                let steps = Patch::Json::<()>(steps);
-                api.patch(name, &patch, &steps).await.map(drop).map_err(told)
-            }
-            Act::Status(target, name, change) => {
-                let api = at(target.2, target.0, target.1);
-                api.patch_status(name, &patch, &Patch::Merge(change)).await.map(drop).map_err(told)
-            }
-            Act::Delete(target, name) => {
-                let delete = DeleteParams { dry_run: true, ..DeleteParams::default() };
-                at(target.2, target.0, target.1).delete(name, &delete).await.map(drop).map_err(told)
-            }
-            Act::DeleteAll(target, name) => {
-                let delete = DeleteParams { dry_run: true, ..DeleteParams::default() };
-                let named = ListParams::default().fields(&format!("metadata.name={name}"));
-                let api = at(target.2, target.0, target.1);
-                api.delete_collection(&delete, &named).await.map(drop).map_err(told)
-            }
             Act::Enter(door) => self.enters(client, door).await,
             Act::Pod(part, change) => self.changes_the_pod(client, part, change).await,
+            act => match tries.act(act).await {
+                Some(answer) => answer.map_err(|error| error.to_string()),
+                None => Err("it is about a pod".to_owned()),
+            },
         }
     }
 
@@ -491,22 +445,6 @@ fn careless() -> Vec<Value> {
         ),
         bind("test-snapshots", "ServiceAccount", "snapshots"),
     ]
-}
-
-fn api(client: &Client, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-    let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
-    let mut resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    if kind == "NodeInventory" {
-        "nodeinventories".clone_into(&mut resource.plural);
-    }
-    match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    }
-}
-
-fn object(value: &Value) -> DynamicObject {
-    serde_json::from_value(value.clone()).unwrap()
 }
 
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
