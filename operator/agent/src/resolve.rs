@@ -26,6 +26,9 @@ pub enum ResolveError {
     /// The tool gave no answer.
     #[error("could not resolve: {0}")]
     Call(#[from] CallError),
+    /// A repository would be believed without its signature: whatever were planned, the node would refuse to do it.
+    #[error("nothing would be installed: {0}")]
+    Weakened(String),
     /// The tool found no way.
     #[error("could not resolve: {0}")]
     Refused(String),

@@ -143,6 +143,9 @@ impl System {
     pub fn resolve(&self, root: &Root, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
         match self {
             Self::Dpkg { database, apt } => {
+                if let Some(weakened) = apt::trust::weakened(root) {
+                    return Err(ResolveError::Weakened(weakened));
+                }
                 let mut steps = apt::resolve::resolve(root, apt, goal)?;
                 for step in steps.iter_mut().filter(|step| step.arch.is_empty()) {
                     let installed =

@@ -12,7 +12,7 @@ mod debian;
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use debian::{Host, Job, Package, Repository};
-use hozen_agent::clock::Moment;
+use hozen_agent::{clock::Moment, share::Share};
 use hozen_api::{
     job::{AnswerResult, ErrorClass},
     managed_node::Step,
@@ -175,14 +175,24 @@ fn a_tampered_archive_and_an_unsigned_repository_are_refused_by_apt_and_named() 
 fn i23_a_source_that_would_be_believed_unsigned_is_refused_and_named() {
     let Some(scene) = Scene::new("i23_a_source_that_would_be_believed_unsigned") else { return };
     let job = Job::patch(scene.lines());
-    scene.repository.unsign();
+    let told = "/etc/apt/sources.list, line 1, says trusted=yes";
+    scene.host.run(&["apt-get", "-qq", "update"]);
+    let pending = || {
+        let report = Share::at(scene.host.scan()).report().unwrap().unwrap();
+        report.transactions.into_iter().find(|of| of.name == "all").expect("it is pending")
+    };
+    assert!(pending().transaction.is_some());
     fs::write(scene.host.at("etc/apt/sources.list"), "deb [trusted=yes] file:/repository ./\n")
         .unwrap();
+    let seen = pending();
+    assert_eq!(seen.transaction, None, "no plan is made of what the host would refuse");
+    let problem = seen.problem.unwrap();
+    assert!(problem.starts_with(&format!("nothing would be installed: {told}")), "{problem}");
 
+    scene.repository.unsign();
     let (answer, log) = scene.host.work(&job);
     let ended = (answer.result, answer.class);
     assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Signature)), "{log}");
-    let told = "/etc/apt/sources.list, line 1, says trusted=yes";
     assert!(answer.message.starts_with(told), "{}", answer.message);
     assert_eq!(scene.host.versions(&NAMES), all("1", &NAMES[..4]));
 }
