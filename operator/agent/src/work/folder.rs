@@ -11,7 +11,7 @@ use std::{
 
 use hozen_advisory::package::digest;
 use hozen_api::job::{Answer, ORDER_FILE, Order, PLAN_FILE, SCRIPT_FILE, TRANSACTION_FILE};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use super::{
     Failure,
@@ -29,6 +29,11 @@ const LOG: &str = "log";
 const LOCK: &str = "lock";
 const AHEAD: &str = "ahead";
 const STARTS: &str = "starts";
+/// Room that is taken for the answer before the work begins: in the end the disk may be full.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: usize = 16 << 10;
+/// Room that is taken for what a tool writes into the log. A tool that cannot say what it does stops in mid-unpack, and nobody would know why.
+const LOG_ROOM_BYTES: u64 = 256 << 10;
 
 /// A folder of work.
 #[derive(Debug)]
@@ -124,6 +129,8 @@ impl Folder {
         if folder.answer()?.is_none() {
             let own = fs::read("/proc/self/exe").map_err(io(path, "read"))?;
             // Another pod's worker may run the file that is there; a new one takes its name, and the old one stays for who runs it.
+            folder.write(RESERVE, &[0; RESERVE_BYTES], 0o600)?;
+            // Last: where there is no room for it, nothing large is left behind.
             folder.write(PROGRAM, &own, 0o700)?;
         }
         forget(&work, path);
@@ -140,11 +147,16 @@ impl Folder {
         self.path.join(LOG)
     }
 
-    /// The log, open for more lines.
+    /// The log, open for more lines, with room for them.
     pub fn open_log(&self) -> Result<File, FolderError> {
         let path = self.log();
         let mut options = OpenOptions::new();
-        options.create(true).append(true).mode(0o600).open(&path).map_err(io(&path, "opened"))
+        options.create(true).append(true).mode(0o600);
+        let file = options.open(&path).map_err(io(&path, "opened"))?;
+        let end = file.metadata().map_err(io(&path, "read"))?.len();
+        // Where a file system takes no room beforehand, or has none any more, it is as it would be without.
+        let _ = fallocate(&file, FallocateFlags::KEEP_SIZE, end, LOG_ROOM_BYTES);
+        Ok(file)
     }
 
     /// Holds the folder for one worker, until the file is dropped; none where another one holds it.
@@ -180,16 +192,25 @@ impl Folder {
             .map_err(|source| FolderError::Answer { path, source })
     }
 
-    /// Writes how the work ended; the program is not needed any more.
+    /// Writes how the work ended, where it is left in the room that was taken for it; the program is not needed any more.
     pub fn put_answer(&self, answer: &Answer) -> Result<(), FolderError> {
         let path = self.path.join(ANSWER);
         let text = serde_json::to_vec(answer)
             .map_err(|source| FolderError::Answer { path: path.clone(), source })?;
-        self.write(ANSWER, &text, 0o600)?;
-        let program = self.program();
-        match fs::remove_file(&program) {
+        let reserve = self.path.join(RESERVE);
+        match fill(&reserve, &text).and_then(|()| fs::rename(&reserve, &path)) {
+            Ok(()) => sync(&self.path).map_err(io(&path, "written"))?,
+            // A folder of an earlier version has none.
+            Err(_) => self.write(ANSWER, &text, 0o600)?,
+        }
+        self.remove(PROGRAM)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io(&program, "removed")(error))
+                Err(io(&path, "removed")(error))
             }
             _ => Ok(()),
         }
@@ -218,6 +239,21 @@ impl Folder {
         self.write(name, text.as_bytes(), 0o600)
     }
 
+    /// A small text that a work on this host, this one or an earlier one, has left for whichever comes next.
+    pub fn host_note(&self, name: &str) -> Result<Option<String>, FolderError> {
+        Self::at(self.state().to_owned()).note(name)
+    }
+
+    /// Leaves such a text.
+    pub fn put_host_note(&self, name: &str, text: &str) -> Result<(), FolderError> {
+        Self::at(self.state().to_owned()).put_note(name, text)
+    }
+
+    /// Takes such a text away.
+    pub fn remove_host_note(&self, name: &str) -> Result<(), FolderError> {
+        Self::at(self.state().to_owned()).remove(name)
+    }
+
     fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), FolderError> {
         write_whole(&self.path, name, content, mode).map_err(io(&self.path.join(name), "written"))
     }
@@ -234,16 +270,35 @@ fn lock(path: &Path) -> Result<Option<File>, FolderError> {
     }
 }
 
-/// Writes a file under another name, waits for the disk, and gives it its name.
+/// Writes a file under another name, waits for the disk, and gives it its name. What could not be written whole leaves nothing.
 pub fn write_whole(folder: &Path, name: &str, content: &[u8], mode: u32) -> io::Result<()> {
     let next = folder.join(format!(".{name}.next"));
     let _ = fs::remove_file(&next);
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&next)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&next, folder.join(name))?;
+    let written =
+        write_new(&next, content, mode).and_then(|()| fs::rename(&next, folder.join(name)));
+    if written.is_err() {
+        let _ = fs::remove_file(&next);
+    }
+    written?;
+    sync(folder)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Writes a file whose room is taken already, in place.
+fn fill(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// Removes the oldest folders of ended work beyond a number. What cannot be removed stays until the next time.

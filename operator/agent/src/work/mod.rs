@@ -26,10 +26,14 @@ pub mod tool;
 pub mod units;
 pub mod zypper;
 
-use std::{fs::File, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use hozen_api::{
-    job::{Answer, AnswerResult, ErrorClass, GRACE_SECONDS, Timing},
+    job::{Answer, AnswerResult, ErrorClass, GRACE_SECONDS, Order, Timing},
     managed_node::Step,
 };
 use jiff::Timestamp;
@@ -84,7 +88,19 @@ impl Failure {
 
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
-        Self::before(ErrorClass::System, error.to_string())
+        let class = match &error {
+            FolderError::Io { source, .. } => class_of(source),
+            FolderError::Answer { .. } | FolderError::Order(_) => ErrorClass::System,
+        };
+        Self::before(class, error.to_string())
+    }
+}
+
+/// What kind of error it is that the system refused something.
+pub fn class_of(error: &io::Error) -> ErrorClass {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorClass::Disk,
+        _ => ErrorClass::System,
     }
 }
 
@@ -111,9 +127,10 @@ impl Success {
     }
 }
 
-/// A line of the log, with the time.
+/// A line of the log, with the time. One for which a full disk has no room is no reason to end the work.
 pub fn log(line: impl AsRef<str>) {
-    println!("{:.3} {}", clock::now(), without_userinfo(line.as_ref()));
+    let line = format!("{:.3} {}\n", clock::now(), without_userinfo(line.as_ref()));
+    let _ = io::stdout().lock().write_all(line.as_bytes());
 }
 
 /// Parts of the work and how long each took.
@@ -155,17 +172,9 @@ pub fn run(folder: &Folder) -> Result<(), FolderError> {
     let assignment = folder.assignment()?;
     let started = clock::now();
     let mut course = Course::default();
-    let starts = folder.count_start()?;
-    log(format!(
-        "{} for request {}, attempt {}, start {starts}",
-        assignment.order.step, assignment.order.request_uid, assignment.order.attempt
-    ));
-    let outcome = if starts > STARTS_MAX {
-        services::let_go();
-        let message = format!("it was started {STARTS_MAX} times and never came to an end");
-        Err(Failure::after(ErrorClass::Interrupted, message))
-    } else {
-        perform(folder, &assignment, &mut course)
+    let outcome = match folder.count_start() {
+        Ok(starts) => begin(folder, &assignment, starts, &mut course),
+        Err(error) => Err(error.into()),
     };
     match &outcome {
         Ok(success) => log(&success.message),
@@ -184,6 +193,23 @@ fn hold(folder: &Folder) -> Result<Option<File>, FolderError> {
         }
         clock::pause();
     }
+}
+
+/// Begins a start of the work, if it is not one too many.
+fn begin(
+    folder: &Folder,
+    assignment: &Assignment,
+    starts: usize,
+    course: &mut Course,
+) -> Result<Success, Failure> {
+    let Order { step, request_uid, attempt, .. } = &assignment.order;
+    log(format!("{step} for request {request_uid}, attempt {attempt}, start {starts}"));
+    if starts > STARTS_MAX {
+        services::let_go();
+        let message = format!("it was started {STARTS_MAX} times and never came to an end");
+        return Err(Failure::after(ErrorClass::Interrupted, message));
+    }
+    perform(folder, assignment, course)
 }
 
 fn perform(

@@ -14,7 +14,7 @@ use super::{
     Failure,
     apk::Apk,
     apt::Apt,
-    compare,
+    class_of, compare,
     dnf::Dnf,
     executor::{Executor, Task},
     log, room, rpm, services,
@@ -361,5 +361,5 @@ fn of_host<'a>(task: &'a Task<'a>) -> Result<Box<dyn PackageManager + 'a>, Failu
 
 fn unwritten(error: &std::io::Error) -> Failure {
     let message = format!("what is being installed could not be written down ({error})");
-    Failure::before(ErrorClass::System, message)
+    Failure::before(class_of(error), message)
 }

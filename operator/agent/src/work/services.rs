@@ -13,7 +13,7 @@ use std::{
 use hozen_api::job::ErrorClass;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Failure, folder::write_whole, log, tool};
+use super::{Failure, class_of, folder::write_whole, log, tool};
 
 const FOLDER: &str = "/usr/sbin";
 const NAME: &str = "policy-rc.d";
@@ -105,7 +105,7 @@ fn remove() {
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     let message = format!("services could not be held: {} ({error})", path.display());
-    Failure::before(ErrorClass::System, message)
+    Failure::before(class_of(error), message)
 }
 
 /// What holds services where rpm and apk install: with it `systemctl` does on disk what it can do there, and does not speak to the
