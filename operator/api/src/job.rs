@@ -172,7 +172,7 @@ open_enum! {
         Broken,
         /// Too little room on disk.
         Disk,
-        /// A repository did not answer.
+        /// A repository did not answer, or says that it is of another time than the host's clock.
         Repository,
         /// A signature or hash was wrong.
         Signature,

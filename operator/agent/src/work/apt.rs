@@ -1,15 +1,16 @@
 //! Packages changed with apt and dpkg.
 
-use std::{ffi::OsString, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, time::Duration};
 
 use hozen_advisory::package::Change;
 use hozen_api::job::ErrorClass;
 
 use super::{
-    Failure,
+    Failure, compare,
     executor::{Ahead, Task, Way},
     left, limit, locks, log,
     packages::{self, Outstanding, PackageManager},
+    room,
     services::Held,
     tool::{self, Call, Said},
 };
@@ -18,12 +19,14 @@ use crate::{
         resolve::{complaint, steps},
         trust,
     },
+    clock,
     package::Step,
+    root::Root,
 };
 
 /// What every call gets. Nothing here weakens a check: the host's own configuration may be stricter, never looser. Of what its sources say
 /// that cannot be told to apt; such a source is refused (see [`trust`]).
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     "APT::Get::AllowUnauthenticated=false",
     "Acquire::AllowInsecureRepositories=false",
     "Acquire::AllowWeakRepositories=false",
@@ -31,14 +34,20 @@ const OPTIONS: [&str; 6] = [
     "APT::Update::Error-Mode=any",
     // Between our look at the locks and apt's own another may have taken one.
     "DPkg::Lock::Timeout=60",
+    // On a terminal of apt's own dpkg would be in a session of its own: what had to be ended would go on, and a script that asks there would
+    // wait for ever.
+    "DPkg::Use-Pty=false",
 ];
 /// Keeps what an administrator has changed, without a question.
 const KEEP: &str = "Dpkg::Options::=--force-confold";
 /// How long one refresh of the indices may take.
 const REFRESH_MAX: Duration = Duration::from_mins(10);
+/// Most complaints of an installation that are told.
+const FAILED_MAX: usize = 6;
 /// How often apt is asked again that found a lock held.
 const LOCKED_MAX: u32 = 5;
-/// The note that says which packages were installed by themselves before, one a line.
+/// The host's note that says which packages are to be marked as installed by themselves again, one a line. It stays until that is done, by
+/// whatever work: on a full disk it cannot be.
 const AUTOMATIC: &str = "automatic";
 
 /// apt on its host.
@@ -46,6 +55,8 @@ const AUTOMATIC: &str = "automatic";
 pub struct Apt<'a> {
     task: &'a Task<'a>,
     held: Option<Held>,
+    /// What dpkg said of what it could not finish.
+    unrepaired: Option<String>,
 }
 
 impl PackageManager for Apt<'_> {
@@ -61,6 +72,7 @@ impl PackageManager for Apt<'_> {
         }
         let arguments = ["--force-confold", "--configure", "-a"].map(OsString::from);
         let said = self.run("dpkg", arguments.to_vec(), limit(self.task.deadline))?;
+        self.unrepaired = (!said.success).then(|| failed(&said.output));
         if !said.success {
             log("dpkg could not finish everything by itself");
         }
@@ -75,10 +87,19 @@ impl PackageManager for Apt<'_> {
         if said.success {
             return Ok(());
         }
-        Err(Failure::before(class_of(&said.output), complaint("", &said.output)))
+        let why = complaint("", &said.output);
+        let why = if is_out_of_time(&said.output) {
+            format!("{why}; the host's clock says {:.0}", clock::now())
+        } else {
+            why
+        };
+        Err(Failure::before(class_of(&said.output), why))
     }
 
     fn simulate(&mut self, what: &Outstanding) -> Result<Vec<Step>, Failure> {
+        if let Some(complaint) = &self.unrepaired {
+            what.changes.iter().try_for_each(|change| is_stuck(change, &what.host, complaint))?;
+        }
         let said = self.install_verb(what, &["--simulate"], REFRESH_MAX)?;
         if !said.success {
             let complaint = complaint(&said.output, &said.output);
@@ -111,9 +132,13 @@ impl PackageManager for Apt<'_> {
         let restored = self.restore_automatic();
         let said = said?;
         if !said.success {
+            // Looked at before the repair: that may give room.
+            let class = class_of_install(&said.output, packages::root().ok().as_ref());
             // Whatever can still be configured is.
-            self.repair()?;
-            return Err(Failure::after(ErrorClass::Install, failed(&said.output)));
+            if let Err(unrepaired) = self.repair() {
+                log(format!("it is not repaired: {unrepaired}"));
+            }
+            return Err(Failure::after(class, failed(&said.output)));
         }
         restored?;
         Ok(kept(&said.output))
@@ -131,7 +156,7 @@ impl PackageManager for Apt<'_> {
 impl<'a> Apt<'a> {
     /// For this task.
     pub fn new(task: &'a Task<'a>) -> Self {
-        Self { task, held: None }
+        Self { task, held: None, unrepaired: None }
     }
 
     fn install_verb(
@@ -169,9 +194,6 @@ impl<'a> Apt<'a> {
 
     /// To name a package to apt makes it one that somebody asked for; who did not is written down first.
     fn remember_automatic(&self) -> Result<(), Failure> {
-        if self.task.folder.note(AUTOMATIC)?.is_some() {
-            return Ok(());
-        }
         let said = tool::ask("apt-mark", &["showauto"])?;
         if !said.success {
             let why = format!("apt-mark showauto: {}", said.output.trim());
@@ -185,20 +207,29 @@ impl<'a> Apt<'a> {
                     || before.contains(&change.name.as_str())
                     || before.contains(&full.as_str()))
         });
-        let text: Vec<String> = automatic.map(|c| format!("{}:{}", c.name, c.arch)).collect();
-        Ok(self.task.folder.put_note(AUTOMATIC, &text.join("\n"))?)
+        let mut names: BTreeSet<String> =
+            automatic.map(|change| format!("{}:{}", change.name, change.arch)).collect();
+        let earlier = self.task.folder.host_note(AUTOMATIC)?.unwrap_or_default();
+        names.extend(earlier.lines().map(str::to_owned));
+        let text: Vec<String> = names.into_iter().collect();
+        Ok(self.task.folder.put_host_note(AUTOMATIC, &text.join("\n"))?)
     }
 
     fn restore_automatic(&self) -> Result<(), Failure> {
-        let names = self.task.folder.note(AUTOMATIC)?.unwrap_or_default();
+        let Some(names) = self.task.folder.host_note(AUTOMATIC)? else { return Ok(()) };
         let names: Vec<&str> = names.lines().collect();
         if !names.is_empty() {
             let said = tool::ask("apt-mark", &[&["auto"], names.as_slice()].concat())?;
             if !said.success {
                 log(format!("apt-mark: {}", said.output.trim()));
+                return Ok(());
             }
         }
-        Ok(())
+        // What is half installed takes no mark.
+        if !packages::Host::read()?.unfinished.is_empty() {
+            return Ok(());
+        }
+        Ok(self.task.folder.remove_host_note(AUTOMATIC)?)
     }
 
     /// Calls apt-get, and again where another has taken its lock in between.
@@ -254,20 +285,21 @@ fn slowly(ahead: Ahead) -> Vec<String> {
 
 /// What kind of error apt's words about repositories and downloads are.
 fn class_of(output: &str) -> ErrorClass {
-    const GENUINE: [&str; 9] = [
+    const GENUINE: [&str; 10] = [
         "NO_PUBKEY",
         "BADSIG",
         "EXPKEYSIG",
         "is not signed",
         "is no longer signed",
         "signatures",
+        "invalid signature",
         "Hash Sum mismatch",
         "unexpected size",
         "cannot be authenticated",
     ];
     if output.contains("Could not get lock") {
         ErrorClass::Locked
-    } else if output.contains("No space left on device") || output.contains("enough free space") {
+    } else if is_full(output) {
         ErrorClass::Disk
     } else if GENUINE.iter().any(|word| output.contains(word)) {
         ErrorClass::Signature
@@ -276,14 +308,60 @@ fn class_of(output: &str) -> ErrorClass {
     }
 }
 
-/// What dpkg says of an installation that failed.
+/// Refuses where the wanted version is there and its own script fails, again in the repair: apt has no words for it, and installing it once
+/// more would end no better.
+fn is_stuck(change: &Change, host: &packages::Host, complaint: &str) -> Result<(), Failure> {
+    let Change { name, arch, to, .. } = change;
+    let stuck = host
+        .unfinished
+        .iter()
+        .any(|of| compare::is_of(&of.name, &of.arch, change) && of.state == "half-configured");
+    let there = host
+        .system
+        .packages()
+        .iter()
+        .any(|of| compare::is_of(&of.name, &of.arch, change) && of.version == *to);
+    if !(stuck && there) {
+        return Ok(());
+    }
+    let message = format!("{name}:{arch} {to} is there and dpkg cannot finish it: {complaint}");
+    Err(Failure::after(ErrorClass::Broken, message))
+}
+
+fn is_full(output: &str) -> bool {
+    output.contains("No space left on device") || output.contains("enough free space")
+}
+
+/// Whether a repository or its signature may only be of another time: it is old, or the host's clock is off.
+fn is_out_of_time(output: &str) -> bool {
+    ["is expired (invalid since", "is not valid yet", "EXPKEYSIG", "invalid signature"]
+        .iter()
+        .any(|word| output.contains(word))
+}
+
+/// What kind of error ended an installation. Who finds no room may find none to say so either, so that the disk is looked at, too.
+fn class_of_install(output: &str, root: Option<&Root>) -> ErrorClass {
+    if is_full(output) || root.is_some_and(room::is_full) {
+        ErrorClass::Disk
+    } else {
+        ErrorClass::Install
+    }
+}
+
+/// What dpkg and apt say of an installation that failed. Where a line of dpkg's ends with a colon, the reason stands in the next one.
 fn failed(output: &str) -> String {
-    let lines = output
-        .lines()
-        .filter(|line| line.starts_with("E: ") || line.starts_with("dpkg: error"))
-        .take(6);
-    let text = lines.collect::<Vec<_>>().join("; ");
-    if text.is_empty() { "apt-get failed and did not say why".to_owned() } else { text }
+    let mut lines = output.lines().peekable();
+    let mut told = Vec::new();
+    while let Some(line) = lines.next() {
+        let is_error =
+            ["E: ", "dpkg: error", "dpkg: unrecoverable"].iter().any(|word| line.starts_with(word));
+        if !is_error || told.len() == FAILED_MAX {
+            continue;
+        }
+        let why = lines.next_if(|next| line.ends_with(':') && next.starts_with(' '));
+        told.push(line.to_owned() + why.unwrap_or_default());
+    }
+    if told.is_empty() { "apt-get failed and did not say why".to_owned() } else { told.join("; ") }
 }
 
 /// Configuration files that dpkg left as an administrator has them.
@@ -303,7 +381,25 @@ mod tests {
 
         assert_eq!(class_of(unsigned), ErrorClass::Signature);
         assert_eq!(class_of(silent), ErrorClass::Repository);
+        let invalid = "E: Failed to fetch http://x/InRelease  At least one invalid signature was encountered.";
+        assert_eq!(class_of(invalid), ErrorClass::Signature);
         assert_eq!(class_of("E: You don't have enough free space in /var"), ErrorClass::Disk);
+    }
+
+    #[test]
+    fn what_dpkg_complains_of_is_told_with_its_reason_and_a_full_disk_has_its_own_name() {
+        let output = "Setting up beta (2) ...\nit cannot be\n\
+                      dpkg: error processing package beta (--configure):\n installed beta package post-installation script failed\n\
+                      Errors were encountered while processing:\n beta\n\
+                      E: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        let told = "dpkg: error processing package beta (--configure): installed beta package post-installation script failed; \
+                    E: Sub-process /usr/bin/dpkg returned an error code (1)";
+
+        assert_eq!(failed(output), told);
+        assert_eq!(failed("nothing"), "apt-get failed and did not say why");
+        assert_eq!(class_of_install(output, None), ErrorClass::Install);
+        let full = output.replace("script failed", "failed to write (No space left on device)");
+        assert_eq!(class_of_install(&full, None), ErrorClass::Disk);
     }
 
     #[test]

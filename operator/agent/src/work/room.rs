@@ -8,6 +8,8 @@ use crate::root::Root;
 /// Bytes that are left free beyond what is needed: where packages are unpacked, and where kernels are.
 const SPARE_BYTES: u64 = 64 << 20;
 const SPARE_BOOT_BYTES: u64 = 4 << 20;
+/// What is left of a disk on which nothing can be done any more.
+const FULL_BYTES: u64 = 1 << 20;
 /// Where kernels are, with the file systems that they begin with; often a small disk of its own.
 const BOOT: &str = "boot";
 const BOOT_FILES_MAX: usize = 1_000;
@@ -27,6 +29,11 @@ pub fn check(root: &Root, packages: u64, brings_kernel: bool) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Whether there is no room any more where packages are unpacked or their state is kept.
+pub fn is_full(root: &Root) -> bool {
+    ["usr", "var"].iter().any(|path| root.free_bytes(path).is_ok_and(|free| free < FULL_BYTES))
 }
 
 /// How much a kernel takes that is like the largest one that is there. No package says it: the file system that it begins with is made on

@@ -101,10 +101,10 @@ fn run_until(
         .stdout(out.try_clone().map_err(failed)?)
         .stderr(out.try_clone().map_err(failed)?);
     let mut child = command.spawn().map_err(failed)?;
-    let ended = watch(&mut child, farewell, |since| may(&program, since));
-    let status = ended.map_err(failed)??;
+    let ended = watch(&mut child, farewell, |since| may(&program, since)).map_err(failed)?;
     let output = File::open(folder.log()).and_then(|mut log| last(&mut log, from));
     let output = output.map_err(failed)?;
+    let status = ended.map_err(|why| with_last_line(why, &output))?;
     Ok(Said { success: status.success(), code: status.code(), output })
 }
 
@@ -132,6 +132,16 @@ fn ask_within(program: &str, arguments: &[&str], limit: Duration) -> Result<Said
     let status = ended.map_err(failed)??;
     let output = last(&mut answer, 0).map_err(failed)?;
     Ok(Said { success: status.success(), code: status.code(), output })
+}
+
+/// Of a tool that had to be ended its last line says what it was at.
+fn with_last_line(why: Failure, output: &str) -> Failure {
+    match output.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+        Some(line) if why.class == ErrorClass::Interrupted => {
+            Failure { message: format!("{why}; the last that it said: {line}"), ..why }
+        }
+        _ => why,
+    }
 }
 
 fn in_time(what: &str, since: Moment, limit: Duration) -> Result<(), Failure> {
@@ -209,6 +219,18 @@ mod tests {
         }
         let said = ask_within("sh", &["-c", "sleep 1000 & echo so"], ANSWER_MAX).unwrap();
         assert_eq!(said.output, "so\n", "what is left behind is not waited for");
+    }
+
+    #[test]
+    fn a_tool_that_was_ended_is_told_with_what_it_was_at() {
+        let late = Failure::after(ErrorClass::Interrupted, "apt-get did not end within 60 s");
+        let told = with_last_line(late, "Unpacking a\nSetting up b (2) ...\n \n").message;
+        assert_eq!(
+            told,
+            "apt-get did not end within 60 s; the last that it said: Setting up b (2) ..."
+        );
+        let first = Failure::before(ErrorClass::Locked, "a change of this host goes first");
+        assert_eq!(with_last_line(first, "Get:1\n").message, "a change of this host goes first");
     }
 
     #[test]

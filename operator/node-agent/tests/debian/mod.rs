@@ -30,6 +30,12 @@ pub fn call(program: &str, arguments: &[&str]) -> String {
     text
 }
 
+/// The agent: as Cargo has built it, or another build of it that `HOZEN_AGENT` names.
+pub fn program() -> String {
+    let built = || env!("CARGO_BIN_EXE_hozen-agent").to_owned();
+    std::env::var("HOZEN_AGENT").unwrap_or_else(|_| built())
+}
+
 /// A folder for a host and its repository, which apt may enter as nobody; says itself why there is none.
 pub fn place(test: &str) -> Option<tempfile::TempDir> {
     if !rustix::process::geteuid().is_root() {
@@ -84,8 +90,14 @@ impl Repository {
     /// Builds packages and publishes them beside those that are there; gives their archives' SHA-256 by name and version.
     pub fn publish(&self, packages: &[Package]) {
         for package in packages {
-            self.build(package);
+            self.build(package, &[]);
         }
+        self.index();
+    }
+
+    /// Builds and publishes a package with these control files, its scripts among them, in the place of the usual ones.
+    pub fn publish_with(&self, package: &Package, control: &[(&str, &str)]) {
+        self.build(package, control);
         self.index();
     }
 
@@ -122,7 +134,7 @@ impl Repository {
         fs::write(self.folder.join("Release"), text).unwrap();
     }
 
-    fn build(&self, package: &Package) {
+    fn build(&self, package: &Package, control: &[(&str, &str)]) {
         let tree = tempfile::tempdir().unwrap();
         let at = |path: &str| tree.path().join(path);
         let Package { name, version, depends, setting } = package;
@@ -136,15 +148,17 @@ impl Repository {
         }
         let depends =
             if depends.is_empty() { String::new() } else { format!("Depends: {depends}\n") };
-        let control = format!(
+        let paragraph = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: tests\n{depends}Description: a test\n"
         );
-        fs::write(at("DEBIAN/control"), control).unwrap();
+        fs::write(at("DEBIAN/control"), paragraph).unwrap();
         fs::write(at("DEBIAN/conffiles"), format!("/etc/{name}.conf\n")).unwrap();
-        for script in ["preinst", "postinst"] {
-            let path = at(&format!("DEBIAN/{script}"));
-            fs::write(&path, "#!/bin/sh\nsleep 0.05\n").unwrap();
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let usual = ["preinst", "postinst"].map(|script| (script, "#!/bin/sh\nsleep 0.05\n"));
+        for (name, text) in usual.iter().chain(control) {
+            let path = at(&format!("DEBIAN/{name}"));
+            fs::write(&path, text).unwrap();
+            let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
         let archive = self.archive(name, version);
         let words = ["--root-owner-group", "-Zgzip", "--build", tree.path().to_str().unwrap()];
@@ -163,7 +177,8 @@ impl Repository {
         };
         within(
             "rm -f InRelease Release; apt-ftparchive packages . >Packages; \
-             apt-ftparchive -o APT::FTPArchive::Release::Label=Tests release . >../Release; \
+             apt-ftparchive -o APT::FTPArchive::Release::Label=Tests -o APT::FTPArchive::Release::ValidTime=604800 \
+             release . >../Release; \
              gpg --batch --yes --quiet --output InRelease --clearsign ../Release",
         );
     }
@@ -174,12 +189,22 @@ pub struct Host {
     lower: PathBuf,
     folder: PathBuf,
     repository: PathBuf,
+    /// Whether what it changes is on a small disk of its own.
+    is_small: bool,
 }
+
+/// The image of a small disk, in a host's folder.
+const DISK: &str = "disk.img";
 
 /// What runs in a host.
 pub struct Running(Child);
 
 impl Running {
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Kills everything at once, as a power cut or the end of a container does.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
@@ -197,8 +222,18 @@ impl Running {
 impl Host {
     /// A host over a root of Debian with our repository as its only one; says itself why there is none.
     pub fn new(test: &str, below: &Path, repository: &Repository) -> Option<Self> {
-        let host =
-            Self::over(test, below, &repository.folder, "small", &["openssl", "ca-certificates"])?;
+        Self::of(test, below, repository, "small", &["openssl", "ca-certificates"])
+    }
+
+    /// The same with these packages beside the smallest Debian.
+    pub fn of(
+        test: &str,
+        below: &Path,
+        repository: &Repository,
+        name: &str,
+        packages: &[&str],
+    ) -> Option<Self> {
+        let host = Self::over(test, below, &repository.folder, name, packages)?;
         let trusted = host.at("etc/apt/trusted.gpg.d");
         fs::create_dir_all(&trusted).unwrap();
         fs::copy(below.join("repository.gpg"), trusted.join("tests.gpg")).unwrap();
@@ -224,7 +259,8 @@ impl Host {
             return None;
         }
         let lower = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
-        let host = Self { lower, folder: below.join("host"), repository: repository.to_owned() };
+        let (folder, repository) = (below.join("host"), repository.to_owned());
+        let host = Self { lower, folder, repository, is_small: false };
         for folder in ["up/repository", "work", "root"] {
             fs::create_dir_all(host.folder.join(folder)).unwrap();
         }
@@ -247,7 +283,22 @@ impl Host {
             lower: self.lower.clone(),
             folder: to.to_owned(),
             repository: self.repository.clone(),
+            is_small: false,
         }
+    }
+
+    /// Another host in the same state. What it changes from now on is on a disk of so many bytes: there, and not at [`Host::at`].
+    pub fn with_small_disk(&self, to: &Path, bytes: u64) -> Self {
+        let host = Self { is_small: true, ..self.copy(to) };
+        let disk = host.folder.join(DISK);
+        fs::File::create(&disk).unwrap().set_len(bytes).unwrap();
+        call("mkfs.ext4", &["-q", "-m", "0", disk.to_str().unwrap()]);
+        host
+    }
+
+    /// The root that it is over.
+    pub fn lower(&self) -> &Path {
+        &self.lower
     }
 
     /// A path of the host, as it is while nothing runs in it.
@@ -257,16 +308,28 @@ impl Host {
 
     /// Starts a program, beside something that a shell begins first, that sees the host's root at `root` below its folder.
     fn start(&self, words: &[&str], beside: &str) -> Running {
+        let lower = self.lower.display();
+        let layers = if self.is_small {
+            format!("lowerdir=up:{lower},upperdir=disk/up,workdir=disk/work")
+        } else {
+            format!("lowerdir={lower},upperdir=up,workdir=work")
+        };
+        let disk = if self.is_small {
+            format!("mkdir -p disk; mount -o loop {DISK} disk; mkdir -p disk/up disk/work;")
+        } else {
+            String::new()
+        };
         let script = format!(
-            "cd '{0}'; mount -t overlay overlay -o 'lowerdir={1},upperdir=up,workdir=work' root; \
-             mount -t proc proc root/proc; mount --rbind /dev root/dev; mount --bind '{2}' root/repository; \
+            "cd '{}'; {disk} mount -t overlay overlay -o '{layers}' root; \
+             mount -t proc proc root/proc; mount --rbind /dev root/dev; mount --bind '{}' root/repository; \
              {beside}\nexec \"$@\"",
             self.folder.display(),
-            self.lower.display(),
             self.repository.display()
         );
-        let child = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-ec", &script, "sh"])
+        // No terminal, as a unit of a host has none.
+        let child = Command::new("setsid")
+            .args(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-ec"])
+            .args([&script, "sh"])
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -322,8 +385,8 @@ impl Host {
     fn scan_with(&self, before: &[&str], words: &[&str], beside: &str) -> (PathBuf, String) {
         let shared = self.folder.join("shared");
         fs::create_dir_all(&shared).unwrap();
-        let program = env!("CARGO_BIN_EXE_hozen-agent");
-        let scan = [program, "scan", "--root=root", "--out=shared"];
+        let program = program();
+        let scan = [program.as_str(), "scan", "--root=root", "--out=shared"];
         let (success, text) = self.start(&[before, &scan, words].concat(), beside).end();
         assert!(success, "{text}");
         (shared, text)
@@ -337,8 +400,8 @@ impl Host {
     fn begin_with(&self, before: &[&str], job: &Job, beside: &str) -> Running {
         job.write(&self.folder.join("orders"));
         let called = verb(&job.step).unwrap();
-        let program = env!("CARGO_BIN_EXE_hozen-agent");
-        let words = [program, called, "--orders=orders", "--host=root", "--answer=answer"];
+        let program = program();
+        let words = [program.as_str(), called, "--orders=orders", "--host=root", "--answer=answer"];
         self.start(&[before, &words].concat(), beside)
     }
 
@@ -358,7 +421,8 @@ impl Host {
         self.worked(self.begin_with(&["sh", "-ec", until, file], job, beside))
     }
 
-    fn worked(&self, running: Running) -> (Answer, String) {
+    /// Waits for the end of work that was begun; the answer and the log.
+    pub fn worked(&self, running: Running) -> (Answer, String) {
         let (_, log) = running.end();
         let text = fs::read(self.folder.join("answer")).expect(&log);
         (serde_json::from_slice(&text).expect(&log), log)
@@ -375,6 +439,7 @@ pub struct Job {
     pub ports: Vec<String>,
     pub script: Option<String>,
     pub rate: Option<u64>,
+    pub machine_id: Option<String>,
     pub lasts: Duration,
 }
 
@@ -383,8 +448,8 @@ impl Job {
     pub fn patch(lines: Vec<String>) -> Self {
         let lasts = Duration::from_mins(30);
         let (units, ports) = (Vec::new(), Vec::new());
-        let (step, script, rate) = (Step::Patch, None, None);
-        Self { step, attempt: 1, lines, units, ports, script, rate, lasts }
+        let (step, script, rate, machine_id) = (Step::Patch, None, None, None);
+        Self { step, attempt: 1, lines, units, ports, script, rate, machine_id, lasts }
     }
 
     /// Writes the order, the plan and the transaction, as the pod finds them.
@@ -396,7 +461,7 @@ impl Job {
         let order = Order {
             node: "a".into(),
             node_uid: "n".into(),
-            machine_id: None,
+            machine_id: self.machine_id.clone(),
             request_uid: "r".into(),
             step: self.step.clone(),
             attempt: self.attempt,
