@@ -21,6 +21,8 @@ use hozen_api::{
 const NAMES: [&str; 5] = ["alpha", "beta", "gamma", "delta", "extra"];
 /// How many instants of a kill are tried: `SOAK_KILLS` tries more.
 const KILLS: u32 = 20;
+/// After about how many lines of the log it is killed.
+const LINES: usize = 12;
 
 fn package(name: &'static str, version: &'static str, depends: &'static str) -> Package {
     let setting = if version == "1" { "as of old\n" } else { "as of new\n" };
@@ -329,7 +331,8 @@ fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint
     println!("seed {seed}, {kills} instants within {whole:?}");
 
     for kill in 0..kills {
-        let host = scene.host.copy(&scene.folder.path().join(format!("kill-{kill}")));
+        let place = scene.folder.path().join(format!("kill-{kill}"));
+        let host = scene.host.copy(&place);
         let at = whole * (kill * 100 + seed) / (kills * 100);
         let running = host.begin(&job, "");
         let start = Moment::now();
@@ -337,15 +340,58 @@ fn i25_killed_at_any_instant_the_next_run_ends_patched_and_dpkg_has_no_complaint
             hozen_agent::clock::pause();
         }
         running.kill();
-        let left = host.versions(&NAMES);
-        let (answer, log) = host.work(&job);
-        let good = matches!(answer.result, AnswerResult::Done | AnswerResult::Already);
-        assert!(good, "killed after {at:?} with {left:?}: {log}");
-        assert_eq!(host.versions(&NAMES), all("2", &NAMES), "killed after {at:?}: {log}");
-        assert_eq!(host.run(&["dpkg", "--audit"]), "", "killed after {at:?}: {log}");
-        let asked_for = host.run(&[&["apt-mark", "showmanual"], &NAMES[..]].concat());
-        assert_eq!(asked_for, "delta\ngamma\n", "killed after {at:?}: {log}");
-        held_is_let_go(&host);
-        fs::remove_dir_all(scene.folder.path().join(format!("kill-{kill}"))).unwrap();
+        is_repaired_and_patched(&host, &job, &format!("killed after {at:?}"));
+        fs::remove_dir_all(place).unwrap();
     }
+}
+
+/// As above, right after a line has come into the log: at the instants at which something has just begun or ended. `HOZEN_SOAK` tries all of
+/// them, a test others for each `HOZEN_SEED`.
+#[test]
+fn i25_killed_after_any_line_of_the_log_the_next_run_ends_patched_and_dpkg_has_no_complaint() {
+    let Some(scene) = Scene::new("i25_killed_after_any_line_of_the_log") else { return };
+    let job = Job::patch(scene.lines());
+    let first = scene.host.copy(&scene.folder.path().join("undisturbed"));
+    first.work(&job);
+    let lines = logged(&first);
+    let every = if std::env::var_os("HOZEN_SOAK").is_some() { 1 } else { lines / LINES };
+    let seed = std::env::var("HOZEN_SEED").ok().and_then(|seed| seed.parse::<usize>().ok());
+    let seed = seed.unwrap_or_else(|| {
+        hozen_agent::clock::now().subsec_nanosecond().unsigned_abs() as usize / 1_000
+    });
+    println!("HOZEN_SEED={seed}: every {every}th of {lines} lines");
+
+    let mut killed = 0;
+    for line in (1 + seed % every..=lines).step_by(every) {
+        let place = scene.folder.path().join(format!("line-{line}"));
+        let host = scene.host.copy(&place);
+        let mut running = host.begin(&job, "");
+        while logged(&host) < line && !running.has_ended() {
+            std::thread::yield_now();
+        }
+        killed += usize::from(!running.has_ended());
+        running.kill();
+        is_repaired_and_patched(&host, &job, &format!("killed after line {line}"));
+        fs::remove_dir_all(place).unwrap();
+    }
+    assert!(killed * 2 > lines / every, "{killed} were killed before they had ended");
+}
+
+/// Lines in the log of the only work of a host.
+fn logged(host: &Host) -> usize {
+    let works = fs::read_dir(host.at("var/lib/hozen/work")).into_iter().flatten().flatten();
+    let logs = works.filter_map(|work| fs::read(work.path().join("log")).ok());
+    logs.map(|log| String::from_utf8_lossy(&log).matches('\n').count()).sum()
+}
+
+fn is_repaired_and_patched(host: &Host, job: &Job, when: &str) {
+    let left = host.versions(&NAMES);
+    let (answer, log) = host.work(job);
+    let good = matches!(answer.result, AnswerResult::Done | AnswerResult::Already);
+    assert!(good, "{when} with {left:?}: {log}");
+    assert_eq!(host.versions(&NAMES), all("2", &NAMES), "{when}: {log}");
+    assert_eq!(host.run(&["dpkg", "--audit"]), "", "{when}: {log}");
+    let asked_for = host.run(&[&["apt-mark", "showmanual"], &NAMES[..]].concat());
+    assert_eq!(asked_for, "delta\ngamma\n", "{when}: {log}");
+    held_is_let_go(host);
 }

@@ -12,7 +12,7 @@ mod debian;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -26,9 +26,12 @@ use hozen_api::{
     node_inventory::NodeReport,
 };
 use hozen_testkit::not_run;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What the host has beside the smallest Debian; nginx and cron are its services.
 const PACKAGES: [&str; 6] = ["systemd-sysv", "dbus", "nginx-light", "cron", "nftables", "iproute2"];
+/// After about how many lines of the log a pod is killed.
+const LINES: usize = 8;
 /// How long a host may take to boot, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -165,6 +168,7 @@ impl Host {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .unwrap()
     }
@@ -298,14 +302,11 @@ fn a_one_shot_is_not_restarted_and_is_told_to_run_old_code_until_it_ends() {
     assert_eq!(host.say(&["systemctl", "is-active", "backup"]).trim(), "activating");
 }
 
-/// The whole host dies at once in mid-installation, and boots again; the next pod of the same Job repairs and goes on.
-#[test]
-fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
-    let folder = folder();
-    let Some(mut host) = Host::new("i25_power_lost_in_mid_unpack", folder.path()) else { return };
+/// Boots a host that has three packages in version 1, and gives the patch that brings version 2.
+fn pending(host: &mut Host, folder: &Path) -> Job {
     let names = ["alpha", "beta", "gamma"];
     let package = |name, version| Package { name, version, depends: "", setting: "" };
-    let repository = Repository::new(folder.path());
+    let repository = Repository::new(folder);
     repository.publish(&names.map(|name| package(name, "1")));
     let files = host.files();
     let copy = |files: &Path| {
@@ -314,18 +315,24 @@ fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
         call("cp", &["-a", from.to_str().unwrap(), to.to_str().unwrap()]);
     };
     fs::create_dir_all(files.join("etc/apt/trusted.gpg.d")).unwrap();
-    fs::copy(folder.path().join("repository.gpg"), files.join("etc/apt/trusted.gpg.d/tests.gpg"))
-        .unwrap();
+    fs::copy(folder.join("repository.gpg"), files.join("etc/apt/trusted.gpg.d/tests.gpg")).unwrap();
     fs::write(files.join("etc/apt/sources.list"), "deb file:/repository ./\n").unwrap();
     copy(&files);
     host.boot();
     host.run(&["sh", "-ec", "apt-get -qq update; apt-get -qq -y install alpha beta gamma >&2"]);
     repository.publish(&names.map(|name| package(name, "2")));
-    let inside = Path::new("/proc").join(host.init().unwrap()).join("root");
-    copy(&inside);
+    copy(&Path::new("/proc").join(host.init().unwrap()).join("root"));
     copy(&files);
     let lines = names.map(|name| format!("{name}:amd64 1 2 {}", repository.hash(name, "2")));
-    let patch = Job::patch(lines.to_vec());
+    Job::patch(lines.to_vec())
+}
+
+/// The whole host dies at once in mid-installation, and boots again; the next pod of the same Job repairs and goes on.
+#[test]
+fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
+    let folder = folder();
+    let Some(mut host) = Host::new("i25_power_lost_in_mid_unpack", folder.path()) else { return };
+    let patch = pending(&mut host, folder.path());
 
     let mut pod = host.begin(&patch);
     let status = |host: &Host| host.say(&["dpkg-query", "-W", "-f", "${Package} ${Status}\n"]);
@@ -344,4 +351,55 @@ fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
     let versions = host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"]);
     assert_eq!(versions, "2 2 2 ");
     assert!(host.scan().unfinished.is_empty());
+}
+
+/// The unit of the host goes on without the pod that asked for it; another pod finds it, or the answer that it has left.
+#[test]
+fn i25_work_goes_on_when_its_pod_is_killed_after_any_line_and_the_next_pod_gives_its_answer() {
+    let folder = folder();
+    let Some(mut host) = Host::new("i25_work_goes_on_when_its_pod_is_killed", folder.path()) else {
+        return;
+    };
+    let patch = pending(&mut host, folder.path());
+    let versions = |host: &Host| {
+        host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"])
+    };
+    let logs = Path::new("/proc").join(host.init().unwrap()).join("root/var/lib/hozen/work");
+    let log = |attempt: u32| {
+        let works = fs::read_dir(&logs).into_iter().flatten().flatten();
+        let logs = works.filter_map(|work| fs::read_to_string(work.path().join("log")).ok());
+        let own = format!(", attempt {attempt}, start 1\n");
+        logs.into_iter().find(|log| log.contains(&own)).unwrap_or_default()
+    };
+    host.done(&patch);
+    let lines = log(1).lines().count();
+    let every = if std::env::var_os("HOZEN_SOAK").is_some() { 1 } else { lines / LINES };
+    let seed = std::env::var("HOZEN_SEED").ok().and_then(|seed| seed.parse::<usize>().ok());
+    let seed =
+        seed.unwrap_or_else(|| clock::now().subsec_nanosecond().unsigned_abs() as usize / 1_000);
+    println!("HOZEN_SEED={seed}: every {every}th of {lines} lines");
+
+    let mut killed = 0;
+    for (attempt, line) in (2..).zip((1 + seed % every..=lines).step_by(every)) {
+        host.run(&[
+            "sh",
+            "-ec",
+            "apt-get -qq -y --allow-downgrades install alpha=1 beta=1 gamma=1 >&2",
+        ]);
+        let job = Job { attempt, ..patch.clone() };
+        let mut pod = host.begin(&job);
+        while log(attempt).lines().count() < line && pod.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        killed += usize::from(pod.try_wait().unwrap().is_none());
+        let _ = kill_process_group(Pid::from_child(&pod), Signal::KILL);
+        pod.wait().unwrap();
+
+        let answer = host.done(&job);
+        assert_eq!(versions(&host), "2 2 2 ", "killed after line {line}");
+        assert_eq!(host.run(&["dpkg", "--audit"]), "", "killed after line {line}");
+        assert!(!log(attempt).contains("start 2"), "killed after line {line}: {}", log(attempt));
+        assert_eq!(host.work(&job), answer, "killed after line {line}");
+    }
+    assert!(killed * 2 > lines / every, "{killed} were killed before they had ended");
 }
