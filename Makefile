@@ -24,7 +24,7 @@ test: ## every test of the workspace, with counts of passed, failed and not run;
 check: ## format, lints, documentation, licences and sources of dependencies, generated files
 	@tests/bin/check
 
-bench: ## measure: matching, planning, forecasting (criterion; results under target/criterion)
+bench: ## measure: matching, planning, forecasting, work on a host (criterion; results under target/criterion)
 	$(CARGO) bench --workspace --benches
 
 fuzz: ## feed every parser of foreign data with noise: FUZZ_SECONDS=60 for each target
