@@ -76,7 +76,12 @@ pub struct Made {
     pub took: Duration,
 }
 
-fn packages(version: &str) -> PackageSet {
+/// What is on a node before its update, and after.
+pub fn packages() -> [PackageSet; 2] {
+    [OLD, FIXED].map(with_openssl)
+}
+
+fn with_openssl(version: &str) -> PackageSet {
     let others: Vec<String> = (2..PACKAGES).map(|number| format!("package-{number:03}")).collect();
     let others = others.iter().map(|name| (name.as_str(), name.as_str(), "1.2.3-4+deb12u1"));
     let ours = [("libssl3", "openssl", version), ("openssl", "openssl", version)];
@@ -93,12 +98,13 @@ impl Fleet {
     ) -> Result<(Arc<Self>, Made), Failed> {
         let update =
             hozen_testkit::transaction(&[("libssl3", OLD, FIXED), ("openssl", OLD, FIXED)]);
+        let [old, fixed] = packages();
         let mut fleet = Self {
             server: server.clone(),
             nodes: Vec::new(),
             uids: BTreeMap::new(),
-            old: packages(OLD),
-            fixed: packages(FIXED),
+            old,
+            fixed,
             update,
             published: AtomicBool::new(false),
             patched: Mutex::default(),
@@ -108,10 +114,7 @@ impl Fleet {
             lost: AtomicUsize::new(0),
         };
         for set in [&fleet.old, &fleet.fixed] {
-            let lines: Vec<String> = set.texts().concat().lines().map(str::to_owned).collect();
-            let object = json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "PackageSet",
-                "metadata": {"name": set.digest}, "spec": {"packages": lines}});
-            server.create(&format!("{OURS}/packagesets"), &object).await?;
+            server.create(&format!("{OURS}/packagesets"), &package_set(set)).await?;
         }
         let text = fleet.update.text();
         let lines: Vec<&str> = text.lines().collect();
@@ -121,7 +124,7 @@ impl Fleet {
         let made = Mutex::new(Vec::new());
         let (known, spans) = (&made, &fleet);
         let took = for_each(0..nodes, async |number| {
-            let name = format!("node-{number:05}");
+            let name = name(number);
             let node = server.create(NODES, &node(&name, number)).await?;
             let uid = node["metadata"]["uid"].as_str().ok_or("a node without uid")?.to_owned();
             spans.renew(&name).await?;
@@ -251,15 +254,7 @@ impl Fleet {
             vec![json!({"for": "security", "transaction": self.update.digest, "packages": 2,
                 "downloadBytes": 3_481_672, "diskBytes": 5_120, "rollback": "Possible"})]
         };
-        let report = json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "NodeInventory",
-            "metadata": {"name": name}, "report": {
-                "scan": scan.to_string(), "scannedAt": now(), "nodeUID": uid,
-                "bootID": format!("boot-{name}"),
-                "os": {"id": "debian", "versionId": "12", "codename": "bookworm"},
-                "kernel": {"running": "6.1.0-42-amd64", "installed": "6.1.0-42-amd64"},
-                "packageManager": "Dpkg", "packageSet": set.digest, "packageCount": PACKAGES,
-                "transactions": transactions, "rebootRequired": {"value": false},
-                "ready": {"repository": true, "clockOffsetMilliseconds": 0}}});
+        let report = inventory(name, uid, scan, &set.digest, &transactions);
         self.server.apply(&format!("{OURS}/nodeinventories"), &report).await.map(drop)
     }
 
@@ -315,7 +310,33 @@ where
     events.boxed()
 }
 
-fn node(name: &str, number: usize) -> Value {
+/// Name of a node.
+pub fn name(number: usize) -> String {
+    format!("node-{number:05}")
+}
+
+/// A package set as scanners write it.
+pub fn package_set(set: &PackageSet) -> Value {
+    let lines: Vec<String> = set.texts().concat().lines().map(str::to_owned).collect();
+    json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "PackageSet",
+        "metadata": {"name": set.digest}, "spec": {"packages": lines}})
+}
+
+/// A scanner's report.
+pub fn inventory(name: &str, uid: &str, scan: u64, set: &str, transactions: &[Value]) -> Value {
+    json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "NodeInventory",
+        "metadata": {"name": name}, "report": {
+            "scan": scan.to_string(), "scannedAt": now(), "nodeUID": uid,
+            "bootID": format!("boot-{name}"),
+            "os": {"id": "debian", "versionId": "12", "codename": "bookworm"},
+            "kernel": {"running": "6.1.0-42-amd64", "installed": "6.1.0-42-amd64"},
+            "packageManager": "Dpkg", "packageSet": set, "packageCount": PACKAGES,
+            "transactions": transactions, "rebootRequired": {"value": false},
+            "ready": {"repository": true, "clockOffsetMilliseconds": 0}}})
+}
+
+/// A node of a usual size.
+pub fn node(name: &str, number: usize) -> Value {
     let at = now();
     let conditions: Vec<Value> = [
         ("MemoryPressure", "False"),
@@ -359,7 +380,7 @@ fn node(name: &str, number: usize) -> Value {
 
 /// A pod of a usual size. Its owner is its node, as a static pod's is: nothing makes it anew elsewhere, so that what is measured is the
 /// operator and not a scheduler. It has no grace, for there is no kubelet to wait for.
-fn pod(node: &str, uid: &str, place: usize) -> Value {
+pub fn pod(node: &str, uid: &str, place: usize) -> Value {
     let name = format!("{node}-{place:02}");
     let environment: Vec<Value> = (0..12)
         .map(|n| json!({"name": format!("SETTING_{n:02}"), "value": format!("value of setting {n} of {name}")}))
@@ -386,7 +407,8 @@ fn pod(node: &str, uid: &str, place: usize) -> Value {
     })
 }
 
-fn runs() -> Value {
+/// The status of a pod that runs.
+pub fn runs() -> Value {
     let at = now();
     let conditions: Vec<Value> = ["Initialized", "Ready", "ContainersReady", "PodScheduled"]
         .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": at}))

@@ -7,6 +7,7 @@ mod fleet;
 mod measured;
 mod operator;
 mod server;
+mod stores;
 mod story;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -39,6 +40,15 @@ enum Part {
     /// One replica of the operator; the program runs itself so.
     #[command(hide = true)]
     Operator { kubeconfig: PathBuf, listen: SocketAddr, audit: PathBuf },
+    /// What the operator's stores take for a fleet, by themselves, and how long listing it takes: no server is needed.
+    Stores {
+        /// Nodes.
+        #[arg(long, default_value_t = 5_000)]
+        nodes: usize,
+        /// Pods on each.
+        #[arg(long, default_value_t = 10)]
+        pods: usize,
+    },
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -48,6 +58,7 @@ async fn main() -> ExitCode {
         Some(Part::Operator { kubeconfig, listen, audit }) => {
             operator::run(&kubeconfig, listen, &audit).await.map(|()| true)
         }
+        Some(Part::Stores { nodes, pods }) => stores::measure(nodes, pods).await,
         None => story::play(&command.wanted).await,
     };
     match ended {

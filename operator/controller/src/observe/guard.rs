@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::kept::Malformed;
 
@@ -15,11 +15,12 @@ pub(super) struct Guarded<K>(pub Result<K, Malformed>);
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        if let Ok(object) = K::deserialize(&value) {
+        // Nearly all objects are well: one is read from its text, and only what is broken becomes a tree, for the path.
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        if let Ok(object) = serde_json::from_str(text.get()) {
             return Ok(Self(Ok(object)));
         }
-        // Read once more for the path alone: keeping it costs a text for each field, and nearly all objects are well.
+        let value: Value = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
         let why = match serde_path_to_error::deserialize::<_, K>(&value) {
             Ok(object) => return Ok(Self(Ok(object))),
             Err(error) => error.to_string(),
@@ -69,7 +70,7 @@ mod tests {
     fn what_is_malformed_is_told_with_its_place_and_keeps_its_name() {
         let object = json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline", "metadata": {"name": "web", "uid": "u"},
             "spec": {"approvalPolicy": "production", "asset": {"businessImpact": "High", "exposure": "Internet", "owner": 7}}});
-        let Guarded(read) = serde_json::from_value::<Guarded<Baseline>>(object).unwrap();
+        let Guarded(read) = serde_json::from_str::<Guarded<Baseline>>(&object.to_string()).unwrap();
         let malformed = read.unwrap_err();
         assert_eq!(malformed.metadata.name.as_deref(), Some("web"));
         assert!(malformed.why.starts_with("spec.asset.owner: "), "{}", malformed.why);

@@ -7,6 +7,7 @@ pub mod admission;
 mod guard;
 pub mod kept;
 mod prune;
+mod slim;
 mod watch;
 pub mod workloads;
 
@@ -39,6 +40,7 @@ use crate::{
     status::write::Futile,
 };
 use kept::Kept;
+use slim::Slimmed;
 use watch::{Listener, Newness, never, optional, watch, watch_owners};
 use workloads::{Bill, Owner, Placed, Shelf};
 
@@ -414,9 +416,10 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let [node, job, work] = [Kind::Node, Kind::Job, Kind::Work].map(|kind| newness(watching, kind));
     let (same_node, same_budget) = (prune::same_node, prune::same_budget);
     let (home, work_place) = (namespace.clone(), work_namespace.clone());
-    let taken = move |pod| workloads::placed(pod, [&home, &work_place]);
+    let taken = move |Slimmed(pod)| workloads::placed(pod, [&home, &work_place]);
+    let node_of = |Slimmed(node)| prune::node(node);
     vec![
-        watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
+        watched!(watching, nodes, Config::default(), nodes, node_of, same_node, node),
         watched!(watching, Api::all(client.clone()), placed, pods, taken, Placed::eq),
         watched!(
             watching,
