@@ -141,6 +141,7 @@ const WATCH: &[&str] = &["list", "watch"];
 /// Kinds of ours with a status that somebody writes.
 const WITH_STATUS: &[&str] = &[
     "advisories/status",
+    "advisoryfeeds/status",
     "baselines/status",
     "changerequests/status",
     "managedimages/status",
@@ -168,6 +169,7 @@ const READ_ANEW: &[&str] =
     &["advisories", "baselines", "changerequests", "managednodes", "rollouts"];
 /// Kinds of ours that it follows.
 const WATCHED: &[&str] = &[
+    "advisoryfeeds",
     "approvalpolicies",
     "approvals",
     "managedimages",

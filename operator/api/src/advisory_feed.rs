@@ -20,7 +20,7 @@ use crate::shape;
     status = "AdvisoryFeedStatus",
     cel,
     derive = "PartialEq",
-    doc = "Where advisories come from, how they are verified, and how old they may be.",
+    doc = "Where advisories come from, how they are verified, and how old they may be. This version fetches none: the status of each says so.",
     printcolumn(name = "Documents", type_ = "integer", json_path = ".status.documents"),
     printcolumn(name = "Broken", type_ = "integer", json_path = ".status.broken"),
     printcolumn(name = "Fetched", type_ = "date", json_path = ".status.fetchedAt"),

@@ -157,6 +157,8 @@ pub mod reason {
     pub const ALL_COMPLIANT: &str = "AllCompliant";
     /// The feed's data are older than `maxAge`.
     pub const STALE: &str = "Stale";
+    /// Nobody fetches the feed; the message says what to do instead.
+    pub const NOT_FETCHED: &str = "NotFetched";
     /// The plausibility fuse stopped automation.
     pub const IMPLAUSIBLE: &str = "Implausible";
     /// A signature, digest or schema was wrong.

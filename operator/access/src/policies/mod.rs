@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{Installation, labels};
 
 /// Version of the policies. It rises with every change of one, so that the operator can say "older" or "newer" instead of "altered".
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 const ADMISSION: &str = "admissionregistration.k8s.io/v1";
 /// Who removes what is owned when its owner is gone. The second is the name of all controllers where they have no accounts.

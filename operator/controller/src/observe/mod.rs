@@ -87,6 +87,8 @@ pub struct Stores {
     pub approvals: Kept<Read<api::approval::Approval, Approval>>,
     /// Notices.
     pub advisories: Kept<Read<api::advisory::Advisory, Known>>,
+    /// Where notices would come from: each is told that nobody fetches it.
+    pub feeds: Kept<api::advisory_feed::AdvisoryFeed>,
     /// Plans.
     pub requests: Kept<Read<api::change_request::ChangeRequest, ChangeRequest>>,
     /// Their executions.
@@ -139,6 +141,7 @@ macro_rules! each {
             $apply!($stores, policies),
             $apply!($stores, approvals),
             $apply!($stores, advisories),
+            $apply!($stores, feeds),
             $apply!($stores, requests),
             $apply!($stores, rollouts),
             $apply!($stores, managed),
@@ -393,6 +396,7 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
             read(object, |object| convert::governance::approval(object, agreed()))
         }),
         ours!(advisories, move |object| advisory(object, seen())),
+        ours!(feeds, pruned),
         said!(requests, move |object| request(object, made()), ChangeRequest),
         said!(rollouts, move |object| rollout(object, ran()), Rollout),
         ours!(managed, pruned, ManagedNode),

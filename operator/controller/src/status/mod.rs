@@ -4,6 +4,7 @@
 mod advisory;
 mod baseline;
 mod difference;
+mod feed;
 mod image;
 mod node;
 mod request;
@@ -234,7 +235,7 @@ fn statuses(
     out
 }
 
-/// Baselines and notices: nothing that was decided stands in them alone.
+/// Baselines, notices and feeds: nothing that was decided stands in them alone.
 fn intents(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn, out: &mut Writes) {
     let now = world.now;
     let overdue = planner::overdue(world, &turn.assessment, &turn.ranking);
@@ -269,6 +270,10 @@ fn intents(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn, ou
             after,
             move |object| { observe::advisory(object, now) }
         );
+    }
+    for object in stores.feeds.read().values() {
+        let after = feed::draft(object, now);
+        status!(out, client, stores.feeds, object, (manager::FEED, false), after, observe::pruned);
     }
 }
 

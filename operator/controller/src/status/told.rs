@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, mem};
 
 use hozen_api::{
     advisory::{Advisory, AdvisoryStatus},
+    advisory_feed::{AdvisoryFeed, AdvisoryFeedStatus},
     baseline::{Baseline, BaselineStatus},
     change_request::{ChangeRequest, ChangeRequestStatus, Phase},
     managed_image::{EndedImageChange, ManagedImage, ManagedImageStatus},
@@ -110,6 +111,19 @@ impl Telling for Advisory {
             notes.push(note(about(), Weight::Normal, "Ranked", "Rank", text));
         }
         notes
+    }
+}
+
+impl Telling for AdvisoryFeed {
+    type Status = AdvisoryFeedStatus;
+
+    fn told(&self, before: Option<&AdvisoryFeedStatus>, after: &AdvisoryFeedStatus) -> Vec<Note> {
+        let was = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let turned = turned(condition::READY, "False", was, &after.conditions);
+        let about = || ours("AdvisoryFeed", &self.metadata);
+        let told =
+            turned.map(|c| note(about(), Weight::Warning, &c.reason, "Read", c.message.clone()));
+        told.into_iter().collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hozen_api::{
     advisory::Advisory,
+    advisory_feed::AdvisoryFeed,
     approval::Approval,
     approval_policy::ApprovalPolicy,
     baseline::Baseline,
@@ -134,6 +135,7 @@ fn found(stores: &Stores, memory: &mut Memory) -> Vec<Unreadable> {
     }
     of_kind!(Baseline, baselines, Some(manager::BASELINE));
     of_kind!(Advisory, advisories, Some(manager::ADVISORY));
+    of_kind!(AdvisoryFeed, feeds, Some(manager::FEED));
     of_kind!(ChangeRequest, requests, Some(manager::CHANGE));
     of_kind!(Rollout, rollouts, Some(manager::ROLLOUT));
     of_kind!(ManagedNode, managed, Some(manager::INVENTORY));
