@@ -249,6 +249,13 @@ pub const TABLE: &[Grant] = &[
     ),
     ours(Operator, &["transactions"], &["delete"], Sole, "collection, likewise"),
     ours(Operator, &["nodeinventories"], &["delete"], Nothing, "reports of nodes that are gone"),
+    ours(
+        Operator,
+        &["changerequests", "rollouts"],
+        &["delete"],
+        Nothing,
+        "collection of changes that are over for long",
+    ),
     operator(Cluster, "", &["nodes"], READ, Nothing, "which nodes there are, and how they are"),
     operator(Cluster, "", &["nodes"], &["patch"], Cordon, "cordon and record in one patch"),
     operator(Cluster, "", &["pods"], WATCH, Nothing, "what a drain would move; which images run"),

@@ -199,6 +199,13 @@ pub struct Operator {
     /// File of the audit trail, one for each replica; without it, standard output.
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
+    /// How many days change requests that are over are kept, with their rollouts and what people said of them; those that ended before anybody
+    /// said a word go after a week.
+    #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(30..=36_500))]
+    pub history_days: u32,
+    /// How many of each baseline are kept for so long; what is more goes after 30 days.
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub history_max: u32,
     /// What is logged: error, warn, info, debug, trace, or by room: `hozen_controller=debug,warn`.
     #[arg(long, env = "HOZEN_LOG", default_value = "info", value_name = "LEVEL")]
     pub log: String,

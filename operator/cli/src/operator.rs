@@ -4,10 +4,11 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use hozen_controller::{
     clock::{Clock, MachineClock},
-    config::Settings,
+    config::{Keep, Settings},
     log,
     runtime::{self, Admission},
 };
+use jiff::SignedDuration;
 use kube::{Client, Config};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -99,6 +100,10 @@ async fn until_told(
         lease: asked.lease,
         listen: Some(asked.listen),
         audit: asked.audit,
+        keep: Keep {
+            time: SignedDuration::from_hours(24 * i64::from(asked.history_days)),
+            at_most: asked.history_max as usize,
+        },
     };
     let clock = Arc::new(MachineClock);
     tokio::select! {

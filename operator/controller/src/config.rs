@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+pub use hozen_domain::garbage::Keep;
 use serde::Deserialize as _;
 
 /// What an installation chooses.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// File of the audit trail; none: standard output.
     pub audit: Option<PathBuf>,
+    /// How much is kept of changes that are over.
+    pub keep: Keep,
 }
 
 /// Why the API server cannot be used.

@@ -188,6 +188,7 @@ pub async fn operate(
     let decider = Decider::new(Parts {
         stores: replica.watching.stores,
         identity,
+        keep: settings.keep,
         act: replica.act,
         authority: replica.authority,
         freshness: replica.watching.freshness,
@@ -237,6 +238,7 @@ impl Replica {
             lease,
             listen: _,
             audit: _,
+            keep: _,
         } = settings.clone();
         let wanted = Wanted { namespace: namespace.clone(), name: lease, identity: replica };
         let keeper = Keeper::new(client.clone(), wanted, Arc::clone(clock));

@@ -16,7 +16,9 @@ use hozen_controller::{
     freshness::Freshness,
 };
 use hozen_domain::{
+    evidence::Asker,
     plan::{Ask, Gate},
+    units::Uid,
     world::{About, Evidence, EvidenceKey, Said},
 };
 use kube::Client;
@@ -62,7 +64,8 @@ async fn observe(url: &str, query: &str, min: Option<&str>, max: Option<&str>) -
     let gate = Gate { name: "errors".into(), ask };
     let key = EvidenceKey { gate: "errors".into(), asked_by: "web-1".into(), about: About::Whole };
     let newer_than = MachineClock.now();
-    let question = Question { gate: &gate, key: &key, nodes: &[], newer_than };
+    let by = Asker::Rollout("web-1".into(), Uid::new("uid-web-1"));
+    let question = Question { gate: &gate, key: &key, by: &by, nodes: &[], newer_than };
     evaluators().observe(&question).await
 }
 

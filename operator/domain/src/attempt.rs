@@ -49,6 +49,14 @@ fn before<'w>(
     chain(world, request.supersedes.as_ref())
 }
 
+/// The requests by which it is told that one is another attempt: those whose place it took, back to the earliest of which a person said so.
+pub(crate) fn led_to<'w>(world: &'w World, request: &ChangeRequest) -> Vec<&'w ChangeRequest> {
+    let mut before: Vec<&ChangeRequest> = before(world, request).collect();
+    let earliest = before.iter().rposition(|old| retried(world, old));
+    before.truncate(earliest.map_or(0, |at| at + 1));
+    before
+}
+
 /// A request, and those whose place it took. A chain that people wrote may come back to where it began: it is at most as long as there are requests.
 fn chain<'w>(world: &'w World, first: Option<&Name>) -> impl Iterator<Item = &'w ChangeRequest> {
     let named = move |name: &Name| world.requests.get(name);

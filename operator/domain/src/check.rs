@@ -21,7 +21,7 @@ use crate::{
     plan::{Execution, PATCH_MAX, RebootPolicy, Stage},
     prefetch,
     request::{ChangeRequest, Phase, Rollout},
-    safety::Safety,
+    safety::{self, Safety},
     units::{Digest, Name, Span, Uid},
     workload::ImageMove,
     world::World,
@@ -395,6 +395,26 @@ fn needed(world: &World, object: &Doomed) -> Option<String> {
             .nodes
             .contains_key(node)
             .then(|| format!("26: the report of {node} would be deleted although it is there")),
+        Doomed::Request(name) => {
+            let open = world.requests.get(name).is_some_and(|request| !request.phase.ended());
+            let bad =
+                open || garbage::executed(world, object) || !garbage::idle(world).contains(object);
+            bad.then(|| format!("26, 32: the request {name} would be deleted although it counts"))
+        }
+        Doomed::Rollout(name) => {
+            let found = world.rollouts.get(name);
+            let holds = found.is_some_and(|rollout| {
+                let held = |node: &Node| safety::owned_by(node, &rollout.uid);
+                rollout.cursor.ended.is_none() || world.nodes.values().any(held)
+            });
+            let bad = holds || !garbage::idle(world).contains(object);
+            bad.then(|| format!("26, 36: the rollout {name} would be deleted although it counts"))
+        }
+        Doomed::Gate(name) => {
+            let job = world.storage.gates.get(name)?;
+            garbage::asked(world, &job.asked_by)
+                .then(|| format!("29: the Job {name} would be ended although a gate waits for it"))
+        }
         Doomed::Job { node, job } => (!job.step.before_patch())
             .then(|| format!("43: a Job that may change {} would be ended", node.0)),
     }

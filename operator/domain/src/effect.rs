@@ -146,6 +146,12 @@ pub enum Doomed {
     Transaction(Digest),
     /// The report of a node that does not exist.
     NodeInventory(Name),
+    /// A change request that has been over for long, and what people said of it.
+    Request(Name),
+    /// The rollout of such a request.
+    Rollout(Name),
+    /// A Job of a gate that nobody waits for.
+    Gate(Name),
     /// A Job of ours, on a node that is put back.
     Job {
         /// Node, by name and uid.
@@ -162,14 +168,21 @@ impl Doomed {
             Self::PackageSet(_) => "PackageSet",
             Self::Transaction(_) => "Transaction",
             Self::NodeInventory(_) => "NodeInventory",
-            Self::Job { .. } => "Job",
+            Self::Request(_) => "ChangeRequest",
+            Self::Rollout(_) => "Rollout",
+            Self::Gate(_) | Self::Job { .. } => "Job",
         }
     }
 
     /// Its name; of a Job, that of its node.
     pub const fn name(&self) -> &Name {
         match self {
-            Self::PackageSet(name) | Self::Transaction(name) | Self::NodeInventory(name) => name,
+            Self::PackageSet(name)
+            | Self::Transaction(name)
+            | Self::NodeInventory(name)
+            | Self::Request(name)
+            | Self::Rollout(name)
+            | Self::Gate(name) => name,
             Self::Job { node, job: _ } => &node.0,
         }
     }

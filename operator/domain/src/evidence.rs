@@ -2,7 +2,7 @@
 
 mod asked;
 
-pub use asked::{Asked, next_window, questions};
+pub use asked::{Asked, Asker, next_window, questions};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 

@@ -12,7 +12,7 @@ use std::{
 
 use hozen_controller::{
     clock::MachineClock,
-    config::Settings,
+    config::{Keep, Settings},
     runtime::{self, Admission},
 };
 use tokio::sync::watch;
@@ -62,6 +62,7 @@ pub async fn run(kubeconfig: &Path, listen: SocketAddr, audit: &Path) -> Result<
         lease: "hozen-operator".to_owned(),
         listen: Some(listen),
         audit: Some(audit.to_owned()),
+        keep: Keep::default(),
     };
     let (_tell, stop) = watch::channel(false);
     let admission = Admission::Told(watch::channel(None).1);

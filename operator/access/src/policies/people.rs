@@ -1,7 +1,7 @@
 //! What people say: approvals, change requests, the handle of a rollout, the halt.
 
 use hozen_api::{
-    names::{GROUP, halt, privilege},
+    names::{GROUP, finalizer, halt, privilege},
     rollout::FIRST_FAILURES_MAX,
 };
 
@@ -10,6 +10,9 @@ use crate::Installation;
 
 /// A reason that is longer is no reason but a letter.
 const REASON_LENGTH_MAX: u32 = 1024;
+
+/// Phases in which nothing more happens to a request.
+const ENDED: [&str; 5] = ["Done", "Superseded", "Rejected", "Expired", "Failed"];
 
 /// Who owns an object decides when it is removed.
 fn owner_stays() -> String {
@@ -20,7 +23,13 @@ fn owner_stays() -> String {
 }
 
 pub(super) fn policies(installation: &Installation) -> Vec<Policy> {
-    vec![approvals(installation), change_requests(), rollouts(installation), halts(installation)]
+    vec![
+        approvals(installation),
+        change_requests(),
+        rollouts(installation),
+        history(installation),
+        halts(installation),
+    ]
 }
 
 /// Admission vouches for who and in which role; whether an approval counts, the domain judges (invariants 12 to 15).
@@ -151,6 +160,30 @@ fn rollouts(installation: &Installation) -> Policy {
         .rule(
             owner_stays(),
             "the owner of a rollout cannot be changed: who owns it decides when it is removed",
+        )
+}
+
+/// With a request goes what people said of it, and with a rollout what it holds: the operator collects what is over, and nothing else. How long ago it
+/// ended admission cannot ask: it knows no time.
+fn history(installation: &Installation) -> Policy {
+    let ended: Vec<String> = ENDED.iter().map(|phase| format!("'{phase}'")).collect();
+    Policy::new("hozen-history", "Of changes the operator deletes those that are over, and nothing that goes on or waits for people.")
+        .on(GROUP, &["changerequests", "rollouts"], &["DELETE"])
+        .when("operator", format!("request.userInfo.username == '{}'", installation.operator()))
+        .rule(
+            format!(
+                "request.resource.resource != 'changerequests' || oldObject.?status.?phase.orValue('') in [{}]",
+                ended.join(", "),
+            ),
+            "the operator deletes no change request that is not over",
+        )
+        .rule(
+            format!(
+                "request.resource.resource != 'rollouts' || (has(oldObject.status) && has(oldObject.status.ended) \
+                 && !('{}' in oldObject.metadata.?finalizers.orValue([])))",
+                finalizer::ROLLOUT,
+            ),
+            "the operator deletes no rollout that has not ended, or may hold nodes",
         )
 }
 

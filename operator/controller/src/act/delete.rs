@@ -1,8 +1,8 @@
 //! What nothing needs any more is deleted, and a rollout that has ended no longer waits for us.
 
 use hozen_api::{
-    names, node_inventory::NodeInventory, package_set::PackageSet, rollout::Rollout,
-    transaction::Transaction,
+    change_request::ChangeRequest, names, node_inventory::NodeInventory, package_set::PackageSet,
+    rollout::Rollout, transaction::Transaction,
 };
 use hozen_domain::{
     effect::Doomed,
@@ -38,6 +38,9 @@ impl Act {
             Doomed::PackageSet(_) => PackageSet::url_path(&(), None),
             Doomed::Transaction(_) => Transaction::url_path(&(), None),
             Doomed::NodeInventory(_) => NodeInventory::url_path(&(), None),
+            Doomed::Request(_) => ChangeRequest::url_path(&(), None),
+            Doomed::Rollout(_) => Rollout::url_path(&(), None),
+            Doomed::Gate(_) => Job::url_path(&(), Some(&self.settings.namespace)),
             Doomed::Job { node, job } => return self.end_job(scene, node, job).await,
         };
         let name = object.name();

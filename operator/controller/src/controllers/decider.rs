@@ -11,6 +11,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use hozen_domain::{
     check,
     effect::Effect,
+    garbage::Keep,
     model::{self, Turn},
     node::JobKey,
     units::Uid,
@@ -69,6 +70,8 @@ pub struct Parts {
     pub stores: Arc<Stores>,
     /// Who we are.
     pub identity: Identity,
+    /// How much is kept of changes that are over.
+    pub keep: Keep,
     /// Makes the calls.
     pub act: Arc<Act>,
     /// Who may act now.
@@ -119,7 +122,7 @@ pub struct Decider {
 impl Decider {
     /// A decider that remembers nothing.
     pub fn new(parts: Parts) -> Self {
-        let (memory, done) = (Memory::default(), BTreeMap::new());
+        let (memory, done) = (Memory::keeping(parts.keep), BTreeMap::new());
         Self {
             parts,
             memory,

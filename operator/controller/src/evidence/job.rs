@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 
 use hozen_api::names;
-use hozen_domain::world::{About, Evidence, Said};
+use hozen_domain::{
+    evidence::Asker,
+    garbage::{GateJob, Stored},
+    units::{Name, Uid},
+    world::{About, Evidence, Said},
+};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{
-    batch::v1::{Job, JobSpec},
-    core::v1::PodTemplate,
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobCondition, JobSpec},
+        core::v1::PodTemplate,
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::Resource as _;
 use sha2::{Digest as _, Sha256};
@@ -29,6 +37,10 @@ const KEPT_OF_WINDOW_SECONDS: i32 = 3_600;
 const BEHIND_MAX: SignedDuration = SignedDuration::from_secs(OFFSET_MAX.as_secs() + 1);
 /// Value of the label `hozen.dev/component`.
 const COMPONENT: &str = "gate";
+/// Kinds of those who ask, as an owner is named.
+const ROLLOUT: &str = "Rollout";
+/// See [`ROLLOUT`].
+const REQUEST: &str = "ChangeRequest";
 
 /// Looks at the Job of this question, and makes it if there is none.
 pub(super) async fn observe(
@@ -90,6 +102,7 @@ async fn make(
     job.metadata.name = Some(name);
     job.metadata.namespace = Some(namespace.to_owned());
     job.metadata.labels = Some(BTreeMap::from([label]));
+    job.metadata.owner_references = Some(vec![owner(question.by)]);
     job.spec = Some(JobSpec {
         template,
         backoff_limit: Some(0),
@@ -98,6 +111,42 @@ async fn make(
         ..JobSpec::default()
     });
     Ok(act.start_gate(&job, asked).await)
+}
+
+/// A Job goes with who asked for it.
+fn owner(by: &Asker) -> OwnerReference {
+    let (kind, name, uid) = match by {
+        Asker::Rollout(name, uid) => (ROLLOUT, name, uid),
+        Asker::Request(name, uid) => (REQUEST, name, uid),
+    };
+    OwnerReference {
+        api_version: names::API_VERSION.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_string(),
+        uid: uid.to_string(),
+        ..OwnerReference::default()
+    }
+}
+
+/// Reads back a Job of a gate that has not ended, by its name; none for every other Job. Whose it is its owner tells: nobody but the operator
+/// makes one that is worth ending.
+pub(crate) fn running(job: &Job, stored: Stored) -> Option<(Name, GateJob)> {
+    let metadata = &job.metadata;
+    let label = metadata.labels.as_ref()?.get(names::label::COMPONENT)?;
+    let owner = metadata.owner_references.as_ref()?.iter().find(|owner| {
+        owner.api_version == names::API_VERSION && [ROLLOUT, REQUEST].contains(&&*owner.kind)
+    })?;
+    let gate = label == COMPONENT && metadata.deletion_timestamp.is_none() && end(job).is_none();
+    let name = metadata.name.as_deref().filter(|_| gate)?;
+    Some((Name::from(name), GateJob { asked_by: Uid::new(owner.uid.as_str()), stored }))
+}
+
+/// The condition that says how a Job ended.
+fn end(job: &Job) -> Option<&JobCondition> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions
+        .iter()
+        .find(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"))
 }
 
 /// The same for the same question, so that asking twice makes it once.
@@ -120,11 +169,7 @@ fn judge(job: &Job, now: Timestamp) -> Evidence {
     let Some(at) = start.map(|time| time.0) else {
         return nothing(now, "its Job has not begun");
     };
-    let conditions = status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
-    let end = conditions
-        .into_iter()
-        .find(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"));
-    let said = match end {
+    let said = match end(job) {
         Some(end) if end.type_ == "Complete" => Said::Pass("its Job succeeded".to_owned()),
         Some(end) => {
             let reason = end.reason.as_deref().unwrap_or("without a reason");
@@ -144,6 +189,47 @@ mod tests {
     fn judged(status: &Value) -> Evidence {
         let job = json!({"metadata": {}, "spec": {"template": {}}, "status": status});
         judge(&serde_json::from_value(job).unwrap(), "2026-01-05T03:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn a_gates_job_that_goes_on_is_found_by_its_label_and_told_by_its_owner() {
+        let stored = || Stored { uid: Uid::new("u"), version: "7".into(), created: Timestamp::MIN };
+        let by = Asker::Rollout("web-1".into(), Uid::new("uid-r"));
+        let job = |change: &Value| {
+            let mut job = json!({"metadata": {"name": "hozen-gate-1", "labels": {"hozen.dev/component": "gate"},
+                "ownerReferences": [owner(&by)]}, "spec": {"template": {}}, "status": {"startTime": "2026-01-05T02:00:00Z"}});
+            json_patch(&mut job, change);
+            running(&serde_json::from_value(job).unwrap(), stored())
+        };
+        let found = Some((
+            Name::from("hozen-gate-1"),
+            GateJob { asked_by: Uid::new("uid-r"), stored: stored() },
+        ));
+        assert_eq!(job(&json!({})), found);
+        let none = [
+            json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}),
+            json!({"status": {"conditions": [{"type": "Failed", "status": "True"}]}}),
+            json!({"metadata": {"deletionTimestamp": "2026-01-05T02:00:00Z"}}),
+            json!({"metadata": {"labels": {"hozen.dev/component": "job"}}}),
+            json!({"metadata": {"ownerReferences": []}}),
+            json!({"metadata": {"ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "uid-r"}]}}),
+        ];
+        for change in none {
+            assert_eq!(job(&change), None, "{change}");
+        }
+    }
+
+    /// Maps are merged, everything else is replaced.
+    fn json_patch(into: &mut Value, change: &Value) {
+        match (into, change) {
+            (Value::Object(into), Value::Object(change)) => {
+                for (key, value) in change {
+                    json_patch(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (into, change) => into.clone_from(change),
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! error says nothing, and nothing never passes (invariant 29).
 
 mod cel;
-mod job;
+pub(crate) mod job;
 mod node;
 mod observer;
 mod prometheus;
@@ -10,6 +10,7 @@ mod prometheus;
 use std::{sync::Arc, time::Duration};
 
 use hozen_domain::{
+    evidence::Asker,
     plan::{Ask, Gate},
     units::Name,
     world::{Evidence, EvidenceKey, Said},
@@ -32,6 +33,8 @@ pub struct Question<'a> {
     pub gate: &'a Gate,
     /// Under which key the evidence stands.
     pub key: &'a EvidenceKey,
+    /// Who waits for it.
+    pub by: &'a Asker,
     /// Nodes that it is about: the one of the key, or those of the stage.
     pub nodes: &'a [Name],
     /// What the evidence has to be newer than; a Job is run once after each such time.

@@ -99,8 +99,8 @@ impl Observer {
     }
 
     async fn look(self: Arc<Self>, key: EvidenceKey, asked: Asked) {
-        let Asked { gate, nodes, newer_than } = &asked;
-        let question = Question { gate, key: &key, nodes, newer_than: *newer_than };
+        let Asked { gate, by, nodes, newer_than } = &asked;
+        let question = Question { gate, key: &key, by, nodes, newer_than: *newer_than };
         let Ok(turn) = self.looks.acquire().await else {
             return;
         };
@@ -124,7 +124,7 @@ impl Observer {
 
 #[cfg(test)]
 mod tests {
-    use hozen_domain::plan::Gate;
+    use hozen_domain::{evidence::Asker, plan::Gate, units::Uid};
 
     use super::*;
 
@@ -136,13 +136,17 @@ mod tests {
         Evidence { at: at(minute), said }
     }
 
+    fn asked(gate: &Gate, minute: u8) -> Asked {
+        let by = Asker::Rollout("web-1".into(), Uid::new("uid-web-1"));
+        Asked { gate: gate.clone(), by, nodes: Vec::new(), newer_than: at(minute) }
+    }
+
     #[test]
     fn what_a_windows_job_said_counts_while_the_next_one_runs_and_no_longer_than_its_age_lets_it() {
         let about = About::Window("night".into());
         let key = EvidenceKey { gate: "quiet".into(), asked_by: "web-1".into(), about };
         let gate = Gate { name: "quiet".into(), ask: Ask::Job { template: "quiet".into() } };
-        let asked =
-            |minute| Asked { gate: gate.clone(), nodes: Vec::new(), newer_than: at(minute) };
+        let asked = |minute| asked(&gate, minute);
         let runs = || Said::Nothing("its Job runs".into());
         let mut known = Known::default();
         assert!(known.saw((&key, &asked(0)), evidence(1, Said::Pass("yes".into()))));
@@ -162,7 +166,7 @@ mod tests {
         let about = About::System("a".into());
         let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about };
         let gate = Gate { name: "smoke".into(), ask: Ask::Job { template: "smoke".into() } };
-        let asked = Asked { gate, nodes: Vec::new(), newer_than: at(0) };
+        let asked = asked(&gate, 0);
         let mut known = Known::default();
         assert!(known.saw((&key, &asked), evidence(1, Said::Pass("yes".into()))));
         assert!(known.saw((&key, &asked), evidence(2, Said::Nothing("it is gone".into()))));

@@ -14,6 +14,7 @@ use hozen_advisory::package::PackageSet;
 use hozen_api::{change_request::ChangeRequestStatus, managed_node::ManagedNode, names::halt};
 use hozen_domain::{
     World,
+    garbage::Keep,
     node::{Job, Step},
     planner,
     units::{Digest, Name, Uid, User, after},
@@ -50,9 +51,10 @@ pub struct Identity {
     pub namespace: String,
 }
 
-/// What is kept from pass to pass; all of it can be made anew.
+/// What is kept from pass to pass; all of it can be made anew, but how much history is kept, which an installation says.
 #[derive(Debug, Default)]
 pub struct Memory {
+    keep: Keep,
     matched: Matched,
     /// The end of a Job is told by one watch and not by the other yet.
     unsettled: bool,
@@ -62,6 +64,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// A memory that remembers nothing yet.
+    pub fn keeping(keep: Keep) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
     /// Whether something is waited for that may come without an event.
     pub const fn unsettled(&self) -> bool {
         self.unsettled
@@ -121,7 +128,7 @@ pub fn assemble(
     images::fill(stores, &mut world);
     memory.matched.fill(stores, &mut world);
     excluded(stores, &mut world);
-    storage::fill(stores, &mut memory.since, &mut world);
+    storage::fill(stores, memory.keep, &mut memory.since, &mut world);
     Scenery { world, nodes, stores: Arc::clone(stores) }
 }
 

@@ -6,15 +6,18 @@ use hozen_api::node_inventory::NodeInventory;
 use hozen_domain::{
     World,
     effect::Doomed,
-    garbage::{self, Absent, Storage, Stored},
+    garbage::{self, Absent, Keep, Storage, Stored},
     units::{Name, Uid},
 };
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::observe::{
-    Packages, Stores, Unfit,
-    kept::{Inner, Kept, Key, Seen},
+use crate::{
+    evidence::job,
+    observe::{
+        Packages, Read, Stores, Unfit,
+        kept::{Inner, Kept, Key, Seen},
+    },
 };
 
 /// Since when things have been so; another replica counts anew.
@@ -27,8 +30,8 @@ pub(super) struct Since {
 }
 
 /// Tells the world what is stored, and remembers since when nothing has needed it.
-pub(super) fn fill(stores: &Stores, since: &mut Since, world: &mut World) {
-    world.storage = storage(stores);
+pub(super) fn fill(stores: &Stores, keep: Keep, since: &mut Since, world: &mut World) {
+    world.storage = Storage { keep, ..storage(stores) };
     let now = world.now;
     let known = std::mem::take(&mut since.absent);
     since.absent = absent(stores, world)
@@ -53,6 +56,16 @@ fn storage(stores: &Stores) -> Storage {
     enter(&stores.package_sets, Doomed::PackageSet, &mut storage);
     enter(&stores.transactions, Doomed::Transaction, &mut storage);
     enter(&stores.inventories, Doomed::NodeInventory, &mut storage);
+    enter(&stores.rollouts, Doomed::Rollout, &mut storage);
+    for (key, seen) in stores.requests.read().iter() {
+        // What is being deleted waits for somebody else.
+        if seen.value.object.metadata.deletion_timestamp.is_none() {
+            storage.objects.insert(Doomed::Request(key.clone()), stored(seen));
+        }
+    }
+    let jobs = stores.jobs.read();
+    let gates = jobs.iter().filter_map(|(_, seen)| job::running(&seen.value, stored(seen)));
+    storage.gates = gates.collect();
     for (key, seen) in stores.package_sets.read().iter() {
         if let Packages::Parts(object) = &*seen.value {
             let parts = object.spec.parts.iter().map(SmolStr::from).collect();
@@ -71,11 +84,21 @@ fn storage(stores: &Stores) -> Storage {
         name(report, &mut storage);
     }
     // What cannot be read may name anything.
-    let unread = |malformed: usize| malformed > 0;
-    storage.unread = unread(stores.inventories.read().malformed().len())
-        || unread(stores.requests.read().malformed().len())
-        || stores.requests.read().values().any(|request| request.meaning.is_err());
+    let requests = is_unread(&stores.requests);
+    storage.unread = requests || !stores.inventories.read().malformed().is_empty();
+    storage.unread_history = requests
+        || is_unread(&stores.rollouts)
+        || is_unread(&stores.approvals)
+        || is_unread(&stores.baselines)
+        || !stores.managed.read().malformed().is_empty()
+        || !stores.images.read().malformed().is_empty();
     storage
+}
+
+/// Whether an object of a kind of ours has not its form, or no sense.
+fn is_unread<K, D>(kept: &Kept<Read<K, D>>) -> bool {
+    let kept = kept.read();
+    !kept.malformed().is_empty() || kept.values().any(|read| read.meaning.is_err())
 }
 
 fn name(object: &NodeInventory, storage: &mut Storage) {
@@ -125,12 +148,15 @@ fn lacks<V>(kept: &Inner<V>, digest: &str, forged: impl Fn(&V) -> bool) -> bool 
 
 fn enter<V>(kept: &Kept<V>, doomed: fn(Key) -> Doomed, storage: &mut Storage) {
     for (key, seen) in kept.read().iter() {
-        let Seen { uid, version, created, value: _ } = seen;
-        let stored = Stored {
-            uid: Uid(uid.clone()),
-            version: smol_str::format_smolstr!("{version}"),
-            created: *created,
-        };
-        storage.objects.insert(doomed(key.clone()), stored);
+        storage.objects.insert(doomed(key.clone()), stored(seen));
+    }
+}
+
+fn stored<V>(seen: &Seen<V>) -> Stored {
+    let Seen { uid, version, created, value: _ } = seen;
+    Stored {
+        uid: Uid(uid.clone()),
+        version: smol_str::format_smolstr!("{version}"),
+        created: *created,
     }
 }

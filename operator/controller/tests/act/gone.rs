@@ -2,23 +2,27 @@
 
 use std::sync::{Arc, OnceLock, atomic::Ordering};
 
-use hozen_api::{node_inventory::NodeInventory, rollout::Rollout, transaction::Transaction};
+use hozen_api::{
+    approval::Approval, change_request::ChangeRequest, node_inventory::NodeInventory,
+    rollout::Rollout, transaction::Transaction,
+};
 use hozen_controller::act::{Outcome, Refusal, job};
 use hozen_domain::{
     effect::{Doomed, Effect},
     node::{JobKey, Step},
     units::{Name, Uid},
 };
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 
-use crate::bed::{Cluster, Leads, Snapshot, id, is_changed, name, until};
+use crate::bed::{Cluster, Hand, Leads, Snapshot, id, is_changed, name, until};
 
-fn delete<K: Resource>(object: Doomed, seen: &K) -> Effect {
+/// Deletes an object as it was seen.
+pub fn delete<K: Resource>(object: Doomed, seen: &K) -> Effect {
     let (uid, version) = (seen.uid().unwrap(), seen.resource_version().unwrap());
     Effect::Delete { object, seen: Some((Uid::new(uid), version.into())) }
 }
@@ -117,6 +121,92 @@ pub async fn i39_a_rollout_waits_for_us_and_goes_when_it_is_let_go(cluster: Clus
     api.patch(&request.0, &PatchParams::default(), &Patch::Merge(&none)).await.unwrap();
     assert!(api.get_opt(&request.0).await.unwrap().is_none());
     assert_eq!(hand.run(&nothing, &effect).await, Outcome::AlreadySo);
+}
+
+/// A request that is over, and its rollout, which holds nothing; made by a hand.
+pub async fn over(cluster: &Cluster, hand: &Hand) -> (ChangeRequest, Rollout) {
+    let (called, nothing) = (name("over"), Snapshot::default());
+    let mut plan = hozen_testkit::plan("web", &["dsa-1"]);
+    plan.classes = vec![hozen_testkit::node_class(&format!("sha256-{}", "1".repeat(64)), 10)];
+    let (named, plan) = (Name::from(called.as_str()), Box::new(plan));
+    let effect = Effect::CreateRequest { name: named, plan, supersedes: None, because: None };
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    let requests: Api<ChangeRequest> = Api::all(cluster.client.clone());
+    let done = Patch::Merge(json!({"status": {"phase": "Done"}}));
+    let request = requests.patch_status(&called, &PatchParams::default(), &done).await.unwrap();
+    let _: Rollout = cluster
+        .make(&json!({"metadata": {"name": called}, "spec": {"changeRequest":
+            {"name": called, "uid": request.uid(), "planDigest": request.spec.plan_digest}}}))
+        .await;
+    let rollouts: Api<Rollout> = Api::all(cluster.client.clone());
+    let ended =
+        Patch::Merge(json!({"status": {"ended": "2026-01-05T02:00:00Z", "outcome": "Done"}}));
+    let rollout = rollouts.patch_status(&called, &PatchParams::default(), &ended).await.unwrap();
+    (request, rollout)
+}
+
+pub async fn i48_a_change_that_is_over_goes_with_what_people_said_of_it_and_one_that_changed_since_does_not(
+    cluster: Cluster,
+) {
+    let (hand, nothing) = (cluster.hand(), Snapshot::default());
+    let (request, rollout) = over(&cluster, &hand).await;
+    let called = request.name_any();
+    let approval: Approval = cluster
+        .make(&json!({"metadata": {"name": called, "ownerReferences": [request.owner_ref(&())]},
+            "spec": {"changeRequest": {"name": called, "uid": request.uid()}, "role": "security", "user": "alice",
+                "planDigest": request.spec.plan_digest, "decision": "Approve"}}))
+        .await;
+    let rollouts: Api<Rollout> = Api::all(cluster.client.clone());
+    let accepted = Patch::Merge(json!({"spec": {"paused": true}}));
+    let since = rollouts.patch(&called, &PatchParams::default(), &accepted).await.unwrap();
+    let object = || Doomed::Rollout(called.as_str().into());
+    assert!(is_changed(&hand.run(&nothing, &delete(object(), &rollout)).await));
+    assert_eq!(hand.run(&nothing, &delete(object(), &since)).await, Outcome::Done);
+    assert!(rollouts.get_opt(&called).await.unwrap().is_none());
+    let effect = delete(Doomed::Request(called.as_str().into()), &request);
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::Done);
+    assert_eq!(hand.run(&nothing, &effect).await, Outcome::AlreadySo);
+    let requests: Api<ChangeRequest> = Api::all(cluster.client.clone());
+    assert!(requests.get_opt(&called).await.unwrap().is_none());
+    let approvals: Api<Approval> = Api::all(cluster.client.clone());
+    let word = approval.name_any();
+    until("the word on it is gone", async || {
+        approvals.get_opt(&word).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    let told = hand.lines.text();
+    assert!(told.contains("\"ChangeRequest\"") && told.contains("\"Rollout\""), "{told}");
+}
+
+pub async fn i36_a_gates_job_that_nobody_waits_for_is_ended_with_its_pods(cluster: Cluster) {
+    let (hand, nothing) = (cluster.hand(), Snapshot::default());
+    let (_, rollout) = over(&cluster, &hand).await;
+    let called = name("hozen-gate");
+    let owner = rollout.owner_ref(&());
+    let made: Job = cluster
+        .make_in(&json!({"metadata": {"name": called, "ownerReferences": [owner],
+            "labels": {"hozen.dev/component": "gate"}}, "spec": {"template":
+                {"metadata": {"labels": {"gate": called}}, "spec": {"restartPolicy": "Never",
+                    "containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}}))
+        .await;
+    let mine = ListParams::default().labels(&format!("gate={called}"));
+    let pods = cluster.api::<Pod>();
+    let count = async || pods.list(&mine).await.unwrap().items.len();
+    until("its pod is there", async || (count().await == 1).then_some(())).await;
+    // It is found again by what was made, as the operator's watch tells it.
+    let jobs = cluster.api::<Job>();
+    let effect = |job: &Job| delete(Doomed::Gate(called.as_str().into()), job);
+    until("it is deleted", async || {
+        let found = jobs.get_opt(&called).await.unwrap()?;
+        assert_eq!(found.uid(), made.uid());
+        match hand.run(&nothing, &effect(&found)).await {
+            Outcome::Done => Some(()),
+            Outcome::Refused(Refusal::Changed(_)) => None,
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    until("its pod is gone", async || (count().await == 0).then_some(())).await;
 }
 
 pub async fn i49_who_loses_the_lease_while_it_reads_writes_nothing(cluster: Cluster) {

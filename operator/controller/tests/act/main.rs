@@ -67,6 +67,8 @@ fn main() -> ExitCode {
         gone::i48_a_report_that_was_written_since_is_not_deleted,
         gone::i36_the_job_of_work_that_is_put_back_ends_and_another_of_its_name_does_not,
         gone::i39_a_rollout_waits_for_us_and_goes_when_it_is_let_go,
+        gone::i48_a_change_that_is_over_goes_with_what_people_said_of_it_and_one_that_changed_since_does_not,
+        gone::i36_a_gates_job_that_nobody_waits_for_is_ended_with_its_pods,
         gone::i49_who_loses_the_lease_while_it_reads_writes_nothing,
         gates::i29_an_expression_over_objects_of_any_kind_is_read_from_the_server,
         gates::i29_every_page_of_a_list_is_read_before_an_expression_passes,

@@ -3,23 +3,23 @@
 use hozen_access::{Installation, policies, rbac};
 use hozen_controller::act::Outcome;
 use hozen_domain::{
-    effect::{Effect, Leave},
+    effect::{Doomed, Effect, Leave},
     node::Step,
-    units::Uid,
+    units::{Name, Uid},
 };
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     core::v1::Node,
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use crate::{
     bed::{Cluster, claim, id, is_changed, until},
-    jobs,
+    gone, jobs,
 };
 
 async fn apply(cluster: &Cluster, manifest: &Value) {
@@ -82,6 +82,7 @@ pub async fn i42_the_operators_own_account_does_its_work_under_its_own_policies(
     let mut hand = cluster.hand_with(client);
     hand.world.operator = installation(&cluster).operator().into();
     let transaction = jobs::planned(&mut hand);
+    let (request, rollout) = gone::over(&cluster, &cluster.hand()).await;
     let node = cluster.node().await;
     let on = node.metadata.name.clone().unwrap();
     let pod = cluster.pod(&on, json!({})).await;
@@ -112,6 +113,9 @@ pub async fn i42_the_operators_own_account_does_its_work_under_its_own_policies(
     for step in [Step::Patch, Step::Restart, Step::Reboot, Step::Rollback] {
         run(&jobs::start(&node, &transaction, step)).await;
     }
+    let over = Name::from(request.name_any());
+    run(&gone::delete(Doomed::Rollout(over.clone()), &rollout)).await;
+    run(&gone::delete(Doomed::Request(over), &request)).await;
     run(&Effect::Release { node: id(&node), rollout: Uid::new("uid-rollout") }).await;
     let after: Node = cluster.nodes().get(&on).await.unwrap();
     assert_eq!(after.spec.unwrap().unschedulable, None);

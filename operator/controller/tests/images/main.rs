@@ -23,7 +23,7 @@ use hozen_api::{
 };
 use hozen_controller::{
     clock::MachineClock,
-    config::Settings,
+    config::{Keep, Settings},
     runtime::{self, Admission},
 };
 use hozen_testbed::{
@@ -61,6 +61,7 @@ fn settings() -> Settings {
         lease: "hozen-operator".to_owned(),
         listen: None,
         audit: Some(std::env::temp_dir().join(format!("hozen-images-{}", std::process::id()))),
+        keep: Keep::default(),
     }
 }
 

@@ -21,7 +21,7 @@ use hozen_api::{
 };
 use hozen_controller::{
     clock::MachineClock,
-    config::Settings,
+    config::{Keep, Settings},
     runtime::{self, Admission},
 };
 use hozen_testbed::{
@@ -57,6 +57,7 @@ fn settings() -> Settings {
         lease: "hozen-operator".to_owned(),
         listen: None,
         audit: Some(std::env::temp_dir().join(format!("hozen-audit-{}", std::process::id()))),
+        keep: Keep::default(),
     }
 }
 

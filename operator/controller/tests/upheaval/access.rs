@@ -54,7 +54,7 @@ struct Object {
 }
 
 /// Rights for cases that these stories do not play; the tests `act` and `images` do, under other accounts. No verb: every one.
-const UNPLAYED: [(Scope, &[&str], &[&str]); 14] = [
+const UNPLAYED: [(Scope, &[&str], &[&str]); 15] = [
     // They run and move no images.
     (Scope::Cluster, &["managedimages"], &["create", "patch", "delete"]),
     (Scope::Cluster, &["managedimages/status"], &["patch"]),
@@ -62,6 +62,8 @@ const UNPLAYED: [(Scope, &[&str], &[&str]); 14] = [
     (Scope::Cluster, &["packagesets"], &["create"]),
     // Nothing in them has been idle for a day, or has the name of another.
     (Scope::Cluster, &["transactions", "nodeinventories"], &["delete"]),
+    // No change in them has been over for a week.
+    (Scope::Cluster, &["changerequests", "rollouts"], &["delete"]),
     // They have no feed, and nothing is said of one.
     (Scope::Cluster, &["advisoryfeeds/status"], &["patch"]),
     // They force no drain, and the one that drains may be over before a pod is asked.

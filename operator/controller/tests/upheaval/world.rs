@@ -11,7 +11,7 @@ use hozen_api::{
 use hozen_controller::{
     audit::Trail,
     clock::MachineClock,
-    config::Settings,
+    config::{Keep, Settings},
     runtime::{self, Admission},
 };
 use hozen_testbed::bed::{Bed, State};
@@ -64,6 +64,7 @@ pub fn settings_of(process: u32, replica: &str) -> Settings {
         lease: "hozen-operator".to_owned(),
         listen: None,
         audit: Some(std::env::temp_dir().join(audit)),
+        keep: Keep::default(),
     }
 }
 

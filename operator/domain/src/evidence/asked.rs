@@ -10,7 +10,7 @@ use crate::{
     node::Step,
     plan::Gate,
     request::{ChangeRequest, Phase, Rollout},
-    units::{Name, Span, after},
+    units::{Name, Span, Uid, after},
     workload::ImageStep,
     world::{About, EvidenceKey, World},
 };
@@ -18,11 +18,28 @@ use crate::{
 /// How long before a window its gates are asked: a Job needs its time.
 const BEFORE_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
+/// Who waits for evidence, by name and uid: what is run for its sake ends with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A rollout, for its gates.
+    Rollout(Name, Uid),
+    /// A request whose test on a mirror has to pass first.
+    Request(Name, Uid),
+}
+
+impl Asker {
+    fn of(rollout: &Rollout) -> Self {
+        Self::Rollout(rollout.name.clone(), rollout.uid.clone())
+    }
+}
+
 /// What is to be observed, and what it has to be newer than.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The gate.
     pub gate: Gate,
+    /// For whom.
+    pub by: Asker,
     /// Nodes that it is about.
     pub nodes: Vec<Name>,
     /// What the evidence has to be newer than.
@@ -64,7 +81,8 @@ fn of_systems(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
     });
     for (about, nodes, newer_than) in nodes.chain(workloads) {
         for gate in &request.plan.execution.gates {
-            let question = Asked { gate: gate.clone(), nodes: nodes.clone(), newer_than };
+            let by = Asker::of(rollout);
+            let question = Asked { gate: gate.clone(), by, nodes: nodes.clone(), newer_than };
             ask(asked, &rollout.name, About::System(about.clone()), question);
         }
     }
@@ -83,7 +101,8 @@ fn of_stage(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &m
     let touched = world.nodes.values().filter(|node| node.ended.contains_key(&request.uid));
     let nodes: Vec<Name> = touched.map(|node| node.name.clone()).collect();
     for gate in &plan.execution.gates {
-        let question = Asked { gate: gate.clone(), nodes: nodes.clone(), newer_than };
+        let by = Asker::of(rollout);
+        let question = Asked { gate: gate.clone(), by, nodes: nodes.clone(), newer_than };
         ask(asked, &rollout.name, About::Whole, question);
     }
 }
@@ -106,7 +125,8 @@ fn of_windows(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
             continue;
         }
         for gate in &window.when {
-            let question = Asked { gate: gate.clone(), nodes: Vec::new(), newer_than };
+            let by = Asker::of(rollout);
+            let question = Asked { gate: gate.clone(), by, nodes: Vec::new(), newer_than };
             ask(asked, &rollout.name, About::Window(window.name.clone()), question);
         }
     }
@@ -159,6 +179,7 @@ fn waits_for_mirror(request: &ChangeRequest) -> bool {
 /// The Job that tests a mirror: after all that was proven there.
 fn of_mirror(world: &World, request: &ChangeRequest, asked: &mut Questions) {
     if let Some((gate, newer_than)) = gate::mirror_job(world, request) {
-        ask(asked, &request.name, About::Whole, Asked { gate, nodes: Vec::new(), newer_than });
+        let by = Asker::Request(request.name.clone(), request.uid.clone());
+        ask(asked, &request.name, About::Whole, Asked { gate, by, nodes: Vec::new(), newer_than });
     }
 }

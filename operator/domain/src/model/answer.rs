@@ -71,7 +71,7 @@ impl Model<'_> {
         self.outside(format!("{} is {what}", node.0));
     }
 
-    /// Of what may be deleted the model has only Jobs.
+    /// Of what may be deleted the model has only Jobs on nodes and changes.
     fn delete(&mut self, object: &Doomed) {
         match object {
             Doomed::Job { node, job } => {
@@ -79,7 +79,12 @@ impl Model<'_> {
                     found.jobs.remove(job);
                 }
             }
-            Doomed::PackageSet(_) | Doomed::Transaction(_) | Doomed::NodeInventory(_) => {}
+            Doomed::Request(name) => drop(self.world.requests.remove(name)),
+            Doomed::Rollout(name) => drop(self.world.rollouts.remove(name)),
+            Doomed::PackageSet(_)
+            | Doomed::Transaction(_)
+            | Doomed::NodeInventory(_)
+            | Doomed::Gate(_) => {}
         }
     }
 

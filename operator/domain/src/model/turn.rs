@@ -78,6 +78,7 @@ impl Turn {
         let enforced = enforce::enforce(world, &assessment, &ranking, &decision);
         decision.absorb(enforced);
         decision.absorb(garbage::collect(world));
+        decision.absorb(garbage::unasked(world));
         decision.absorb(garbage::recall(world));
         if let Some(at) = evidence::next_window(world) {
             decision.wake(at);

@@ -384,7 +384,8 @@ impl<'d, 'w> Planner<'d, 'w> {
     }
 }
 
-/// The name of a plan's request: after an ended one of the same digest `-2`, `-3` and so on.
+/// The name of a plan's request: after an ended one of the same digest `-2`, `-3` and so on. A name whose request was collected is not given to
+/// another while one is there that took its place: it would be taken from the new one.
 pub(crate) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: &str) -> Name {
     let base = Plan::request_name(&plan.baseline.name, digest);
     let taken = |name: &Name| {
@@ -401,13 +402,14 @@ pub(crate) fn free_name(world: &World, effects: &[Effect], plan: &Plan, digest: 
             | Effect::LetGo { .. }
             | Effect::Taint { .. } => false,
         });
-        now || world.requests.contains_key(name)
+        let replaced = |request: &ChangeRequest| request.supersedes.as_ref() == Some(name);
+        now || world.requests.contains_key(name) || world.requests.values().any(replaced)
     };
     if !taken(&base) {
         return base;
     }
-    // One more number than there are requests is always free.
-    let last = world.requests.len() + effects.len() + 2;
+    // One more number than there are requests, and names that they speak of, is always free.
+    let last = 2 * world.requests.len() + effects.len() + 2;
     (2..=last)
         .map(|n| smol_str::format_smolstr!("{base}-{n}"))
         .find(|name| !taken(name))

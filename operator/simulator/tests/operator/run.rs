@@ -9,7 +9,7 @@ use std::{
 use hozen_controller::{
     audit::{Sink, Trail},
     clock::Clock,
-    config::Settings,
+    config::{Keep, Settings},
     runtime::{self, Admission},
 };
 use hozen_simulator::{
@@ -479,6 +479,7 @@ fn settings(id: &str) -> Settings {
         lease: "hozen-operator".to_owned(),
         listen: None,
         audit: None,
+        keep: Keep::default(),
     }
 }
 

@@ -60,6 +60,13 @@ pub fn rollout(name: &str) -> Value {
     )
 }
 
+/// A rollout that has not released its nodes yet, as far as it says.
+pub fn held_rollout(name: &str) -> Value {
+    let mut rollout = rollout(name);
+    rollout["metadata"]["finalizers"] = json!(["hozen.dev/release-nodes"]);
+    rollout
+}
+
 pub fn report(node: &str, uid: &str) -> Value {
     json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "NodeInventory", "metadata": {"name": node},
         "report": {"scannedAt": "2026-11-19T13:02:11Z", "nodeUID": uid, "os": {"id": "debian"}}})

@@ -17,11 +17,57 @@ const APPROVAL: Target = (V1, "Approval", None);
 const BASELINE: Target = (V1, "Baseline", None);
 const REQUEST: Target = (V1, "ChangeRequest", None);
 const POLICY: Target = (V1, "ApprovalPolicy", None);
+const ROLLOUT: Target = (V1, "Rollout", None);
 
 pub fn all() -> Vec<Case> {
     let mut all = approvals();
     all.extend(governance());
+    all.extend(history());
     all
+}
+
+fn history() -> Vec<Case> {
+    cases(
+        "Changes that are over",
+        vec![
+            (
+                "the operator collects a request that is over",
+                Operator,
+                Delete(REQUEST, "over"),
+                Allowed,
+            ),
+            (
+                "the operator deletes a request that waits for people",
+                Operator,
+                Delete(REQUEST, crate::objects::REQUEST),
+                Refused("the operator deletes no change request that is not over"),
+            ),
+            (
+                "the operator deletes all requests",
+                Operator,
+                DeleteAll(REQUEST, crate::objects::REQUEST),
+                Refused("the operator deletes no change request that is not over"),
+            ),
+            (
+                "the operator collects a rollout that has ended",
+                Operator,
+                Delete(ROLLOUT, "ended"),
+                Allowed,
+            ),
+            (
+                "the operator deletes a rollout that goes on",
+                Operator,
+                Delete(ROLLOUT, "ro"),
+                Refused("the operator deletes no rollout that has not ended"),
+            ),
+            (
+                "the operator deletes a rollout that has ended and may hold nodes",
+                Operator,
+                Delete(ROLLOUT, "held"),
+                Refused("the operator deletes no rollout that has not ended, or may hold nodes"),
+            ),
+        ],
+    )
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]

@@ -165,6 +165,8 @@ impl Stage {
             (Who::Carol, objects::baseline("fresh", "production", Some("carol"))),
             (Who::Carol, objects::baseline("crowded", "production", Some("carol"))),
             (Who::Operator, objects::rollout("ended")),
+            (Who::Operator, named(objects::change_request(operator), "over")),
+            (Who::Operator, objects::held_rollout("held")),
         ];
         // The policies take effect a moment after they were made, one after the other.
         let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -197,6 +199,11 @@ impl Stage {
             .await
             .unwrap();
         self.handle_rollouts(&made[8].1).await;
+        self.end(&made[7].1, "over", json!({"phase": "Done"})).await;
+        for name in ["ended", "held"] {
+            let ended = json!({"ended": "2026-11-19T13:02:11Z", "outcome": "Done"});
+            self.end(&made[8].1, name, ended).await;
+        }
         until("the Job controller makes the pod of our Job through the policies", async || {
             self.pod_of_the_job().await
         })
@@ -222,6 +229,13 @@ impl Stage {
             .patch("ro", &PatchParams::default(), &Patch::Merge(accept))
             .await
             .unwrap();
+    }
+
+    /// What is over says so in its status.
+    async fn end(&self, of: &Value, name: &str, status: Value) {
+        let ended = json!({ "status": status });
+        let api = self.api(Who::Operator, of);
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(ended)).await.unwrap();
     }
 
     /// Who edited a baseline stands in its status, where it was noted: one for one of them, as many as there can be for another.
