@@ -18,6 +18,18 @@
 {{ include "hozen.imageOf" (list "image" .Values.image .) }}
 {{- end -}}
 
+{{- /* Name of the claim that the audit trail is kept on; empty: it goes to standard output. */ -}}
+{{- define "hozen.auditClaim" -}}
+{{- $audit := .Values.operator.audit -}}
+{{- if and $audit.existingClaim $audit.size -}}
+{{- fail "operator.audit.existingClaim and operator.audit.size are both set: leave size out to use the claim that is there, or existingClaim to have one made" -}}
+{{- end -}}
+{{- if and (or $audit.existingClaim $audit.size) (gt (int .Values.operator.replicas) 1) -}}
+{{- fail "operator.audit names a volume, and a trail's file has one writer: write operator.replicas: 1, or leave operator.audit out and keep the trail by the pods' logs" -}}
+{{- end -}}
+{{- if $audit.size }}hozen-audit{{ else }}{{ $audit.existingClaim }}{{ end -}}
+{{- end -}}
+
 {{- define "hozen.labels" -}}
 app.kubernetes.io/name: hozen
 app.kubernetes.io/part-of: hozen

@@ -166,6 +166,71 @@ fn accounts_of_snapshots_may_enter_hosts_in_hozens_namespace_and_may_nothing_els
     assert!(!String::from_utf8(none.unwrap().stdout).unwrap().contains("hozen-enter"));
 }
 
+/// The objects of the chart with these values.
+fn objects(test: &str, set: &[&str]) -> Option<Vec<serde_json::Value>> {
+    let output = template(test, set)?;
+    assert!(output.status.success(), "{}", said(&output));
+    let rendered = String::from_utf8(output.stdout).unwrap();
+    let documents = serde_yaml::Deserializer::from_str(&rendered);
+    Some(documents.map(|document| serde::Deserialize::deserialize(document).unwrap()).collect())
+}
+
+fn of_kind<'o>(objects: &'o [serde_json::Value], kind: &str) -> Vec<&'o serde_json::Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+#[test]
+fn the_audit_trail_is_on_standard_output_or_on_one_volume_with_one_writer() {
+    let test = "chart::the_audit_trail_is_on_standard_output_or_on_one_volume";
+    let arguments = |objects: &[serde_json::Value]| {
+        let operator = of_kind(objects, "Deployment")[0];
+        operator["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    };
+    let Some(plain) = objects(test, &[]) else { return };
+    assert!(!arguments(&plain).contains("--audit"));
+    assert!(of_kind(&plain, "PersistentVolumeClaim").is_empty());
+    assert!(
+        of_kind(&plain, "Deployment")[0]["spec"]["strategy"].is_null(),
+        "a standby is there at once"
+    );
+
+    let one = "operator.replicas=1";
+    let made = objects(test, &[one, "operator.audit.size=2Gi", "operator.audit.storageClass=slow"]);
+    let made = made.unwrap();
+    assert!(arguments(&made).contains("--audit=/audit/hozen-audit.jsonl"));
+    let claims = of_kind(&made, "PersistentVolumeClaim");
+    assert_eq!(claims.len(), 1);
+    let spec = &claims[0]["spec"];
+    assert_eq!(spec["accessModes"], serde_json::json!(["ReadWriteOnce"]));
+    assert_eq!(spec["resources"]["requests"]["storage"], "2Gi");
+    assert_eq!(spec["storageClassName"], "slow");
+    assert_eq!(claims[0]["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    let operator = &of_kind(&made, "Deployment")[0]["spec"];
+    assert_eq!(operator["strategy"]["type"], "Recreate", "a file has one writer");
+    let pod = &operator["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "hozen-audit");
+    assert_eq!(pod["containers"][0]["volumeMounts"][0]["mountPath"], "/audit");
+
+    let theirs = objects(test, &[one, "operator.audit.existingClaim=trail"]).unwrap();
+    assert!(of_kind(&theirs, "PersistentVolumeClaim").is_empty());
+    let pod = &of_kind(&theirs, "Deployment")[0]["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "trail");
+
+    let both = &[one, "operator.audit.existingClaim=trail", "operator.audit.size=1Gi"];
+    let both = said(&template(test, both).unwrap());
+    assert!(both.contains("leave size out to use the claim that is there"), "{both}");
+}
+
+#[test]
+fn how_much_history_is_kept_reaches_the_operator() {
+    let test = "chart::how_much_history_is_kept_reaches_the_operator";
+    let set = ["operator.history.days=400", "operator.history.max=7"];
+    let Some(objects) = objects(test, &set) else { return };
+    let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+    let arguments = pod["containers"][0]["args"].to_string();
+    assert!(arguments.contains("--history-days=400") && arguments.contains("--history-max=7"));
+}
+
 #[test]
 fn wrong_values_are_told_with_their_place_and_what_to_write() {
     for (set, words) in [
@@ -176,6 +241,12 @@ fn wrong_values_are_told_with_their_place_and_what_to_write() {
         ),
         ("image.digest=", "image.digest is missing"),
         ("operator.replicas=0", "/operator/replicas"),
+        ("operator.history.days=7", "/operator/history/days"),
+        ("operator.audit.size=much", "/operator/audit/size"),
+        (
+            "operator.audit.size=1Gi",
+            "a trail's file has one writer: write operator.replicas: 1, or leave operator.audit out",
+        ),
         ("replicas=3", "'replicas'"),
         (
             "work.namespace=hozen-system",
