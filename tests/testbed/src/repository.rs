@@ -182,7 +182,7 @@ impl Repository {
             .map_err(Error::io("open the root of a package"))?;
         let mut command = Command::new("dpkg-deb");
         command.env("SOURCE_DATE_EPOCH", BUILT_AT).stdin(Stdio::null());
-        command.args(["--root-owner-group", "-Zgzip", "--build"]).arg(tree.path());
+        command.args(["--root-owner-group", "-Zgzip", "-z1", "--build"]).arg(tree.path());
         process::output_of(command.arg(self.archive(name, version))).map(drop)
     }
 

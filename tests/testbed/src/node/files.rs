@@ -142,7 +142,8 @@ done
 if [ -n "$bundle" ] && ! grep -q '"maskedPaths":\["' "$bundle/config.json"; then
   sed -i 's#"maskedPaths":\[\],\{0,1\}##; s#"linux":{#"linux":{"maskedPaths":["/proc/sysrq-trigger","/sys/power/state"],#' "$bundle/config.json"
 fi
-exec /opt/bin/runc "$@"
+# One that a package has brought comes first on containerd's way.
+PATH=$PATH:/opt/bin exec runc "$@"
 "#;
 
 /// Writes what is copied over the node's root at each boot: the folder `files`.
