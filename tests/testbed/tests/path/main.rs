@@ -5,10 +5,33 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story that does not go on fails")]
 
+// What is tried in the name of scanners, from the list of forgeries.
+#[expect(dead_code, reason = "the cases of everybody else are another test's")]
+#[path = "../forgeries/cases.rs"]
+mod cases;
+mod daemons;
+mod debian;
+#[path = "../forgeries/jobs.rs"]
+mod jobs;
+#[expect(dead_code, reason = "what other cases are about")]
+#[path = "../forgeries/nodes.rs"]
+mod nodes;
+#[expect(dead_code, reason = "what other cases are about")]
+#[path = "../forgeries/objects.rs"]
+mod objects;
+#[path = "../forgeries/people.rs"]
+mod people;
 mod publisher;
+mod renewed;
 mod seen;
 mod stage;
+mod token;
 mod trail;
+#[path = "../forgeries/tries.rs"]
+mod tries;
+#[expect(dead_code, reason = "what other cases are about")]
+#[path = "../forgeries/workloads.rs"]
+mod workloads;
 
 use hozen_testbed::repository::Package;
 use serde_json::{Value, json};
@@ -16,7 +39,7 @@ use serde_json::{Value, json};
 use crate::{
     publisher::Publisher,
     seen::{SERVICE, approval, ended},
-    stage::{NODES, Stage, Watch},
+    stage::{NODES, Stage},
     trail::Trail,
 };
 
@@ -56,11 +79,18 @@ fn what_two_people_agreed_to_is_done_to_real_nodes_and_proven_and_nothing_else_i
     watch.lap("what was replaced in the repository refused, and asked for anew");
     patched(&stage, &second);
     watch.lap("three nodes patched, units restarted, proven");
+    token::reports_its_node_and_does_nothing_else(&stage);
+    watch.lap("forgeries with the token of a scanner");
     let third = slow_update(&stage, &publisher, &second);
     watch.lap("an update published until people are asked for it and the reboot");
     power_cut_and_reboots(&stage, &third);
     watch.lap("power cut in mid-install and repaired, two nodes patched and rebooted, proven");
-    told(&stage, &watch, [&first, &second, &third]);
+    told(&stage, [&first, &second, &third]);
+    let has_debian = renewed::asked(&stage, &publisher, TEST);
+    watch.lap("daemons of packages installed, their updates and Debian's published until people are asked");
+    renewed::done(&stage, has_debian);
+    watch.lap("daemons and nginx renewed, proven");
+    println!("{:6.1} s  in all", watch.total().as_secs_f64());
 }
 
 /// Carol says who must agree, Dave what must be; everybody else is refused.
@@ -120,6 +150,8 @@ fn another_package_is_refused(stage: &Stage, publisher: &Publisher, first: &Valu
     let why = refused["failure"]["message"].as_str().unwrap_or_default();
     assert_eq!(refused["outcome"], "Failed", "{refused:#}");
     assert!(why.contains("Difference") && why.contains("'1.1' for 'hozen-test-library'"), "{why}");
+    let instead = "hozen-test-library:amd64 is offered in 1.2, 1.0; 1.1 is approved";
+    assert!(why.contains(instead), "{why}");
     for node in NODES {
         for package in ["client", "library", "reboot", "service"] {
             let version = stage.version(node, &format!("hozen-test-{package}"));
@@ -236,7 +268,7 @@ fn power_cut_and_reboots(stage: &Stage, request: &Value) {
 }
 
 /// What ran is told by the events and by the audit trail; how long a node's turn took, by the latter.
-fn told(stage: &Stage, watch: &Watch, [first, patch, reboot]: [&Value; 3]) {
+fn told(stage: &Stage, [first, patch, reboot]: [&Value; 3]) {
     let trail = Trail::gather(stage);
     let uid = |request: &Value| request["metadata"]["uid"].as_str().unwrap().to_owned();
     assert_eq!(NODES.map(|node| trail.jobs(node, &uid(first))), [1, 0, 0], "the canary alone");
@@ -275,5 +307,4 @@ fn told(stage: &Stage, watch: &Watch, [first, patch, reboot]: [&Value; 3]) {
             println!("{seconds:6.1} s  of that: {node} from claim to release ({what})");
         }
     }
-    println!("{:6.1} s  in all", watch.total().as_secs_f64());
 }

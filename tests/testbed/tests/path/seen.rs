@@ -104,6 +104,11 @@ impl Stage {
 
     /// Waits until a rollout has ended, and everything is done and proven.
     pub fn is_done(&self, request: &Value) {
+        self.is_done_on(request, &NODES);
+    }
+
+    /// The same, of a request that is about these nodes.
+    pub fn is_done_on(&self, request: &Value, nodes: &[&str]) {
         let name = request["metadata"]["name"].as_str().unwrap();
         let rollout = self.seen("the rollout ends", &["rollout", name], |rollout| {
             rollout["status"]["outcome"].is_string()
@@ -112,7 +117,7 @@ impl Stage {
         self.seen("the request is done", &["changerequest", name], |request| {
             request["status"]["phase"] == "Done"
         });
-        for node in NODES {
+        for node in nodes {
             let record = self.get(&["managednode", node]);
             let found = ended(&record, request);
             assert_eq!(found["outcome"], "Proven", "{node}: {record:#}");
@@ -132,8 +137,8 @@ impl Stage {
             .collect()
     }
 
-    /// What the newest patch Job of a node has said, all of its pods.
-    pub fn job_log(&self, node: &str) -> String {
+    /// The newest patch Job of a node.
+    pub fn patch_job(&self, node: &str) -> String {
         let selector = format!("hozen.dev/node={node}");
         let jobs = self.get(&["jobs", "-n", "hozen-work", "-l", &selector]);
         let patches = jobs["items"].as_array().into_iter().flatten().filter_map(|job| {
@@ -142,17 +147,33 @@ impl Stage {
             name.starts_with("hozen-patch-").then_some((made, name))
         });
         let (_, name) = patches.max().unwrap_or_else(|| panic!("{node} has a patch Job: {jobs:#}"));
-        let job = format!("job/{name}");
+        name.to_owned()
+    }
+
+    /// What the newest patch Job of a node has said, all of its pods.
+    pub fn job_log(&self, node: &str) -> String {
+        let job = format!("job/{}", self.patch_job(node));
         self.kubectl(&["logs", "-n", "hozen-work", &job, "--all-pods"])
     }
 
     /// Two people agree, each by the one role that is theirs.
     pub fn agree(&self, request: &Value) {
+        self.agrees(request).unwrap();
+    }
+
+    /// The same; what they are told where another request has taken the place of this one.
+    pub fn agrees(&self, request: &Value) -> Result<(), String> {
         let name = request["metadata"]["name"].as_str().unwrap();
         let digest = request["spec"]["planDigest"].as_str().unwrap();
         let words = ["approve", name, "--digest", digest, "--yes"];
-        self.hozen_as("alice", &words).says("approved as platform by alice");
-        self.hozen_as("bob", &words).says("approved as security by bob");
+        for (user, role) in [("alice", "platform"), ("bob", "security")] {
+            let answer = self.hozen_as(user, &words);
+            if answer.err.contains("was superseded by") {
+                return Err(answer.err);
+            }
+            answer.says(&format!("approved as {role} by {user}"));
+        }
+        Ok(())
     }
 }
 

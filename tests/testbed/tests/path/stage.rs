@@ -22,7 +22,7 @@ use hozen_testbed::{
 };
 use serde_json::{Value, json};
 
-use crate::publisher::Publisher;
+use crate::{daemons, publisher::Publisher, renewed};
 
 pub const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 /// Where the operator and the scanner run.
@@ -135,6 +135,8 @@ impl Stage {
         stage.serve();
         let publisher = Publisher::take_over(&stage);
         watch.lap("people, a workload, a repository");
+        daemons::install(&stage, &renewed::DAEMONS);
+        watch.lap("two nodes run by daemons of packages");
         stage.install(&digests);
         watch.lap("helm install until operator and scanners are ready");
         Some((stage, publisher, watch))
@@ -216,6 +218,11 @@ impl Stage {
             ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"].map(|name| (name, &folder)),
         );
         process::output_of(&mut helm).expect("the chart is installed");
+        self.everything_is_ready();
+    }
+
+    /// Waits until operator and scanners are.
+    pub fn everything_is_ready(&self) {
         self.until("the operator and all scanners are ready", || {
             let operator = self.get(&["deployment", "hozen", "-n", NAMESPACE]);
             let scanner = self.get(&["daemonset", "hozen-scanner", "-n", NAMESPACE]);
@@ -223,6 +230,21 @@ impl Stage {
                 && scanner["status"]["numberReady"] == NODES.len();
             if ready { Ok(()) } else { Err(self.kubectl(&["get", "pods", "-n", NAMESPACE])) }
         });
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn admin(&self) -> PathBuf {
+        self.bed.0.kubeconfig()
+    }
+
+    /// The programs that its nodes run.
+    pub fn programs(&self) -> &Path {
+        &self.state.programs
+    }
+
+    /// Debian as its nodes have it below what is their own.
+    pub fn root(&self) -> &Path {
+        self.state.root.as_deref().unwrap()
     }
 
     /// A node of it.
