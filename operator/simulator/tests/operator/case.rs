@@ -27,6 +27,8 @@ pub enum Case {
     Meddled(Act, u64),
     /// The golden story of a seed in which nothing fails, after a scanner that lies took the names of what the others will bring.
     Squatted(u64),
+    /// The golden story after others that are over, and a day more: what nothing needs of them is collected.
+    Remembered(u64),
     /// Three replicas that all take themselves for the leader.
     Leaders(u64),
     /// The golden story of a seed, and one kind of write is refused.
@@ -65,6 +67,12 @@ impl Case {
                 let scene = Scene { squatted: true, fails: None, ..Scene::golden() };
                 Trial { scene, ..Trial::fair(seed) }
             }
+            Self::Remembered(seed) => {
+                let scene = Scene { past: true, ..Scene::golden() };
+                let patience = Duration::from_hours(30);
+                // Each replica's watches and lease are some ten thousand calls in a day.
+                Trial { scene, patience, replicas: 1, ..Trial::fair(seed) }
+            }
             Self::Leaders(seed) => {
                 let tamper = Some(ALWAYS_LEADS);
                 Trial { tamper, replicas: 3, all_lead: true, ..Trial::fair(seed) }
@@ -98,6 +106,7 @@ impl fmt::Display for Case {
             Self::Struck(how, call) => write!(f, "{how:?}-{call}"),
             Self::Meddled(act, seed) => write!(f, "{act:?}-{seed}"),
             Self::Squatted(seed) => write!(f, "squatted-{seed}"),
+            Self::Remembered(seed) => write!(f, "remembered-{seed}"),
             Self::Leaders(seed) => write!(f, "leaders-{seed}"),
             Self::Refused(what, seed) => write!(f, "{what:?}-{seed}"),
             Self::Seed(seed) => write!(f, "seed-{seed}"),
@@ -124,6 +133,7 @@ impl FromStr for Case {
             ("settled", ..) => Ok(Self::Settled(number)),
             ("waiting", ..) => Ok(Self::Waiting(number)),
             ("squatted", ..) => Ok(Self::Squatted(number)),
+            ("remembered", ..) => Ok(Self::Remembered(number)),
             ("leaders", ..) => Ok(Self::Leaders(number)),
             ("seed", ..) => Ok(Self::Seed(number)),
             _ if refused.is_some() => Ok(Self::Refused(refused.unwrap(), number)),

@@ -18,6 +18,7 @@ mod clock;
 mod entropy;
 mod meddle;
 mod outside;
+mod past;
 mod read;
 mod refuses;
 mod rules;

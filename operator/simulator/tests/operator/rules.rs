@@ -36,7 +36,7 @@ pub type Faults = Vec<String>;
 type Rule = (&'static str, fn() -> Faults);
 
 /// All rules.
-pub const ALL: [Rule; 12] = [
+pub const ALL: [Rule; 13] = [
     ("the_golden_story_comes_to_its_end_and_every_promise_is_kept", golden),
     ("what_tools_of_gitops_read_is_what_is_so", read),
     ("i37_a_settled_fleet_is_not_written_to", settled),
@@ -44,6 +44,7 @@ pub const ALL: [Rule; 12] = [
     ("crashes_before_and_after_any_call_and_lost_answers_break_nothing", strikes),
     ("i06_what_people_and_nodes_do_meanwhile_stands", meddling),
     ("content_that_is_not_what_its_name_says_is_removed_and_brought_anew", squatted),
+    ("what_is_over_and_needed_by_nothing_is_collected_and_nothing_else", remembered),
     ("i38_what_a_server_refuses_for_good_is_told_and_keeps_nothing_else", refused),
     ("i47_two_leaders_at_once_break_nothing", two_leaders),
     ("seeds_of_random_faults_keep_every_promise", seeds),
@@ -173,6 +174,10 @@ fn settled() -> Faults {
 fn waiting() -> Faults {
     let from = 400 + sample() % 1_000;
     play((from..from + many(1, 20)).map(Case::Waiting)).faults
+}
+
+fn remembered() -> Faults {
+    play([Case::Remembered(4)]).faults
 }
 
 fn strikes() -> Faults {

@@ -9,6 +9,8 @@ use hozen_simulator::{Call, Server, Verb, kind::Kind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::past;
+
 pub const NAMESPACE: &str = "hozen-system";
 pub const WORK: &str = "hozen-work";
 pub const SHOP: &str = "shop";
@@ -23,6 +25,7 @@ const FIXED: &str = "3.0.22-1~deb12u2";
 pub const WINDOW: (i8, i8) = (2, 6);
 
 /// A fleet and its story.
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 #[derive(Clone, Debug)]
 pub struct Scene {
     /// Nodes.
@@ -43,6 +46,8 @@ pub struct Scene {
     pub emergency: bool,
     /// A scanner that lies wrote something else under the names of all content, before anybody else came.
     pub squatted: bool,
+    /// Changes that are over lie there from before ([`crate::past`]).
+    pub past: bool,
     /// When the story begins.
     pub begins: Timestamp,
 }
@@ -60,6 +65,7 @@ impl Scene {
             reboot: false,
             emergency: false,
             squatted: false,
+            past: false,
             begins: "2026-11-28T02:30:00Z".parse().unwrap(),
         }
     }
@@ -108,6 +114,9 @@ impl Scene {
         }
         for number in 0..self.nodes {
             self.node(server, number);
+        }
+        if self.past {
+            past::set(server);
         }
     }
 
