@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     common::{ObjectReference, PriorityCounts, Uncovered},
+    job::ErrorClass,
     open_enum::open_enum,
     shape,
 };
@@ -193,6 +194,9 @@ pub struct Failure {
     /// Blocked rather than failed: nothing was changed on the node.
     #[serde(default)]
     pub blocked: bool,
+    /// Why the node's agent refused before it changed anything: Difference, Locked, Repository, Disk, Unsupported, Signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<ErrorClass>,
 }
 
 /// What the operator saw of one node.

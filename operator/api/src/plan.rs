@@ -399,6 +399,9 @@ pub struct PlanFailures {
     pub max: u32,
     /// What happens to a node that failed: Hold, Rollback.
     pub then: OnFailure,
+    /// What fails during the watch, after the last node, is taken back too, node by node and outside windows as well. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<bool>,
 }
 
 /// Downloads before the window.

@@ -131,6 +131,9 @@ pub struct RolloutStatus {
     /// When the last system was done; the watch counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Timestamp>,
+    /// The gate that says no during the watch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_failed: Option<GateFailed>,
     /// When everything ended, the watch included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
@@ -206,6 +209,19 @@ pub struct Hold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Text>")]
     pub ended_by: Option<String>,
+}
+
+/// A gate that says no during the watch.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct GateFailed {
+    /// Its name.
+    #[schemars(with = "shape::Label")]
+    pub gate: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it said then.
+    #[schemars(with = "shape::Text")]
+    pub message: String,
 }
 
 /// A failure on one system.

@@ -272,7 +272,8 @@ pub struct Failures {
     #[schemars(range(min = 0, max = 1000))]
     pub max: u32,
     /// What happens to a node that failed: Hold puts it back as it is, Rollback brings the previous versions
-    /// back first. Both flag it.
+    /// back first. Both flag it. With Rollback that is so during the watch too: of a node that is not Ready, and of all that was
+    /// patched, the last stage first, where a gate says no for a quarter of an hour.
     #[serde(default = "hold")]
     pub then: OnFailure,
 }

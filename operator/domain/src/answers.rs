@@ -156,6 +156,10 @@ fn uninstall(plan: &Plan, notices: &[&Notice]) -> String {
         return format!("no: {} says that its fix cannot be uninstalled", notice.id);
     }
     match rollback(plan) {
+        Reachable::Possible if plan.execution.failures.watched => format!(
+            "yes: the previous versions are within reach; what fails within {} after the last node is taken back by itself, outside windows too",
+            plan.execution.watch
+        ),
         Reachable::Possible => "yes: the previous versions are within reach".into(),
         Reachable::Impossible => "no: the previous versions are gone; back up before".into(),
         Reachable::Unknown => {

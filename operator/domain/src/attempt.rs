@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     activate,
     mitigation::NOTHING,
-    node::{Ended, Node},
+    node::{Ended, Failure, Node},
     plan::{ImageClass, Plan},
     request::ChangeRequest,
     units::{Digest, Name, Uid, User},
@@ -64,6 +64,11 @@ fn chain<'w>(world: &'w World, first: Option<&Name>) -> impl Iterator<Item = &'w
     std::iter::successors(first.and_then(named), replaced).take(world.requests.len())
 }
 
+/// Whether the agent refused what it would refuse at any other time as well.
+pub(crate) fn refused_for_good(failure: &Failure) -> bool {
+    failure.refused.is_some_and(|refusal| !refusal.passes())
+}
+
 fn retried(world: &World, request: &ChangeRequest) -> bool {
     let rollout = world.rollouts.get(&request.name);
     rollout.is_some_and(|rollout| rollout.handle.retry.is_some())
@@ -109,7 +114,8 @@ fn failed(
     same: impl Fn(&Plan) -> bool,
 ) -> bool {
     let failures = ended.iter().filter(|(uid, ended)| {
-        **uid != request.uid && matches!(ended, Ended::Failed(..) | Ended::RolledBack(..))
+        let refused = ended.failure().is_some_and(|(_, failure)| refused_for_good(failure));
+        **uid != request.uid && (refused || ended.failure_of_change().is_some())
     });
     failures.into_iter().any(|(uid, _)| {
         let failed = world.requests.values().find(|other| other.uid == *uid);

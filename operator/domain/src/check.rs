@@ -2,6 +2,7 @@
 //!
 //! Runs in tests, in every simulation, and in production before `act`.
 
+mod back;
 mod image;
 mod overdue;
 
@@ -48,7 +49,11 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
                     if claimed.insert(&node.0, &task.rollout.1).is_some() {
                         broken.push(format!("24: {} is taken twice in one pass", node.0));
                     }
-                    broken.extend(new_claim(world, assessment, &safety, (&node.0, task)));
+                    broken.extend(if anew_or_first(before, task) {
+                        new_claim(world, assessment, &safety, (&node.0, task))
+                    } else {
+                        back::taken(world, &safety, (&node.0, task))
+                    });
                     safety.promise(&node.0, &task.rollout.0);
                 }
                 let what = (&node.0, task.step.gerund());
@@ -86,6 +91,11 @@ pub fn decision(world: &World, assessment: &Assessment, decision: &Decision) -> 
     broken.extend(decision.effects.iter().filter_map(|effect| self::effect(world, effect)));
     broken.extend(overdue::overdue(world, assessment, decision, &mut safety));
     broken
+}
+
+/// Whether a node is taken for what is new to it, and not to take back what was proven there.
+fn anew_or_first(before: Option<&Task>, task: &Task) -> bool {
+    before.is_some() || task.failure.is_none()
 }
 
 /// Nodes whose taint becomes another, with that; none: it is lifted.
@@ -215,7 +225,9 @@ fn budgets(world: &World, assessment: &Assessment, claimed: &BTreeMap<&Name, &Ui
         let Some(request) = request_of(world, rollout) else {
             continue;
         };
-        let Some(stage) = request.plan.stages.get(rollout.cursor.stage) else {
+        // What is taken back after the last stage keeps that one's budget.
+        let last = request.plan.stages.last().filter(|_| rollout.cursor.finished.is_some());
+        let Some(stage) = request.plan.stages.get(rollout.cursor.stage).or(last) else {
             continue;
         };
         let Some(baseline) = assessment.baselines.get(&request.plan.baseline.name) else {
@@ -265,7 +277,10 @@ fn beyond_budget<'w>(
 /// What work on a node begins by this step, for which it needs an open window, and for how long.
 fn begun(before: Option<&Task>, task: &Task, execution: &Execution) -> Option<(Purpose, Span)> {
     let was = before.map(|task| task.step);
-    if task.step == Step::Claim && was.is_none() {
+    if task.step == Step::Claim && was.is_none() && task.failure.is_some() {
+        // What is taken back waits for no window, as people agreed (decision 31).
+        None
+    } else if task.step == Step::Claim && was.is_none() {
         Some((Purpose::Install, execution.node_time_max))
     } else if task.step == Step::Patch && was.is_some_and(Step::before_patch) {
         Some((Purpose::Install, PATCH_MAX))
@@ -426,6 +441,12 @@ fn job_allowed(world: &World, node: &Node, step: Step) -> Option<String> {
     if step == Step::Patch && node.pods.movable > 0 {
         return Some(format!(
             "11: {} would be patched with {} pods on it",
+            node.name, node.pods.movable
+        ));
+    }
+    if step == Step::Rollback && node.pods.movable > 0 && back::is_one(node, task) {
+        return Some(format!(
+            "11: what was done to {} would be taken back with {} pods on it",
             node.name, node.pods.movable
         ));
     }

@@ -18,7 +18,7 @@ use crate::{
     planner::overdue,
     rank::Ranking,
     request::{ChangeRequest, Phase},
-    safety::Safety,
+    safety::{Safety, Taking},
     units::Name,
     world::World,
 };
@@ -207,7 +207,7 @@ fn room(
                 let other = world.nodes.get(*name);
                 !stage.per_zone || other.is_some_and(|other| other.zone == node.zone)
             });
-            safety.budget(&stage.name, stage.max_unavailable, Some(node), near)?;
+            safety.budget(&stage.name, stage.max_unavailable, Some(Taking::Anew(node)), near)?;
         }
     }
     Ok(())

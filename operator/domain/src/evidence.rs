@@ -2,7 +2,8 @@
 
 mod asked;
 
-pub use asked::{Asked, Asker, next_window, questions};
+pub(crate) use asked::last_turn;
+pub use asked::{Asked, Asker, SURE_AFTER, next_window, questions};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 

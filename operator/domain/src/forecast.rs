@@ -142,6 +142,7 @@ fn not_begun(world: &World, request: &ChangeRequest) -> Rollout {
             stage_done: None,
             started: None,
             finished: None,
+            gate_failed: None,
             ended: None,
         },
     }

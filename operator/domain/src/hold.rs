@@ -1,5 +1,6 @@
 //! Why nothing more is being done now, and what would end it. A closed list.
 
+mod ends;
 mod systems;
 mod words;
 
@@ -219,6 +220,11 @@ pub enum Hold {
         /// Which, and what happened to each; the first few.
         first: Vec<(Name, String)>,
     },
+    /// A package manager would do something else than was approved, as on nodes that it refused on.
+    PlanOutdated {
+        /// Which nodes, and what it would do; the first few.
+        nodes: Vec<(Name, String)>,
+    },
     /// A stage has proven nothing that the next could rely on.
     NothingProven {
         /// Stage.
@@ -291,6 +297,15 @@ pub enum Hold {
         /// Until.
         until: Timestamp,
     },
+    /// A gate said no during the watch, for long enough.
+    WatchFailed {
+        /// Gate.
+        gate: SmolStr,
+        /// What it said.
+        why: String,
+        /// Why nothing, or nothing more, is taken back; none: it is being taken back.
+        kept: Option<String>,
+    },
 }
 
 impl Hold {
@@ -323,6 +338,7 @@ impl Hold {
             Self::Working { .. } => "Working",
             Self::GateNotPassed { .. } => "GateNotPassed",
             Self::FailuresReached { .. } => "FailuresReached",
+            Self::PlanOutdated { .. } => "PlanOutdated",
             Self::NothingProven { .. } => "NothingProven",
             Self::Paused { alert_at: Some(_), .. } => "Paused",
             Self::Paused { alert_at: None, .. } => "PausedTooLong",
@@ -334,167 +350,8 @@ impl Hold {
             Self::HumanTookOver { .. } => "HumanTookOver",
             Self::MitigationStands { .. } => "MitigationStands",
             Self::Watch { .. } => "Watch",
-        }
-    }
-
-    /// When it ends by itself, if it does.
-    pub const fn until(&self) -> Option<Timestamp> {
-        match self {
-            Self::AwaitingApproval { until, .. }
-            | Self::AwaitingWindow { until, .. }
-            | Self::Working { until, .. }
-            | Self::GateNotPassed { until, .. }
-            | Self::CannotDrain { until, .. }
-            | Self::Offline { until, .. } => *until,
-            Self::AwaitingStandardSoak { until, .. }
-            | Self::AwaitingBundle { until, .. }
-            | Self::Frozen { until, .. }
-            | Self::Soak { until, .. }
-            | Self::Watch { until } => Some(*until),
-            Self::Halted { .. }
-            | Self::AdmissionUnproven { .. }
-            | Self::ClockSkew { .. }
-            | Self::NotObserved { .. }
-            | Self::NotWritten { .. }
-            | Self::Refused { .. }
-            | Self::DecisionRefused { .. }
-            | Self::PriorityTie { .. }
-            | Self::PolicyMissing { .. }
-            | Self::BaselineMissing { .. }
-            | Self::ApprovalLost { .. }
-            | Self::AwaitingTest { .. }
-            | Self::WindowGate { .. }
-            | Self::BudgetSpent { .. }
-            | Self::ControlPlaneQuorum { .. }
-            | Self::LastOfRole { .. }
-            | Self::NodeClaimed { .. }
-            | Self::FailuresReached { .. }
-            | Self::NothingProven { .. }
-            | Self::Paused { .. }
-            | Self::BadPatch { .. }
-            | Self::GitOpsOwned { .. }
-            | Self::WontRollOut { .. }
-            | Self::MitigationStands { .. }
-            | Self::HumanTookOver { .. } => None,
-        }
-    }
-
-    /// When it says something else, though nothing happens: at its end, or when it has lasted too long.
-    pub const fn changes_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Paused { alert_at, .. } => *alert_at,
-            other => other.until(),
-        }
-    }
-
-    /// Neither time nor work under way ends it: somebody has to do something that the process does not ask of them in its
-    /// ordinary course (approvals and test results are its ordinary course).
-    pub const fn needs_somebody(&self) -> bool {
-        match self {
-            Self::Halted { .. }
-            | Self::AdmissionUnproven { .. }
-            | Self::ClockSkew { .. }
-            | Self::NotObserved { .. }
-            | Self::NotWritten { .. }
-            | Self::Refused { .. }
-            | Self::DecisionRefused { .. }
-            | Self::PriorityTie { .. }
-            | Self::PolicyMissing { .. }
-            | Self::BaselineMissing { .. }
-            | Self::ApprovalLost { .. }
-            | Self::AwaitingWindow { until: None, .. }
-            | Self::LastOfRole { .. }
-            | Self::FailuresReached { .. }
-            | Self::NothingProven { .. }
-            | Self::Paused { .. }
-            | Self::BadPatch { .. }
-            | Self::GitOpsOwned { .. }
-            | Self::CannotDrain { .. }
-            | Self::WontRollOut { .. }
-            | Self::HumanTookOver { .. } => true,
-            Self::AwaitingApproval { .. }
-            | Self::AwaitingStandardSoak { .. }
-            | Self::AwaitingTest { .. }
-            | Self::AwaitingBundle { .. }
-            | Self::AwaitingWindow { until: Some(_), .. }
-            | Self::Frozen { .. }
-            | Self::WindowGate { .. }
-            | Self::BudgetSpent { .. }
-            | Self::ControlPlaneQuorum { .. }
-            | Self::NodeClaimed { .. }
-            | Self::Soak { .. }
-            | Self::Working { .. }
-            | Self::GateNotPassed { .. }
-            | Self::Offline { .. }
-            | Self::MitigationStands { .. }
-            | Self::Watch { .. } => false,
-        }
-    }
-
-    /// What would end it.
-    pub fn ended_by(&self) -> String {
-        match self {
-            Self::Halted { .. } => "the halt being lifted".into(),
-            Self::AdmissionUnproven { .. } => "the chart's policies applied again".into(),
-            Self::ClockSkew { .. } => "clocks set right".into(),
-            Self::NotObserved { .. } => {
-                "the API server answering the operator's watches again".into()
-            }
-            Self::NotWritten { .. } => "the API server taking the operator's status".into(),
-            Self::Refused { .. } => "what refuses it: permissions, admission, quota".into(),
-            Self::DecisionRefused { .. } => {
-                "a version of Hozen without this bug: please report it, with /debug/decision".into()
-            }
-            Self::PriorityTie { baseline, other, .. } => {
-                format!(
-                    "another priority on {baseline} or {other}, or selectors that do not overlap"
-                )
-            }
-            Self::PolicyMissing { policy, .. } => format!("an ApprovalPolicy named {policy}"),
-            Self::BaselineMissing { baseline, .. } => {
-                format!("a request with the uid of the present baseline {baseline}")
-            }
-            Self::AwaitingApproval { request, .. } => format!("approvals of {request}"),
-            Self::AwaitingStandardSoak { .. } => "the end of the soak".into(),
-            Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
-            Self::AwaitingTest { mirror, .. } => format!("the same transaction proven on {mirror}"),
-            Self::AwaitingBundle { .. } => "the next rollup".into(),
-            Self::AwaitingWindow { until: None, needed: Some(needed), .. } => {
-                format!("a window of {needed} or more, or shorter time-outs in the baseline")
-            }
-            Self::AwaitingWindow { .. } => "the next window".into(),
-            Self::Frozen { freeze, .. } => format!("the end of the freeze {freeze}"),
-            Self::WindowGate { gate, .. } | Self::GateNotPassed { gate, .. } => {
-                format!("positive evidence for {gate}")
-            }
-            Self::BudgetSpent { .. } => "a slot set free".into(),
-            Self::ControlPlaneQuorum { .. } => "the other control-plane nodes Ready".into(),
-            Self::LastOfRole { role, .. } => format!("another schedulable node of role {role}"),
-            Self::NodeClaimed { by, .. } => format!("the end of {by}"),
-            Self::Soak { stage, .. } => {
-                format!("the end of the soak, or promote (spec.promoteThrough: {stage})")
-            }
-            Self::Working { .. } => "the work's end".into(),
-            Self::FailuresReached { first, failed, .. } => words::accepted(first, *failed),
-            Self::NothingProven { stage, .. } => {
-                format!("a system of {stage} proven, or promote (spec.promoteThrough: {stage})")
-            }
-            Self::Paused { .. } => "resume (spec.paused: false)".into(),
-            Self::Offline { .. } => "the nodes' return".into(),
-            Self::BadPatch { .. } => "abort, or the block taken out of the baseline".into(),
-            Self::GitOpsOwned { line, .. } => line.clone(),
-            Self::CannotDrain { nodes, .. } => words::drained(nodes),
-            Self::WontRollOut { workload, .. } => {
-                format!("{workload} set to roll its template out by itself")
-            }
-            Self::HumanTookOver { nodes } => {
-                let whom = if nodes.len() == 1 { "it" } else { "them" };
-                format!("{} uncordoned by whoever cordoned {whom}", named(nodes))
-            }
-            Self::MitigationStands { notices, .. } => {
-                format!("the patch of {}, proven on every node", notices.join(", "))
-            }
-            Self::Watch { .. } => "the end of the watch".into(),
+            Self::WatchFailed { kept: None, .. } => "TakingBack",
+            Self::WatchFailed { kept: Some(_), .. } => "WatchFailed",
         }
     }
 }
@@ -560,6 +417,9 @@ impl fmt::Display for Hold {
             Self::FailuresReached { stage, failed: n, max, first } => {
                 f.write_str(&failed(stage, (*n, *max), first))
             }
+            Self::PlanOutdated { nodes } => {
+                write!(f, "the plan is out of date: refused on {}", listed(nodes))
+            }
             Self::NothingProven { stage, nodes } => f.write_str(&unproven(stage, nodes)),
             Self::Paused { alert_at: Some(_), .. } => f.write_str("paused"),
             Self::Paused { since, alert_at: None } => {
@@ -577,6 +437,12 @@ impl fmt::Display for Hold {
             Self::HumanTookOver { nodes } => write!(f, "a person took {} over", named(nodes)),
             Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
+            Self::WatchFailed { gate, why, kept: None } => {
+                write!(f, "gate {gate} during the watch: {why}; what was patched is taken back")
+            }
+            Self::WatchFailed { gate, why, kept: Some(kept) } => {
+                write!(f, "gate {gate} during the watch: {why}; {kept}")
+            }
         }
     }
 }

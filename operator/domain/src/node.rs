@@ -318,8 +318,47 @@ pub struct Failure {
     pub step: Step,
     /// What, in one line.
     pub message: String,
-    /// Blocked rather than failed: nothing was changed on the node (a drain that a budget refused).
+    /// Blocked rather than failed: nothing was changed on the node (a drain that a budget refused, an agent that refused).
     pub blocked: bool,
+    /// Why the node's agent refused before it changed anything, if it did.
+    pub refused: Option<Refusal>,
+}
+
+/// Why an agent refused its work before it changed anything on its node (decision 32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The package manager would do something else than was approved: the plan is out of date.
+    Difference,
+    /// Somebody else held a lock until the deadline.
+    Locked,
+    /// A repository did not answer.
+    Repository,
+    /// Too little room on disk.
+    Disk,
+    /// This kind of host cannot do this work.
+    Unsupported,
+    /// A signature or hash was wrong: this may be an attack.
+    Signature,
+}
+
+impl Refusal {
+    /// Whether the same may succeed at another time, though nobody changes the plan or the host's kind.
+    pub const fn passes(self) -> bool {
+        match self {
+            Self::Locked | Self::Repository | Self::Disk => true,
+            Self::Difference | Self::Unsupported | Self::Signature => false,
+        }
+    }
+
+    /// Whether somebody has to look at the node. Of a plan that is out of date people are asked anew, and nothing is wrong with the node.
+    pub const fn flags(self) -> bool {
+        match self {
+            Self::Difference => false,
+            Self::Locked | Self::Repository | Self::Disk | Self::Unsupported | Self::Signature => {
+                true
+            }
+        }
+    }
 }
 
 /// How a change ended on a node.
@@ -411,13 +450,18 @@ pub enum Job {
     Succeeded(Timestamp),
     /// It failed, with a class and a line from its termination message.
     Failed(Timestamp, String),
+    /// It changed nothing on the node, and says why.
+    Refused(Timestamp, Refusal, String),
 }
 
 impl Job {
     /// Since when it runs, or when it ended.
     pub const fn at(&self) -> Timestamp {
         match self {
-            Self::Running(at) | Self::Succeeded(at) | Self::Failed(at, _) => *at,
+            Self::Running(at)
+            | Self::Succeeded(at)
+            | Self::Failed(at, _)
+            | Self::Refused(at, _, _) => *at,
         }
     }
 }

@@ -428,6 +428,16 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// Whether it speaks of one node and not of what all of them do together.
+    pub const fn tells_nodes_apart(&self) -> bool {
+        match self {
+            Self::NodeCondition { .. } => true,
+            Self::Prometheus { .. } | Self::Cel { .. } | Self::Job { .. } => false,
+        }
+    }
+}
+
 /// Which objects a CEL gate reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -452,6 +462,10 @@ pub struct Failures {
     pub max: u32,
     /// What happens to a node that failed.
     pub then: OnFailure,
+    /// Whether what fails while the rollout is watched, after its last node, is taken back too (decision 31). Written by the planner where
+    /// the baseline says Rollback and has a watch; a plan that was approved without it takes nothing back then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub watched: bool,
 }
 
 /// What happens to a node that failed.

@@ -46,7 +46,7 @@ pub fn goes_on(world: &World, node: &Node, prefetch: &Prefetch) -> bool {
         Job::Running(since) => {
             key.step == Step::Prefetch && world.now < after(*since, prefetch.before.duration())
         }
-        Job::Succeeded(_) | Job::Failed(..) => false,
+        Job::Succeeded(_) | Job::Failed(..) | Job::Refused(..) => false,
     };
     node.jobs.iter().any(goes_on)
 }

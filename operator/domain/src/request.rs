@@ -172,8 +172,21 @@ pub struct Cursor {
     pub started: Option<Timestamp>,
     /// When the last system of the last stage was done: the watch counts from here.
     pub finished: Option<Timestamp>,
+    /// The gate that says no during the watch.
+    pub gate_failed: Option<GateFailed>,
     /// When everything ended, watch included.
     pub ended: Option<(Timestamp, RolloutEnd)>,
+}
+
+/// A gate that says no while a rollout is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateFailed {
+    /// Its name.
+    pub gate: SmolStr,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it said then.
+    pub why: String,
 }
 
 /// How a rollout ended.

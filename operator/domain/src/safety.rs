@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::{
     hold::Hold,
     mitigation,
-    node::{Cordon, Node, Ready, Step, Taint, Task},
+    node::{Cordon, Ended, Node, Ready, Step, Taint, Task},
     request::Rollout,
     units::{Name, Share, Uid},
     workload::{Replicas, Workload},
@@ -21,6 +21,30 @@ use crate::{
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 /// How many names a hold lists; the rest is a number.
 const HOLDERS_SHOWN: usize = 5;
+
+/// A node that is about to be taken.
+#[derive(Clone, Copy, Debug)]
+pub enum Taking<'n> {
+    /// For what is new to it.
+    Anew(&'n Node),
+    /// To take back what was done to it: if it gives no service it has a slot for that already, and brings it along.
+    Back(&'n Node),
+}
+
+impl<'n> Taking<'n> {
+    /// The node.
+    pub const fn node(self) -> &'n Node {
+        match self {
+            Self::Anew(node) | Self::Back(node) => node,
+        }
+    }
+
+    /// Whether the slot that it has is for itself.
+    fn brings_its_slot(self) -> bool {
+        let away = matches!(self, Self::Back(node) if matches!(node.ready, Ready::No(_)));
+        away || self.node().taint == Some(Taint::Isolated)
+    }
+}
 
 /// Who is unavailable, and whom this pass has promised to take: nodes, and workloads by key.
 #[derive(Debug)]
@@ -64,16 +88,15 @@ impl<'w> Safety<'w> {
         &self,
         stage: &SmolStr,
         max: Share,
-        taking: Option<&Node>,
+        taking: Option<Taking<'_>>,
         pool: impl Iterator<Item = &'p Name>,
     ) -> Result<(), Hold> {
         let mut total = 0;
         let mut holders = Vec::new();
-        let cordons = taking.is_some_and(|node| serves_until_claimed(self.world, node));
+        let cordons = taking.is_some_and(|it| serves_until_claimed(self.world, it.node()));
         for node in pool {
             total += 1;
-            // Who is isolated has a slot already, and brings it along.
-            let own = taking.is_some_and(|n| n.name == *node && n.taint == Some(Taint::Isolated));
+            let own = taking.is_some_and(|it| it.node().name == *node && it.brings_its_slot());
             let Some(why) = self.why_unavailable(node).filter(|_| !own) else {
                 continue;
             };
@@ -228,7 +251,10 @@ fn reduced_because(world: &World, workload: &Workload) -> Option<String> {
 fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
     world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()).find_map(|rollout| {
         let failure = open_failure(rollout, node)?;
-        Some(format!("failed: {failure}"))
+        // After the last node nothing is left to be started on top of it, and a scan has shown what it had before: it serves as it did.
+        let serves = rollout.cursor.finished.is_some()
+            && matches!(node.ended.get(&rollout.request.1), Some(Ended::RolledBack(..)));
+        (!serves).then(|| format!("failed: {failure}"))
     })
 }
 

@@ -347,6 +347,7 @@ fn a_test_asks_for_the_same_transaction_proven_on_the_mirror_and_then_the_job() 
         step: hozen_domain::node::Step::Patch,
         message: String::new(),
         blocked: false,
+        refused: None,
     };
     mirrored(
         &mut world,
@@ -398,7 +399,7 @@ fn proven_then() -> Ended {
 
 fn rolled_back() -> Ended {
     let (step, message) = (hozen_domain::node::Step::Patch, String::new());
-    let failure = hozen_domain::node::Failure { step, message, blocked: false };
+    let failure = hozen_domain::node::Failure { step, message, blocked: false, refused: None };
     Ended::RolledBack(at("2026-11-19T10:00Z"), failure)
 }
 

@@ -308,6 +308,7 @@ fn a_mitigation_in_place_is_a_response_of_its_own() {
             stage_done: Some(at("2026-11-19T09:45Z")),
             started: Some(at("2026-11-19T09:30Z")),
             finished: Some(at("2026-11-19T09:45Z")),
+            gate_failed: None,
             ended: Some((at("2026-11-19T12:00Z"), RolloutEnd::Done)),
         },
     };

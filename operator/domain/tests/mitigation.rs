@@ -246,7 +246,12 @@ fn withdrawn() -> Happening {
 fn a_mitigation_that_failed_and_is_in_force_all_the_same_is_taken_back_too() {
     let mut world = story(&fleet(2), 12).play().0.world;
     let uid = world.requests.values().next().expect("it was asked for").uid.clone();
-    let slow = Failure { step: Step::Verify, message: "no scan answered".into(), blocked: false };
+    let slow = Failure {
+        step: Step::Verify,
+        message: "no scan answered".into(),
+        blocked: false,
+        refused: None,
+    };
     let node = world.nodes.get_mut("web-1").expect("it is there");
     node.ended.insert(uid, Ended::Failed(world.now, slow));
     node.needs_attention = Some("no scan answered".into());

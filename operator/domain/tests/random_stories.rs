@@ -8,7 +8,7 @@ use hozen_domain::{
     calendar::Purpose,
     mitigation::NOTHING,
     model::scenario::Happening,
-    node::{Cordon, Ready},
+    node::{Cordon, Ready, Refusal},
     plan::{Ask, Gate, OnFailure, OrderBy},
     units::{Share, Span},
 };
@@ -38,16 +38,18 @@ struct Fleet {
     windowed: bool,
     /// Reboots have a window of their own.
     sundays: bool,
+    watch_hours: u32,
 }
 
 fn fleets() -> impl Strategy<Value = Fleet> {
     let budget = prop_oneof![(1u32..4).prop_map(Share::Count), (10u8..60).prop_map(Share::Percent)];
     let shape = (2usize..9, 0usize..4, budget, any::<bool>(), 0usize..3, 0u32..120);
-    let coins = (any::<bool>(), any::<bool>(), any::<bool>());
+    let coins = (any::<bool>(), any::<bool>(), any::<bool>(), 0u32..12);
     let rules = (any::<bool>(), 0u32..3, any::<bool>(), 0u32..12, coins);
     (shape, rules).prop_map(
         |((nodes, control_plane, max_unavailable, per_zone, canary, soak), rules)| {
-            let (emergency, failures, rollback, pods, (reboots, windowed, sundays)) = rules;
+            let (emergency, failures, rollback, pods, coins) = rules;
+            let (reboots, windowed, sundays, watch_hours) = coins;
             Fleet {
                 nodes,
                 control_plane,
@@ -62,20 +64,36 @@ fn fleets() -> impl Strategy<Value = Fleet> {
                 reboots,
                 windowed,
                 sundays,
+                watch_hours,
             }
         },
     )
+}
+
+fn refusals() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        Just(Refusal::Difference),
+        Just(Refusal::Locked),
+        Just(Refusal::Repository),
+        Just(Refusal::Disk),
+        Just(Refusal::Unsupported),
+        Just(Refusal::Signature),
+    ]
 }
 
 fn name(index: usize) -> SmolStr {
     format_smolstr!("node-{index}")
 }
 
-fn errors() -> Gate {
-    Gate {
-        name: "errors".into(),
-        ask: Ask::NodeCondition { r#type: "Healthy".into(), status: "True".into() },
-    }
+/// A gate about each node, or about all of them.
+fn errors(of_each: bool) -> Gate {
+    let ask = if of_each {
+        Ask::NodeCondition { r#type: "Healthy".into(), status: "True".into() }
+    } else {
+        let (query, max) = ("sum(e)".into(), Some("0.5".into()));
+        Ask::Prometheus { url: "http://p:9090".into(), query, min: None, max }
+    };
+    Gate { name: "errors".into(), ask }
 }
 
 fn world(fleet: &Fleet) -> World {
@@ -91,7 +109,8 @@ fn world(fleet: &Fleet) -> World {
         b.rollout.failures.max = fleet.failures;
         b.rollout.failures.then =
             if fleet.rollback { OnFailure::Rollback } else { OnFailure::Hold };
-        b.rollout.gates = vec![errors()];
+        b.rollout.gates = vec![errors(fleet.watch_hours % 2 == 0)];
+        b.rollout.watch = Span::hours(fleet.watch_hours);
     });
     if fleet.windowed {
         let mut night = window("night", "0 22 * * *", Span::hours(4), "Europe/Berlin");
@@ -129,6 +148,11 @@ fn misfortunes(nodes: usize) -> impl Strategy<Value = Happening> {
     prop_oneof![
         node.clone()
             .prop_map(|node| Happening::PatchFails { node, message: "postinst exit 1".into() }),
+        (node.clone(), refusals()).prop_map(|(node, class)| Happening::PatchRefused {
+            node,
+            class,
+            message: "it says why".into(),
+        }),
         node.clone().prop_map(|node| Happening::PatchLies { node }),
         node.clone().prop_map(|node| Happening::RollbackLies { node }),
         (node.clone(), 0u32..4).prop_map(|(node, restarts)| Happening::StaysInactive {

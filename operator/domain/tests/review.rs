@@ -46,7 +46,12 @@ fn ended(
     rollout.cursor.ended = Some((at("2026-11-20T12:00Z"), RolloutEnd::Partly));
     let accepted = ("web-2".into(), world.nodes["web-2"].uid.clone());
     rollout.handle.accepted.insert(accepted, "carol".into());
-    let failure = |step, message: &str, blocked| Failure { step, message: message.into(), blocked };
+    let failure = |step, message: &str, blocked| Failure {
+        step,
+        message: message.into(),
+        blocked,
+        refused: None,
+    };
     let when = at("2026-11-19T11:33Z");
     for (name, ended) in [
         ("web-1", Ended::Proven(when)),

@@ -69,7 +69,7 @@ fn strategy() -> Strategy {
         reboot: Reboot { policy: RebootPolicy::AsNeeded, timeout: Span::minutes(10), max: 1 },
         gates: Vec::new(),
         snapshot: None,
-        failures: Failures { max: 0, then: OnFailure::Hold },
+        failures: Failures { max: 0, then: OnFailure::Hold, watched: false },
         max_pause: Span::hours(168),
         watch: Span::ZERO,
         prefetch: None,

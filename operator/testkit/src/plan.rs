@@ -60,7 +60,7 @@ fn execution() -> Execution {
         reboot: Reboot { policy: RebootPolicy::AsNeeded, timeout: Span::minutes(10), max: 1 },
         gates: Vec::new(),
         snapshot: None,
-        failures: Failures { max: 0, then: OnFailure::Hold },
+        failures: Failures { max: 0, then: OnFailure::Hold, watched: false },
         max_pause: Span::hours(168),
         watch: Span::ZERO,
         node_time_max: Span::minutes(30),
@@ -95,6 +95,7 @@ pub fn rollout_of(request: &ChangeRequest, now: Timestamp) -> Rollout {
             stage_done: None,
             started: None,
             finished: None,
+            gate_failed: None,
             ended: None,
         },
     }

@@ -7,7 +7,7 @@ use hozen_domain::{
     effect::Held,
     model::Outcome,
     node::{Node, Ready, Report},
-    request::{ChangeRequest, Rollout, RolloutEnd},
+    request::{ChangeRequest, GateFailed, Rollout, RolloutEnd},
     review::review,
     units::Name,
 };
@@ -78,7 +78,12 @@ fn summary(rollout: &Rollout, request: &ChangeRequest) -> String {
         }
         (Some((at, RolloutEnd::Aborted)), _) => format!("aborted at {at}"),
         (None, Some(stage)) => format!("in stage {} since {}", stage.name, cursor.stage_since),
-        (None, None) => "every stage is through; gates are still read".to_owned(),
+        (None, None) => match &cursor.gate_failed {
+            Some(GateFailed { gate, since, why }) => {
+                format!("every stage is through; gate {gate} says no since {since}: {why}")
+            }
+            None => "every stage is through; gates are still read".to_owned(),
+        },
     }
 }
 

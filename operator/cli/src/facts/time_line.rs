@@ -151,7 +151,7 @@ fn work(
         stage: stage.to_owned(),
         ended: entry.at,
         outcome,
-        failure: failure.map(|node::Failure { step, message, blocked }| Failure {
+        failure: failure.map(|node::Failure { step, message, blocked, refused: _ }| Failure {
             step: format!("{step:?}"),
             message: message.clone(),
             blocked: *blocked,

@@ -7,6 +7,7 @@ use hozen_domain::{
     node::{Job as State, JobKey, Step},
     units::{Name, Uid},
 };
+use hozen_intake::convert::work::refusal;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -68,9 +69,11 @@ fn state(job: &Job, pods: &[&Pod], key: &JobKey, plan: &str) -> State {
     match answer(pods, key, plan) {
         Ok(answer) => match answer.result {
             AnswerResult::Done | AnswerResult::Already => State::Succeeded(at),
-            AnswerResult::Refused | AnswerResult::Failed | AnswerResult::Unknown(_) => {
-                State::Failed(at, line(&answer))
-            }
+            AnswerResult::Refused => match answer.class.as_ref().and_then(refusal) {
+                Some(refusal) => State::Refused(at, refusal, line(&answer)),
+                None => State::Failed(at, line(&answer)),
+            },
+            AnswerResult::Failed | AnswerResult::Unknown(_) => State::Failed(at, line(&answer)),
         },
         // The machine goes down under a reboot's pod: the new boot id tells.
         Err(_) if key.step == Step::Reboot => State::Running(begun),
@@ -138,6 +141,7 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hozen_domain::node::Refusal;
     use serde_json::{Value, json};
 
     use super::*;
@@ -214,6 +218,22 @@ mod tests {
             panic!("a failure");
         };
         assert_eq!(why, "Disk: /var is [31m full very");
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_failure_and_only_where_nothing_was_changed() {
+        let said = |result, class| {
+            let told = [("result", result), ("class", class), ("message", "m")];
+            said("patch", "Failed", Some(&answer("Patch", &told)))
+        };
+        let State::Refused(_, Refusal::Difference, why) = said("Refused", "Difference") else {
+            panic!("a refusal");
+        };
+        assert_eq!(why, "Difference: m");
+        assert!(matches!(said("Refused", "Signature"), State::Refused(_, Refusal::Signature, _)));
+        assert!(matches!(said("Failed", "Difference"), State::Failed(..)));
+        assert!(matches!(said("Refused", "Order"), State::Failed(..)), "a bug of ours");
+        assert!(matches!(said("Refused", "Novel"), State::Failed(..)), "of a newer version");
     }
 
     #[test]

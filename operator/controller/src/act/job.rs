@@ -4,7 +4,7 @@ mod made;
 
 use hozen_api::{managed_node as api, names};
 use hozen_domain::{
-    node::{JobKey, Step},
+    node::{Ended, JobKey, Step},
     units::{Digest, Name, Uid},
 };
 use k8s_openapi::api::{
@@ -128,7 +128,7 @@ pub(super) const fn to_api(step: Step) -> api::Step {
 impl Act {
     /// Creates the Job of this order, if there is none of its name.
     pub(super) async fn start_job(&self, scene: &Scene<'_>, order: &Order<'_>) -> Outcome {
-        let node = match self.ready_for(order).await {
+        let node = match self.ready_for(scene, order).await {
             Ok(node) => node,
             Err(outcome) => return outcome,
         };
@@ -144,7 +144,7 @@ impl Act {
     }
 
     /// The node read anew: it is the one that is meant, it is claimed for this plan, and no pod that must leave is on it (invariants 11, 49).
-    async fn ready_for(&self, order: &Order<'_>) -> Result<core::Node, Outcome> {
+    async fn ready_for(&self, scene: &Scene<'_>, order: &Order<'_>) -> Result<core::Node, Outcome> {
         let Order { node: id, job, plan, .. } = order;
         let node = match job.step {
             // A mitigation is lifted from a node that serves, and a node serves while something is fetched to it.
@@ -156,7 +156,8 @@ impl Act {
             return Err(Outcome::Refused(Refusal::Changed(why)));
         }
         let drained = matches!(job.step, Step::Snapshot | Step::Patch | Step::Reboot);
-        if drained {
+        // What was proven and is taken back has served until now; what failed at once was drained before.
+        if drained || (job.step == Step::Rollback && served(scene, order)) {
             let left = self.pods_that_must_leave(&node).await?.len();
             if left > 0 {
                 let why = format!("{left} pods that must leave are still on {}", id.0);
@@ -235,6 +236,13 @@ impl Act {
         self.ended(mandate.epoch, intent, &outcome).await;
         outcome
     }
+}
+
+/// Whether what is taken back was proven on the node before.
+fn served(scene: &Scene<'_>, order: &Order<'_>) -> bool {
+    let node = scene.world.nodes.get(&order.node.0);
+    let ended = node.and_then(|node| node.ended.get(&order.job.request));
+    matches!(ended, Some(Ended::Proven(_)))
 }
 
 fn claimed_for(node: &core::Node, plan: &Digest) -> bool {

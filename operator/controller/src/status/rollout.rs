@@ -3,7 +3,8 @@
 use hozen_api::{
     names::condition,
     rollout::{
-        FIRST_FAILURES_MAX, NodeFailure, Rollout as Object, RolloutStatus, StageCounts, StageStatus,
+        FIRST_FAILURES_MAX, GateFailed, NodeFailure, Rollout as Object, RolloutStatus, StageCounts,
+        StageStatus,
     },
 };
 use hozen_domain::{
@@ -52,6 +53,11 @@ pub fn draft(
         first_failures: failures(&progress),
         started: cursor.started,
         finished: cursor.finished,
+        gate_failed: cursor.gate_failed.as_ref().map(|failed| GateFailed {
+            gate: failed.gate.to_string(),
+            since: failed.since,
+            message: words::text(&failed.why),
+        }),
         ended: cursor.ended.map(|(at, _)| at),
         outcome: cursor.ended.map(|(_, how)| words::outcome(how)),
         timings: before.timings,

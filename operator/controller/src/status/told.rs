@@ -396,7 +396,7 @@ pub fn prefetches(world: &World, going: &mut BTreeSet<(Uid, JobKey)>) -> Vec<Not
                 Job::Running(_) => {
                     going.insert(id);
                 }
-                Job::Failed(_, why) if before.contains(&id) => {
+                Job::Failed(_, why) | Job::Refused(_, _, why) if before.contains(&id) => {
                     let about = self::node(&node.name, &node.uid.0);
                     let text = format!(
                         "what the change needs was not fetched before its window, and will be in it ({why})"
@@ -404,7 +404,7 @@ pub fn prefetches(world: &World, going: &mut BTreeSet<(Uid, JobKey)>) -> Vec<Not
                     let reason = "NodePrefetchFailed";
                     notes.push(note(about, Weight::Warning, reason, "Prefetch", text));
                 }
-                Job::Succeeded(_) | Job::Failed(..) => {}
+                Job::Succeeded(_) | Job::Failed(..) | Job::Refused(..) => {}
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use hozen_api::{
-    baseline as api_baseline, change_request, common, managed_image, managed_node as managed,
+    baseline as api_baseline, change_request, common,
+    job::ErrorClass,
+    managed_image, managed_node as managed,
     names::{condition, reason},
     rollout as api_rollout,
 };
@@ -11,7 +13,7 @@ use hozen_domain::{
     assess,
     authors::{Authors, EDITORS_MAX},
     hold::Hold,
-    node::{Ended, Failure, Step, Task},
+    node::{Ended, Failure, Refusal, Step, Task},
     plan::RoleCount,
     rank,
     request::{Phase, RolloutEnd},
@@ -51,6 +53,10 @@ same! {
 same! {
     /// A step of the work on a workload.
     image_step: ImageStep => managed_image::ImageStep { Move, Watch, Gate, MoveBack }
+}
+same! {
+    /// Why an agent refused.
+    refusal: Refusal => ErrorClass { Difference, Locked, Repository, Disk, Unsupported, Signature }
 }
 same! {
     /// A phase.
@@ -141,6 +147,7 @@ pub fn failure(failure: &Failure) -> managed::Failure {
         step: step(failure.step),
         message: text(&failure.message),
         blocked: failure.blocked,
+        refused: failure.refused.map(refusal),
     }
 }
 

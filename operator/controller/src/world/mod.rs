@@ -351,7 +351,7 @@ fn settled(state: Job, pods: &[&Pod], now: Timestamp) -> (Job, bool) {
         Job::Failed(at, _) if behind && now < after(at, PODS_BEHIND_MAX) => {
             (Job::Running(at), true)
         }
-        Job::Failed(..) | Job::Succeeded(_) | Job::Running(_) => (state, false),
+        Job::Failed(..) | Job::Refused(..) | Job::Succeeded(_) | Job::Running(_) => (state, false),
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use crate::{
     calendar::{Access, Calendar, Purpose, Window, next_opening},
     gate::{self, WINDOW_EVIDENCE_AGE_MAX},
-    node::Step,
+    node::{Ended, Step},
     plan::Gate,
     request::{ChangeRequest, Phase, Rollout},
     units::{Name, Span, Uid, after},
@@ -15,6 +15,9 @@ use crate::{
     world::{About, EvidenceKey, World},
 };
 
+/// How long a gate has to say no during the watch, and a node not to be Ready, before anything is taken back: a fleet is not drained for
+/// one bad sample, nor for a kubelet that restarts.
+pub const SURE_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// How long before a window its gates are asked: a Job needs its time.
 const BEFORE_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -90,21 +93,56 @@ fn of_systems(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: 
 
 /// The stage as a whole, from the moment that its last system is done: at each of its turns the evidence has to be newer than that turn.
 fn of_stage(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &mut Questions) {
-    let (cursor, plan) = (&rollout.cursor, &request.plan);
-    let soak = plan.stages.get(cursor.stage).map(|stage| stage.soak.duration());
-    let soaked = cursor.stage_done.zip(soak).map(|(done, soak)| after(done, soak));
-    let watched = cursor.finished.map(|at| after(at, plan.execution.watch.duration()));
-    let turns = [cursor.stage_done, soaked, cursor.finished, watched];
-    let Some(newer_than) = turns.into_iter().flatten().filter(|at| *at <= world.now).max() else {
+    let Some(newer_than) = last_turn(world, rollout, request) else {
         return;
     };
+    let plan = &request.plan;
     let touched = world.nodes.values().filter(|node| node.ended.contains_key(&request.uid));
     let nodes: Vec<Name> = touched.map(|node| node.name.clone()).collect();
     for gate in &plan.execution.gates {
         let by = Asker::of(rollout);
         let question = Asked { gate: gate.clone(), by, nodes: nodes.clone(), newer_than };
         ask(asked, &rollout.name, About::Whole, question);
+        // Of a condition it is asked whose it is: what was done to the others is not taken back for it.
+        let failed = rollout.cursor.gate_failed.as_ref();
+        if failed.is_some_and(|failed| failed.gate == gate.name) && gate.ask.tells_nodes_apart() {
+            for node in nodes.iter().filter(|node| free(world, node)) {
+                let about = About::System(node.clone());
+                let question = Asked { gate: gate.clone(), nodes: vec![node.clone()], newer_than };
+                ask(asked, &rollout.name, about, question);
+            }
+        }
     }
+}
+
+fn free(world: &World, node: &Name) -> bool {
+    world.nodes.get(node).is_some_and(|node| node.task.is_none())
+}
+
+/// What evidence about all that a rollout has done has to be newer than now: the last turn that it took. During the watch a gate that says no is asked
+/// again when that has lasted ([`SURE_AFTER`]), and after each node that was taken back.
+pub(crate) fn last_turn(
+    world: &World,
+    rollout: &Rollout,
+    request: &ChangeRequest,
+) -> Option<Timestamp> {
+    let (cursor, plan) = (&rollout.cursor, &request.plan);
+    let soak = plan.stages.get(cursor.stage).map(|stage| stage.soak.duration());
+    let soaked = cursor.stage_done.zip(soak).map(|(done, soak)| after(done, soak));
+    let watched = cursor.finished.map(|at| after(at, plan.execution.watch.duration()));
+    let sure = cursor.gate_failed.as_ref().map(|failed| after(failed.since, SURE_AFTER));
+    let back = world.nodes.values().filter_map(|node| match node.ended.get(&request.uid)? {
+        Ended::RolledBack(at, _) => Some(*at),
+        Ended::Proven(_)
+        | Ended::Failed(..)
+        | Ended::PutBack(..)
+        | Ended::Mitigated(_)
+        | Ended::Lifted(_)
+        | Ended::Exercised(_) => None,
+    });
+    let back = back.filter(|_| cursor.finished.is_some()).max();
+    let turns = [cursor.stage_done, soaked, cursor.finished, watched, sure, back];
+    turns.into_iter().flatten().filter(|at| *at <= world.now).max()
 }
 
 /// Gates of windows speak of the live state of production: a Job is run anew every half of the age that its evidence may have, while its window is

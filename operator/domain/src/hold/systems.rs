@@ -57,10 +57,12 @@ impl Hold {
             | Self::Soak { .. }
             | Self::Working { .. }
             | Self::FailuresReached { .. }
+            | Self::PlanOutdated { .. }
             | Self::NothingProven { .. }
             | Self::Paused { .. }
             | Self::MitigationStands { .. }
-            | Self::Watch { .. } => Some(self.clone()),
+            | Self::Watch { .. }
+            | Self::WatchFailed { .. } => Some(self.clone()),
         }
     }
 

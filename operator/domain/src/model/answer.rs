@@ -228,6 +228,7 @@ impl Model<'_> {
             stage_done: None,
             started: None,
             finished: None,
+            gate_failed: None,
             ended: None,
         };
         let handle = Handle::default();
@@ -273,6 +274,16 @@ impl Model<'_> {
         let Some(host) = self.hosts.get_mut(&node.0).filter(|host| host.online) else {
             return;
         };
+        if !matches!(found.jobs.get(&key), Some(Job::Running(_))) {
+            return;
+        }
+        if key.step == Step::Patch
+            && let Some((refusal, message)) = host.refuses()
+        {
+            let message = format!("{refusal:?}: {message}");
+            found.jobs.insert(key, Job::Refused(now, refusal, message));
+            return;
+        }
         let transaction = found
             .task
             .as_ref()
@@ -427,9 +438,6 @@ impl Host {
     fn patch(&mut self, transaction: &hozen_advisory::package::Transaction) -> Result<(), String> {
         // What a rollback brings back is what this patch replaces, not what an earlier one did.
         self.before = None;
-        if self.faults.disk_full {
-            return Err("no space left on device: /var is full".into());
-        }
         if !self.faults.patch_fails.is_empty() {
             self.leave_half_done(transaction);
             return Err(self.faults.patch_fails.remove(0));

@@ -16,7 +16,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::StepTaken;
 use crate::{
     assess::updates::SECURITY,
-    node::{Inventory, Node, Report, Resolved},
+    node::{Inventory, Node, Refusal, Report, Resolved},
     plan::Reachable,
     planner::Goal,
     request::Known,
@@ -73,6 +73,8 @@ pub(super) struct Host {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) patch_fails: Vec<String>,
+    /// What the agent refuses the next patches for, each once.
+    pub(super) patch_refused: Vec<(Refusal, String)>,
     pub(super) patch_lies: u32,
     pub(super) rollback_lies: u32,
     /// Unit, and restarts that do not help.
@@ -158,6 +160,15 @@ impl Host {
             .collect();
     }
 
+    /// Why the agent refuses a patch before it changes anything, if it does.
+    pub(super) fn refuses(&mut self) -> Option<(Refusal, String)> {
+        if self.faults.disk_full {
+            return Some((Refusal::Disk, "no space left on device: /var is full".into()));
+        }
+        let any = !self.faults.patch_refused.is_empty();
+        any.then(|| self.faults.patch_refused.remove(0))
+    }
+
     /// The package manager is repaired (invariant 43), and brings the previous versions back.
     pub(super) fn uninstall(&mut self) {
         if self.faults.rollback_lies > 0 {
@@ -165,9 +176,15 @@ impl Host {
             return;
         }
         self.unfinished.clear();
-        if let Some(before) = self.before.take() {
-            self.packages = Some(before);
+        let (Some(before), Some(now)) = (self.before.take(), &self.packages) else {
+            return;
+        };
+        // What was loaded of the versions that go runs on until it restarts.
+        let gone = now.packages.iter().filter(|package| !before.packages.contains(package));
+        for package in gone {
+            self.stale_units.extend(self.units.get(&package.name).into_iter().flatten().cloned());
         }
+        self.packages = Some(before);
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     host::{Faults, Host},
 };
 use crate::{
-    node::{Cordon, Node, Ready, Report},
+    node::{Cordon, Job, Node, Ready, Report},
     units::{Name, Uid, after},
     world::World,
 };
@@ -44,6 +44,13 @@ impl Model<'_> {
             }
             host.online = true;
             host.faults = Faults::default();
+            // Pods that waited for it, or were cut off, go on.
+            let id = (node.name.clone(), node.uid.clone());
+            let runs = node.jobs.iter().filter(|(_, job)| matches!(job, Job::Running(_)));
+            for (job, _) in runs {
+                let due = Due::Job { node: id.clone(), job: job.clone() };
+                self.queue.push(after(now, FIRST_SCAN), due);
+            }
             self.ask_scan(name);
         }
         self.outside(format!("{name} {how}"));

@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use crate::{
     baseline::Baseline,
+    node::Refusal,
     units::{Name, Span, User},
 };
 
@@ -206,6 +207,15 @@ pub enum Happening {
         /// Which node.
         node: Name,
         /// What the package manager says.
+        message: String,
+    },
+    /// The agent of a node refuses the next patch before it changes anything.
+    PatchRefused {
+        /// Which node.
+        node: Name,
+        /// What kind of refusal it is.
+        class: Refusal,
+        /// What the agent says.
         message: String,
     },
     /// The next patch on a node says that it succeeded and changes nothing.
@@ -412,6 +422,7 @@ impl Happening {
             | Self::NodeReturns { .. }
             | Self::NodeRebuilt { .. }
             | Self::PatchFails { .. }
+            | Self::PatchRefused { .. }
             | Self::PatchLies { .. }
             | Self::RollbackLies { .. }
             | Self::StaysInactive { .. }
@@ -470,6 +481,7 @@ impl Happening {
             | Self::NodeReturns { node }
             | Self::NodeRebuilt { node }
             | Self::PatchFails { node, .. }
+            | Self::PatchRefused { node, .. }
             | Self::PatchLies { node }
             | Self::RollbackLies { node }
             | Self::StaysInactive { node, .. }

@@ -242,6 +242,9 @@ impl Model<'_> {
             Happening::PatchFails { node, message } => {
                 self.break_node(node, |f| f.patch_fails.push(message.clone()));
             }
+            Happening::PatchRefused { node, class, message } => {
+                self.break_node(node, |f| f.patch_refused.push((*class, message.clone())));
+            }
             Happening::PatchLies { node } => self.break_node(node, |f| f.patch_lies += 1),
             Happening::RollbackLies { node } => self.break_node(node, |f| f.rollback_lies += 1),
             Happening::StaysInactive { node, unit, restarts } => {
@@ -470,7 +473,11 @@ impl Model<'_> {
         let failed = |rollout: &&mut Rollout| {
             let ended = nodes.get(node).and_then(|node| node.ended.get(&rollout.request.1));
             rollout.cursor.ended.is_none()
-                && ended.is_some_and(|ended| ended.failure_of_change().is_some())
+                && ended.is_some_and(|ended| {
+                    let refused =
+                        ended.failure().is_some_and(|(_, failure)| failure.refused.is_some());
+                    refused || ended.failure_of_change().is_some()
+                })
         };
         let mut any = false;
         for rollout in self.world.rollouts.values_mut().filter(failed) {

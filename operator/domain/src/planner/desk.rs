@@ -117,7 +117,13 @@ impl<'w> Desk<'w> {
                 Ended::Failed(_, failure) | Ended::RolledBack(_, failure) if same => {
                     return Some(failure.message.clone());
                 }
-                Ended::PutBack(_, failure) if same && failure.step == Step::Drain => {
+                // The same plan would be refused again, and of another one people are asked.
+                Ended::PutBack(_, failure) if same && attempt::refused_for_good(failure) => {
+                    return Some(failure.message.clone());
+                }
+                Ended::PutBack(_, failure)
+                    if same && (failure.step == Step::Drain || failure.refused.is_some()) =>
+                {
                     put_back += 1;
                     if put_back > 1 {
                         return Some(format!("put back twice: {}", failure.message));

@@ -14,7 +14,7 @@ use crate::{
     attempt, exception,
     forecast::{Assume, forecast},
     hold::named,
-    node::Node,
+    node::{Ended, Node},
     owed::refused_by_people,
     plan::{ChangeType, Plan},
     rank::Priority,
@@ -404,7 +404,11 @@ fn ends(desk: &Desk<'_>, request: &ChangeRequest) -> Option<Timestamp> {
     let world = desk.world;
     let rollout = world.rollouts.get(&request.name).filter(|it| it.request.1 == request.uid);
     let rollout = rollout.filter(|_| begun(desk, request))?;
-    let failed = |node: &Node| safety::open_failure(rollout, node).is_some();
+    let failed = |node: &Node| {
+        let put_back = node.ended.get(&request.uid).and_then(Ended::failure);
+        let refused = put_back.is_some_and(|(_, failure)| attempt::refused_for_good(failure));
+        refused || safety::open_failure(rollout, node).is_some()
+    };
     if rollout.handle.paused.is_some() || world.nodes.values().any(failed) {
         return None;
     }

@@ -7,8 +7,8 @@ use crate::{
     category::{Facts, category},
     governance::{ApprovalPolicy, Circle},
     plan::{
-        Category, ChangeType, Class, Disruption, Execution, Needs, PATCH_MAX, Plan, RebootPolicy,
-        Reference, TestPlan, Windows,
+        Category, ChangeType, Class, Disruption, Execution, Failures, Needs, OnFailure, PATCH_MAX,
+        Plan, RebootPolicy, Reference, TestPlan, Windows,
     },
     rank::Priority,
     units::{Name, Span},
@@ -76,7 +76,10 @@ pub(crate) fn bare(
             reboot: strategy.reboot.clone(),
             gates: strategy.gates.clone(),
             snapshot: strategy.snapshot.clone(),
-            failures: strategy.failures.clone(),
+            failures: Failures {
+                watched: strategy.failures.then == OnFailure::Rollback && !strategy.watch.is_zero(),
+                ..strategy.failures.clone()
+            },
             max_pause: strategy.max_pause,
             watch: strategy.watch,
             node_time_max: node_time_max(baseline),

@@ -12,6 +12,7 @@ pub mod proof;
 mod stage;
 mod standing;
 mod view;
+mod watch;
 
 use std::{cell::OnceCell, collections::BTreeSet};
 

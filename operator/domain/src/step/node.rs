@@ -7,11 +7,13 @@
 //!   \\----> Verify -> Gate -> Release, for an exercise
 //!   \\----> Drain -> Verify -> Restart or Reboot -> Verify -> Gate -> Release, where no package changes
 //!                                          |  \-> AwaitReboot -> Claim -> Drain -> Reboot -> Verify
-//!                                          \----> Rollback -> Verify -> Release
+//!                                          \----> Rollback -> Verify -> Restart -> Verify -> Release
+//!   Claim -> Drain -> Rollback -> …, for what failed while the rollout was watched (decision 31)
 //! ```
 //!
 //! Each step is written to status before its effect, and is left only on what was observed: never on an exit code.
 
+mod failing;
 mod verify;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,8 +26,10 @@ use crate::{
     effect::{Decision, Doomed, Effect, Record},
     hold::Hold,
     mitigation::{self, NOTHING, Steps},
-    node::{Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Step, Task},
-    plan::{OnBlocked, OnFailure, PATCH_MAX},
+    node::{
+        Cordon, Ended, Failure, Inventory, Job, JobKey, Node, Ownership, Ready, Refusal, Step, Task,
+    },
+    plan::{OnBlocked, PATCH_MAX},
     safety,
     units::{Name, Span, Uid, after},
     world::World,
@@ -40,7 +44,7 @@ pub const JOB_GRACE: SignedDuration = SignedDuration::from_mins(11);
 /// How long evidence is waited for before its absence is a failure (invariant 29).
 pub(super) const EVIDENCE_WAIT_MAX: SignedDuration = SignedDuration::from_mins(15);
 /// A unit that still runs old code after so many restarts will not stop doing so by another.
-const RESTARTS_MAX: u32 = 2;
+pub(super) const RESTARTS_MAX: u32 = 2;
 
 /// What is to be written and done for a node that is being worked on, and what it waits for.
 pub(super) fn advance(
@@ -112,7 +116,8 @@ impl Work<'_> {
             return Some(self.step_back());
         }
         // The operator may have been away meanwhile: what is left of the work has to fit into what is left of the window.
-        if self.untouched() && !self.view.plan.drill {
+        // What is taken back waits for no window: production is hurt already, and people agreed to it (decision 31).
+        if self.untouched() && !self.view.plan.drill && self.task.failure.is_none() {
             let took = self.world.now.duration_since(self.task.started);
             let most = self.view.plan.execution.node_time_max.duration();
             let left = Span::try_from(most - took).unwrap_or(PATCH_MAX).max(PATCH_MAX);
@@ -231,6 +236,9 @@ impl Work<'_> {
     }
 
     fn drained(&self) -> Outcome {
+        if self.task.failure.is_some() {
+            return self.enter(Step::Rollback, |_| {});
+        }
         if let Some(boot) = &self.task.boot_before {
             let boot = boot.clone();
             if self.task.reboots >= self.view.plan.execution.reboot.max {
@@ -361,7 +369,7 @@ impl Work<'_> {
         }
         match job {
             None => Self::effect(self.start(Steps::default()), "the reboot", Some(deadline)),
-            Some(Job::Failed(_, message)) => {
+            Some(Job::Failed(_, message) | Job::Refused(_, _, message)) => {
                 self.fail(format!("the reboot could not be started: {message}"), false)
             }
             Some(Job::Running(_) | Job::Succeeded(_)) => Self::wait("its new boot", Some(deadline)),
@@ -391,6 +399,11 @@ impl Work<'_> {
     }
 
     fn rollback(&self) -> Outcome {
+        // A node that was taken back during the watch has served until now.
+        let served = matches!(self.node.ended.get(&self.task.request), Some(Ended::Proven(_)));
+        if served && self.refilled() {
+            return self.enter(Step::Drain, |_| {});
+        }
         self.job(Steps::default(), Self::ask_for_proof)
     }
 
@@ -411,14 +424,17 @@ impl Work<'_> {
     }
 
     fn undone(&self) -> bool {
-        self.node.jobs.contains_key(&JobKey { step: Step::Rollback, ..self.key() })
+        // It is done once; units that restart after it count on.
+        self.node.jobs.contains_key(&JobKey { step: Step::Rollback, attempt: 1, ..self.key() })
     }
 
     /// The outcome, the end of the work, and the flag for a person, in one pass of status. A flag is taken off by a proof, which speaks
     /// of the whole node, or by the end of what it is about: what was lifted or exercised says nothing of what else has failed there
     /// (invariant 3).
     fn ended(&self, ended: Ended) -> Outcome {
-        let why = ended.failure().map(|(_, failure)| failure.message.clone());
+        let flags = |failure: &Failure| failure.refused.is_none_or(Refusal::flags);
+        let why = ended.failure().filter(|(_, failure)| flags(failure));
+        let why = why.map(|(_, failure)| failure.message.clone());
         let flag = self.node.needs_attention.as_ref();
         let before = self.node.ended.get(&self.task.request).and_then(Ended::failure);
         let own = before.map(|(_, failure)| &failure.message);
@@ -441,7 +457,12 @@ impl Work<'_> {
         let deadline = self.deadline(JOB_TIME_MAX + JOB_GRACE);
         match self.node.jobs.get(&self.key()) {
             Some(Job::Succeeded(_)) => then(self),
-            Some(Job::Failed(_, message)) => self.fail(message.clone(), false),
+            Some(Job::Refused(_, refusal, message)) if self.begins() => {
+                self.refused(*refusal, message.clone())
+            }
+            Some(Job::Failed(_, message) | Job::Refused(_, _, message)) => {
+                self.fail(message.clone(), false)
+            }
             Some(Job::Running(_)) | None if self.world.now >= deadline => self.fail(
                 format!("{} took longer than {JOB_TIME_MAX:#}", self.task.step.gerund()),
                 false,
@@ -458,54 +479,6 @@ impl Work<'_> {
                 .fail(format!("a report answers scan {known}, which nobody asked for"), false);
         };
         self.enter(Step::Verify, move |task| task.scan = Some(scan))
-    }
-
-    /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
-    fn fail(&self, message: String, blocked: bool) -> Outcome {
-        let failure = Failure { step: self.failing(), message, blocked };
-        if self.task.failure.is_some() || self.again() {
-            // A rollback never starts a rollback of itself (invariant 32), and a node that serves is not rolled back under its pods.
-            return self.give_up(failure.message);
-        }
-        let patched = !self.task.step.before_patch() && self.task.transaction != NOTHING;
-        let next = match self.view.plan.execution.failures.then {
-            OnFailure::Rollback if patched && self.view.reversible(&self.task.transaction) => {
-                Step::Rollback
-            }
-            OnFailure::Rollback | OnFailure::Hold => Step::Release,
-        };
-        self.enter(next, move |task| {
-            task.failure = Some(failure);
-            task.attempt = 1;
-        })
-    }
-
-    /// Nothing more can be done safely: the node stays as it is, cordoned if it was, and a person is called (invariant 33).
-    fn give_up(&self, message: String) -> Outcome {
-        let failure = match &self.task.failure {
-            Some(first) => Failure {
-                step: first.step,
-                message: format!("{}; then {message}", first.message),
-                blocked: false,
-            },
-            None => Failure { step: self.failing(), message, blocked: false },
-        };
-        self.ended(Ended::Failed(self.world.now, failure))
-    }
-
-    /// Whether this takes a mitigation back.
-    fn lifts(&self) -> bool {
-        mitigation::lifting(self.world, self.node, self.task)
-    }
-
-    /// The step that failed: of a lift, the lift, also where only its scan does not confirm it.
-    fn failing(&self) -> Step {
-        if self.lifts() { Step::Lift } else { self.task.step }
-    }
-
-    /// Whether the change has ended here before, and is only being proven anew.
-    fn again(&self) -> bool {
-        self.node.ended.get(&self.task.request).is_some_and(|ended| ended.failure().is_some())
     }
 
     fn enter(&self, step: Step, change: impl FnOnce(&mut Task)) -> Outcome {

@@ -5,23 +5,20 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    SHOWN, Working, end, image,
-    node::EVIDENCE_WAIT_MAX,
-    standing,
+    SHOWN, Working, end, image, standing,
     view::{EVERY_CLASS, Member, Standing, View},
-    working_hold,
+    watch, working_hold,
 };
 use crate::{
-    assess::State,
     calendar::Purpose,
     drain::{self, Obstacle},
     effect::{Decision, Record},
     evidence::{self, Judgement},
     hold::{Hold, Reasons},
-    node::{Cordon, Ended, Node, Step, Taint, Task},
+    node::{Cordon, Ended, Node, Refusal, Step, Taint, Task},
     plan::Stage,
     request::{Cursor, RolloutEnd},
-    safety::{self, Safety},
+    safety::{self, Safety, Taking},
     units::{Digest, Name, after},
     world::{About, EvidenceKey},
 };
@@ -40,7 +37,7 @@ pub(super) fn next(view: &View<'_>, safety: &mut Safety<'_>, working: &Working) 
     if let Some(stage) = view.plan.stages.get(cursor.stage) {
         return in_stage(view, safety, working, stage);
     }
-    after_last(view, working)
+    watch::after_last(view, safety, working)
 }
 
 fn aborted(view: &View<'_>, working: &Working) -> Decision {
@@ -207,11 +204,58 @@ pub(super) fn failures(view: &View<'_>, stage: &Stage) -> Option<Hold> {
     let first: Vec<(Name, String)> = open.by_ref().take(SHOWN).collect();
     let failed = u32::try_from(first.len() + open.count()).unwrap_or(u32::MAX);
     let max = view.plan.execution.failures.max;
+    // Of what may be an attack none is allowed, whatever the plan allows of failures.
+    let max = if attacked(view) { 0 } else { max };
     (failed > max).then(|| Hold::FailuresReached { stage: stage.name.clone(), failed, max, first })
+}
+
+/// Whether a signature or hash was wrong on a node, and nobody has accepted that.
+fn attacked(view: &View<'_>) -> bool {
+    view.world.nodes.values().any(|node| {
+        let ended = node.ended.get(&view.request.uid);
+        let failure = ended.and_then(Ended::failure_of_change);
+        failure.is_some_and(|failure| failure.refused == Some(Refusal::Signature))
+            && safety::open_failure(view.rollout, node).is_some()
+    })
+}
+
+/// What is held because a package manager would do something else than was approved: it would on the next node as well, and none is drained to
+/// be refused. Whoever accepts it for a node says that this is so on that one alone.
+fn outdated(view: &View<'_>, transaction: &Digest) -> Option<Hold> {
+    let mut nodes = Vec::new();
+    for node in view.world.nodes.values() {
+        let id = (node.name.clone(), node.uid.clone());
+        let same = node.tried.get(&view.request.uid).is_none_or(|tried| tried == transaction);
+        if same
+            && !view.rollout.handle.accepted.contains_key(&id)
+            && let Some(Ended::PutBack(_, failure)) = node.ended.get(&view.request.uid)
+            && failure.refused == Some(Refusal::Difference)
+        {
+            nodes.push((node.name.clone(), failure.message.clone()));
+        }
+    }
+    nodes.truncate(SHOWN);
+    (!nodes.is_empty()).then_some(Hold::PlanOutdated { nodes })
 }
 
 fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result<Record, Hold> {
     let node = member.node;
+    free(safety, node)?;
+    if let Some(hold) = outdated(view, member.transaction) {
+        return Err(hold);
+    }
+    if let Some(obstacle) = drain::unready(node, member.transaction) {
+        return Err(not_taken(node, obstacle, None));
+    }
+    slot(view, safety, Taking::Anew(node))?;
+    Ok(Record::Task {
+        node: (node.name.clone(), node.uid.clone()),
+        task: Some(task(view, member.transaction, Step::Claim)),
+    })
+}
+
+/// Whether nobody works on a node or has cordoned it.
+pub(super) fn free(safety: &Safety<'_>, node: &Node) -> Result<(), Hold> {
     let claimed =
         |by: &Name| Err(Hold::NodeClaimed { nodes: vec![node.name.clone()], by: by.clone() });
     if let Some(task) = &node.task {
@@ -221,25 +265,19 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
         return claimed(other);
     }
     match &node.cordon {
-        Cordon::None => {}
-        Cordon::Foreign | Cordon::Lifted(_) => {
-            return Err(not_taken(node, Obstacle::Cordoned, None));
-        }
-        Cordon::Ours(record) => return claimed(&record.rollout.0),
+        Cordon::None => Ok(()),
+        Cordon::Foreign | Cordon::Lifted(_) => Err(not_taken(node, Obstacle::Cordoned, None)),
+        Cordon::Ours(record) => claimed(&record.rollout.0),
     }
-    if let Some(obstacle) = drain::unready(node, member.transaction) {
-        return Err(not_taken(node, obstacle, None));
-    }
-    slot(view, safety, node)?;
-    Ok(Record::Task {
-        node: (node.name.clone(), node.uid.clone()),
-        task: Some(task(view, member.transaction, Step::Claim)),
-    })
 }
 
 /// The same for a node that was patched and served until its reboot: what is bad, or has failed too often, ends on no more nodes.
 pub(super) fn anew(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
-    spoilt(view).map_or_else(|| slot(view, safety, node), Err)
+    if node.task.as_ref().is_some_and(|task| task.failure.is_some()) {
+        // What is taken back was bad, and has failed.
+        return slot(view, safety, Taking::Back(node));
+    }
+    spoilt(view).map_or_else(|| slot(view, safety, Taking::Anew(node)), Err)
 }
 
 /// What ends on no more nodes, whatever window opens: a plan that is bad, or has failed too often.
@@ -254,7 +292,12 @@ fn current<'v>(view: &View<'v>) -> Option<&'v Stage> {
 }
 
 /// Promises the node a slot of the current stage's budget, or says what keeps it from one (invariants 1 to 5, 10, 12).
-pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Result<(), Hold> {
+pub(super) fn slot(
+    view: &View<'_>,
+    safety: &mut Safety<'_>,
+    taking: Taking<'_>,
+) -> Result<(), Hold> {
+    let node = taking.node();
     if let Some(hold) = &view.stop_hold {
         return Err(hold.clone());
     }
@@ -268,7 +311,7 @@ pub(super) fn slot(view: &View<'_>, safety: &mut Safety<'_>, node: &Node) -> Res
     }
     safety.node(node, drain.allow_last_of_role)?;
     let pool = view.pool.iter().filter(|other| !stage.per_zone || other.zone == node.zone);
-    safety.budget(&stage.name, stage.max_unavailable, Some(node), pool.map(|n| &n.name))?;
+    safety.budget(&stage.name, stage.max_unavailable, Some(taking), pool.map(|n| &n.name))?;
     safety.promise(&node.name, &view.rollout.name);
     Ok(())
 }
@@ -403,7 +446,7 @@ fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
 }
 
 /// Negative evidence that is newer than the stage's end stops it at once.
-fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
+pub(super) fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
         Judgement::Failed(why) => Some(Hold::GateNotPassed { gate, of: None, why, until: None }),
         Judgement::Passed(_) | Judgement::Waiting(_) => None,
@@ -411,7 +454,7 @@ fn gate_failed(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
 }
 
 /// At the end of a stage, its soak included, every gate must have positive evidence made after that end (invariant 29).
-fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
+pub(super) fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     judged(view, newer_than).find_map(|(gate, judgement)| match judgement {
         Judgement::Failed(why) | Judgement::Waiting(why) => {
             Some(Hold::GateNotPassed { gate, of: None, why, until: None })
@@ -420,7 +463,7 @@ fn gates_pass(view: &View<'_>, newer_than: Timestamp) -> Option<Hold> {
     })
 }
 
-fn judged(
+pub(super) fn judged(
     view: &View<'_>,
     newer_than: Timestamp,
 ) -> impl Iterator<Item = (smol_str::SmolStr, Judgement)> {
@@ -436,76 +479,11 @@ fn judged(
     })
 }
 
-/// All stages are through: gates go on being read for a while (PROCESS 4.3), then the rollout ends.
-fn after_last(view: &View<'_>, working: &Working) -> Decision {
-    let cursor = &view.rollout.cursor;
-    let finished = cursor.finished.unwrap_or(view.world.now);
-    let until = after(finished, view.plan.execution.watch.duration());
-    if view.world.now < until {
-        let mut decision =
-            held(view, Some(gate_failed(view, finished).unwrap_or(Hold::Watch { until })));
-        decision.wake(until);
-        return decision;
-    }
-    if let Some(hold) = working_hold(working) {
-        return held(view, Some(hold));
-    }
-    // Who joined since was nobody's to take, and is due in a request of its own: no stage ends with members that it could take.
-    let proven = |m: &Member<'_>| {
-        let ended = m.node.ended.get(&view.request.uid);
-        m.standing != Standing::Ended
-            || matches!(ended, Some(Ended::Proven(_) | Ended::Exercised(_)))
-    };
-    let passed = match watched(view, until) {
-        Ok(passed) => passed,
-        Err(hold) => return held(view, Some(hold)),
-    };
-    let all = passed
-        && view.stages.iter().flatten().all(proven)
-        && (!nothing_left(view) || by_hand(view))
-        && image::all_proven(view);
-    end(view.rollout, view.world, if all { RolloutEnd::Done } else { RolloutEnd::Partly })
-}
-
-/// Whether a plan for nodes has none any more on which anything ended.
-fn nothing_left(view: &View<'_>) -> bool {
-    let mut members = view.stages.iter().flatten();
-    view.plan.node_classes().next().is_some() && members.all(|m| m.standing != Standing::Ended)
-}
-
-/// Whether others did meanwhile what the plan was for: its baseline holds on nodes, and on all of them.
-fn by_hand(view: &View<'_>) -> bool {
-    let holds = |node: &&Node| {
-        let found = view.assessment.nodes.get(&node.name);
-        found.is_some_and(|found| matches!(found.state, State::Compliant | State::Exempt))
-    };
-    !view.pool.is_empty() && view.pool.iter().all(holds)
-}
-
-/// Whether every gate passed at the end of the watch, or what is still waited for. Silence is not waited for for good, and is no
-/// pass (invariants 29, 38).
-fn watched(view: &View<'_>, until: Timestamp) -> Result<bool, Hold> {
-    let deadline = after(until, EVIDENCE_WAIT_MAX);
-    if view.plan.execution.watch.is_zero() || gates_pass(view, until).is_none() {
-        return Ok(true);
-    }
-    let waiting = judged(view, until).find_map(|(gate, judgement)| match judgement {
-        Judgement::Waiting(why) => {
-            Some(Hold::GateNotPassed { gate, of: None, why, until: Some(deadline) })
-        }
-        Judgement::Passed(_) | Judgement::Failed(_) => None,
-    });
-    match waiting {
-        Some(hold) if view.world.now < deadline && gate_failed(view, until).is_none() => Err(hold),
-        Some(_) | None => Ok(false),
-    }
-}
-
 pub(super) fn write(view: &View<'_>, cursor: Cursor) -> Record {
     Record::Cursor { rollout: (view.rollout.name.clone(), view.rollout.uid.clone()), cursor }
 }
 
-fn record(view: &View<'_>, cursor: Cursor) -> Decision {
+pub(super) fn record(view: &View<'_>, cursor: Cursor) -> Decision {
     let mut decision = Decision::default();
     decision.records.push(write(view, cursor));
     decision

@@ -227,8 +227,12 @@ fn i03_a_failed_workload_keeps_its_slot_until_somebody_accepts_it() {
     let mut world = shop(&["Deployment/shop/a", "Deployment/shop/b"]);
     web(&mut world, 1);
     let uid = world.requests["web"].uid.clone();
-    let failure =
-        Failure { step: Step::Verify, message: "2 of 3 became ready".into(), blocked: false };
+    let failure = Failure {
+        step: Step::Verify,
+        message: "2 of 3 became ready".into(),
+        blocked: false,
+        refused: None,
+    };
     let failed = world.workloads.get_mut("Deployment/shop/a").unwrap();
     failed.ended.insert(uid.clone(), Ended::Failed(world.now, failure));
     failed.tried.insert(uid, WEB_OLD.into());
@@ -354,8 +358,12 @@ fn a_stage_that_proved_no_workload_is_none_that_the_next_may_rely_on() {
     world.rollouts.get_mut("web").unwrap().digest = digest;
     world.approvals.clear();
     approve_all(&mut world, "web");
-    let failure =
-        Failure { step: Step::Verify, message: "somebody set another".into(), blocked: true };
+    let failure = Failure {
+        step: Step::Verify,
+        message: "somebody set another".into(),
+        blocked: true,
+        refused: None,
+    };
     let canary = world.workloads.get_mut("Deployment/shop/a").unwrap();
     canary.ended.insert(uid.clone(), Ended::PutBack(world.now, failure));
     canary.tried.insert(uid, WEB_OLD.into());
@@ -380,7 +388,12 @@ fn a_stage_that_proved_no_workload_is_none_that_the_next_may_rely_on() {
 fn i30_who_edits_an_image_that_had_failed_is_not_overruled_and_the_failure_stays() {
     let mut world = edited(ImageStep::MoveBack, SIDE_NEW);
     let found = world.workloads.get_mut("Deployment/shop/web").unwrap();
-    let failure = Failure { step: Step::Verify, message: "1 of 3 ready".into(), blocked: false };
+    let failure = Failure {
+        step: Step::Verify,
+        message: "1 of 3 ready".into(),
+        blocked: false,
+        refused: None,
+    };
     found.task.as_mut().unwrap().failure = Some(failure);
     let decision = stepped(&world);
     assert!(decision.effects.is_empty(), "{decision:#?}");

@@ -116,7 +116,8 @@ fn i32_a_workload_is_refused_to_what_failed_there_under_another_request() {
     let mut earlier = world.requests["web"].clone();
     (earlier.name, earlier.uid) = ("earlier".into(), Uid::new("earlier"));
     earlier.phase = Phase::Failed;
-    let failure = Failure { step: Step::Verify, message: "1 of 3".into(), blocked: false };
+    let failure =
+        Failure { step: Step::Verify, message: "1 of 3".into(), blocked: false, refused: None };
     let found = world.workloads.get_mut(KEY).unwrap();
     found.ended.insert(earlier.uid.clone(), Ended::Failed(world.now, failure));
     world.requests.insert("earlier".into(), earlier);

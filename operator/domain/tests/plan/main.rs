@@ -547,7 +547,7 @@ fn a_persons_request_that_asked_the_wrong_people_is_nobodys_no() {
 }
 
 fn failed(step: Step, message: &str) -> Failure {
-    Failure { step, message: message.into(), blocked: false }
+    Failure { step, message: message.into(), blocked: false, refused: None }
 }
 
 #[test]

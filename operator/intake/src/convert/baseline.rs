@@ -328,7 +328,11 @@ fn rollout(spec: &strategy::Strategy, refused: &mut Refusals) -> Strategy {
         gates: refused.recast("spec.rollout.gates", &spec.gates).unwrap_or_default(),
         snapshot: spec.snapshot.as_ref().map(|snapshot| small(&snapshot.job_template)),
         failures: refused.recast("spec.rollout.failures", &spec.failures).unwrap_or(
-            hozen_domain::plan::Failures { max: 0, then: hozen_domain::plan::OnFailure::Hold },
+            hozen_domain::plan::Failures {
+                max: 0,
+                then: hozen_domain::plan::OnFailure::Hold,
+                watched: false,
+            },
         ),
         max_pause: refused.span("spec.rollout.maxPause", &spec.max_pause),
         watch: refused.span("spec.rollout.watch", &spec.watch),

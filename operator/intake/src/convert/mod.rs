@@ -11,7 +11,7 @@ pub mod plan;
 pub mod report;
 pub mod request;
 pub mod sbom_report;
-mod work;
+pub mod work;
 pub mod workload;
 
 use std::collections::BTreeSet;

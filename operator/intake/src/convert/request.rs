@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hozen_api::{change_request as api, names, rollout};
 use hozen_domain::{
-    request::{ChangeRequest, Cursor, Handle, Phase, Rollout, RolloutEnd},
+    request::{ChangeRequest, Cursor, GateFailed, Handle, Phase, Rollout, RolloutEnd},
     units::Uid,
 };
 use jiff::Timestamp;
@@ -123,6 +123,11 @@ pub fn rollout(object: &rollout::Rollout, now: Timestamp) -> Result<Rollout, Vec
             stage_done: stage.and_then(|stage| stage.done),
             started: status.started,
             finished: status.finished,
+            gate_failed: status.gate_failed.as_ref().map(|failed| GateFailed {
+                gate: small(&failed.gate),
+                since: failed.since,
+                why: failed.message.clone(),
+            }),
             ended: status.ended.zip(outcome),
         },
         deleted,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hozen_api::managed_node as managed;
+use hozen_api::{job::ErrorClass, managed_node as managed};
 use hozen_domain::{
-    node::{Ended, Failure, Step, Task},
+    node::{Ended, Failure, Refusal, Step, Task},
     units::{Digest, Uid},
 };
 use jiff::Timestamp;
@@ -57,7 +57,29 @@ pub(super) fn failure(failure: &managed::Failure) -> Option<Failure> {
         step: step(&failure.step)?,
         message: failure.message.clone(),
         blocked: failure.blocked,
+        refused: failure.refused.as_ref().and_then(refusal),
     })
+}
+
+/// Why an agent refused. None: whatever else it is, it is a failure like others.
+pub fn refusal(class: &ErrorClass) -> Option<Refusal> {
+    match class {
+        ErrorClass::Difference => Some(Refusal::Difference),
+        ErrorClass::Locked => Some(Refusal::Locked),
+        ErrorClass::Repository => Some(Refusal::Repository),
+        ErrorClass::Disk => Some(Refusal::Disk),
+        ErrorClass::Unsupported => Some(Refusal::Unsupported),
+        ErrorClass::Signature => Some(Refusal::Signature),
+        ErrorClass::Order
+        | ErrorClass::Host
+        | ErrorClass::Broken
+        | ErrorClass::Install
+        | ErrorClass::Unit
+        | ErrorClass::Reboot
+        | ErrorClass::Interrupted
+        | ErrorClass::System
+        | ErrorClass::Unknown(_) => None,
+    }
 }
 
 /// What each request set out to do on the node: those that ended, and the one at work.

@@ -168,26 +168,7 @@ impl Stage {
             (Who::Operator, named(objects::change_request(operator), "over")),
             (Who::Operator, objects::held_rollout("held")),
         ];
-        // The policies take effect a moment after they were made, one after the other.
-        let dry = PostParams { dry_run: true, ..PostParams::default() };
-        let mut image = named(workloads::managed_image(), &format!("sha256-{}", "e".repeat(64)));
-        image["spec"]["digest"] = json!(format!("sha256:{}", "e".repeat(64)));
-        image["spec"]["packageSet"] = json!(format!("sha256-{}", "f".repeat(64)));
-        let mut errand = objects::errand("forged");
-        errand["spec"]["template"]["spec"]["hostPID"] = json!(true);
-        let forged = [
-            (Who::Operator, errand),
-            (Who::Mallory, objects::approval("forged", "alice", "security")),
-            (Who::Mallory, objects::rollout("forged")),
-            (Who::Mallory, objects::ours("ManagedNode", "forged", &json!({}))),
-            (Who::Operator, named(workloads::deployment(), "forged")),
-            (Who::Operator, image),
-        ];
-        for (who, what) in &forged {
-            let api = self.api(*who, what);
-            until("the policies take effect", async || api.create(&dry, &object(what)).await.err())
-                .await;
-        }
+        self.policies_take_effect().await;
         for (who, what) in &made {
             let made = self.api(*who, what).create(&PostParams::default(), &object(what)).await;
             made.unwrap_or_else(|error| panic!("{who:?} makes {what}: {error}"));
@@ -208,6 +189,33 @@ impl Stage {
             self.pod_of_the_job().await
         })
         .await;
+    }
+
+    /// They do a moment after they were made, one after the other.
+    async fn policies_take_effect(&self) {
+        let named = |mut object: Value, name: &str| {
+            object["metadata"]["name"] = json!(name);
+            object
+        };
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        let mut image = named(workloads::managed_image(), &format!("sha256-{}", "e".repeat(64)));
+        image["spec"]["digest"] = json!(format!("sha256:{}", "e".repeat(64)));
+        image["spec"]["packageSet"] = json!(format!("sha256-{}", "f".repeat(64)));
+        let mut errand = objects::errand("forged");
+        errand["spec"]["template"]["spec"]["hostPID"] = json!(true);
+        let forged = [
+            (Who::Operator, errand),
+            (Who::Mallory, objects::approval("forged", "alice", "security")),
+            (Who::Mallory, objects::rollout("forged")),
+            (Who::Mallory, objects::ours("ManagedNode", "forged", &json!({}))),
+            (Who::Operator, named(workloads::deployment(), "forged")),
+            (Who::Operator, image),
+        ];
+        for (who, what) in &forged {
+            let api = self.api(*who, what);
+            until("the policies take effect", async || api.create(&dry, &object(what)).await.err())
+                .await;
+        }
     }
 
     /// One rollout shows failures, of which carol has accepted one; for another she has asked for another attempt.

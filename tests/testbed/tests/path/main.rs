@@ -148,7 +148,7 @@ fn another_package_is_refused(stage: &Stage, publisher: &Publisher, first: &Valu
     });
     let refused = ended(&record, first);
     let why = refused["failure"]["message"].as_str().unwrap_or_default();
-    assert_eq!(refused["outcome"], "Failed", "{refused:#}");
+    assert_eq!(refused["outcome"], "PutBack", "{refused:#}");
     assert!(why.contains("Difference") && why.contains("'1.1' for 'hozen-test-library'"), "{why}");
     let instead = "hozen-test-library:amd64 is offered in 1.2, 1.0; 1.1 is approved";
     assert!(why.contains(instead), "{why}");
@@ -160,7 +160,7 @@ fn another_package_is_refused(stage: &Stage, publisher: &Publisher, first: &Valu
     }
     let told = stage.told("Node", CANARY);
     assert!(
-        told.iter().any(|told| told.starts_with("NodeFailed") && told.contains(why)),
+        told.iter().any(|told| told.starts_with("NodePutBack") && told.contains(why)),
         "{told:?}"
     );
     stage.look();

@@ -133,6 +133,7 @@ impl<'a> Work<'a> {
             step: Step::Verify,
             message: "its own rollout did not finish".into(),
             blocked: false,
+            refused: None,
         });
         if back.done(self.workload) && ready >= wanted {
             let decision = self.ended(Ended::RolledBack(now, first));
@@ -168,7 +169,7 @@ impl<'a> Work<'a> {
 
     /// A failure of the present step.
     pub(super) const fn failure(self, message: String) -> Failure {
-        Failure { step: self.task.step.as_of_node(), message, blocked: false }
+        Failure { step: self.task.step.as_of_node(), message, blocked: false, refused: None }
     }
 
     fn blocked(self, message: String) -> Failure {

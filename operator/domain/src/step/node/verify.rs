@@ -68,8 +68,21 @@ impl Work<'_> {
             Some(difference) => {
                 self.give_up(format!("the rollback is not confirmed: {difference}"))
             }
-            None => self.enter(Step::Release, |_| {}),
+            None => self.run_again(inventory),
         }
+    }
+
+    /// What was taken back on disk may run on in memory: its units restart once more, under numbers that restarts after the patch have not
+    /// had. A unit that does not take it on is told as inactive; a reboot that is due is asked for by itself (decision 21).
+    fn run_again(&self, inventory: &Inventory) -> Outcome {
+        let restarts = self.task.restarts.max(RESTARTS_MAX) + 1;
+        if activate::units(inventory).is_empty() || restarts > 2 * RESTARTS_MAX {
+            return self.enter(Step::Release, |_| {});
+        }
+        self.enter(Step::Restart, |task| {
+            task.restarts = restarts;
+            task.attempt = restarts;
+        })
     }
 
     /// A mitigation is in force where a scan shows all of it, and lifted where a scan shows nothing of it.

@@ -1,0 +1,335 @@
+//! What fails after the last node, while a rollout is watched: told, and taken back where people agreed to that (decision 31).
+#![expect(clippy::panic, reason = "a story without its node must fail its test, and say why")]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hozen_domain::{
+    World, assess,
+    effect::Record,
+    model::scenario::Happening,
+    node::{Cordon, Ended, Node, Ready, Step},
+    plan::{Ask, Gate, OnFailure, Reachable},
+    request::{GateFailed, RolloutEnd},
+    step::step,
+    units::{Share, Span, after},
+    world::{About, Evidence, EvidenceKey, Said},
+};
+use hozen_testkit::{
+    BaselineBuilder, OPENSSL_NEW, OPENSSL_OLD, Told, at, baseline, openssl, stage, story, web,
+    web_fleet, window, world_at,
+};
+use jiff::Timestamp;
+
+/// In the watch of a small fleet, some hours after its last node.
+const IN_THE_WATCH: u32 = 6;
+
+fn errors() -> Gate {
+    let (query, max) = ("sum(e)".into(), Some("0.5".into()));
+    let ask = Ask::Prometheus { url: "http://p:9090".into(), query, min: None, max };
+    Gate { name: "errors".into(), ask }
+}
+
+fn watched(then: OnFailure) -> BaselineBuilder {
+    let mut rest = stage("rest", Share::Percent(100));
+    rest.max_unavailable = Share::Count(2);
+    baseline("web").stages(vec![stage("canary", Share::Count(1)), rest]).with(|b| {
+        b.rollout.gates = vec![errors()];
+        b.rollout.failures.then = then;
+        b.rollout.watch = Span::hours(12);
+    })
+}
+
+fn says_no() -> Happening {
+    Happening::GateFails { gate: "errors".into(), says: "3.2 errors a second".into() }
+}
+
+fn says_yes() -> Happening {
+    Happening::GateRecovers { gate: "errors".into() }
+}
+
+fn minutes_in(minutes: u32) -> Span {
+    Span::minutes(IN_THE_WATCH * 60 + minutes)
+}
+
+fn no_at() -> Timestamp {
+    after(at("2026-11-19T09:00Z"), minutes_in(0).duration())
+}
+
+fn end_of<'t>(told: &'t Told, node: &str) -> &'t Ended {
+    let ended = told.ended();
+    let last = ended.into_iter().rev().find(|e| e.0 == node);
+    last.map_or_else(|| panic!("{node} never ended: {:#?}", told.0.trace), |e| e.3)
+}
+
+fn rollout_end(told: &Told) -> Option<RolloutEnd> {
+    let rollout = told.0.world.rollouts.values().next().expect("a rollout");
+    rollout.cursor.ended.map(|ended| ended.1)
+}
+
+fn openssl_on(told: &Told, node: &str) -> String {
+    let report = told.0.world.nodes[node].report.latest().expect("a report");
+    let set = &told.0.world.package_sets[&report.package_set];
+    let package = set.packages.iter().find(|p| p.name == "openssl").expect("openssl");
+    package.version.to_string()
+}
+
+/// Nodes by when their last work ended, where that took something back.
+fn taken_back(told: &Told) -> Vec<&str> {
+    let ended = told.ended();
+    let back = ended.into_iter().filter(|e| matches!(e.3, Ended::RolledBack(..)));
+    back.map(|e| e.0).collect()
+}
+
+#[test]
+fn i30_what_a_gate_says_no_of_for_long_is_taken_back_one_by_one_the_last_stage_first() {
+    let world = web_fleet(4, watched(OnFailure::Rollback)).build();
+    let told = story(&world, 30).after(minutes_in(0), says_no()).play();
+    assert_eq!(taken_back(&told), ["web-4", "web-3", "web-2", "web-1"], "{:#?}", told.0.trace);
+    for name in ["web-1", "web-2", "web-3", "web-4"] {
+        assert_eq!(openssl_on(&told, name), OPENSSL_OLD);
+        let node = &told.0.world.nodes[name];
+        assert_eq!(node.cordon, Cordon::None, "i33");
+        let flag = node.needs_attention.as_deref().expect("a person is called");
+        assert!(flag.contains("gate errors during the watch: 3.2 errors a second"), "{flag}");
+    }
+    let back = told.ended().into_iter().filter(|e| matches!(e.3, Ended::RolledBack(..)));
+    let spans: Vec<(Timestamp, Timestamp)> = back.map(|e| (e.1, e.2)).collect();
+    assert!(spans[0].0 >= after(no_at(), Span::minutes(15).duration()), "{spans:?}");
+    assert!(spans[0].0 < after(no_at(), Span::minutes(30).duration()), "{spans:?}");
+    assert!(spans.is_sorted_by(|a, b| a.1 <= b.0), "one after the other: {spans:?}");
+    assert!(told.held("TakingBack") && told.held("WatchFailed"));
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Partly));
+}
+
+#[test]
+fn a_unit_that_runs_what_was_taken_back_restarts_once_more() {
+    let world = web_fleet(1, watched(OnFailure::Rollback)).build();
+    let told = story(&world, 30).after(minutes_in(0), says_no()).play();
+    let jobs = told.0.world.nodes["web-1"].jobs.keys();
+    let restarts: Vec<u32> =
+        jobs.filter(|job| job.step == Step::Restart).map(|job| job.attempt).collect();
+    assert_eq!(restarts, [1, 3], "under a number that no restart after the patch has had");
+    let report = told.0.world.nodes["web-1"].report.latest().expect("a report");
+    assert!(report.stale_units.is_empty(), "{:?}", report.stale_units);
+}
+
+#[test]
+fn a_gate_that_says_yes_again_soon_takes_nothing_back() {
+    let world = web_fleet(3, watched(OnFailure::Rollback)).build();
+    let told = story(&world, 30)
+        .after(minutes_in(0), says_no())
+        .after(minutes_in(14), says_yes())
+        .after(minutes_in(60), says_no())
+        .after(minutes_in(70), says_yes())
+        .play();
+    assert_eq!(taken_back(&told), Vec::<&str>::new());
+    assert!(told.held("GateNotPassed") && !told.held("TakingBack"));
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Done));
+}
+
+#[test]
+fn a_gate_that_says_yes_while_things_are_taken_back_keeps_the_rest() {
+    let world = web_fleet(4, watched(OnFailure::Rollback)).build();
+    let told =
+        story(&world, 30).after(minutes_in(0), says_no()).after(minutes_in(16), says_yes()).play();
+    assert_eq!(taken_back(&told), ["web-4"], "what was begun is finished: {:#?}", told.0.trace);
+    assert_eq!(openssl_on(&told, "web-1"), OPENSSL_NEW);
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Partly));
+}
+
+#[test]
+fn i29_a_gate_that_falls_silent_takes_nothing_back() {
+    let world = web_fleet(2, watched(OnFailure::Rollback)).build();
+    let silent = || Happening::GateSilent { gate: "errors".into() };
+    let told = story(&world, 30).after(minutes_in(0), silent()).play();
+    assert_eq!(taken_back(&told), Vec::<&str>::new());
+    // Nor where it had said no before.
+    let told =
+        story(&world, 30).after(minutes_in(0), says_no()).after(minutes_in(5), silent()).play();
+    assert_eq!(taken_back(&told), Vec::<&str>::new());
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Partly), "silence is no pass");
+}
+
+#[test]
+fn i12_nothing_is_taken_back_that_the_plan_does_not_take_back() {
+    let world = web_fleet(2, watched(OnFailure::Hold)).build();
+    let told = story(&world, 30).after(minutes_in(0), says_no()).play();
+    assert_eq!(taken_back(&told), Vec::<&str>::new());
+    assert!(told.held("WatchFailed"), "{:#?}", told.holds());
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Partly));
+    let plan = &told.0.world.requests.values().next().expect("a request").plan;
+    assert!(!plan.execution.failures.watched);
+    let json = serde_json::to_value(&plan.execution.failures).expect("JSON");
+    assert!(json.get("watched").is_none(), "a plan of before has the digest that it had");
+}
+
+#[test]
+fn what_cannot_go_back_is_told_and_stays() {
+    let gone = |world: World| {
+        let mut world = world;
+        for node in world.nodes.values_mut() {
+            let report = Arc::make_mut(match &mut node.report {
+                hozen_domain::node::Report::Known(report) => report,
+                other => panic!("{other:?}"),
+            });
+            report.transactions.iter_mut().for_each(|r| r.rollback = Reachable::Impossible);
+        }
+        world
+    };
+    let world = gone(web_fleet(2, watched(OnFailure::Rollback)).build());
+    let told = story(&world, 30).after(minutes_in(0), says_no()).play();
+    assert_eq!(taken_back(&told), Vec::<&str>::new());
+    let held = told.holds().into_iter().find(|(_, hold)| hold.reason() == "WatchFailed");
+    let (_, hold) = held.expect("a person is called");
+    assert!(hold.needs_somebody() && hold.to_string().contains("not within reach"), "{hold}");
+}
+
+#[test]
+fn a_node_that_falls_silent_during_the_watch_is_flagged_and_no_other_is_touched() {
+    let world = web_fleet(3, watched(OnFailure::Rollback)).build();
+    let offline = || Happening::NodeOffline { node: "web-2".into() };
+    let returns = |minutes| (minutes_in(minutes), Happening::NodeReturns { node: "web-2".into() });
+    let told = story(&world, 30).after(minutes_in(0), offline()).play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-2") else { panic!("{:?}", told.ended()) };
+    assert!(failure.message.contains("not Ready since"), "{}", failure.message);
+    assert!(told.0.world.nodes["web-2"].needs_attention.is_some());
+    assert_eq!((openssl_on(&told, "web-1"), openssl_on(&told, "web-3")), {
+        (OPENSSL_NEW.to_owned(), OPENSSL_NEW.to_owned())
+    });
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Partly));
+    // A kubelet that restarts is no failure.
+    let (back, happening) = returns(10);
+    let told = story(&world, 30).after(minutes_in(0), offline()).after(back, happening).play();
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Done), "{:#?}", told.0.trace);
+    assert_eq!(openssl_on(&told, "web-2"), OPENSSL_NEW);
+    // One that comes back while it is worked on goes back to what it had.
+    let (back, happening) = returns(20);
+    let told = story(&world, 30).after(minutes_in(0), offline()).after(back, happening).play();
+    assert_eq!(taken_back(&told), ["web-2"], "{:#?}", told.0.trace);
+    assert_eq!(openssl_on(&told, "web-2"), OPENSSL_OLD);
+}
+
+#[test]
+fn a_node_whose_drain_is_refused_serves_on_as_it_is_and_is_flagged() {
+    let mut world = web_fleet(1, watched(OnFailure::Rollback)).build();
+    let node = world.nodes.get_mut("web-1").expect("the node is there");
+    node.pods.movable = 40;
+    let blocked = Happening::DrainBlocked { node: "web-1".into(), budget: "shop/web".into() };
+    // Its pods are leaving when the budget shuts.
+    let told = story(&world, 30)
+        .after(minutes_in(0), says_no())
+        .after(Span::seconds((IN_THE_WATCH * 60 + 15) * 60 + 35), blocked)
+        .play();
+    let Ended::Failed(_, failure) = end_of(&told, "web-1") else { panic!("{:#?}", told.0.trace) };
+    assert!(failure.message.contains("not taken back: budget shop/web"), "{}", failure.message);
+    let node = &told.0.world.nodes["web-1"];
+    assert_eq!(node.cordon, Cordon::None, "nothing was changed on it");
+    assert!(node.needs_attention.is_some());
+    assert_eq!(openssl_on(&told, "web-1"), OPENSSL_NEW);
+}
+
+#[test]
+fn i36_a_pause_and_an_abort_take_nothing_back() {
+    let world = web_fleet(2, watched(OnFailure::Rollback)).build();
+    let of = || ("web".into(), None, None);
+    let (baseline, advisory, request) = of();
+    let paused = Happening::Pause { baseline, advisory, request };
+    let (baseline, advisory, request) = of();
+    let aborted = Happening::Abort { baseline, advisory, request };
+    for stop in [paused, aborted] {
+        let told = story(&world, 30)
+            .after(minutes_in(0), says_no())
+            .after(minutes_in(5), stop.clone())
+            .play();
+        assert_eq!(taken_back(&told), Vec::<&str>::new(), "{stop:?}");
+        let free = |n: &Node| n.cordon == Cordon::None && n.task.is_none();
+        assert!(told.0.world.nodes.values().all(free), "{stop:?}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_waits_for_no_window() {
+    let night = window("night", "0 22 * * *", Span::hours(2), "UTC");
+    let world = world_at("2026-11-19T09:00Z")
+        .baseline(watched(OnFailure::Rollback).window(night))
+        .notice(openssl().high())
+        .node(web("web-1"));
+    let told = story(&world.build(), 40).after(Span::hours(18), says_no()).play();
+    assert_eq!(taken_back(&told), ["web-1"], "at three in the morning: {:#?}", told.0.trace);
+}
+
+#[test]
+fn i32_what_was_taken_back_is_not_tried_again_by_itself() {
+    let world = web_fleet(2, watched(OnFailure::Rollback)).build();
+    let told = story(&world, 72).after(minutes_in(0), says_no()).after(minutes_in(90), says_yes());
+    let told = told.play();
+    assert_eq!(taken_back(&told), ["web-2", "web-1"]);
+    assert_eq!(told.0.world.requests.len(), 1, "{:#?}", told.0.world.requests.keys());
+    assert_eq!(openssl_on(&told, "web-1"), OPENSSL_OLD);
+}
+
+/// The fleet in its watch, with a condition as its gate that has said no for an hour, and what it says of each node now.
+fn condition_failed(says: &[(&str, Said)]) -> World {
+    let ready = watched(OnFailure::Rollback).with(|b| {
+        let ask = Ask::NodeCondition { r#type: "Ready".into(), status: "True".into() };
+        b.rollout.gates = vec![Gate { name: "ready".into(), ask }];
+    });
+    let told = story(&web_fleet(3, ready).build(), IN_THE_WATCH).play();
+    let mut world = told.0.world;
+    let now = world.now;
+    let since = now - Span::hours(1).duration();
+    let rollout = world.rollouts.values_mut().next().expect("a rollout");
+    assert!(rollout.cursor.finished.is_some() && rollout.cursor.ended.is_none());
+    let why = "Ready of web-2 is False".to_owned();
+    rollout.cursor.gate_failed = Some(GateFailed { gate: "ready".into(), since, why });
+    let by = rollout.name.clone();
+    let key = |about| EvidenceKey { gate: "ready".into(), asked_by: by.clone(), about };
+    let whole = Said::Fail("Ready of web-2 is False".into());
+    world.evidence.insert(key(About::Whole), Evidence { at: now, said: whole });
+    for (node, said) in says {
+        let about = About::System((*node).into());
+        world.evidence.insert(key(about), Evidence { at: now, said: said.clone() });
+    }
+    world
+}
+
+/// The nodes that are taken now, each with its step.
+fn taken(world: &World) -> BTreeMap<String, Step> {
+    let decision = step(world, &assess::assess(world));
+    let tasks = decision.records.into_iter().filter_map(|record| match record {
+        Record::Task { node, task: Some(task) } => Some((node.0.to_string(), task.step)),
+        _ => None,
+    });
+    tasks.collect()
+}
+
+#[test]
+fn a_condition_is_one_nodes_and_takes_no_other_back() {
+    let yes = || Said::Pass("Ready is True".into());
+    let no = || Said::Fail("Ready of web-2 is False".into());
+    let world = condition_failed(&[("web-1", yes()), ("web-2", no()), ("web-3", yes())]);
+    assert_eq!(taken(&world), [("web-2".to_owned(), Step::Claim)].into());
+    // What it says of each is not known yet.
+    let world = condition_failed(&[]);
+    assert!(taken(&world).is_empty());
+    let asked = hozen_domain::evidence::questions(&world);
+    assert!(asked.keys().any(|key| key.about == About::System("web-2".into())), "it is asked");
+}
+
+#[test]
+fn a_node_that_is_away_brings_its_own_slot_along() {
+    let mut world = condition_failed(&[]);
+    let rollout = world.rollouts.values_mut().next().expect("a rollout");
+    rollout.cursor.gate_failed = None;
+    world.evidence.clear();
+    let since = world.now - Span::minutes(20).duration();
+    let node = world.nodes.get_mut("web-2").expect("the node is there");
+    node.ready = Ready::No(since);
+    // It is away itself, and two may be.
+    assert_eq!(taken(&world), [("web-2".to_owned(), Step::Claim)].into());
+    let other = world.nodes.get_mut("web-1").expect("the node is there");
+    other.cordon = Cordon::Foreign;
+    let third = world.nodes.get_mut("web-3").expect("the node is there");
+    third.cordon = Cordon::Foreign;
+    assert!(taken(&world).is_empty(), "others have the slots, and it serves nobody anyway");
+}
