@@ -437,11 +437,8 @@ impl fmt::Display for Hold {
             Self::HumanTookOver { nodes } => write!(f, "a person took {} over", named(nodes)),
             Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
-            Self::WatchFailed { gate, why, kept: None } => {
-                write!(f, "gate {gate} during the watch: {why}; what was patched is taken back")
-            }
-            Self::WatchFailed { gate, why, kept: Some(kept) } => {
-                write!(f, "gate {gate} during the watch: {why}; {kept}")
+            Self::WatchFailed { gate, why, kept } => {
+                f.write_str(&words::watch_failed(gate, why, kept.as_deref()))
             }
         }
     }

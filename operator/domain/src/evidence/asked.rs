@@ -107,8 +107,9 @@ fn of_stage(world: &World, rollout: &Rollout, request: &ChangeRequest, asked: &m
         let failed = rollout.cursor.gate_failed.as_ref();
         if failed.is_some_and(|failed| failed.gate == gate.name) && gate.ask.tells_nodes_apart() {
             for node in nodes.iter().filter(|node| free(world, node)) {
-                let about = About::System(node.clone());
-                let question = Asked { gate: gate.clone(), nodes: vec![node.clone()], newer_than };
+                let (about, by) = (About::System(node.clone()), Asker::of(rollout));
+                let nodes = vec![node.clone()];
+                let question = Asked { gate: gate.clone(), by, nodes, newer_than };
                 ask(asked, &rollout.name, about, question);
             }
         }

@@ -154,3 +154,9 @@ pub(super) fn no_policy(baseline: &str, policy: &str) -> String {
 pub(super) fn no_baseline(baseline: &str, uid: &Uid) -> String {
     format!("there is no baseline {baseline} of the uid {uid}")
 }
+
+/// A gate that says no after the last node; `kept`: why nothing is taken back.
+pub(super) fn watch_failed(gate: &str, why: &str, kept: Option<&str>) -> String {
+    let then = kept.unwrap_or("what was patched is taken back");
+    format!("gate {gate} during the watch: {why}; {then}")
+}

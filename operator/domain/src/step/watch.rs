@@ -83,8 +83,9 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     if plan.execution.watch.is_zero() || plan.mitigation.is_some() || plan.drill {
         return Found::Nothing { look_again: None };
     }
-    if let Some(next) = noted(view) {
-        let cursor = Cursor { gate_failed: next, ..view.rollout.cursor.clone() };
+    let failed = failed_by_now(view);
+    if failed != view.rollout.cursor.gate_failed {
+        let cursor = Cursor { gate_failed: failed, ..view.rollout.cursor.clone() };
         return Found::Trouble(record(view, cursor));
     }
     let gate = view.rollout.cursor.gate_failed.as_ref();
@@ -102,9 +103,7 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     let failed: Vec<Record> =
         left.iter().filter(|it| it.alone).flat_map(|it| lost(view, it)).collect();
     if !failed.is_empty() {
-        let mut decision = Decision::default();
-        decision.records = failed;
-        return Found::Trouble(decision);
+        return Found::Trouble(Decision { records: failed, ..Decision::default() });
     }
     let busy = view.stages.iter().flatten().any(|m| m.standing == Standing::Active);
     if busy {
@@ -138,23 +137,25 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     }
 }
 
-/// The gate that says no, as it has to be written down now; none: as it is.
-fn noted(view: &View<'_>) -> Option<Option<GateFailed>> {
-    let newer_than = evidence::last_turn(view.world, view.rollout, view.request)?;
-    let before = view.rollout.cursor.gate_failed.as_ref();
+/// The gate that says no, as it has to stand in status now.
+fn failed_by_now(view: &View<'_>) -> Option<GateFailed> {
+    let before = view.rollout.cursor.gate_failed.clone();
+    let Some(newer_than) = evidence::last_turn(view.world, view.rollout, view.request) else {
+        return before;
+    };
     let mut first = None;
     for (gate, judgement) in judged(view, newer_than) {
-        let known = before.is_some_and(|failed| failed.gate == gate);
+        let known = before.as_ref().is_some_and(|failed| failed.gate == gate);
         match judgement {
             // Silence unsays nothing.
-            Judgement::Failed(_) | Judgement::Waiting(_) if known => return None,
+            Judgement::Failed(_) | Judgement::Waiting(_) if known => return before,
             Judgement::Failed(why) => {
                 first = first.or(Some(GateFailed { gate, since: view.world.now, why }));
             }
             Judgement::Passed(_) | Judgement::Waiting(_) => {}
         }
     }
-    (first.is_some() || before.is_some()).then_some(first)
+    first
 }
 
 /// Whether a gate says no still, by what was observed since it had lasted long enough and since anything was last taken back.

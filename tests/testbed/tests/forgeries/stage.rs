@@ -129,10 +129,6 @@ impl Stage {
         let operator = Who::Operator.user();
         let mut rejection = objects::approval("rejection", "bob", "platform");
         rejection["spec"]["decision"] = json!("Reject");
-        let named = |mut object: Value, name: &str| {
-            object["metadata"]["name"] = json!(name);
-            object
-        };
         let made = [
             (Who::Carol, objects::approval_policy("production", true)),
             (Who::Carol, objects::approval_policy("lax", false)),
@@ -193,10 +189,6 @@ impl Stage {
 
     /// They do a moment after they were made, one after the other.
     async fn policies_take_effect(&self) {
-        let named = |mut object: Value, name: &str| {
-            object["metadata"]["name"] = json!(name);
-            object
-        };
         let dry = PostParams { dry_run: true, ..PostParams::default() };
         let mut image = named(workloads::managed_image(), &format!("sha256-{}", "e".repeat(64)));
         image["spec"]["digest"] = json!(format!("sha256:{}", "e".repeat(64)));
@@ -477,4 +469,10 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     panic!("never came to pass: {what}");
+}
+
+/// An object under another name.
+fn named(mut object: Value, name: &str) -> Value {
+    object["metadata"]["name"] = json!(name);
+    object
 }
