@@ -8,6 +8,7 @@
 pub mod apk;
 pub mod apt;
 pub mod begun;
+pub mod chamber;
 pub mod clock;
 pub mod command;
 pub mod compressed;
@@ -18,6 +19,7 @@ pub mod manifests;
 pub mod os_release;
 pub mod package;
 pub mod reboot;
+pub mod refresh;
 pub mod resolve;
 pub mod root;
 pub mod rpm;

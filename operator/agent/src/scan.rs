@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, ToSmolStr};
 
 use crate::{
-    apt::refresh::Own,
+    chamber::Chamber,
     consequences,
     live::{
         self, hardware, kernel, network,
@@ -28,6 +28,7 @@ use crate::{
     os_release,
     package::{Goal, Step, Update},
     reboot,
+    refresh::Own,
     resolve::ResolveError,
     root::Root,
     system::System,
@@ -71,6 +72,8 @@ pub struct Options {
     pub resolve: bool,
     /// What else is to be resolved.
     pub asks: Vec<Ask>,
+    /// Where the host's own package manager can be run, if it can.
+    pub chamber: Option<Chamber>,
     /// Indices that the scanner refreshes itself, where it does.
     pub own: Option<Own>,
 }
@@ -358,7 +361,7 @@ fn resolve_all(
     let mut transactions = BTreeMap::<SmolStr, Transaction>::new();
     for (name, goal) in goals(updates, &options.asks) {
         let outcome = system
-            .resolve(root, &goal)
+            .resolve(root, options.chamber.as_ref(), &goal)
             .map_err(|error: ResolveError| error.to_string())
             .and_then(|steps| transaction(root, system, &steps, processes, unread));
         let resolved = match outcome {

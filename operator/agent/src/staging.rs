@@ -18,6 +18,7 @@ use rustix::{
 use tempfile::TempDir;
 
 use crate::{
+    chamber::{COPIES, Chamber},
     command::NOBODY,
     resolve::ResolveError,
     root::{ReadError, Root},
@@ -36,6 +37,7 @@ pub struct Place(PathBuf);
 #[derive(Debug)]
 pub struct Staging {
     place: Place,
+    chamber: Option<Chamber>,
     _folder: TempDir,
 }
 
@@ -69,20 +71,42 @@ pub fn remove_all_for_good() {
 
 impl Drop for Staging {
     fn drop(&mut self) {
+        if let Some(chamber) = &self.chamber {
+            chamber.clear(&self.seen("").to_string_lossy());
+        }
         there().remove(self.path());
     }
 }
 
 impl Staging {
-    /// An empty one.
+    /// An empty one, for a tool of this machine.
     pub fn new() -> Result<Self, ResolveError> {
+        Self::within(None)
+    }
+
+    /// An empty one, for a tool that runs in the chamber where there is one, which is furnished already.
+    pub fn within(chamber: Option<&Chamber>) -> Result<Self, ResolveError> {
         let mut there = there();
-        let made = tempfile::Builder::new().prefix("hozen-resolve-").tempdir().map_err(failed)?;
-        let staging = Self { place: Place::of(made.path().to_owned()), _folder: made };
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix("hozen-resolve-");
+        let made = match chamber {
+            None => builder.tempdir(),
+            Some(chamber) => builder.tempdir_in(chamber.path().join(COPIES)),
+        };
+        let made = made.map_err(failed)?;
+        let place = Place::of(made.path().to_owned());
+        let staging = Self { place, chamber: chamber.cloned(), _folder: made };
         there.insert(staging.path().to_owned());
         drop(there);
         fs::set_permissions(staging.path(), Permissions::from_mode(0o755)).map_err(failed)?;
         Ok(staging)
+    }
+
+    /// A path inside, as the tool sees it.
+    pub fn seen(&self, path: &str) -> PathBuf {
+        let at = self.at(path);
+        let inner = self.chamber.as_ref().and_then(|chamber| at.strip_prefix(chamber.path()).ok());
+        inner.map_or_else(|| at.clone(), |inner| Path::new("/").join(inner))
     }
 }
 

@@ -7,9 +7,12 @@ use hozen_api::node_inventory::PackageManager;
 
 use crate::{
     apk::Apk,
-    apt::{self, Apt, native_arch, refresh::Own},
-    begun, dpkg,
+    apt::{self, Apt, native_arch},
+    begun,
+    chamber::Chamber,
+    dpkg,
     package::{Archive, Goal, Installed, Step, Unfinished, Update},
+    refresh::Own,
     resolve::ResolveError,
     root::Root,
     rpm::{self, Rpm},
@@ -49,7 +52,7 @@ impl System {
                 return Self::Dpkg { database, apt };
             }
         }
-        if let Some(rpm) = Rpm::read(root, unread) {
+        if let Some(rpm) = Rpm::read(root, own, unread) {
             return Self::Rpm(Box::new(rpm));
         }
         if let Some(apk) = Apk::read(root, unread) {
@@ -133,14 +136,19 @@ impl System {
     pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
         match self {
             Self::Dpkg { apt, .. } => apt.refreshed_at(root),
-            Self::Rpm(rpm) => rpm.refreshed_at(root),
+            Self::Rpm(rpm) => rpm.refreshed_at(),
             Self::Apk(apk) => apk.refreshed_at(root),
             Self::None => None,
         }
     }
 
-    /// What the package manager would do for a goal.
-    pub fn resolve(&self, root: &Root, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
+    /// What the package manager would do for a goal: the host's own, in the chamber, or else this machine's.
+    pub fn resolve(
+        &self,
+        root: &Root,
+        chamber: Option<&Chamber>,
+        goal: &Goal,
+    ) -> Result<Vec<Step>, ResolveError> {
         match self {
             Self::Dpkg { database, apt } => {
                 if let Some(weakened) = apt::trust::weakened(root) {
@@ -155,8 +163,8 @@ impl System {
                 steps.sort();
                 Ok(steps)
             }
-            Self::Rpm(rpm) if rpm.repos.zypper => rpm::zypper::resolve(root, rpm, goal),
-            Self::Rpm(rpm) => rpm::resolve::resolve(root, rpm, goal),
+            Self::Rpm(rpm) if rpm.repos.zypper => rpm::zypper::resolve(root, chamber, rpm, goal),
+            Self::Rpm(rpm) => rpm::resolve::resolve(root, chamber, rpm, goal),
             Self::Apk(_) => Err(ResolveError::NotSupported(
                 "apk's indices name archives by SHA-1, and a transaction names them by SHA-256",
             )),

@@ -10,8 +10,9 @@ use rustix::{
 };
 
 use crate::{
-    apt::refresh::Own,
+    chamber::Chamber,
     clock::{self, Moment},
+    refresh::Own,
     root::Root,
     scan::{Ask, Options, Scan, scan},
     share::{self, Request, Share, ShareError},
@@ -44,6 +45,15 @@ const RETRY: Duration = Duration::from_hours(1);
 /// A report is written anew at least once a day (API, `scannedAt`); an hour before, to be in time.
 const WRITTEN_MAX: SignedDuration = SignedDuration::from_hours(23);
 
+/// Where the scanner runs the host's package manager, and whether it refreshes indices there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Means {
+    /// Where the host's package manager is run.
+    pub chamber: Chamber,
+    /// The scanner's own indices, where it has any.
+    pub refreshed: Option<Refreshed>,
+}
+
 /// Indices of the scanner's own, and how often they are refreshed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refreshed {
@@ -54,16 +64,17 @@ pub struct Refreshed {
 }
 
 /// Scans once and writes the report, whether it is new or not; refreshes the indices before.
-pub fn once(root: &Root, share: &Share, refreshed: Option<&Refreshed>) -> Result<(), ShareError> {
+pub fn once(root: &Root, share: &Share, means: &Means) -> Result<(), ShareError> {
     let request = share.request()?;
-    if let Some(refreshed) = refreshed {
+    if let Some(refreshed) = &means.refreshed {
         refresh(root, &refreshed.own);
     }
-    share.put(&scanned(root, &request, refreshed))
+    share.put(&scanned(root, &request, means))
 }
 
 /// Scans and writes until the process ends; an error of one turn is said, and the next turn comes all the same.
-pub fn forever(root: &Root, share: &Share, refreshed: Option<&Refreshed>) -> std::io::Result<()> {
+pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()> {
+    let refreshed = means.refreshed.as_ref();
     let events = watched(root, share)?;
     let mut answered = None;
     let mut due = refreshed.map(Due::first);
@@ -71,7 +82,7 @@ pub fn forever(root: &Root, share: &Share, refreshed: Option<&Refreshed>) -> std
         if let (Some(refreshed), Some(true)) = (refreshed, due.as_ref().map(Due::is_now)) {
             due = Some(Due::after(refreshed, refresh(root, &refreshed.own)));
         }
-        match turn(root, share, refreshed, &mut answered) {
+        match turn(root, share, means, &mut answered) {
             Ok(what) => log(what),
             Err(error) => log(format!("not written: {error}")),
         }
@@ -128,14 +139,14 @@ impl Due {
 fn turn(
     root: &Root,
     share: &Share,
-    refreshed: Option<&Refreshed>,
+    means: &Means,
     answered: &mut Option<Request>,
 ) -> Result<&'static str, ShareError> {
     let request = share.request().unwrap_or_else(|error| {
         log(format!("the request is ignored: {error}"));
         answered.clone().unwrap_or_default()
     });
-    let found = scanned(root, &request, refreshed);
+    let found = scanned(root, &request, means);
     // What cannot be read was not written by this scanner.
     let last = share.report().ok().flatten();
     if last.as_ref().is_some_and(|last| says_the_same(last, &found.report)) {
@@ -147,13 +158,18 @@ fn turn(
     Ok("scanned: the report is written")
 }
 
-fn scanned(root: &Root, request: &Request, refreshed: Option<&Refreshed>) -> Scan {
+fn scanned(root: &Root, request: &Request, means: &Means) -> Scan {
     let asks = request
         .resolve
         .iter()
         .map(|ask| Ask { name: ask.name.clone(), packages: ask.packages.clone() });
-    let own = refreshed.map(|refreshed| refreshed.own.clone());
-    let options = Options { now: clock::now(), resolve: true, asks: asks.collect(), own };
+    let options = Options {
+        now: clock::now(),
+        resolve: true,
+        asks: asks.collect(),
+        chamber: Some(means.chamber.clone()),
+        own: means.refreshed.as_ref().map(|refreshed| refreshed.own.clone()),
+    };
     let mut found = scan(root, &options);
     found.report.scan.clone_from(&request.scan);
     found

@@ -16,7 +16,8 @@ use hozen_testkit::not_run;
 use jiff::Timestamp;
 
 fn scanned(path: &Path, resolve: bool) -> Scan {
-    let options = Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new(), own: None };
+    let options =
+        Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new(), chamber: None, own: None };
     scan(&Root::open(path).unwrap(), &options)
 }
 

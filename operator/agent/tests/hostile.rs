@@ -81,8 +81,13 @@ fn scanned_with(path: &str, put: impl FnOnce(&Path, &Path)) -> Scan {
     fs::create_dir_all(place.parent().unwrap()).unwrap();
     let _ = fs::remove_file(&place);
     put(&place, folder.path());
-    let options =
-        Options { now: Timestamp::UNIX_EPOCH, resolve: false, asks: Vec::new(), own: None };
+    let options = Options {
+        now: Timestamp::UNIX_EPOCH,
+        resolve: false,
+        asks: Vec::new(),
+        chamber: None,
+        own: None,
+    };
     let scan = scan(&Root::open(&root).unwrap(), &options);
     let text = serde_json::to_string(&scan.report).unwrap();
     assert!(!text.contains(SECRET), "{path}: {text}");

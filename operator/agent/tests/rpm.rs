@@ -39,7 +39,8 @@ fn rpm_root(test: &str, form: &str) -> Option<PathBuf> {
 }
 
 fn scanned(path: &Path, resolve: bool) -> Scan {
-    let options = Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new(), own: None };
+    let options =
+        Options { now: Timestamp::UNIX_EPOCH, resolve, asks: Vec::new(), chamber: None, own: None };
     scan(&Root::open(path).unwrap(), &options)
 }
 

@@ -115,6 +115,7 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
         // A bill of materials has no room for transactions.
         resolve: !args.no_resolve && args.output != Format::Cyclonedx,
         asks: args.resolve.clone(),
+        chamber: None,
         own: None,
     };
     let found = scan(&root, &options);

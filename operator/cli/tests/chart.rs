@@ -130,13 +130,14 @@ fn credentials_of_a_private_registry_reach_operator_scanner_and_patch_jobs() {
 }
 
 #[test]
-fn a_scanner_that_leaves_repositories_alone_gets_nothing_that_a_refresh_needs() {
+fn a_scanner_that_leaves_repositories_alone_still_asks_the_hosts_package_manager() {
     let test = "chart::a_scanner_that_leaves_repositories_alone";
     let Some(output) = template(test, &["scanner.refresh="]) else { return };
     let manifests = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && manifests.contains("[scan, --watch]"));
-    for word in ["--refresh", "SYS_CHROOT", "/indices", "programs"] {
-        assert!(!manifests.contains(word), "{word}");
+    assert!(!manifests.contains("--refresh"));
+    for word in ["SYS_CHROOT", "mountPath: /indices/usr"] {
+        assert!(manifests.contains(word), "{word}");
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 /// Folder that the scanner and the reporter of a node share.
 const SHARED: &str = "/shared";
-/// Folder of the scanner's own package indices, in which the host's `/usr` is mounted.
+/// Folder of the root in which the host's own package manager runs, with the host's `/usr` mounted in it, and of the scanner's own indices.
 const INDICES: &str = "/indices";
 /// Repositories belong to others: nobody asks them more often.
 const REFRESH_MIN: SignedDuration = SignedDuration::from_mins(10);
@@ -39,7 +39,7 @@ pub enum Action {
         /// Refresh package indices of the scanner's own when they are so old (6h, 90m); without it, those on the host's disk are read.
         #[arg(long, value_name = "AGE", value_parser = age)]
         refresh: Option<Duration>,
-        /// Folder for these indices; the host's /usr has to be mounted in it as `usr`.
+        /// Folder for these indices, and for the host's own package manager to run in: the host's /usr has to be mounted in it as `usr`.
         #[arg(long, value_name = "DIR", default_value = INDICES)]
         indices: PathBuf,
     },

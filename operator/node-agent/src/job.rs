@@ -12,7 +12,7 @@ use hozen_agent::{
     command::NOBODY,
     root::{ReadError, Root},
     share::{Share, ShareError},
-    watch::{self, Refreshed},
+    watch::{self, Means},
     work::{self, folder::Folder, host},
 };
 use hozen_api::job::{AnswerResult, EXIT_ENDED};
@@ -52,20 +52,15 @@ pub enum Error {
 }
 
 /// Scans a root, once or from now on.
-pub fn scan(
-    path: &Path,
-    out: PathBuf,
-    stay: bool,
-    refreshed: Option<&Refreshed>,
-) -> Result<ExitCode, Error> {
+pub fn scan(path: &Path, out: PathBuf, stay: bool, means: &Means) -> Result<ExitCode, Error> {
     let failed = |source| Error::Root { path: path.to_owned(), source };
     let root = Root::open(path).map_err(failed)?;
     let share = Share::at(out);
     if stay {
         let what = "changes of the host cannot be watched".to_owned();
-        watch::forever(&root, &share, refreshed).map_err(|source| Error::Io { what, source })?;
+        watch::forever(&root, &share, means).map_err(|source| Error::Io { what, source })?;
     } else {
-        watch::once(&root, &share, refreshed)?;
+        watch::once(&root, &share, means)?;
     }
     Ok(ExitCode::SUCCESS)
 }

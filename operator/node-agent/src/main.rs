@@ -7,7 +7,11 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hozen_agent::{apt::refresh::Own, watch::Refreshed};
+use hozen_agent::{
+    chamber::Chamber,
+    refresh::Own,
+    watch::{Means, Refreshed},
+};
 
 fn main() -> ExitCode {
     if hozen_agent::apt::resolve::answer_as_method() {
@@ -15,8 +19,10 @@ fn main() -> ExitCode {
     }
     let outcome = match args::Arguments::parse().action {
         args::Action::Scan { root, out, watch, refresh, indices } => {
-            let refreshed = refresh.map(|every| Refreshed { own: Own::at(indices), every });
-            job::scan(&root, out, watch, refreshed.as_ref())
+            let chamber = Chamber::at(indices);
+            let own = || Own::within(chamber.clone());
+            let refreshed = refresh.map(|every| Refreshed { own: own(), every });
+            job::scan(&root, out, watch, &Means { chamber, refreshed })
         }
         args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())
             .map(|()| ExitCode::SUCCESS)

@@ -142,6 +142,29 @@ fn from_scan_to_proof_an_approved_transaction_is_done_once_with_the_hosts_own_to
     assert_eq!(next.result, AnswerResult::Already, "{log}");
 }
 
+/// A scanner that was not given the host's programs has none to ask, and does not pass it over.
+#[rstest]
+#[case::dnf(Tool::Dnf, "dnf")]
+#[case::zypper(Tool::Zypper, "zypper")]
+fn who_cannot_be_asked_for_want_of_a_mount_is_told_by_name(#[case] tool: Tool, #[case] name: &str) {
+    let Some(scene) = Scene::new(&format!("who_cannot_be_asked {tool:?}"), tool) else { return };
+    scene.host.run(match tool {
+        Tool::Dnf => &["dnf", "--quiet", "makecache"],
+        Tool::Zypper => &["zypper", "--non-interactive", "refresh"],
+    });
+    let text = fs::read(scene.host.scan_without_programs().join("report.json")).unwrap();
+    let report: NodeReport = serde_json::from_slice(&text).unwrap();
+    assert_eq!(report.updates.unwrap().security, 3, "what is pending is read without a tool");
+    let why = format!(
+        "could not resolve: {name} is not installed here, and the host's cannot be run: its /usr is not mounted at /indices/usr"
+    );
+    assert_eq!(report.transactions.len(), 2);
+    for resolved in report.transactions {
+        let problem = resolved.problem.unwrap_or_default();
+        assert!(resolved.transaction.is_none() && problem.starts_with(&why), "{problem}");
+    }
+}
+
 #[rstest]
 #[case::dnf(Tool::Dnf)]
 #[case::zypper(Tool::Zypper)]

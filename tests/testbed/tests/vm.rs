@@ -36,8 +36,13 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.iter().any(|word| word == SCAN) {
         let root = Root::open(Path::new("/")).expect("there is a root");
-        let options =
-            Options { now: hozen_agent::clock::now(), resolve: false, asks: Vec::new(), own: None };
+        let options = Options {
+            now: hozen_agent::clock::now(),
+            resolve: false,
+            asks: Vec::new(),
+            chamber: None,
+            own: None,
+        };
         let report = serde_json::to_string(&scan(&root, &options).report).expect("it is JSON");
         println!("{report}");
         return;

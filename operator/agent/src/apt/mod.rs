@@ -21,6 +21,7 @@ pub mod trust;
 use crate::{
     dpkg::Database,
     package::Update,
+    refresh::Indices,
     root::{ReadError, Root},
     unread::Unread,
 };
@@ -29,7 +30,6 @@ use self::{
     conf::Conf,
     index::{Index, Names, Offers},
     policy::Policy,
-    refresh::Indices,
     sources::Target,
 };
 

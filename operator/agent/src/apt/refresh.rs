@@ -1,30 +1,18 @@
-//! Indices of the scanner's own: what `apt-get update` would fetch, by the host's own apt, on a host that nobody changes for it.
+//! What `apt-get update` would fetch, by the host's own apt in the [`Chamber`].
 //!
-//! apt runs as nobody in a small root that is not the host's. Its `/usr` is the host's, mounted there read-only by whoever runs the
-//! scanner; everything else in it is written here: sources, keys, certificates, names. So apt sees nothing else of the host and writes
-//! nothing to it, and signatures are checked by apt itself, more strictly than the host may ask for (see [`super::fetched`]).
-//!
-//! The first refresh begins with a copy of the host's indices, and so does each that finds its own behind them. What a repository
-//! has published, and apt could verify, takes its file's place; what could not be fetched or verified stays as it was, and is told. All
-//! indices count as refreshed only when every repository answered.
+//! Sources and keys are written there; signatures are checked by apt itself, more strictly than the host may ask for (see
+//! [`super::fetched`]). The first refresh begins with a copy of the host's indices, and so does each that finds its own behind them.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use std::{fs, path::Path, time::Duration};
 
 use crate::{
-    command::{self, Call, CallError, NOBODY, Output},
-    dpkg,
-    resolve::ResolveError,
+    chamber::Chamber,
+    command::{self, Call, Output},
+    dpkg::Database,
+    refresh::{RefreshError, State},
     root::{ReadError, Root},
     staging::Place,
-    unread::{Unread, line},
+    unread::Unread,
 };
 
 use super::{
@@ -40,169 +28,57 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 /// Program that does it, in its root.
 const APT: &str = "usr/bin/apt-get";
-/// File that says of when the indices are.
-const STATE: &str = "refreshed.json";
-const STATE_BYTES_MAX: u64 = 64 << 10;
 /// Most files in the folder of indices that are removed before the host's are copied.
 const FILES_MAX: usize = 10_000;
-/// Folders of the root that are made anew each time, with what is written into them; some of it may be secret.
-const MADE: [&str; 2] = ["etc", "dev"];
 /// Folders that apt writes in.
-const WRITTEN: [&str; 4] =
-    [LISTS, "var/lib/apt/lists/partial", "var/lib/apt/lists/auxfiles", "tmp"];
-/// Where a merged `/usr` is linked from.
-const LINKS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+const WRITTEN: [&str; 3] = [LISTS, "var/lib/apt/lists/partial", "var/lib/apt/lists/auxfiles"];
 /// What apt reads of the host beside sources: who may sign, and how it makes itself known to a repository.
-const FILES: [&str; 3] =
-    ["etc/apt/trusted.gpg", "etc/apt/auth.conf", "etc/ssl/certs/ca-certificates.crt"];
+const FILES: [&str; 2] = ["etc/apt/trusted.gpg", "etc/apt/auth.conf"];
 const FOLDERS: [&str; 3] = ["etc/apt/trusted.gpg.d", "etc/apt/keyrings", "etc/apt/auth.conf.d"];
-/// What the way to other machines is, which is this process' own and not the host's.
-const NAMES: [&str; 2] = ["etc/resolv.conf", "etc/hosts"];
 /// Options of the host's apt that say by which way repositories are reached.
 const WAYS: [&str; 4] =
     ["acquire::http::proxy", "acquire::https::proxy", "acquire::forceipv4", "acquire::forceipv6"];
 /// A program, not an address; it is not run.
 const DETECTS: &str = "proxy-auto-detect";
 
-/// Why the indices were not refreshed, or not all of them.
-#[derive(Debug, thiserror::Error)]
-pub enum RefreshError {
-    /// There is nothing to do it with.
-    #[error("the host has no apt-get, or its /usr is not mounted in the root for refreshes")]
-    NoApt,
-    /// A host of the time before `/usr` was one.
-    #[error("the host's /bin is not a part of its /usr")]
-    Unmerged,
-    /// The root could not be made.
-    #[error("{what} could not be copied ({source})")]
-    Copy {
-        /// What.
-        what: String,
-        /// Why.
-        #[source]
-        source: ReadError,
-    },
-    /// apt gave no answer.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// apt could not fetch or verify everything.
-    #[error("{0}")]
-    Refused(String),
+/// Refreshes them, once they have begun with the host's; whether there was anything to refresh.
+pub fn run(
+    chamber: &Chamber,
+    host: &Root,
+    database: &Database,
+    state: &mut State,
+) -> Result<bool, RefreshError> {
+    if !chamber.has(APT) {
+        return Err(RefreshError::NoTool("apt-get"));
+    }
+    let apt = Apt::read(host, database, None, &mut Unread::default());
+    let place = chamber.furnish(host)?;
+    if state.as_of == 0 || is_behind(chamber, &apt) {
+        seed(&place, host, &apt)?;
+        // A host that nobody has ever refreshed has its indices, none, as of its beginning.
+        state.as_of = super::refreshed_at(host).unwrap_or_default().max(1);
+        state.put(&place)?;
+    }
+    if furnish(&place, host, &apt)? == 0 {
+        return Ok(false);
+    }
+    let output = command::run(&Call {
+        program: Path::new("/").join(APT),
+        root: Some(chamber.path().to_owned()),
+        arguments: ["--quiet", "update"].map(Into::into).to_vec(),
+        environment: vec![("APT_CONFIG", "/etc/refresh.conf".into())],
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        timeout: TIMEOUT,
+    })?;
+    complaint(&output).map_or(Ok(true), |complaint| Err(RefreshError::Refused(complaint)))
 }
 
-impl From<ResolveError> for RefreshError {
-    fn from(error: ResolveError) -> Self {
-        match error {
-            ResolveError::Copy { what, source } => Self::Copy { what, source },
-            other => Self::Refused(other.to_string()),
-        }
-    }
-}
-
-/// A folder with indices that are refreshed here; it is the root that apt runs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Own(PathBuf);
-
-/// Own indices.
-#[derive(Debug)]
-pub struct Indices {
-    /// The root below which they are, by the same paths as the host's.
-    pub root: Root,
-    /// As of when they are, in seconds since 1970.
-    pub as_of: i64,
-}
-
-/// What is known of the own indices.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-struct State {
-    /// When all of them were last known to be the newest, in seconds since 1970.
-    as_of: i64,
-    /// What went wrong in the last refresh.
-    problem: Option<String>,
-}
-
-impl Own {
-    /// In this folder, whose `usr` is the host's.
-    pub fn at(folder: PathBuf) -> Self {
-        Self(folder)
-    }
-
-    /// As of when the own indices are, in seconds since 1970; `None` before the first refresh.
-    pub fn as_of(&self) -> Option<i64> {
-        self.state().map(|state| state.as_of).filter(|as_of| *as_of > 0)
-    }
-
-    /// The own indices. What the last refresh could not do is noted.
-    pub fn indices(&self, unread: &mut Unread) -> Option<Indices> {
-        let state = self.state()?;
-        if let Some(problem) = &state.problem {
-            unread.note("refresh of the package indices", problem);
-        }
-        let root = Root::open(&self.0).ok().filter(|_| state.as_of > 0)?;
-        Some(Indices { root, as_of: state.as_of })
-    }
-
-    /// Refreshes them; whether there was anything to refresh: not on a host without dpkg, nor on one whose repositories are all on its own
-    /// disk. A failure is remembered, and told with every scan until a refresh succeeds.
-    pub fn refresh(&self, host: &Root, now: Timestamp) -> Result<bool, RefreshError> {
-        let place = Place::of(self.0.clone());
-        let mut state = self.state().unwrap_or_default();
-        let outcome = self.run(&place, host, &mut state);
-        // Credentials for a repository lie here no longer than they are needed.
-        let cleared = place.remove("etc").map_err(RefreshError::from);
-        state.problem = outcome.as_ref().err().map(|error| line(&error.to_string()));
-        if let Ok(true) = outcome {
-            state.as_of = now.as_second();
-        }
-        put(&place, &state).and(cleared).and(outcome)
-    }
-
-    fn run(&self, place: &Place, host: &Root, state: &mut State) -> Result<bool, RefreshError> {
-        if !dpkg::is_here(host) {
-            return Ok(false);
-        }
-        if !place.at(APT).is_file() {
-            return Err(RefreshError::NoApt);
-        }
-        // What cannot be read is told by the scan itself.
-        let database = dpkg::read(host, &mut Unread::default());
-        let apt = Apt::read(host, &database, None, &mut Unread::default());
-        if state.as_of == 0 || self.is_behind(&apt) {
-            seed(place, host, &apt)?;
-            // A host that nobody has ever refreshed has its indices, none, as of its beginning.
-            state.as_of = super::refreshed_at(host).unwrap_or_default().max(1);
-            put(place, state)?;
-        }
-        if furnish(place, host, &apt)? == 0 {
-            return Ok(false);
-        }
-        let output = command::run(&Call {
-            program: Path::new("/").join(APT),
-            root: Some(self.0.clone()),
-            arguments: ["--quiet", "update"].map(Into::into).to_vec(),
-            environment: vec![("APT_CONFIG", "/etc/refresh.conf".into())],
-            output_bytes_max: OUTPUT_BYTES_MAX,
-            timeout: TIMEOUT,
-        })?;
-        complaint(&output).map_or(Ok(true), |complaint| Err(RefreshError::Refused(complaint)))
-    }
-
-    /// Whether the host knows a repository that these do not, or a newer state of one.
-    fn is_behind(&self, hosts: &Apt) -> bool {
-        let targets: Vec<_> = hosts.indices.iter().map(|index| index.target.clone()).collect();
-        let ours =
-            Root::open(&self.0).map(|own| index::find(&own, &targets, &mut Unread::default()));
-        ours.is_ok_and(|ours| index::are_behind(&ours, &hosts.indices))
-    }
-
-    fn state(&self) -> Option<State> {
-        let text = Root::open(&self.0).ok()?.text(STATE, STATE_BYTES_MAX).ok()?;
-        serde_json::from_str(&text).ok()
-    }
-}
-
-fn put(place: &Place, state: &State) -> Result<(), RefreshError> {
-    Ok(place.write(STATE, &serde_json::to_string(state).unwrap_or_default())?)
+/// Whether the host knows a repository that these do not, or a newer state of one.
+fn is_behind(chamber: &Chamber, hosts: &Apt) -> bool {
+    let targets: Vec<_> = hosts.indices.iter().map(|index| index.target.clone()).collect();
+    let ours =
+        Root::open(chamber.path()).map(|own| index::find(&own, &targets, &mut Unread::default()));
+    ours.is_ok_and(|ours| index::are_behind(&ours, &hosts.indices))
 }
 
 /// Puts the host's indices in the place of the own ones.
@@ -217,43 +93,19 @@ fn seed(place: &Place, host: &Root, apt: &Apt) -> Result<(), RefreshError> {
     Ok(copy_indices(place, host, apt, LISTS)?)
 }
 
-/// Makes everything in the root that is not the host's `/usr`; how many files of sources name something to be fetched.
+/// Adds to the chamber what apt reads; how many files of sources name something to be fetched.
 fn furnish(place: &Place, host: &Root, apt: &Apt) -> Result<usize, RefreshError> {
-    fs::set_permissions(place.path(), Permissions::from_mode(0o755))
-        .map_err(|error| failed("the own root", error.into()))?;
-    for folder in MADE {
-        place.remove(folder)?;
-    }
-    // What a killed apt has left there may be somebody else's, and is left then.
-    let _ = place.remove("tmp");
     let folders = ["etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/preferences.d"];
-    let beside = ["etc/ssl/certs", "etc/alternatives", "var/lib/dpkg", "dev"];
-    for folders in [&folders[..], &beside, &FOLDERS, &WRITTEN] {
+    for folders in [&folders[..], &["var/lib/dpkg"], &FOLDERS, &WRITTEN] {
         place.folders(folders)?;
     }
-    for name in LINKS {
-        link(place, host, name)?;
-    }
-    if !place.at("bin/sh").exists() {
-        return Err(RefreshError::Unmerged);
-    }
-    // apt's check of signatures is a script in older versions; it asks for this one alternative.
-    link(place, host, "etc/alternatives/awk")?;
     for file in FILES {
         place.copy_if_there(host, file, file)?;
     }
     for folder in FOLDERS {
         place.copy_files(host, folder, folder)?;
     }
-    let machine = Root::open(Path::new("/")).map_err(|source| failed("this root", source))?;
-    for file in NAMES {
-        place.copy_if_there(&machine, file, file)?;
-    }
-    place.write("etc/nsswitch.conf", "hosts: files dns\n")?;
-    place.write("etc/passwd", &format!("nobody:x:{NOBODY}:{NOBODY}::/:/bin/sh\n"))?;
-    place.write("etc/group", &format!("nogroup:x:{NOBODY}:\n"))?;
-    place.write("dev/null", "")?;
-    place.give("dev")?;
+    Chamber::open_to_the_network(place, host)?;
     place.write("etc/refresh.conf", &configuration(apt))?;
     let fetched = sources(place, host)?;
     WRITTEN.iter().try_for_each(|folder| place.give(folder))?;
@@ -278,19 +130,6 @@ fn sources(place: &Place, host: &Root) -> Result<usize, RefreshError> {
         }
     }
     Ok(count)
-}
-
-/// A link of the host, made here, too, unless it is there.
-fn link(place: &Place, host: &Root, name: &str) -> Result<(), RefreshError> {
-    let Ok(target) = host.link(name) else {
-        return Ok(());
-    };
-    match symlink(target, place.at(name)) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(failed(name, error.into()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Nothing weakens a check; only the ways to the repositories are the host's own.
@@ -341,6 +180,8 @@ fn failed(what: &str, source: ReadError) -> RefreshError {
 
 #[cfg(test)]
 mod tests {
+    use crate::{dpkg, refresh::Own};
+
     use super::*;
 
     fn output(success: bool, stdout: &str, stderr: &str) -> Output {
@@ -373,7 +214,7 @@ mod tests {
         let read = |as_of: i64, date: &str| {
             known(&own, date);
             let state = State { as_of, problem: Some("it is silent".into()) };
-            put(&Place::of(own.clone()), &state).unwrap();
+            state.put(&Place::of(own.clone())).unwrap();
             let mut unread = Unread::default();
             let indices = Own::at(own.clone()).indices(&mut unread);
             let apt = Apt::read(&root, &dpkg::read(&root, &mut unread), indices, &mut unread);

@@ -40,7 +40,7 @@ const OPTIONS: [&str; 7] = [
 /// Asks apt. The steps are sorted; none means that nothing is to be done.
 pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
     let found = command::find_for(root, "apt-get");
-    let (program, mut arguments) = found.ok_or(ResolveError::NoTool { tool: "apt-get" })?;
+    let (program, mut arguments) = found.ok_or_else(|| ResolveError::no_tool("apt-get", None))?;
     // The root's own apt runs under its loader, and looks for methods of its own.
     let methods = if arguments.is_empty() { Methods::Machine } else { Methods::Agent };
     let state = copy(root, apt, methods)?;

@@ -1,9 +1,12 @@
 //! rpm's database in its three forms, and what dnf's, yum's and zypper's caches offer.
 
 mod bdb;
+pub mod fetched;
 pub mod header;
 mod ndb;
 mod pages;
+pub mod python;
+pub mod refresh;
 pub mod repodata;
 pub mod repos;
 pub mod resolve;
@@ -18,12 +21,17 @@ use std::{
 
 use crate::{
     package::{Archive, Installed, PACKAGES_MAX, Update},
+    refresh::{Indices, Own},
     root::{ReadError, Root},
     unread::Unread,
 };
 
 pub use self::pages::DatabaseError;
-use self::{header::Header, repos::Repos, updates::Offers};
+use self::{
+    header::Header,
+    repos::{Repo, Repos},
+    updates::Offers,
+};
 
 /// Where the database is: of old, of SUSE and Fedora, of image-based hosts.
 const FOLDERS: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
@@ -53,7 +61,7 @@ impl Form {
 }
 
 /// An RPM system: what is installed, and the repositories that it knows.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Rpm {
     /// What is installed, sorted.
     pub packages: Vec<Installed>,
@@ -69,11 +77,14 @@ pub struct Rpm {
     pub release: String,
     /// `PLATFORM_ID`, by which modules are told apart: `platform:el9`.
     pub platform: String,
+    /// The scanner's own indices, where it has any.
+    own: Option<Indices>,
 }
 
 impl Rpm {
-    /// Reads an RPM system; `None` where there is no database, or an empty one.
-    pub fn read(root: &Root, unread: &mut Unread) -> Option<Self> {
+    /// Reads an RPM system; `None` where there is no database, or an empty one. Of a repository the newer metadata are read, of the host's
+    /// and the `own` ones.
+    pub fn read(root: &Root, own: Option<&Own>, unread: &mut Unread) -> Option<Self> {
         let (path, form) = find(root)?;
         let packages = read(root, &path, form, unread);
         if packages.is_empty() {
@@ -84,15 +95,22 @@ impl Rpm {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_default().trim_matches('"').to_owned()
         };
+        let own = own.and_then(|own| own.indices(unread));
         Some(Self {
-            repos: repos::read(root, unread),
+            repos: repos::read(root, own.as_ref(), unread),
             native: native(&packages),
             release: release("VERSION_ID"),
             platform: release("PLATFORM_ID"),
             packages,
             path,
             form,
+            own,
         })
+    }
+
+    /// The root below which a repository's metadata are.
+    pub fn home<'a>(&'a self, root: &'a Root, repo: &Repo) -> &'a Root {
+        self.own.as_ref().filter(|_| repo.own).map_or(root, |own| &own.root)
     }
 
     /// Newer versions that dnf would choose, sorted; `None` where there are no metadata to say so.
@@ -101,7 +119,7 @@ impl Rpm {
             return None;
         }
         let wanted = self.packages.iter().map(|package| package.name.as_str()).collect();
-        let offers = Offers::read(root, &self.repos, &wanted, unread);
+        let offers = Offers::read(root, self, &wanted, unread);
         let newest = updates::newest(&self.packages).into_iter();
         let mut updates: Vec<Update> = newest
             .filter_map(|package| {
@@ -120,14 +138,12 @@ impl Rpm {
         names: &BTreeSet<&str>,
         unread: &mut Unread,
     ) -> BTreeMap<(String, String, String), Archive> {
-        Offers::read(root, &self.repos, names, unread).archives()
+        Offers::read(root, self, names, unread).archives()
     }
 
-    /// When the oldest of the metadata were fetched, in seconds since 1970.
-    pub fn refreshed_at(&self, root: &Root) -> Option<i64> {
-        let fetched =
-            self.repos.repos.iter().filter_map(|repo| repos::modified(root, &repo.folder));
-        fetched.min()
+    /// As of when the oldest of the metadata are, in seconds since 1970.
+    pub fn refreshed_at(&self) -> Option<i64> {
+        self.repos.repos.iter().filter_map(|repo| repo.refreshed_at).min()
     }
 
     /// Where an archive of an earlier installation is kept (`keepcache`), if it is.

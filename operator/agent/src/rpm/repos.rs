@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 use quick_xml::{Reader, events::Event};
 
 use crate::{
+    refresh::Indices,
     root::{ReadError, Root},
     unread::Unread,
 };
 
-/// Folders of repositories' configuration.
-const CONFIGURED: [&str; 3] = ["etc/yum.repos.d", "etc/distro.repos.d", "etc/zypp/repos.d"];
+/// Folders of repositories' configuration; the last is zypper's.
+pub const CONFIGURED: [&str; 3] = ["etc/yum.repos.d", "etc/distro.repos.d", "etc/zypp/repos.d"];
 /// Folders of dnf's and dnf5's caches: one folder for each repository, its name followed by a hash.
 const CACHES: [&str; 2] = ["var/cache/dnf", "var/cache/libdnf5"];
 /// zypper's cache: one folder for each repository.
 pub const ZYPPER: &str = "var/cache/zypp/raw";
 /// What is true of all of zypper's repositories that do not say otherwise.
 const ZYPP_CONF: &str = "etc/zypp/zypp.conf";
-const MAIN: [&str; 2] = ["etc/dnf/dnf.conf", "etc/yum.conf"];
+/// What is true of all of dnf's repositories that do not say otherwise.
+pub const MAIN: [&str; 2] = ["etc/dnf/dnf.conf", "etc/yum.conf"];
 /// Packages that the plugin `versionlock` holds.
 const LOCKS: [&str; 2] =
     ["etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list"];
@@ -35,8 +37,12 @@ const PRIORITY: u32 = 99;
 pub struct Repo {
     /// Its name in the configuration.
     pub id: String,
+    /// Whether its metadata are the scanner's own, and not those of the host's disk.
+    pub own: bool,
     /// Folder that holds `repodata`.
     pub folder: String,
+    /// As of when the metadata are, in seconds since 1970.
+    pub refreshed_at: Option<i64>,
     /// Its metadata by type (`primary`, `updateinfo`, `modules`): path below the folder.
     pub data: BTreeMap<String, String>,
     /// The lower hides the higher.
@@ -58,10 +64,19 @@ pub struct Repos {
     pub zypper: bool,
 }
 
-type Section = (String, BTreeMap<String, String>);
+/// Name of a section, and its options.
+pub type Section = (String, BTreeMap<String, String>);
 
-/// Reads the configuration and finds the metadata.
-pub fn read(root: &Root, unread: &mut Unread) -> Repos {
+/// Metadata that are on disk.
+struct Found {
+    folder: String,
+    data: BTreeMap<String, String>,
+    /// When the repository made them, by its own word, in seconds since 1970; 0 where it says nothing.
+    made: i64,
+}
+
+/// Reads the configuration and finds the metadata: of each repository the host's, or the scanner's own where those are as new.
+pub fn read(root: &Root, own: Option<&Indices>, unread: &mut Unread) -> Repos {
     let mut repos = Repos::default();
     let mut names = Vec::new();
     for path in MAIN {
@@ -70,12 +85,9 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
         repos.excludes.extend(main.iter().flat_map(|(_, options)| excludes(options)));
     }
     for folder in CONFIGURED {
-        for entry in root.list(folder, FILES_MAX).unwrap_or_default() {
-            if entry.name.strip_suffix(".repo").is_some() {
-                repos.zypper |= folder == CONFIGURED[2];
-                names.extend(sections_of(root, &format!("{folder}/{}", entry.name), unread));
-            }
-        }
+        let found = configured(root, folder, unread);
+        repos.zypper |= folder == CONFIGURED[2] && !found.is_empty();
+        names.extend(found);
     }
     names.retain(|(_, options)| is_enabled(options));
     names.truncate(REPOS_MAX);
@@ -89,25 +101,54 @@ pub fn read(root: &Root, unread: &mut Unread) -> Repos {
         );
     }
     for (id, options) in names {
-        match local(root, &options).or_else(|| find(root, &id)) {
-            Some(folder) => match repomd(root, &folder) {
-                Ok(data) => repos.repos.push(Repo {
-                    data,
-                    folder,
-                    priority: options
-                        .get("priority")
-                        .and_then(|text| text.parse().ok())
-                        .unwrap_or(PRIORITY),
-                    excludes: excludes(&options),
-                    id,
-                }),
-                Err(why) => unread.note(format!("{folder}/repodata/repomd.xml"), why),
-            },
-            None => unread
-                .note(format!("metadata of repository {id}"), "none on disk; run dnf makecache"),
-        }
+        let local = local(root, &options);
+        let own = own.filter(|_| local.is_none());
+        let on_disk = local.or_else(|| find(root, &id));
+        let is_on_disk = on_disk.is_some();
+        let hosts = on_disk.and_then(|folder| found(root, folder, unread));
+        let fetched = hosts.as_ref().and_then(|found| modified(root, &found.folder));
+        let ours = own.and_then(|own| found(&own.root, find(&own.root, &id)?, unread));
+        let hosts_made = hosts.as_ref().map(|found| found.made);
+        let ours = ours.filter(|ours| hosts_made.is_none_or(|made| ours.made >= made));
+        // Where the host knows nothing older, its own look at the repository counts, too.
+        let refreshed_at = match (&ours, own) {
+            (Some(ours), Some(own)) if hosts_made < Some(ours.made) => Some(own.as_of),
+            (Some(_), Some(own)) => Some(own.as_of).max(fetched),
+            _ => fetched,
+        };
+        let own = ours.is_some();
+        let Some(Found { folder, data, .. }) = ours.or(hosts) else {
+            if !is_on_disk {
+                let run = if repos.zypper { "zypper refresh" } else { "dnf makecache" };
+                let why = format!("none on disk; run {run}");
+                unread.note(format!("metadata of repository {id}"), why);
+            }
+            continue;
+        };
+        repos.repos.push(Repo {
+            own,
+            folder,
+            refreshed_at,
+            data,
+            priority: options
+                .get("priority")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(PRIORITY),
+            excludes: excludes(&options),
+            id,
+        });
     }
     repos
+}
+
+fn found(root: &Root, folder: String, unread: &mut Unread) -> Option<Found> {
+    match repomd(root, &folder) {
+        Ok((data, made)) => Some(Found { folder, data, made }),
+        Err(why) => {
+            unread.note(format!("{folder}/repodata/repomd.xml"), why);
+            None
+        }
+    }
 }
 
 /// A repository of zypper's whose signature check its configuration switches off, or `zypp.conf` for all of them; none where all are
@@ -121,20 +162,25 @@ pub fn unchecked(root: &Root) -> Option<String> {
     if all.filter(|(name, _)| name == "main").any(|(_, options)| is_off(&options)) {
         return Some(format!("/{ZYPP_CONF}"));
     }
-    let entries = root.list(CONFIGURED[2], FILES_MAX).unwrap_or_default();
-    let files = entries.into_iter().filter(|entry| entry.name.strip_suffix(".repo").is_some());
-    let mut repositories = files.flat_map(|entry| {
-        sections_of(root, &format!("{}/{}", CONFIGURED[2], entry.name), &mut unread)
-    });
+    let mut repositories = configured(root, CONFIGURED[2], &mut unread).into_iter();
     repositories.find(|(_, options)| is_enabled(options) && is_off(options)).map(|(name, _)| name)
 }
 
-fn is_no(value: Option<&String>) -> bool {
+/// Repositories that the files of a folder configure, whether they are in use or not.
+pub fn configured(root: &Root, folder: &str, unread: &mut Unread) -> Vec<Section> {
+    let entries = root.list(folder, FILES_MAX).unwrap_or_default();
+    let files = entries.into_iter().filter(|entry| entry.name.strip_suffix(".repo").is_some());
+    files.flat_map(|entry| sections_of(root, &format!("{folder}/{}", entry.name), unread)).collect()
+}
+
+/// Whether an option is said to be off; one that is not there is not.
+pub fn is_no(value: Option<&String>) -> bool {
     let value = value.map(|value| value.to_ascii_lowercase());
     matches!(value.as_deref(), Some("0" | "no" | "false" | "off"))
 }
 
-fn is_enabled(options: &BTreeMap<String, String>) -> bool {
+/// Whether a repository is in use.
+pub fn is_enabled(options: &BTreeMap<String, String>) -> bool {
     !is_no(options.get("enabled"))
 }
 
@@ -147,7 +193,8 @@ fn excludes(options: &BTreeMap<String, String>) -> Vec<String> {
         .collect()
 }
 
-fn sections_of(root: &Root, path: &str, unread: &mut Unread) -> Vec<Section> {
+/// Sections of a file; none where it is not there.
+pub fn sections_of(root: &Root, path: &str, unread: &mut Unread) -> Vec<Section> {
     match root.text(path, CONFIGURATION_BYTES_MAX) {
         Ok(text) => sections(&text),
         Err(ReadError::Absent) => Vec::new(),
@@ -159,7 +206,7 @@ fn sections_of(root: &Root, path: &str, unread: &mut Unread) -> Vec<Section> {
 }
 
 /// `[section]` and `name = value` lines; an indented line goes on with the value before.
-fn sections(text: &str) -> Vec<Section> {
+pub fn sections(text: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut last = String::new();
     for line in text.lines() {
@@ -224,27 +271,42 @@ pub fn modified(root: &Root, folder: &str) -> Option<i64> {
     root.modified(&format!("{folder}/repodata/repomd.xml")).ok()
 }
 
-/// `repomd.xml`: the files of each type.
-fn repomd(root: &Root, folder: &str) -> Result<BTreeMap<String, String>, String> {
+/// `repomd.xml`: the files of each type, and when the youngest of them was made, or else which revision it says that it is, which
+/// is a time, too, as a rule.
+fn repomd(root: &Root, folder: &str) -> Result<(BTreeMap<String, String>, i64), String> {
     let text = root
         .text(&format!("{folder}/repodata/repomd.xml"), REPOMD_BYTES_MAX)
         .map_err(|error| error.to_string())?;
     let mut reader = Reader::from_str(&text);
-    let mut kind = String::new();
+    let (mut kind, mut element) = (String::new(), String::new());
+    let (mut revision, mut youngest) = (None, None);
     let mut data = BTreeMap::new();
     loop {
         match reader.read_event() {
-            Ok(Event::Start(tag) | Event::Empty(tag)) => match tag.local_name().as_ref() {
-                "data" => kind = super::repodata::attribute(&tag, "type").unwrap_or_default(),
-                "location" => {
-                    let href = super::repodata::attribute(&tag, "href");
-                    if let Some(path) = href.filter(|path| path.starts_with("repodata/")) {
-                        data.insert(kind.clone(), path);
+            Ok(Event::Start(tag) | Event::Empty(tag)) => {
+                tag.local_name().as_ref().clone_into(&mut element);
+                match element.as_str() {
+                    "data" => kind = super::repodata::attribute(&tag, "type").unwrap_or_default(),
+                    "location" => {
+                        let href = super::repodata::attribute(&tag, "href");
+                        if let Some(path) = href.filter(|path| path.starts_with("repodata/")) {
+                            data.insert(kind.clone(), path);
+                        }
                     }
+                    _ => {}
                 }
-                _ => {}
-            },
-            Ok(Event::Eof) => return Ok(data),
+            }
+            Ok(Event::Text(text)) => {
+                // Some have parts of a second.
+                let whole = text.trim().split('.').next().and_then(|text| text.parse().ok());
+                match element.as_str() {
+                    "revision" => revision = whole.or(revision),
+                    "timestamp" => youngest = youngest.max(whole),
+                    _ => {}
+                }
+            }
+            Ok(Event::End(_)) => element.clear(),
+            Ok(Event::Eof) => return Ok((data, youngest.or(revision).unwrap_or(0))),
             Ok(_) => {}
             Err(error) => return Err(format!("is not well-formed ({error})")),
         }
@@ -278,5 +340,45 @@ mod tests {
         assert_eq!(find(&root, "baseos").as_deref(), Some("var/cache/dnf/baseos-0123456789abcdef"));
         assert_eq!(find(&root, "../dnf/baseos"), None);
         assert_eq!(find(&root, "appstream"), None);
+    }
+
+    /// Metadata of `base` that a repository made at a time, below a root.
+    fn known(root: &std::path::Path, made: i64) {
+        let repodata = root.join("var/cache/dnf/base-0123456789abcdef/repodata");
+        std::fs::create_dir_all(&repodata).unwrap();
+        let text = format!(
+            "<repomd><revision>{made}</revision><data type=\"primary\"><location href=\"repodata/p.xml.gz\"/>\
+             <timestamp>{made}.5</timestamp></data><data type=\"modules\"><timestamp>7</timestamp></data></repomd>"
+        );
+        std::fs::write(repodata.join("repomd.xml"), text).unwrap();
+    }
+
+    #[test]
+    fn of_each_repository_the_newer_metadata_are_read_the_hosts_or_the_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, own) = (folder.path().join("host"), folder.path().join("own"));
+        std::fs::create_dir_all(host.join("etc/yum.repos.d")).unwrap();
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(host.join("etc/yum.repos.d/a.repo"), "[base]\nbaseurl=http://h/\n").unwrap();
+        let root = Root::open(&host).unwrap();
+        let as_of = 7_000_000_000;
+        let read = || {
+            let indices = Indices { root: Root::open(&own).unwrap(), as_of };
+            let repos = read(&root, Some(&indices), &mut Unread::default()).repos;
+            repos.first().map(|repo| (repo.own, repo.refreshed_at))
+        };
+
+        assert_eq!(read(), None);
+        known(&host, 1_000);
+        let looked = modified(&root, "var/cache/dnf/base-0123456789abcdef");
+        assert_eq!(read(), Some((false, looked)), "the scanner has fetched nothing yet");
+        known(&own, 999);
+        assert_eq!(read(), Some((false, looked)));
+        known(&own, 1_000);
+        assert_eq!(read(), Some((true, Some(as_of))));
+        known(&own, 1_001);
+        assert_eq!(read(), Some((true, Some(as_of))));
+        std::fs::remove_dir_all(host.join("var")).unwrap();
+        assert_eq!(read(), Some((true, Some(as_of))), "the host has none at all");
     }
 }

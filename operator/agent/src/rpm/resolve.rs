@@ -6,14 +6,15 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::json;
 
 use crate::{
-    command::{self, Call},
+    chamber::Chamber,
+    command::{self, Call, Output},
     package::{Goal, Step},
-    resolve::ResolveError,
+    resolve::{self, ResolveError},
     root::Root,
     staging::Staging,
 };
 
-use super::Rpm;
+use super::{Rpm, python};
 
 /// How long dnf may think.
 const TIMEOUT: Duration = Duration::from_mins(3);
@@ -21,42 +22,91 @@ const TIMEOUT: Duration = Duration::from_mins(3);
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
 /// The program that speaks with dnf's library.
 const PROGRAM: &str = include_str!("dnf.py");
-/// Exit code of the program where the library is not there.
+/// What a program says where the library is not there.
 const NO_LIBRARY: &str = "the Python module dnf is not installed here";
 
 /// Asks dnf. The steps are sorted; none means that nothing is to be done.
-pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
-    let program = command::find("python3").ok_or(ResolveError::NoTool { tool: "dnf" })?;
-    let copy = copy(root, rpm, goal)?;
-    let output = command::run(&Call {
-        program,
-        root: None,
-        // Isolated: neither the user's nor the working folder's modules are looked at.
-        arguments: vec!["-I".into(), copy.at("dnf.py").into(), copy.at("plan.json").into()],
-        environment: vec![("HOME", copy.at("cache").into()), ("TMPDIR", copy.at("cache").into())],
-        output_bytes_max: OUTPUT_BYTES_MAX,
-        timeout: TIMEOUT,
-    })?;
+pub fn resolve(
+    root: &Root,
+    chamber: Option<&Chamber>,
+    rpm: &Rpm,
+    goal: &Goal,
+) -> Result<Vec<Step>, ResolveError> {
+    let ready = resolve::chamber(root, chamber)?;
+    let copy = copy(root, ready, rpm, goal)?;
+    let output = ask(root, chamber, &copy, "dnf.py", TIMEOUT)?;
     if !output.success {
-        if output.stderr.contains(NO_LIBRARY) {
-            return Err(ResolveError::NoTool { tool: "dnf" });
-        }
-        let lines: Vec<&str> =
-            output.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let text = lines[lines.len().saturating_sub(20)..].join("; ");
-        return Err(ResolveError::Refused(crate::unread::text(&text, 1_800)));
+        return Err(ResolveError::Refused(complaint(&output.stderr)));
     }
     Ok(steps(&output.stdout))
 }
 
-fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
-    let copy = Staging::new()?;
-    copy.folders(&["root/var/lib/rpm", "root/etc/dnf/modules.d", "repos", "cache/.config/rpm"])?;
+/// Runs a program of ours in a copy, with its plan beside it, in the interpreter of the host's dnf, or else this machine's.
+pub fn ask(
+    root: &Root,
+    chamber: Option<&Chamber>,
+    copy: &Staging,
+    name: &str,
+    timeout: Duration,
+) -> Result<Output, ResolveError> {
+    let no_tool = || ResolveError::no_tool("dnf", chamber);
+    let ready = chamber.filter(|chamber| chamber.is_ready());
+    let program = match ready {
+        Some(chamber) => python::of_host(root, chamber),
+        None => command::find("python3"),
+    };
+    let output = command::run(&Call {
+        program: program.ok_or_else(no_tool)?,
+        root: ready.map(|chamber| chamber.path().to_owned()),
+        // Isolated: neither the user's nor the working folder's modules are looked at.
+        arguments: vec!["-I".into(), copy.seen(name).into(), copy.seen("plan.json").into()],
+        environment: ["HOME", "TMPDIR"].map(|name| (name, copy.seen("cache").into())).to_vec(),
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        timeout,
+    })?;
+    if !output.success && output.stderr.contains(NO_LIBRARY) {
+        return Err(no_tool());
+    }
+    Ok(output)
+}
+
+/// The last of what Python wrote, in one text of a few sentences.
+pub fn complaint(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text = lines[lines.len().saturating_sub(20)..].join("; ");
+    crate::unread::text(&text, 1_800)
+}
+
+/// A copy of rpm's database, where dnf and rpm look for it below a root, and wherever this machine's own rpm keeps its own (Debian's: in the
+/// user's home).
+pub fn copy_database(
+    root: &Root,
+    chamber: Option<&Chamber>,
+    rpm: &Rpm,
+) -> Result<Staging, ResolveError> {
+    let copy = Staging::within(chamber)?;
+    copy.folders(&["root/var/lib/rpm", "cache/.config/rpm"])?;
     for end in ["", "-wal"] {
         let path = format!("{}{end}", rpm.path);
         let name = path.rsplit('/').next().unwrap_or_default();
         copy.copy_if_there(root, &path, &format!("root/var/lib/rpm/{name}"))?;
     }
+    for macros in ["cache/.rpmmacros", "cache/.config/rpm/macros"] {
+        copy.write(macros, "%_dbpath /var/lib/rpm\n")?;
+    }
+    copy.give("cache")?;
+    copy.give("root/var/lib/rpm")?;
+    Ok(copy)
+}
+
+fn copy(
+    root: &Root,
+    chamber: Option<&Chamber>,
+    rpm: &Rpm,
+    goal: &Goal,
+) -> Result<Staging, ResolveError> {
+    let copy = copy_database(root, chamber, rpm)?;
+    copy.folders(&["root/etc/dnf/modules.d", "repos"])?;
     copy.copy_files(root, "etc/dnf/modules.d", "root/etc/dnf/modules.d")?;
     let mut repos = Vec::new();
     for (number, repo) in rpm.repos.repos.iter().enumerate() {
@@ -66,14 +116,14 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
         for file in files.filter(|file| !file.contains("..")) {
             // What dnf did not fetch (lists of files, other's changes), it does not need.
             copy.copy_if_there(
-                root,
+                rpm.home(root, repo),
                 &format!("{}/{file}", repo.folder),
                 &format!("{folder}/{file}"),
             )?;
         }
         repos.push(json!({
             "id": repo.id,
-            "folder": copy.at(&folder),
+            "folder": copy.seen(&folder),
             "priority": repo.priority,
             "excludes": repo.excludes,
         }));
@@ -83,8 +133,8 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
         Goal::Packages(packages) => Some(packages),
     };
     let plan = json!({
-        "root": copy.at("root"),
-        "cache": copy.at("cache"),
+        "root": copy.seen("root"),
+        "cache": copy.seen("cache"),
         "arch": rpm.native,
         "release": rpm.release,
         "platform": rpm.platform,
@@ -94,12 +144,6 @@ fn copy(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Staging, ResolveError> {
     });
     copy.write("plan.json", &plan.to_string())?;
     copy.write("dnf.py", PROGRAM)?;
-    // Wherever this machine's own rpm keeps its database (Debian's: in the user's home), the copy's is here.
-    for macros in ["cache/.rpmmacros", "cache/.config/rpm/macros"] {
-        copy.write(macros, "%_dbpath /var/lib/rpm\n")?;
-    }
-    copy.give("cache")?;
-    copy.give("root/var/lib/rpm")?;
     Ok(copy)
 }
 

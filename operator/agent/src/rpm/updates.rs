@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    Rpm,
     repodata::{self, Nevra, Offer, visible},
     repos::{Repo, Repos},
 };
@@ -33,10 +34,12 @@ pub struct Offers {
 
 impl Offers {
     /// Reads every repository; one that cannot be read is noted.
-    pub fn read(root: &Root, repos: &Repos, wanted: &BTreeSet<&str>, unread: &mut Unread) -> Self {
+    pub fn read(root: &Root, rpm: &Rpm, wanted: &BTreeSet<&str>, unread: &mut Unread) -> Self {
         let mut all = Vec::new();
         let mut offers = Self::default();
+        let repos = &rpm.repos;
         for repo in &repos.repos {
+            let root = rpm.home(root, repo);
             match repodata::offers(root, repo, wanted) {
                 Ok(found) => {
                     let taken = found.into_iter().filter(|offer| !is_excluded(repos, repo, offer));

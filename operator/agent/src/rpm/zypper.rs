@@ -1,14 +1,15 @@
 //! What zypper would do, asked of zypper itself without privilege, on a copy of the system's state; and what it says in its XML.
 
-use std::time::Duration;
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use quick_xml::{Reader, events::Event};
 
 use super::{Rpm, repodata::attribute, repos::ZYPPER};
 use crate::{
-    command::{self, Call},
+    chamber::Chamber,
+    command::{self, Call, Output},
     package::{Goal, Step},
-    resolve::ResolveError,
+    resolve::{self, ResolveError},
     root::Root,
     staging::Staging,
 };
@@ -17,14 +18,19 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_mins(3);
 /// Most output that is read.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+/// Where the host's is.
+const PROGRAM: &str = "usr/bin/zypper";
 
 /// Asks zypper. The steps are sorted; none means that nothing is to be done.
-pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, ResolveError> {
-    let found = command::find_for(root, "zypper");
-    let (program, mut arguments) = found.ok_or(ResolveError::NoTool { tool: "zypper" })?;
-    let copy = copy(root, rpm)?;
-    arguments.extend(["--non-interactive", "--xmlout", "--no-refresh", "--root"].map(Into::into));
-    arguments.push(copy.at("root").into());
+pub fn resolve(
+    root: &Root,
+    chamber: Option<&Chamber>,
+    rpm: &Rpm,
+    goal: &Goal,
+) -> Result<Vec<Step>, ResolveError> {
+    let ready = resolve::chamber(root, chamber)?;
+    let copy = copy(root, ready, rpm)?;
+    let mut arguments = vec!["--no-refresh".into()];
     match goal {
         Goal::All => arguments.extend(["update", "--dry-run", "--no-recommends"].map(Into::into)),
         Goal::Packages(packages) => {
@@ -34,26 +40,56 @@ pub fn resolve(root: &Root, rpm: &Rpm, goal: &Goal) -> Result<Vec<Step>, Resolve
             arguments.extend(words.map(Into::into));
         }
     }
-    let home = copy.at("home");
-    let output = command::run(&Call {
-        program,
-        root: None,
-        arguments,
-        environment: vec![("HOME", home.clone().into()), ("TMPDIR", home.into())],
-        output_bytes_max: OUTPUT_BYTES_MAX,
-        timeout: TIMEOUT,
-    })?;
+    let output = ask(chamber, &copy, arguments, TIMEOUT)?;
     if !output.success {
-        return Err(ResolveError::Refused(problems(&output.stdout)));
+        return Err(ResolveError::Refused(complaint(&output)));
     }
     steps(&output.stdout).map_err(ResolveError::Refused)
 }
 
-/// rpm's database, the repositories and their metadata, in the places where zypper looks for them below a root.
-fn copy(root: &Root, rpm: &Rpm) -> Result<Staging, ResolveError> {
-    let copy = Staging::new()?;
+/// Runs the host's zypper on a copy, or else this machine's.
+pub fn ask(
+    chamber: Option<&Chamber>,
+    copy: &Staging,
+    words: Vec<OsString>,
+    timeout: Duration,
+) -> Result<Output, ResolveError> {
+    let ready = chamber.filter(|chamber| chamber.is_ready());
+    let found = match ready {
+        Some(chamber) => chamber.has(PROGRAM).then(|| Path::new("/").join(PROGRAM)),
+        None => command::find("zypper"),
+    };
+    let program = found.ok_or_else(|| ResolveError::no_tool("zypper", chamber))?;
+    let mut arguments = ["--non-interactive", "--xmlout", "--root"].map(Into::into).to_vec();
+    arguments.push(copy.seen("root").into());
+    arguments.extend(words);
+    let home = copy.seen("home");
+    Ok(command::run(&Call {
+        program,
+        root: ready.map(|chamber| chamber.path().to_owned()),
+        arguments,
+        environment: vec![("HOME", home.clone().into()), ("TMPDIR", home.into())],
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        timeout,
+    })?)
+}
+
+/// zypper's complaints, or what was written where it could not be run at all.
+pub fn complaint(output: &Output) -> String {
+    match document(&output.stdout) {
+        "" if !output.stderr.trim().is_empty() => crate::unread::text(output.stderr.trim(), 1_800),
+        _ => problems(&output.stdout),
+    }
+}
+
+/// rpm's database in the place where zypper looks for it below a root, and what it reads of the system beside.
+pub fn copy_database(
+    root: &Root,
+    chamber: Option<&Chamber>,
+    rpm: &Rpm,
+) -> Result<Staging, ResolveError> {
+    let copy = Staging::within(chamber)?;
     let database = rpm.path.rsplit_once('/').map_or("var/lib/rpm", |(folder, _)| folder);
-    let inside = |path: &str| format!("root/{path}");
     copy.folders(&[
         &inside(database),
         &inside("etc/zypp/repos.d"),
@@ -66,15 +102,7 @@ fn copy(root: &Root, rpm: &Rpm) -> Result<Staging, ResolveError> {
         let path = format!("{}{end}", rpm.path);
         copy.copy_if_there(root, &path, &inside(&path))?;
     }
-    for file in ["etc/zypp/zypp.conf", "etc/zypp/locks", "etc/os-release"] {
-        copy.copy_if_there(root, file, &inside(file))?;
-    }
-    copy.copy_files(root, "etc/zypp/repos.d", &inside("etc/zypp/repos.d"))?;
-    for repo in &rpm.repos.repos {
-        let to = inside(&format!("{ZYPPER}/{}", repo.id));
-        copy.folders(&[&format!("{to}/repodata")])?;
-        copy.copy_files(root, &format!("{}/repodata", repo.folder), &format!("{to}/repodata"))?;
-    }
+    copy.copy_if_there(root, "etc/os-release", &inside("etc/os-release"))?;
     // Wherever this machine's own rpm keeps its database (Debian's: in the user's home), the copy's is where the system's is.
     for macros in ["home/.rpmmacros", "home/.config/rpm/macros"] {
         copy.write(macros, &format!("%_dbpath /{database}\n"))?;
@@ -84,6 +112,26 @@ fn copy(root: &Root, rpm: &Rpm) -> Result<Staging, ResolveError> {
         copy.give(&inside(folder))?;
     }
     Ok(copy)
+}
+
+/// The same, with the repositories and their metadata.
+fn copy(root: &Root, chamber: Option<&Chamber>, rpm: &Rpm) -> Result<Staging, ResolveError> {
+    let copy = copy_database(root, chamber, rpm)?;
+    for file in ["etc/zypp/zypp.conf", "etc/zypp/locks"] {
+        copy.copy_if_there(root, file, &inside(file))?;
+    }
+    copy.copy_files(root, "etc/zypp/repos.d", &inside("etc/zypp/repos.d"))?;
+    for repo in &rpm.repos.repos {
+        let (from, to) =
+            (format!("{}/repodata", repo.folder), inside(&format!("{ZYPPER}/{}", repo.id)));
+        copy.folders(&[&format!("{to}/repodata")])?;
+        copy.copy_files(rpm.home(root, repo), &from, &format!("{to}/repodata"))?;
+    }
+    Ok(copy)
+}
+
+fn inside(path: &str) -> String {
+    format!("root/{path}")
 }
 
 /// Steps of an `install-summary`, sorted; none where zypper has nothing to do. What is no package (patterns, patches) is nothing that is
@@ -129,22 +177,28 @@ pub fn problems(output: &str) -> String {
     let mut errors = Vec::new();
     let mut rest = Vec::new();
     let mut kind: Option<String> = None;
+    let mut said = String::new();
     loop {
         match reader.read_event() {
             Ok(Event::Start(tag)) => {
+                said.clear();
                 kind = match tag.local_name().as_ref() {
                     "message" => attribute(&tag, "type"),
                     "description" | "text" => Some("prompt".to_owned()),
                     _ => None,
                 };
             }
-            Ok(Event::End(_)) => kind = None,
-            Ok(Event::Text(text)) => {
-                let said = unescaped(&text);
-                match kind.as_deref() {
-                    _ if said.is_empty() => {}
-                    Some("error") => errors.push(said),
-                    Some("warning" | "prompt") => rest.push(said),
+            Ok(Event::Text(text)) => said.push_str(&text),
+            // zypper writes `&gt;` and the like, and nothing beyond XML's own five.
+            Ok(Event::GeneralRef(name)) => {
+                said.push_str(quick_xml::escape::resolve_xml_entity(&name).unwrap_or_default());
+            }
+            Ok(Event::End(_)) => {
+                let whole = std::mem::take(&mut said);
+                match kind.take().as_deref() {
+                    _ if whole.trim().is_empty() => {}
+                    Some("error") => errors.push(whole.trim().to_owned()),
+                    Some("warning" | "prompt") => rest.push(whole.trim().to_owned()),
                     _ => {}
                 }
             }
@@ -159,12 +213,31 @@ pub fn problems(output: &str) -> String {
     crate::unread::text(&all.replace('\n', "; "), 1_800)
 }
 
-/// zypper writes `&gt;` and the like, and nothing beyond XML's own five.
-fn unescaped(text: &str) -> String {
-    quick_xml::escape::unescape(text).unwrap_or_default().trim().to_owned()
-}
-
 /// The document without what the tool or its libraries wrote before it.
 fn document(output: &str) -> &str {
     output.find("<stream>").map_or("", |at| output.get(at..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_one_sentence_whatever_it_quotes() {
+        let output = "noise\n<stream><message type=\"info\">Refreshing</message>\
+             <prompt id=\"1\"><text>Continue &lt;y&gt;?</text><option value=\"y\"/></prompt>\
+             <message type=\"error\">Repository &apos;a &amp; b&apos; is invalid.\nNo answer.</message></stream>";
+
+        assert_eq!(problems(output), "Repository 'a & b' is invalid.; No answer.; Continue <y>?");
+    }
+
+    #[test]
+    fn what_could_not_be_run_at_all_is_told_in_its_own_words() {
+        let output = Output {
+            stdout: String::new(),
+            stderr: "hozen-agent: the root /indices could not be entered\n".into(),
+            success: false,
+        };
+        assert_eq!(complaint(&output), "hozen-agent: the root /indices could not be entered");
+    }
 }

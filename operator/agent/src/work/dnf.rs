@@ -2,12 +2,7 @@
 //!
 //! dnf5 is another program and has no such library; it is refused by name.
 
-use std::{
-    ffi::OsString,
-    fs::File,
-    io::{BufRead, BufReader, Read},
-    time::Duration,
-};
+use std::{ffi::OsString, fs::File, time::Duration};
 
 use hozen_api::job::ErrorClass;
 use serde_json::json;
@@ -20,15 +15,15 @@ use super::{
     rpm, services,
     tool::{self, Call, Said},
 };
-use crate::{package::Step, rpm::resolve::steps};
+use crate::{
+    package::Step,
+    rpm::{python, resolve::steps},
+};
 
 /// The program that speaks with dnf's library.
 const PROGRAM: &str = include_str!("dnf.py");
 const PROGRAM_FILE: &str = "dnf.py";
 const PLAN_FILE: &str = "dnf.json";
-/// Where dnf is.
-const DNF: [&str; 3] = ["/usr/bin/dnf-3", "/usr/bin/dnf", "/usr/bin/yum"];
-const FIRST_LINE_BYTES_MAX: u64 = 256;
 /// How long one refresh of the metadata, or one look for a way, may take.
 const THINK_MAX: Duration = Duration::from_mins(10);
 
@@ -44,7 +39,8 @@ pub struct Dnf<'a> {
 impl<'a> Dnf<'a> {
     /// For this task; an error where the host's dnf is none that is known here.
     pub fn new(task: &'a Task<'a>) -> Result<Self, Failure> {
-        let interpreter = DNF.into_iter().find_map(interpreter).ok_or_else(|| {
+        let named = |dnf| python::named(File::open(dnf).ok()?);
+        let interpreter = python::DNF.into_iter().find_map(named).ok_or_else(|| {
             let message = "the host has neither zypper nor a dnf that is written in Python \
                            (dnf5 is not supported yet)";
             Failure::before(ErrorClass::Unsupported, message)
@@ -137,13 +133,4 @@ impl PackageManager for Dnf<'_> {
     fn audit(&mut self) -> Result<(), Failure> {
         rpm::audit()
     }
-}
-
-/// The interpreter that a program names in its first line, if it is Python's.
-fn interpreter(path: &str) -> Option<String> {
-    let mut line = String::new();
-    let file = File::open(path).ok()?.take(FIRST_LINE_BYTES_MAX);
-    BufReader::new(file).read_line(&mut line).ok()?;
-    let interpreter = line.strip_prefix("#!")?.split_whitespace().next()?;
-    interpreter.contains("python").then(|| interpreter.to_owned())
 }

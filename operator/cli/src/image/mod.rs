@@ -172,7 +172,8 @@ fn databases(files: &layers::Layers, now: Timestamp) -> Result<(PackageSet, Stri
     files.write(folder.path()).map_err(|error| format!("could not be laid out ({error})"))?;
     let root =
         Root::open(folder.path()).map_err(|error| format!("could not be laid out: it {error}"))?;
-    let found = scan(&root, &Options { now, resolve: false, asks: Vec::new(), own: None });
+    let found =
+        scan(&root, &Options { now, resolve: false, asks: Vec::new(), chamber: None, own: None });
     if let Some(NotRead { what, why, .. }) = found.report.not_read.iter().find(|n| n.partial) {
         return Err(format!(
             "a part of what is installed in it is not known ({what}: {why}): hand in its SBOM instead"

@@ -184,6 +184,24 @@ impl Repository {
     }
 }
 
+/// The scanner's container, in the words of a shell.
+const CONTAINER: &str = "
+mkdir -p pod indices; mount --bind pod pod; cd pod
+mkdir -p host indices shared tmp proc etc; touch hozen-agent
+mount --bind \"$program\" hozen-agent
+for library in $(ldd hozen-agent | grep -o '/[^ ]*'); do mkdir -p \".${library%/*}\"; cp \"$library\" \".$library\"; done
+cp /etc/hosts /etc/resolv.conf etc/
+mkdir -p dev; for device in null zero full random urandom; do touch dev/$device; mount --bind /dev/$device dev/$device; done
+mount -t proc proc proc; mount -t tmpfs -o mode=1777 tmpfs tmp
+mount --rbind ../root host; mount -o remount,bind,ro host
+mount --bind ../indices indices; mount --bind ../shared shared
+cd ..
+";
+/// The host's programs in it.
+const PROGRAMS: &str = "
+mkdir -p pod/indices/usr; mount --bind root/usr pod/indices/usr; mount -o remount,bind,ro pod/indices/usr
+";
+
 /// A Debian root whose changes are its own, entered like a container: what is killed leaves nothing running.
 pub struct Host {
     lower: PathBuf,
@@ -366,28 +384,35 @@ impl Host {
 
     /// Scans the host, as its scanner would; the folder with the report and what it names.
     pub fn scan(&self) -> PathBuf {
-        self.scan_with(&[], &[], "").0
+        self.scan_with(&[], PROGRAMS).0
     }
 
-    /// Scans the host with indices that are refreshed before, with no more capabilities than the chart gives to the scanner; what the
-    /// scanner said, too.
+    /// Scans the host with indices that are refreshed before; what the scanner said, too.
     pub fn scan_refreshing(&self) -> (PathBuf, String) {
-        let may = "-all,+dac_read_search,+kill,+setgid,+setuid,+sys_chroot,+sys_ptrace";
-        let mounted = "mkdir -p indices/usr; mount --bind root/usr indices/usr; \
-                       mount -o remount,bind,ro indices/usr";
-        self.scan_with(
-            &["setpriv", "--no-new-privs", "--bounding-set", may],
-            &["--refresh=6h", "--indices=indices"],
-            mounted,
-        )
+        self.scan_with(&["--refresh=6h"], PROGRAMS)
     }
 
-    fn scan_with(&self, before: &[&str], words: &[&str], beside: &str) -> (PathBuf, String) {
+    /// Scans the host with a scanner that was not given the host's programs.
+    pub fn scan_without_programs(&self) -> PathBuf {
+        self.scan_with(&[], "").0
+    }
+
+    /// The folder in which the host's programs run for the scanner.
+    pub fn chamber(&self) -> PathBuf {
+        self.folder.join("indices")
+    }
+
+    /// Scans in a root as the scanner's container has it: nothing is there but its one program (with the libraries that this build
+    /// of it needs), the mounts of the chart, and the capabilities of the chart.
+    fn scan_with(&self, words: &[&str], programs: &str) -> (PathBuf, String) {
         let shared = self.folder.join("shared");
         fs::create_dir_all(&shared).unwrap();
-        let program = program();
-        let scan = [program.as_str(), "scan", "--root=root", "--out=shared"];
-        let (success, text) = self.start(&[before, &scan, words].concat(), beside).end();
+        let may = "-all,+dac_read_search,+kill,+setgid,+setuid,+sys_chroot,+sys_ptrace";
+        let before = ["setpriv", "--no-new-privs", "--regid=65532", "--clear-groups"];
+        let scan = ["--bounding-set", may, "chroot", "pod", "/hozen-agent", "scan"];
+        let beside =
+            format!("program='{}'\n{CONTAINER}{programs}\nmount -o remount,bind,ro pod", program());
+        let (success, text) = self.start(&[&before[..], &scan, words].concat(), &beside).end();
         assert!(success, "{text}");
         (shared, text)
     }

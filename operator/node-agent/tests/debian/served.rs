@@ -111,7 +111,13 @@ fn answer(mut stream: TcpStream, state: &mut State) -> std::io::Result<()> {
     let time = |name: &str| DateTimeParser::new().parse_timestamp(field(name)?).ok();
     let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    let body = fs::read(state.folder.join(&name));
+    let inner = path.trim_start_matches('/');
+    let is_below = !inner.split('/').any(|part| part == "..");
+    let body = if is_below {
+        fs::read(state.folder.join(inner))
+    } else {
+        Err(std::io::ErrorKind::NotFound.into())
+    };
     let is_known = time("If-Modified-Since:").is_some_and(|at| at.as_second() >= state.changed);
     let is_same = time("If-Range:").is_none_or(|at| at.as_second() == state.changed);
     let range = field("Range: bytes=").and_then(|range| range.trim_end_matches('-').parse().ok());
