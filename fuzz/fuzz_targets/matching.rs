@@ -16,7 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
     for affected in &notice.affected {
         let bounds = affected.ranges.iter().flat_map(|range| {
             let end = match &range.end {
-                RangeEnd::Fixed(end) | RangeEnd::LastAffected(end) | RangeEnd::Limit(end) => Some(end),
+                RangeEnd::Fixed(end) | RangeEnd::LastAffected(end) | RangeEnd::Limit(end) => {
+                    Some(end)
+                }
                 RangeEnd::Open => None,
             };
             [Some(&range.introduced), end].into_iter().flatten()
@@ -30,20 +32,16 @@ fuzz_target!(|bytes: &[u8]| {
             source: None,
         }));
     }
-    let set = PackageSet {
-        digest: "sha256-fuzz".into(),
-        packages: packages.into(),
-    };
+    let set = PackageSet { digest: "sha256-fuzz".into(), packages: packages.into() };
     let mut index = Index::build([&notice]);
     let found = index.match_set(&set);
     let by_fleet = Fleet::new([set.clone()]).match_notice(&notice);
-    assert_eq!(
-        found.findings,
-        by_fleet.into_iter().map(|found| found.finding).collect::<Vec<_>>()
-    );
+    assert_eq!(found.findings, by_fleet.into_iter().map(|found| found.finding).collect::<Vec<_>>());
     index.upsert(&notice);
     assert_eq!(index.match_set(&set), found);
     let _ = index.explain(&notice.id, &set);
     let merged = merge(vec![notice.clone(), notice]);
-    assert!(merged.notices.len() == 1 || merged.notices.iter().all(|notice| notice.withdrawn.is_some()));
+    assert!(
+        merged.notices.len() == 1 || merged.notices.iter().all(|notice| notice.withdrawn.is_some())
+    );
 });

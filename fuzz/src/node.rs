@@ -150,7 +150,7 @@ pub fn repodata(bytes: &[u8]) {
     PLACE.with(|place| {
         place.put_parts(&FILES, bytes);
         let root = place.root();
-        let repos = repos::read(&root, &mut Unread::default());
+        let repos = repos::read(&root, None, &mut Unread::default());
         let wanted = BTreeSet::from(["openssl-libs"]);
         for repo in &repos.repos {
             for offer in metadata::offers(&root, repo, &wanted).unwrap_or_default() {

@@ -387,13 +387,7 @@ impl fmt::Display for Hold {
             Self::AwaitingTest { mirror, missing, .. } => {
                 write!(f, "waits for the test on {mirror}: {missing}")
             }
-            Self::AwaitingBundle { notices, .. } => {
-                write!(
-                    f,
-                    "{notices} lesser notice{} for the next rollup",
-                    if *notices == 1 { " waits" } else { "s wait" }
-                )
-            }
+            Self::AwaitingBundle { notices, .. } => f.write_str(&words::bundled(*notices)),
             Self::AwaitingWindow { purpose, until, needed } => {
                 f.write_str(&shut(*purpose, *until, *needed))
             }

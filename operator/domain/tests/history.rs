@@ -180,7 +180,8 @@ fn i32_what_failed_on_a_system_is_not_forgotten_while_that_remembers_it() {
     done(&mut world, "failed");
     let mut world = with_newest(world);
     let at = world.now;
-    let failure = Failure { step: Step::Patch, message: "dpkg failed".into(), blocked: false };
+    let failure =
+        Failure { step: Step::Patch, message: "dpkg failed".into(), blocked: false, refused: None };
     let uid = world.requests["failed"].uid.clone();
     let ends = |world: &mut World, ended: Ended| {
         let node = world.nodes.get_mut("web-1").expect("it is there");

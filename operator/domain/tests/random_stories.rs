@@ -109,7 +109,7 @@ fn world(fleet: &Fleet) -> World {
         b.rollout.failures.max = fleet.failures;
         b.rollout.failures.then =
             if fleet.rollback { OnFailure::Rollback } else { OnFailure::Hold };
-        b.rollout.gates = vec![errors(fleet.watch_hours % 2 == 0)];
+        b.rollout.gates = vec![errors(fleet.watch_hours.is_multiple_of(2))];
         b.rollout.watch = Span::hours(fleet.watch_hours);
     });
     if fleet.windowed {

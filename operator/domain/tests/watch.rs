@@ -179,8 +179,8 @@ fn what_cannot_go_back_is_told_and_stays() {
     let world = gone(web_fleet(2, watched(OnFailure::Rollback)).build());
     let told = story(&world, 30).after(minutes_in(0), says_no()).play();
     assert_eq!(taken_back(&told), Vec::<&str>::new());
-    let held = told.holds().into_iter().find(|(_, hold)| hold.reason() == "WatchFailed");
-    let (_, hold) = held.expect("a person is called");
+    let calls = told.holds().into_iter().find(|(_, hold)| hold.reason() == "WatchFailed");
+    let (_, hold) = calls.expect("a person is called");
     assert!(hold.needs_somebody() && hold.to_string().contains("not within reach"), "{hold}");
 }
 

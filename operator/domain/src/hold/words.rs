@@ -160,3 +160,8 @@ pub(super) fn watch_failed(gate: &str, why: &str, kept: Option<&str>) -> String 
     let then = kept.unwrap_or("what was patched is taken back");
     format!("gate {gate} during the watch: {why}; {then}")
 }
+
+pub(super) fn bundled(notices: u32) -> String {
+    let wait = if notices == 1 { " waits" } else { "s wait" };
+    format!("{notices} lesser notice{wait} for the next rollup")
+}
