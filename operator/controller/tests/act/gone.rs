@@ -187,6 +187,8 @@ pub async fn i36_a_gates_job_that_nobody_waits_for_is_ended_with_its_pods(cluste
         .make_in(&json!({"metadata": {"name": called, "ownerReferences": [owner],
             "labels": {"hozen.dev/component": "gate"}}, "spec": {"template":
                 {"metadata": {"labels": {"gate": called}}, "spec": {"restartPolicy": "Never",
+                    // On the node of another case no kubelet would ever end it.
+                    "nodeSelector": {"nowhere": "there"},
                     "containers": [{"name": "c", "image": "hozen.test/none:1"}]}}}}))
         .await;
     let mine = ListParams::default().labels(&format!("gate={called}"));
