@@ -2,6 +2,7 @@
 //! held; ends with 1 if a count is over its limit. Times and memory are printed and judged by people: machines are noisy.
 //!
 //!     cargo run --profile soak --package hozen-scale -- --nodes 5000 --pods 10
+//!     cargo run --profile soak --package hozen-scale -- stores --nodes 5000 --pods 10
 
 mod fleet;
 mod measured;
