@@ -10,7 +10,9 @@ use std::{
 
 use hozen_agent::{
     root::Root,
+    rpm::repos,
     scan::{Options, Scan, scan},
+    unread::Unread,
 };
 use jiff::Timestamp;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -145,5 +147,25 @@ fn a_file_of_a_terabyte_and_one_of_noise_are_said_and_passed_over() {
             File::create(place).unwrap().set_len(1 << 40).unwrap();
         });
         rest_is_read(path, &huge);
+    }
+}
+
+#[test]
+fn a_repository_whose_name_leads_elsewhere_is_said_and_passed_over() {
+    for (folder, zypper) in [("etc/zypp/repos.d", true), ("etc/yum.repos.d", false)] {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("root");
+        let lists = "<repomd><revision>1</revision></repomd>";
+        write(&root, "srv/x/repodata/repomd.xml", lists.as_bytes());
+        let repos = "[../../../outside]\nbaseurl=file:///srv/x\n[.x]\nbaseurl=file:/srv/x\n[x]\nbaseurl=file:/srv/x\n";
+        write(&root, &format!("{folder}/x.repo"), repos.as_bytes());
+        let mut unread = Unread::default();
+        let read = repos::read(&Root::open(&root).unwrap(), None, &mut unread);
+
+        assert_eq!(read.zypper, zypper);
+        let names: Vec<&str> = read.repos.iter().map(|repo| repo.id.as_str()).collect();
+        assert_eq!(names, ["x"]);
+        let told: Vec<String> = unread.into_entries().into_iter().map(|entry| entry.what).collect();
+        assert_eq!(told, ["repository ../../../outside", "repository .x"]);
     }
 }

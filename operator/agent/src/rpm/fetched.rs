@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::repos::{Section, is_enabled, is_no};
+use super::repos::{Section, is_enabled, is_name, is_no};
 
 /// Addresses that are fetched by no network.
 const OF_THE_DISK: [&str; 6] = ["file", "dir", "hd", "iso", "cd", "dvd"];
@@ -64,7 +64,9 @@ impl Fetched {
         let addresses: Vec<&str> =
             words(word("baseurl")).filter(|at| !is_of_the_disk(at)).collect();
         let elsewhere = !addresses.is_empty() || options.contains_key("mirrorlist");
-        if !is_enabled(options) || !(elsewhere || options.contains_key("metalink")) {
+        // What has no folder of its own in a cache the scan tells.
+        if !is_name(id) || !is_enabled(options) || !(elsewhere || options.contains_key("metalink"))
+        {
             return;
         }
         self.text.extend(["[", id, "]\nenabled = 1\ngpgcheck = 1\npkg_gpgcheck = 1\n"]);

@@ -91,6 +91,14 @@ pub fn read(root: &Root, own: Option<&Indices>, unread: &mut Unread) -> Repos {
     }
     names.retain(|(_, options)| is_enabled(options));
     names.truncate(REPOS_MAX);
+    names.retain(|(id, _)| {
+        if !is_name(id) {
+            let why =
+                "its name is none of a folder; name it without `/`, and without `.` before it";
+            unread.note(format!("repository {id}"), why);
+        }
+        is_name(id)
+    });
     for path in LOCKS {
         let text = root.text(path, CONFIGURATION_BYTES_MAX).unwrap_or_default();
         let lines = text.lines().map(str::trim);
@@ -234,6 +242,11 @@ pub fn sections(text: &str) -> Vec<Section> {
     sections
 }
 
+/// Whether a repository of that name has a folder of that name in a cache, and no folder elsewhere.
+pub fn is_name(id: &str) -> bool {
+    !id.is_empty() && !id.contains('/') && !id.starts_with('.')
+}
+
 /// Folder of a repository on the node itself (`baseurl=file:///srv/repo`), which dnf reads where it is.
 fn local(root: &Root, options: &BTreeMap<String, String>) -> Option<String> {
     let path = options.get("baseurl")?.strip_prefix("file:")?.trim_start_matches('/');
@@ -243,7 +256,6 @@ fn local(root: &Root, options: &BTreeMap<String, String>) -> Option<String> {
 
 /// Folder of a repository's metadata in a cache.
 fn find(root: &Root, id: &str) -> Option<String> {
-    let is_name = |text: &str| !text.is_empty() && !text.contains('/') && !text.starts_with('.');
     if !is_name(id) {
         return None;
     }
