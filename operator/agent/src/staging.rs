@@ -2,16 +2,19 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Permissions},
     io::{self, Read, Write as _},
     ops::Deref,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::{Component, Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::{
-    fs::{Gid, OFlags, Uid, chown},
+    fs::{
+        Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fstat, mkdirat,
+        openat, openat2,
+    },
     io::Errno,
     process::geteuid,
 };
@@ -28,6 +31,9 @@ use crate::{
 const FILE_BYTES_MAX: u64 = 2 << 30;
 /// Most files of one folder that are copied.
 const FILES_MAX: usize = 2_000;
+/// How something is opened that is only looked at: neither through a link nor waiting for who writes into a pipe.
+const LOOK: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// A folder for a tool: it may read all of it, and write in what it is given.
 #[derive(Debug)]
@@ -126,22 +132,70 @@ impl Place {
         self.path().join(path)
     }
 
-    /// Makes folders.
+    /// Makes folders. What is there already has to be a folder, too, and no link to one.
     pub fn folders(&self, paths: &[&str]) -> Result<(), ResolveError> {
-        paths.iter().try_for_each(|path| fs::create_dir_all(self.at(path)).map_err(failed))
+        paths.iter().try_for_each(|path| self.folder(path).map_err(failed))
     }
 
-    /// Gives a folder and the files right in it to the user that tools run as.
+    fn folder(&self, path: &str) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut folder = rustix::fs::open(self.path(), flags, Mode::empty())?;
+        for part in inner(path)?.iter() {
+            match mkdirat(&folder, part, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            folder = openat(&folder, part, flags, Mode::empty())?;
+        }
+        Ok(())
+    }
+
+    /// Opens what is inside, through no link: a tool may have left one where it may write.
+    fn within(&self, path: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let inner = inner(path)?;
+        let inner = if inner.as_os_str().is_empty() { Path::new(".") } else { inner };
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(self.path(), folder, Mode::empty())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Ok(openat2(folder, inner, flags | OFlags::CLOEXEC, mode, resolve)?)
+    }
+
+    /// A file to be written from its beginning. What is there and is no file, a pipe say, is refused and not waited for.
+    fn create(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
+        Ok(self.within(path, flags, Mode::from_raw_mode(0o666))?.into())
+    }
+
+    /// Gives a folder and the files right in it to the user that tools run as. Links are left as they are, and so is what they lead to.
     pub fn give(&self, path: &str) -> Result<(), ResolveError> {
         if !geteuid().is_root() {
             return Ok(());
         }
-        let folder = self.at(path);
-        let files = fs::read_dir(&folder).map_err(failed)?;
-        for file in files {
-            own(&file.map_err(failed)?.path()).map_err(failed)?;
+        let give = || -> io::Result<()> {
+            let folder = self.within(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+            for entry in Dir::read_from(&folder)? {
+                let entry = entry?;
+                if [c".", c".."].contains(&entry.file_name()) {
+                    continue;
+                }
+                match openat(&folder, entry.file_name(), LOOK, Mode::empty()) {
+                    Ok(entry) => own(&entry)?,
+                    // A link, a socket, or what is gone since.
+                    Err(Errno::LOOP | Errno::NXIO | Errno::NOENT) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            own(&folder)
+        };
+        give().map_err(failed)
+    }
+
+    /// Gives one file to the user that tools run as.
+    pub fn give_file(&self, path: &str) -> Result<(), ResolveError> {
+        if !geteuid().is_root() {
+            return Ok(());
         }
-        own(&folder).map_err(failed)
+        self.within(path, LOOK, Mode::empty()).and_then(|file| own(&file)).map_err(failed)
     }
 
     /// Removes a folder with all that is in it, if it is there.
@@ -154,7 +208,7 @@ impl Place {
 
     /// Writes a file.
     pub fn write(&self, path: &str, text: &str) -> Result<(), ResolveError> {
-        let write = || create(&self.at(path))?.write_all(text.as_bytes());
+        let write = || self.create(path)?.write_all(text.as_bytes());
         write().map_err(failed)
     }
 
@@ -163,7 +217,7 @@ impl Place {
         let copy = || -> Result<(), ReadError> {
             let source = root.file(from)?;
             let changed = source.metadata()?.modified()?;
-            let mut target = create(&self.at(to))?;
+            let mut target = self.create(to)?;
             let copied = io::copy(&mut source.take(FILE_BYTES_MAX + 1), &mut target)?;
             if copied > FILE_BYTES_MAX {
                 return Err(ReadError::TooLarge { limit: FILE_BYTES_MAX });
@@ -198,21 +252,28 @@ impl Place {
     }
 }
 
-/// Never through a link: a tool may have left one where it may write.
-fn create(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
+/// A path that names something inside, and nothing above.
+fn inner(path: &str) -> io::Result<&Path> {
+    let path = Path::new(path);
+    let is_inner = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if path.components().all(is_inner) {
+        return Ok(path);
+    }
+    let why = format!("{} leads out of its folder", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 /// A scanner in a pod may give nothing away; there the copy is open to all, and nobody else is in the pod's folder.
-fn own(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.uid() == NOBODY {
+fn own(file: &OwnedFd) -> io::Result<()> {
+    let stat = fstat(file)?;
+    if stat.st_uid == NOBODY {
         return Ok(());
     }
-    match chown(path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY))) {
+    match fchown(file, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY))) {
         Err(Errno::PERM) => {
-            let mode = if path.is_dir() { 0o777 } else { 0o666 };
-            fs::set_permissions(path, Permissions::from_mode(mode))
+            let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let mode = if is_folder { 0o777 } else { 0o666 };
+            Ok(fchmod(file, Mode::from_raw_mode(mode))?)
         }
         outcome => Ok(outcome?),
     }
@@ -220,4 +281,79 @@ fn own(path: &Path) -> io::Result<()> {
 
 fn failed(source: io::Error) -> ResolveError {
     ResolveError::Copy { what: "the package manager's state".to_owned(), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A place with a link to a folder outside of it, in which a file is that only its owner may read.
+    fn place() -> (tempfile::TempDir, Place) {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("outside")).unwrap();
+        fs::create_dir_all(at("place/lists")).unwrap();
+        fs::write(at("outside/shadow"), "secret").unwrap();
+        for (path, mode) in [("outside", 0o700), ("outside/shadow", 0o600)] {
+            fs::set_permissions(at(path), Permissions::from_mode(mode)).unwrap();
+        }
+        symlink(at("outside"), at("place/lists/partial")).unwrap();
+        symlink(at("outside/shadow"), at("place/lists/file")).unwrap();
+        let place = Place::of(at("place"));
+        (folder, place)
+    }
+
+    /// Owner, mode and content of what is outside.
+    fn outside(folder: &tempfile::TempDir) -> (Vec<(u32, u32)>, String, usize) {
+        let at = |path: &str| folder.path().join(path);
+        let of = |path| {
+            let stat = rustix::fs::stat(&at(path)).unwrap();
+            (stat.st_uid, stat.st_mode)
+        };
+        let names = fs::read_dir(at("outside")).unwrap().count();
+        let text = fs::read_to_string(at("outside/shadow")).unwrap();
+        (["outside", "outside/shadow"].map(of).to_vec(), text, names)
+    }
+
+    #[test]
+    fn what_a_link_of_a_tool_leads_to_is_neither_given_away_nor_written() {
+        let (folder, place) = place();
+        let before = outside(&folder);
+        let root = Root::open(place.path()).unwrap();
+        place.write("mine", "text").unwrap();
+
+        if geteuid().is_root() {
+            place.give("lists").unwrap();
+            assert!(place.give("lists/partial").is_err() && place.give_file("lists/file").is_err());
+        }
+        for path in ["lists/file", "lists/partial/new", "lists/partial/shadow"] {
+            assert!(place.write(path, "evil").is_err(), "{path}");
+            assert!(place.copy(&root, "mine", path).is_err(), "{path}");
+        }
+        for path in ["lists/partial", "lists/partial/new"] {
+            assert!(place.folders(&[path]).is_err(), "{path}");
+        }
+        assert_eq!(outside(&folder), before);
+    }
+
+    #[test]
+    fn no_path_leads_out_of_a_place_and_a_pipe_holds_nobody() {
+        let (folder, place) = place();
+        let before = outside(&folder);
+        let pipe = place.at("lists/pipe");
+        let mode = Mode::from_raw_mode(0o666);
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, FileType::Fifo, mode, 0).unwrap();
+
+        for path in ["../outside/new", "lists/../../outside/new", "/tmp/new"] {
+            let told = place.write(path, "evil").unwrap_err().to_string();
+            assert!(told.contains("leads out of its folder"), "{told}");
+            assert!(place.folders(&[path]).is_err(), "{path}");
+            assert!(place.give(path).is_err() || !geteuid().is_root(), "{path}");
+        }
+        assert!(place.write("lists/pipe", "text").is_err());
+        place.give("lists").unwrap();
+        assert_eq!(outside(&folder), before);
+    }
 }
