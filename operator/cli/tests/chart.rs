@@ -142,6 +142,30 @@ fn a_scanner_that_leaves_repositories_alone_still_asks_the_hosts_package_manager
 }
 
 #[test]
+fn both_containers_of_a_scanner_have_one_selinux_level_and_its_type_can_be_left_out() {
+    let test = "chart::both_containers_of_a_scanner_have_one_selinux_level";
+    let Some(plain) = objects(test, &[]) else { return };
+    let pod = |objects: &[serde_json::Value]| {
+        of_kind(objects, "DaemonSet")[0]["spec"]["template"]["spec"].clone()
+    };
+    let scan =
+        |pod: &serde_json::Value| pod["containers"][0]["securityContext"]["seLinuxOptions"].clone();
+    let of_plain = pod(&plain);
+    // What the container says takes the place of what the pod says as a whole.
+    assert_eq!(scan(&of_plain), serde_json::json!({"type": "spc_t", "level": "s0"}));
+    let level = serde_json::json!({"level": "s0"});
+    assert_eq!(of_plain["securityContext"]["seLinuxOptions"], level);
+    let report = &of_plain["containers"][1];
+    assert!(report["securityContext"]["seLinuxOptions"].is_null(), "the pod's stands for it");
+    assert_eq!(report["resources"]["limits"]["memory"], "256Mi");
+
+    let none = pod(&objects(test, &["scanner.seLinuxType="]).unwrap());
+    assert!(scan(&none).is_null() && none["securityContext"]["seLinuxOptions"].is_null());
+    let own = pod(&objects(test, &["scanner.seLinuxType=super_t"]).unwrap());
+    assert_eq!(scan(&own)["type"], "super_t");
+}
+
+#[test]
 fn accounts_of_snapshots_may_enter_hosts_in_hozens_namespace_and_may_nothing_else() {
     let Some(output) = template("chart::accounts_of_snapshots_may_enter_hosts", &[]) else {
         return;
@@ -256,6 +280,7 @@ fn wrong_values_are_told_with_their_place_and_what_to_write() {
         ("work.namespace=Hozen_Work", "/work/namespace"),
         ("imagePullPolicy=Sometimes", "/imagePullPolicy"),
         ("scanner.refresh=5m", "/scanner/refresh"),
+        ("scanner.seLinuxType=a b", "/scanner/seLinuxType"),
         ("authors[0].kind=Team", "/authors/0/kind"),
         ("snapshots.accounts[0]=hozen", "/snapshots/accounts/0"),
     ] {
