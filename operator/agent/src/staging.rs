@@ -140,7 +140,7 @@ impl Place {
     fn folder(&self, path: &str) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut folder = rustix::fs::open(self.path(), flags, Mode::empty())?;
-        for part in inner(path)?.iter() {
+        for part in inner(path)? {
             match mkdirat(&folder, part, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -309,7 +309,7 @@ mod tests {
     fn outside(folder: &tempfile::TempDir) -> (Vec<(u32, u32)>, String, usize) {
         let at = |path: &str| folder.path().join(path);
         let of = |path| {
-            let stat = rustix::fs::stat(&at(path)).unwrap();
+            let stat = rustix::fs::stat(at(path)).unwrap();
             (stat.st_uid, stat.st_mode)
         };
         let names = fs::read_dir(at("outside")).unwrap().count();

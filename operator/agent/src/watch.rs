@@ -66,6 +66,7 @@ pub struct Refreshed {
 /// Scans once and writes the report, whether it is new or not; refreshes the indices before.
 pub fn once(root: &Root, share: &Share, means: &Means) -> Result<(), ShareError> {
     let request = share.request()?;
+    forget(means);
     if let Some(refreshed) = &means.refreshed {
         refresh(root, &refreshed.own);
     }
@@ -74,6 +75,7 @@ pub fn once(root: &Root, share: &Share, means: &Means) -> Result<(), ShareError>
 
 /// Scans and writes until the process ends; an error of one turn is said, and the next turn comes all the same.
 pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()> {
+    forget(means);
     let refreshed = means.refreshed.as_ref();
     let events = watched(root, share)?;
     let mut answered = None;
@@ -91,6 +93,13 @@ pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()>
         if wait(&events, schedule)? {
             settle(&events)?;
         }
+    }
+}
+
+/// Removes what an earlier scanner in the same pod has left: who is killed takes nothing away.
+fn forget(means: &Means) {
+    if let Err(error) = means.chamber.forget() {
+        log(format!("what an earlier scanner has left stays: {error}"));
     }
 }
 

@@ -89,6 +89,35 @@ fn told(report: &NodeReport) -> Option<&str> {
 }
 
 #[test]
+fn what_runs_as_nobody_gets_less_memory_than_the_pod_and_goes_first_where_there_is_too_little() {
+    let test = "what_runs_as_nobody_gets_less_memory_than_the_pod";
+    if debian::place(test).is_none() {
+        return;
+    }
+    let script = "id -u; ulimit -d; ulimit -H -d; cat /proc/self/oom_score_adj";
+    let program = debian::program();
+    let said = debian::call(&program, &["enter", "--nobody", "/", "/bin/sh", "-c", script]);
+    assert_eq!(said, "65534\n786432\n786432\n1000\n");
+}
+
+#[test]
+fn what_a_scanner_that_was_killed_has_left_is_gone_before_the_next_scan() {
+    let Some(scene) = Scene::new("what_a_scanner_that_was_killed_has_left") else { return };
+    let (report, log) = scene.refreshed();
+    assert_eq!(told(&report), None, "{log}");
+    let left = ["etc/apt/auth.conf", "copies/hozen-resolve-x/root/etc/zypp/credentials.d/c"];
+    let left = left.map(|path| scene.host.chamber().join(path));
+    for path in &left {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "secret").unwrap();
+    }
+
+    // Nothing is refreshed and the small root is not furnished: apt is asked without it.
+    scene.host.scan();
+    assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+}
+
+#[test]
 fn what_a_repository_has_published_is_pending_on_a_host_that_never_asks_and_that_nobody_changes() {
     let Some(scene) = Scene::new("what_a_repository_has_published_is_pending") else { return };
     let before = scene.state();

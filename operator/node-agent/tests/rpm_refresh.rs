@@ -74,6 +74,31 @@ impl Scene {
         (Share::at(shared).report().unwrap().unwrap(), log)
     }
 
+    /// Leaves what a killed refresh leaves, and the metadata of a repository that is no longer configured; as nobody's, as they are.
+    fn leave_as_if_killed(&self) -> [PathBuf; 2] {
+        let cache = match self.tool {
+            Tool::Dnf => "var/cache/dnf",
+            Tool::Zypper => "var/cache/zypp/raw",
+        };
+        let cache = self.host.chamber().join(cache);
+        let left = match self.tool {
+            Tool::Dnf => {
+                let own = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+                let own = { own }.find(|path| path.join("repodata").is_dir()).unwrap();
+                [own.join("tmpdir.x"), cache.join("gone-0123456789abcdef")]
+            }
+            Tool::Zypper => ["testsX4k2Qz", "gone"].map(|name| cache.join(name)),
+        };
+        for path in &left {
+            fs::create_dir_all(path.join("repodata")).unwrap();
+            fs::write(path.join("repodata/repomd.xml"), "").unwrap();
+            for path in [path.join("repodata"), path.clone()] {
+                std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).unwrap();
+            }
+        }
+        left
+    }
+
     /// Names, contents and times of what the host has of its repositories, its packages and its configuration.
     fn state(&self) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
         files(self.host.at(""))
@@ -138,9 +163,11 @@ fn what_a_repository_has_published_is_pending_on_a_host_that_never_asks_and_that
     let copies = left.keys().filter(|path| path.to_string_lossy().contains("/copies/"));
     assert_eq!(copies.count(), 0, "copies are gone with what nobody's programs wrote into them");
 
-    // The next one finds what the first has left, and again what is new.
+    // The next one finds what the first has left, and again what is new; what a killed one has left is gone.
+    let killed = scene.leave_as_if_killed();
     let (report, log) = scene.refreshed();
     assert_eq!(pending(&report), (Some("2-1"), None, true), "{log}");
+    assert!(killed.iter().all(|path| !path.exists()), "{killed:?}: {log}");
     scene.publish("3");
     let (report, log) = scene.refreshed();
     assert_eq!(pending(&report), (Some("3-1"), None, true), "{log}");

@@ -4,6 +4,7 @@
 //! repository without a signature: the scanner's way to it is not the host's.
 
 use super::{sources::Line, trust::is_weakening};
+use crate::chamber;
 
 /// What is fetched by no network.
 const OF_THE_DISK: [&str; 3] = ["file", "copy", "cdrom"];
@@ -82,12 +83,10 @@ impl Fetched {
         }
     }
 
-    /// Notes a file of `/etc`; what is in `/usr` is there, and nothing else of the host is copied.
+    /// Notes a file that is to be copied.
     fn name(&mut self, path: &str) {
-        let inner = path.trim_start_matches('/');
-        let is_inside = inner.starts_with("etc/") && !inner.split('/').any(|part| part == "..");
-        if path.starts_with('/') && is_inside && !self.files.iter().any(|file| file == inner) {
-            self.files.push(inner.to_owned());
+        if let Some(named) = chamber::named(path).filter(|named| !self.files.contains(named)) {
+            self.files.push(named);
         }
     }
 

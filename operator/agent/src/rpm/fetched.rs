@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::repos::{Section, is_enabled, is_name, is_no};
+use crate::chamber;
 
 /// Addresses that are fetched by no network.
 const OF_THE_DISK: [&str; 6] = ["file", "dir", "hd", "iso", "cd", "dvd"];
@@ -47,6 +48,8 @@ pub struct Fetched {
     pub text: String,
     /// Paths below the root.
     pub files: Vec<String>,
+    /// Names of the repositories.
+    pub names: Vec<String>,
 }
 
 impl Fetched {
@@ -69,11 +72,17 @@ impl Fetched {
         {
             return;
         }
+        self.names.push(id.clone());
         self.text.extend(["[", id, "]\nenabled = 1\ngpgcheck = 1\npkg_gpgcheck = 1\n"]);
         self.text.push_str("sslverify = 1\nskip_if_unavailable = 0\n");
         let asked = options.get("repo_gpgcheck").map_or(signed, |value| !is_no(Some(value)));
-        let shown = addresses.iter().copied().chain(options.get("metalink").map(String::as_str));
-        let is_shown = !options.contains_key("mirrorlist") && { shown }.all(is_of_a_known_host);
+        let is_shown = !options.contains_key("mirrorlist")
+            && addresses
+                .iter()
+                .all(|address| is_of_a_known_host(address) && !address.contains('?'))
+            && options
+                .get("metalink")
+                .is_none_or(|address| is_of_a_known_host(address) && !names_options(address));
         let checked = if asked || !is_shown { "1" } else { "0" };
         self.text.extend(["repo_gpgcheck = ", checked, "\n"]);
         if !addresses.is_empty() {
@@ -101,13 +110,11 @@ impl Fetched {
         }
     }
 
-    /// Notes a file of `/etc`; what is in `/usr` is there, and nothing else of the host is copied.
+    /// Notes a file that is to be copied.
     fn name(&mut self, file: &str) {
         let path = file.strip_prefix("file:").unwrap_or(file);
-        let inner = path.trim_start_matches('/');
-        let is_inside = inner.starts_with("etc/") && !inner.split('/').any(|part| part == "..");
-        if path.starts_with('/') && is_inside && !self.files.iter().any(|file| file == inner) {
-            self.files.push(inner.to_owned());
+        if let Some(named) = chamber::named(path).filter(|named| !self.files.contains(named)) {
+            self.files.push(named);
         }
     }
 }
@@ -118,11 +125,18 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
 
 fn is_of_the_disk(address: &str) -> bool {
     let scheme = address.split(':').next().unwrap_or_default();
-    OF_THE_DISK.iter().any(|of| scheme.eq_ignore_ascii_case(of))
+    address.starts_with('/') || OF_THE_DISK.iter().any(|of| scheme.eq_ignore_ascii_case(of))
 }
 
 fn is_of_a_known_host(address: &str) -> bool {
     address.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
+/// What follows a `?` libzypp takes for options of its own, also such as weaken the check (`ssl_verify=no`). Lists of mirrors are asked for
+/// by it (`?repo=epel-9`): of theirs only what could be such an option matters.
+fn names_options(address: &str) -> bool {
+    let query = address.split_once('?').map(|(_, query)| query.to_ascii_lowercase());
+    query.is_some_and(|query| query.contains("ssl") || query.contains('%'))
 }
 
 #[cfg(test)]
@@ -150,11 +164,19 @@ mod tests {
      {
         assert!(!checked("baseurl=https://h/a", false));
         assert!(!checked("metalink=https://h/a\nrepo_gpgcheck=0", true));
+        assert!(!checked(
+            "metalink=https://h/metalink?repo=epel-$releasever&arch=$basearch",
+            false
+        ));
         for options in [
             "baseurl=http://h/a\nrepo_gpgcheck=0",
             "baseurl=https://h/a\n  http://h/b",
             "mirrorlist=https://h/a",
             "metalink=http://h/a",
+            "baseurl=https://h/a?ssl_verify=no",
+            "baseurl=https://h/a?arch=x86_64&ssl_verify=no",
+            "metalink=https://h/a?repo=a&ssl_verify=no",
+            "metalink=https://h/a?SSL%5Fverify=no",
             "baseurl=https://h/a\nrepo_gpgcheck=1",
         ] {
             assert!(checked(options, false), "{options}");
@@ -164,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_on_the_disk_or_off_is_left_out_and_nothing_weakens_a_check() {
-        let text = "[disk]\nbaseurl=file:///srv/a\n[dir]\nbaseurl=dir:/srv\n[off]\nbaseurl=http://h/\nenabled=0\n\
+        let text = "[disk]\nbaseurl=file:///srv/a\n[path]\nbaseurl=/srv/a\n[dir]\nbaseurl=dir:/srv\n[off]\nbaseurl=http://h/\nenabled=0\n\
                     [on]\nbaseurl=http://h/$releasever, file:///srv/b\ngpgcheck=0\nsslverify=0\nskip_if_unavailable=1\n\
                     gpgkey=https://h/key\n  file:///etc/pki/k file:///etc/../root/k file:///usr/share/k\n\
                     sslclientcert=/etc/pki/entitlement/1.pem\nusername=u\ncost=1\n";

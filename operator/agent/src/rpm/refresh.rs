@@ -12,24 +12,24 @@ use crate::{
     chamber::Chamber,
     refresh::{RefreshError, State},
     resolve::ResolveError,
-    root::Root,
+    root::{ReadError, Root},
     staging::Place,
     unread::Unread,
+    work::log,
 };
 
 use super::{
     Rpm,
     fetched::Fetched,
-    repos::{self, CONFIGURED, MAIN, ZYPPER},
+    repos::{self, CONFIGURED, DNF, MAIN, ZYPPER},
     resolve, zypper,
 };
 
 /// How long a refresh may take.
 const TIMEOUT: Duration = Duration::from_mins(5);
-/// dnf's program, and where it keeps what it has fetched.
+/// dnf's program.
 const PROGRAM: &str = include_str!("refresh.py");
 const PROGRAM_FILE: &str = "refresh.py";
-const DNF: &str = "var/cache/dnf";
 /// The file with all repositories.
 const REPOS_FILE: &str = "hozen.repo";
 /// Keys of the distribution, whose names may have the release in them.
@@ -38,6 +38,8 @@ const KEYS: &str = "etc/pki/rpm-gpg";
 const DNF_NAMES: [&str; 2] = ["etc/dnf/vars", "etc/yum/vars"];
 /// The same of zypper's, which release this is, and how it makes itself known to a repository.
 const ZYPPER_READS: [&str; 3] = ["etc/zypp/vars.d", "etc/products.d", "etc/zypp/credentials.d"];
+/// Most folders of a cache that are looked at.
+const FOLDERS_MAX: usize = 1_000;
 /// Where SUSE has its proxies.
 const PROXIES: &str = "etc/sysconfig/proxy";
 
@@ -58,6 +60,9 @@ pub fn run(
     }
     let place = chamber.furnish(host)?;
     Chamber::open_to_the_network(&place, host)?;
+    if rpm.repos.zypper {
+        Chamber::believe_by_hash(&place, host)?;
+    }
     place.folders(&[KEYS])?;
     place.copy_files(host, KEYS, KEYS)?;
     for file in fetched.files.iter().map(String::as_str).chain([PROXIES]) {
@@ -111,7 +116,7 @@ fn by_dnf(
     fetched: &Fetched,
 ) -> Result<(), RefreshError> {
     let copy = resolve::copy_database(host, Some(chamber), rpm)?;
-    own_cache(place, DNF)?;
+    own_cache(chamber, place, DNF, &fetched.names)?;
     copy.folders(&["repos"])?;
     for folder in DNF_NAMES {
         let to = format!("root/{folder}");
@@ -151,7 +156,7 @@ fn by_zypper(
     fetched: &Fetched,
 ) -> Result<(), RefreshError> {
     let copy = zypper::copy_database(host, Some(chamber), rpm)?;
-    own_cache(place, ZYPPER)?;
+    own_cache(chamber, place, ZYPPER, &fetched.names)?;
     for folder in ZYPPER_READS {
         let to = format!("root/{folder}");
         copy.folders(&[&to])?;
@@ -163,12 +168,95 @@ fn by_zypper(
     told(output.success, || zypper::complaint(&output))
 }
 
-/// The folder that stays, in which the tool writes.
-fn own_cache(place: &Place, folder: &str) -> Result<(), ResolveError> {
+/// The folder that stays, in which the tool writes, without what nobody needs any more.
+fn own_cache(
+    chamber: &Chamber,
+    place: &Place,
+    folder: &str,
+    names: &[String],
+) -> Result<(), ResolveError> {
+    place.folders(&[folder])?;
+    let own = Root::open(place.path())
+        .map_err(|source| ResolveError::Copy { what: "the own indices".to_owned(), source })?;
+    for path in left_over(&own, folder, names) {
+        // A tool may have closed to all what it wrote; that stays, as it did before.
+        if let Err(error) = chamber.empty(place, &path) {
+            log(format!("{path} stays: {error}"));
+        }
+    }
     place.folders(&[folder])?;
     place.give(folder)
 }
 
+/// Folders in the cache that are of no repository of these names, and what refreshes have left that were killed: dnf fetches into a folder
+/// `tmpdir.…` in the repository's, zypper into one beside it, whose name goes on after the repository's.
+fn left_over(own: &Root, cache: &str, names: &[String]) -> Vec<String> {
+    let folders = |path: &str| {
+        let entries = own.list(path, FOLDERS_MAX)?.into_iter().filter(|entry| entry.folder);
+        Ok::<_, ReadError>(entries.map(|entry| entry.name).collect::<Vec<_>>())
+    };
+    let Ok(there) = folders(cache) else {
+        // More than anybody has repositories: it begins anew.
+        return vec![cache.to_owned()];
+    };
+    let kept: Vec<String> =
+        names.iter().filter_map(|name| repos::find_in(own, cache, name)).collect();
+    let mut left = Vec::new();
+    for path in there.into_iter().map(|name| format!("{cache}/{name}")) {
+        if !kept.contains(&path) {
+            left.push(path);
+            continue;
+        }
+        match folders(&path) {
+            Ok(inner) => {
+                let begun = inner.into_iter().filter(|name| name.starts_with("tmpdir."));
+                left.extend(begun.map(|name| format!("{path}/{name}")));
+            }
+            Err(_) => left.push(path),
+        }
+    }
+    left
+}
+
 fn told(success: bool, why: impl FnOnce() -> String) -> Result<(), RefreshError> {
     if success { Ok(()) } else { Err(RefreshError::Refused(why())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_killed_refreshes_have_left_and_what_is_of_no_repository_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let left = |cache: &str, whole: &[&str], begun: &[&str]| {
+            for path in whole {
+                let path = folder.path().join(cache).join(path).join("repodata");
+                fs::create_dir_all(&path).unwrap();
+                fs::write(path.join("repomd.xml"), "").unwrap();
+            }
+            for path in begun {
+                fs::create_dir_all(folder.path().join(cache).join(path)).unwrap();
+            }
+            left_over(&root, cache, &["a".to_owned(), "b".to_owned(), "new".to_owned()])
+        };
+
+        let whole = ["a-0123456789abcdef", "b-0123456789abcdef", "gone-0123456789abcdef"];
+        let begun = ["a-0123456789abcdef/tmpdir.x", "new-0123456789abcdef/tmpdir.y"];
+        assert_eq!(
+            left(DNF, &whole, &begun),
+            [
+                "var/cache/dnf/a-0123456789abcdef/tmpdir.x",
+                "var/cache/dnf/gone-0123456789abcdef",
+                "var/cache/dnf/new-0123456789abcdef",
+            ]
+        );
+        assert_eq!(
+            left(ZYPPER, &["a", "b", "gone"], &["aX4k2Qz", "new"]),
+            ["var/cache/zypp/raw/aX4k2Qz", "var/cache/zypp/raw/gone", "var/cache/zypp/raw/new",]
+        );
+    }
 }

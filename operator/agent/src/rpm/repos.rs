@@ -13,7 +13,9 @@ use crate::{
 /// Folders of repositories' configuration; the last is zypper's.
 pub const CONFIGURED: [&str; 3] = ["etc/yum.repos.d", "etc/distro.repos.d", "etc/zypp/repos.d"];
 /// Folders of dnf's and dnf5's caches: one folder for each repository, its name followed by a hash.
-const CACHES: [&str; 2] = ["var/cache/dnf", "var/cache/libdnf5"];
+const CACHES: [&str; 2] = [DNF, "var/cache/libdnf5"];
+/// dnf's cache, the host's as well as the scanner's own.
+pub const DNF: &str = "var/cache/dnf";
 /// zypper's cache: one folder for each repository.
 pub const ZYPPER: &str = "var/cache/zypp/raw";
 /// What is true of all of zypper's repositories that do not say otherwise.
@@ -256,26 +258,30 @@ fn local(root: &Root, options: &BTreeMap<String, String>) -> Option<String> {
 
 /// Folder of a repository's metadata in a cache.
 fn find(root: &Root, id: &str) -> Option<String> {
+    CACHES.into_iter().chain([ZYPPER]).find_map(|cache| find_in(root, cache, id))
+}
+
+/// Folder of a repository's metadata in this cache.
+pub fn find_in(root: &Root, cache: &str, id: &str) -> Option<String> {
     if !is_name(id) {
         return None;
     }
+    if cache == ZYPPER {
+        let folder = format!("{cache}/{id}");
+        return modified(root, &folder).map(|_| folder);
+    }
     let is_hash =
         |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let hashed = CACHES.into_iter().find_map(|cache| {
-        let entries = root.list(cache, FILES_MAX).unwrap_or_default();
-        // Where the address changed there are several; the newest is the one in use.
-        let folders = entries.into_iter().filter(|entry| {
-            entry.name.rsplit_once('-').is_some_and(|(name, hash)| name == id && is_hash(hash))
-        });
-        folders
-            .map(|entry| format!("{cache}/{}", entry.name))
-            .filter_map(|folder| Some((modified(root, &folder)?, folder)))
-            .max()
-            .map(|(_, folder)| folder)
+    let entries = root.list(cache, FILES_MAX).unwrap_or_default();
+    // Where the address changed there are several; the newest is the one in use.
+    let folders = entries.into_iter().filter(|entry| {
+        entry.name.rsplit_once('-').is_some_and(|(name, hash)| name == id && is_hash(hash))
     });
-    hashed.or_else(|| {
-        Some(format!("{ZYPPER}/{id}")).filter(|folder| modified(root, folder).is_some())
-    })
+    folders
+        .map(|entry| format!("{cache}/{}", entry.name))
+        .filter_map(|folder| Some((modified(root, &folder)?, folder)))
+        .max()
+        .map(|(_, folder)| folder)
 }
 
 /// When the metadata were last fetched, in seconds since 1970.
