@@ -3,27 +3,30 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs::File,
     io::{self, Read},
-    os::unix::process::CommandExt,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Access, access},
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open},
 };
 
-use crate::root::Root;
+use crate::{clock::Moment, root::Root};
 
 /// User and group that a tool runs as when the scan itself runs as root: `nobody`.
 pub const NOBODY: u32 = 65_534;
 /// Folders in which tools are looked for.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+/// Most bytes of an output that are read at once.
+const PART_BYTES: usize = 8 << 10;
 
 /// Loaders of programs, and the folders of the libraries that belong to them.
 const LOADERS: [(&str, &str); 2] = [
@@ -170,44 +173,80 @@ struct Watched {
     too_much: bool,
 }
 
-/// Reads both outputs to their ends, then waits for the end of the process; whoever takes too long or says too much is
-/// killed, with every process of the group.
-fn watch(call: &Call, child: &mut Child, group: Pid) -> io::Result<Watched> {
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let limit = call.output_bytes_max;
-    let (done, is_done) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        let watchdog = scope.spawn(move || {
-            let late = is_done.recv_timeout(call.timeout) == Err(mpsc::RecvTimeoutError::Timeout);
-            if late {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            late
-        });
-        let errors = scope.spawn(move || read(stderr, limit, group));
-        let stdout = read(stdout, limit, group);
-        let stderr = errors.join().unwrap_or_default();
-        drop(done);
-        let late = watchdog.join().unwrap_or(true);
-        let pidfd = pidfd_open(group, PidfdFlags::empty())?;
-        let mut exits = [PollFd::new(&pidfd, PollFlags::IN)];
-        let timeout = Timespec::try_from(call.timeout).ok();
-        let exited = poll(&mut exits, timeout.as_ref())? > 0;
-        let too_much = stdout.len().max(stderr.len()) as u64 > limit;
-        Ok(Watched { too_much, stdout, stderr, timed_out: late || !exited })
-    })
+/// One of a tool's outputs, as far as it is read.
+struct Stream {
+    /// None once it has ended.
+    end: Option<File>,
+    bytes: Vec<u8>,
 }
 
-fn read(stream: Option<impl Read>, limit: u64, group: Pid) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        // What was read before an error is an answer, too; the exit code says whether it is whole.
-        let _ = stream.take(limit + 1).read_to_end(&mut bytes);
+impl Stream {
+    fn of(end: Option<impl Into<OwnedFd>>) -> Self {
+        Self { end: end.map(|end| File::from(end.into())), bytes: Vec::new() }
     }
-    if bytes.len() as u64 > limit {
-        let _ = kill_process_group(group, Signal::KILL);
+
+    /// Reads what is there.
+    fn read(&mut self) {
+        let mut part = [0; PART_BYTES];
+        match self.end.as_mut().map(|end| end.read(&mut part)) {
+            Some(Ok(count @ 1..)) => self.bytes.extend_from_slice(part.get(..count).unwrap_or(&[])),
+            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            // What was read before an error is an answer, too; the exit code says whether it is whole.
+            _ => self.end = None,
+        }
     }
-    bytes
+}
+
+/// Reads both outputs to their ends, then waits for the end of the process, for as long as the call may take and no longer: what has left the
+/// group keeps an output open that nobody ends. Whoever takes too long or says too much is to be killed.
+fn watch(call: &Call, child: &mut Child, group: Pid) -> io::Result<Watched> {
+    let began = Moment::now();
+    let left = || call.timeout.checked_sub(began.elapsed());
+    let mut streams = [Stream::of(child.stdout.take()), Stream::of(child.stderr.take())];
+    let (mut timed_out, mut too_much) = (false, false);
+    while !too_much && streams.iter().any(|stream| stream.end.is_some()) {
+        let Some(left) = left() else {
+            timed_out = true;
+            break;
+        };
+        let ready = ready(&streams, left)?;
+        for (stream, _) in streams.iter_mut().zip(ready).filter(|(_, is_ready)| *is_ready) {
+            stream.read();
+            too_much |= stream.bytes.len() as u64 > call.output_bytes_max;
+        }
+    }
+    if !timed_out && !too_much {
+        let pidfd = pidfd_open(group, PidfdFlags::empty())?;
+        let mut exits = [PollFd::new(&pidfd, PollFlags::IN)];
+        timed_out = true;
+        while let (true, Some(left)) = (timed_out, left()) {
+            timed_out = !looked(&mut exits, left)?;
+        }
+    }
+    let [stdout, stderr] = streams.map(|stream| stream.bytes);
+    Ok(Watched { stdout, stderr, timed_out, too_much })
+}
+
+/// Which of the outputs has something to be read or has ended; none where the time is over first.
+fn ready(streams: &[Stream; 2], left: Duration) -> io::Result<[bool; 2]> {
+    let mut ends: Vec<PollFd<'_>> = { streams.iter().filter_map(|stream| stream.end.as_ref()) }
+        .map(|end| PollFd::new(end, PollFlags::IN))
+        .collect();
+    looked(&mut ends, left)?;
+    let mut ends = ends.into_iter();
+    Ok(streams.each_ref().map(|stream| {
+        let end = stream.end.as_ref().and_then(|_| ends.next());
+        end.is_some_and(|end| !end.revents().is_empty())
+    }))
+}
+
+/// Waits until there is something to see; whether there was before the time was over. A signal ends the wait, too.
+fn looked(ends: &mut [PollFd<'_>], left: Duration) -> io::Result<bool> {
+    let timeout = Timespec::try_from(left).ok();
+    match poll(ends, timeout.as_ref()) {
+        Err(Errno::INTR) => Ok(false),
+        seen => Ok(seen? > 0),
+    }
 }
 
 #[cfg(test)]
@@ -247,6 +286,17 @@ mod tests {
         silent.timeout = Duration::from_millis(200);
 
         assert!(matches!(run(&silent), Err(CallError::TimedOut { .. })));
+    }
+
+    #[test]
+    fn what_leaves_its_group_and_keeps_the_output_is_not_waited_for_longer_than_the_limit() {
+        // It ends by itself when the test has long failed.
+        let mut left = call("echo before; setsid sleep 60 & exit 0");
+        left.timeout = Duration::from_millis(300);
+        let began = Moment::now();
+
+        assert!(matches!(run(&left), Err(CallError::TimedOut { .. })));
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     }
 
     #[test]
