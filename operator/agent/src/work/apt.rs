@@ -20,7 +20,7 @@ use crate::{
         trust,
     },
     clock,
-    package::Step,
+    package::{Installed, Step},
     root::Root,
 };
 
@@ -217,7 +217,10 @@ impl<'a> Apt<'a> {
 
     fn restore_automatic(&self) -> Result<(), Failure> {
         let Some(names) = self.task.folder.host_note(AUTOMATIC)? else { return Ok(()) };
-        let names: Vec<&str> = names.lines().collect();
+        let host = packages::Host::read()?;
+        // apt marks none where it does not know one of them: what is installed no more needs no mark.
+        let names: Vec<&str> =
+            names.lines().filter(|name| is_installed(name, host.system.packages())).collect();
         if !names.is_empty() {
             let said = tool::ask("apt-mark", &[&["auto"], names.as_slice()].concat())?;
             if !said.success {
@@ -226,7 +229,7 @@ impl<'a> Apt<'a> {
             }
         }
         // What is half installed takes no mark.
-        if !packages::Host::read()?.unfinished.is_empty() {
+        if !host.unfinished.is_empty() {
             return Ok(());
         }
         Ok(self.task.folder.remove_host_note(AUTOMATIC)?)
@@ -271,6 +274,15 @@ impl<'a> Apt<'a> {
             None => tool::run(folder, &call, limit),
         }
     }
+}
+
+/// Whether a package, as `name:arch`, is there, whole or in part.
+fn is_installed(name: &str, packages: &[Installed]) -> bool {
+    name.rsplit_once(':').is_some_and(|(name, arch)| {
+        packages
+            .iter()
+            .any(|of| of.name == name && (of.arch == arch || of.arch == "all" || arch == "all"))
+    })
 }
 
 /// Options by which apt takes no more of the network than it may.
@@ -418,5 +430,21 @@ mod tests {
                       ==> Keeping old config file as default.\n";
 
         assert_eq!(kept(output), ["/etc/nginx/nginx.conf"]);
+    }
+
+    #[test]
+    fn what_is_installed_no_more_takes_no_mark() {
+        let there = |name: &str, arch: &str| Installed {
+            name: name.into(),
+            arch: arch.into(),
+            ..Installed::default()
+        };
+        let packages = [there("alpha", "amd64"), there("data", "all")];
+        let marked = |name| is_installed(name, &packages);
+
+        assert!(marked("alpha:amd64") && marked("data:all"));
+        // What became independent of the architecture, and was noted before.
+        assert!(marked("data:amd64"));
+        assert!(!marked("gone:amd64") && !marked("alpha:arm64") && !marked("alpha"));
     }
 }
