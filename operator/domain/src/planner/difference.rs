@@ -7,7 +7,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
     calendar::Freeze,
-    plan::{Class, NodeClass, Plan, PlanFreeze, PlanWindow, Stage},
+    plan::{Class, Execution, Failures, NodeClass, OnFailure, Plan, PlanFreeze, PlanWindow, Stage},
     units::Digest,
     world::World,
 };
@@ -111,11 +111,17 @@ fn handling(old: &Plan, new: &Plan) -> bool {
     old.drain != new.drain
         || old.reboot != new.reboot
         || old.snapshot != new.snapshot
-        || old.failures != new.failures
+        || kept(old) != kept(new)
         || old.max_pause != new.max_pause
         || old.watch != new.watch
         || old.node_time_max != new.node_time_max
         || old.prefetch != new.prefetch
+}
+
+/// What a baseline says of failures. What else the plan has of them the planner wrote, and an earlier version of it did not.
+const fn kept(execution: &Execution) -> (u32, OnFailure) {
+    let Failures { max, then, watched: _ } = execution.failures;
+    (max, then)
 }
 
 fn bounds(old: &Class, new: &Class, growth: bool, said: &mut Vec<String>) {

@@ -1,6 +1,6 @@
 //! The second half: what changes plans that stand.
 
-use hozen_domain::{node::Ready, units::after};
+use hozen_domain::{node::Ready, plan::OnFailure, units::after};
 use hozen_testkit::task_of;
 
 use super::*;
@@ -530,4 +530,25 @@ fn a_node_that_joins_while_a_rollout_is_watched_is_asked_for_alone_and_ends_noth
         assert_eq!(because(&planned), (None, None), "{phase:?}");
         assert!(planned.decision.records.is_empty(), "{:#?}", planned.decision.records);
     }
+}
+
+#[test]
+fn i14_what_an_earlier_version_did_not_write_into_a_plan_voids_no_approval() {
+    let back = || {
+        baseline("web").with(|b| {
+            b.rollout.failures.then = OnFailure::Rollback;
+            b.rollout.watch = Span::hours(24);
+        })
+    };
+    let mut world = fleet(&["a"]).baseline(back()).notice(openssl().high()).build();
+    let (first, plan) = only(&settle(&mut world));
+    assert!(plan.execution.failures.watched, "the planner writes it now");
+    let request = world.requests.get_mut(first.as_str()).unwrap();
+    Arc::make_mut(&mut request.plan).execution.failures.watched = false;
+    nothing(&planned(&world));
+    // What the baseline itself says is another matter.
+    let more = back().with(|b| b.rollout.failures.max = 7).build();
+    world.baselines.insert("web".into(), Arc::new(more));
+    let (_, why) = because(&planned(&world));
+    assert_eq!(why.as_deref(), Some("the baseline changed how systems are handled"));
 }
