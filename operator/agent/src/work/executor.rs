@@ -90,6 +90,7 @@ pub fn change(
     course.part("download", || executor.download())?;
     let kept = course.part("install", || {
         may_install(task.deadline, clock::now())?;
+        folder.put_changes()?;
         install(&mut *executor)
     })?;
     course.part("check", || executor.check())?;

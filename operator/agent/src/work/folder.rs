@@ -29,6 +29,7 @@ const LOG: &str = "log";
 const LOCK: &str = "lock";
 const AHEAD: &str = "ahead";
 const STARTS: &str = "starts";
+const CHANGES: &str = "changes";
 /// Room that is taken for the answer before the work begins: in the end the disk may be full.
 const RESERVE: &str = "reserve";
 const RESERVE_BYTES: usize = 16 << 10;
@@ -94,6 +95,11 @@ impl Folder {
         Self { path }
     }
 
+    /// The folder of a work below a host's root, whether it is there or not.
+    pub fn of(host: &Path, order: &Order) -> Self {
+        Self { path: host.join(STATE).join("work").join(name(order)) }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -112,8 +118,7 @@ impl Folder {
     /// Makes the folder of a work below a host's root and puts the order and this program into it. Texts of an earlier pod of
     /// the same work are written over by the same texts; its log and its answer stay.
     pub fn prepare(host: &Path, order: &Order, texts: &Texts) -> Result<Self, FolderError> {
-        let work = host.join(STATE).join("work");
-        let folder = Self { path: work.join(name(order)) };
+        let folder = Self::of(host, order);
         let path = &folder.path;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io(path, "made"))?;
         for (name, text) in [
@@ -133,7 +138,7 @@ impl Folder {
             // Last: where there is no room for it, nothing large is left behind.
             folder.write(PROGRAM, &own, 0o700)?;
         }
-        forget(&work, path);
+        forget(path.parent().unwrap_or(path), path);
         Ok(folder)
     }
 
@@ -222,6 +227,16 @@ impl Folder {
         let starts = earlier + 1;
         self.put_note(STARTS, &starts.to_string())?;
         Ok(starts)
+    }
+
+    /// Remembers, before the host is changed, that this work changes it.
+    pub fn put_changes(&self) -> Result<(), FolderError> {
+        self.put_note(CHANGES, "")
+    }
+
+    /// Whether a start of this work may have changed the host. What cannot be read says so, too.
+    pub fn changes(&self) -> bool {
+        self.note(CHANGES).map_or(true, |note| note.is_some())
     }
 
     /// A small text that an earlier start of this work has left.

@@ -51,6 +51,9 @@ pub fn ask(called: &str, orders: &Path, host: &Path) -> Answer {
         Ok(answer) => answer,
         Err(failure) => {
             log(format!("it ends: {failure}"));
+            // A worker, of this pod or of an earlier one, may have begun and may even go on.
+            let changes = Folder::of(host, &assignment.order).changes();
+            let failure = Failure { touched: failure.touched || changes, ..failure };
             super::answer(&assignment, started, Course::default(), Err(failure))
         }
     }

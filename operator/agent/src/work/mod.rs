@@ -209,7 +209,16 @@ fn begin(
         let message = format!("it was started {STARTS_MAX} times and never came to an end");
         return Err(Failure::after(ErrorClass::Interrupted, message));
     }
-    perform(folder, assignment, course)
+    after_earlier(folder, |folder| perform(folder, assignment, course))
+}
+
+/// A start that changes nothing is no refusal of the work where an earlier start of it had begun to change the host.
+fn after_earlier<T>(
+    folder: &Folder,
+    start: impl FnOnce(&Folder) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let changed = folder.changes();
+    start(folder).map_err(|failure| Failure { touched: failure.touched || changed, ..failure })
 }
 
 fn perform(
@@ -312,6 +321,26 @@ fn may_install(deadline: Timestamp, now: Timestamp) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn i43_what_is_refused_after_an_earlier_start_had_begun_to_change_the_host_has_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::at(folder.path().to_owned());
+        let offline = || Failure::before(ErrorClass::Repository, "it does not answer");
+        let start = |changes: bool| {
+            let failure = after_earlier(&folder, |folder| {
+                if changes {
+                    folder.put_changes()?;
+                }
+                Err::<(), _>(offline())
+            });
+            failure.unwrap_err()
+        };
+        assert!(!start(false).touched, "the first has only waited");
+        assert!(!start(true).touched, "it says itself whether it has changed anything");
+        let failed = start(false);
+        assert!(failed.touched && failed.class == ErrorClass::Repository);
+    }
 
     #[test]
     fn what_begins_to_install_has_the_time_to_end_and_its_repair_ends_before_the_job_does() {
