@@ -113,12 +113,16 @@ fn failed(
     ended: &BTreeMap<Uid, Ended>,
     same: impl Fn(&Plan) -> bool,
 ) -> bool {
-    let failures = ended.iter().filter(|(uid, ended)| {
-        let refused = ended.failure().is_some_and(|(_, failure)| refused_for_good(failure));
-        **uid != request.uid && (refused || ended.failure_of_change().is_some())
-    });
-    failures.into_iter().any(|(uid, _)| {
+    let counts = |uid: &Uid| {
         let failed = world.requests.values().find(|other| other.uid == *uid);
         failed.is_some_and(|failed| same(&failed.plan) && !asked(world, request, failed))
-    })
+    };
+    let others = || ended.iter().filter(|(uid, _)| **uid != request.uid);
+    let refused = |(_, failure): (_, &Failure)| refused_for_good(failure);
+    let for_good =
+        |ended: &Ended| ended.failure_of_change().is_some() || ended.failure().is_some_and(refused);
+    // What passes is tried once more, and not twice.
+    let passing = |ended: &Ended| ended.failure().is_some_and(|(_, it)| it.refused.is_some());
+    others().any(|(uid, ended)| for_good(ended) && counts(uid))
+        || others().filter(|(uid, ended)| passing(ended) && counts(uid)).nth(1).is_some()
 }

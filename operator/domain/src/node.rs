@@ -350,6 +350,14 @@ impl Refusal {
         }
     }
 
+    /// Whether the cause is likely not the node's own: others of the same class would be drained to be refused as well.
+    pub const fn in_common(self) -> bool {
+        match self {
+            Self::Difference | Self::Repository | Self::Unsupported | Self::Signature => true,
+            Self::Locked | Self::Disk => false,
+        }
+    }
+
     /// Whether somebody has to look at the node. Of a plan that is out of date people are asked anew, and nothing is wrong with the node.
     pub const fn flags(self) -> bool {
         match self {

@@ -2,13 +2,16 @@
 #![expect(clippy::panic, reason = "a story without its node must fail its test, and say why")]
 
 use hozen_domain::{
+    World, assess,
+    effect::Record,
     model::scenario::Happening,
-    node::{Cordon, Ended, Refusal},
+    node::{Cordon, Ended, Failure, Refusal, Step},
     plan::OnFailure,
     request::{Phase, RolloutEnd},
+    step::step,
     units::{Share, Span},
 };
-use hozen_testkit::{BaselineBuilder, Told, baseline, stage, story, web_fleet};
+use hozen_testkit::{BaselineBuilder, Told, agreed, baseline, request_of, stage, story, web_fleet};
 
 fn careful() -> BaselineBuilder {
     let rest = stage("rest", Share::Percent(100));
@@ -141,4 +144,58 @@ fn a_wrong_signature_holds_everything_whatever_failures_the_plan_allows() {
     assert!(failure.message.contains("Signature: openssl has another hash"));
     assert!(flagged(&told, "web-1") && told.held("FailuresReached"));
     assert_eq!(told.ended().len(), 1, "{:#?}", told.ended());
+}
+
+#[test]
+fn what_may_be_no_nodes_own_drains_two_and_then_holds_until_somebody_has_looked() {
+    for class in [Refusal::Repository, Refusal::Unsupported] {
+        let fleet = || story(&web_fleet(5, careful()).build(), 12);
+        let down = |story: hozen_testkit::Story, nodes: &[&str]| {
+            nodes
+                .iter()
+                .fold(story, |story, node| story.after(Span::minutes(1), refused(node, class)))
+        };
+        let all = ["web-1", "web-2", "web-3", "web-4", "web-5"];
+        let told = down(fleet(), &all).play();
+        let ended: Vec<&str> = told.ended().into_iter().map(|e| e.0).collect();
+        assert_eq!(ended, ["web-1", "web-2"], "{class:?}: {:#?}", told.0.trace);
+        assert!(told.held("FailuresReached") && free(&told));
+        let (_, hold) = *told.holds().last().expect("a hold");
+        assert!(hold.ended_by().contains("accept-failure web-1"), "{}", hold.ended_by());
+        assert_eq!(told.0.world.requests.len(), 1, "nor are people asked once more meanwhile");
+        let accepted =
+            || Happening::AcceptFailure { node: "web-1".into(), user: "carol@example.com".into() };
+        let told = down(fleet(), &all[..2]).after(Span::hours(1), accepted()).play();
+        assert_eq!(told.proven()[..3], ["web-3", "web-4", "web-5"], "{class:?}");
+    }
+}
+
+#[test]
+fn i32_a_later_request_does_not_take_a_node_that_was_put_back_twice() {
+    let asked = story(&web_fleet(2, careful()).build(), 1).nobody_approves().play();
+    let mut world = agreed(asked.0.world);
+    let taken = |world: &World| {
+        let records = step(world, &assess::assess(world)).records.into_iter();
+        let tasks = records.filter_map(|record| match record {
+            Record::Task { node, task: Some(_) } => Some(node.0.to_string()),
+            _ => None,
+        });
+        tasks.collect::<Vec<_>>()
+    };
+    let failure = Failure {
+        step: Step::Patch,
+        message: "apt-daily-upgrade has the lock".into(),
+        blocked: true,
+        refused: Some(Refusal::Locked),
+    };
+    for (earlier, then) in [("first", "web-1"), ("second", "web-2")] {
+        let plan = world.requests.values().next().expect("a request").plan.clone();
+        let mut request = request_of(&world, earlier, &plan);
+        request.phase = Phase::Failed;
+        let put_back = Ended::PutBack(world.now, failure.clone());
+        let node = world.nodes.get_mut("web-1").expect("the node is there");
+        node.ended.insert(request.uid.clone(), put_back);
+        world.requests.insert(earlier.into(), request);
+        assert_eq!(taken(&world), [then], "after its {earlier}");
+    }
 }

@@ -238,10 +238,38 @@ fn outdated(view: &View<'_>, transaction: &Digest) -> Option<Hold> {
     (!nodes.is_empty()).then_some(Hold::PlanOutdated { nodes })
 }
 
+/// What is held because agents have refused for what may be no node's own, as a repository that does not answer: no other is drained to be refused
+/// as well. One may be a node's own after all, and what was proven of the same class since shows that it was.
+fn refused_alike(view: &View<'_>, transaction: &Digest) -> Option<Hold> {
+    let (request, nodes) = (&view.request.uid, &view.world.nodes);
+    let same = |node: &&Node| node.tried.get(request).is_none_or(|tried| tried == transaction);
+    let proven =
+        nodes.values().filter(same).filter_map(|node| node.ended.get(request)?.proven_at());
+    let proven = proven.max();
+    let refused = nodes.values().filter(same).filter_map(|node| {
+        let Ended::PutBack(at, failure) = node.ended.get(request)? else {
+            return None;
+        };
+        let id = (node.name.clone(), node.uid.clone());
+        let open =
+            !view.rollout.handle.accepted.contains_key(&id) && proven.is_none_or(|it| *at > it);
+        (open && failure.refused.is_some_and(Refusal::in_common))
+            .then(|| (node.name.clone(), failure.message.clone()))
+    });
+    let mut first: Vec<(Name, String)> = refused.collect();
+    let failed = u32::try_from(first.len()).unwrap_or(u32::MAX);
+    let max = view.plan.execution.failures.max.saturating_add(1);
+    first.truncate(SHOWN);
+    let stage = current(view)?.name.clone();
+    (failed > max).then_some(Hold::FailuresReached { stage, failed, max, first })
+}
+
 fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result<Record, Hold> {
     let node = member.node;
     free(safety, node)?;
-    if let Some(hold) = outdated(view, member.transaction) {
+    let held =
+        outdated(view, member.transaction).or_else(|| refused_alike(view, member.transaction));
+    if let Some(hold) = held {
         return Err(hold);
     }
     if let Some(obstacle) = drain::unready(node, member.transaction) {
