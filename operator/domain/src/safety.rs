@@ -251,9 +251,14 @@ fn reduced_because(world: &World, workload: &Workload) -> Option<String> {
 fn failed_and_not_accepted(world: &World, node: &Node) -> Option<String> {
     world.rollouts.values().filter(|rollout| rollout.cursor.ended.is_none()).find_map(|rollout| {
         let failure = open_failure(rollout, node)?;
-        // After the last node nothing is left to be started on top of it, and a scan has shown what it had before: it serves as it did.
-        let serves = rollout.cursor.finished.is_some()
-            && matches!(node.ended.get(&rollout.request.1), Some(Ended::RolledBack(..)));
+        // After the last node nothing is left to be started on top of it. It gives service, for who gives none was counted before: with what
+        // it had, as a scan has shown, or with what was proven on it.
+        let ended = node.ended.get(&rollout.request.1);
+        let serves = rollout.cursor.finished.is_some_and(|finished| {
+            ended.is_some_and(|ended| {
+                matches!(ended, Ended::RolledBack(..)) || ended.at() > finished
+            })
+        });
         (!serves).then(|| format!("failed: {failure}"))
     })
 }

@@ -6,17 +6,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use hozen_domain::{
     World, assess,
     effect::Record,
+    hold::Hold,
+    mitigation::NOTHING,
     model::scenario::Happening,
-    node::{Cordon, Ended, Node, Ready, Step},
+    node::{Cordon, Ended, Failure, Job, JobKey, Node, Ownership, Ready, Refusal, Report, Step},
     plan::{Ask, Gate, OnFailure, Reachable},
     request::{GateFailed, RolloutEnd},
     step::step,
-    units::{Share, Span, after},
+    units::{Share, Span, Uid, after},
     world::{About, Evidence, EvidenceKey, Said},
 };
 use hozen_testkit::{
-    BaselineBuilder, OPENSSL_NEW, OPENSSL_OLD, Told, at, baseline, openssl, stage, story, web,
-    web_fleet, window, world_at,
+    BaselineBuilder, OPENSSL_NEW, OPENSSL_OLD, Told, at, baseline, debian, openssl, stage, story,
+    web, web_fleet, window, world_at,
 };
 use jiff::Timestamp;
 
@@ -163,20 +165,19 @@ fn i12_nothing_is_taken_back_that_the_plan_does_not_take_back() {
     assert!(json.get("watched").is_none(), "a plan of before has the digest that it had");
 }
 
+/// The previous versions are within reach nowhere.
+fn cannot_go_back(world: &mut World) {
+    for node in world.nodes.values_mut() {
+        let Report::Known(report) = &mut node.report else { panic!("{:?}", node.report) };
+        let resolved = Arc::make_mut(report).transactions.iter_mut();
+        resolved.for_each(|resolved| resolved.rollback = Reachable::Impossible);
+    }
+}
+
 #[test]
 fn what_cannot_go_back_is_told_and_stays() {
-    let gone = |world: World| {
-        let mut world = world;
-        for node in world.nodes.values_mut() {
-            let report = Arc::make_mut(match &mut node.report {
-                hozen_domain::node::Report::Known(report) => report,
-                other => panic!("{other:?}"),
-            });
-            report.transactions.iter_mut().for_each(|r| r.rollback = Reachable::Impossible);
-        }
-        world
-    };
-    let world = gone(web_fleet(2, watched(OnFailure::Rollback)).build());
+    let mut world = web_fleet(2, watched(OnFailure::Rollback)).build();
+    cannot_go_back(&mut world);
     let told = story(&world, 30).after(minutes_in(0), says_no()).play();
     assert_eq!(taken_back(&told), Vec::<&str>::new());
     let calls = told.holds().into_iter().find(|(_, hold)| hold.reason() == "WatchFailed");
@@ -332,4 +333,255 @@ fn a_node_that_is_away_brings_its_own_slot_along() {
     let third = world.nodes.get_mut("web-3").expect("the node is there");
     third.cordon = Cordon::Foreign;
     assert!(taken(&world).is_empty(), "others have the slots, and it serves nobody anyway");
+}
+
+/// The fleet in its watch, with a gate about all of them that has said no for an hour and says it still.
+fn errors_failed(nodes: u32) -> World {
+    let mut world =
+        story(&web_fleet(nodes, watched(OnFailure::Rollback)).build(), IN_THE_WATCH).play().0.world;
+    let rollout = world.rollouts.values_mut().next().expect("a rollout");
+    assert!(rollout.cursor.finished.is_some() && rollout.cursor.ended.is_none());
+    let since = world.now - Span::hours(1).duration();
+    let why = "3.2 errors a second".to_owned();
+    rollout.cursor.gate_failed =
+        Some(GateFailed { gate: "errors".into(), since, why: why.clone() });
+    let asked_by = rollout.name.clone();
+    let key = EvidenceKey { gate: "errors".into(), asked_by, about: About::Whole };
+    world.evidence.insert(key, Evidence { at: world.now, said: Said::Fail(why) });
+    world
+}
+
+fn request_uid(world: &World) -> Uid {
+    world.requests.values().next().expect("a request").uid.clone()
+}
+
+fn node_mut<'w>(world: &'w mut World, name: &str) -> &'w mut Node {
+    world.nodes.get_mut(name).expect("the node is there")
+}
+
+/// Writes down what is decided, as the operator does.
+fn written(world: &mut World) {
+    for record in step(world, &assess::assess(world)).records {
+        match record {
+            Record::Task { node, task } => node_mut(world, &node.0).task = task,
+            Record::Ended { node, request, ended } => {
+                let _ = node_mut(world, &node.0).ended.insert(request, ended);
+            }
+            Record::NeedsAttention { node, why } => node_mut(world, &node.0).needs_attention = why,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The same, where the last of its nodes is claimed to be taken back and has no pods any more.
+fn claimed_back(nodes: u32) -> (World, String) {
+    let mut world = errors_failed(nodes);
+    let last = format!("web-{nodes}");
+    written(&mut world);
+    let (_, rollout) = world.rollouts.iter().next().expect("a rollout");
+    let (rollout, plan) = (rollout.uid.clone(), rollout.digest.clone());
+    let node = node_mut(&mut world, &last);
+    node.pods.movable = 0;
+    let (node_uid, previously_unschedulable) = (node.uid.clone(), false);
+    assert_eq!(node.task.as_ref().map(|task| task.step), Some(Step::Claim));
+    node.cordon = Cordon::Ours(Ownership {
+        rollout,
+        node: node_uid,
+        plan,
+        epoch: 1,
+        previously_unschedulable,
+    });
+    (world, last)
+}
+
+fn rollback(world: &World, attempt: u32) -> JobKey {
+    JobKey { request: request_uid(world), step: Step::Rollback, attempt }
+}
+
+#[test]
+fn a_node_whose_agent_refuses_to_take_it_back_serves_on_and_others_like_it_are_not_drained() {
+    for (class, goes_on) in [
+        (Refusal::Repository, false),
+        (Refusal::Difference, false),
+        (Refusal::Unsupported, false),
+        (Refusal::Locked, true),
+    ] {
+        let (mut world, last) = claimed_back(3);
+        written(&mut world);
+        let task = world.nodes[&*last].task.as_ref().expect("it is worked on");
+        assert_eq!(task.step, Step::Rollback);
+        let key = rollback(&world, task.attempt);
+        let refused = Job::Refused(world.now, class, "it does not answer".into());
+        node_mut(&mut world, &last).jobs.insert(key, refused);
+        written(&mut world);
+        let task = world.nodes[&*last].task.as_ref().expect("it is worked on");
+        assert_eq!(task.step, Step::Release, "{class:?}: nothing was changed on it");
+        node_mut(&mut world, &last).cordon = Cordon::None;
+        written(&mut world);
+        let node = &world.nodes[&*last];
+        let Some(Ended::Failed(_, failure)) = node.ended.get(&request_uid(&world)) else {
+            panic!("nothing was taken back: {:?}", node.ended);
+        };
+        assert!(failure.message.contains("not taken back: it does not answer"));
+        assert_eq!(node.needs_attention.as_ref(), Some(&failure.message), "{class:?}");
+        world.now = after(world.now, Span::minutes(1).duration());
+        assert_eq!(taken(&world).contains_key("web-2"), goes_on, "{class:?}");
+        let holds = step(&world, &assess::assess(&world)).holds;
+        let told = |hold: &Hold| hold.to_string().contains("web-3 could not be taken back");
+        assert_eq!(holds.iter().any(|held| told(&held.hold)), !goes_on, "{class:?} {holds:?}");
+    }
+}
+
+#[test]
+fn a_rollback_of_before_does_not_answer_for_the_one_of_the_watch() {
+    let hour_ago = |world: &World| world.now - Span::hours(1).duration();
+    for earlier in [0, 1, 2] {
+        let (mut world, last) = claimed_back(2);
+        for attempt in 1..=earlier {
+            let (key, job) = (rollback(&world, attempt), Job::Succeeded(hour_ago(&world)));
+            node_mut(&mut world, &last).jobs.insert(key, job);
+        }
+        written(&mut world);
+        let task = world.nodes[&*last].task.as_ref().expect("it is worked on");
+        // In mid-work it has number 1, and the node may remember that for longer than the Job is there.
+        assert_eq!((task.step, task.attempt), (Step::Rollback, earlier.max(1) + 1));
+    }
+    // Nor does it say that this one was done.
+    let done = |state: fn(Timestamp) -> Job, when: fn(&World) -> Timestamp| {
+        let (mut world, last) = claimed_back(2);
+        let (key, job) = (rollback(&world, 1), state(when(&world)));
+        let node = node_mut(&mut world, &last);
+        node.jobs.insert(key, job);
+        node.cordon = Cordon::None;
+        node.task.as_mut().expect("it is worked on").step = Step::Release;
+        written(&mut world);
+        matches!(world.nodes[&*last].ended[&request_uid(&world)], Ended::RolledBack(..))
+    };
+    assert!(done(Job::Succeeded, |world| world.now));
+    assert!(!done(Job::Succeeded, |world| world.now - Span::hours(1).duration()));
+    assert!(!done(|at| Job::Refused(at, Refusal::Locked, "held".into()), |world| world.now));
+}
+
+#[test]
+fn a_node_that_somebody_took_or_of_which_nobody_agreed_to_anything_does_not_fail_for_being_away() {
+    let away = |then: OnFailure, cordon: Cordon| {
+        let world = web_fleet(3, watched(then)).build();
+        let mut world = story(&world, IN_THE_WATCH).play().0.world;
+        let since = world.now - Span::minutes(20).duration();
+        let node = node_mut(&mut world, "web-2");
+        node.ready = Ready::No(since);
+        node.cordon = cordon;
+        step(&world, &assess::assess(&world)).records.len()
+    };
+    assert!(away(OnFailure::Rollback, Cordon::None) > 0, "it is taken back");
+    assert_eq!(away(OnFailure::Rollback, Cordon::Foreign), 0);
+    assert_eq!(away(OnFailure::Hold, Cordon::None), 0);
+}
+
+#[test]
+fn a_node_that_comes_back_after_it_failed_for_being_away_is_proven_anew() {
+    let mut world = web_fleet(2, watched(OnFailure::Rollback)).build();
+    cannot_go_back(&mut world);
+    let told = story(&world, 30)
+        .after(minutes_in(0), Happening::NodeOffline { node: "web-2".into() })
+        .after(minutes_in(40), Happening::NodeReturns { node: "web-2".into() })
+        .play();
+    let ends: Vec<&Ended> =
+        told.ended().into_iter().filter(|e| e.0 == "web-2").map(|e| e.3).collect();
+    let [Ended::Proven(_), Ended::Failed(..), Ended::Proven(_)] = ends[..] else {
+        panic!("{ends:#?}");
+    };
+    assert_eq!(told.0.world.nodes["web-2"].needs_attention, None);
+    assert_eq!(rollout_end(&told), Some(RolloutEnd::Done));
+}
+
+#[test]
+fn i23_only_what_a_rollout_left_there_is_taken_back_and_what_came_on_top_is_not() {
+    let world = errors_failed(3);
+    assert_eq!(taken(&world), [("web-3".to_owned(), Step::Claim)].into());
+    // Somebody brought another version.
+    let mut newer = world.clone();
+    let set = debian(&[("openssl", "3.0.99-1")]);
+    let Report::Known(report) = &mut node_mut(&mut newer, "web-3").report else {
+        panic!("a report")
+    };
+    Arc::make_mut(report).package_set = set.digest.clone();
+    newer.package_sets.insert(set.digest.clone(), set.into());
+    assert_eq!(taken(&newer), [("web-2".to_owned(), Step::Claim)].into());
+    // Another rollout has proven something there since.
+    let mut later = world.clone();
+    let at = later.now;
+    node_mut(&mut later, "web-3").ended.insert(Uid::new("later"), Ended::Proven(at));
+    assert_eq!(taken(&later), [("web-2".to_owned(), Step::Claim)].into());
+    let mut restarted = later;
+    node_mut(&mut restarted, "web-3").tried.insert(Uid::new("later"), NOTHING.clone());
+    assert_eq!(taken(&restarted), [("web-3".to_owned(), Step::Claim)].into());
+}
+
+#[test]
+fn what_could_not_be_taken_back_and_serves_keeps_no_slot_from_the_others() {
+    let mut world = errors_failed(4);
+    // Two may be away, and two serve with what was proven on them.
+    let uid = request_uid(&world);
+    let failure = Failure {
+        step: Step::Gate,
+        message: "not taken back: budget shop/web allowed no eviction".into(),
+        blocked: false,
+        refused: None,
+    };
+    for name in ["web-3", "web-4"] {
+        let now = world.now;
+        let node = node_mut(&mut world, name);
+        node.ended.insert(uid.clone(), Ended::Failed(now, failure.clone()));
+        node.needs_attention = Some(failure.message.clone());
+    }
+    assert_eq!(taken(&world), [("web-2".to_owned(), Step::Claim)].into());
+    // One that does not serve has it.
+    for name in ["web-3", "web-4"] {
+        node_mut(&mut world, name).cordon = Cordon::Foreign;
+    }
+    assert!(taken(&world).is_empty());
+}
+
+#[test]
+fn a_node_that_is_let_go_before_it_was_taken_back_is_not_called_a_person_to() {
+    let mut world = errors_failed(1);
+    written(&mut world);
+    assert!(world.nodes["web-1"].needs_attention.is_some() && world.nodes["web-1"].task.is_some());
+    world.rollouts.values_mut().next().expect("a rollout").handle.paused = Some(world.now);
+    written(&mut world);
+    let node = &world.nodes["web-1"];
+    assert_eq!((node.needs_attention.as_ref(), node.task.as_ref()), (None, None));
+}
+
+#[test]
+fn a_gate_that_said_no_and_fell_silent_hides_no_other_for_the_rest_of_the_watch() {
+    let mut two = watched(OnFailure::Rollback);
+    two = two.with(|b| {
+        let ask = Ask::NodeCondition { r#type: "Ready".into(), status: "True".into() };
+        b.rollout.gates.push(Gate { name: "ready".into(), ask });
+    });
+    let mut world = story(&web_fleet(2, two).build(), IN_THE_WATCH).play().0.world;
+    let now = world.now;
+    let rollout = world.rollouts.values_mut().next().expect("a rollout");
+    let by = rollout.name.clone();
+    let says = |said: Said| Evidence { at: now, said };
+    let key =
+        |gate: &str| EvidenceKey { gate: gate.into(), asked_by: by.clone(), about: About::Whole };
+    world.evidence.insert(key("errors"), says(Said::Nothing("it does not answer".into())));
+    world.evidence.insert(key("ready"), says(Said::Fail("Ready of web-2 is False".into())));
+    let mut known = |minutes: u32| {
+        let since = now - Span::minutes(minutes).duration();
+        let failed = GateFailed { gate: "errors".into(), since, why: "3.2".into() };
+        let rollout = world.rollouts.values_mut().next().expect("a rollout");
+        rollout.cursor.gate_failed = Some(failed);
+        step(&world, &assess::assess(&world)).records.into_iter().find_map(|record| match record {
+            Record::Cursor { cursor, .. } => {
+                cursor.gate_failed.map(|failed| failed.gate.to_string())
+            }
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(known(29), None, "silence unsays nothing");
+    assert_eq!(known(31).as_deref(), Some("ready"));
 }

@@ -7,6 +7,7 @@ use crate::{
     plan::{OnFailure, Reachable},
     request::{ChangeRequest, Rollout},
     safety::Safety,
+    step::proof,
     units::{Name, after},
     world::World,
 };
@@ -36,6 +37,9 @@ pub(super) fn taken(
         .any(|class| class.transaction == task.transaction && class.rollback == Reachable::Possible)
     {
         broken.push(format!("12, 23: {node} would go back to versions that are not within reach"));
+    }
+    if !proof::still_there(world, &request.uid, &task.transaction, found) {
+        broken.push(format!("23: {node} no longer has what would be taken back"));
     }
     if !is_one(found, task) {
         broken.push(format!("32: {node} would be taken back without having been proven"));

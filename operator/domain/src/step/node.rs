@@ -163,6 +163,13 @@ impl Work<'_> {
         }
         let mut decision = Decision::default();
         decision.records.push(Record::Task { node: self.id(), task: None });
+        // Nobody has to look at a node that serves as it did: it was called for what is not taken back now.
+        let called = self.task.failure.as_ref().filter(|_| self.served());
+        if called
+            .is_some_and(|failure| self.node.needs_attention.as_ref() == Some(&failure.message))
+        {
+            decision.records.push(Record::NeedsAttention { node: self.id(), why: None });
+        }
         (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
     }
 
@@ -237,7 +244,8 @@ impl Work<'_> {
 
     fn drained(&self) -> Outcome {
         if self.task.failure.is_some() {
-            return self.enter(Step::Rollback, |_| {});
+            let attempt = self.next_rollback();
+            return self.enter(Step::Rollback, move |task| task.attempt = attempt);
         }
         if let Some(boot) = &self.task.boot_before {
             let boot = boot.clone();
@@ -263,10 +271,8 @@ impl Work<'_> {
             return self.enter(Step::Patch, |_| {});
         }
         // A snapshot of an earlier turn, before a pause, is none of what is on the node now.
-        let request = &self.task.request;
-        let taken = self.node.jobs.keys().filter(|job| job.step == Step::Snapshot);
-        let last = taken.filter(|job| job.request == *request).map(|job| job.attempt).max();
-        self.enter(Step::Snapshot, move |task| task.attempt = last.unwrap_or(0) + 1)
+        let last = self.last(Step::Snapshot);
+        self.enter(Step::Snapshot, move |task| task.attempt = last + 1)
     }
 
     fn snapshot(&self) -> Outcome {
@@ -399,9 +405,7 @@ impl Work<'_> {
     }
 
     fn rollback(&self) -> Outcome {
-        // A node that was taken back during the watch has served until now.
-        let served = matches!(self.node.ended.get(&self.task.request), Some(Ended::Proven(_)));
-        if served && self.refilled() {
+        if self.served() && self.refilled() {
             return self.enter(Step::Drain, |_| {});
         }
         self.job(Steps::default(), Self::ask_for_proof)
@@ -423,16 +427,11 @@ impl Work<'_> {
         })
     }
 
-    fn undone(&self) -> bool {
-        // It is done once; units that restart after it count on.
-        self.node.jobs.contains_key(&JobKey { step: Step::Rollback, attempt: 1, ..self.key() })
-    }
-
     /// The outcome, the end of the work, and the flag for a person, in one pass of status. A flag is taken off by a proof, which speaks
     /// of the whole node, or by the end of what it is about: what was lifted or exercised says nothing of what else has failed there
     /// (invariant 3).
     fn ended(&self, ended: Ended) -> Outcome {
-        let flags = |failure: &Failure| failure.refused.is_none_or(Refusal::flags);
+        let flags = |it: &Failure| !it.blocked || it.refused.is_none_or(Refusal::flags);
         let why = ended.failure().filter(|(_, failure)| flags(failure));
         let why = why.map(|(_, failure)| failure.message.clone());
         let flag = self.node.needs_attention.as_ref();
@@ -459,6 +458,14 @@ impl Work<'_> {
             Some(Job::Succeeded(_)) => then(self),
             Some(Job::Refused(_, refusal, message)) if self.begins() => {
                 self.refused(*refusal, message.clone())
+            }
+            // Nothing was changed on a node that served until it was drained for this (decision 31).
+            Some(Job::Refused(_, refusal, message))
+                if self.task.step == Step::Rollback
+                    && self.served()
+                    && let Some(first) = &self.task.failure =>
+            {
+                self.stays(first, Some(*refusal), message)
             }
             Some(Job::Failed(_, message) | Job::Refused(_, _, message)) => {
                 self.fail(message.clone(), false)

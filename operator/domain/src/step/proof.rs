@@ -7,7 +7,12 @@ use hozen_advisory::{
     version::Scheme,
 };
 
-use crate::{mitigation::NOTHING, units::Digest, world::World};
+use crate::{
+    mitigation::NOTHING,
+    node::{Ended, Node},
+    units::{Digest, Uid},
+    world::World,
+};
 
 /// The first change of the transaction that this package set does not show, in words; none: all of it is done.
 pub fn not_done(world: &World, transaction: &Digest, packages: &Digest) -> Option<String> {
@@ -18,6 +23,23 @@ pub fn not_done(world: &World, transaction: &Digest, packages: &Digest) -> Optio
 /// nothing, however much newer than the old one it is.
 pub fn not_undone(world: &World, transaction: &Digest, packages: &Digest) -> Option<String> {
     first_difference(world, transaction, packages, keeps)
+}
+
+/// Whether a node still has what a request has proven on it, exactly: no other change was proven there since, nor did anybody bring other
+/// versions. Only then is it this request's to take back.
+pub fn still_there(world: &World, request: &Uid, transaction: &Digest, node: &Node) -> bool {
+    let Some(proven) = node.ended.get(request).and_then(Ended::proven_at) else {
+        return false;
+    };
+    let changes = |by: &Uid| node.tried.get(by).is_none_or(|tried| *tried != NOTHING);
+    let later = |(by, ended): (&Uid, &Ended)| {
+        by != request && ended.proven_at().is_some_and(|at| at > proven) && changes(by)
+    };
+    let report = node.report.latest();
+    !node.ended.iter().any(later)
+        && report.is_some_and(|report| {
+            first_difference(world, transaction, &report.package_set, other).is_none()
+        })
 }
 
 fn first_difference(
@@ -63,6 +85,14 @@ fn lacks(change: &Change, found: &[&Package]) -> Option<String> {
             (!there).then(|| format!("{name} is {}; {to} was to be installed", first.version))
         }
     }
+}
+
+/// What is there instead of exactly what the change brought.
+fn other(change: &Change, found: &[&Package]) -> Option<String> {
+    let Change { name, to, .. } = change;
+    let there = found.iter().any(|package| is(package, to));
+    let same = if change.removes() { found.is_empty() } else { there };
+    (!same).then(|| format!("{name} is not at {to}"))
 }
 
 /// Why the change is not undone: exactly the version before is there again, and the one that the change brought is gone.

@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use super::{
     Working, end, image,
     node::{EVIDENCE_WAIT_MAX, RESTARTS_MAX},
+    proof,
     stage::{free, gate_failed, gates_pass, held, judged, record, slot, task},
     view::{Member, Standing, View},
     working_hold,
@@ -17,7 +18,7 @@ use crate::{
     evidence::{self, Judgement, SURE_AFTER},
     hold::{Hold, Reasons},
     mitigation::NOTHING,
-    node::{Ended, Failure, Node, Ready, Step, Task},
+    node::{Cordon, Ended, Failure, Node, Ready, Refusal, Step, Task},
     plan::OnFailure,
     request::{Cursor, GateFailed, RolloutEnd},
     safety::{Safety, Taking},
@@ -74,6 +75,8 @@ enum Found {
 struct Concerned<'v> {
     member: &'v Member<'v>,
     why: String,
+    /// What a proof has to answer: a gate's no is a person's to accept, and a node that is Ready again is scanned anew.
+    step: Step,
     /// What failed is this node's alone, and not what all of them do together.
     alone: bool,
 }
@@ -98,6 +101,8 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     }
     let no = gate.filter(|failed| says_no(view, failed));
     let (look_again, concerned) = concerned(view, no, until);
+    let heard = gate.map(heard_until).filter(|at| *at > now);
+    let look_again = look_again.into_iter().chain(heard).min();
     let (back, left): (Vec<_>, Vec<_>) =
         concerned.into_iter().partition(|it| can_go_back(view, it.member));
     let failed: Vec<Record> =
@@ -108,7 +113,9 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     let busy = view.stages.iter().flatten().any(|m| m.standing == Standing::Active);
     if busy {
         let hold = no.map(|failed| taking_back(failed, None)).or_else(|| working_hold(working));
-        return Found::Trouble(held(view, hold));
+        let mut decision = held(view, hold);
+        look_again.into_iter().for_each(|at| decision.wake(at));
+        return Found::Trouble(decision);
     }
     let mut reasons = Reasons::default();
     for it in &back {
@@ -124,7 +131,7 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     if !reasons.is_empty() && now < patience {
         let all = no.map(|failed| taking_back(failed, None));
         let mut decision = held(view, reasons.into_iter().chain(all));
-        decision.wake(patience);
+        decision.wake(look_again.map_or(patience, |at| at.min(patience)));
         return Found::Trouble(decision);
     }
     match no {
@@ -143,19 +150,26 @@ fn failed_by_now(view: &View<'_>) -> Option<GateFailed> {
     let Some(newer_than) = evidence::last_turn(view.world, view.rollout, view.request) else {
         return before;
     };
-    let mut first = None;
+    let (mut first, mut silent) = (None, false);
     for (gate, judgement) in judged(view, newer_than) {
         let known = before.as_ref().is_some_and(|failed| failed.gate == gate);
         match judgement {
-            // Silence unsays nothing.
-            Judgement::Failed(_) | Judgement::Waiting(_) if known => return before,
+            Judgement::Failed(_) if known => return before,
+            // Silence unsays nothing, and hides no other gate for ever.
+            Judgement::Waiting(_) if known => silent = true,
             Judgement::Failed(why) => {
                 first = first.or(Some(GateFailed { gate, since: view.world.now, why }));
             }
             Judgement::Passed(_) | Judgement::Waiting(_) => {}
         }
     }
-    first
+    let hides = before.as_ref().is_some_and(|before| view.world.now < heard_until(before));
+    if silent && (hides || first.is_none()) { before } else { first }
+}
+
+/// Until when a gate that said no and fell silent is waited for, before others are heard.
+fn heard_until(failed: &GateFailed) -> Timestamp {
+    after(failed.since, SURE_AFTER + EVIDENCE_WAIT_MAX)
 }
 
 /// Whether a gate says no still, by what was observed since it had lasted long enough and since anything was last taken back.
@@ -190,7 +204,13 @@ fn kept(view: &View<'_>) -> String {
     if patched == 0 {
         return "everything is taken back".into();
     }
-    "the previous versions are not within reach on the others".into()
+    let refused = all().find_map(|m| refused_back(view, m.node));
+    if let Some((node, why)) = refused {
+        return format!(
+            "{node} could not be taken back, and others like it are not drained for that: {why}"
+        );
+    }
+    "the previous versions are not within reach on the others, or other changes came on top".into()
 }
 
 /// Whether people agreed that what fails during the watch is taken back.
@@ -200,7 +220,25 @@ fn takes_back(view: &View<'_>) -> bool {
 }
 
 fn can_go_back(view: &View<'_>, member: &Member<'_>) -> bool {
-    takes_back(view) && *member.transaction != NOTHING && view.reversible(member.transaction)
+    let (transaction, request) = (member.transaction, &view.request.uid);
+    // One of the same class that was drained to be refused is enough.
+    let alike =
+        |m: &Member<'_>| m.transaction == transaction && refused_back(view, m.node).is_some();
+    takes_back(view)
+        && *transaction != NOTHING
+        && view.reversible(transaction)
+        && proof::still_there(view.world, request, transaction, member.node)
+        && !view.stages.iter().flatten().any(alike)
+}
+
+/// A node whose agent has refused to take back what was proven, for what is not likely to be this node's own, and why.
+fn refused_back<'n>(view: &View<'_>, node: &'n Node) -> Option<(&'n Name, &'n str)> {
+    let finished = view.rollout.cursor.finished?;
+    let Some(Ended::Failed(at, failure)) = node.ended.get(&view.request.uid) else {
+        return None;
+    };
+    let refused = failure.refused.is_some_and(Refusal::in_common);
+    (*at > finished && refused).then_some((&node.name, failure.message.as_str()))
 }
 
 fn proven_here(node: &Node, request: &Uid) -> bool {
@@ -223,13 +261,17 @@ fn concerned<'v>(
         if let Ready::No(since) = member.node.ready
             && since > *at
         {
+            // Who has cordoned it took it; and where nothing is taken back, nobody agreed that it fails for being away.
+            if member.node.cordon != Cordon::None || !takes_back(view) {
+                continue;
+            }
             let failed = after(since, SURE_AFTER);
             if failed > until {
                 continue;
             }
             if view.world.now >= failed {
                 let why = format!("not Ready since {since}, while it was watched");
-                away.push(Concerned { member, why, alone: true });
+                away.push(Concerned { member, why, step: Step::Verify, alone: true });
             } else {
                 look_again = Some(look_again.map_or(failed, |at| at.min(failed)));
             }
@@ -241,7 +283,7 @@ fn concerned<'v>(
         let alone = tells_nodes_apart(view, &failed.gate);
         if !alone || fails_there(view, &failed.gate, &member.node.name) {
             let why = format!("gate {} during the watch: {}", failed.gate, failed.why);
-            others.push(Concerned { member, why, alone });
+            others.push(Concerned { member, why, step: Step::Gate, alone });
         }
     }
     away.append(&mut others);
@@ -275,14 +317,14 @@ fn fails_there(view: &View<'_>, name: &SmolStr, node: &Name) -> bool {
 fn lost(view: &View<'_>, concerned: &Concerned<'_>) -> [Record; 2] {
     let node = &concerned.member.node;
     let id = (node.name.clone(), node.uid.clone());
-    let ended = Ended::Failed(view.world.now, failure(&concerned.why));
+    let ended = Ended::Failed(view.world.now, failure(concerned));
     let request = view.request.uid.clone();
     let why = Some(concerned.why.clone());
     [Record::Ended { node: id.clone(), request, ended }, Record::NeedsAttention { node: id, why }]
 }
 
-fn failure(why: &str) -> Failure {
-    Failure { step: Step::Gate, message: why.to_owned(), blocked: false, refused: None }
+fn failure(Concerned { step, why, .. }: &Concerned<'_>) -> Failure {
+    Failure { step: *step, message: why.clone(), blocked: false, refused: None }
 }
 
 /// Takes a node to bring its previous versions back, one after the other and within the budget of its stage, and calls a person to it.
@@ -291,7 +333,7 @@ fn take_back(
     safety: &mut Safety<'_>,
     concerned: &Concerned<'_>,
 ) -> Result<Decision, Hold> {
-    let Concerned { member, why, alone: _ } = concerned;
+    let Concerned { member, why, step: _, alone: _ } = concerned;
     let node = member.node;
     free(safety, node)?;
     slot(view, safety, Taking::Back(node))?;
@@ -301,7 +343,7 @@ fn take_back(
         stage: stage.unwrap_or(view.rollout.cursor.stage),
         // Restarts after the patch have had the numbers before.
         restarts: RESTARTS_MAX,
-        failure: Some(failure(why)),
+        failure: Some(failure(concerned)),
         ..task(view, member.transaction, Step::Claim)
     };
     let mut decision = Decision::default();

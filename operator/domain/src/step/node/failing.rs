@@ -3,8 +3,9 @@
 use super::{Outcome, Work};
 use crate::{
     mitigation::{self, NOTHING},
-    node::{Ended, Failure, Refusal, Step},
+    node::{CLOCKS_APART_MAX, Ended, Failure, Job, Refusal, Step},
     plan::OnFailure,
+    units::after,
 };
 
 impl Work<'_> {
@@ -27,10 +28,7 @@ impl Work<'_> {
     /// Blocked and unpatched nodes are put back; failed ones are rolled back first if the plan says so and it is possible.
     pub(super) fn fail(&self, message: String, blocked: bool) -> Outcome {
         if let Some(first) = self.task.failure.as_ref().filter(|_| self.untouched()) {
-            // Nothing of it was taken back, and it serves as it is.
-            let message = format!("{}; not taken back: {message}", first.message);
-            let failure = Failure { message, ..first.clone() };
-            return self.enter(Step::Release, move |task| task.failure = Some(failure));
+            return self.stays(first, first.refused, &message);
         }
         let failure = Failure { step: self.failing(), message, blocked, refused: None };
         if self.task.failure.is_some() || self.again() {
@@ -44,10 +42,23 @@ impl Work<'_> {
             }
             OnFailure::Rollback | OnFailure::Hold => Step::Release,
         };
+        let attempt = if next == Step::Rollback { self.next_rollback() } else { 1 };
         self.enter(next, move |task| {
             task.failure = Some(failure);
-            task.attempt = 1;
+            task.attempt = attempt;
         })
+    }
+
+    /// Nothing of it was taken back, and the node serves as it is.
+    pub(super) fn stays(
+        &self,
+        first: &Failure,
+        refused: Option<Refusal>,
+        message: &str,
+    ) -> Outcome {
+        let message = format!("{}; not taken back: {message}", first.message);
+        let failure = Failure { message, refused, ..first.clone() };
+        self.enter(Step::Release, move |task| task.failure = Some(failure))
     }
 
     /// Nothing more can be done safely: the node stays as it is, cordoned if it was, and a person is called (invariant 33).
@@ -62,6 +73,35 @@ impl Work<'_> {
             None => Failure { step: self.failing(), message, blocked: false, refused: None },
         };
         self.ended(Ended::Failed(self.world.now, failure))
+    }
+
+    /// Whether what is taken back was proven on the node: it has served with it until now.
+    pub(super) fn served(&self) -> bool {
+        matches!(self.node.ended.get(&self.task.request), Some(Ended::Proven(_)))
+    }
+
+    /// The number of the next rollback: an earlier one, before somebody repaired the node, is none of what is on it now. In mid-work that was
+    /// number 1, and the node may keep its answer for longer than its Job is kept.
+    pub(super) fn next_rollback(&self) -> u32 {
+        let earlier = u32::from(self.served()).max(self.last(Step::Rollback));
+        earlier.saturating_add(1)
+    }
+
+    /// The highest number of this request's Jobs of a step that are still there; 0: there is none.
+    pub(super) fn last(&self, step: Step) -> u32 {
+        let jobs = self.node.jobs.keys().filter(|job| job.step == step);
+        let own = jobs.filter(|job| job.request == self.task.request);
+        own.map(|job| job.attempt).max().unwrap_or(0)
+    }
+
+    /// Whether a rollback was done in this work on the node, and not only refused.
+    pub(super) fn undone(&self) -> bool {
+        self.node.jobs.iter().any(|(key, job)| {
+            key.step == Step::Rollback
+                && key.request == self.task.request
+                && after(job.at(), CLOCKS_APART_MAX) >= self.task.started
+                && !matches!(job, Job::Refused(..))
+        })
     }
 
     /// Whether this takes a mitigation back.
