@@ -55,6 +55,12 @@ impl Known {
             matches!(key.about, About::Window(_)) && matches!(asked.gate.ask, Ask::Job { .. });
         self.runs = (silent && repeats).then_some(asked.newer_than);
         let before = self.evidence.as_ref();
+        // What is asked may go back to an earlier time, as after a gate that has said yes again: the Job of then is read anew, and says nothing of now.
+        let job = matches!(asked.gate.ask, Ask::Job { .. });
+        let older = |b: &Evidence| b.at > seen.at && !matches!(b.said, Said::Nothing(_));
+        if job && before.is_some_and(older) {
+            return false;
+        }
         // While a window's Job runs anew, what the one before it said counts for as long as its age lets it.
         let stands = before.is_some_and(|before| {
             !matches!(before.said, Said::Nothing(_))
@@ -159,6 +165,29 @@ mod tests {
         assert_eq!(known.evidence, Some(evidence(12, runs())));
         assert!(known.saw((&key, &asked(5)), evidence(5, Said::Fail("no".into()))));
         assert_eq!(known.follow(asked(15), at(16)).newer_than, at(15), "it has ended");
+    }
+
+    #[test]
+    fn i29_what_a_job_said_earlier_does_not_take_the_place_of_what_one_said_since() {
+        let about = About::Whole;
+        let key = EvidenceKey { gate: "smoke".into(), asked_by: "web-1".into(), about };
+        let gate = Gate { name: "smoke".into(), ask: Ask::Job { template: "smoke".into() } };
+        let mut known = Known::default();
+        let no = || Said::Fail("its Job failed".into());
+        let yes = || Said::Pass("its Job succeeded".into());
+        assert!(known.saw((&key, &asked(&gate, 0)), evidence(1, no())));
+        assert!(known.saw((&key, &asked(&gate, 15)), evidence(16, yes())));
+        // The gate has said yes: asked is what is newer than the last node again, and that Job is there still.
+        assert!(!known.saw((&key, &asked(&gate, 0)), evidence(1, no())));
+        assert_eq!(known.evidence, Some(evidence(16, yes())));
+        // A Job that is run anew counts, whatever it says.
+        assert!(known.saw((&key, &asked(&gate, 0)), evidence(20, no())));
+        // A gauge is read as it is now.
+        let gauge = Ask::NodeCondition { r#type: "Ready".into(), status: "True".into() };
+        let gate = Gate { name: "smoke".into(), ask: gauge };
+        let mut known = Known::default();
+        assert!(known.saw((&key, &asked(&gate, 0)), evidence(5, yes())));
+        assert!(known.saw((&key, &asked(&gate, 0)), evidence(4, no())));
     }
 
     #[test]

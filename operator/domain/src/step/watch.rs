@@ -114,7 +114,9 @@ fn trouble(view: &View<'_>, safety: &mut Safety<'_>, working: &Working, until: T
     if busy {
         let hold = no.map(|failed| taking_back(failed, None)).or_else(|| working_hold(working));
         let mut decision = held(view, hold);
-        look_again.into_iter().for_each(|at| decision.wake(at));
+        if let Some(at) = look_again {
+            decision.wake(at);
+        }
         return Found::Trouble(decision);
     }
     let mut reasons = Reasons::default();
