@@ -1,6 +1,6 @@
 //! Objects as they come in: of their kind's form, or with the field at which they are not.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -10,27 +10,28 @@ use serde_json::{Value, value::RawValue};
 use super::kept::Malformed;
 
 /// An object, or what is wrong with it, so that one that is broken stops no list and no watch. kube's own guard does not say where it is broken.
+/// `P`: the part of it that is read.
 #[derive(Clone, Debug)]
-pub(super) struct Guarded<K>(pub Result<K, Malformed>);
+pub(super) struct Guarded<K, P = K>(pub Result<K, Malformed>, PhantomData<fn() -> P>);
 
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
+impl<'de, K, P: DeserializeOwned + Into<K>> Deserialize<'de> for Guarded<K, P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Nearly all objects are well: one is read from its text, and only what is broken becomes a tree, for the path.
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        if let Ok(object) = serde_json::from_str(text.get()) {
-            return Ok(Self(Ok(object)));
+        if let Ok(part) = serde_json::from_str::<P>(text.get()) {
+            return Ok(Self(Ok(part.into()), PhantomData));
         }
         let value: Value = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        let why = match serde_path_to_error::deserialize::<_, K>(&value) {
-            Ok(object) => return Ok(Self(Ok(object))),
+        let why = match serde_path_to_error::deserialize::<_, P>(&value) {
+            Ok(part) => return Ok(Self(Ok(part.into()), PhantomData)),
             Err(error) => error.to_string(),
         };
         let metadata = ObjectMeta::deserialize(&value["metadata"]).map_err(D::Error::custom)?;
-        Ok(Self(Err(Malformed { metadata, why })))
+        Ok(Self(Err(Malformed { metadata, why }), PhantomData))
     }
 }
 
-impl<K: Resource> Resource for Guarded<K> {
+impl<K: Resource, P> Resource for Guarded<K, P> {
     type DynamicType = K::DynamicType;
     type Scope = K::Scope;
 
@@ -70,7 +71,8 @@ mod tests {
     fn what_is_malformed_is_told_with_its_place_and_keeps_its_name() {
         let object = json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline", "metadata": {"name": "web", "uid": "u"},
             "spec": {"approvalPolicy": "production", "asset": {"businessImpact": "High", "exposure": "Internet", "owner": 7}}});
-        let Guarded(read) = serde_json::from_str::<Guarded<Baseline>>(&object.to_string()).unwrap();
+        let Guarded(read, _) =
+            serde_json::from_str::<Guarded<Baseline>>(&object.to_string()).unwrap();
         let malformed = read.unwrap_err();
         assert_eq!(malformed.metadata.name.as_deref(), Some("web"));
         assert!(malformed.why.starts_with("spec.asset.owner: "), "{}", malformed.why);

@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, Node},
+    core::v1::{ConfigMap, Node, Pod},
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -39,8 +39,9 @@ use crate::{
     freshness::{Freshness, Kind},
     status::write::Futile,
 };
+use guard::Guarded;
 use kept::Kept;
-use slim::Slimmed;
+use slim::{NodePart, PodPart};
 use watch::{Listener, Newness, never, optional, watch, watch_owners};
 use workloads::{Bill, Owner, Placed, Shelf};
 
@@ -360,24 +361,29 @@ fn newness(watching: &Watching, kind: Kind) -> Newness {
     Newness { freshness: Arc::clone(&watching.freshness), kind }
 }
 
+/// Objects of a kind in all namespaces, of which all is read.
+fn whole<K: Resource<DynamicType = ()>>(client: &Client) -> Api<Guarded<K>> {
+    Api::all(client.clone())
+}
+
 fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let Watching { client, prompt, .. } = watching;
     macro_rules! ours {
         ($store:ident, $take:expr) => {
-            watched!(watching, Api::all(client.clone()), Config::default(), $store, $take, never)
+            watched!(watching, whole(client), Config::default(), $store, $take, never)
         };
         ($store:ident, $take:expr, $kind:ident) => {{
-            let (api, newness) = (Api::all(client.clone()), newness(watching, Kind::$kind));
+            let (api, newness) = (whole(client), newness(watching, Kind::$kind));
             watched!(watching, api, Config::default(), $store, $take, never, newness)
         }};
     }
     macro_rules! said {
         ($store:ident, $take:expr) => {{
             let config = Config::default().timeout(PROMPT_SECONDS);
-            watched!(watching, Api::all(prompt.clone()), config, $store, $take, never)
+            watched!(watching, whole(prompt), config, $store, $take, never)
         }};
         ($store:ident, $take:expr, $kind:ident) => {{
-            let (api, newness) = (Api::all(prompt.clone()), newness(watching, Kind::$kind));
+            let (api, newness) = (whole(prompt), newness(watching, Kind::$kind));
             let config = Config::default().timeout(PROMPT_SECONDS);
             watched!(watching, api, config, $store, $take, never, newness)
         }};
@@ -409,30 +415,23 @@ fn ours(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
 
 fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let Watching { client, namespace, work_namespace, .. } = watching;
-    let own = Api::namespaced(client.clone(), namespace);
-    let at_work = Api::namespaced(client.clone(), work_namespace);
-    let nodes = Api::all(client.clone());
+    let own: Api<Guarded<Job>> = Api::namespaced(client.clone(), namespace);
+    let at_work: Api<Guarded<Job>> = Api::namespaced(client.clone(), work_namespace);
+    let nodes: Api<Guarded<Node, NodePart>> = Api::all(client.clone());
+    let pods: Api<Guarded<Pod, PodPart>> = Api::all(client.clone());
     let placed = Config::default().fields("spec.nodeName!=");
     let halt = format!("metadata.name={}", api::names::halt::CONFIG_MAP);
     let halt = Config::default().timeout(PROMPT_SECONDS).fields(&halt);
-    let halts = Api::namespaced(watching.prompt.clone(), namespace);
+    let halts: Api<Guarded<ConfigMap>> = Api::namespaced(watching.prompt.clone(), namespace);
     // Two stores of one kind: an event of the one says nothing of the other.
     let [node, job, work] = [Kind::Node, Kind::Job, Kind::Work].map(|kind| newness(watching, kind));
     let (same_node, same_budget) = (prune::same_node, prune::same_budget);
     let (home, work_place) = (namespace.clone(), work_namespace.clone());
-    let taken = move |Slimmed(pod)| workloads::placed(pod, [&home, &work_place]);
-    let node_of = |Slimmed(node)| prune::node(node);
+    let taken = move |pod| workloads::placed(pod, [&home, &work_place]);
     vec![
-        watched!(watching, nodes, Config::default(), nodes, node_of, same_node, node),
-        watched!(watching, Api::all(client.clone()), placed, pods, taken, Placed::eq),
-        watched!(
-            watching,
-            Api::all(client.clone()),
-            Config::default(),
-            budgets,
-            pruned,
-            same_budget
-        ),
+        watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
+        watched!(watching, pods, placed, pods, taken, Placed::eq),
+        watched!(watching, whole(client), Config::default(), budgets, pruned, same_budget),
         watched!(watching, own, Config::default(), jobs, prune::job, never, job),
         watched!(watching, at_work, Config::default(), work, prune::job, never, work),
         watched!(watching, halts, halt, halt, pruned, never),
@@ -446,7 +445,7 @@ fn images(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     macro_rules! of_kind {
         ($object:ty, $store:ident, $take:ident, $kind:ident) => {{
             let take = |object: $object| $take(&object);
-            let (api, newness) = (Api::all(client.clone()), newness(watching, Kind::$kind));
+            let (api, newness) = (whole(client), newness(watching, Kind::$kind));
             watched!(watching, api, Config::default(), $store, take, Workload::eq, newness)
         }};
     }
@@ -458,7 +457,7 @@ fn images(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
         }};
     }
     let (stores, listener) = (Arc::clone(&watching.stores), listener(watching));
-    let (reports, shelf) = (Api::all(client.clone()), Shelf::default());
+    let (reports, shelf) = (whole(client), Shelf::default());
     let bills = async move { optional(reports, &stores.bills, listener, |o| shelf.bill(&o)).await };
     vec![
         of_kind!(Deployment, deployments, deployment, Deployment),

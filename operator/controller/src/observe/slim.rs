@@ -1,7 +1,7 @@
 //! Pods and nodes, of which a large cluster has so many that only what is kept of them is read from their text at all: environments,
 //! probes, mounts, images on the node and who wrote which field are passed over.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
@@ -10,56 +10,10 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
-use kube::Resource;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-
-/// A kind of which a part is read.
-pub(super) trait Slim: Resource<DynamicType = ()> + Sized {
-    /// That part.
-    type Part: DeserializeOwned + Into<Self>;
-}
-
-/// An object without what is passed over.
-#[derive(Clone, Debug)]
-pub(super) struct Slimmed<K>(pub K);
-
-impl<'de, K: Slim> Deserialize<'de> for Slimmed<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        K::Part::deserialize(deserializer).map(|part| Self(part.into()))
-    }
-}
-
-impl<K: Resource> Resource for Slimmed<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(dt)
-    }
-
-    fn group(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(dt)
-    }
-
-    fn version(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(dt)
-    }
-
-    fn plural(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(dt)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.meta_mut()
-    }
-}
+use serde::Deserialize;
 
 /// Metadata without who wrote which field.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     name: Option<String>,
@@ -108,14 +62,14 @@ impl From<Metadata> for ObjectMeta {
 }
 
 /// Of a pod: where it is, what its containers are called and run, how they are.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct PodPart {
     metadata: Metadata,
     spec: Option<PodSpecPart>,
     status: Option<PodStatusPart>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodSpecPart {
     node_name: Option<String>,
@@ -126,19 +80,19 @@ struct PodSpecPart {
     volumes: Option<Vec<VolumePart>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct ContainerPart {
     name: String,
     image: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct VolumePart {
     empty_dir: Option<EmptyDirVolumeSource>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodStatusPart {
     phase: Option<String>,
@@ -188,25 +142,21 @@ impl From<PodPart> for Pod {
     }
 }
 
-impl Slim for Pod {
-    type Part = PodPart;
-}
-
 /// Of a node: whether pods may come to it, how it is, what runs on it.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct NodePart {
     metadata: Metadata,
     spec: Option<NodeSpecPart>,
     status: Option<NodeStatusPart>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct NodeSpecPart {
     taints: Option<Vec<Taint>>,
     unschedulable: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NodeStatusPart {
     conditions: Option<Vec<NodeCondition>>,
@@ -227,10 +177,6 @@ impl From<NodePart> for Node {
         });
         Self { metadata: metadata.into(), spec, status }
     }
-}
-
-impl Slim for Node {
-    type Part = NodePart;
 }
 
 #[cfg(test)]
@@ -265,7 +211,7 @@ mod tests {
                 "initContainerStatuses": [status("init")], "ephemeralContainerStatuses": [status("debug")]}});
         change(&mut object);
         let whole: Pod = serde_json::from_value(object.clone()).unwrap();
-        let Slimmed(part): Slimmed<Pod> = serde_json::from_value(object).unwrap();
+        let part: Pod = serde_json::from_value::<PodPart>(object).unwrap().into();
         assert_eq!(workloads::placed(part, OWN), workloads::placed(whole, OWN));
     }
 
@@ -299,7 +245,7 @@ mod tests {
                     "kubeProxyVersion": "", "kubeletVersion": "v1.37.2", "machineID": "m", "operatingSystem": "linux",
                     "osImage": "Debian", "systemUUID": "s"}}});
         let whole: Node = serde_json::from_value(object.clone()).unwrap();
-        let Slimmed(part): Slimmed<Node> = serde_json::from_value(object).unwrap();
+        let part: Node = serde_json::from_value::<NodePart>(object).unwrap().into();
         assert_eq!(prune::node(part), prune::node(whole));
     }
 }

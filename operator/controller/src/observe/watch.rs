@@ -60,8 +60,8 @@ pub(super) fn never<V>(_: &V, _: &V) -> bool {
 
 /// Watches one kind until dropped. `take` makes of an object what is kept; `same` says that a change means nothing to us, so that
 /// the decider sleeps on. `newness`: of a kind that effects write.
-pub(super) async fn watch<K, V>(
-    api: Api<Guarded<K>>,
+pub(super) async fn watch<K, P, V>(
+    api: Api<Guarded<K, P>>,
     config: watcher::Config,
     kept: &Kept<V>,
     listener: Listener,
@@ -69,7 +69,8 @@ pub(super) async fn watch<K, V>(
     same: impl Fn(&V, &V) -> bool,
     newness: Option<Newness>,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    P: DeserializeOwned + Into<K> + Clone + Debug + 'static,
 {
     let config = config.page_size(PAGE_SIZE);
     let kind = K::kind(&());
@@ -260,9 +261,9 @@ async fn follow<K, V>(
     }
 }
 
-fn enter<K, V>(
+fn enter<K, P, V>(
     kept: &Kept<V>,
-    object: Guarded<K>,
+    object: Guarded<K, P>,
     take: impl Fn(K) -> V,
     same: impl Fn(&V, &V) -> bool,
 ) -> bool
