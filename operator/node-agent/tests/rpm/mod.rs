@@ -4,6 +4,7 @@
 //! dpkg's database is taken away, so that nothing but rpm's says what is installed.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
@@ -38,6 +39,8 @@ pub struct Repository {
     pub folder: PathBuf,
     keys: PathBuf,
     key: PathBuf,
+    /// When its index was made, by its own word: a minute later each time, however soon.
+    made: Cell<i64>,
 }
 
 impl Repository {
@@ -46,6 +49,7 @@ impl Repository {
             folder: below.join("repository"),
             keys: below.join("keys"),
             key: below.join("tests.asc"),
+            made: Cell::new(1_750_000_000),
         };
         for folder in [&repository.folder, &repository.keys] {
             fs::create_dir_all(folder).unwrap();
@@ -126,10 +130,13 @@ impl Repository {
 
     fn index(&self) {
         fs::write(self.folder.join("../updateinfo.xml"), self.notices()).unwrap();
-        self.within(
+        self.made.set(self.made.get() + 60);
+        self.within(&format!(
             "createrepo_c --quiet --update .; modifyrepo_c ../updateinfo.xml repodata >/dev/null; \
+             sed -i 's,<timestamp>.*</timestamp>,<timestamp>{}</timestamp>,' repodata/repomd.xml; \
              gpg --batch --yes --quiet --armor --detach-sign repodata/repomd.xml",
-        );
+            self.made.get()
+        ));
     }
 
     /// One notice for every archive of version 2.
