@@ -74,7 +74,8 @@ pub fn of(
             None => shipped(root, system, steps),
         },
         reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some())
-            || processes.is_some_and(|processes| changes_shims(root, system, steps, processes)),
+            || processes
+                .is_some_and(|processes| changes_what_lasts(root, system, steps, processes)),
         rollback: if back { RollbackReach::Possible } else { RollbackReach::Impossible },
     }
 }
@@ -88,9 +89,10 @@ fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes)
     services.into_iter().collect()
 }
 
-/// Whether containers are kept by files of the packages that change: those that stay on the node, as of a daemon set, run old code until a boot.
-fn changes_shims(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> bool {
-    running(root, system, steps, processes).any(|process| process.shim)
+/// Whether what no restart replaces runs files of the packages that change: containers that stay on the node, as of a daemon set, are kept by
+/// old code until a boot, and the system bus is.
+fn changes_what_lasts(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> bool {
+    running(root, system, steps, processes).any(|process| process.lasting.is_some())
 }
 
 /// Processes that run files of the packages that change.

@@ -22,7 +22,7 @@ use crate::{
     consequences,
     live::{
         self, hardware, kernel, network,
-        processes::{self, Processes},
+        processes::{self, Lasting, Processes},
         sockets::{self, Socket},
     },
     os_release,
@@ -242,7 +242,7 @@ fn live_facts(
     let mut because: Vec<String> = mark(root).into_iter().collect();
     because.extend(newer_kernel(root, system, &report.kernel));
     because.extend(installed_since_boot(root, system));
-    because.extend(kept_by_old_code(processes));
+    because.extend(lasting(processes));
     because.truncate(REASONS_MAX);
     report.reboot_required = Some(RebootRequired { value: !because.is_empty(), because });
 }
@@ -300,11 +300,20 @@ fn installed_since_boot(root: &Root, system: &System) -> Vec<String> {
         .collect()
 }
 
-/// Containers that stay through a restart of their runtime, and through a drain: no service of the host keeps them.
-fn kept_by_old_code(processes: &Processes) -> Option<String> {
-    let mut shims = processes.all.values().filter(|process| process.shim);
-    let file = shims.find_map(|shim| shim.deleted.first())?;
-    Some(line(&format!("pods are kept by old code of {file}, each as long as it runs")))
+/// What runs old code and no restart replaces: containers that stay through a restart of their runtime, and through a drain, are kept by no
+/// service of the host, and the system bus cannot restart.
+fn lasting(processes: &Processes) -> impl Iterator<Item = String> {
+    let told = |lasting: Lasting| {
+        let mut old = processes.all.values().filter(|process| process.lasting == Some(lasting));
+        let file = old.find_map(|process| process.deleted.first())?;
+        Some(line(&match lasting {
+            Lasting::Shim => {
+                format!("pods are kept by old code of {file}, each as long as it runs")
+            }
+            Lasting::Bus => format!("the system bus runs old code of {file}, and cannot restart"),
+        }))
+    };
+    [Lasting::Shim, Lasting::Bus].into_iter().filter_map(told)
 }
 
 /// Processes that run replaced files, one entry for each unit, or for each program outside of units.

@@ -26,6 +26,19 @@ const CONTAINERS: [&str; 7] =
 
 /// Name of the command that keeps a container for containerd, of whatever kind: the kernel cuts it here.
 const SHIM: &str = "containerd-shim";
+/// How the control groups of the command begin that keeps a container for CRI-O, or for Podman; it is the host's, wherever they are.
+const CONMON: [&str; 2] = ["crio-conmon-", "libpod-conmon-"];
+/// The services of the system bus, by whatever program.
+const BUS: [&str; 3] = ["dbus.service", "dbus-broker.service", "messagebus.service"];
+
+/// What no restart of a service replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// It keeps a container and lives as long as that: a restart of the service that began it does not end it.
+    Shim,
+    /// It is the system bus, which cannot restart under those who use it: the service manager is one of them.
+    Bus,
+}
 
 /// One process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +49,8 @@ pub struct Process {
     pub program: String,
     /// Unit of the service manager, if it belongs to one and ends with it.
     pub unit: Option<String>,
-    /// It keeps a container and lives as long as that: a restart of the service that began it does not end it.
-    pub shim: bool,
+    /// Why it has no unit that could be restarted, where it is one of those.
+    pub lasting: Option<Lasting>,
     /// Files that it runs and that were replaced or removed, sorted.
     pub deleted: Vec<String>,
 }
@@ -96,7 +109,8 @@ fn process(
     by_file: &mut BTreeMap<String, BTreeSet<u32>>,
 ) -> Result<Option<Process>, ReadError> {
     let cgroup = small(root, &format!("{PROC}/{pid}/cgroup"))?;
-    if is_container(&cgroup) {
+    let conmon = is_conmon(&cgroup);
+    if is_container(&cgroup) && !conmon {
         return Ok(None);
     }
     let program = small(root, &format!("{PROC}/{pid}/comm"))?;
@@ -115,12 +129,18 @@ fn process(
             }
         }
     }
-    let shim = program == SHIM;
+    let unit = unit_of(&cgroup);
+    let is_bus = unit.as_deref().is_some_and(|unit| BUS.contains(&unit));
+    let lasting = if program == SHIM || conmon {
+        Some(Lasting::Shim)
+    } else {
+        is_bus.then_some(Lasting::Bus)
+    };
     Ok(Some(Process {
         pid,
         program: crate::unread::line(&program),
-        unit: unit_of(&cgroup).filter(|_| !shim),
-        shim,
+        unit: unit.filter(|_| lasting.is_none()),
+        lasting,
         deleted: deleted.into_iter().map(crate::unread::line).collect(),
     }))
 }
@@ -146,6 +166,11 @@ fn is_container(cgroup: &str) -> bool {
     cgroup.lines().any(|line| {
         CONTAINERS.iter().any(|name| line.contains(name)) || line.split('/').any(docker)
     })
+}
+
+fn is_conmon(cgroup: &str) -> bool {
+    let mut parts = cgroup.lines().flat_map(|line| line.split('/'));
+    parts.any(|part| CONMON.iter().any(|name| part.starts_with(name)))
 }
 
 /// Unit from the control groups: of the unified hierarchy, or of systemd's own in the old one. It is the outermost part
@@ -201,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_container_is_of_no_unit_that_a_restart_would_end() {
+    fn what_keeps_a_container_and_the_bus_are_of_no_unit_that_is_restarted() {
         let folder = tempfile::tempdir().unwrap();
         let shim = "/usr/bin/containerd-shim-runc-v2";
         let write = |pid: u32, program: &str, cgroup: &str| {
@@ -216,12 +241,20 @@ mod tests {
         write(7, "containerd-shim\n", "0::/system.slice/containerd.service\n");
         // That of a runtime which is in a container itself runs the files of an image.
         write(8, "containerd-shim\n", "0::/kubepods.slice/cri-containerd-2.scope\n");
+        // CRI-O's, in its pod's group or in one of its own.
+        write(9, "conmon\n", "0::/kubepods.slice/kubepods-pod1.slice/crio-conmon-2.scope\n");
+        write(10, "conmon\n", "0::/system.slice/crio-conmon-3.scope\n");
+        write(11, "nginx\n", "0::/kubepods.slice/kubepods-pod1.slice/crio-2.scope\n");
+        write(12, "dbus-daemon\n", "0::/system.slice/dbus.service\n");
 
         let processes = read(&Root::open(folder.path()).unwrap(), &mut Unread::default());
-        assert_eq!(processes.all.keys().copied().collect::<Vec<_>>(), [1, 7]);
-        let seen = &processes.all[&7];
-        assert!(seen.shim && seen.unit.is_none() && !processes.all[&1].shim);
-        assert_eq!(seen.deleted, [shim]);
+        let lasting = processes.all.values().map(|process| (process.pid, process.lasting));
+        let (shims, bus) = (Some(Lasting::Shim), Some(Lasting::Bus));
+        let expected = [(1, None), (7, shims), (9, shims), (10, shims), (12, bus)];
+        assert_eq!(lasting.collect::<Vec<_>>(), expected);
+        for seen in processes.all.values().filter(|process| process.lasting.is_some()) {
+            assert_eq!((&seen.unit, &seen.deleted[..]), (&None, &[shim.to_owned()][..]));
+        }
     }
 
     #[test]
