@@ -32,6 +32,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const PACKAGES: [&str; 6] = ["systemd-sysv", "dbus", "nginx-light", "cron", "nftables", "iproute2"];
 /// After about how many lines of the log a pod is killed.
 const LINES: usize = 8;
+/// At how many instants a host loses its power: `SOAK_KILLS` tries more.
+const CUTS: u32 = 3;
 /// How long a host may take to boot, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -327,6 +329,15 @@ fn pending(host: &mut Host, folder: &Path) -> Job {
     Job::patch(lines.to_vec())
 }
 
+fn versions(host: &Host) -> String {
+    host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"])
+}
+
+fn back_to_version_one(host: &Host) {
+    let back = "apt-get -qq -y --allow-downgrades install alpha=1 beta=1 gamma=1 >&2";
+    host.run(&["sh", "-ec", back]);
+}
+
 /// The whole host dies at once in mid-installation, and boots again; the next pod of the same Job repairs and goes on.
 #[test]
 fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
@@ -348,9 +359,44 @@ fn i25_power_lost_in_mid_unpack_the_host_comes_back_is_repaired_and_proven() {
     let answer = host.done(&patch);
     assert!(answer.message.contains("approved versions"), "{}", answer.message);
     assert_eq!(host.run(&["dpkg", "--audit"]), "");
-    let versions = host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"]);
-    assert_eq!(versions, "2 2 2 ");
+    assert_eq!(versions(&host), "2 2 2 ");
     assert!(host.scan().unfinished.is_empty());
+}
+
+/// As above, at any instant, before anything was begun and after all was done, too.
+#[test]
+fn i25_power_lost_at_any_instant_the_host_boots_and_the_next_run_ends_patched() {
+    let folder = folder();
+    let Some(mut host) = Host::new("i25_power_lost_at_any_instant", folder.path()) else { return };
+    let patch = pending(&mut host, folder.path());
+    let start = Moment::now();
+    host.done(&patch);
+    let whole = start.elapsed();
+    let cuts = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let cuts: u32 = cuts.unwrap_or(CUTS);
+    let seed = clock::now().subsec_nanosecond().unsigned_abs() / 1_000 % 100;
+    println!("seed {seed}, {cuts} instants within {whole:?}");
+
+    for cut in 0..cuts {
+        back_to_version_one(&host);
+        let job = Job { attempt: cut + 2, ..patch.clone() };
+        let at = whole * (cut * 100 + seed) / (cuts * 100);
+        let mut pod = host.begin(&job);
+        let start = Moment::now();
+        while start.elapsed() < at {
+            clock::pause();
+        }
+        host.cut_power();
+        let _ = pod.kill();
+        pod.wait().unwrap();
+        host.boot();
+        let answer = host.work(&job);
+        let good = matches!(answer.result, AnswerResult::Done | AnswerResult::Already);
+        assert!(good, "cut off after {at:?}: {}", answer.message);
+        assert_eq!(versions(&host), "2 2 2 ", "cut off after {at:?}");
+        assert_eq!(host.run(&["dpkg", "--audit"]), "", "cut off after {at:?}");
+        assert!(host.scan().unfinished.is_empty(), "cut off after {at:?}");
+    }
 }
 
 /// The unit of the host goes on without the pod that asked for it; another pod finds it, or the answer that it has left.
@@ -361,9 +407,6 @@ fn i25_work_goes_on_when_its_pod_is_killed_after_any_line_and_the_next_pod_gives
         return;
     };
     let patch = pending(&mut host, folder.path());
-    let versions = |host: &Host| {
-        host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"])
-    };
     let logs = Path::new("/proc").join(host.init().unwrap()).join("root/var/lib/hozen/work");
     let log = |attempt: u32| {
         let works = fs::read_dir(&logs).into_iter().flatten().flatten();
@@ -381,11 +424,7 @@ fn i25_work_goes_on_when_its_pod_is_killed_after_any_line_and_the_next_pod_gives
 
     let mut killed = 0;
     for (attempt, line) in (2..).zip((1 + seed % every..=lines).step_by(every)) {
-        host.run(&[
-            "sh",
-            "-ec",
-            "apt-get -qq -y --allow-downgrades install alpha=1 beta=1 gamma=1 >&2",
-        ]);
+        back_to_version_one(&host);
         let job = Job { attempt, ..patch.clone() };
         let mut pod = host.begin(&job);
         while log(attempt).lines().count() < line && pod.try_wait().unwrap().is_none() {
