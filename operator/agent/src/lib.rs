@@ -16,6 +16,7 @@ pub mod consequences;
 pub mod dpkg;
 pub mod live;
 pub mod manifests;
+pub mod next_boot;
 pub mod os_release;
 pub mod package;
 pub mod reboot;

@@ -25,7 +25,7 @@ use crate::{
         processes::{self, Lasting, Processes},
         sockets::{self, Socket},
     },
-    os_release,
+    next_boot, os_release,
     package::{Goal, Step, Update},
     reboot,
     refresh::Own,
@@ -243,6 +243,7 @@ fn live_facts(
     because.extend(newer_kernel(root, system, &report.kernel));
     because.extend(installed_since_boot(root, system));
     because.extend(lasting(processes));
+    because.extend(next_boot::read(root).map(|next| line(&format!("the next boot brings {next}"))));
     because.truncate(REASONS_MAX);
     report.reboot_required = Some(RebootRequired { value: !because.is_empty(), because });
 }

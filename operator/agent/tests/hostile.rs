@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 /// What a scan reads of a system, of every kind that is known here.
-const READ: [&str; 31] = [
+const READ: [&str; 32] = [
     "etc/os-release",
     "etc/machine-id",
     "etc/apt/apt.conf",
@@ -37,6 +37,7 @@ const READ: [&str; 31] = [
     "lib/modules",
     "proc",
     "proc/1/maps",
+    "run/hozen/next-boot",
     "run/hozen/ports",
     "run/reboot-required",
     "run/reboot-required.pkgs",

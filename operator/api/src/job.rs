@@ -37,6 +37,8 @@ pub const GRACE_SECONDS: u32 = 600;
 pub mod kind {
     /// `remote:ref:ostree FROM TO TO`: commits of an image-based host.
     pub const OSTREE: &str = "ostree";
+    /// `ADDRESS:rauc FROM TO BUNDLE`: SHA-256 of the images of a host with two slots, and of the bundle at the address that brings the second.
+    pub const RAUC: &str = "rauc";
     /// `name:script FROM TO sha256`: an approved script, by the SHA-256 of its text.
     pub const SCRIPT: &str = "script";
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     Course, Failure, Success, compare, folder::Folder, log, may_install, order::Assignment,
-    ostree::Ostree, packages::Packages, script::Script,
+    ostree::Ostree, packages::Packages, rauc::Rauc, script::Script,
 };
 use crate::clock;
 
@@ -148,7 +148,7 @@ fn task<'a>(folder: &'a Folder, assignment: &Assignment, way: Way) -> Result<Tas
 
 /// Whose the lines are. Lines of several kinds are nobody's: they could not be done as one.
 fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
-    let special = [kind::OSTREE, kind::SCRIPT];
+    let special = [kind::OSTREE, kind::RAUC, kind::SCRIPT];
     let is_special = |change: &&Change| special.contains(&change.arch.as_str());
     let (first, rest) = match task.wanted.as_slice() {
         [first, rest @ ..] if task.wanted.iter().any(|change| is_special(&change)) => (first, rest),
@@ -156,6 +156,7 @@ fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
     };
     match first.arch.as_str() {
         kind::OSTREE if rest.is_empty() => Ok(Box::new(Ostree::new(task, first)?)),
+        kind::RAUC if rest.is_empty() => Ok(Box::new(Rauc::new(task, first)?)),
         kind::SCRIPT if rest.is_empty() => Ok(Box::new(Script::new(task, first))),
         _ => {
             let message = "an image or a script is a transaction of its own, of one line";

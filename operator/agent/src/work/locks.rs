@@ -88,7 +88,8 @@ pub fn rpm(deadline: Timestamp) -> Result<(), Failure> {
     })
 }
 
-fn wait<T>(
+/// Waits until a look finds that somebody else has ended, and says now and then what it waits for.
+pub fn wait<T>(
     deadline: Timestamp,
     what: &str,
     mut look: impl FnMut() -> Result<Result<T, String>, Failure>,

@@ -17,6 +17,7 @@ pub mod order;
 pub mod ostree;
 pub mod packages;
 pub mod ports;
+pub mod rauc;
 pub mod reboot;
 pub mod room;
 pub mod rpm;

@@ -10,12 +10,12 @@ use hozen_advisory::package::Change;
 use hozen_api::job::ErrorClass;
 
 use super::{
-    Failure,
+    Failure, class_of, digest,
     executor::{Executor, Task, Way},
     limit, packages, rpm,
     tool::{self, Call, Said},
 };
-use crate::root::Root;
+use crate::{next_boot, root::Root};
 
 const REPO: &str = "--repo=/ostree/repo";
 /// Where remotes are configured: a file, and a folder of files.
@@ -41,6 +41,8 @@ pub struct Ostree<'a> {
 /// A deployment: the first of the list is what the next boot brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Deployment {
+    /// Whether it is what runs.
+    runs: bool,
     os: String,
     commit: String,
     serial: String,
@@ -57,7 +59,7 @@ impl<'a> Ostree<'a> {
                 let message = format!("{} is no ref; write it like remote:branch", change.name);
                 Failure::before(ErrorClass::Order, message)
             })?;
-        if [&change.from, &change.to].iter().any(|commit| !is_commit(commit)) {
+        if [&change.from, &change.to].iter().any(|commit| !digest::is_sha256(commit)) {
             let message = format!("{} does not go from one commit to another", change.name);
             return Err(Failure::before(ErrorClass::Order, message));
         }
@@ -91,15 +93,20 @@ impl Executor for Ostree<'_> {
     }
 
     fn is_done(&mut self) -> Result<bool, Failure> {
-        let next = next()?.commit;
-        if next != self.change.to && next != self.change.from {
+        let all = all()?;
+        let next = &first(&all)?.commit;
+        if *next != self.change.to && *next != self.change.from {
             let message = format!(
                 "the next boot brings {next}; {} to {} is approved",
                 self.change.from, self.change.to
             );
             return Err(Failure::before(ErrorClass::Difference, message));
         }
-        Ok(next == self.change.to)
+        let done = *next == self.change.to;
+        if done {
+            tell(&all)?;
+        }
+        Ok(done)
     }
 
     /// Learns to which commit the ref goes now. On the way back the commit is still on the host, and nobody is asked.
@@ -152,10 +159,10 @@ impl Executor for Ostree<'_> {
     }
 
     fn install(&mut self) -> Result<Vec<String>, Failure> {
-        let next = next()?;
+        let next = first(&all()?)?.clone();
         let os = format!("--os={}", next.os);
         // Where later updates come from stays as it is, also where a commit is deployed and not a ref.
-        let Deployment { os: name, commit, serial } = next;
+        let Deployment { os: name, commit, serial, runs: _ } = next;
         let origin = Path::new(DEPLOYMENTS).join(name).join("deploy");
         let origin = origin.join(format!("{commit}.{serial}.origin"));
         let origin = format!("--origin-file={}", origin.display());
@@ -169,8 +176,10 @@ impl Executor for Ostree<'_> {
     }
 
     fn check(&mut self) -> Result<(), Failure> {
-        let next = next().map_err(|failure| Failure { touched: true, ..failure })?.commit;
-        if next == self.change.to {
+        let all = all().map_err(|failure| Failure { touched: true, ..failure })?;
+        tell(&all)?;
+        let next = &first(&all)?.commit;
+        if *next == self.change.to {
             return Ok(());
         }
         let message = format!("the next boot brings {next} and not {}", self.change.to);
@@ -182,12 +191,30 @@ impl Executor for Ostree<'_> {
     }
 }
 
-/// What the next boot brings.
-fn next() -> Result<Deployment, Failure> {
+/// The host's deployments, the first of which the next boot brings.
+fn all() -> Result<Vec<Deployment>, Failure> {
     let said = tool::ask("ostree", &["admin", "status", SYSROOT])?;
-    deployments(&said.output).into_iter().next().ok_or_else(|| {
+    let all = deployments(&said.output);
+    if all.is_empty() {
         let message = format!("the host has no deployment of OSTree: {}", said.output.trim());
-        Failure::before(ErrorClass::Unsupported, message)
+        return Err(Failure::before(ErrorClass::Unsupported, message));
+    }
+    Ok(all)
+}
+
+/// What the next boot brings.
+fn first(all: &[Deployment]) -> Result<&Deployment, Failure> {
+    let none = || Failure::before(ErrorClass::Unsupported, "the host has no deployment of OSTree");
+    all.first().ok_or_else(none)
+}
+
+/// Leaves for the scan whether a boot is due.
+fn tell(all: &[Deployment]) -> Result<(), Failure> {
+    let next = all.first().filter(|next| !next.runs && all.iter().any(|of| of.runs));
+    let next = next.map(|next| format!("commit {} of {}", next.commit, next.os));
+    next_boot::put(next.as_deref()).map_err(|error| {
+        let message = format!("what the next boot brings could not be written down ({error})");
+        Failure::after(class_of(&error), message)
     })
 }
 
@@ -226,17 +253,15 @@ fn failed(said: &Said, class: fn(&str) -> ErrorClass) -> Failure {
     Failure::before(class(&said.output), rpm::complaint("ostree", &said.output))
 }
 
-fn is_commit(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 /// Lines of `ostree admin status` that name a deployment: a mark where it runs, the name of its system, commit and serial.
 fn deployments(text: &str) -> Vec<Deployment> {
     let lines = text.lines().filter_map(|line| {
+        let runs = line.starts_with('*');
         let mut words = line.trim_start_matches(['*', ' ']).split(' ');
         let (os, named) = (words.next()?, words.next()?);
         let (commit, serial) = named.split_once('.')?;
-        is_commit(commit).then(|| Deployment {
+        digest::is_sha256(commit).then(|| Deployment {
+            runs,
             os: os.to_owned(),
             commit: commit.to_owned(),
             serial: serial.to_owned(),
@@ -276,5 +301,6 @@ mod tests {
         let found = deployments(&text);
         assert_eq!((found[0].commit.as_str(), found[0].serial.as_str()), (&*commit("b"), "1"));
         assert_eq!((found[1].os.as_str(), found.len()), ("fedora", 2));
+        assert_eq!((found[0].runs, found[1].runs), (false, true));
     }
 }

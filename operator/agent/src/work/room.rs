@@ -31,6 +31,16 @@ pub fn check(root: &Root, packages: u64, brings_kernel: bool) -> Result<(), Fail
     Ok(())
 }
 
+/// Refuses to fetch on where little is left for whatever else runs on the host.
+pub fn spare(root: &Root) -> Result<(), Failure> {
+    let free = root.free_bytes("var").unwrap_or(u64::MAX);
+    if free >= SPARE_BYTES {
+        return Ok(());
+    }
+    let message = format!("{SPARE_BYTES} bytes are to stay free below /var, {free} are");
+    Err(Failure::before(ErrorClass::Disk, message))
+}
+
 /// Whether there is no room any more where packages are unpacked or their state is kept.
 pub fn is_full(root: &Root) -> bool {
     ["usr", "var"].iter().any(|path| root.free_bytes(path).is_ok_and(|free| free < FULL_BYTES))
