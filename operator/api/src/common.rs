@@ -246,6 +246,17 @@ open_enum! {
 }
 
 open_enum! {
+    /// How a node reboots.
+    RebootMethod {
+        /// Whole, through firmware and boot loader.
+        Reboot,
+        /// The running kernel starts the newest installed one itself, past firmware and boot loader (`systemctl kexec`). A node that
+        /// cannot do that is not patched, or not rebooted, and says why.
+        Kexec,
+    }
+}
+
+open_enum! {
     /// What happens to a node that failed.
     OnFailure {
         /// It is put back as it is, and flagged.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     common::{
         Category, Gate, LabelSelector, ObjectReference, OnBlocked, OnFailure, OrderBy, Purpose,
-        RebootPolicy,
+        RebootMethod, RebootPolicy,
     },
     node_inventory::RollbackReach,
     open_enum::open_enum,
@@ -383,6 +383,9 @@ pub struct PlanDrain {
 pub struct PlanReboot {
     /// When: `AsNeeded`, Never, Always.
     pub policy: RebootPolicy,
+    /// How: Kexec. Absent: whole, through firmware and boot loader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<RebootMethod>,
     /// How long one may take.
     #[schemars(with = "shape::Duration")]
     pub timeout: String,

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    common::{Gate, LabelSelector, OnBlocked, OnFailure, OrderBy, RebootPolicy, percent},
+    common::{
+        Gate, LabelSelector, OnBlocked, OnFailure, OrderBy, RebootMethod, RebootPolicy, percent,
+    },
     shape,
 };
 
@@ -225,6 +227,10 @@ pub struct Reboot {
     /// When a node reboots: `AsNeeded`, Never, Always.
     #[serde(default = "as_needed")]
     pub policy: RebootPolicy,
+    /// How a node reboots: Reboot, Kexec. With Kexec the running kernel starts the newest installed one itself, past firmware and boot
+    /// loader; it needs `kexec` of kexec-tools and systemd on every node.
+    #[serde(default = "whole")]
+    pub method: RebootMethod,
     /// How long one reboot may take.
     #[serde(default = "quarter")]
     #[schemars(with = "shape::Duration")]
@@ -239,12 +245,16 @@ pub struct Reboot {
 
 impl Default for Reboot {
     fn default() -> Self {
-        Self { policy: as_needed(), timeout: quarter(), max: once() }
+        Self { policy: as_needed(), method: whole(), timeout: quarter(), max: once() }
     }
 }
 
 const fn as_needed() -> RebootPolicy {
     RebootPolicy::AsNeeded
+}
+
+const fn whole() -> RebootMethod {
+    RebootMethod::Reboot
 }
 
 fn quarter() -> String {

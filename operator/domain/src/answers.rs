@@ -12,7 +12,7 @@ use crate::{
     assess::Assessment,
     category::{Facts, category},
     node::Taint,
-    plan::{Answers, ChangeType, Class, Plan, Reachable, RebootPolicy},
+    plan::{Answers, ChangeType, Class, Plan, Reachable, RebootMethod, RebootPolicy},
     planner::worse,
     proven,
     rank::{self, Priority, Ranked, Ranking},
@@ -139,7 +139,13 @@ fn restart(plan: &Plan) -> String {
         (0, true) if plan.image_classes().next().is_some() => "pods start anew".into(),
         (0, true) => "no".into(),
         (0, false) => "services, no reboot".into(),
-        (nodes, _) => format!("up to {} reboot", plural(nodes, "node")),
+        (nodes, _) => {
+            let how = match plan.execution.reboot.method {
+                RebootMethod::Reboot => "",
+                RebootMethod::Kexec => " by kexec, past firmware and boot loader",
+            };
+            format!("up to {} reboot{how}", plural(nodes, "node"))
+        }
     }
 }
 

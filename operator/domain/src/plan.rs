@@ -366,6 +366,24 @@ pub struct Reboot {
     pub timeout: Span,
     /// How many per node and plan (invariant 28).
     pub max: u32,
+    /// How. A plan that says nothing, as those of earlier versions do, means a whole one.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub method: RebootMethod,
+}
+
+/// How a node reboots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RebootMethod {
+    /// Whole, through firmware and boot loader.
+    #[default]
+    Reboot,
+    /// The running kernel starts the newest installed one itself. The boot id is another one then, as after a whole reboot (decision 33).
+    Kexec,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_whole(method: &RebootMethod) -> bool {
+    matches!(method, RebootMethod::Reboot)
 }
 
 /// When a node reboots.

@@ -13,7 +13,7 @@ use hozen_domain::{
     governance::Standard,
     mitigation::NOTHING,
     model::scenario::Happening,
-    plan::{Category, ChangeType, RebootPolicy},
+    plan::{Category, ChangeType, RebootMethod, RebootPolicy},
     request::ChangeRequest,
     units::Span,
 };
@@ -78,6 +78,28 @@ fn a_reboot_that_is_due_is_asked_for_and_a_scan_of_the_new_boot_proves_it() {
     assert!(class.reboot && class.restart.is_empty(), "a reboot restarts everything: {class:?}");
     assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
     assert_ne!(told.0.world.nodes["a"].boot_id, "boot-a-1");
+}
+
+#[test]
+fn i12_how_a_node_reboots_is_part_of_what_is_approved_and_a_plan_that_does_not_say_it_means_whole()
+{
+    let due = |baseline| world(baseline, [fixed("a").reboot_due("newer kernel installed")]);
+    let told = story(&due(baseline("web")), 12).play();
+    let whole = &request(&told).plan;
+    assert_eq!(whole.execution.reboot.method, RebootMethod::Reboot);
+    // As versions wrote it that knew no other: approvals of such a plan stand.
+    let text = String::from_utf8(whole.canonical().expect("JSON")).expect("text");
+    assert!(!text.contains("method"), "{text}");
+
+    let by_kexec = baseline("web").with(|b| b.rollout.reboot.method = RebootMethod::Kexec);
+    let told = story(&due(by_kexec), 12).play();
+    let kexec = request(&told);
+    assert_eq!(kexec.plan.execution.reboot.method, RebootMethod::Kexec);
+    assert_ne!(kexec.digest, whole.digest().expect("a digest"));
+    let text = String::from_utf8(kexec.plan.canonical().expect("JSON")).expect("text");
+    assert!(text.contains(r#""method":"Kexec""#), "{text}");
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+    assert_ne!(told.0.world.nodes["a"].boot_id, "boot-a-1", "it is a boot too");
 }
 
 /// A kernel that waits for its boot, on a node with a weakness besides.

@@ -7,7 +7,7 @@ use hozen_domain::{
     baseline::{Exposure, Impact, TestStrategy},
     exception::{self, ExceptionError},
     node::Ended,
-    plan::{Answers, ChangeType, Class, Exception, ImageClass},
+    plan::{Answers, ChangeType, Class, Exception, ImageClass, RebootMethod},
     planner,
     rank::rank,
 };
@@ -117,6 +117,17 @@ fn all_ten_questions_are_answered_in_words_a_board_can_decide_on() {
         "Emergency, for DSA-6123-1: CVSS 9.8 gives Emergency or High; known to be exploited"
     ));
     assert_eq!(answers.impact, "Minor: nodes are drained: Minor; services restart: Minor");
+}
+
+#[test]
+fn who_decides_is_told_how_nodes_reboot_where_it_is_not_whole() {
+    let world = world();
+    let mut plan = plan(&world);
+    plan.disruption.reboots = 2;
+    assert_eq!(told(&world, &plan).restart, "up to 2 nodes reboot");
+    plan.execution.reboot.method = RebootMethod::Kexec;
+    let restart = told(&world, &plan).restart;
+    assert_eq!(restart, "up to 2 nodes reboot by kexec, past firmware and boot loader");
 }
 
 #[test]

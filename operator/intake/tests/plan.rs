@@ -56,7 +56,7 @@ fn full() -> Value {
         "execution": {
             "test": {"mirror": "web-mirror", "jobTemplate": "shop-full"},
             "drain": {"timeout": "10m", "onBlocked": "Force", "allowLastOfRole": false},
-            "reboot": {"policy": "AsNeeded", "timeout": "10m", "max": 1},
+            "reboot": {"policy": "AsNeeded", "timeout": "10m", "max": 1, "method": "Kexec"},
             "gates": gates,
             "snapshot": "lvm-snapshot",
             "failures": {"max": 0, "then": "Rollback"},
@@ -68,6 +68,13 @@ fn full() -> Value {
         "disruption": {"reboots": 0, "restarts": 51, "drains": 51},
         "category": "Minor",
     })
+}
+
+/// As full, of a version that knew one way to reboot.
+fn whole() -> Value {
+    let mut value = full();
+    value["execution"]["reboot"].as_object_mut().unwrap().remove("method");
+    value
 }
 
 fn mitigation() -> Value {
@@ -93,7 +100,7 @@ fn exception() -> Value {
 
 #[test]
 fn the_api_and_the_domain_have_one_json_for_a_plan() {
-    for value in [full(), mitigation(), exception()] {
+    for value in [full(), whole(), mitigation(), exception()] {
         let domain: Plan = serde_json::from_value(value.clone()).unwrap();
         assert_eq!(serde_json::to_value(&domain).unwrap(), value, "the domain keeps every field");
         let api = to_api(&domain).unwrap();

@@ -8,7 +8,9 @@ use hozen_domain::{
     },
     calendar::{Freeze, Window},
     governance::{ApprovalPolicy, Circle},
-    plan::{Drain, Failures, OnBlocked, OnFailure, Reboot, RebootPolicy, RoleCount, Stage},
+    plan::{
+        Drain, Failures, OnBlocked, OnFailure, Reboot, RebootMethod, RebootPolicy, RoleCount, Stage,
+    },
     selector::LabelSelector,
     units::{Share, Span, Uid},
 };
@@ -66,7 +68,12 @@ fn strategy() -> Strategy {
             delete_empty_dir_data: false,
             force: false,
         },
-        reboot: Reboot { policy: RebootPolicy::AsNeeded, timeout: Span::minutes(10), max: 1 },
+        reboot: Reboot {
+            policy: RebootPolicy::AsNeeded,
+            timeout: Span::minutes(10),
+            max: 1,
+            method: RebootMethod::Reboot,
+        },
         gates: Vec::new(),
         snapshot: None,
         failures: Failures { max: 0, then: OnFailure::Hold, watched: false },

@@ -2,6 +2,7 @@
 
 use hozen_api::{
     change_request::{ChangeRequest, ChangeRequestStatus},
+    common::RebootMethod,
     plan::{Class, Plan},
     transaction::Transaction,
 };
@@ -189,6 +190,9 @@ fn tell_bounds(page: &mut Page, plan: &Plan) {
         (false, false) => format!("in {}", windows.join(", ")),
     };
     row(page, "when", &when);
+    if plan.disruption.reboots > 0 && plan.execution.reboot.method == Some(RebootMethod::Kexec) {
+        row(page, "", "nodes reboot by kexec, past firmware and boot loader");
+    }
     let drain = &plan.execution.drain;
     if drain.delete_empty_dir_data == Some(true) {
         row(page, "", &paint(BAD, "pods with an emptyDir are evicted: what is in it is lost"));

@@ -1,6 +1,10 @@
 //! The second half: what changes plans that stand.
 
-use hozen_domain::{node::Ready, plan::OnFailure, units::after};
+use hozen_domain::{
+    node::Ready,
+    plan::{OnFailure, RebootMethod},
+    units::after,
+};
 use hozen_testkit::task_of;
 
 use super::*;
@@ -547,8 +551,11 @@ fn i14_what_an_earlier_version_did_not_write_into_a_plan_voids_no_approval() {
     Arc::make_mut(&mut request.plan).execution.failures.watched = false;
     nothing(&planned(&world));
     // What the baseline itself says is another matter.
-    let more = back().with(|b| b.rollout.failures.max = 7).build();
-    world.baselines.insert("web".into(), Arc::new(more));
-    let (_, why) = because(&planned(&world));
-    assert_eq!(why.as_deref(), Some("the baseline changed how systems are handled"));
+    let more = back().with(|b| b.rollout.failures.max = 7);
+    let kexec = back().with(|b| b.rollout.reboot.method = RebootMethod::Kexec);
+    for edited in [more, kexec] {
+        world.baselines.insert("web".into(), Arc::new(edited.build()));
+        let (_, why) = because(&planned(&world));
+        assert_eq!(why.as_deref(), Some("the baseline changed how systems are handled"));
+    }
 }

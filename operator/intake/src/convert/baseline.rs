@@ -323,6 +323,7 @@ fn rollout(spec: &strategy::Strategy, refused: &mut Refusals) -> Strategy {
                 policy: hozen_domain::plan::RebootPolicy::Never,
                 timeout: hozen_domain::units::Span::ZERO,
                 max: 0,
+                method: hozen_domain::plan::RebootMethod::Reboot,
             },
         ),
         gates: refused.recast("spec.rollout.gates", &spec.gates).unwrap_or_default(),
