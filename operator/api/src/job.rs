@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{managed_node::Step, open_enum::open_enum};
+use crate::{common::RebootMethod, managed_node::Step, open_enum::open_enum};
 
 /// Path of the program in its image; the container's `command`.
 pub const PROGRAM: &str = "/hozen-agent";
@@ -96,6 +96,9 @@ pub struct Order {
     /// Boot id that the node had when its reboot was decided: a node with another one is not rebooted again.
     #[serde(rename = "bootID", default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
+    /// How it reboots, as its plan says; absent: whole. An agent that knows no other way refuses an order that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot_method: Option<RebootMethod>,
     /// Most bytes a second that a prefetch takes of the node's network, 1 or more; absent: as many as there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_bytes_per_second: Option<u64>,

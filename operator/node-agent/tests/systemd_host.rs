@@ -21,6 +21,7 @@ use std::{
 use debian::{Job, Package, Repository, call};
 use hozen_agent::clock::{self, Moment};
 use hozen_api::{
+    common::RebootMethod,
     job::{Answer, AnswerResult, ErrorClass, verb},
     managed_node::Step,
     node_inventory::NodeReport,
@@ -441,4 +442,44 @@ fn i25_work_goes_on_when_its_pod_is_killed_after_any_line_and_the_next_pod_gives
         assert_eq!(host.work(&job), answer, "killed after line {line}");
     }
     assert!(killed * 2 > lines / every, "{killed} were killed before they had ended");
+}
+
+/// It has no program for it: that is told before it is patched, and before it boots.
+#[test]
+fn a_host_that_cannot_boot_by_kexec_is_neither_patched_nor_booted_and_the_package_is_named() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_host_that_cannot_boot_by_kexec", folder.path()) else {
+        return;
+    };
+    let kexec = Some(RebootMethod::Kexec);
+    let patch = pending(&mut host, folder.path());
+    let versions = |host: &Host| {
+        host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"])
+    };
+    let refused = |host: &Host, job: &Job| {
+        let answer = host.work(job);
+        let ended = (answer.result, answer.class);
+        assert_eq!(
+            ended,
+            (AnswerResult::Refused, Some(ErrorClass::Unsupported)),
+            "{}",
+            answer.message
+        );
+        for word in ["no kexec", "install the package kexec-tools", "method: Reboot"] {
+            assert!(answer.message.contains(word), "{}", answer.message);
+        }
+    };
+    let by_kexec = Job { boot: kexec.clone(), ..patch.clone() };
+    refused(&host, &by_kexec);
+    assert_eq!(versions(&host), "1 1 1 ");
+
+    let init = host.init();
+    refused(&host, &Job { boot: kexec, ..job(Step::Reboot, 1, &[], &[]) });
+    let notes = "ls /var/lib/hozen/work/reboot-*/ | grep -c asked || true";
+    assert_eq!(host.run(&["sh", "-c", notes]), "0\n", "nothing was asked of the host");
+    assert_eq!(host.init(), init);
+
+    // A whole reboot is another plan, and not asked of kexec.
+    host.done(&Job { attempt: 2, boot: Some(RebootMethod::Reboot), ..patch });
+    assert_eq!(versions(&host), "2 2 2 ");
 }

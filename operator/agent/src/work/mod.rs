@@ -12,6 +12,7 @@ pub mod dnf;
 pub mod executor;
 pub mod folder;
 pub mod host;
+pub mod kexec;
 pub mod locks;
 pub mod order;
 pub mod ostree;
@@ -34,6 +35,7 @@ use std::{
 };
 
 use hozen_api::{
+    common::RebootMethod,
     job::{Answer, AnswerResult, ErrorClass, GRACE_SECONDS, Order, Timing},
     managed_node::Step,
 };
@@ -233,12 +235,15 @@ fn perform(
     let _held = course.part("lock", || lock(folder, deadline))?;
     match assignment.order.step {
         Step::Prefetch => executor::prefetch(folder, assignment, course),
-        Step::Patch => executor::change(folder, assignment, Way::Forth, course),
+        Step::Patch => {
+            course.part("boot", || can_boot(folder, assignment))?;
+            executor::change(folder, assignment, Way::Forth, course)
+        }
         Step::Rollback => executor::change(folder, assignment, Way::Back, course),
         Step::Restart => course.part("restart", || units::restart(&assignment.order.units)),
         Step::Mitigate => course.part("mitigate", || units::mitigate(&assignment.order)),
         Step::Lift => course.part("lift", || units::lift(&assignment.order)),
-        Step::Reboot => course.part("reboot", || reboot::reboot(folder, &assignment.order)),
+        Step::Reboot => course.part("reboot", || reboot::reboot(folder, assignment)),
         Step::Claim
         | Step::Drain
         | Step::Snapshot
@@ -250,6 +255,14 @@ fn perform(
             ErrorClass::Order,
             format!("{} is no work of a Job", assignment.order.step),
         )),
+    }
+}
+
+/// A host that cannot boot as its plan has it is not patched either. What an earlier start has begun to install is brought to its end.
+fn can_boot(folder: &Folder, assignment: &Assignment) -> Result<(), Failure> {
+    match assignment.boot {
+        Some(RebootMethod::Kexec) if !folder.changes() => kexec::can_follow(assignment),
+        Some(_) | None => Ok(()),
     }
 }
 

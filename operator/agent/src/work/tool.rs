@@ -16,7 +16,10 @@ use rustix::{
 };
 
 use super::{Failure, folder::Folder, log};
-use crate::clock::{self, Moment};
+use crate::{
+    clock::{self, Moment},
+    root::Root,
+};
 
 /// Most of a tool's output that is looked at again.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
@@ -27,9 +30,11 @@ const ANSWER_MAX: Duration = Duration::from_mins(5);
 pub const FAREWELL_MAX: Duration = Duration::from_secs(20);
 const SHORT_FAREWELL_MAX: Duration = Duration::from_secs(2);
 
+/// Where tools are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What every tool gets: nobody is there to answer questions, and nothing restarts by itself.
-const ENVIRONMENT: [(&str, &str); 8] = [
-    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+const ENVIRONMENT: [(&str, &str); 10] = [
+    ("PATH", PATH),
     ("LC_ALL", "C"),
     ("HOME", "/root"),
     ("DEBIAN_FRONTEND", "noninteractive"),
@@ -38,6 +43,9 @@ const ENVIRONMENT: [(&str, &str); 8] = [
     ("UCF_FORCE_CONFFOLD", "1"),
     // needrestart would restart services after an installation; what restarts is the plan's business.
     ("NEEDRESTART_SUSPEND", "1"),
+    // Where a kernel is loaded or another root lies ready, a newer systemctl that is to reboot does something shorter.
+    ("SYSTEMCTL_SKIP_AUTO_KEXEC", "1"),
+    ("SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT", "1"),
 ];
 
 /// A call of a tool.
@@ -106,6 +114,11 @@ fn run_until(
     let output = output.map_err(failed)?;
     let status = ended.map_err(|why| with_last_line(why, &output))?;
     Ok(Said { success: status.success(), code: status.code(), output })
+}
+
+/// Whether a host has a tool.
+pub fn is_there(root: &Root, program: &str) -> bool {
+    PATH.split(':').any(|folder| root.file(&format!("{folder}/{program}")).is_ok())
 }
 
 /// Runs a small tool whose output is the answer and not of interest in the log; one that does not answer in time is ended.

@@ -99,7 +99,8 @@ fn told(done: [(&str, &[String]); 2]) -> String {
     if parts.is_empty() { "nothing was ordered".to_owned() } else { parts.join("; ") }
 }
 
-fn manager() -> Result<(), Failure> {
+/// Refuses a host without systemd.
+pub(super) fn manager() -> Result<(), Failure> {
     if std::path::Path::new("/run/systemd/system").exists() {
         return Ok(());
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hozen_api::{
     change_request::ChangeRequest,
+    common,
     job::{AnswerResult, Order},
     rollout::Rollout,
 };
@@ -11,7 +12,7 @@ use hozen_controller::act::{Outcome, Refusal, answer, job};
 use hozen_domain::{
     effect::Effect,
     node::{Job as State, JobKey, Step},
-    plan::{PlanWindow, Prefetch},
+    plan::{PlanWindow, Prefetch, RebootMethod},
     request::{ChangeRequest as Request, Phase},
     units::{Span, Uid},
 };
@@ -28,7 +29,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::bed::{Cluster, Hand, digest, id, is_changed, name, until};
+use crate::bed::{Cluster, Hand, claim, digest, id, is_changed, name, until};
 
 /// Puts the request with the plan, and a transaction, into the hand's world; gives the transaction's digest.
 pub fn planned(hand: &mut Hand) -> hozen_domain::units::Digest {
@@ -147,6 +148,39 @@ pub async fn i12_no_job_starts_for_another_plan_than_the_node_is_claimed_for(clu
     let free = cluster.node().await;
     let seen = cluster.seen(free.metadata.name.as_deref().unwrap()).await;
     assert!(is_changed(&hand.run(&seen, &start(&free, &transaction, Step::Patch)).await));
+}
+
+pub async fn i12_a_node_is_told_to_boot_as_its_plan_says(cluster: Cluster) {
+    let mut hand = cluster.hand();
+    let transaction = planned(&mut hand);
+    let methods =
+        [(RebootMethod::Reboot, None), (RebootMethod::Kexec, Some(common::RebootMethod::Kexec))];
+    for (method, wanted) in methods {
+        let request = hand.world.requests.get_mut("r").unwrap();
+        Arc::make_mut(&mut request.plan).execution.reboot.method = method;
+        request.digest = request.plan.digest().unwrap();
+        let approved = request.digest.clone();
+        let node = cluster.node().await;
+        let on = node.metadata.name.clone().unwrap();
+        let mut claim = claim(&node);
+        if let Effect::Claim { record, .. } = &mut claim {
+            record.plan = approved.clone();
+        }
+        cluster.done(&hand, &on, &claim).await;
+        for step in [Step::Patch, Step::Reboot] {
+            let mut effect = start(&node, &transaction, step);
+            if let Effect::StartJob { plan, .. } = &mut effect {
+                *plan = approved.clone();
+            }
+            assert_eq!(hand.run(&cluster.seen(&on).await, &effect).await, Outcome::Done);
+            let job = job_of(&cluster, &node, step).await.expect("the Job");
+            let files = job.spec.unwrap().template.metadata.unwrap().annotations.unwrap();
+            let order: Order = serde_json::from_str(&files[job::annotation::ORDER_JSON]).unwrap();
+            // An agent of an earlier version knows no such field, and no other way than a whole reboot.
+            let told = wanted.clone().filter(|_| step == Step::Reboot);
+            assert_eq!(order.reboot_method, told, "{step:?} by {method:?}");
+        }
+    }
 }
 
 pub async fn a_prefetch_is_told_when_the_window_opens_and_needs_no_claimed_node(cluster: Cluster) {

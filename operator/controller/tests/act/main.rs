@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         jobs::a_job_is_what_the_agent_is_told_and_holds_no_token_and_no_secret,
         jobs::i11_no_patch_starts_while_a_pod_that_must_leave_is_there,
         jobs::i12_no_job_starts_for_another_plan_than_the_node_is_claimed_for,
+        jobs::i12_a_node_is_told_to_boot_as_its_plan_says,
         jobs::a_prefetch_is_told_when_the_window_opens_and_needs_no_claimed_node,
         jobs::i31_a_job_is_read_back_by_its_answer_and_not_by_its_exit_code,
         jobs::a_request_that_is_there_with_the_same_plan_is_so_already,

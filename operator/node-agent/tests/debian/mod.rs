@@ -14,6 +14,7 @@ use std::{
 use hozen_advisory::package::digest;
 use hozen_agent::clock;
 use hozen_api::{
+    common::RebootMethod,
     job::{Answer, Order, verb},
     managed_node::Step,
 };
@@ -465,6 +466,8 @@ pub struct Job {
     pub script: Option<String>,
     pub rate: Option<u64>,
     pub machine_id: Option<String>,
+    /// How the host is to boot, where it is; its plan and its order say so both.
+    pub boot: Option<RebootMethod>,
     pub lasts: Duration,
 }
 
@@ -473,15 +476,21 @@ impl Job {
     pub fn patch(lines: Vec<String>) -> Self {
         let lasts = Duration::from_mins(30);
         let (units, ports) = (Vec::new(), Vec::new());
-        let (step, script, rate, machine_id) = (Step::Patch, None, None, None);
-        Self { step, attempt: 1, lines, units, ports, script, rate, machine_id, lasts }
+        let (step, script, rate, machine_id, boot) = (Step::Patch, None, None, None, None);
+        Self { step, attempt: 1, lines, units, ports, script, rate, machine_id, boot, lasts }
     }
 
     /// Writes the order, the plan and the transaction, as the pod finds them.
     pub fn write(&self, folder: &Path) {
         let transaction: String = self.lines.iter().flat_map(|line| [line, "\n"]).collect();
         let named = digest(&transaction).to_string();
-        let plan = serde_json::json!({"classes": [{"transaction": named}]}).to_string();
+        let mut plan = serde_json::json!({"classes": [{"transaction": named}]});
+        if let Some(method) = &self.boot {
+            plan["classes"][0]["reboot"] = true.into();
+            plan["execution"] =
+                serde_json::json!({"reboot": {"policy": "AsNeeded", "method": method}});
+        }
+        let plan = plan.to_string();
         let deadline = clock::now() + self.lasts;
         let order = Order {
             node: "a".into(),
@@ -495,6 +504,7 @@ impl Job {
             units: self.units.clone(),
             ports: self.ports.clone(),
             boot_id: None,
+            reboot_method: self.boot.clone().filter(|_| self.step == Step::Reboot),
             download_bytes_per_second: self.rate,
             deadline: Timestamp::from_second(deadline.as_second()).unwrap(),
         };

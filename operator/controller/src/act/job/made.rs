@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use hozen_api::{job as contract, names};
+use hozen_api::{common, job as contract, names};
 use hozen_domain::{
     mitigation::NOTHING,
     node::Step,
+    plan::RebootMethod,
     prefetch,
     request::Rollout,
     step::{JOB_GRACE, JOB_TIME_MAX},
@@ -148,8 +149,10 @@ fn as_told(
     let machine = info.map(|info| info.machine_id.clone()).filter(|id| !id.is_empty());
     let task = scene.world.nodes.get(name).and_then(|node| node.task.as_ref());
     let boot = task.and_then(|task| task.boot_before.as_ref());
-    let prefetch = plan_of(scene, order).ok().and_then(|plan| plan.execution.prefetch.as_ref());
+    let execution = plan_of(scene, order).ok().map(|plan| &plan.execution);
+    let prefetch = execution.and_then(|execution| execution.prefetch.as_ref());
     let prefetch = prefetch.filter(|_| job.step == Step::Prefetch);
+    let method = execution.filter(|_| job.step == Step::Reboot).map(|of| of.reboot.method);
     contract::Order {
         node: name.to_string(),
         node_uid: uid.to_string(),
@@ -162,8 +165,17 @@ fn as_told(
         units: units.iter().map(ToString::to_string).collect(),
         ports: ports.iter().map(ToString::to_string).collect(),
         boot_id: boot.filter(|_| job.step == Step::Reboot).map(ToString::to_string),
+        reboot_method: method.and_then(method_told),
         download_bytes_per_second: prefetch.and_then(|prefetch| prefetch.bytes_per_second),
         deadline,
+    }
+}
+
+/// A whole reboot is not told: an agent of an earlier version knows no other.
+const fn method_told(method: RebootMethod) -> Option<common::RebootMethod> {
+    match method {
+        RebootMethod::Reboot => None,
+        RebootMethod::Kexec => Some(common::RebootMethod::Kexec),
     }
 }
 
