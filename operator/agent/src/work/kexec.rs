@@ -124,7 +124,7 @@ fn kernel_takes_others(root: &Root) -> Result<(), Failure> {
 /// Refuses where the next boot is into another system and not only into another kernel.
 fn system_is_the_same(root: &Root, assignment: &Assignment) -> Result<(), Failure> {
     let changes = assignment.transaction.iter().flat_map(|transaction| &*transaction.changes);
-    let other = |arch: &str| arch == kind::OSTREE || arch == kind::SCRIPT;
+    let other = |arch: &str| [kind::OSTREE, kind::RAUC, kind::SCRIPT].contains(&arch);
     if let Some(change) = changes.into_iter().find(|change| other(&change.arch)) {
         return Err(instead(format!("what {} boots is its boot loader's choice", change.name)));
     }
