@@ -13,8 +13,26 @@ const BYTES_MAX: u64 = 64 << 10;
 /// Longest value that is kept.
 const VALUE_BYTES_MAX: usize = 200;
 
+/// What image a system was made from, for those that are replaced and not patched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// `IMAGE_ID`.
+    pub id: String,
+    /// `IMAGE_VERSION`.
+    pub version: String,
+}
+
 /// Reads the system's name.
 pub fn read(root: &Root) -> Result<OperatingSystem, ReadError> {
+    Ok(parse(&text(root)?))
+}
+
+/// Reads what image the system was made from; none where it says none.
+pub fn image(root: &Root) -> Result<Option<Image>, ReadError> {
+    Ok(parse_image(&text(root)?))
+}
+
+fn text(root: &Root) -> Result<String, ReadError> {
     let mut outcome = Err(ReadError::Absent);
     for path in PATHS {
         outcome = root.text(path, BYTES_MAX);
@@ -22,19 +40,13 @@ pub fn read(root: &Root) -> Result<OperatingSystem, ReadError> {
             break;
         }
     }
-    Ok(parse(&outcome?))
+    outcome
 }
 
 /// Parses the file's text. What is not given stays absent; `ID` is `linux` where it is not given, as os-release(5) says.
 pub fn parse(text: &str) -> OperatingSystem {
-    let fields: BTreeMap<&str, String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name, unquote(value)))
-        .collect();
-    let get = |name: &str| fields.get(name).filter(|value| !value.is_empty()).cloned();
+    let fields = fields(text);
+    let get = |name: &str| fields.get(name).cloned();
     OperatingSystem {
         id: get("ID").unwrap_or_else(|| "linux".to_owned()),
         version_id: get("VERSION_ID"),
@@ -45,6 +57,22 @@ pub fn parse(text: &str) -> OperatingSystem {
         pretty_name: get("PRETTY_NAME"),
         architecture: None,
     }
+}
+
+fn parse_image(text: &str) -> Option<Image> {
+    let mut fields = fields(text);
+    Some(Image { id: fields.remove("IMAGE_ID")?, version: fields.remove("IMAGE_VERSION")? })
+}
+
+/// Names and values that are not empty; of a name that is given twice the last one counts.
+fn fields(text: &str) -> BTreeMap<&str, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let mut fields: BTreeMap<&str, String> = lines
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name, unquote(value)))
+        .collect();
+    fields.retain(|_, value| !value.is_empty());
+    fields
 }
 
 /// Value without the shell's quotes and backslashes, without control characters, and no longer than is kept.
@@ -85,6 +113,14 @@ mod tests {
         assert_eq!((os.id.as_str(), os.version_id.as_deref()), ("almalinux", Some("9.4")));
         assert_eq!(os.id_like, ["rhel", "centos", "fedora"]);
         assert_eq!((os.pretty_name.as_deref(), os.codename), (Some("Alma's"), None));
+    }
+
+    #[test]
+    fn an_image_has_a_name_and_a_version() {
+        let image = Image { id: "worker".into(), version: "2".into() };
+        let text = "ID=debian\nIMAGE_ID=worker\nIMAGE_VERSION=1\nIMAGE_VERSION=\"2\"\n";
+        assert_eq!(parse_image(text), Some(image));
+        assert_eq!(parse_image("IMAGE_ID=worker\nIMAGE_VERSION=\n"), None);
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub mod kind {
     pub const OSTREE: &str = "ostree";
     /// `ADDRESS:rauc FROM TO BUNDLE`: SHA-256 of the images of a host with two slots, and of the bundle at the address that brings the second.
     pub const RAUC: &str = "rauc";
+    /// `IMAGE:node FROM TO PROGRAM`: versions of the image that a machine is made from, and the SHA-256 of the host's program that asks for
+    /// its successor.
+    pub const NODE: &str = "node";
     /// `name:script FROM TO sha256`: an approved script, by the SHA-256 of its text.
     pub const SCRIPT: &str = "script";
 }

@@ -1,4 +1,5 @@
-//! Changes that are no packages, by the same contract: a real OSTree deployment, and a script that was approved by its digest.
+//! Changes that are no packages, by the same contract: a real OSTree deployment, a script that was approved by its digest, and a machine that is
+//! replaced by its owner.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,9 +15,14 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use debian::{Host, Job, call};
+use hozen_agent::{
+    clock::{self, Moment},
+    share::Share,
+};
 use hozen_api::{
     job::{Answer, AnswerResult, ErrorClass},
     managed_node::Step,
@@ -38,6 +44,8 @@ fn ended(answer: &Answer) -> (AnswerResult, Option<ErrorClass>) {
     (answer.result.clone(), answer.class.clone())
 }
 
+/// What programs of a host with a clock of its own share is its alone.
+const OWN_MEMORY: &str = "mount -t tmpfs none root/dev/shm";
 const DONE: (AnswerResult, Option<ErrorClass>) = (AnswerResult::Done, None);
 
 /// A remote with signed commits of one branch.
@@ -206,4 +214,148 @@ fn a_script_is_done_only_if_its_bytes_are_the_approved_ones_and_its_own_look_agr
     let (answer, _) = host.work(&job);
     let install = (AnswerResult::Failed, Some(ErrorClass::Install));
     assert_eq!(ended(&answer), install, "{}", answer.message);
+}
+
+/// Asks by a file that whoever owns the machines reads. The same ask is one file, however often it is made.
+const REPLACE: &str = "#!/bin/sh
+[ ! -e /var/asks/closed ] || { echo 'no machine is to be had' >&2; exit 1; }
+mkdir -p /var/asks && echo \"$@\" >\"/var/asks/$1\"
+";
+
+fn replacement(version: &str, program: &str) -> Job {
+    let digest = hozen_advisory::package::digest(program).replace("sha256-", "");
+    Job::patch(vec![format!("worker:node {version} 3 {digest}")])
+}
+
+/// A machine of this version of the image `worker`, with this machine id.
+fn machine(host: &Host, version: &str, id: &str) {
+    let os = format!("ID=debian\nVERSION_ID=12\nIMAGE_ID=worker\nIMAGE_VERSION={version}\n");
+    fs::write(host.at("etc/os-release"), os).unwrap();
+    fs::write(host.at("etc/machine-id"), format!("{id}\n")).unwrap();
+    fs::create_dir_all(host.at("etc/hozen")).unwrap();
+    fs::write(host.at("etc/hozen/replace-node"), REPLACE).unwrap();
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(host.at("etc/hozen/replace-node"), executable).unwrap();
+}
+
+/// Waits until the machines' owner has an ask, and gives it.
+fn asked(host: &Host) -> String {
+    let start = Moment::now();
+    loop {
+        let ask = fs::read_to_string(host.at("var/asks/a")).unwrap_or_default();
+        if ask.ends_with('\n') {
+            return ask.trim_end().to_owned();
+        }
+        assert!(start.elapsed() < Duration::from_mins(2), "nobody asked");
+        clock::pause();
+    }
+}
+
+#[test]
+fn a_machine_is_replaced_by_its_owner_and_its_successor_says_by_its_own_scan_what_it_is() {
+    let name = "a_machine_is_replaced_by_its_owner";
+    let Some(folder) = folder(name) else { return };
+    let repository = folder.path().join("repository");
+    fs::create_dir_all(&repository).unwrap();
+    let packages = ["openssl", "ca-certificates"];
+    let Some(old) = Host::over(name, folder.path(), &repository, "small", &packages) else {
+        return;
+    };
+    fs::create_dir_all(old.at("etc")).unwrap();
+    let id = "0123456789abcdef0123456789abcdef";
+    machine(&old, "2", id);
+    let job = Job { machine_id: Some(id.to_owned()), ..replacement("2", REPLACE) };
+
+    // Killed after the ask: the next pod asks again, and it is one ask.
+    let running = old.begin(&job, "");
+    let first = asked(&old);
+    running.kill();
+    fs::remove_file(old.at("var/asks/a")).unwrap();
+    let running = old.begin(&job, "");
+    let ask = asked(&old);
+    assert_eq!(ask, first);
+    let words: Vec<&str> = ask.split(' ').collect();
+    assert_eq!((words[0], &words[2..]), ("a", &["worker", "2", "3"][..]));
+    assert!(words[1].starts_with("sha256-"), "{ask}");
+
+    // Its owner makes another machine, and takes this one away once that one serves.
+    let new = old.copy(&folder.path().join("successor"));
+    fs::remove_dir_all(new.at("var")).unwrap();
+    machine(&new, "3", "fedcba9876543210fedcba9876543210");
+    let report = Share::at(new.scan()).report().unwrap().unwrap();
+    assert_eq!(report.package_count, Some(listed(&new)));
+    running.kill();
+    let left = fs::read_dir(old.at("var/lib/hozen/work")).unwrap().flatten();
+    let answers = left.filter(|work| work.path().join("answer.json").exists());
+    assert_eq!(answers.count(), 0, "nobody is left to answer");
+
+    let (answer, _) = new.work(&job);
+    let another = (AnswerResult::Refused, Some(ErrorClass::Host));
+    assert_eq!(ended(&answer), another, "{}", answer.message);
+    let (answer, log) = new.work(&Job { machine_id: None, ..job });
+    assert_eq!(answer.result, AnswerResult::Already, "{}\n{log}", answer.message);
+    assert_eq!(answer.message, "this machine is worker 3");
+    assert!(!new.at("var/asks").exists(), "nobody asks for what is there");
+}
+
+/// How many packages a host has by its own word.
+fn listed(host: &Host) -> u32 {
+    let listed = host.run(&["dpkg-query", "-W"]);
+    u32::try_from(listed.lines().count()).unwrap()
+}
+
+#[test]
+fn a_replacement_that_is_not_as_approved_or_not_to_be_had_is_refused_and_one_that_never_comes_is_told()
+ {
+    let name = "a_replacement_that_is_not_as_approved";
+    let Some(folder) = folder(name) else { return };
+    let repository = folder.path().join("repository");
+    fs::create_dir_all(&repository).unwrap();
+    let packages = ["openssl", "ca-certificates", "libfaketime"];
+    let Some(host) = Host::over(name, folder.path(), &repository, "clock", &packages) else {
+        return;
+    };
+    fs::create_dir_all(host.at("etc")).unwrap();
+    fs::write(host.at("etc/faketimerc"), "+0\n").unwrap();
+    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+    fs::write(host.at("etc/ld.so.preload"), format!("{library}\n")).unwrap();
+    machine(&host, "2", "0123456789abcdef0123456789abcdef");
+    let refused = |job: Job, class, told: &str| {
+        let (answer, log) = host.work_beside(&job, OWN_MEMORY);
+        let refused = (AnswerResult::Refused, Some(class));
+        assert_eq!(ended(&answer), refused, "{}\n{log}", answer.message);
+        assert!(answer.message.contains(told), "{}", answer.message);
+        assert!(!host.at("var/asks").exists(), "{log}");
+    };
+    let job = |attempt| Job { attempt, ..replacement("2", REPLACE) };
+
+    let other = Job { attempt: 1, ..replacement("1", REPLACE) };
+    refused(other, ErrorClass::Difference, "the host is worker 2; 1 to 3 is approved");
+    let other = Job { attempt: 2, ..replacement("2", "another program") };
+    refused(other, ErrorClass::Difference, "/etc/hozen/replace-node has the hash");
+    let back = Job { step: Step::Rollback, ..job(3) };
+    refused(back, ErrorClass::Unsupported, "plan its replacement by 2 again");
+    let program = host.at("etc/hozen/replace-node");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o757)).unwrap();
+    refused(job(4), ErrorClass::Unsupported, "is not a file that only root may write");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(host.at("etc/os-release"), "ID=debian\n").unwrap();
+    refused(job(5), ErrorClass::Difference, "IMAGE_ID and IMAGE_VERSION in /etc/os-release");
+    machine(&host, "2", "0123456789abcdef0123456789abcdef");
+
+    fs::create_dir_all(host.at("var/asks")).unwrap();
+    fs::write(host.at("var/asks/closed"), "").unwrap();
+    let (answer, log) = host.work_beside(&job(6), OWN_MEMORY);
+    let failed = (AnswerResult::Failed, Some(ErrorClass::System));
+    assert_eq!(ended(&answer), failed, "{}\n{log}", answer.message);
+    assert!(answer.message.contains("no machine is to be had"), "{}", answer.message);
+    fs::remove_file(host.at("var/asks/closed")).unwrap();
+
+    // Its owner has heard it, and does nothing until the deadline.
+    let running = host.begin(&job(7), OWN_MEMORY);
+    asked(&host);
+    fs::write(host.at("etc/faketimerc"), "+40m\n").unwrap();
+    let (answer, log) = host.worked(running);
+    assert_eq!(ended(&answer), failed, "{}\n{log}", answer.message);
+    assert!(answer.message.contains("still here at the deadline"), "{}", answer.message);
 }

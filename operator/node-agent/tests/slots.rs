@@ -260,7 +260,7 @@ fn a_bundle_is_installed_exactly_as_approved_into_the_slot_that_does_not_run_and
     assert_eq!(written(&scene.host, "A", &two), two.image);
     assert!(!scene.host.at("var/lib/hozen/bundle.raucb").exists(), "it takes no room any more");
     let due = format!("the next boot brings slot rootfs.0 with image {}", two.image);
-    assert_eq!(scene.due(), std::slice::from_ref(&due));
+    assert_eq!(scene.due(), [due]);
     let (answer, _) = scene.work(&job(2, &two));
     assert_eq!(answer.result, AnswerResult::Already);
 

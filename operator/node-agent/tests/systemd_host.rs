@@ -1,5 +1,5 @@
 //! The work of Jobs on a host whose first process is the real systemd: services restarted, held down and let go, ports blocked by the
-//! kernel, power lost in mid-installation.
+//! kernel, power lost in mid-installation, a machine taken away by its owner.
 
 #![expect(
     clippy::unwrap_used,
@@ -453,9 +453,6 @@ fn a_host_that_cannot_boot_by_kexec_is_neither_patched_nor_booted_and_the_packag
     };
     let kexec = Some(RebootMethod::Kexec);
     let patch = pending(&mut host, folder.path());
-    let versions = |host: &Host| {
-        host.run(&["dpkg-query", "-W", "-f", "${Version} ", "alpha", "beta", "gamma"])
-    };
     let refused = |host: &Host, job: &Job| {
         let answer = host.work(job);
         let ended = (answer.result, answer.class);
@@ -482,4 +479,33 @@ fn a_host_that_cannot_boot_by_kexec_is_neither_patched_nor_booted_and_the_packag
     // A whole reboot is another plan, and not asked of kexec.
     host.done(&Job { attempt: 2, boot: Some(RebootMethod::Reboot), ..patch });
     assert_eq!(versions(&host), "2 2 2 ");
+}
+
+/// systemd gives our work a quarter of an hour to end. A machine whose owner takes it away as we asked does not wait for that.
+#[test]
+fn a_machine_that_goes_down_does_not_wait_for_the_work_that_asked_for_its_successor() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_machine_that_goes_down", folder.path()) else { return };
+    host.boot();
+    let program = "#!/bin/sh\necho \"$@\" >/root/asked\n";
+    let prepare = format!(
+        "mkdir -p /etc/hozen; rm -f /etc/os-release; printf 'ID=debian\nIMAGE_ID=worker\nIMAGE_VERSION=1\n' >/etc/os-release; \
+         cat >/etc/hozen/replace-node <<'END'\n{program}END\nchmod 755 /etc/hozen/replace-node"
+    );
+    host.run(&["sh", "-ec", &prepare]);
+    let digest = hozen_advisory::package::digest(program).replace("sha256-", "");
+    let mut pod = host.begin(&Job::patch(vec![format!("worker:node 1 2 {digest}")]));
+    host.wait("the ask", || host.say(&["cat", "/root/asked"]).ends_with(" worker 1 2\n"));
+    assert!(pod.try_wait().unwrap().is_none(), "the work waits for the end of its machine");
+
+    host.run(&["systemctl", "--no-block", "poweroff"]);
+    host.wait("the end of the machine", || host.init().is_none());
+    pod.kill().unwrap();
+    pod.wait().unwrap();
+    host.cut_power();
+    host.boot();
+    let work =
+        "ls /var/lib/hozen/work/*/log; ls /var/lib/hozen/work/*/answer.json 2>/dev/null || true";
+    let left = host.run(&["sh", "-c", work]);
+    assert!(left.ends_with("/log\n") && left.lines().count() == 1, "no answer is left: {left}");
 }

@@ -1,7 +1,7 @@
 //! Who does a transaction, and the one order in which all of them do it.
 //!
 //! A transaction's lines name what becomes of what. Where the architecture of a line is one of [`kind`]'s words it is no package: an image
-//! of an image-based host, or a script for everything else. The contract is the same: what is done already is left alone, what would differ
+//! of an image-based host, a machine that is replaced, or a script for everything else. The contract is the same: what is done already is left alone, what would differ
 //! from what was approved is refused with the difference before anything is changed, and what was killed is repaired first.
 
 use hozen_advisory::package::Change;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     Course, Failure, Success, compare, folder::Folder, log, may_install, order::Assignment,
-    ostree::Ostree, packages::Packages, rauc::Rauc, script::Script,
+    ostree::Ostree, packages::Packages, rauc::Rauc, replace::Replace, script::Script,
 };
 use crate::clock;
 
@@ -148,7 +148,7 @@ fn task<'a>(folder: &'a Folder, assignment: &Assignment, way: Way) -> Result<Tas
 
 /// Whose the lines are. Lines of several kinds are nobody's: they could not be done as one.
 fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
-    let special = [kind::OSTREE, kind::RAUC, kind::SCRIPT];
+    let special = [kind::OSTREE, kind::RAUC, kind::NODE, kind::SCRIPT];
     let is_special = |change: &&Change| special.contains(&change.arch.as_str());
     let (first, rest) = match task.wanted.as_slice() {
         [first, rest @ ..] if task.wanted.iter().any(|change| is_special(&change)) => (first, rest),
@@ -157,9 +157,11 @@ fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
     match first.arch.as_str() {
         kind::OSTREE if rest.is_empty() => Ok(Box::new(Ostree::new(task, first)?)),
         kind::RAUC if rest.is_empty() => Ok(Box::new(Rauc::new(task, first)?)),
+        kind::NODE if rest.is_empty() => Ok(Box::new(Replace::new(task, first)?)),
         kind::SCRIPT if rest.is_empty() => Ok(Box::new(Script::new(task, first))),
         _ => {
-            let message = "an image or a script is a transaction of its own, of one line";
+            let message =
+                "an image, a machine or a script is a transaction of its own, of one line";
             Err(Failure::before(ErrorClass::Order, message))
         }
     }

@@ -20,6 +20,7 @@ pub mod packages;
 pub mod ports;
 pub mod rauc;
 pub mod reboot;
+pub mod replace;
 pub mod room;
 pub mod rpm;
 pub mod script;

@@ -292,8 +292,7 @@ impl Executor for Rauc<'_> {
 #[derive(Debug, Deserialize)]
 struct Host {
     compatible: String,
-    #[serde(default)]
-    variant: String,
+    variant: Option<String>,
     /// Name of the slot that the boot loader would take.
     boot_primary: Option<String>,
     slots: Vec<BTreeMap<String, SlotFacts>>,
@@ -424,8 +423,8 @@ impl Bundle {
             return Some("none of the host's slots is the one that runs".to_owned());
         };
         let images = self.images.iter().flatten().filter(|(class, image)| {
-            let variant = image.variant.as_deref();
-            *class == runs.class && variant.is_none_or(|variant| variant == host.variant)
+            let fits = image.variant.is_none() || image.variant == host.variant;
+            *class == runs.class && fits
         });
         let found: Vec<&str> = images.map(|(_, image)| image.checksum.as_str()).collect();
         match found.as_slice() {
