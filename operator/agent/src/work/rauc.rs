@@ -472,18 +472,36 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     const OLD: &str = "ef1f4f34747250da7aa3fa1a7c19490fc5518ae474a353648c2a96c37541a864";
     const NEW: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
-    /// As RAUC 1.8 says it, with the state of the second slot in these words.
-    fn host(primary: &str, second: &str) -> Host {
-        let text = format!(
-            r#"rauc-Message: 18:48:27.140: valid /etc/rauc/system.conf found, using it
-{{"compatible":"tests","variant":"","booted":"A","boot_primary":{primary},"slots":[{{"rootfs.1":{{"class":"rootfs","device":"/slots/b","type":"raw","bootname":"B","state":"inactive","parent":null,"mountpoint":null,"boot_status":"bad","slot_status":{{"bundle":{{"compatible":"tests"}}{second}}}}}}},{{"rootfs.0":{{"class":"rootfs","device":"/slots/a","type":"raw","bootname":"A","state":"booted","parent":null,"mountpoint":null,"boot_status":"good","slot_status":{{"bundle":{{"compatible":null}},"checksum":{{"sha256":"{OLD}","size":1}},"status":"ok"}}}}}},{{"data.0":{{"class":"data","device":"/slots/d","type":"raw","bootname":null,"state":"active","parent":null,"mountpoint":null,"slot_status":null}}}}]}}"#
-        );
-        parsed(&text).unwrap()
+    /// As RAUC 1.8 says it, with this in the second slot.
+    fn host(primary: Option<&str>, second: Value) -> Host {
+        let slot = |class: &str, bootname: Option<&str>, state: &str, status: Value| {
+            json!({
+                "class": class, "device": "/dev/x", "type": "raw", "bootname": bootname, "state": state,
+                "parent": null, "mountpoint": null, "slot_status": status,
+            })
+        };
+        let first = json!({"bundle": {"compatible": null}, "checksum": {"sha256": OLD, "size": 1}, "status": "ok"});
+        let said = json!({
+            "compatible": "tests", "variant": "", "booted": "A", "boot_primary": primary,
+            "slots": [
+                {"rootfs.1": slot("rootfs", Some("B"), "inactive", second)},
+                {"rootfs.0": slot("rootfs", Some("A"), "booted", first)},
+                {"data.0": slot("data", None, "active", Value::Null)},
+            ],
+        });
+        let message = "rauc-Message: 18:48:27.140: valid /etc/rauc/system.conf found, using it";
+        parsed(&format!("{message}\n{said}\n")).unwrap()
+    }
+
+    fn written(status: &str) -> Value {
+        json!({"bundle": {"compatible": "tests"}, "checksum": {"sha256": NEW, "size": 1}, "status": status})
     }
 
     fn change(from: &str, to: &str) -> Change {
@@ -492,8 +510,7 @@ mod tests {
 
     #[test]
     fn what_the_next_boot_brings_is_the_image_of_the_slot_that_the_boot_loader_takes() {
-        let written = format!(r#","checksum":{{"sha256":"{NEW}","size":1}},"status":"ok""#);
-        let done = host(r#""rootfs.1""#, &written);
+        let done = host(Some("rootfs.1"), written("ok"));
         assert_eq!(done.next().unwrap().image, Some(NEW));
         assert_eq!(done.runs().unwrap().image, Some(OLD));
         // It is there, and nobody has booted it: forth it is written again, back it is only chosen.
@@ -502,27 +519,30 @@ mod tests {
         assert_eq!(done.holder(OLD, false).unwrap().name, "rootfs.0");
 
         // Cut off while it wrote.
-        let half = written.replace("\"ok\"", "\"update\"");
-        let half = host(r#""rootfs.0""#, &half);
+        let half = host(Some("rootfs.0"), written("update"));
         assert_eq!((half.next().unwrap().image, half.holder(NEW, true)), (Some(OLD), None));
-        assert_eq!(host("null", "").next(), None);
+        assert_eq!(host(None, Value::Null).next(), None);
     }
 
     #[test]
     fn a_bundle_has_to_bring_the_approved_image_to_this_kind_of_host_from_the_one_that_runs() {
-        let host = host(r#""rootfs.0""#, "");
-        let differs = |compatible: &str, class: &str, variant: &str, to: &str| {
-            let text = format!(
-                r#"{{"compatible":"{compatible}","version":"2","description":null,"build":null,"hooks":[],"images":[{{"{class}":{{"variant":{variant},"filename":"i","checksum":"{NEW}","size":1,"hooks":[],"adaptive":[]}}}}]}}"#
-            );
-            parsed::<Bundle>(&text).unwrap().difference(&host, to)
+        let host = host(Some("rootfs.0"), Value::Null);
+        let differs = |compatible: &str, class: &str, variant: Option<&str>, to: &str| {
+            let image = json!({
+                "variant": variant, "filename": "rootfs.img", "checksum": NEW, "size": 1, "hooks": [],
+            });
+            let text = json!({
+                "compatible": compatible, "version": "2", "description": null, "build": null,
+                "hooks": [], "images": [{class: image}],
+            });
+            parsed::<Bundle>(&text.to_string()).unwrap().difference(&host, to)
         };
-        assert_eq!(differs("tests", "rootfs", "null", NEW), None);
-        let other = differs("others", "rootfs", "null", NEW).unwrap();
+        assert_eq!(differs("tests", "rootfs", None, NEW), None);
+        let other = differs("others", "rootfs", None, NEW).unwrap();
         assert_eq!(other, "the bundle is for others, and the host is tests");
-        let other = differs("tests", "rootfs", "null", OLD).unwrap();
+        let other = differs("tests", "rootfs", None, OLD).unwrap();
         assert_eq!(other, format!("the bundle brings {NEW} for rootfs; {OLD} is approved"));
-        for (class, variant) in [("data", "null"), ("rootfs", r#""large""#)] {
+        for (class, variant) in [("data", None), ("rootfs", Some("large"))] {
             let none = differs("tests", class, variant, NEW).unwrap();
             assert_eq!(none, "the bundle has no image for rootfs");
         }
