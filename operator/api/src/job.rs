@@ -44,6 +44,8 @@ pub mod kind {
     pub const NODE: &str = "node";
     /// `name:script FROM TO sha256`: an approved script, by the SHA-256 of its text.
     pub const SCRIPT: &str = "script";
+    /// All of them.
+    pub const ALL: [&str; 4] = [OSTREE, RAUC, NODE, SCRIPT];
 }
 
 /// Verb of a step: the one argument of the container. None for steps that no Job of ours does.

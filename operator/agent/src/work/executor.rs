@@ -148,8 +148,7 @@ fn task<'a>(folder: &'a Folder, assignment: &Assignment, way: Way) -> Result<Tas
 
 /// Whose the lines are. Lines of several kinds are nobody's: they could not be done as one.
 fn of<'a>(task: &'a Task<'a>) -> Result<Box<dyn Executor + 'a>, Failure> {
-    let special = [kind::OSTREE, kind::RAUC, kind::NODE, kind::SCRIPT];
-    let is_special = |change: &&Change| special.contains(&change.arch.as_str());
+    let is_special = |change: &&Change| kind::ALL.contains(&change.arch.as_str());
     let (first, rest) = match task.wanted.as_slice() {
         [first, rest @ ..] if task.wanted.iter().any(|change| is_special(&change)) => (first, rest),
         _ => return Ok(Box::new(Packages::new(task)?)),

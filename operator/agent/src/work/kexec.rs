@@ -124,8 +124,8 @@ fn kernel_takes_others(root: &Root) -> Result<(), Failure> {
 /// Refuses where the next boot is into another system and not only into another kernel.
 fn system_is_the_same(root: &Root, assignment: &Assignment) -> Result<(), Failure> {
     let changes = assignment.transaction.iter().flat_map(|transaction| &*transaction.changes);
-    let other = |arch: &str| [kind::OSTREE, kind::RAUC, kind::SCRIPT].contains(&arch);
-    if let Some(change) = changes.into_iter().find(|change| other(&change.arch)) {
+    let mut changes = changes.into_iter();
+    if let Some(change) = changes.find(|change| kind::ALL.contains(&change.arch.as_str())) {
         return Err(instead(format!("what {} boots is its boot loader's choice", change.name)));
     }
     let line = small(root, COMMAND_LINE).unwrap_or_default();
