@@ -277,10 +277,10 @@ fn beyond_budget<'w>(
 /// What work on a node begins by this step, for which it needs an open window, and for how long.
 fn begun(before: Option<&Task>, task: &Task, execution: &Execution) -> Option<(Purpose, Span)> {
     let was = before.map(|task| task.step);
-    if task.step == Step::Claim && was.is_none() && task.failure.is_some() {
+    if task.step.cordons() && was.is_none() && task.failure.is_some() {
         // What is taken back waits for no window, as people agreed (decision 31).
         None
-    } else if task.step == Step::Claim && was.is_none() {
+    } else if task.step.cordons() && was.is_none() {
         Some((Purpose::Install, execution.node_time_max))
     } else if task.step == Step::Patch && was.is_some_and(Step::before_patch) {
         Some((Purpose::Install, PATCH_MAX))
@@ -346,7 +346,7 @@ fn effect(world: &World, effect: &Effect) -> Option<String> {
             let ours = found
                 .task
                 .as_ref()
-                .is_some_and(|t| t.rollout.1 == record.rollout && t.step == Step::Claim);
+                .is_some_and(|t| t.rollout.1 == record.rollout && t.step.cordons());
             (!ours).then(|| format!("7: {node} would be cordoned before its task is written"))
         }
         Effect::Evict { node, leave } => {

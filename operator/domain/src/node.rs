@@ -283,9 +283,9 @@ pub struct Task {
 pub enum Step {
     /// What the transaction needs is fetched; no task of a node is ever in it, for no node is taken for it.
     Prefetch,
-    /// Cordon and record are to be written.
+    /// Cordon and record are to be written; no pod has to leave.
     Claim,
-    /// Pods are leaving.
+    /// Cordon and record are to be written, if they are not there, and pods are leaving.
     Drain,
     /// A snapshot is taken and proven.
     Snapshot,
@@ -500,6 +500,11 @@ impl Step {
             Self::Rollback => "rolling back",
             Self::Release => "releasing",
         }
+    }
+
+    /// Whether it begins with the cordon, if the node is not cordoned by us yet.
+    pub const fn cordons(self) -> bool {
+        matches!(self, Self::Claim | Self::Drain)
     }
 
     /// Whether nothing was changed on the node yet, so that it can simply be put back.

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::{
     hold::Hold,
     mitigation,
-    node::{Cordon, Ended, Node, Ready, Step, Taint, Task},
+    node::{Cordon, Ended, Node, Ready, Taint, Task},
     request::Rollout,
     units::{Name, Share, Uid},
     workload::{Replicas, Workload},
@@ -204,7 +204,7 @@ fn at_work<'n>(world: &World, node: &'n Node) -> Option<&'n Task> {
 
 /// Whether nothing has happened yet to a node that holds a slot: it is about to be cordoned, and gives service until then.
 fn serves_until_claimed(world: &World, node: &Node) -> bool {
-    at_work(world, node).is_some_and(|task| task.step == Step::Claim)
+    at_work(world, node).is_some_and(|task| task.step.cordons())
         && node.cordon == Cordon::None
         && matches!(node.ready, Ready::Yes(_))
         && !node.deleting

@@ -15,6 +15,10 @@ use crate::{
 pub fn sentence(work: &Work) -> String {
     let mut told: Vec<String> = Vec::new();
     let mut scans = 0;
+    // A drain that comes first begins with the cordon.
+    if work.steps.first().is_some_and(|step| step.step == "Drain") {
+        told.push("cordoned".to_owned());
+    }
     let failed_at = work.failure.as_ref().map(|failure| failure.step.as_str());
     for (index, step) in work.steps.iter().enumerate() {
         let last = index + 1 == work.steps.len();

@@ -475,10 +475,12 @@ impl Model<'_> {
 /// Whether it does nothing but take nodes that are being worked on to a next step: it takes none anew, ends with none, and says
 /// nothing of what is on them.
 fn goes_on(decision: &Decision) -> bool {
+    let anew = |task: &Task| task.step.cordons() && task.since == task.started;
     let to_a_step = |record: &Record| match record {
-        Record::Task { task, .. } => {
-            task.as_ref().is_some_and(|task| !matches!(task.step, Step::Claim | Step::AwaitReboot))
+        Record::Task { task: Some(task), .. } => {
+            !anew(task) && !matches!(task.step, Step::Claim | Step::AwaitReboot)
         }
+        Record::Task { task: None, .. } => false,
         Record::Ended { .. }
         | Record::ImageTask { .. }
         | Record::ImageEnded { .. }

@@ -132,7 +132,7 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
             && let Err(hold) = stage::anew(view, safety, member.node)
         {
             decision.hold(&view.rollout.name, hold);
-            if task.step == Step::Claim {
+            if task.step != Step::AwaitReboot {
                 decision.absorb(node::step_back(view.world, view, member.node, task));
             }
             continue;
@@ -156,9 +156,8 @@ fn takes(task: &Task, decision: &Decision) -> bool {
     let cordons = |effect: &Effect| matches!(effect, Effect::Claim { .. });
     match task.step {
         Step::AwaitReboot => decision.records.iter().any(claims),
-        Step::Claim => decision.effects.iter().any(cordons),
+        Step::Claim | Step::Drain => decision.effects.iter().any(cordons),
         Step::Prefetch
-        | Step::Drain
         | Step::Snapshot
         | Step::Patch
         | Step::Mitigate

@@ -1,8 +1,8 @@
 //! One node's work, one step at a time.
 //!
 //! ```text
-//! Claim -> Drain -> Snapshot -> Patch -> Verify -> Restart -> Verify -> Gate -> Release
-//!   (no Drain where no pod must leave, and again where one came since; no Gate where the plan has none)
+//! Drain -> Snapshot -> Patch -> Verify -> Restart -> Verify -> Gate
+//!   (Claim in the place of Drain where no pod must leave, Drain again where one came since; no Gate where the plan has none)
 //!   |  \\-> Mitigate -> Verify -> Gate -> Release, and when the patch is proven: Lift -> Verify
 //!   \\----> Verify -> Gate -> Release, for an exercise
 //!   \\----> Drain -> Verify -> Restart or Reboot -> Verify -> Gate -> Release, where no package changes
@@ -11,7 +11,8 @@
 //!   Claim -> Drain -> Rollback -> …, for what failed while the rollout was watched (decision 31)
 //! ```
 //!
-//! Each step is written to status before its effect, and is left only on what was observed: never on an exit code.
+//! Each step is written to status before its effect, and is left only on what was observed: never on an exit code. A step that begins with the
+//! cordon has both in its record; after the proof of a patch, which is in status, no step is written: the node is released (decision 35).
 
 mod failing;
 mod verify;
@@ -57,6 +58,9 @@ pub(super) fn advance(
     if let Some(decision) = work.interrupted() {
         return decision;
     }
+    if work.proven() {
+        return work.release();
+    }
     match task.step {
         // No task is ever in the first; one that were would have begun nothing.
         Step::Prefetch | Step::Claim => work.claim(),
@@ -101,7 +105,7 @@ impl Work<'_> {
     /// Pause, abort and lost authority put back what has not been patched yet (invariants 13, 36); a person's will stands
     /// (invariant 6); a deleted node has no work (invariant 34).
     fn interrupted(&self) -> Option<Outcome> {
-        if self.task.step == Step::Release {
+        if self.task.step == Step::Release || self.proven() {
             return None;
         }
         if self.lifted() && self.task.step != Step::AwaitReboot {
@@ -125,9 +129,18 @@ impl Work<'_> {
                 return Some(self.step_back());
             }
         }
-        // What was released meanwhile is claimed before any pod of it is moved.
-        let ours = safety::owned_by(self.node, &self.view.rollout.uid);
-        (self.task.step > Step::Claim && !ours).then(|| self.enter(Step::Claim, |_| {}))
+        // What was released meanwhile is claimed before anything is done to it; a drain begins with that.
+        (self.task.step > Step::Drain && !self.ours()).then(|| self.enter(Step::Claim, |_| {}))
+    }
+
+    /// Whether it is cordoned for this rollout.
+    fn ours(&self) -> bool {
+        safety::owned_by(self.node, &self.view.rollout.uid)
+    }
+
+    /// Whether its patch is proven and in status: of this work only the release is left. What is taken back was proven before it.
+    fn proven(&self) -> bool {
+        self.task.failure.is_none() && self.served()
     }
 
     /// Whether a person has uncordoned it while it was this rollout's.
@@ -137,7 +150,7 @@ impl Work<'_> {
 
     /// Whether our record is on it, with our cordon or without.
     fn marked(&self) -> bool {
-        self.lifted() || safety::owned_by(self.node, &self.view.rollout.uid)
+        self.lifted() || self.ours()
     }
 
     /// Whether nothing was changed on the node yet: it is not patched and about to be rebooted.
@@ -178,7 +191,7 @@ impl Work<'_> {
             // An exercise does everything but the effects: it only asks the scanner.
             return self.ask_for_proof();
         }
-        if safety::owned_by(self.node, &self.view.rollout.uid) {
+        if self.ours() {
             // A mitigation moves no pods: its plan has no drain.
             let mitigates = self.view.plan.mitigation.is_some();
             return match self.node.pods.movable {
@@ -187,6 +200,10 @@ impl Work<'_> {
                 _ => self.enter(Step::Drain, |_| {}),
             };
         }
+        self.cordon()
+    }
+
+    fn cordon(&self) -> Outcome {
         match &self.node.cordon {
             Cordon::None => {
                 let record = Ownership {
@@ -207,7 +224,26 @@ impl Work<'_> {
         }
     }
 
+    /// The cordon, and right after it the drain: the record of this step stands for both.
+    fn cordon_and_drain(&self) -> Outcome {
+        let drain = &self.view.plan.execution.drain;
+        if self.world.now >= self.deadline(drain.timeout.duration()) {
+            // Nobody was there to begin it: its time counts from its beginning.
+            return self.enter(Step::Drain, |_| {});
+        }
+        let (mut decision, wait) = self.cordon();
+        let cordons = decision.effects.iter().any(|it| matches!(it, Effect::Claim { .. }));
+        if cordons && self.node.pods.movable > 0 {
+            let leave = drain::leave(drain, false);
+            decision.effects.push(Effect::Evict { node: self.id(), leave });
+        }
+        (decision, wait)
+    }
+
     fn drain(&self) -> Outcome {
+        if !self.ours() {
+            return self.cordon_and_drain();
+        }
         let pods = &self.node.pods;
         if pods.movable == 0 {
             return self.drained();
@@ -417,6 +453,9 @@ impl Work<'_> {
                 Effect::Release { node: self.id(), rollout: self.view.rollout.uid.clone() };
             return Self::effect(release, "its release", None);
         }
+        if self.proven() {
+            return self.over(Decision::default());
+        }
         self.ended(match &self.task.failure {
             None if self.view.plan.drill => Ended::Exercised(self.world.now),
             None if self.view.plan.mitigation.is_some() => Ended::Mitigated(self.world.now),
@@ -427,10 +466,15 @@ impl Work<'_> {
         })
     }
 
-    /// The outcome, the end of the work, and the flag for a person, in one pass of status. A flag is taken off by a proof, which speaks
+    /// The outcome and the end of the work, in one pass of status.
+    fn ended(&self, ended: Ended) -> Outcome {
+        self.over(self.outcome(ended))
+    }
+
+    /// The outcome, and the flag for a person. A flag is taken off by a proof, which speaks
     /// of the whole node, or by the end of what it is about: what was lifted or exercised says nothing of what else has failed there
     /// (invariant 3).
-    fn ended(&self, ended: Ended) -> Outcome {
+    fn outcome(&self, ended: Ended) -> Decision {
         let flags = |it: &Failure| !it.blocked || it.refused.is_none_or(Refusal::flags);
         let why = ended.failure().filter(|(_, failure)| flags(failure));
         let why = why.map(|(_, failure)| failure.message.clone());
@@ -444,10 +488,14 @@ impl Work<'_> {
             request: self.task.request.clone(),
             ended,
         });
-        decision.records.push(Record::Task { node: self.id(), task: None });
         if why.is_some() || answered {
             decision.records.push(Record::NeedsAttention { node: self.id(), why });
         }
+        decision
+    }
+
+    fn over(&self, mut decision: Decision) -> Outcome {
+        decision.records.push(Record::Task { node: self.id(), task: None });
         (decision, Wait { what: "the end of its record".into(), until: None, hold: None })
     }
 

@@ -276,9 +276,12 @@ fn take(view: &View<'_>, safety: &mut Safety<'_>, member: &Member<'_>) -> Result
         return Err(not_taken(node, obstacle, None));
     }
     slot(view, safety, Taking::Anew(node))?;
+    // Cordon and drain have one record; an exercise and a mitigation move no pods.
+    let drains = view.plan.mitigation.is_none() && !view.plan.drill && node.pods.movable > 0;
+    let first = if drains { Step::Drain } else { Step::Claim };
     Ok(Record::Task {
         node: (node.name.clone(), node.uid.clone()),
-        task: Some(task(view, member.transaction, Step::Claim)),
+        task: Some(task(view, member.transaction, first)),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::{EVIDENCE_WAIT_MAX, Outcome, RESTARTS_MAX, SCAN_WAIT_MAX, Work};
+use super::{EVIDENCE_WAIT_MAX, Outcome, RESTARTS_MAX, SCAN_WAIT_MAX, Wait, Work};
 use crate::{
     activate,
     calendar::Purpose,
@@ -146,7 +146,18 @@ impl Work<'_> {
     fn confirmed(&self) -> Outcome {
         let asks = !self.view.plan.execution.gates.is_empty();
         let serves = matches!(self.node.ready, Ready::Yes(_));
-        self.enter(if asks || !serves { Step::Gate } else { Step::Release }, |_| {})
+        if asks || !serves { self.enter(Step::Gate, |_| {}) } else { self.passed() }
+    }
+
+    /// Nothing more is asked. The proof of a patch goes to status and is the record by which the node is released; every other end is written
+    /// when it is.
+    fn passed(&self) -> Outcome {
+        let patched = !self.view.plan.drill && self.view.plan.mitigation.is_none();
+        if !patched || self.task.failure.is_some() {
+            return self.enter(Step::Release, |_| {});
+        }
+        let proof = self.outcome(Ended::Proven(self.world.now));
+        (proof, Wait { what: "its release".into(), until: None, hold: None })
     }
 
     /// What was approved for this node.
@@ -193,7 +204,7 @@ impl Work<'_> {
                 Judgement::Waiting(why) => return self.await_evidence(&gate.name, why),
             }
         }
-        self.enter(Step::Release, |_| {})
+        self.passed()
     }
 
     fn await_evidence(&self, gate: &SmolStr, why: String) -> Outcome {
