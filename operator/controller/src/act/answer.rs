@@ -55,11 +55,10 @@ fn state(job: &Job, pods: &[&Pod], key: &JobKey, plan: &str) -> State {
         let conditions = status.conditions.iter().flatten();
         conditions.into_iter().find(|c| c.type_ == kind && c.status == "True")
     };
-    // A Job whose end is not written down yet is not ended: its pod's own end may still be another's.
     let (end, well) = match (holds("Complete"), holds("Failed")) {
         (Some(end), _) => (end, true),
         (None, Some(end)) => (end, false),
-        (None, None) => return State::Running(begun),
+        (None, None) => return going_on(pods, key, plan, begun),
     };
     let at = end.last_transition_time.as_ref().map_or(begun, |time| time.0);
     if key.step == Step::Snapshot {
@@ -81,6 +80,22 @@ fn state(job: &Job, pods: &[&Pod], key: &JobKey, plan: &str) -> State {
             let ended = if well { "it ended".to_owned() } else { ended_by(end, pods) };
             State::Failed(at, cut(&format!("NoAnswer: {ended}, and {why}")))
         }
+    }
+}
+
+/// A Job whose end is not written down yet. What its pod says of its failure is not its end: another pod may follow. One that ended well and says that the
+/// work is done has no other after it, and the end is written down some seconds later.
+fn going_on(pods: &[&Pod], key: &JobKey, plan: &str, begun: Timestamp) -> State {
+    let well = |pod: &&Pod| {
+        pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded")
+    };
+    let pod = pods.iter().copied().find(well).filter(|_| key.step != Step::Snapshot);
+    let at = pod.into_iter().flat_map(terminated).find_map(|end| end.finished_at.as_ref());
+    let done =
+        |answer: &Answer| matches!(answer.result, AnswerResult::Done | AnswerResult::Already);
+    match (at, answer(pod.as_slice(), key, plan)) {
+        (Some(at), Ok(answer)) if done(&answer) => State::Succeeded(at.0),
+        (_, _) => State::Running(begun),
     }
 }
 
@@ -207,6 +222,25 @@ mod tests {
         assert!(
             matches!(said("patch", "Complete", None), State::Failed(_, why) if why.starts_with("NoAnswer"))
         );
+    }
+
+    #[test]
+    fn a_pod_that_ended_well_and_says_done_is_believed_before_its_job_is_written_down_as_ended() {
+        let at: Timestamp = "2026-01-05T02:04:59Z".parse().unwrap();
+        let said = |step: &str, phase: &str, message: &str| {
+            let mut pod = pod(Some(message));
+            pod.status.as_mut().unwrap().phase = Some(phase.to_owned());
+            read(&job(step, &json!([])), &[&pod]).unwrap().state
+        };
+        assert_eq!(said("patch", "Succeeded", &answer("Patch", &[])), State::Succeeded(at));
+        let goes_on = |state| matches!(state, State::Running(_));
+        // Another pod may follow one that failed, whatever it said.
+        assert!(goes_on(said("patch", "Failed", &answer("Patch", &[]))));
+        let refused = answer("Patch", &[("result", "Refused"), ("class", "Disk")]);
+        assert!(goes_on(said("patch", "Succeeded", &refused)));
+        let other = answer("Patch", &[("planDigest", "sha256-q")]);
+        assert!(goes_on(said("patch", "Succeeded", &other)));
+        assert!(goes_on(said("snapshot", "Succeeded", "")), "that is not the agent's to say");
     }
 
     #[test]
