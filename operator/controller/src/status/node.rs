@@ -39,7 +39,7 @@ pub fn draft(
 ) -> ManagedNodeStatus {
     let before = object.status.clone().unwrap_or_default();
     let view = turn.assessment.nodes.get(&node.name);
-    let generation = observed(object, &before);
+    let generation = observed(object, &before, !news.ended.is_empty());
     let said = vec![ready(view), needs_attention(news.attention)];
     let ended = merged(&before.ended, node, news.ended);
     ManagedNodeStatus {
@@ -56,10 +56,12 @@ pub fn draft(
     }
 }
 
-/// While work goes on every step changes the spec. What was observed of it is written when the work is through: a status write for
-/// each step would double the calls, and tools rightly read the state between as "in progress".
-fn observed(object: &ManagedNode, before: &ManagedNodeStatus) -> Option<i64> {
+/// While work goes on every step changes the spec. What was observed of it is written with how the work ended: a status write for each step would
+/// double the calls, and tools rightly read the state between as "in progress". The end of the work, which is the next write to the spec, is
+/// counted in; where another comes between, status is written once more.
+fn observed(object: &ManagedNode, before: &ManagedNodeStatus, ended: bool) -> Option<i64> {
     match object.spec.task {
+        Some(_) if ended => object.metadata.generation.map(|generation| generation + 1),
         Some(_) => before.observed_generation.or(object.metadata.generation),
         None => object.metadata.generation,
     }
@@ -122,7 +124,9 @@ fn merged(before: &[EndedChange], node: &Node, news: &[(&Uid, &Ended)]) -> Vec<E
 
 #[cfg(test)]
 mod tests {
-    use hozen_testkit::{at, baseline, debian, node, world_at};
+    use hozen_api::managed_node::ManagedNodeSpec;
+    use hozen_domain::node::Step;
+    use hozen_testkit::{at, baseline, debian, node, task_of, world_at};
 
     use super::*;
 
@@ -141,10 +145,39 @@ mod tests {
         world.inactive = world.nodes.keys().map(|name| (name.clone(), when)).collect();
         let turn = Turn::take(&world);
         let said = |name: &str| {
-            let object =
-                ManagedNode::new(name, hozen_api::managed_node::ManagedNodeSpec::default());
+            let object = ManagedNode::new(name, ManagedNodeSpec::default());
             draft(&world, &turn, (&object, &world.nodes[name]), News::default()).inactive_since
         };
         assert_eq!([said("runs"), said("silent"), said("well")], [Some(when), Some(when), None]);
+    }
+
+    #[test]
+    fn what_was_observed_is_written_with_how_the_work_ended_and_not_once_more_after_it() {
+        let mut world = world_at("2026-01-06T02:00Z").node(node("web")).build();
+        let plan = hozen_testkit::plan("web", &["DSA-1"]);
+        let request = hozen_testkit::request_of(&world, "web-1", &plan);
+        let task = task_of(&request, &"sha256-tx".into(), Step::Verify, world.now);
+        let mut object = ManagedNode::new("web", ManagedNodeSpec::default());
+        object.spec.task = Some(words::task(&task));
+        object.metadata.generation = Some(7);
+        let ended = Ended::Proven(world.now);
+        world.nodes.get_mut("web").unwrap().task = Some(task);
+        let news = [(&request.uid, &ended)];
+        let draft = |world: &World, object: &ManagedNode, news: &[(&Uid, &Ended)]| {
+            let turn = Turn::take(world);
+            let news = News { ended: news, attention: None };
+            draft(world, &turn, (object, &world.nodes["web"]), news)
+        };
+        let before = draft(&world, &object, &[]);
+        assert_eq!(before.observed_generation, Some(7));
+        object.status = Some(before);
+        let written = draft(&world, &object, &news);
+        assert_eq!(written.observed_generation, Some(8));
+        object.status = Some(written.clone());
+        assert_eq!(draft(&world, &object, &[]), written, "its release is waited for");
+        object.spec.task = None;
+        object.metadata.generation = Some(8);
+        world.nodes.get_mut("web").unwrap().task = None;
+        assert_eq!(draft(&world, &object, &[]), written);
     }
 }
