@@ -1,5 +1,6 @@
 //! Pods are asked to leave a node, by the eviction subresource and nothing else unless the plan forces (invariants 8 to 11).
 
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use hozen_domain::{
     effect::Leave,
     node::{Cordon, Taint},
@@ -7,7 +8,7 @@ use hozen_domain::{
 };
 use hozen_intake::convert::{
     node::{cordon, taint},
-    workload::{has_empty_dir, is_controlled, must_leave},
+    workload::{Occupant, must_leave},
 };
 use k8s_openapi::{
     List,
@@ -21,45 +22,54 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    Act, Kept, Outcome, Refusal, Scene, WhyKept,
+    Act, Kept, Outcome, Placed, Refusal, Scene, WhyKept,
     call::{Answer, parse, refusal, several_budgets},
     node::is,
 };
 
+/// Evictions of one node at once: each is some writes of the server's, and a node may have a hundred pods.
+const EVICTIONS_AT_ONCE: usize = 4;
 /// A node has at most some hundred pods; the list is taken whole, so that it is of one moment.
 const PODS_MAX: usize = 5_000;
 
 impl Act {
-    /// Asks every pod that must leave, once. Pods that are on their way out are left alone.
-    pub(super) async fn evict(&self, scene: &Scene<'_>, id: &(Name, Uid), leave: Leave) -> Outcome {
+    /// Asks every pod that must leave, once. Pods that are on their way out are left alone. `claimed`: the node as the server has just answered.
+    pub(super) async fn evict(
+        &self,
+        scene: &Scene<'_>,
+        id: &(Name, Uid),
+        leave: Leave,
+        claimed: Option<core::Node>,
+    ) -> Outcome {
         // A person may have uncordoned it since: their will stands (invariants 6, 49).
-        let node = match self.emptied(id).await {
-            Ok(node) => node,
-            Err(outcome) => return outcome,
-        };
-        let pods = match self.pods_that_must_leave(&node).await {
-            Ok(pods) => pods,
-            Err(outcome) => return outcome,
-        };
-        let mut asked = 0;
-        let mut kept = Vec::new();
-        for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            match self.ask_to_leave(scene, pod, leave).await {
-                Ok(()) => asked += 1,
-                Err(why) => {
-                    // A server that has too much to do is not asked about the next pod too, and who may not any more asks nobody.
-                    let pause = matches!(
-                        why,
-                        WhyKept::Overloaded(_) | WhyKept::Lost(_) | WhyKept::NotAsked(_)
-                    );
-                    kept.push(Kept { pod: called(pod), why });
-                    if pause {
-                        break;
-                    }
+        if let Err(outcome) = self.emptied(id, claimed).await {
+            return outcome;
+        }
+        // As they were last told: each is asked by its uid, and one that is not shown yet keeps the drain from being over.
+        let pods = scene.seen.pods(&id.0);
+        let mut waiting = pods.iter().filter(|pod| !pod.occupant.leaving);
+        let mut under_way: FuturesUnordered<BoxFuture<'_, Result<(), Kept>>> =
+            FuturesUnordered::new();
+        let (mut asked, mut kept, mut paused) = (0, Vec::new(), false);
+        loop {
+            // A server that has too much to do is not asked about the next pod too, and who may not any more asks nobody.
+            while !paused
+                && under_way.len() < EVICTIONS_AT_ONCE
+                && let Some(pod) = waiting.next()
+            {
+                let told = |why| Kept { pod: called(pod), why };
+                let answer = self.ask_to_leave(scene, pod, leave);
+                under_way.push(async move { answer.await.map_err(told) }.boxed());
+            }
+            match under_way.next().await {
+                Some(Ok(())) => asked += 1,
+                Some(Err(stays)) => {
+                    paused |= pauses(&stays.why);
+                    kept.push(stays);
                 }
+                None => return outcome(asked, kept),
             }
         }
-        outcome(asked, kept)
     }
 
     /// The node, read from the server, if it is the one that is meant.
@@ -69,9 +79,16 @@ impl Act {
         Ok(node)
     }
 
-    /// The same, if its pods are to leave: it is cordoned by us, or isolated since it missed a deadline.
-    async fn emptied(&self, id: &(Name, Uid)) -> Result<core::Node, Outcome> {
-        let node = self.read_node(id).await?;
+    /// The same, or as it was just answered, if its pods are to leave: it is cordoned by us, or isolated since it missed a deadline.
+    async fn emptied(
+        &self,
+        id: &(Name, Uid),
+        claimed: Option<core::Node>,
+    ) -> Result<core::Node, Outcome> {
+        let node = match claimed {
+            Some(node) => is(&node, &id.1).map(|()| node).map_err(Outcome::Refused)?,
+            None => self.read_node(id).await?,
+        };
         if taint(&node) == Some(Taint::Isolated) {
             return Ok(node);
         }
@@ -124,24 +141,24 @@ impl Act {
     async fn ask_to_leave(
         &self,
         scene: &Scene<'_>,
-        pod: &Pod,
+        pod: &Placed,
         leave: Leave,
     ) -> Result<(), WhyKept> {
-        if !leave.delete_empty_dir_data && has_empty_dir(pod) {
+        let Placed { uid, occupant } = pod;
+        if !leave.delete_empty_dir_data && occupant.empty_dir {
             return Err(WhyKept::EmptyDir);
         }
-        if !leave.unmanaged && !is_controlled(pod) {
+        if !leave.unmanaged && !occupant.controlled {
             return Err(WhyKept::Unmanaged);
         }
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let uid = pod.metadata.uid.clone();
-        let url = Pod::url_path(&(), pod.metadata.namespace.as_deref());
+        let url = Pod::url_path(&(), Some(&occupant.namespace));
         let request = if leave.past_budgets {
+            let uid = Some(uid.to_string());
             let preconditions = Some(Preconditions { uid, resource_version: None });
             Request::new(url)
-                .delete(name, &DeleteParams { preconditions, ..DeleteParams::default() })
+                .delete(&occupant.name, &DeleteParams { preconditions, ..DeleteParams::default() })
         } else {
-            eviction(&url, pod, uid.as_deref())
+            eviction(&url, pod)
         };
         if (scene.halted)() {
             return Err(WhyKept::NotAsked(Box::new(Refusal::halted())));
@@ -165,13 +182,12 @@ impl Act {
 /// Made by hand: kube's own writes `delete_options`, which the server does not know, and so would evict without precondition.
 fn eviction(
     url: &str,
-    pod: &Pod,
-    uid: Option<&str>,
+    Placed { uid, occupant }: &Placed,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let Occupant { namespace, name, .. } = occupant;
     let body = json!({
         "apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": {"name": name, "namespace": pod.metadata.namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "deleteOptions": {"preconditions": {"uid": uid}},
     });
     let bytes = serde_json::to_vec(&body).map_err(kube::core::request::Error::SerializeBody)?;
@@ -179,6 +195,18 @@ fn eviction(
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(bytes)
         .map_err(kube::core::request::Error::BuildRequest)
+}
+
+/// Whether nobody is asked after this answer.
+const fn pauses(why: &WhyKept) -> bool {
+    match why {
+        WhyKept::Overloaded(_) | WhyKept::Lost(_) | WhyKept::NotAsked(_) => true,
+        WhyKept::Budget(_)
+        | WhyKept::SeveralBudgets(_)
+        | WhyKept::Denied(_)
+        | WhyKept::EmptyDir
+        | WhyKept::Unmanaged => false,
+    }
 }
 
 fn outcome(asked: u32, mut kept: Vec<Kept>) -> Outcome {
@@ -197,7 +225,7 @@ fn outcome(asked: u32, mut kept: Vec<Kept>) -> Outcome {
         | WhyKept::EmptyDir
         | WhyKept::Unmanaged => None,
     };
-    if let Some(outcome) = kept.last().and_then(alone) {
+    if let Some(outcome) = kept.iter().find_map(alone) {
         return outcome;
     }
     kept.sort_by(|a, b| a.pod.cmp(&b.pod));
@@ -216,9 +244,8 @@ fn causes(status: &Status) -> String {
     told.join("; ")
 }
 
-fn called(pod: &Pod) -> String {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    format!("{namespace}/{}", pod.metadata.name.as_deref().unwrap_or_default())
+fn called(Placed { occupant, .. }: &Placed) -> String {
+    format!("{}/{}", occupant.namespace, occupant.name)
 }
 
 #[cfg(test)]

@@ -18,9 +18,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use hozen_api::managed_node::ManagedNode;
 use hozen_domain::{effect::Effect, units::Digest, workload::ImageMove, world::World};
-use hozen_intake::problem::told;
+use hozen_intake::{convert::workload::Occupant, problem::told};
 use k8s_openapi::api::core::v1 as core;
 use kube::Client;
+use smol_str::SmolStr;
 
 use crate::{
     audit::{Trail, What},
@@ -66,6 +67,17 @@ pub trait Seen: Send + Sync {
     fn node(&self, name: &str) -> Option<Arc<core::Node>>;
     /// The operator's record of a node by name; `spec.scan` and the resource version are read.
     fn managed_node(&self, name: &str) -> Option<Arc<ManagedNode>>;
+    /// The pods of a node that a drain moves, by namespace and name.
+    fn pods(&self, node: &str) -> Vec<Placed>;
+}
+
+/// A pod that a drain moves, as it was last told.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its uid.
+    pub uid: SmolStr,
+    /// What decides whether it may go.
+    pub occupant: Occupant,
 }
 
 /// What a decision was made of.
@@ -205,6 +217,34 @@ impl Act {
 
     /// Carries out one effect. A node is put back also late, when writes before it got no answer.
     pub async fn run(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
+        self.carry_out(scene, effect, &mut None).await
+    }
+
+    /// Claims a node, and then asks its pods to leave, where that was decided with it. What the server answers to the claim is the node as it is
+    /// then, and is not read once more (invariant 49); where the claim did not take place no pod is asked.
+    pub async fn claim_and_empty<'e>(
+        &self,
+        scene: &Scene<'_>,
+        claim: &'e Effect,
+        drain: Option<&'e Effect>,
+    ) -> Vec<(&'e Effect, Outcome)> {
+        let mut claimed = None;
+        let outcome = self.carry_out(scene, claim, &mut claimed).await;
+        let holds = matches!(outcome, Outcome::Done | Outcome::AlreadySo);
+        let mut outcomes = vec![(claim, outcome)];
+        if let Some(drain) = drain.filter(|_| holds) {
+            outcomes.push((drain, self.carry_out(scene, drain, &mut claimed).await));
+        }
+        outcomes
+    }
+
+    /// One effect. `node` is the node as the server has just answered: left by a claim, used by an eviction.
+    async fn carry_out(
+        &self,
+        scene: &Scene<'_>,
+        effect: &Effect,
+        node: &mut Option<core::Node>,
+    ) -> Outcome {
         let intent = What::intent(effect);
         let disrupts = disrupts(effect);
         let mandate = scene.mandate.for_what(disrupts);
@@ -215,7 +255,7 @@ impl Act {
         if let Err(refusal) = self.intend(&intent, disrupts, mandate).await {
             return Outcome::Refused(refusal);
         }
-        let outcome = self.call(scene, effect).await;
+        let outcome = self.call(scene, effect, node).await;
         self.ended(mandate.epoch, intent, &outcome).await;
         outcome
     }
@@ -254,10 +294,15 @@ impl Act {
         }
     }
 
-    async fn call(&self, scene: &Scene<'_>, effect: &Effect) -> Outcome {
+    async fn call(
+        &self,
+        scene: &Scene<'_>,
+        effect: &Effect,
+        claimed: &mut Option<core::Node>,
+    ) -> Outcome {
         match effect {
-            Effect::Claim { node, record } => self.claim(scene, node, record).await,
-            Effect::Evict { node, leave } => self.evict(scene, node, *leave).await,
+            Effect::Claim { node, record } => self.claim(scene, (node, record), claimed).await,
+            Effect::Evict { node, leave } => self.evict(scene, node, *leave, claimed.take()).await,
             Effect::StartJob { node, job, plan, transaction, units, ports } => {
                 let order = job::Order { node, job, plan, transaction, units, ports };
                 self.start_job(scene, &order).await

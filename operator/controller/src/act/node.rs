@@ -17,7 +17,10 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Act, Outcome, Refusal, Scene};
+use super::{
+    Act, Outcome, Refusal, Scene,
+    call::{Answer, parse},
+};
 use crate::freshness::Kind;
 
 /// The ownership record as the annotation carries it; `intake` reads it.
@@ -38,12 +41,12 @@ fn annotation(record: &Ownership, epoch: u64) -> Result<String, serde_json::Erro
 }
 
 impl Act {
-    /// Cordon and record in one patch of the node as the decision saw it (invariants 7, 24, 47).
+    /// Cordon and record in one patch of the node as the decision saw it (invariants 7, 24, 47). `claimed` becomes the node as the server answers.
     pub(super) async fn claim(
         &self,
         scene: &Scene<'_>,
-        name: &Name,
-        record: &Ownership,
+        (name, record): (&Name, &Ownership),
+        claimed: &mut Option<core::Node>,
     ) -> Outcome {
         let node = match seen(scene, &(name.clone(), record.node.clone())) {
             Ok(node) => node,
@@ -69,7 +72,14 @@ impl Act {
             "metadata": {"annotations": {names::annotation::OWNER: text}},
             "spec": {"unschedulable": true},
         });
-        self.patch_node(scene, &node, change).await
+        let answer = match self.patch_node(scene, &node, change).await {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome,
+        };
+        if let Answer::Yes(bytes) = &answer {
+            *claimed = parse(bytes).ok();
+        }
+        self.written(Kind::Node, name, answer)
     }
 
     /// Uncordon and removal of the record in one patch; of a node that a person has uncordoned, the record alone (invariants 6, 7).
@@ -99,7 +109,7 @@ impl Act {
                 return Outcome::AlreadySo;
             }
         };
-        self.patch_node(scene, &node, change).await
+        self.write_node(scene, &node, change).await
     }
 
     /// Our taint in place of the one that the node has, among the others as the decision saw them.
@@ -125,7 +135,7 @@ impl Act {
             value: Some(value(wanted).to_owned()),
             time_added: None,
         }));
-        self.patch_node(scene, &node, json!({"spec": {"taints": taints}})).await
+        self.write_node(scene, &node, json!({"spec": {"taints": taints}})).await
     }
 
     /// The number of the scan that is asked for, if the record has no higher one yet.
@@ -162,11 +172,24 @@ impl Act {
         self.written(Kind::ManagedNode, &id.0, answer)
     }
 
+    async fn write_node(&self, scene: &Scene<'_>, node: &core::Node, change: Value) -> Outcome {
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        match self.patch_node(scene, node, change).await {
+            Ok(answer) => self.written(Kind::Node, name, answer),
+            Err(outcome) => outcome,
+        }
+    }
+
     /// A merge patch that only the node as it was seen takes: any write since has given it another resource version.
-    async fn patch_node(&self, scene: &Scene<'_>, node: &core::Node, mut change: Value) -> Outcome {
+    async fn patch_node(
+        &self,
+        scene: &Scene<'_>,
+        node: &core::Node,
+        mut change: Value,
+    ) -> Result<Answer, Outcome> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         let Some(version) = node.metadata.resource_version.as_deref() else {
-            return changed(format!("{name} was seen without resource version"));
+            return Err(changed(format!("{name} was seen without resource version")));
         };
         change["metadata"]["resourceVersion"] = version.into();
         let request = Request::new(core::Node::url_path(&(), None)).patch(
@@ -174,8 +197,7 @@ impl Act {
             &by(names::manager::ROLLOUT),
             &Patch::Merge(change),
         );
-        let answer = self.write(scene.mandate, request).await;
-        self.written(Kind::Node, name, answer)
+        Ok(self.write(scene.mandate, request).await)
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,12 +38,19 @@ use crate::{
     metrics::Metrics,
     observe::Stores,
     skew::Steady,
-    status::{self, Written, told},
+    status::{
+        self, Written,
+        pace::{self, Pace},
+        told,
+    },
     world::{self, Identity, Memory, Scenery, Wrong},
 };
 
 /// Effects at once: each is one or a few calls, and evictions of one node wait for nobody else's.
 const EFFECTS_AT_ONCE: usize = 16;
+/// Effects that are not begun by then are left to the next pass, which sees what the others brought: a pass does not last as long as a thousand
+/// evictions, while other nodes wait for their next step.
+const EFFECTS_BEGIN_WITHIN: Duration = Duration::from_secs(1);
 /// An effect whose end is not seen yet is not asked for again before.
 const REPEAT_AFTER: Duration = Duration::from_secs(5);
 /// After something failed, and while something is waited for that may come without an event.
@@ -113,6 +123,9 @@ pub struct Decider {
     overloaded_until: Duration,
     steady: Steady,
     unreadable: status::unreadable::Memory,
+    pace: Pace,
+    /// Whether the last pass left effects to the next.
+    left: bool,
     /// Prefetches that went on at the last look.
     fetching: BTreeSet<(Uid, JobKey)>,
     /// For how long the last pass looked, if there was nothing to do.
@@ -134,6 +147,8 @@ impl Decider {
             overloaded_until: Duration::ZERO,
             steady: Steady::default(),
             unreadable: status::unreadable::Memory::default(),
+            pace: Pace::default(),
+            left: false,
             fetching: BTreeSet::new(),
             idled: None,
         }
@@ -231,7 +246,12 @@ impl Decider {
             // What guards other effects may not be written down; what puts back and tidies up needs nothing of it (invariants 33, 63).
             turn.decision.effects.retain(|effect| !act::disrupts(effect));
         }
-        let acted = self.act(&scenery, mandate, &turn.decision.effects).await;
+        // What came to pass is told meanwhile: nobody's work waits for an event.
+        let teller = self.parts.teller.clone();
+        let (acted, ()) = futures::join!(
+            self.act(&scenery, mandate, &turn.decision.effects),
+            teller.tell(&written.notes)
+        );
         let took = self.parts.clock.since_boot().saturating_sub(began);
         self.parts.metrics.passed(took);
         let idle = !acted && written.count == 0 && written.failed.is_empty();
@@ -239,11 +259,12 @@ impl Decider {
         let looks = acted || self.memory.unsettled();
         let sleep = match self.unwritten.pause() {
             Some(pause) => pause,
-            None if written.count > 0 => return Duration::ZERO,
+            None if written.count > 0 || self.left => return Duration::ZERO,
             None if looks => REPEAT_AFTER,
             None if self.unwritten.told(self.parts.clock.since_boot()).is_some() => RETRY_MAX,
             None => self.sleep_max(),
         };
+        let sleep = if self.pace.waits() { sleep.min(pace::EVERY) } else { sleep };
         let until = turn.decision.wake_at.map(|at| at.duration_since(self.now().0));
         let until = until.map(|left| Duration::try_from(left).unwrap_or(RETRY_AFTER));
         until.map_or(sleep, |left| left.clamp(RETRY_AFTER, sleep))
@@ -266,7 +287,9 @@ impl Decider {
     async fn say(&mut self, scenery: &Scenery, turn: &Turn) -> Written {
         let Parts { client, stores, metrics, .. } = &self.parts;
         // What was decided and how things stand first: of a large fleet the records and questions of every node take their time.
-        let mut written = status::say(client, stores, &scenery.world, turn).await;
+        self.pace.begin(self.parts.clock.since_boot());
+        let pace = &mut self.pace;
+        let mut written = status::say(client, stores, &scenery.world, turn, pace).await;
         written.merge(nodes::tend(client, stores, &scenery.world, turn).await);
         written.merge(images::tend(client, stores, &scenery.world).await);
         let (memory, now) = (&mut self.unreadable, scenery.world.now);
@@ -279,7 +302,6 @@ impl Decider {
         written.merge(unreadable);
         metrics.wrote(&written);
         written.notes.extend(told::prefetches(&scenery.world, &mut self.fetching));
-        self.parts.teller.tell(&written.notes).await;
         for error in &written.failed {
             if error.is_conflict() {
                 tracing::debug!(error = error as &dyn std::error::Error, "somebody wrote first");
@@ -293,6 +315,7 @@ impl Decider {
     /// True if anything was asked for whose end is not seen yet.
     async fn act(&mut self, scenery: &Scenery, mandate: Mandate, effects: &[Effect]) -> bool {
         let now = self.parts.clock.since_boot();
+        self.left = false;
         self.done.retain(|_, until| *until > now);
         if effects.is_empty() || self.overloaded_until > now {
             return !effects.is_empty();
@@ -301,11 +324,13 @@ impl Decider {
         let scene = Scene { world: &scenery.world, seen: scenery, halted: &halted, mandate };
         let act = &self.parts.act;
         let wanted = effects.iter().filter(|effect| !self.done.contains_key(&id(effect)));
-        let (claims, others): (Vec<&Effect>, Vec<&Effect>) =
-            wanted.partition(|effect| matches!(effect, Effect::Claim { .. }));
-        let (claimed, other) =
-            futures::join!(claim(act, &scene, &claims), all(act, &scene, others));
+        let (claims, others) = with_their_drains(wanted);
+        let clock = Arc::clone(&self.parts.clock);
+        let late = || clock.since_boot() >= now + EFFECTS_BEGIN_WITHIN;
+        let hand = Hand { act, scene: &scene, late: &late, left: AtomicBool::new(false) };
+        let (claimed, other) = futures::join!(hand.claim(&claims), hand.all(others));
         let outcomes = claimed.into_iter().chain(other);
+        self.left = hand.left.into_inner();
         // From when they were answered: those that took long are not the first to be asked again, before others have had their turn.
         let repeated = self.parts.clock.since_boot() + REPEAT_AFTER;
         let mut notes = Vec::new();
@@ -318,6 +343,9 @@ impl Decider {
             if let (Effect::Delete { object, seen }, Outcome::Done) = (effect, &outcome) {
                 let by = scenery.world.storage.forged.get(object);
                 notes.extend(by.map(|by| told::forged(object, seen.as_ref(), by)));
+            }
+            if let (Effect::Claim { node, record }, Outcome::Done) = (effect, &outcome) {
+                notes.extend(told::claimed(&scenery.world, node, record));
             }
             let (kind, about) = (shown::name(effect), shown::about(effect));
             self.parts.metrics.acted(kind, &outcome);
@@ -345,31 +373,86 @@ impl Decider {
     }
 }
 
-/// Carries out effects, several at once.
-async fn all<'e>(
-    act: &Act,
-    scene: &Scene<'_>,
-    effects: impl IntoIterator<Item = &'e Effect>,
-) -> Vec<(&'e Effect, Outcome)> {
-    let mut calls: Vec<BoxFuture<'_, (&Effect, Outcome)>> = Vec::new();
+/// A claim, and the drain that was decided with it.
+type Claim<'e> = (&'e Effect, Option<&'e Effect>);
+
+/// Claims, each with the drain that follows it, and all other effects.
+fn with_their_drains<'e>(
+    effects: impl Iterator<Item = &'e Effect>,
+) -> (Vec<Claim<'e>>, Vec<&'e Effect>) {
+    let (mut claims, mut others): (Vec<Claim<'e>>, Vec<&Effect>) = (Vec::new(), Vec::new());
     for effect in effects {
-        calls.push(async move { (effect, act.run(scene, effect).await) }.boxed());
+        match (effect, claims.last_mut()) {
+            (Effect::Claim { .. }, _) => claims.push((effect, None)),
+            (Effect::Evict { node, .. }, Some((Effect::Claim { node: claimed, .. }, drain)))
+                if node.0 == *claimed =>
+            {
+                *drain = Some(effect);
+            }
+            (_, _) => others.push(effect),
+        }
     }
-    stream::iter(calls).buffer_unordered(EFFECTS_AT_ONCE).collect().await
+    (claims, others)
 }
 
-/// Claims nodes for one rollout after the other, as it was decided: the budget of each counts the nodes of those before it, and not those of the
-/// ones after it, whose budgets may be wider (invariants 1, 2).
-async fn claim<'e>(
-    act: &Act,
-    scene: &Scene<'_>,
-    claims: &[&'e Effect],
-) -> Vec<(&'e Effect, Outcome)> {
-    let mut outcomes = Vec::new();
-    for of_one in claims.chunk_by(|a, b| rollout(a) == rollout(b)) {
-        outcomes.extend(all(act, scene, of_one.iter().copied()).await);
+/// What came of effects.
+type Outcomes<'e> = Vec<(&'e Effect, Outcome)>;
+
+/// Carries out the effects of one decision.
+struct Hand<'a> {
+    act: &'a Act,
+    scene: &'a Scene<'a>,
+    /// Whether nothing more is begun in this pass.
+    late: &'a (dyn Fn() -> bool + Sync),
+    /// Whether anything was not.
+    left: AtomicBool,
+}
+
+impl Hand<'_> {
+    /// Several at once.
+    async fn all<'e>(&self, effects: Vec<&'e Effect>) -> Outcomes<'e> {
+        let mut calls: Vec<BoxFuture<'_, Outcomes<'e>>> = Vec::new();
+        for effect in effects {
+            calls.push(
+                async move { vec![(effect, self.act.run(self.scene, effect).await)] }.boxed(),
+            );
+        }
+        self.begin(calls).await
     }
-    outcomes
+
+    /// Claims nodes for one rollout after the other, as it was decided: the budget of each counts the nodes of those before it, and not those of the
+    /// ones after it, whose budgets may be wider (invariants 1, 2).
+    async fn claim<'e>(&self, claims: &[Claim<'e>]) -> Outcomes<'e> {
+        let mut outcomes = Vec::new();
+        for of_one in claims.chunk_by(|(a, _), (b, _)| rollout(a) == rollout(b)) {
+            let mut calls: Vec<BoxFuture<'_, Outcomes<'e>>> = Vec::new();
+            for (claim, drain) in of_one {
+                calls.push(self.act.claim_and_empty(self.scene, claim, *drain).boxed());
+            }
+            outcomes.extend(self.begin(calls).await);
+        }
+        outcomes
+    }
+
+    async fn begin<'e>(&self, calls: Vec<BoxFuture<'_, Outcomes<'e>>>) -> Outcomes<'e> {
+        let mut in_time: Vec<BoxFuture<'_, Outcomes<'e>>> = Vec::new();
+        for call in calls {
+            let timely = async move {
+                if (self.late)() {
+                    self.left.store(true, Ordering::Relaxed);
+                    return Vec::new();
+                }
+                call.await
+            };
+            in_time.push(timely.boxed());
+        }
+        let mut ended = stream::iter(in_time).buffer_unordered(EFFECTS_AT_ONCE);
+        let mut outcomes = Vec::new();
+        while let Some(more) = ended.next().await {
+            outcomes.extend(more);
+        }
+        outcomes
+    }
 }
 
 /// For which rollout a claim is.

@@ -7,6 +7,7 @@ mod difference;
 mod feed;
 mod image;
 mod node;
+pub mod pace;
 mod request;
 mod rollout;
 pub mod told;
@@ -25,7 +26,6 @@ use hozen_domain::{
     node::{Ended, Task},
     planner,
     request::{Cursor, Phase},
-    safety,
     units::{Name, Uid},
 };
 use hozen_intake::{convert::Refusal, problem};
@@ -37,6 +37,7 @@ use crate::{
     events::Note,
     observe::{self, Stores, kept::Key},
 };
+use pace::Pace;
 use told::Telling as _;
 use write::{Part, WriteError, pending, send};
 
@@ -138,13 +139,19 @@ type Writes = Vec<Result<Write, WriteError>>;
 
 /// Writes what was decided, and how everything stands. First what cannot be observed again and guards other things: how changes ended comes
 /// before the end of the work, so that a node whose work is over is never taken for one that waits.
-pub async fn say(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn) -> Written {
+pub async fn say(
+    client: &Client,
+    stores: &Arc<Stores>,
+    world: &World,
+    turn: &Turn,
+    pace: &mut Pace,
+) -> Written {
     let news = News::of(&turn.decision.records);
     let mut written = Written::default();
-    let first = statuses(client, stores, world, turn, &news);
+    let first = statuses((client, stores), world, (turn, &news), pace);
     all(first, &mut written).await;
     if !written.holds() {
-        all(tasks(client, stores, world, &news), &mut written).await;
+        all(tasks(client, stores, &news), &mut written).await;
     }
     written
 }
@@ -187,10 +194,12 @@ macro_rules! refused {
 
 /// One status that may have to be written.
 macro_rules! status {
-    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, ($manager:expr, $decided:expr), $after:expr, $enter:expr) => {{
+    ($out:ident, $client:ident, $stores:ident.$store:ident, $object:expr, ($manager:expr, $decided:expr, $pace:expr), $after:expr, $enter:expr) => {{
         let (object, decided, after) = ($object, $decided, $after);
+        let pace: Option<&mut Pace> = $pace;
         match pending(&object.metadata, (Part::Status, $manager), object.status.as_ref(), &after) {
             Ok(None) => {}
+            Ok(Some(_)) if pace.is_some_and(|pace| pace.defers(&object.metadata, decided)) => {}
             Ok(Some(write)) => {
                 let (client, stores) = ($client.clone(), Arc::clone($stores));
                 let notes = object.told(object.status.as_ref(), &after);
@@ -221,22 +230,27 @@ fn enter<K: kube::Resource, V>(
 }
 
 fn statuses(
-    client: &Client,
-    stores: &Arc<Stores>,
+    (client, stores): (&Client, &Arc<Stores>),
     world: &World,
-    turn: &Turn,
-    news: &News<'_>,
+    (turn, news): (&Turn, &News<'_>),
+    pace: &mut Pace,
 ) -> Writes {
     let mut out = Vec::new();
-    intents(client, stores, world, turn, &mut out);
-    changes(client, stores, world, (turn, news), &mut out);
+    intents((client, stores), world, turn, pace, &mut out);
+    changes((client, stores), world, (turn, news), pace, &mut out);
     nodes(client, stores, world, (turn, news), &mut out);
     images(client, stores, world, (turn, news), &mut out);
     out
 }
 
 /// Baselines, notices and feeds: nothing that was decided stands in them alone.
-fn intents(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn, out: &mut Writes) {
+fn intents(
+    (client, stores): (&Client, &Arc<Stores>),
+    world: &World,
+    turn: &Turn,
+    pace: &mut Pace,
+    out: &mut Writes,
+) {
     let now = world.now;
     let overdue = planner::overdue(world, &turn.assessment, &turn.ranking);
     for read in stores.baselines.read().values() {
@@ -250,7 +264,7 @@ fn intents(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn, ou
             client,
             stores.baselines,
             object,
-            (manager::BASELINE, false),
+            (manager::BASELINE, false, Some(&mut *pace)),
             after,
             observe::baseline
         );
@@ -266,22 +280,30 @@ fn intents(client: &Client, stores: &Arc<Stores>, world: &World, turn: &Turn, ou
             client,
             stores.advisories,
             object,
-            (manager::ADVISORY, false),
+            (manager::ADVISORY, false, Some(&mut *pace)),
             after,
             move |object| { observe::advisory(object, now) }
         );
     }
     for object in stores.feeds.read().values() {
         let after = feed::draft(object, now);
-        status!(out, client, stores.feeds, object, (manager::FEED, false), after, observe::pruned);
+        status!(
+            out,
+            client,
+            stores.feeds,
+            object,
+            (manager::FEED, false, Some(&mut *pace)),
+            after,
+            observe::pruned
+        );
     }
 }
 
 fn changes(
-    client: &Client,
-    stores: &Arc<Stores>,
+    (client, stores): (&Client, &Arc<Stores>),
     world: &World,
     (turn, news): (&Turn, &News<'_>),
+    pace: &mut Pace,
     out: &mut Writes,
 ) {
     let now = world.now;
@@ -304,7 +326,7 @@ fn changes(
             client,
             stores.requests,
             object,
-            (manager::CHANGE, decided),
+            (manager::CHANGE, decided, Some(&mut *pace)),
             after,
             move |object| { observe::request(object, now) }
         );
@@ -325,7 +347,7 @@ fn changes(
             client,
             stores.rollouts,
             object,
-            (manager::ROLLOUT, decided),
+            (manager::ROLLOUT, decided, Some(&mut *pace)),
             after,
             move |object| { observe::rollout(object, now) }
         );
@@ -355,7 +377,7 @@ fn nodes(
             client,
             stores.managed,
             object,
-            (manager::INVENTORY, decided),
+            (manager::INVENTORY, decided, None),
             after,
             observe::pruned
         );
@@ -379,7 +401,7 @@ fn images(
                 client,
                 stores.images,
                 object,
-                (manager::INVENTORY, decided),
+                (manager::INVENTORY, decided, None),
                 after,
                 observe::pruned
             );
@@ -398,7 +420,7 @@ fn record_of<'a>(
 }
 
 /// Our work on nodes, each with the resource version that it was decided from.
-fn tasks(client: &Client, stores: &Arc<Stores>, world: &World, news: &News<'_>) -> Writes {
+fn tasks(client: &Client, stores: &Arc<Stores>, news: &News<'_>) -> Writes {
     let managed = stores.managed.read();
     let mut out = Vec::new();
     for ((name, uid), task) in &news.tasks {
@@ -420,13 +442,7 @@ fn tasks(client: &Client, stores: &Arc<Stores>, world: &World, news: &News<'_>) 
             Ok(Some(write)) => {
                 let (client, stores) = (client.clone(), Arc::clone(stores));
                 let id = (name.clone(), uid.clone());
-                let owned = task.is_some_and(|task| {
-                    world
-                        .nodes
-                        .get(name)
-                        .is_some_and(|node| safety::owned_by(node, &task.rollout.1))
-                });
-                let notes = told::step(&id, object.spec.task.as_ref(), *task, owned);
+                let notes = told::step(&id, object.spec.task.as_ref(), *task);
                 let call = async move {
                     let Some(object) = send(&client, &stores.futile, &write).await? else {
                         return Ok(None);

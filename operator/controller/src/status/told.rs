@@ -15,7 +15,7 @@ use hozen_api::{
 use hozen_domain::{
     World,
     effect::Doomed,
-    node::{Job, JobKey, Step, Task},
+    node::{Job, JobKey, Ownership, Step, Task},
     request, safety,
     units::{Name, Uid},
 };
@@ -233,7 +233,11 @@ impl Telling for ManagedNode {
         let known = |change: &EndedChange| {
             before.is_some_and(|was| was.ended.iter().any(|old| old == change))
         };
-        for change in after.ended.iter().filter(|change| !known(change)) {
+        // That a node was claimed is told, and that all went as it should stands in status and in what its rollout tells: a call for each node less.
+        let flagged =
+            was.iter().any(|c| c.type_ == condition::NEEDS_ATTENTION && c.status == "True");
+        let expected = |change: &EndedChange| change.outcome == Outcome::Proven && !flagged;
+        for change in after.ended.iter().filter(|change| !known(change) && !expected(change)) {
             notes.push(ended(about.clone(), change));
         }
         if let Some(c) = turned(condition::NEEDS_ATTENTION, "True", was, &after.conditions) {
@@ -316,20 +320,13 @@ fn ended(about: ObjectReference, change: &EndedChange) -> Note {
     note(about, weight, reason, "Patch", format!("{text}{why}"))
 }
 
-/// What is told when the work on a node enters a step. Of its claim what is seen tells: `owned` is whether it is cordoned for this work, which
-/// nobody does for an exercise.
-pub fn step(
-    id: &(Name, Uid),
-    before: Option<&managed::Task>,
-    after: Option<&Task>,
-    owned: bool,
-) -> Vec<Note> {
+/// What is told when the work on a node enters a step. Each costs a call on every node: that it is claimed is told by [`claimed`], and what follows
+/// of itself is not.
+pub fn step(id: &(Name, Uid), before: Option<&managed::Task>, after: Option<&Task>) -> Vec<Note> {
     let Some(task) = after else { return Vec::new() };
-    let was = before.map(|task| &task.step);
-    if was == Some(&super::words::step(task.step)) {
+    if before.is_some_and(|before| before.step == super::words::step(task.step)) {
         return Vec::new();
     }
-    let claimed = (owned && was == Some(&managed::Step::Claim)).then(|| claimed(task.step));
     let entered = match task.step {
         Step::Mitigate => Some((Weight::Normal, "NodeMitigating", "its mitigation begins")),
         Step::Reboot => Some((Weight::Normal, "NodeRebooting", "it reboots")),
@@ -348,28 +345,24 @@ pub fn step(
         | Step::Gate
         | Step::Release => None,
     };
-    let told = claimed.flatten().map(|text| (Weight::Normal, "NodeClaimed", text));
-    told.into_iter().chain(entered).map(|told| of_work(id, task, told)).collect()
+    entered.map(|told| of_work(id, task, told)).into_iter().collect()
 }
 
-/// What becomes of the pods of a node that was claimed, by what follows.
-const fn claimed(next: Step) -> Option<&'static str> {
-    match next {
-        Step::Drain => Some("it is cordoned, and its pods are asked to leave"),
-        Step::Snapshot | Step::Patch | Step::Verify | Step::Reboot => {
-            Some("it is cordoned, and has no pods that must leave")
-        }
-        // No pod leaves for a mitigation, which is told itself; the others do not follow a claim but where it is given up.
-        Step::Mitigate
-        | Step::Prefetch
-        | Step::Claim
-        | Step::Lift
-        | Step::Restart
-        | Step::AwaitReboot
-        | Step::Gate
-        | Step::Rollback
-        | Step::Release => None,
+/// What is told when a node was claimed. No pod leaves for a mitigation, which is told itself.
+pub fn claimed(world: &World, name: &Name, record: &Ownership) -> Option<Note> {
+    let node = world.nodes.get(name).filter(|node| node.uid == record.node)?;
+    let task = node.task.as_ref()?;
+    let request = world.requests.get(&task.rollout.0);
+    if request.is_none_or(|request| request.plan.mitigation.is_some()) {
+        return None;
     }
+    let text = if node.pods.movable > 0 {
+        "it is cordoned, and its pods are asked to leave"
+    } else {
+        "it is cordoned, and has no pods that must leave"
+    };
+    let id = (name.clone(), node.uid.clone());
+    Some(of_work(&id, task, (Weight::Normal, "NodeClaimed", text)))
 }
 
 fn of_work((name, uid): &(Name, Uid), task: &Task, told: (Weight, &str, &str)) -> Note {
@@ -567,21 +560,15 @@ mod tests {
             failure: None,
         };
         let on = ("node-1".into(), Uid::new("n"));
-        let told = |was, now, owned| {
-            let notes = step(&on, Some(&task(was)), Some(&next(now)), owned);
+        let told = |was, now| {
+            let notes = step(&on, Some(&task(was)), Some(&next(now)));
+            assert!(notes.iter().all(|note| note.beside.is_some()));
             notes.into_iter().map(|note| note.reason).collect::<Vec<_>>()
         };
-        for now in [Step::Drain, Step::Patch, Step::Verify] {
-            assert_eq!(told(managed::Step::Claim, now, true), ["NodeClaimed"]);
-        }
-        // A reboot that waited for its window, on a node without pods that must leave.
-        let reboot = told(managed::Step::Claim, Step::Reboot, true);
-        assert_eq!(reboot, ["NodeClaimed", "NodeRebooting"]);
-        // An exercise claims nothing.
-        assert!(told(managed::Step::Claim, Step::Verify, false).is_empty());
+        assert_eq!(told(managed::Step::Claim, Step::Reboot), ["NodeRebooting"]);
         // Each costs a call on every node.
-        assert!(told(managed::Step::Drain, Step::Patch, true).is_empty());
-        assert!(told(managed::Step::Restart, Step::Verify, true).is_empty());
-        assert!(step(&on, None, None, true).is_empty());
+        assert!(told(managed::Step::Drain, Step::Patch).is_empty());
+        assert!(told(managed::Step::Restart, Step::Verify).is_empty());
+        assert!(step(&on, None, None).is_empty());
     }
 }

@@ -7,7 +7,7 @@ mod storage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use hozen_advisory::package::PackageSet;
@@ -30,7 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 
 use crate::{
-    act::{Seen, answer},
+    act::{Placed, Seen, answer},
     observe::{Packages, Stores, kept::Key},
 };
 use notices::Matched;
@@ -82,6 +82,8 @@ pub struct Scenery {
     /// The nodes behind it, as they were then.
     nodes: BTreeMap<Key, Arc<Node>>,
     stores: Arc<Stores>,
+    /// Its pods that a drain moves, by node; looked for when first asked for.
+    pods: OnceLock<BTreeMap<Name, Vec<Placed>>>,
 }
 
 impl Seen for Scenery {
@@ -93,6 +95,30 @@ impl Seen for Scenery {
     fn managed_node(&self, name: &str) -> Option<Arc<ManagedNode>> {
         self.stores.managed.read().get(name).map(|seen| Arc::clone(&seen.value))
     }
+
+    fn pods(&self, node: &str) -> Vec<Placed> {
+        self.pods
+            .get_or_init(|| movable(&self.stores, &self.world))
+            .get(node)
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+/// The pods that a drain moves, of nodes that are drained or may be: of a large cluster those are few.
+fn movable(stores: &Stores, world: &World) -> BTreeMap<Name, Vec<Placed>> {
+    let drained = |node: &hozen_domain::node::Node| node.task.is_some() || node.taint.is_some();
+    let mut pods: BTreeMap<Name, Vec<Placed>> = BTreeMap::new();
+    for (_, seen) in stores.pods.read().iter() {
+        let placed = &seen.value;
+        if let Some(occupant) = &placed.occupant
+            && world.nodes.get(&placed.node).is_some_and(drained)
+        {
+            let pod = Placed { uid: seen.uid.clone(), occupant: occupant.clone() };
+            pods.entry(placed.node.clone()).or_default().push(pod);
+        }
+    }
+    pods
 }
 
 /// What is wrong around the cluster, if anything is.
@@ -129,7 +155,7 @@ pub fn assemble(
     memory.matched.fill(stores, &mut world);
     excluded(stores, &mut world);
     storage::fill(stores, memory.keep, &mut memory.since, &mut world);
-    Scenery { world, nodes, stores: Arc::clone(stores) }
+    Scenery { world, nodes, stores: Arc::clone(stores), pods: OnceLock::new() }
 }
 
 /// The reason in the halt of this installation, if everything is halted.

@@ -12,12 +12,15 @@ use std::{
 
 use hozen_api::{crds::all_crds, managed_node::ManagedNode};
 use hozen_controller::{
-    act::{Act, Authority, DECISION_HOLDS, Mandate, Outcome, Refusal, Scene, Seen, Settings},
+    act::{
+        Act, Authority, DECISION_HOLDS, Mandate, Outcome, Placed, Refusal, Scene, Seen, Settings,
+    },
     audit::{Sink, Trail},
     clock::MachineClock,
     freshness::Freshness,
 };
 use hozen_domain::{effect::Effect, node::Ownership, units::Uid, world::World};
+use hozen_intake::convert::workload::occupant;
 use hozen_testbed::{
     Wanted,
     bed::{self, Bed},
@@ -30,7 +33,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Config, Resource,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -126,6 +129,7 @@ impl Sink for Lines {
 pub struct Snapshot {
     pub nodes: BTreeMap<String, Arc<Node>>,
     pub managed: BTreeMap<String, Arc<ManagedNode>>,
+    pub pods: BTreeMap<String, Vec<Placed>>,
 }
 
 impl Seen for Snapshot {
@@ -135,6 +139,10 @@ impl Seen for Snapshot {
 
     fn managed_node(&self, name: &str) -> Option<Arc<ManagedNode>> {
         self.managed.get(name).cloned()
+    }
+
+    fn pods(&self, node: &str) -> Vec<Placed> {
+        self.pods.get(node).cloned().unwrap_or_default()
     }
 }
 
@@ -153,6 +161,19 @@ impl Hand {
     /// Carries out an effect that was decided on a snapshot.
     pub async fn run(&self, snapshot: &Snapshot, effect: &Effect) -> Outcome {
         self.run_under(MANDATE, snapshot, effect).await
+    }
+
+    /// Claims a node and asks its pods to leave, as both were decided on a snapshot; what came of each that was begun.
+    pub async fn claim_and_empty(
+        &self,
+        snapshot: &Snapshot,
+        claim: &Effect,
+        drain: &Effect,
+    ) -> Vec<Outcome> {
+        let halted = || self.halted.load(Ordering::Relaxed);
+        let scene = Scene { world: &self.world, seen: snapshot, halted: &halted, mandate: MANDATE };
+        let ended = self.act.claim_and_empty(&scene, claim, Some(drain)).await;
+        ended.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// The same under another leave.
@@ -319,9 +340,10 @@ impl Cluster {
                 "containers": [{"name": "c", "image": "hozen.test/none:1"}]}});
         merge(&mut pod, &change);
         let pod: Pod = self.make_in(&pod).await;
+        let name = pod.metadata.name.as_deref().unwrap();
         let status = Patch::Merge(json!({"status": {"phase": "Running",
             "conditions": [{"type": "Ready", "status": "True"}]}}));
-        self.api::<Pod>().patch_status(&name, &PatchParams::default(), &status).await.unwrap();
+        self.api::<Pod>().patch_status(name, &PatchParams::default(), &status).await.unwrap();
         pod
     }
 
@@ -332,6 +354,14 @@ impl Cluster {
         snapshot.nodes.insert(node.to_owned(), Arc::new(found));
         let managed = Api::<ManagedNode>::all(self.client.clone()).get_opt(node).await.unwrap();
         snapshot.managed.extend(managed.map(|managed| (node.to_owned(), Arc::new(managed))));
+        let on = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        let pods = Api::<Pod>::all(self.client.clone()).list(&on).await.unwrap();
+        let placed = |pod: Pod| {
+            let occupant = occupant(&pod, [&self.namespace, &self.namespace])?;
+            Some(Placed { uid: pod.metadata.uid.unwrap_or_default().into(), occupant })
+        };
+        let pods = pods.items.into_iter().filter_map(placed).collect();
+        snapshot.pods.insert(node.to_owned(), pods);
         snapshot
     }
 

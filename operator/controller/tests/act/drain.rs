@@ -7,10 +7,10 @@ use k8s_openapi::api::{
     core::v1::{Node, Pod},
     policy::v1::PodDisruptionBudget,
 };
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::bed::{Cluster, id, is_changed, name, until};
+use crate::bed::{Cluster, claim, id, is_changed, name, until};
 
 fn evict(node: &Node, past_budgets: bool) -> Effect {
     Effect::Evict { node: id(node), leave: Leave { past_budgets, ..Leave::default() } }
@@ -184,6 +184,51 @@ pub async fn i49_nothing_is_evicted_once_a_person_has_uncordoned_the_node(cluste
     cluster.nodes().patch(&on, &PatchParams::default(), &patch).await.unwrap();
     assert!(is_changed(&hand.run(&old, &evict(&node, false)).await));
     assert!(there(&cluster, &pod).await);
+}
+
+pub async fn i49_a_node_is_emptied_with_its_claim_and_not_where_the_claim_was_refused(
+    cluster: Cluster,
+) {
+    let hand = cluster.hand();
+    let node = cluster.node().await;
+    let on = node.metadata.name.clone().unwrap();
+    let pod = cluster.pod(&on, json!({})).await;
+    let (claim, drain) = (claim(&node), evict(&node, false));
+    let old = cluster.seen(&on).await;
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"hozen.test/changed": "yes"}}}));
+    cluster.nodes().patch(&on, &PatchParams::default(), &patch).await.unwrap();
+    let refused = hand.claim_and_empty(&old, &claim, &drain).await;
+    assert!(matches!(&refused[..], [outcome] if is_changed(outcome)), "{refused:?}");
+    assert!(there(&cluster, &pod).await);
+    until("the claim takes place, and the drain with it", async || {
+        let ended = hand.claim_and_empty(&cluster.seen(&on).await, &claim, &drain).await;
+        match &ended[..] {
+            [Outcome::Done, Outcome::Done] => Some(()),
+            [changed] if is_changed(changed) => None,
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    assert!(!there(&cluster, &pod).await);
+    // Each has an intent and an outcome of its own in the trail, and the refused drain has none (invariant 59).
+    let text = hand.lines.text();
+    assert_eq!(text.matches("Evict").count(), 2, "{text}");
+}
+
+pub async fn i48_a_pod_that_took_the_place_of_the_one_that_was_seen_stays(cluster: Cluster) {
+    let hand = cluster.hand();
+    let node = cluster.claimed(&hand).await;
+    let on = node.metadata.name.clone().unwrap();
+    let pod = cluster.pod(&on, json!({})).await;
+    let called = pod.metadata.name.clone().unwrap();
+    let old = cluster.seen(&on).await;
+    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    cluster.api::<Pod>().delete(&called, &now).await.unwrap();
+    let next = cluster.pod(&on, json!({"metadata": {"name": called}})).await;
+    let _ = hand.run(&old, &evict(&node, false)).await;
+    assert!(there(&cluster, &next).await);
+    assert_eq!(hand.run(&cluster.seen(&on).await, &evict(&node, false)).await, Outcome::Done);
+    assert!(!there(&cluster, &next).await);
 }
 
 /// kube's own eviction writes `delete_options`, which the server passes over; this is what ours relies on instead.

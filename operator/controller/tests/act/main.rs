@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         drain::i09_two_budgets_for_one_pod_are_told_apart_from_a_failing_server,
         drain::i09_a_denial_by_admission_is_no_budget,
         drain::i49_nothing_is_evicted_once_a_person_has_uncordoned_the_node,
+        drain::i49_a_node_is_emptied_with_its_claim_and_not_where_the_claim_was_refused,
+        drain::i48_a_pod_that_took_the_place_of_the_one_that_was_seen_stays,
         drain::i48_an_eviction_of_another_pod_of_the_name_is_refused,
         jobs::i25_a_job_asked_for_twice_is_made_once,
         jobs::a_job_is_what_the_agent_is_told_and_holds_no_token_and_no_secret,

@@ -51,15 +51,15 @@ pub async fn what_comes_to_pass_is_told_once_each(world: World) {
     for (kind, wanted) in [
         ("ChangeRequest", vec!["AwaitingApproval", "Approved", "Running"]),
         ("Rollout", vec!["Started", "StageDone", "FailuresReached", "GoesOn", "Partly"]),
-        ("Node", vec!["NodeClaimed", "NodeProven", "NodeFailed", "NeedsAttention"]),
+        ("Node", vec!["NodeClaimed", "NodeFailed", "NeedsAttention"]),
         ("Advisory", vec!["Ranked"]),
     ] {
         let told = by_kind.get(kind).cloned().unwrap_or_default();
         let lacking: Vec<&str> = wanted.into_iter().filter(|w| !told.contains(*w)).collect();
         assert!(lacking.is_empty(), "{kind}: {lacking:?} of {told:?}");
     }
-    let proven = seen.iter().filter(|([_, reason, _], _)| reason.as_deref() == Some("NodeProven"));
-    for (what, times) in proven {
+    let failed = seen.iter().filter(|([_, reason, _], _)| reason.as_deref() == Some("NodeFailed"));
+    for (what, times) in failed {
         assert_eq!(*times, 1, "{what:?}");
     }
     println!("{} events", all.len());

@@ -283,10 +283,12 @@ fn told(stage: &Stage, [first, patch, reboot]: [&Value; 3]) {
     for node in NODES {
         trail.names(node, &[&uid(patch), "Restart 1", &format!("units {SERVICE}.service")]);
         let told = stage.told("Node", node);
-        let proven = told.iter().filter(|told| told.starts_with("NodeProven")).count();
         let claimed = |request| format!("NodeClaimed: {}: it is cordoned", name(request));
-        assert_eq!(proven, 2, "{told:?}");
+        let record = stage.get(&["managednode", node]);
+        let ended = record["status"]["ended"].as_array().unwrap();
         for request in [patch, reboot] {
+            let own = |ended: &&Value| ended["requestUID"] == *uid(request);
+            assert_eq!(ended.iter().find(own).unwrap()["outcome"], "Proven", "{ended:?}");
             let claimed = claimed(request);
             assert!(told.iter().any(|told| told.starts_with(&claimed)), "{told:?}");
         }
