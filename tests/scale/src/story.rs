@@ -35,9 +35,8 @@ use crate::{
 const BASELINE: &str = "/apis/hozen.dev/v1alpha1/baselines/fleet";
 /// Whatever takes longer has stopped.
 const STEP_MAX: Duration = Duration::from_mins(30);
-/// Calls for each node that are too many already: the goal is 12, and 20.0 were seen of a hundred nodes on 2026-11-29 (6 of them patches of the
-/// record's spec, 3 of its status, two each of the Node, before it and of its pods, two events).
-const CALLS_MAX: f64 = 22.0;
+/// Calls for each node, evictions and the lease aside. Eleven are its own (decision 35), some more where somebody wrote first.
+const CALLS_MAX: f64 = 12.0;
 /// The largest object that is sound to keep in etcd.
 const OBJECT_BYTES_MAX: f64 = 256.0 * 1024.0;
 
@@ -380,13 +379,11 @@ impl Story<'_> {
             eprintln!("  {call}: {count}");
         }
         let each = number(of_work(&calls)) / nodes;
-        told.tell(
-            "calls for each node, evictions and the lease aside",
-            each,
-            "",
-            Held::AtMost(12.0),
-        );
-        told.tell("no more of them than there were", each, "", Held::Count(CALLS_MAX));
+        let what = "calls for each node, evictions and the lease aside";
+        told.tell(what, each, "", Held::AtMost(CALLS_MAX));
+        // How far the fleet is is written by time, and a slow machine takes its time.
+        let own = each - number(of_fleet(&calls)) / nodes;
+        told.tell("of them about the node itself", own, "", Held::Count(CALLS_MAX));
         let (compliant, _) = until("all nodes are compliant", STEP_MAX, async || {
             self.counted("compliant").await.filter(|count| *count == self.wanted.nodes)
         })
@@ -487,6 +484,13 @@ fn of_work(calls: &Calls) -> usize {
         call.ends_with("/eviction") || call.ends_with(" leases") || call.starts_with("watch ")
     };
     calls.iter().filter(|(call, _)| !aside(call)).map(|(_, count)| count).sum()
+}
+
+/// Calls that say how far the fleet is.
+fn of_fleet(calls: &Calls) -> usize {
+    let statuses = ["advisories", "baselines", "changerequests", "rollouts"];
+    let told = statuses.iter().filter_map(|kind| calls.get(&format!("patch {kind}/status")));
+    told.sum()
 }
 
 /// Calls that write, the lease aside.
