@@ -16,8 +16,12 @@ pub fn run(asked: &AuditVerify) -> Result<ExitCode, Failed> {
             let Some(head) = whole.head else {
                 return print("whole: no entries\n");
             };
+            let beside = match whole.passed_over {
+                0 => String::new(),
+                lines => format!(" beside {lines} lines of the log"),
+            };
             print(&format!(
-                "whole: {} entries; keep this elsewhere, and nothing before it can be changed unseen:\n--head {head}\n",
+                "whole: {} entries{beside}; keep this elsewhere, and nothing before it can be changed unseen:\n--head {head}\n",
                 whole.entries
             ))
         }

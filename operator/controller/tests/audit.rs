@@ -156,9 +156,24 @@ proptest! {
     }
 }
 
+/// As a container prints it, between lines of its log. An entry that was made into one of those is missing.
+#[test]
+fn i61_lines_of_the_log_are_passed_over_and_hide_no_entry() {
+    let trail = whole(4);
+    let log = br#"{"timestamp":"2026-11-30T19:00:00Z","level":"INFO","fields":{"message":"leads"},"target":"hozen"}
+"#;
+    let mut lines: Vec<&[u8]> = trail.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.insert(0, log);
+    lines.insert(4, log);
+    let verified = check(&lines.concat(), None).unwrap();
+    assert_eq!((verified.entries, verified.passed_over), (8, 2));
+    lines[2] = log;
+    assert!(matches!(check(&lines.concat(), None), Err(Finding::Order { line: 4 })));
+}
+
 #[test]
 fn a_trail_that_is_empty_is_whole_and_garbage_is_not() {
-    assert_eq!(check(b"", None).unwrap(), Verified { entries: 0, head: None });
+    assert_eq!(check(b"", None).unwrap(), Verified { entries: 0, passed_over: 0, head: None });
     for garbage in [&b"\n"[..], b"{}\n", b"\xff\xfe\n", b"{\"hash\":\"\"}\n"] {
         assert!(matches!(check(garbage, None), Err(Finding::Form { line: 1 })));
     }

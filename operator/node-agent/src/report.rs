@@ -77,6 +77,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of the token as it is now: the kubelet renews it, and where the node was registered anew meanwhile, with another uid.
+    fn now(token: &Path) -> Result<Self, Error> {
+        let token = fs::read_to_string(token).map_err(|error| Error::Token(error.to_string()))?;
+        Self::of(token.trim())
+    }
+
     /// Reads the claims of a token. Its signature is the API server's business: a wrong claim only makes a report that it refuses.
     pub fn of(token: &str) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Token(why.to_owned());
@@ -97,8 +103,7 @@ impl Identity {
 
 /// Reports until the process ends.
 pub fn run(folder: &Path, told: Option<&str>) -> Result<(), Error> {
-    let token = fs::read_to_string(TOKEN).map_err(|error| Error::Token(error.to_string()))?;
-    let identity = Identity::of(token.trim())?;
+    let identity = Identity::now(Path::new(TOKEN))?;
     if let Some(told) = told.filter(|told| *told != identity.name) {
         return Err(Error::OtherNode { bound: identity.name, told: told.to_owned() });
     }
@@ -107,23 +112,24 @@ pub fn run(folder: &Path, told: Option<&str>) -> Result<(), Error> {
         let client = Client::try_default().await?;
         log(format!("reports node {}, uid {}", identity.name, identity.uid));
         tokio::select! {
-            never = bring(&client, &identity, &share) => never,
-            never = listen(&client, &identity, &share) => never,
+            never = bring(&client, &share) => never,
+            never = listen(&client, &identity.name, &share) => never,
         }
     })
 }
 
-/// Brings every new report to the API server.
-async fn bring(client: &Client, identity: &Identity, share: &Share) -> Result<(), Error> {
-    let mut brought: Option<Stamp> = None;
+/// Brings every new report to the API server, and the last one for a node that was registered anew.
+async fn bring(client: &Client, share: &Share) -> Result<(), Error> {
+    let mut brought: Option<(Stamp, Identity)> = None;
     let mut pause = BACK_OFF.0;
     loop {
-        let stamp = share.stamp();
-        if stamp.is_some() && stamp != brought {
-            match deliver(client, identity, share).await {
+        let identity = Identity::now(Path::new(TOKEN))?;
+        let new = share.stamp().map(|stamp| (stamp, identity));
+        if let Some((stamp, identity)) = new.filter(|new| brought.as_ref() != Some(new)) {
+            match deliver(client, &identity, share).await {
                 Ok(()) => {
                     log("the report was written");
-                    (brought, pause) = (stamp, BACK_OFF.0);
+                    (brought, pause) = (Some((stamp, identity)), BACK_OFF.0);
                 }
                 Err(error) => {
                     log(format!("the report was not written: {error}"));
@@ -199,11 +205,11 @@ async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T
 }
 
 /// Hands on what the operator asks of this node's scanner, whenever it changes.
-async fn listen(client: &Client, identity: &Identity, share: &Share) -> Result<(), Error> {
+async fn listen(client: &Client, node: &str, share: &Share) -> Result<(), Error> {
     let api: Api<ManagedNode> = Api::all(client.clone());
     let mut seen = share.request().unwrap_or_default();
     // The watch begins anew by itself, after a pause that grows; what is slept through is in its next answer.
-    let mut changes = pin!(watcher::watch_object(api, &identity.name).default_backoff());
+    let mut changes = pin!(watcher::watch_object(api, node).default_backoff());
     while let Some(change) = changes.next().await {
         match change {
             Ok(Some(node)) => {
@@ -239,5 +245,16 @@ mod tests {
         for bad in ["", "a.b", &token("{}"), &token("no json")] {
             assert!(matches!(Identity::of(bad), Err(Error::Token(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_node_that_was_registered_anew_is_the_one_of_the_renewed_token() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let uid = |uid: &str| {
+            let claims = format!(r#"{{"kubernetes.io":{{"node":{{"name":"a","uid":"{uid}"}}}}}}"#);
+            fs::write(file.path(), token(&claims) + "\n").unwrap();
+            Identity::now(file.path()).unwrap().uid
+        };
+        assert_eq!((uid("one"), uid("two")), ("one".to_owned(), "two".to_owned()));
     }
 }

@@ -263,6 +263,22 @@ fn a_mitigation_holds_over_a_flush_and_a_power_cut_is_seen_by_the_scan_and_is_li
     assert_eq!(host.run(&["sh", "-c", "ls /etc/systemd/system | grep -c hozen || true"]), "0\n");
 }
 
+/// A typing error mitigates nothing, and is not believed to.
+#[test]
+fn a_unit_that_the_host_does_not_have_is_not_held_down_and_nothing_else_is() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_unit_that_the_host_does_not_have", folder.path()) else {
+        return;
+    };
+    host.boot();
+    let answer = host.work(&job(Step::Mitigate, 1, &["cron.service", "ngnix.service"], &[]));
+    let ended = (answer.result, answer.class);
+    assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Unit)), "{}", answer.message);
+    assert!(answer.message.contains("no unit ngnix.service"), "{}", answer.message);
+    assert_eq!(host.say(&["systemctl", "is-active", "cron"]).trim(), "active");
+    assert_eq!(host.scan().mitigated, None);
+}
+
 #[test]
 fn a_restart_gives_new_processes_and_a_unit_that_does_not_stay_up_is_a_failure() {
     let folder = folder();

@@ -67,12 +67,27 @@ fn is_one_shot(unit: &str) -> Result<bool, Failure> {
 pub fn mitigate(order: &Order) -> Result<Success, Failure> {
     manager()?;
     for unit in checked(order)? {
+        is_known(unit)?;
+    }
+    for unit in checked(order)? {
         call(&["mask", "--now", "--", unit])?;
     }
     if !order.ports.is_empty() {
         ports::block(&order.ports)?;
     }
     Ok(Success::done(told([("stopped and masked", &order.units), ("blocked", &order.ports)])))
+}
+
+/// Refuses a unit that the host does not have: to mask it would mitigate nothing, and be believed.
+fn is_known(unit: &str) -> Result<(), Failure> {
+    let said = tool::ask("systemctl", &["show", "--property=LoadState", "--value", "--", unit])?;
+    if said.output.trim() != "not-found" {
+        return Ok(());
+    }
+    let message = format!(
+        "the host has no unit {unit}: nothing would be stopped; name one of `systemctl list-units --all`"
+    );
+    Err(Failure::before(ErrorClass::Unit, message))
 }
 
 /// Lets units start again, and starts those that the host has enabled; opens ports again.

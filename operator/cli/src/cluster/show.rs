@@ -6,6 +6,7 @@ use hozen_api::{
     plan::{Class, Plan},
     transaction::Transaction,
 };
+use hozen_domain::mitigation::NOTHING;
 use kube::ResourceExt as _;
 
 use super::{Cluster, error::ClusterError, instant};
@@ -14,8 +15,6 @@ use crate::{
     text::page::{BAD, FAINT, GOOD, Page, STRONG, paint},
 };
 
-/// Packages of a class that are shown; the rest is a number, and the digest covers them all.
-const PACKAGES_SHOWN: usize = 20;
 /// Column at which values begin.
 const COLUMN: usize = 13;
 
@@ -108,13 +107,15 @@ fn tell_class(page: &mut Page, class: &Class, transaction: Option<&Transaction>)
         "; no reboot"
     });
     let back = class.rollback.as_ref().map_or("Unknown", |reach| reach.as_str());
-    row(
-        page,
-        "up to",
-        &format!("{} nodes: {consequences}; rollback: {back}", class.nodes_max.unwrap_or(0)),
-    );
+    let nodes = class.nodes_max.unwrap_or(0);
+    let plural = if nodes == 1 { "" } else { "s" };
+    row(page, "up to", &format!("{nodes} node{plural}: {consequences}; rollback: {back}"));
+    let digest = class.transaction.as_deref().unwrap_or("-");
+    if digest == NOTHING.as_str() {
+        row(page, "", "no package changes");
+        return;
+    }
     let Some(transaction) = transaction else {
-        let digest = class.transaction.as_deref().unwrap_or("-");
         row(
             page,
             "",
@@ -122,12 +123,9 @@ fn tell_class(page: &mut Page, class: &Class, transaction: Option<&Transaction>)
         );
         return;
     };
-    let changes = &transaction.spec.changes;
-    for change in changes.iter().take(PACKAGES_SHOWN) {
+    // All of them, however many: this is what is signed.
+    for change in &transaction.spec.changes {
         row(page, "", &told_change(change));
-    }
-    if changes.len() > PACKAGES_SHOWN {
-        row(page, "", &format!("and {} more packages", changes.len() - PACKAGES_SHOWN));
     }
 }
 

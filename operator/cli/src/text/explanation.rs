@@ -58,8 +58,11 @@ fn rules(page: &mut Page, told: &Explanation) {
     if !told.see_also.is_empty() {
         page.gap();
         page.line("", &paint(STRONG, "SEE ALSO"));
+        // Of a cluster the address is told, which is no folder to be named.
+        let place = if told.folder.contains("://") { "" } else { &told.folder };
+        let gap = if place.is_empty() { "" } else { " " };
         for about in &told.see_also {
-            page.hang("  ", &format!("hozen explain {} {about}", told.folder), 4);
+            page.hang("  ", &format!("hozen explain {place}{gap}{about}"), 4);
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Head {
 pub struct Verified {
     /// How many entries.
     pub entries: u64,
+    /// How many lines of the operator's log stood between them, as in what a container has printed.
+    pub passed_over: u64,
     /// Its end; none: it is empty.
     pub head: Option<Head>,
 }
@@ -113,10 +115,15 @@ impl Head {
 pub fn verify(trail: &mut dyn BufRead, kept: Option<&Head>) -> Result<Verified, Finding> {
     let mut head: Option<Head> = None;
     let mut found = kept.is_none();
+    let mut passed_over = 0;
     for line in 1.. {
         let Some(text) = next(trail, line)? else {
             break;
         };
+        if is_of_the_log(&text) {
+            passed_over += 1;
+            continue;
+        }
         let (body, hash) = entry(&text, line)?;
         let expected = head.as_ref().map_or((0, NONE), |head| (head.number + 1, &head.hash));
         if (body.number, body.previous.as_str()) != expected {
@@ -129,7 +136,8 @@ pub fn verify(trail: &mut dyn BufRead, kept: Option<&Head>) -> Result<Verified, 
     match kept {
         Some(kept) if !found => Err(Finding::Head { number: kept.number }),
         Some(_) | None => {
-            Ok(Verified { entries: head.as_ref().map_or(0, |head| head.number + 1), head })
+            let entries = head.as_ref().map_or(0, |head| head.number + 1);
+            Ok(Verified { entries, passed_over, head })
         }
     }
 }
@@ -146,6 +154,14 @@ fn next(trail: &mut dyn BufRead, line: u64) -> Result<Option<Vec<u8>>, Finding> 
         return Err(Finding::Torn { line });
     }
     Ok(Some(text))
+}
+
+/// A line of the log has a level, and no hash. Whoever makes an entry into one has taken it out of the trail, which is found.
+fn is_of_the_log(line: &[u8]) -> bool {
+    let has_hash = std::str::from_utf8(line).is_ok_and(|text| split(text).is_some());
+    let object: Option<serde_json::Map<String, serde_json::Value>> =
+        Some(line).filter(|_| !has_hash).and_then(|line| serde_json::from_slice(line).ok());
+    object.is_some_and(|object| object.contains_key("timestamp") && object.contains_key("level"))
 }
 
 /// The entry of a line, and its hash.
