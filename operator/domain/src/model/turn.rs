@@ -480,8 +480,8 @@ fn goes_on(decision: &Decision) -> bool {
         Record::Task { task: Some(task), .. } => {
             !anew(task) && !matches!(task.step, Step::Claim | Step::AwaitReboot)
         }
-        Record::Task { task: None, .. } => false,
-        Record::Ended { .. }
+        Record::Task { task: None, .. }
+        | Record::Ended { .. }
         | Record::ImageTask { .. }
         | Record::ImageEnded { .. }
         | Record::Cursor { .. }
