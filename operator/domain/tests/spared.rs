@@ -29,6 +29,7 @@ fn decide(world: &World) -> Decision {
 }
 
 /// The work that a decision writes down for the node; none: it writes nothing of it.
+#[expect(clippy::option_option, reason = "nothing is written, or that it ended, or a step")]
 fn task(decision: &Decision) -> Option<Option<&Task>> {
     decision.records.iter().find_map(|record| match record {
         Record::Task { task, .. } => Some(task.as_ref()),
