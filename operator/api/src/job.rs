@@ -147,7 +147,7 @@ pub struct Answer {
 /// How long one part of the work took.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Which: `lock`, `repair`, `refresh`, `compare`, `download`, `install`.
+    /// Which: `lock`, `kexec`, `repair`, `refresh`, `compare`, `download`, `install`.
     pub part: String,
     /// Milliseconds.
     pub milliseconds: u64,

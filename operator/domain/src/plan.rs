@@ -4,6 +4,8 @@
 //! Nothing in it merely moves with time (no timestamps of planning, no generation, no feed epoch), so planning twice from the
 //! same facts gives the same digest. Integers, strings and booleans only; lists are sorted unless their order decides.
 
+mod reboot;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,8 @@ use crate::{
     selector::LabelSelector,
     units::{Digest, Name, Share, Span, Uid, User},
 };
+
+pub use reboot::{Reboot, RebootMethod, RebootPolicy};
 
 /// Longest that the package manager, its restarts and a new scan may take on one node.
 pub const PATCH_MAX: Span = Span::minutes(30);
@@ -354,47 +358,6 @@ pub enum OnBlocked {
     Skip,
     /// Pods are deleted without their budget's leave (invariant 8).
     Force,
-}
-
-/// Rebooting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Reboot {
-    /// When.
-    pub policy: RebootPolicy,
-    /// How long one may take.
-    pub timeout: Span,
-    /// How many per node and plan (invariant 28).
-    pub max: u32,
-    /// How. A plan that says nothing, as those of earlier versions do, means a whole one.
-    #[serde(default, skip_serializing_if = "is_whole")]
-    pub method: RebootMethod,
-}
-
-/// How a node reboots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RebootMethod {
-    /// Whole, through firmware and boot loader.
-    #[default]
-    Reboot,
-    /// The running kernel starts the newest installed one itself. The boot id is another one then, as after a whole reboot (decision 33).
-    Kexec,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-const fn is_whole(method: &RebootMethod) -> bool {
-    matches!(method, RebootMethod::Reboot)
-}
-
-/// When a node reboots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RebootPolicy {
-    /// If the host says so, and the approved class did.
-    AsNeeded,
-    /// Never: a fix that needs it stays inactive, and is shown so.
-    Never,
-    /// After every patch.
-    Always,
 }
 
 /// Evidence that is asked for. Positive evidence newer than the step, or no pass (invariant 29).

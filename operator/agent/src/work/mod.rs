@@ -237,7 +237,10 @@ fn perform(
     match assignment.order.step {
         Step::Prefetch => executor::prefetch(folder, assignment, course),
         Step::Patch => {
-            course.part("boot", || can_boot(folder, assignment))?;
+            // A host that cannot boot as its plan has it is not patched either; what an earlier start has begun to install is brought to its end.
+            if assignment.boot == Some(RebootMethod::Kexec) && !folder.changes() {
+                course.part("kexec", || kexec::can_follow(assignment))?;
+            }
             executor::change(folder, assignment, Way::Forth, course)
         }
         Step::Rollback => executor::change(folder, assignment, Way::Back, course),
@@ -256,14 +259,6 @@ fn perform(
             ErrorClass::Order,
             format!("{} is no work of a Job", assignment.order.step),
         )),
-    }
-}
-
-/// A host that cannot boot as its plan has it is not patched either. What an earlier start has begun to install is brought to its end.
-fn can_boot(folder: &Folder, assignment: &Assignment) -> Result<(), Failure> {
-    match assignment.boot {
-        Some(RebootMethod::Kexec) if !folder.changes() => kexec::can_follow(assignment),
-        Some(_) | None => Ok(()),
     }
 }
 
