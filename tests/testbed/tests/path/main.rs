@@ -13,6 +13,7 @@ mod daemons;
 mod debian;
 #[path = "../forgeries/jobs.rs"]
 mod jobs;
+mod machine;
 #[expect(dead_code, reason = "what other cases are about")]
 #[path = "../forgeries/nodes.rs"]
 mod nodes;
@@ -33,13 +34,13 @@ mod tries;
 #[path = "../forgeries/workloads.rs"]
 mod workloads;
 
-use hozen_testbed::repository::Package;
+use hozen_testbed::{node::vm, not_run, repository::Package};
 use serde_json::{Value, json};
 
 use crate::{
     publisher::Publisher,
     seen::{SERVICE, approval, ended},
-    stage::{NODES, Stage},
+    stage::{NODES, Stage, Watch},
     trail::Trail,
 };
 
@@ -54,12 +55,17 @@ fn policy() -> Value {
 }
 
 fn baseline(by: &str) -> Value {
+    baseline_of("web", by)
+}
+
+/// A baseline of the nodes of a tier.
+fn baseline_of(tier: &str, by: &str) -> Value {
     let stages = json!([
         {"name": "canary", "nodes": 1, "soak": "5s"},
         {"name": "rest", "nodes": "100%", "maxUnavailable": 1},
     ]);
-    json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline", "metadata": {"name": "web-tier"}, "spec": {
-        "editedBy": by, "selector": {"nodes": {"matchLabels": {"tier": "web"}}},
+    json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline", "metadata": {"name": format!("{tier}-tier")}, "spec": {
+        "editedBy": by, "selector": {"nodes": {"matchLabels": {"tier": tier}}},
         "asset": {"owner": "web@example.com"}, "require": {"os": {"id": "debian", "versionId": "12"}},
         "approvalPolicy": "production",
         "rollout": {"stages": stages, "drain": {"timeout": "1m"}, "reboot": {"timeout": "3m"}, "watch": "5s"}}})
@@ -71,7 +77,7 @@ fn name(request: &Value) -> &str {
 
 #[test]
 fn what_two_people_agreed_to_is_done_to_real_nodes_and_proven_and_nothing_else_is() {
-    let Some((stage, publisher, mut watch)) = Stage::set(TEST) else { return };
+    let Some((mut stage, publisher, mut watch)) = Stage::set(TEST) else { return };
     let first = asked(&stage);
     watch.lap("policy and baseline until people are asked, and apt agrees with the scanners");
     author_cannot_approve(&stage, &first);
@@ -90,7 +96,30 @@ fn what_two_people_agreed_to_is_done_to_real_nodes_and_proven_and_nothing_else_i
     watch.lap("daemons of packages installed, their updates and Debian's published until people are asked");
     renewed::done(&stage, has_debian);
     watch.lap("daemons and nginx renewed, proven");
+    with_machine(&mut stage, &mut watch);
     println!("{:6.1} s  in all", watch.total().as_secs_f64());
+}
+
+/// A node with a kernel of its own.
+fn with_machine(stage: &mut Stage, watch: &mut Watch) {
+    if std::env::var_os("HOZEN_SOAK").is_none() {
+        println!(
+            "left out: a virtual machine that boots its newer kernel takes minutes; make soak plays it"
+        );
+        return;
+    }
+    if let Err(why) = vm::lacking() {
+        not_run(TEST, &why.to_string());
+        return;
+    }
+    let request = machine::asked(stage, TEST);
+    watch.lap("a virtual machine with an older kernel, until people are asked for the newer one");
+    if let Some(request) = request {
+        machine::boots_its_newer_kernel_by_kexec(stage, &request);
+        watch.lap("the newer kernel installed, started by kexec, proven");
+        machine::refuses_where_its_kernel_is_locked_down(stage);
+        watch.lap("kexec refused where the kernel is locked down");
+    }
 }
 
 /// Carol says who must agree, Dave what must be; everybody else is refused.

@@ -100,6 +100,8 @@ pub struct Stage {
     state: State,
     /// The command.
     pub hozen: PathBuf,
+    /// The agent.
+    pub agent: PathBuf,
 }
 
 impl Stage {
@@ -121,9 +123,9 @@ impl Stage {
         let bed = Removed(Bed::open(&bed::home(), "path-test").expect("nobody else uses this bed"));
         let wanted = Wanted { nodes: Some(3), packages: Packages::Test, ..Wanted::default() };
         let up = hozen_testbed::up(&bed.0, wanted, &mut |step| println!("{step}")).unwrap();
-        let stage = Self { bed, state: up, hozen };
+        let stage = Self { bed, state: up, hozen, agent };
         watch.lap("control plane and three nodes");
-        let digests = [("hozen", &stage.hozen), ("hozen-agent", &agent)]
+        let digests = [("hozen", &stage.hozen), ("hozen-agent", &stage.agent)]
             .map(|(name, program)| stage.load(name, program));
         watch.lap("images built and loaded");
         for (user, group) in PEOPLE {
@@ -177,12 +179,30 @@ impl Stage {
             labels: [].into(),
             contents: [(name.to_owned(), Content::File(program.to_owned(), 0o755))].into(),
         };
-        let archive = self.bed.0.folder.join(format!("{name}.tar"));
+        let archive = self.archive(name);
         let digest = image.write(&archive).unwrap();
         for node in NODES {
             self.node(node).load(&archive).unwrap();
         }
         digest
+    }
+
+    fn archive(&self, name: &str) -> PathBuf {
+        self.bed.0.folder.join(format!("{name}.tar"))
+    }
+
+    /// Adds a virtual machine, with the images that the other nodes have.
+    pub fn add_machine(&mut self, name: &str) {
+        hozen_testbed::raise_vms(&self.bed.0, &mut self.state, 1, &mut |step| println!("{step}"))
+            .unwrap();
+        for image in ["hozen", "hozen-agent"] {
+            self.node(name).load(&self.archive(image)).unwrap();
+        }
+    }
+
+    /// Where the bed keeps what a node is made of.
+    pub fn node_folder(&self, name: &str) -> PathBuf {
+        self.bed.0.folder.join("nodes").join(name)
     }
 
     fn person(&self, user: &str, group: &str) {
