@@ -1,7 +1,7 @@
 //! A host that nobody patches: its machine is replaced by a new one, from a newer image.
 //!
 //! The transaction's one line is `IMAGE:node FROM TO PROGRAM`: what the image is called and its versions, as `IMAGE_ID` and `IMAGE_VERSION` of
-//! os-release(5) say them, and the SHA-256 of [`PROGRAM`], which the administrator of the host keeps there. It asks whoever owns the machines
+//! os-release(5) say them, and the SHA-256 of `/etc/hozen/replace-node`, which the administrator of the host keeps there. It asks whoever owns the machines
 //! for the successor, and it is all that of ours knows how. So that a cluster does not lack the node meanwhile, the ask is for the successor
 //! first, and for this machine's end when that one serves.
 //!
