@@ -128,10 +128,15 @@ async fn requested(cluster: &Cluster, tier: &str) -> ChangeRequest {
     assert!(!status.missing.is_empty(), "somebody is missing");
     assert!(status.answers.is_some_and(|answers| answers.change.contains("openssl")));
     let advisories: Api<Advisory> = Api::all(cluster.client.clone());
-    let advisory = advisories.get("dsa-6123-1").await.unwrap().status.unwrap();
+    let name = request.name_any();
+    // How far things are is written once a second (decision 35).
+    let advisory = until("the notice names the request", async || {
+        let status = advisories.get("dsa-6123-1").await.ok()?.status?;
+        let mut affected = status.affected.iter().filter(|affected| affected.baseline == tier);
+        affected.any(|affected| affected.change_request.as_ref() == Some(&name)).then_some(status)
+    })
+    .await;
     assert_eq!(advisory.relevance, Some(Relevance::Relevant));
-    let affected = advisory.affected.iter().find(|affected| affected.baseline == tier);
-    assert_eq!(affected.and_then(|a| a.change_request.clone()), Some(request.name_any()));
     request
 }
 
