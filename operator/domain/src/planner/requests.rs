@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Note, Planned, choice,
-    classes::{Bound, Which, classes},
+    classes::{Which, classes},
     desk::Desk,
     difference,
     draft::{Before, Busy, Draft, Drafted, draft},
@@ -226,7 +226,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         }
         self.take_over(drafted);
         let Some(fresh) = fresh else { return };
-        let made = classes(self.desk, &fresh, Which::Untried, Bound::Coming(None));
+        let made = classes(self.desk, &fresh, Which::Untried, None);
         self.planned.notes.extend(made.notes.iter().cloned());
         for hold in &made.holds {
             let known = self.planned.decision.holds.iter().any(|held| held.hold == *hold);

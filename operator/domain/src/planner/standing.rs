@@ -26,7 +26,7 @@ use crate::{
 
 use super::{
     choice,
-    classes::{Bound, Which, classes},
+    classes::{Which, classes},
     coming,
     desk::Desk,
     difference,
@@ -113,26 +113,21 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         fresh.picks.retain(|_, key| keys.contains(key));
     }
     let which = if attempt { Which::Failed } else { Which::Untried };
-    let made = classes(desk, &fresh, which, Bound::Here);
+    let made = classes(desk, &fresh, which, Some(request));
     drafted.notes.extend(made.notes.iter().cloned());
     if made.list.is_empty() {
         return stands(drafted);
     }
-    let people = asked_people(desk, request);
-    let beyond = |plan: &Plan| {
-        let growth = progress == Progress::Asked;
-        difference::beyond(desk.world, &request.plan, plan, growth)
-    };
+    let plan = write::plan(desk, &fresh, made, asked_people(desk, request));
+    let growth = progress == Progress::Asked;
+    let beyond = difference::beyond(desk.world, &request.plan, &plan, growth);
     // What is beyond it joined since its work was done everywhere, and is a request of its own.
     let done = matches!(request.phase, Phase::Verifying | Phase::Watching);
-    // Who may come to it some time is no reason to ask anew; whoever is asked anew is asked for them as well.
-    if done || beyond(&write::plan(desk, &fresh, made, people)).is_empty() {
-        return stands(drafted);
-    }
-    let made = classes(desk, &fresh, which, Bound::Coming(Some(request)));
-    let plan = write::plan(desk, &fresh, made, people);
-    let because = beyond(&plan).join("; ");
-    let verdict = Verdict::Replaced { draft: fresh, plan: Box::new(plan), because };
+    let verdict = if done || beyond.is_empty() {
+        Verdict::Stands
+    } else {
+        Verdict::Replaced { draft: fresh, plan: Box::new(plan), because: beyond.join("; ") }
+    };
     Reviewed { verdict, drafted }
 }
 
