@@ -133,7 +133,8 @@ pub fn done(stage: &Stage, debian: bool) {
         assert_eq!(stage.upgradable(DEBIAN), [].into());
         let nginx = debian::processes(stage, DEBIAN);
         assert_eq!(nginx.old, 0);
-        assert_ne!(nginx.main, earlier.main, "it was restarted");
+        // After a boot it is another process, and may have the number that it had.
+        assert!(nginx.main != earlier.main || boots.contains(&DEBIAN), "it was restarted");
     }
     debian::serves(stage);
     stage.nodes_are_free();
