@@ -12,7 +12,10 @@ use kube::ResourceExt as _;
 use super::{Cluster, error::ClusterError, instant};
 use crate::{
     terminal,
-    text::page::{BAD, FAINT, GOOD, Page, STRONG, paint},
+    text::{
+        counted,
+        page::{BAD, FAINT, GOOD, Page, STRONG, paint},
+    },
 };
 
 /// Column at which values begin.
@@ -107,9 +110,8 @@ fn tell_class(page: &mut Page, class: &Class, transaction: Option<&Transaction>)
         "; no reboot"
     });
     let back = class.rollback.as_ref().map_or("Unknown", |reach| reach.as_str());
-    let nodes = class.nodes_max.unwrap_or(0);
-    let plural = if nodes == 1 { "" } else { "s" };
-    row(page, "up to", &format!("{nodes} node{plural}: {consequences}; rollback: {back}"));
+    let nodes = counted(class.nodes_max.unwrap_or(0), "node");
+    row(page, "up to", &format!("{nodes}: {consequences}; rollback: {back}"));
     let digest = class.transaction.as_deref().unwrap_or("-");
     if digest == NOTHING.as_str() {
         row(page, "", "no package changes");

@@ -59,10 +59,13 @@ fn rules(page: &mut Page, told: &Explanation) {
         page.gap();
         page.line("", &paint(STRONG, "SEE ALSO"));
         // Of a cluster the address is told, which is no folder to be named.
-        let place = if told.folder.contains("://") { "" } else { &told.folder };
-        let gap = if place.is_empty() { "" } else { " " };
+        let command = if told.folder.contains("://") {
+            "hozen explain".to_owned()
+        } else {
+            format!("hozen explain {}", told.folder)
+        };
         for about in &told.see_also {
-            page.hang("  ", &format!("hozen explain {place}{gap}{about}"), 4);
+            page.hang("  ", &format!("{command} {about}"), 4);
         }
     }
 }
