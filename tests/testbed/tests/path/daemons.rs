@@ -98,6 +98,8 @@ pub struct Course {
     pub pods: Vec<(Option<i64>, Option<Value>)>,
     /// Begins of the work, as its log on the node has them.
     pub begins: Vec<String>,
+    /// That log. What a pod prints while its runtime is restarted may be missing from the pod's own.
+    pub log: String,
 }
 
 pub fn course(stage: &Stage, node: &str) -> Course {
@@ -111,5 +113,6 @@ pub fn course(stage: &Stage, node: &str) -> Course {
     let newest = "cat \"$(ls -dt /var/lib/hozen/work/patch-*/ | head -1)log\"";
     let log = stage.on(node, newest);
     let begins = log.lines().filter_map(|line| line.split_once(", attempt 1, "));
-    Course { pods: ends.collect(), begins: begins.map(|(_, start)| start.to_owned()).collect() }
+    let begins = begins.map(|(_, start)| start.to_owned()).collect();
+    Course { pods: ends.collect(), begins, log }
 }
