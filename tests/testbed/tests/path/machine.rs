@@ -116,7 +116,7 @@ pub fn refuses_where_its_kernel_is_locked_down(stage: &Stage) {
         work=$(ls -d /var/lib/hozen/work/reboot-*)
         cp $work/plan.json $work/transaction .
         boot=$(cat /proc/sys/kernel/random/boot_id)
-        sed "s/"attempt":1/"attempt":2/; s/"bootID":"[^"]*"/"bootID":"$boot"/" $work/order.json >order.json
+        sed "s/\"attempt\":1/\"attempt\":2/; s/\"bootID\":\"[^\"]*\"/\"bootID\":\"$boot\"/" $work/order.json >order.json
         echo integrity >/sys/kernel/security/lockdown
         code=0; ./hozen-agent reboot --orders=. --host=/ --answer=/root/agent/answer || code=$?
         cat answer; exit $((code - 3))"#;
