@@ -94,6 +94,9 @@ impl Operator {
             .arg(listen.to_string())
             .arg(folder.join("operator-audit.log"))
             .env(TOKEN, token)
+            // As the chart has it.
+            .env("MIMALLOC_PURGE_DELAY", "10")
+            .env("MIMALLOC_ALLOW_THP", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(folder.join("operator.log"))?)
