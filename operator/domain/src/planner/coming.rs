@@ -115,6 +115,20 @@ pub(super) fn begins(desk: &Desk<'_>, kin: &Kin<'_>, plan: &Plan) -> bool {
     changes.any(|change| is_as_found(set, change))
 }
 
+/// Whether another request that was begun brings a kin what is wanted.
+pub(super) fn brought_by_others(
+    desk: &Desk<'_>,
+    index: usize,
+    wants: &BTreeSet<Want>,
+    request: &ChangeRequest,
+) -> bool {
+    let mut others = desk.underway.iter().filter(|other| *other.request != request.uid);
+    others.any(|other| {
+        let does = other.does.get(&index);
+        does.is_some_and(|(_, brings)| !brings.is_disjoint(wants))
+    })
+}
+
 /// Whether the version that a change starts from is installed.
 fn is_as_found(set: &PackageSet, change: &Change) -> bool {
     let mut installed = installed::named(set, &change.name).into_iter();

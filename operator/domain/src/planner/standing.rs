@@ -20,7 +20,8 @@ use crate::{
     rank::Priority,
     request::{ChangeRequest, Phase},
     safety,
-    units::Name,
+    units::{Name, Uid},
+    workload::Workload,
     world::World,
 };
 
@@ -100,8 +101,14 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
     };
     // Systems that want the same in another way are a request of their own: what is asked for, or agreed to, stands for the rest.
     if progress == Progress::Begun {
+        // What it has done it brings to its own end, soaked and watched, whatever others miss.
+        if has_done(desk.world, request) {
+            return stands(drafted);
+        }
         let were = |index: &usize| {
-            desk.kins.get(*index).is_some_and(|kin| coming::begins(desk, kin, &request.plan))
+            let kin = desk.kins.get(*index);
+            kin.is_some_and(|kin| coming::begins(desk, kin, &request.plan))
+                && !coming::brought_by_others(desk, *index, &fresh.wants, request)
         };
         fresh.picks.retain(|index, key| keys.contains(key) || were(index));
     }
@@ -138,6 +145,22 @@ fn fits_at_work(desk: &Desk<'_>, keys: &BTreeSet<Key>, wants: &BTreeSet<Want>) -
         kin.assigned(keys).is_some_and(|choice| choice.fixes.iter().any(missed))
             && kin.systems.iter().any(|system| system.at_work())
     })
+}
+
+/// Whether a request has proven its change on a system, or is at work on one.
+fn has_done(world: &World, request: &ChangeRequest) -> bool {
+    let proven = |ended: &BTreeMap<Uid, Ended>| {
+        ended.get(&request.uid).is_some_and(|ended| ended.proven_at().is_some())
+    };
+    let node = |node: &Node| {
+        let task = node.task.as_ref();
+        task.is_some_and(|task| task.request == request.uid) || proven(&node.ended)
+    };
+    let workload = |workload: &Workload| {
+        let task = workload.task.as_ref();
+        task.is_some_and(|task| task.request == request.uid) || proven(&workload.ended)
+    };
+    world.nodes.values().any(node) || world.workloads.values().any(workload)
 }
 
 /// Whether all work under a request is behind it, so that no system is taken any more, not even one that comes back.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod asked;
+mod beside;
 mod more;
 
 use std::sync::Arc;
