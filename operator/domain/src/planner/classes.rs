@@ -43,13 +43,17 @@ pub(super) enum Which {
     Failed,
 }
 
-/// Groups systems of a draft, which may take the place of a request, by what is done to them.
-pub(super) fn classes(
-    desk: &Desk<'_>,
-    draft: &Draft,
-    which: Which,
-    instead_of: Option<&ChangeRequest>,
-) -> Classes {
+/// Which systems the bound of a class counts. Nothing else of a plan depends on that: its category does not.
+#[derive(Clone, Copy)]
+pub(super) enum Bound<'r> {
+    /// Those that fit it now.
+    Here,
+    /// Those that will, too, where the draft takes the place of this request, if of any (decision 24).
+    Coming(Option<&'r ChangeRequest>),
+}
+
+/// Groups systems of a draft by what is done to them.
+pub(super) fn classes(desk: &Desk<'_>, draft: &Draft, which: Which, bound: Bound<'_>) -> Classes {
     let mut made = Classes::default();
     let mut systems: BTreeMap<&Key, Vec<System<'_>>> = BTreeMap::new();
     for (index, key) in &draft.picks {
@@ -84,9 +88,9 @@ pub(super) fn classes(
             made.holds.extend(reasons.told());
         } else {
             let policy = desk.baseline.rollout.reboot.policy;
-            let coming = match which {
-                Which::Untried => coming(desk, draft, key, instead_of),
-                Which::Failed => BTreeSet::new(),
+            let coming = match (which, bound) {
+                (Which::Untried, Bound::Coming(instead_of)) => coming(desk, draft, key, instead_of),
+                (Which::Failed, _) | (_, Bound::Here) => BTreeSet::new(),
             };
             let class = class(key, &systems, &coming, policy, &mut made.facts);
             made.list.push(class);

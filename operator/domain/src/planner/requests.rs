@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Note, Planned, choice,
-    classes::{Which, classes},
+    classes::{Bound, Which, classes},
     desk::Desk,
     difference,
     draft::{Before, Busy, Draft, Drafted, draft},
@@ -145,8 +145,8 @@ impl<'d, 'w> Planner<'d, 'w> {
             self.take_over(drafted);
             match verdict {
                 Verdict::Stands => self.cover(request),
-                Verdict::Replaced { draft, plan, because } => match self
-                    .covering(request, &draft, &plan)
+                Verdict::Replaced { draft, plan, least, because } => match self
+                    .covering(request, &draft, &least)
                 {
                     Some(other) => self.end(request, format!("{other} answers it now: {because}")),
                     None => self.ask(&draft, *plan, Some((request, because))),
@@ -226,7 +226,7 @@ impl<'d, 'w> Planner<'d, 'w> {
         }
         self.take_over(drafted);
         let Some(fresh) = fresh else { return };
-        let made = classes(self.desk, &fresh, Which::Untried, None);
+        let made = classes(self.desk, &fresh, Which::Untried, Bound::Coming(None));
         self.planned.notes.extend(made.notes.iter().cloned());
         for hold in &made.holds {
             let known = self.planned.decision.holds.iter().any(|held| held.hold == *hold);

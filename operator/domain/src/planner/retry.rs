@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Note, Planned,
-    classes::{Which, classes},
+    classes::{Bound, Which, classes},
     desk::Desk,
     draft::Draft,
     kin::Key,
@@ -79,6 +79,6 @@ fn again(desk: &Desk<'_>, request: &ChangeRequest) -> Option<crate::plan::Plan> 
     if draft.wants.iter().any(Want::travels_alone) {
         draft.wants.retain(Want::travels_alone);
     }
-    let made = classes(desk, &draft, Which::Failed, None);
+    let made = classes(desk, &draft, Which::Failed, Bound::Here);
     (!made.list.is_empty()).then(|| write::plan(desk, &draft, made, true))
 }

@@ -27,7 +27,7 @@ use crate::{
 
 use super::{
     choice,
-    classes::{Which, classes},
+    classes::{Bound, Which, classes},
     coming,
     desk::Desk,
     difference,
@@ -48,6 +48,8 @@ pub(super) enum Verdict {
         draft: Draft,
         /// The same as a plan.
         plan: Box<Plan>,
+        /// That plan, if nobody came to it: whoever allows as much need not be asked.
+        least: Box<Plan>,
         /// What is different.
         because: String,
     },
@@ -120,22 +122,27 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         fresh.picks.retain(|_, key| keys.contains(key));
     }
     let which = if attempt { Which::Failed } else { Which::Untried };
-    let made = classes(desk, &fresh, which, Some(request));
+    let made = classes(desk, &fresh, which, Bound::Here);
     drafted.notes.extend(made.notes.iter().cloned());
     if made.list.is_empty() {
         return stands(drafted);
     }
-    let plan = write::plan(desk, &fresh, made, asked_people(desk, request));
-    let growth = progress == Progress::Asked;
-    let beyond = difference::beyond(desk.world, &request.plan, &plan, growth);
+    let people = asked_people(desk, request);
+    let beyond = |plan: &Plan| {
+        let growth = progress == Progress::Asked;
+        difference::beyond(desk.world, &request.plan, plan, growth)
+    };
     // What is beyond it joined since its work was done everywhere, and is a request of its own.
     let done = matches!(request.phase, Phase::Verifying | Phase::Watching);
-    let verdict = if done || beyond.is_empty() {
-        Verdict::Stands
-    } else {
-        Verdict::Replaced { draft: fresh, plan: Box::new(plan), because: beyond.join("; ") }
-    };
-    Reviewed { verdict, drafted }
+    // Who may come to it some time is no reason to ask anew; whoever is asked anew is asked for them as well.
+    let least = Box::new(write::plan(desk, &fresh, made, people));
+    if done || beyond(&least).is_empty() {
+        return stands(drafted);
+    }
+    let made = classes(desk, &fresh, which, Bound::Coming(Some(request)));
+    let plan = Box::new(write::plan(desk, &fresh, made, people));
+    let because = beyond(&plan).join("; ");
+    Reviewed { verdict: Verdict::Replaced { draft: fresh, plan, least, because }, drafted }
 }
 
 /// Whether systems that others are working on may still need what a request does: what they will be is known when they are released.

@@ -66,3 +66,40 @@ fn what_became_an_emergency_is_asked_for_where_an_ordinary_rollout_of_it_does_no
     assert!(plan.emergency);
     assert_eq!(because(&planned), (None, None), "what was begun goes on when it may");
 }
+
+/// The package managers of b and c have no source of the fix. A change of theirs begins meanwhile, after which they may have one.
+#[test]
+fn i14_who_may_come_to_a_change_some_time_voids_no_approval_and_who_has_come_is_asked_for() {
+    let curl_fix = transaction(&[("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14")]);
+    let set = debian(&[("openssl", OLD), ("curl", "7.88.1-10+deb12u8")]);
+    let other =
+        |name: &str| node(name).label("tier", "web").has(&set).would("DSA-6200-1", &curl_fix);
+    let mut world = fleet(&["a"])
+        .node(other("b"))
+        .node(other("c"))
+        .notice(openssl().high().fix_seen("2026-11-01T00:00Z"))
+        .notice(curl().critical().exploited("2026-11-18", None))
+        .build();
+    let all = settle(&mut world);
+    let of = |notice: &str| {
+        let plans = created(&all.decision).into_iter();
+        let mut plans = plans.filter(|(_, plan)| plan.advisories == [notice]);
+        plans
+            .next()
+            .unwrap_or_else(|| panic!("{notice}: {:#?} {:#?}", all.decision, all.notes))
+            .0
+            .clone()
+    };
+    let (waits, begins) = (of("DSA-6123-1"), of("DSA-6200-1"));
+    assert_eq!(class(&world.requests[&waits].plan).nodes_max, 1);
+    for phase in [Phase::AwaitingApproval, Phase::Approved] {
+        world.requests.get_mut(&waits).unwrap().phase = phase;
+        world.requests.get_mut(&begins).unwrap().phase = Phase::Running;
+        nothing(&planned(&world));
+    }
+    world.requests.get_mut(&waits).unwrap().phase = Phase::AwaitingApproval;
+    answer(&mut world, "b", "DSA-6123-1", &openssl_fix());
+    let grown = planned(&world);
+    let why = "3 nodes instead of at most 1".to_owned();
+    assert_eq!(because(&grown), (Some(waits.to_string()), Some(why)), "and for c at once");
+}

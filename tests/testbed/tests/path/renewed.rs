@@ -69,8 +69,8 @@ fn class_with(stage: &Stage, request: &Value, package: &str) -> Option<Value> {
     classes.into_iter().find(changes).cloned()
 }
 
-/// Two people agree to what changes a package on so many nodes: to the request that asks for it now. When one is begun another that waits is asked
-/// for anew, with those in its bound who may come to it; and where one request asks for all it is agreed to already.
+/// Two people agree to what changes a package on so many nodes: to the request that asks for it now, which another may take the place of while they
+/// do; and where one request asks for all it is agreed to already.
 fn agreed(stage: &Stage, package: &str, nodes: usize) -> Value {
     stage.until(&format!("people agree to {package}"), || {
         let all = stage.get(&["changerequests"]);
