@@ -184,7 +184,7 @@ pub struct StageCounts {
     /// Failed.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub failed: u32,
-    /// Put back because a drain was refused.
+    /// Put back unchanged: its drain was refused, or its agent refused.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub blocked: u32,
     /// Away.

@@ -289,8 +289,8 @@ pub enum Hold {
         notices: Vec<Name>,
         /// Nodes on which a scan showed it.
         nodes: u32,
-        /// Nodes that need it and do not have it: away, or failed.
-        without: Vec<Name>,
+        /// Nodes that need it and do not have it, each with why: away, failed, or put back since they cannot have it.
+        without: Vec<(Name, String)>,
     },
     /// The last stage is done, and gates are still read.
     Watch {

@@ -64,10 +64,15 @@ pub(super) fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Sp
     format!("waits for {what}{needed}{never}")
 }
 
-pub(super) fn in_force(nodes: u32, without: &[Name]) -> String {
+pub(super) fn in_force(nodes: u32, without: &[(Name, String)]) -> String {
     let plural = if nodes == 1 { "" } else { "s" };
     let told = format!("in force on {nodes} node{plural} until the patch is proven");
-    if without.is_empty() { told } else { format!("{told}; not on {}", named(without)) }
+    if without.is_empty() {
+        return told;
+    }
+    let (first, more) = without.split_at(without.len().min(NAMED_MAX));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("{told}; not on {}{more}", listed(first))
 }
 
 pub(super) fn roles(missing: &[RoleCount]) -> String {

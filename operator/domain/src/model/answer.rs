@@ -277,7 +277,7 @@ impl Model<'_> {
         if !matches!(found.jobs.get(&key), Some(Job::Running(_))) {
             return;
         }
-        if key.step == Step::Patch
+        if matches!(key.step, Step::Patch | Step::Mitigate)
             && let Some((refusal, message)) = host.refuses()
         {
             let message = format!("{refusal:?}: {message}");
@@ -463,7 +463,7 @@ impl Host {
         Ok(())
     }
 
-    /// Units are stopped and masked, ports refused.
+    /// Units are held stopped, ports refused.
     fn mitigate(&mut self) -> Result<(), String> {
         if self.does_it()? {
             let (units, ports) = std::mem::take(&mut self.asked);

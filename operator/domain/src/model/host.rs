@@ -73,7 +73,7 @@ pub(super) struct Host {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) patch_fails: Vec<String>,
-    /// What the agent refuses the next patches for, each once.
+    /// What the agent refuses the next patches or mitigations for, each once.
     pub(super) patch_refused: Vec<(Refusal, String)>,
     pub(super) patch_lies: u32,
     pub(super) rollback_lies: u32,
@@ -160,7 +160,7 @@ impl Host {
             .collect();
     }
 
-    /// Why the agent refuses a patch before it changes anything, if it does.
+    /// Why the agent refuses a patch or a mitigation before it changes anything, if it does.
     pub(super) fn refuses(&mut self) -> Option<(Refusal, String)> {
         if self.faults.disk_full {
             return Some((Refusal::Disk, "no space left on device: /var is full".into()));

@@ -209,7 +209,7 @@ pub enum Happening {
         /// What the package manager says.
         message: String,
     },
-    /// The agent of a node refuses the next patch before it changes anything.
+    /// The agent of a node refuses the next patch or mitigation before it changes anything.
     PatchRefused {
         /// Which node.
         node: Name,

@@ -22,7 +22,7 @@ pub struct Progress {
     pub active: u32,
     /// Failed, whether or not they were rolled back.
     pub failed: u32,
-    /// Put back because a drain was refused.
+    /// Put back unchanged: its drain was refused, or its agent refused.
     pub blocked: u32,
     /// Away.
     pub offline: u32,

@@ -241,6 +241,10 @@ fn outdated(view: &View<'_>, transaction: &Digest) -> Option<Hold> {
 /// What is held because agents have refused for what may be no node's own, as a repository that does not answer: no other is drained to be refused
 /// as well. One may be a node's own after all, and what was proven of the same class since shows that it was.
 fn refused_alike(view: &View<'_>, transaction: &Digest) -> Option<Hold> {
+    // A mitigation moves no pods: who cannot have it keeps nobody from it who can, and a stage ends only when one has it.
+    if view.plan.mitigation.is_some() {
+        return None;
+    }
     let (request, nodes) = (&view.request.uid, &view.world.nodes);
     let same = |node: &&Node| node.tried.get(request).is_none_or(|tried| tried == transaction);
     let proven =
@@ -373,7 +377,7 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         return held(view, Some(hold));
     }
     let last = cursor.stage + 1 == view.plan.stages.len();
-    if !last
+    if (!last || standing::refused_everywhere(view))
         && !promoted(view, stage)
         && let Some(hold) = nothing_proven(view, stage)
     {

@@ -65,14 +65,27 @@ pub(super) fn stand(view: &View<'_>) -> Decision {
     decision
 }
 
+/// Whether no node has it, and some have refused it: then it is in force nowhere, and nobody is told that it stands.
+pub(super) fn refused_everywhere(view: &View<'_>) -> bool {
+    let refused = |node: &&Node| {
+        let failure = node.ended.get(&view.request.uid).and_then(Ended::failure);
+        failure.is_some_and(|(_, failure)| failure.refused.is_some())
+    };
+    view.plan.mitigation.is_some()
+        && done(view).next().is_none()
+        && view.pool.iter().copied().any(|node| refused(&node))
+}
+
 fn stands(view: &View<'_>) -> Hold {
-    let has = |node: &Node| matches!(node.ended.get(&view.request.uid), Some(Ended::Mitigated(_)));
-    let without: Vec<Name> = view
-        .pool
-        .iter()
-        .filter(|node| view.needing.contains(&node.name) && !has(node))
-        .map(|node| node.name.clone())
-        .collect();
+    let lacks = |node: &&&Node| {
+        view.needing.contains(&node.name) && !mitigation::done_on(node, view.request)
+    };
+    let why = |node: &Node| {
+        let failure = node.ended.get(&view.request.uid).and_then(Ended::failure);
+        failure.map_or_else(|| "out of reach".to_owned(), |(_, failure)| failure.message.clone())
+    };
+    let without: Vec<(Name, String)> =
+        view.pool.iter().filter(lacks).map(|node| (node.name.clone(), why(node))).collect();
     Hold::MitigationStands {
         notices: view.plan.advisories.clone(),
         nodes: u32::try_from(done(view).count()).unwrap_or(u32::MAX),

@@ -11,7 +11,9 @@ use crate::{
 impl Work<'_> {
     /// Whether this step would be the first to change anything on the node.
     pub(super) fn begins(&self) -> bool {
-        self.task.step == Step::Patch && self.task.failure.is_none() && !self.again()
+        matches!(self.task.step, Step::Patch | Step::Mitigate)
+            && self.task.failure.is_none()
+            && !self.again()
     }
 
     /// The agent refused, and the node is as it was: it is put back, and fails only where that may be an attack (decision 32).
