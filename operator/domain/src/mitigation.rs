@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hozen_advisory::package::{Change, Transaction};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{Assessment, NodeView},
+    assess::{AffectedPackage, Assessment, Missing, NodeView, installed},
     node::{Ended, Failure, Inventory, Node, Step, Task},
     plan::{ChangeType, MitigationPlan, Plan},
     request::{ChangeRequest, Phase, Rollout},
@@ -82,6 +83,39 @@ pub fn needs(view: &NodeView, plan: &Plan) -> bool {
             let found = view.set.as_ref().and_then(|set| set.notice(notice));
             found.is_some_and(|missing| !missing.affected.is_empty() && !missing.exempt)
         })
+}
+
+/// Whether a node's package manager has told how it would be rid of all that a plan answers, and nothing of that is blocked: who needs the
+/// mitigation less.
+pub fn has_a_way(world: &World, view: &NodeView, node: &Node, plan: &Plan) -> bool {
+    let (Some(set), Some(seen)) = (&view.set, node.report.latest()) else {
+        return false;
+    };
+    let Some(packages) = world.package_sets.get(&set.digest) else {
+        return false;
+    };
+    let baseline = world.baselines.get(&plan.baseline.name);
+    let blocked = |change: &Change| {
+        let found = baseline.map(|found| &found.remediation);
+        found.is_some_and(|found| found.blocked(&change.name, &change.to, world.now).is_some())
+    };
+    let missing: Vec<&Missing> =
+        plan.advisories.iter().filter_map(|notice| set.notice(notice)).collect();
+    let rid = |transaction: &Transaction| {
+        let fixes = |package: &AffectedPackage| {
+            let mut changes = transaction.changes.iter();
+            let change = changes.find(|change| change.name == package.package);
+            change.is_some_and(|change| {
+                change.removes() || installed::brings(packages, package, &change.to)
+            })
+        };
+        !transaction.changes.iter().any(blocked)
+            && missing.iter().all(|missing| missing.affected.iter().all(fixes))
+    };
+    let resolved = seen.transactions.iter();
+    resolved
+        .filter_map(|resolved| world.transactions.get(&resolved.transaction))
+        .any(|transaction| rid(transaction))
 }
 
 /// Whether a scan shows that a node has nothing of what a plan answers, nor runs old code of it, whatever baseline holds for it and whatever is

@@ -10,7 +10,7 @@ use hozen_domain::{
     effect::Record,
     model::{What, scenario::Happening},
     node::{Cordon, Ended, Failure, Inventory, Node, Refusal, Report, Step},
-    plan::{Ask, ChangeType, Gate},
+    plan::{Ask, ChangeType, Gate, MitigationPlan},
     planner,
     rank::{Priority, rank},
     request::{ChangeRequest, Phase, RolloutEnd},
@@ -19,9 +19,10 @@ use hozen_domain::{
     world::{Finding, Verdict},
 };
 use hozen_testkit::{
-    BaselineBuilder, NoticeBuilder, Story, Told, admit, approve_all, at, baseline, debian, except,
-    node, notice, stage, story, world_at,
+    BaselineBuilder, NoticeBuilder, Story, Told, admit, agreed, approve_all, at, baseline, debian,
+    except, node, notice, stage, story, transaction, world_at,
 };
+use jiff::SignedDuration;
 use smol_str::SmolStr;
 
 const OLD: &str = "3.0.20-1~deb12u2";
@@ -415,6 +416,80 @@ fn a_mitigation_that_no_node_can_have_is_not_said_to_stand_until_somebody_has_lo
         assert!(told.held("NothingProven") && !told.held("MitigationStands"));
         assert_eq!(mitigation(&told).phase, Phase::Running);
     }
+}
+
+/// A fix is known, and only the last node's package manager has told of it.
+fn fix_in_no_repository(nodes: u32) -> World {
+    let set = debian(&[("openssl", OLD)]);
+    let web = |n: u32| node(&format!("web-{n}")).label("tier", "web").has(&set);
+    let fixed = notice("DSA-1")
+        .fixes("Debian:12", "openssl", NEW)
+        .critical()
+        .exploited("2026-11-18", None)
+        .mitigated_by_blocking(PORT);
+    let world = world_at("2026-11-19T09:00Z").baseline(internet()).notice(fixed);
+    let world = (1..nodes).fold(world, |world, n| world.node(web(n)));
+    let way = transaction(&[("openssl", OLD, NEW)]);
+    world.node(web(nodes).would("security", &way)).build()
+}
+
+fn asked_for(decision: &Decision) -> Option<MitigationPlan> {
+    let mut plans = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::CreateRequest { plan, .. } => plan.mitigation.clone(),
+        _ => None,
+    });
+    plans.next_back()
+}
+
+#[test]
+fn a_mitigation_is_asked_for_where_no_package_manager_has_the_fix_that_a_notice_names() {
+    let mut world = fix_in_no_repository(3);
+    let first = planned(&world);
+    assert_eq!(asked_for(&first), None, "package managers have the time to answer");
+    let half_an_hour = world.now + SignedDuration::from_mins(30);
+    assert_eq!(first.wake_at, Some(half_an_hour));
+    world.now = half_an_hour;
+    let asked = asked_for(&planned(&world)).expect("it is an emergency");
+    assert_eq!((asked.nodes_max, asked.block.len()), (2, 1), "one has a way");
+
+    let mut medium = world.clone();
+    let harmless = notice("DSA-1").fixes("Debian:12", "openssl", NEW).low();
+    medium.notices.insert(
+        "DSA-1".into(),
+        harmless.mitigated_by_blocking(PORT).build(at("2026-11-19T09:00Z")),
+    );
+    assert_eq!(asked_for(&planned(&medium)), None, "its priority does not call for it");
+    let mut bad = fix_in_no_repository(1);
+    let rules = bad.baselines.get_mut("web").expect("the baseline is there");
+    *rules = Arc::new(internet().blocks("openssl", NEW).build());
+    let asked = asked_for(&planned(&bad)).expect("the only fix must not be installed");
+    assert_eq!(asked.nodes_max, 1);
+}
+
+#[test]
+fn a_mitigation_goes_first_to_the_nodes_that_have_no_way() {
+    let mut world = fix_in_no_repository(3);
+    // By name the one that has a way comes first.
+    let reports = ["web-3", "web-1"].map(|name| world.nodes[name].report.clone());
+    for (name, report) in ["web-1", "web-3"].into_iter().zip(reports) {
+        let node = world.nodes.get_mut(name).expect("it is there");
+        let mut seen = Inventory::clone(report.known().expect("it reports"));
+        seen.boot_id = node.boot_id.clone();
+        node.report = Report::Known(Arc::new(seen));
+    }
+    world.now += SignedDuration::from_mins(30);
+    let mut first = planned(&world);
+    first.effects.retain(|effect| match effect {
+        Effect::CreateRequest { plan, .. } => plan.change == ChangeType::Mitigation,
+        _ => false,
+    });
+    admit(&mut world, &first);
+    let world = agreed(world);
+    let taken = step(&world, &assess(&world)).records.into_iter().find_map(|record| match record {
+        Record::Task { node, task: Some(_) } => Some(node.0),
+        _ => None,
+    });
+    assert_eq!(taken.as_deref(), Some("web-2"));
 }
 
 fn planned(world: &World) -> Decision {

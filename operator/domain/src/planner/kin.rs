@@ -132,6 +132,11 @@ impl<'w> Kin<'w> {
         self.systems.iter().map(|system| system.name())
     }
 
+    /// Whether something that may be done brings a want.
+    pub(super) fn can_have(&self, want: &Want) -> bool {
+        self.choices.iter().any(|choice| choice.forbidden.is_none() && choice.fixes.contains(want))
+    }
+
     /// The choice of an approved or asked-for plan that fits here: of several the one that brings most.
     pub(super) fn assigned(&self, keys: &BTreeSet<Key>) -> Option<&Choice> {
         let fitting = self.choices.iter().filter(|choice| keys.contains(&choice.key));

@@ -1,6 +1,8 @@
-//! Requests for mitigation while there is no patch, and their end when the patch is proven (PROCESS 3.4).
+//! Requests for mitigation while no patch can be had, and their end when the patch is proven (PROCESS 3.4).
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use crate::{
     baseline::Selector,
@@ -11,12 +13,19 @@ use crate::{
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
     request::{ChangeRequest, Phase},
-    units::{Digest, Name},
+    units::{Digest, Name, after},
 };
 
-use super::{Note, Planned, desk::Desk, requests::free_name, write};
+use super::{
+    Note, Planned,
+    desk::Desk,
+    kin::{ANSWERS_WITHIN, Kin, System},
+    requests::free_name,
+    want::Want,
+    write,
+};
 
-/// Systems that a notice without fix affects.
+/// Systems that a notice affects whose fix cannot be had there.
 type Exposed<'w> = BTreeMap<&'w Name, u32>;
 
 pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
@@ -25,7 +34,7 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
     }
     withdraw(desk, planned);
     ask_beforehand(desk, planned);
-    for (notice, nodes) in exposed(desk) {
+    for (notice, nodes) in exposed(desk, planned) {
         let Some(ranked) = desk.ranking.of(notice, &desk.baseline.name) else {
             continue;
         };
@@ -94,14 +103,58 @@ fn leave<'w>(desk: &Desk<'w>) -> impl Iterator<Item = (&'w ChangeRequest, &'w Mi
     })
 }
 
-fn exposed<'w>(desk: &Desk<'w>) -> Exposed<'w> {
+/// Where nobody has a fix, and where one is known that nothing brings, though package managers had the time to say how: no repository of theirs
+/// has it, or it must not be installed.
+fn exposed<'w>(desk: &Desk<'w>, planned: &mut Planned) -> Exposed<'w> {
     let mut exposed = Exposed::new();
     for (set, systems) in desk.view.sets.values() {
         for missing in set.missing().filter(|missing| missing.unfixed()) {
             *exposed.entry(&missing.notice).or_default() += systems;
         }
     }
+    for (notice, (systems, until)) in without_a_way(desk) {
+        match until {
+            Some(until) => planned.decision.wake(until),
+            None => *exposed.entry(notice).or_default() += systems,
+        }
+    }
     exposed
+}
+
+/// Systems on which nothing brings the fix of a notice that has one, by notice; and until when package managers are waited for, if none of them
+/// has had the time to answer.
+fn without_a_way<'w>(desk: &Desk<'w>) -> BTreeMap<&'w Name, (u32, Option<Timestamp>)> {
+    let mut found: BTreeMap<&Name, (u32, Option<Timestamp>)> = BTreeMap::new();
+    for kin in &desk.kins {
+        let set = kin.names().next().and_then(|name| desk.assessment.nodes.get(name)?.set.as_ref());
+        for want in kin.wants.keys().filter(|want| !kin.can_have(want)) {
+            let missing = want.notice().zip(set).and_then(|(name, set)| set.notice(name));
+            // What nobody has fixed is counted by its sets.
+            let Some(missing) = missing.filter(|missing| !missing.unfixed()) else { continue };
+            let until = answers_until(desk, kin, want);
+            let systems = u32::try_from(kin.systems.len()).unwrap_or(u32::MAX);
+            let (all, first) = found.entry(&missing.notice).or_insert((0, until));
+            *all += systems;
+            // Where one had the time, the others are counted too: people are asked once.
+            *first = first.zip(until).map(|(first, until)| first.min(until));
+        }
+    }
+    found
+}
+
+/// Until when package managers may still say how a fix is had, of which nothing that they have said brings it.
+fn answers_until(desk: &Desk<'_>, kin: &Kin<'_>, want: &Want) -> Option<Timestamp> {
+    if kin.choices.iter().any(|choice| choice.fixes.contains(want)) {
+        return None; // They have said it, and it must not be done.
+    }
+    let seen = desk.urgencies.get(want).map(|urgency| urgency.seen);
+    let settled = kin.systems.iter().filter_map(|system| match system {
+        System::Node(node) => System::settled_at(node),
+        System::Workload(_) => None,
+    });
+    // Of the others the one that has waited longest: one that comes and goes keeps nobody from an answer.
+    let since = settled.min().into_iter().chain(seen).chain(desk.baseline.changed_at).max()?;
+    Some(after(since, ANSWERS_WITHIN.duration())).filter(|until| *until > desk.world.now)
 }
 
 /// Why the fix of a notice cannot be had, and where: for want of a subscription, or for nobody has one yet.

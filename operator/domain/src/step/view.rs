@@ -214,7 +214,12 @@ fn members<'w>(
         unpatched(node, request, &rollout.uid, concerned)
     });
     let mut members: Vec<Member<'w>> = found.collect();
-    members.sort_by(|a, b| (a.standing, &a.node.name).cmp(&(b.standing, &b.node.name)));
+    // Of a mitigation's places those come first for whom nothing else is in sight.
+    let has_a_way = |node: &Node| {
+        let view = assessment.nodes.get(&node.name).filter(|_| request.plan.mitigation.is_some());
+        view.is_some_and(|view| mitigation::has_a_way(world, view, node, &request.plan))
+    };
+    members.sort_by_cached_key(|m| (m.standing, has_a_way(m.node), m.node.name.clone()));
     // Growth beyond what was approved is another plan's work: the bound is the approval's.
     members.retain(|member| match left.get_mut(member.transaction) {
         Some(0) | None => member.standing <= Standing::Active,
