@@ -34,7 +34,7 @@ use crate::{
     system::System,
     unit_files,
     unread::{Unread, line, text, token},
-    work::ports,
+    work::{ports, room},
 };
 
 /// Indices older than this say little about what is missing.
@@ -453,6 +453,7 @@ fn transaction(
         packages: u32::try_from(steps.len()).unwrap_or(u32::MAX),
         download_bytes: consequences.download_bytes,
         disk_bytes: consequences.disk_bytes,
+        lacks: room::Changes { root, system, changes: &changes, archives: &archives }.forth(),
         restart: units.take(RESTARTS_MAX).collect(),
         reboot: consequences.reboot,
         rollback: consequences.rollback,

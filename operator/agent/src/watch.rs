@@ -196,9 +196,13 @@ fn settled(report: &NodeReport) -> NodeReport {
     for process in &mut report.stale {
         process.pids.clear();
     }
+    // To the nearest power of two. That there is room now, or is none, is news at once.
+    let about = |bytes: u64| bytes.checked_ilog2().map_or(0, u64::from);
+    for lack in report.transactions.iter_mut().filter_map(|resolved| resolved.lacks.as_mut()) {
+        lack.free_bytes = about(lack.free_bytes);
+    }
     if let Some(ready) = &mut report.ready {
-        // To the nearest power of two.
-        ready.disk_free_bytes = ready.disk_free_bytes.and_then(u64::checked_ilog2).map(u64::from);
+        ready.disk_free_bytes = ready.disk_free_bytes.map(about);
         // How old they are becomes news when they are too old, and that `repository` says.
         ready.indices_refreshed_at = ready.indices_refreshed_at.map(|_| Timestamp::UNIX_EPOCH);
     }
@@ -269,7 +273,7 @@ fn some_of(whole: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hozen_api::node_inventory::{Readiness, StaleProcess};
+    use hozen_api::node_inventory::{Lack, Readiness, Resolved, StaleProcess};
 
     fn report(free: u64, pid: u32, scan: &str) -> NodeReport {
         NodeReport {
@@ -287,6 +291,17 @@ mod tests {
         let mut tomorrow = report(1000, 7, "1");
         tomorrow.scanned_at += SignedDuration::from_hours(24);
         assert!(!says_the_same(&report(1000, 7, "1"), &tomorrow));
+    }
+
+    #[test]
+    fn that_a_change_has_room_now_is_news_and_some_bytes_more_are_none() {
+        let lacking = |free: Option<u64>| {
+            let lacks = free.map(|free_bytes| Lack { free_bytes, ..Lack::default() });
+            let transactions = vec![Resolved { lacks, ..Resolved::default() }];
+            NodeReport { transactions, ..report(1000, 7, "1") }
+        };
+        assert!(says_the_same(&lacking(Some(1000)), &lacking(Some(1001))));
+        assert!(!says_the_same(&lacking(Some(1000)), &lacking(None)));
     }
 
     #[test]

@@ -336,6 +336,9 @@ pub struct Resolved {
     #[serde(default)]
     #[schemars(range(min = -9_007_199_254_740_991_i64, max = 9_007_199_254_740_991_i64))]
     pub disk_bytes: i64,
+    /// Where the node has too little room for it, so that its agent would refuse it; absent: it has enough, or nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Lack>,
     /// Units that have to restart for it to be active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<shape::Unit>", length(max = 256))]
@@ -346,6 +349,21 @@ pub struct Resolved {
     /// Whether the previous versions can be installed again: Possible, Impossible, Unknown.
     #[serde(default)]
     pub rollback: RollbackReach,
+}
+
+/// Room that a change lacks on a file system.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Lack {
+    /// A folder on that file system: `/usr`, `/var`, `/boot`.
+    #[schemars(with = "shape::Line")]
+    pub below: String,
+    /// Bytes that have to be free there: archives, the way back, what is unpacked, and some to spare.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub needed_bytes: u64,
+    /// Bytes that were free there.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub free_bytes: u64,
 }
 
 open_enum! {

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use crate::{
     effect::Leave,
-    node::{Cordon, Node, Pods, Such},
+    node::{Cordon, Lack, Node, Pods, Such},
     plan::{Drain, OnBlocked},
     units::{Digest, bytes_told},
 };
@@ -27,13 +27,8 @@ pub enum Obstacle {
     Pressure(SmolStr),
     /// Nothing new may start on it (invariant 19): why.
     Unready(String),
-    /// What is to be installed has no room where packages are kept and unpacked, by its last report (PROCESS 4.2).
-    DiskFull {
-        /// Bytes that are free.
-        free: u64,
-        /// Bytes that it leaves fewer, downloads aside.
-        needed: u64,
-    },
+    /// What is to be installed has no room, by its last report (PROCESS 4.2).
+    DiskFull(Lack),
     /// A person cordoned it (invariant 6).
     Cordoned,
 }
@@ -55,9 +50,13 @@ pub fn unready(node: &Node, transaction: &Digest) -> Option<Obstacle> {
         return Some(Obstacle::Unready(why.clone()));
     }
     let change = report.transactions.iter().find(|change| change.transaction == *transaction)?;
-    // What is downloaded may be there already, and what is replaced makes room: the agent looks once more before it touches anything.
+    if let Some(lack) = &change.lacks {
+        return Some(Obstacle::DiskFull(lack.clone()));
+    }
+    // An agent that does not reckon it beforehand tells this much.
     let (free, needed) = (report.disk_free_bytes?, change.disk_bytes);
-    (free < needed).then_some(Obstacle::DiskFull { free, needed })
+    let lack = Lack { below: SmolStr::new_static("/usr and /var"), needed, free };
+    (free < needed).then_some(Obstacle::DiskFull(lack))
 }
 
 /// What keeps a node from being drained, or its drain from being of use; of what its pods ask for, the lasting before the passing. None:
@@ -94,7 +93,7 @@ impl Obstacle {
     /// Whether it does not go away while other nodes are done.
     pub const fn lasts(&self) -> bool {
         match self {
-            Self::EmptyDir(_) | Self::Unmanaged(_) | Self::DiskFull { .. } => true,
+            Self::EmptyDir(_) | Self::Unmanaged(_) | Self::DiskFull(_) => true,
             Self::Budget { .. } | Self::Pressure(_) | Self::Unready(_) | Self::Cordoned => false,
         }
     }
@@ -105,7 +104,7 @@ impl Obstacle {
             Self::Budget { .. } | Self::EmptyDir(_) | Self::Unmanaged(_) | Self::Pressure(_) => {
                 true
             }
-            Self::Unready(_) | Self::DiskFull { .. } | Self::Cordoned => false,
+            Self::Unready(_) | Self::DiskFull(_) | Self::Cordoned => false,
         }
     }
 
@@ -125,8 +124,8 @@ impl Obstacle {
             ),
             Self::Pressure(condition) => format!("the end of its {condition}"),
             Self::Unready(_) => "a report of its scanner that says otherwise".to_owned(),
-            Self::DiskFull { needed, .. } => {
-                format!("{} free on its disk, and a report that shows it", bytes_told(*needed))
+            Self::DiskFull(Lack { below, needed, .. }) => {
+                format!("{} free below {below}, and a report that shows it", bytes_told(*needed))
             }
             Self::Cordoned => "kubectl uncordon, by whoever cordoned it".to_owned(),
             Self::Unmanaged(such) => {
@@ -149,9 +148,9 @@ impl fmt::Display for Obstacle {
             Self::Budget { budget } => write!(f, "the budget {budget} allows no eviction"),
             Self::Pressure(condition) => write!(f, "{condition}: its kubelet starts no pods"),
             Self::Unready(why) => f.write_str(why),
-            Self::DiskFull { free, needed } => {
+            Self::DiskFull(Lack { below, needed, free }) => {
                 let (free, needed) = (bytes_told(*free), bytes_told(*needed));
-                write!(f, "its disk has {free} free, and the change fills {needed}")
+                write!(f, "the change needs {needed} free below {below}, and {free} are")
             }
             Self::Cordoned => f.write_str("a person cordoned it"),
             Self::EmptyDir(such) => {

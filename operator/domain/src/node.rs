@@ -237,12 +237,25 @@ pub struct Resolved {
     pub download_bytes: u64,
     /// Bytes more on disk afterwards, uninstall data included.
     pub disk_bytes: u64,
+    /// Where the node has too little room for it, by its agent's own reckoning.
+    pub lacks: Option<Lack>,
     /// Units that would run old code afterwards, and so restart.
     pub restart: BTreeSet<SmolStr>,
     /// Whether a reboot would be due.
     pub reboot: bool,
     /// Whether the previous versions can be brought back.
     pub rollback: Reachable,
+}
+
+/// Room that a change lacks on a file system of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// A folder on it: `/boot`.
+    pub below: SmolStr,
+    /// Bytes that have to be free there.
+    pub needed: u64,
+    /// Bytes that were.
+    pub free: u64,
 }
 
 /// Our work on a node. In status before the effect that it guards.

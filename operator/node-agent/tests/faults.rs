@@ -170,10 +170,19 @@ fn room_is_asked_for_the_way_back_too() {
     };
 
     let before = needed(1);
+    // The scan says so beforehand: nobody drains the node for it.
+    let lacks = || {
+        let report = Share::at(host.scan()).report().unwrap().unwrap();
+        let all = report.transactions.into_iter().find(|resolved| resolved.name == "all");
+        all.expect("it is resolved").lacks.map(|lack| (lack.below, lack.needed_bytes))
+    };
+    assert_eq!(lacks(), Some(("/usr".to_owned(), before)));
     host.run(&["sh", "-ec", "cp /repository/*_1_amd64.deb /var/cache/apt/archives"]);
     let archives = NAMES.map(|name| scene.repository.folder.join(format!("{name}_1_amd64.deb")));
     let archives = archives.iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
-    assert_eq!(before - needed(2), archives);
+    let after = needed(2);
+    assert_eq!(before - after, archives);
+    assert_eq!(lacks(), Some(("/usr".to_owned(), after)));
 }
 
 #[test]

@@ -61,6 +61,7 @@ pub fn resolved(purpose: &str, transaction: &Transaction) -> Resolved {
         packages,
         download_bytes: 1_000_000 * u64::from(packages),
         disk_bytes: 100_000 * u64::from(packages),
+        lacks: None,
         restart: BTreeSet::new(),
         reboot: transaction
             .changes

@@ -24,7 +24,6 @@ use super::{
 use crate::{
     begun,
     package::{Archive, Step, Unfinished},
-    reboot,
     root::Root,
     system::{ArchiveKey, System},
     unread::Unread,
@@ -184,39 +183,18 @@ impl Outstanding {
         }
     }
 
-    /// Refuses where the disk has no room for the change, and on the way forth for the way back too: what the package manager's cache does not
-    /// have is fetched for it. No copy of the old files is kept anywhere, so that nothing else is needed.
+    /// Refuses where the disk has no room for the change.
     fn room(&self, way: Way) -> Result<(), Failure> {
-        let needed = self.changes.iter().map(|change| match way {
-            Way::Forth => self.bytes(change).saturating_add(self.bytes_for_the_way_back(change)),
-            Way::Back => self.bytes(change),
-        });
-        let needed = needed.fold(0, u64::saturating_add);
-        let mut comes = self.changes.iter().filter(|change| change.installs());
-        room::check(&self.host.root, needed, comes.any(|change| reboot::is_kernel(&change.name)))
-    }
-
-    /// While a package is unpacked the old files are still there.
-    fn bytes(&self, change: &Change) -> u64 {
-        let Change { name, arch, to, .. } = change;
-        match self.archives.get(&self.host.system.archive_key(name, arch, to)) {
-            Some(archive) => archive.download_bytes.saturating_add(archive.installed_bytes),
-            None if change.removes() => 0,
-            // Only the cache has it. It takes about as much as what it takes the place of.
-            None => {
-                let packages = self.host.system.packages().iter();
-                let there = packages.filter(|of| compare::is_of(&of.name, &of.arch, change));
-                there.map(|of| of.installed_bytes).max().unwrap_or_default()
-            }
-        }
-    }
-
-    fn bytes_for_the_way_back(&self, change: &Change) -> u64 {
-        let Change { name, arch, from, .. } = change;
-        let system = &self.host.system;
-        let offered = self.archives.get(&system.archive_key(name, arch, from));
-        let fetched = offered.filter(|_| system.kept(&self.host.root, name, arch, from).is_none());
-        fetched.map_or(0, |archive| archive.download_bytes)
+        let changes = room::Changes {
+            root: &self.host.root,
+            system: &self.host.system,
+            changes: &self.changes,
+            archives: &self.archives,
+        };
+        room::refuse(match way {
+            Way::Forth => changes.forth(),
+            Way::Back => changes.back(),
+        })
     }
 }
 

@@ -1,9 +1,18 @@
-//! Whether the disk has room for a change, asked before anything is changed.
+//! Whether the disk has room for a change, asked before anything is changed; and by the scan beforehand, of what is only resolved, so that no
+//! node is drained to be refused.
 
-use hozen_api::job::ErrorClass;
+use std::collections::BTreeMap;
 
-use super::Failure;
-use crate::root::Root;
+use hozen_advisory::package::Change;
+use hozen_api::{job::ErrorClass, node_inventory::Lack};
+
+use super::{Failure, compare};
+use crate::{
+    package::Archive,
+    reboot,
+    root::Root,
+    system::{ArchiveKey, System},
+};
 
 /// Bytes that are left free beyond what is needed: where packages are unpacked, and where kernels are.
 const SPARE_BYTES: u64 = 64 << 20;
@@ -14,21 +23,79 @@ const FULL_BYTES: u64 = 1 << 20;
 const BOOT: &str = "boot";
 const BOOT_FILES_MAX: usize = 1_000;
 
-/// Refuses where there is not enough for packages of so many bytes, or for the one kernel more that comes with them.
-pub fn check(root: &Root, packages: u64, brings_kernel: bool) -> Result<(), Failure> {
+/// Changes of packages on a host, and the archives that are offered for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    /// The host.
+    pub root: &'a Root,
+    /// What is installed on it.
+    pub system: &'a System,
+    /// The changes.
+    pub changes: &'a [Change],
+    /// Archives of these packages.
+    pub archives: &'a BTreeMap<ArchiveKey, Archive>,
+}
+
+impl Changes<'_> {
+    /// What the way forth lacks, which needs room for the way back too: what the package manager's cache does not have is fetched for it. No
+    /// copy of the old files is kept anywhere, so that nothing else is needed.
+    pub fn forth(&self) -> Option<Lack> {
+        self.lack(|change| self.bytes(change).saturating_add(self.bytes_for_the_way_back(change)))
+    }
+
+    /// What the way back lacks.
+    pub fn back(&self) -> Option<Lack> {
+        self.lack(|change| self.bytes(change))
+    }
+
+    fn lack(&self, bytes: impl Fn(&Change) -> u64) -> Option<Lack> {
+        let needed = self.changes.iter().map(bytes).fold(0, u64::saturating_add);
+        let mut comes = self.changes.iter().filter(|change| change.installs());
+        lack(self.root, needed, comes.any(|change| reboot::is_kernel(&change.name)))
+    }
+
+    /// While a package is unpacked the old files are still there.
+    fn bytes(&self, change: &Change) -> u64 {
+        let Change { name, arch, to, .. } = change;
+        match self.archives.get(&self.system.archive_key(name, arch, to)) {
+            Some(archive) => archive.download_bytes.saturating_add(archive.installed_bytes),
+            None if change.removes() => 0,
+            // Only the cache has it. It takes about as much as what it takes the place of.
+            None => {
+                let packages = self.system.packages().iter();
+                let there = packages.filter(|of| compare::is_of(&of.name, &of.arch, change));
+                there.map(|of| of.installed_bytes).max().unwrap_or_default()
+            }
+        }
+    }
+
+    fn bytes_for_the_way_back(&self, change: &Change) -> u64 {
+        let Change { name, arch, from, .. } = change;
+        let offered = self.archives.get(&self.system.archive_key(name, arch, from));
+        let kept = || self.system.kept(self.root, name, arch, from).is_some();
+        offered.filter(|_| !kept()).map_or(0, |archive| archive.download_bytes)
+    }
+}
+
+/// Refuses what lacks room.
+pub fn refuse(lack: Option<Lack>) -> Result<(), Failure> {
+    let Some(Lack { below, needed_bytes, free_bytes }) = lack else { return Ok(()) };
+    let message = format!("{needed_bytes} bytes are needed below {below}, {free_bytes} are free");
+    Err(Failure::before(ErrorClass::Disk, message))
+}
+
+/// Where there is not enough for packages of so many bytes, or for the one kernel more that comes with them.
+fn lack(root: &Root, packages: u64, brings_kernel: bool) -> Option<Lack> {
     let packages = packages.saturating_add(SPARE_BYTES);
     let mut needs = vec![("usr", packages), ("var", packages)];
     if brings_kernel && root.is_mount(BOOT) {
         needs.push((BOOT, kernel_bytes(root).saturating_add(SPARE_BOOT_BYTES)));
     }
-    for (path, needed) in needs {
-        let free = root.free_bytes(path).unwrap_or(u64::MAX);
-        if free < needed {
-            let message = format!("{needed} bytes are needed below /{path}, {free} are free");
-            return Err(Failure::before(ErrorClass::Disk, message));
-        }
-    }
-    Ok(())
+    needs.into_iter().find_map(|(path, needed_bytes)| {
+        let free_bytes = root.free_bytes(path).unwrap_or(u64::MAX);
+        let below = format!("/{path}");
+        (free_bytes < needed_bytes).then_some(Lack { below, needed_bytes, free_bytes })
+    })
 }
 
 /// Refuses to fetch on where little is left for whatever else runs on the host.
@@ -76,6 +143,6 @@ mod tests {
 
         assert_eq!(kernel_bytes(&root), 320);
         assert!(!root.is_mount(BOOT) && !root.is_mount("nowhere"));
-        assert!(check(&root, u64::MAX, false).is_ok(), "neither /usr nor /var is there");
+        assert_eq!(lack(&root, u64::MAX, false), None, "neither /usr nor /var is there");
     }
 }

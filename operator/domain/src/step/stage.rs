@@ -136,7 +136,7 @@ fn not_taken(node: &Node, obstacle: Obstacle, until: Option<Timestamp>) -> Hold 
         | Obstacle::Unmanaged(_)
         | Obstacle::Pressure(_)
         | Obstacle::Unready(_)
-        | Obstacle::DiskFull { .. } => Hold::CannotDrain { nodes: vec![(node, obstacle)], until },
+        | Obstacle::DiskFull(_) => Hold::CannotDrain { nodes: vec![(node, obstacle)], until },
     }
 }
 

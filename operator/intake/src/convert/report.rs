@@ -7,7 +7,7 @@ use hozen_api::node_inventory::{
     StaleProcess,
 };
 use hozen_domain::{
-    node::{CLOCKS_APART_MAX, Inventory, REPORT_AGE_MAX, Report, Resolved},
+    node::{CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved},
     plan::Reachable,
 };
 use jiff::Timestamp;
@@ -182,6 +182,11 @@ fn resolved(resolved: &ApiResolved, content: &dyn Content) -> Option<Resolved> {
         packages: resolved.packages,
         download_bytes: resolved.download_bytes,
         disk_bytes: u64::try_from(resolved.disk_bytes).unwrap_or_default(),
+        lacks: resolved.lacks.as_ref().map(|lack| Lack {
+            below: small(&lack.below),
+            needed: lack.needed_bytes,
+            free: lack.free_bytes,
+        }),
         restart: small_set(&resolved.restart),
         reboot: resolved.reboot,
         rollback: match resolved.rollback {
