@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hozen_advisory::package::PackageSet;
+use hozen_advisory::package::{PackageSet, Transaction};
 use hozen_domain::{
     World,
     assess::{Activity, State, assess},
@@ -15,11 +15,12 @@ use hozen_domain::{
     model::scenario::Happening,
     plan::{Category, ChangeType, RebootMethod, RebootPolicy},
     request::ChangeRequest,
+    step::proof,
     units::Span,
 };
 use hozen_testkit::{
     BaselineBuilder, NodeBuilder, NoticeBuilder, OPENSSL_NEW, Told, agreed, approve_all, baseline,
-    debian, except, findings, node, notice, openssl, story, world_at,
+    debian, except, findings, node, notice, openssl, packages, story, transaction, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:00Z";
@@ -238,4 +239,37 @@ fn nothing_goes_back_to_a_version_with_a_known_weakness() {
         "{:?}",
         notes(&told)
     );
+}
+
+#[test]
+fn i31_a_removal_is_proven_by_the_version_that_went_and_kernels_of_rpm_stay_beside_it() {
+    let kernels = |versions: &[&str]| {
+        let all: Vec<_> = versions.iter().map(|version| ("kernel-core", *version)).collect();
+        packages("AlmaLinux:9", &all)
+    };
+    let change = transaction(&[("kernel-core", "-", "5.14.0-3"), ("kernel-core", "5.14.0-1", "-")]);
+    let gone = transaction(&[("telnetd", "0.17", "-")]);
+    let sets = [
+        kernels(&["5.14.0-1", "5.14.0-2"]),
+        kernels(&["5.14.0-1", "5.14.0-2", "5.14.0-3"]),
+        kernels(&["5.14.0-2", "5.14.0-3"]),
+        debian(&[("telnetd", "0.18")]),
+        debian(&[]),
+    ];
+    let mut world = world_at(NOW).build();
+    for change in [&change, &gone] {
+        world.transactions.insert(change.digest.clone(), Arc::new(change.clone()));
+    }
+    for set in &sets {
+        world.package_sets.insert(set.digest.clone(), Arc::new(set.clone()));
+    }
+    let done = |change: &Transaction, set: &PackageSet| {
+        proof::not_done(&world, &change.digest, &set.digest)
+    };
+    assert!(done(&change, &sets[0]).is_some());
+    let why = done(&change, &sets[1]).expect("the old one is there");
+    assert_eq!(why, "kernel-core 5.14.0-1 is still installed");
+    assert_eq!(done(&change, &sets[2]), None);
+    assert_eq!(done(&gone, &sets[3]).expect("another"), "telnetd 0.18 is still installed");
+    assert_eq!(done(&gone, &sets[4]), None);
 }

@@ -71,9 +71,9 @@ fn first_difference(
 fn lacks(change: &Change, found: &[&Package]) -> Option<String> {
     let Change { name, to, .. } = change;
     match found {
-        [] if change.removes() => None,
-        [first, ..] if change.removes() => {
-            Some(format!("{name} {} is still installed", first.version))
+        _ if change.removes() => {
+            let left = left(change, found)?;
+            Some(format!("{name} {} is still installed", left.version))
         }
         [] => Some(format!("{name} is not installed; {to} was to be")),
         [first, ..] => {
@@ -87,11 +87,18 @@ fn lacks(change: &Change, found: &[&Package]) -> Option<String> {
     }
 }
 
+/// What is still there of a package that was to go. rpm takes one kernel away and leaves others beside it; elsewhere any version is too much.
+fn left<'p>(change: &Change, found: &[&'p Package]) -> Option<&'p Package> {
+    let beside = |package: &Package| Scheme::of(&package.ecosystem) == Some(Scheme::Rpm);
+    let mut found = found.iter().copied();
+    found.find(|package| is(package, &change.from) || !beside(package))
+}
+
 /// What is there instead of exactly what the change brought.
 fn other(change: &Change, found: &[&Package]) -> Option<String> {
     let Change { name, to, .. } = change;
     let there = found.iter().any(|package| is(package, to));
-    let same = if change.removes() { found.is_empty() } else { there };
+    let same = if change.removes() { left(change, found).is_none() } else { there };
     (!same).then(|| format!("{name} is not at {to}"))
 }
 
