@@ -11,7 +11,7 @@
 mod openings;
 mod parse;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use croner::Cron;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
@@ -100,13 +100,33 @@ pub enum Access {
     },
     /// Not within two years.
     Never {
-        /// Why, for people.
-        why: String,
+        /// Why.
+        why: Never,
         /// The freeze that is on now, if one is.
         frozen: Option<Frozen>,
         /// A window is open now, but ends too soon for the time needed.
         too_short: bool,
     },
+}
+
+/// Why nothing may start within two years.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Never {
+    /// No window is open for as long as is needed.
+    TooShort {
+        /// The longest.
+        window: SmolStr,
+        /// For how long that one is open.
+        open: Span,
+        /// What one node may take.
+        needed: Span,
+    },
+    /// No window is for this.
+    NoWindow(Purpose),
+    /// Freezes leave nothing of the windows.
+    WindowsFrozen,
+    /// There are no windows, and freezes cover everything.
+    Frozen,
 }
 
 /// A freeze that is on.
@@ -328,17 +348,54 @@ impl Access {
     pub fn admit(self, purpose: Purpose, needed: Span) -> Result<Opening, Hold> {
         let (until, frozen, too_short) = match self {
             Self::Open(opening) => return Ok(opening),
-            Self::Opens { opening, frozen, too_short } => (Some(opening.open), frozen, too_short),
-            Self::Never { why: _, frozen, too_short } => (None, frozen, too_short),
+            Self::Opens { opening, frozen, too_short } => (opening.open, frozen, too_short),
+            Self::Never { why, frozen: _, too_short: _ } => {
+                let never = Some(why);
+                return Err(Hold::AwaitingWindow { purpose, until: None, needed: None, never });
+            }
         };
-        Err(match (frozen, until) {
-            (Some(Frozen { freeze, reason, until }), Some(_)) => {
-                Hold::Frozen { freeze, reason, until }
-            }
-            (Some(_) | None, _) => {
-                Hold::AwaitingWindow { purpose, until, needed: too_short.then_some(needed) }
-            }
+        Err(match frozen {
+            Some(Frozen { freeze, reason, until }) => Hold::Frozen { freeze, reason, until },
+            None => Hold::AwaitingWindow {
+                purpose,
+                until: Some(until),
+                needed: too_short.then_some(needed),
+                never: None,
+            },
         })
+    }
+}
+
+impl Never {
+    /// What would end it.
+    pub fn ended_by(&self) -> String {
+        match self {
+            Self::TooShort { window, needed, .. } => format!(
+                "duration {needed} or more of the window {window} in the baseline's spec.windows, or shorter time-outs in its spec.rollout (drain.timeout, reboot.timeout)"
+            ),
+            Self::NoWindow(purpose) => {
+                format!("a window in the baseline's spec.windows whose purposes name {purpose:?}")
+            }
+            Self::WindowsFrozen | Self::Frozen => {
+                "freezes that end earlier (the baseline's spec.freezes)".into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Never {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { window, open, needed } => write!(
+                f,
+                "the longest window, {window}, is open for {open}, and one node may take {needed}"
+            ),
+            Self::NoWindow(purpose) => write!(f, "no window is for {purpose:?}"),
+            Self::WindowsFrozen => {
+                f.write_str("freezes leave nothing of the windows of the next two years")
+            }
+            Self::Frozen => f.write_str("freezes cover the next two years"),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use self::words::{
 };
 pub(crate) use self::{systems::Reasons, words::named};
 use crate::{
-    calendar::Purpose,
+    calendar::{Never, Purpose},
     drain::Obstacle,
     plan::RoleCount,
     units::{Name, Span, Uid},
@@ -135,6 +135,8 @@ pub enum Hold {
         until: Option<Timestamp>,
         /// Time needed, where an open window was too short.
         needed: Option<Span>,
+        /// Why none opens.
+        never: Option<Never>,
     },
     /// A freeze is on.
     Frozen {
@@ -388,8 +390,8 @@ impl fmt::Display for Hold {
                 write!(f, "waits for the test on {mirror}: {missing}")
             }
             Self::AwaitingBundle { notices, .. } => f.write_str(&words::bundled(*notices)),
-            Self::AwaitingWindow { purpose, until, needed } => {
-                f.write_str(&shut(*purpose, *until, *needed))
+            Self::AwaitingWindow { purpose, until, needed, never } => {
+                f.write_str(&shut(*purpose, *until, *needed, never.as_ref()))
             }
             Self::Frozen { freeze, reason, .. } => write!(f, "freeze {freeze}: {reason}"),
             Self::WindowGate { window, gate, why } => {

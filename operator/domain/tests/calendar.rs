@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use hozen_domain::{
-    calendar::{Access, Calendar, CalendarError, Freeze, Purpose, Window, next_opening},
+    calendar::{Access, Calendar, CalendarError, Freeze, Never, Purpose, Window, next_opening},
     hold::Hold,
     plan::{Plan, PlanFreeze, PlanWindow, Windows},
     units::Span,
@@ -215,6 +215,7 @@ fn i17_an_open_window_that_ends_too_soon_is_passed_over() {
             purpose: Purpose::Install,
             until: Some(at("2026-11-20T02:00Z")),
             needed: Some(needed),
+            never: None,
         })
     );
 }
@@ -233,10 +234,14 @@ fn a_window_shorter_than_what_a_node_may_take_never_opens_and_says_so() {
     let windows = [window("0 2 * * *", 60, "UTC")];
     let access =
         next_opening(&windows, &[], Purpose::Install, at("2026-11-19T00:00Z"), Span::minutes(61));
-    let Access::Never { why, .. } = access else {
-        panic!("{access:?}");
-    };
-    assert!(why.contains("open for 1h") && why.contains("1h1m"), "{why}");
+    let held = access.admit(Purpose::Install, Span::minutes(61)).unwrap_err();
+    assert_eq!(
+        held.to_string(),
+        "waits for a window; none opens within two years: the longest window, night, is open for 1h, and one node may take 1h1m"
+    );
+    let by = held.ended_by();
+    assert!(by.starts_with("duration 1h1m or more of the window night"), "{by}");
+    assert!(held.needs_somebody());
 }
 
 #[test]
@@ -246,9 +251,10 @@ fn windows_for_other_purposes_do_not_count() {
     let windows = [sunday];
     let ask =
         |purpose| next_opening(&windows, &[], purpose, at("2026-11-19T00:00Z"), Span::minutes(30));
-    assert!(
-        matches!(ask(Purpose::Install), Access::Never { why, .. } if why == "no window is for Install")
-    );
+    assert!(matches!(
+        ask(Purpose::Install),
+        Access::Never { why: Never::NoWindow(Purpose::Install), .. }
+    ));
     assert!(
         matches!(ask(Purpose::Reboot), Access::Opens { opening, .. } if opening.open == at("2026-11-21T16:00Z"))
     );

@@ -110,7 +110,8 @@ fn work_outside_windows_waits_for_the_next() {
         Err(Hold::AwaitingWindow {
             purpose: Purpose::Install,
             until: Some(at("2026-11-20T02:00Z")),
-            needed: None
+            needed: None,
+            never: None,
         })
     );
 }

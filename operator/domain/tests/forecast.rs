@@ -230,7 +230,7 @@ fn a_window_too_short_for_a_node_never_opens() {
         in_windows(patch(all(6)), &[window("night", "0 2 * * *", Span::minutes(20), "UTC")]);
     let found = ask(&world(names(6), &night));
     assert!(
-        found.never.unwrap().contains("the longest window is open for 20m"),
+        found.never.unwrap().contains("the longest window, night, is open for 20m"),
         "{}",
         found.limited_by
     );

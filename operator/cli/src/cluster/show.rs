@@ -226,11 +226,13 @@ fn tell_status(page: &mut Page, status: &ChangeRequestStatus) {
             .map_or_else(String::new, |by| format!("; limited by {by}"));
         let pods =
             forecast.pods_moved.map_or_else(String::new, |pods| format!("; {pods} pods moved"));
-        row(
-            page,
-            "forecast",
-            &format!("{} to {}{in_time}{limit}{pods}", at(forecast.start), at(forecast.finish)),
-        );
+        let told = match (forecast.start, forecast.finish, &forecast.limited_by) {
+            (None, None, Some(by)) => paint(BAD, format!("never, as things stand: {by}")),
+            (start, finish, _) => {
+                format!("{} to {}{in_time}{limit}{pods}", at(start), at(finish))
+            }
+        };
+        row(page, "forecast", &told);
     }
     for approval in &status.approvals {
         let why = approval

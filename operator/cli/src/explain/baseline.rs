@@ -2,10 +2,11 @@
 
 use hozen_domain::{
     assess::uncovered_under,
-    baseline::{Baseline, Profile},
+    baseline::{Baseline, Profile, Selector},
     calendar::{Access, Purpose, next_opening},
     measure::coverage,
     model::Outcome,
+    planner,
     rank::{Priority, deadline},
     units::{Name, Span},
 };
@@ -75,6 +76,11 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     });
     if counts.below > 0 || counts.above > 0 {
         common::who_could(outcome, &mut answer, [name]);
+    }
+    if matches!(baseline.selector, Selector::Nodes(_))
+        && let Some(never) = planner::never_opens(baseline, outcome.until)
+    {
+        answer.next.push(format!("needed: {}", never.ended_by()));
     }
     common::undone(outcome, &mut answer, |undone| undone.baseline.as_ref() == Some(name));
     Some(answer)
@@ -174,6 +180,10 @@ fn calendar(outcome: &Outcome, baseline: &Baseline) -> Section {
             return section;
         }
         section.rule(text, format!("{} spec.windows, spec.freezes", baseline.name));
+    }
+    let nodes = matches!(baseline.selector, Selector::Nodes(_));
+    if let Some(never) = planner::never_opens(baseline, now).filter(|_| nodes) {
+        section.rule(format!("but nothing except an emergency can begin: {never}"), "invariant 17");
     }
     section
 }

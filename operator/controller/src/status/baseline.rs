@@ -15,7 +15,7 @@ use hozen_domain::{
     calendar::{Access, Purpose, next_opening},
     hold::Hold,
     model::Turn,
-    planner::Overdue,
+    planner::{self, Overdue},
     rank::ByPriority,
     units::{Name, Span},
 };
@@ -47,7 +47,7 @@ pub fn draft(
         words::stalled(tie(turn, baseline).map(|message| (reason::TIE, message))),
         compliant(&counts),
         on_time(overdue, baseline),
-        needs_attention(turn, baseline),
+        needs_attention(world, turn, baseline),
     ];
     BaselineStatus {
         observed_generation: generation,
@@ -138,13 +138,22 @@ fn ready(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
     Said { aspect: condition::READY, holds: Some(holds), reason, message }
 }
 
-/// What of it waits for somebody outside of Hozen: a line in Git, or an image that nobody has built yet. A tie and a missing policy are told
+/// What of it waits for somebody outside of Hozen: windows in which no node has time enough, a line in Git, an image that nobody has built yet. A tie and a missing policy are told
 /// by `Ready`.
-fn needs_attention(turn: &Turn, baseline: &Baseline) -> Said {
+fn needs_attention(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
     let held = turn.decision.holds.iter().filter(|held| held.about == baseline.name);
     let holds = held.map(|held| &held.hold).filter(|hold| matches!(hold, Hold::GitOpsOwned { .. }));
-    let mut told: Vec<(&'static str, String)> =
-        holds.map(|hold| (hold.reason(), hold.to_string())).collect();
+    let mut told: Vec<(&'static str, String)> = Vec::new();
+    if matches!(baseline.selector, Selector::Nodes(_))
+        && let Some(never) = planner::never_opens(baseline, world.now)
+    {
+        let by = never.ended_by();
+        told.push((
+            "NoWindowOpens",
+            format!("nothing but an emergency can begin: {never}; needed: {by}"),
+        ));
+    }
+    told.extend(holds.map(|hold| (hold.reason(), hold.to_string())));
     if matches!(baseline.selector, Selector::Images { .. }) {
         let notes = turn.planned.notes.iter().filter(|note| note.baseline == baseline.name);
         told.extend(notes.map(|note| ("NoFixedImage", format!("{}: {}", note.about, note.why))));
@@ -194,5 +203,36 @@ fn on_time(overdue: &[Overdue], baseline: &Baseline) -> Said {
         holds: Some(message.is_none()),
         reason: if message.is_some() { "DeadlineMissed" } else { "NothingLate" },
         message: message.unwrap_or_else(|| "no deadline was missed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hozen_domain::calendar::Window;
+    use hozen_testkit::{baseline, web_fleet};
+
+    use super::*;
+
+    #[test]
+    fn a_window_too_short_for_any_node_is_told_before_anybody_agrees_to_anything() {
+        let short = |minutes: u32| {
+            let window =
+                Window::parse("nights", "0 2 * * *", Span::minutes(minutes), "UTC", vec![], vec![]);
+            let mut world = web_fleet(1, baseline("web")).build();
+            let mut web = Baseline::clone(&world.baselines["web"]);
+            web.windows = vec![window.unwrap()];
+            world.baselines.insert("web".into(), std::sync::Arc::new(web.clone()));
+            needs_attention(&world, &Turn::take(&world), &web)
+        };
+        let told = short(20);
+        assert_eq!((told.holds, told.reason), (Some(true), "NoWindowOpens"));
+        for words in [
+            "the longest window, nights, is open for 20m, and one node may take ",
+            "needed: duration ",
+            "of the window nights in the baseline's spec.windows",
+        ] {
+            assert!(told.message.contains(words), "no {words:?} in {}", told.message);
+        }
+        assert_eq!(short(600).holds, Some(false));
     }
 }

@@ -7,7 +7,7 @@ use jiff::{
 };
 use smol_str::SmolStr;
 
-use super::{Access, Freeze, Frozen, Opening, Purpose, Window};
+use super::{Access, Freeze, Frozen, Never, Opening, Purpose, Window};
 use crate::units::{Span, after};
 
 /// How far ahead an opening is looked for: a schedule of leap days or a freeze of a year still fits.
@@ -27,7 +27,7 @@ pub fn next_opening(
         Search { frozen: frozen_intervals(freezes), from, needed, end: later(from, HORIZON) };
     let mut best: Option<Opening> = None;
     let mut too_short = false;
-    let mut longest: Option<Span> = None;
+    let mut longest: Option<&Window> = None;
     if windows.is_empty() {
         best = search.fitting(&Opening {
             window: SmolStr::new_static("always"),
@@ -36,7 +36,9 @@ pub fn next_opening(
         });
     }
     for window in windows.iter().filter(|window| window.serves(purpose)) {
-        longest = longest.max(Some(window.duration));
+        if longest.is_none_or(|known| known.duration < window.duration) {
+            longest = Some(window);
+        }
         too_short |= search.open_but_too_short(window);
         if let Some(found) = search.first_fitting(window) {
             let start = |opening: &Opening| opening.open.max(from);
@@ -58,17 +60,19 @@ pub fn next_opening(
     }
 }
 
-fn why_never(windows: &[Window], purpose: Purpose, longest: Option<Span>, needed: Span) -> String {
+fn why_never(
+    windows: &[Window],
+    purpose: Purpose,
+    longest: Option<&Window>,
+    needed: Span,
+) -> Never {
     match longest {
-        Some(longest) if longest < needed => format!(
-            "the longest window is open for {longest}, and one node may take {needed}; lengthen a window or shorten the time-outs"
-        ),
-        Some(_) => "freezes leave nothing of the windows of the next two years".into(),
-        None if windows.is_empty() => "freezes cover the next two years".into(),
-        None => match purpose {
-            Purpose::Install => "no window is for Install".into(),
-            Purpose::Reboot => "no window is for Reboot".into(),
-        },
+        Some(longest) if longest.duration < needed => {
+            Never::TooShort { window: longest.name.clone(), open: longest.duration, needed }
+        }
+        Some(_) => Never::WindowsFrozen,
+        None if windows.is_empty() => Never::Frozen,
+        None => Never::NoWindow(purpose),
     }
 }
 

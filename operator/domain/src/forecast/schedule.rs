@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    calendar::{Access, Calendar, Purpose},
+    calendar::{Access, Calendar, Never as NeverOpens, Purpose},
     units::{Span, after},
 };
 
@@ -108,13 +108,14 @@ impl<'c> Gatekeeper<'c> {
                 };
                 Ok((opening.open, what))
             }
-            Access::Never { why, .. } => Err(why.clone()),
+            Access::Never { why, .. } => Err(format!("{why}; needed: {}", why.ended_by())),
         }
     }
 }
 
 /// Stands where nothing was asked yet; `ask` fills it first.
-static NEVER_ASKED: Access = Access::Never { why: String::new(), frozen: None, too_short: false };
+static NEVER_ASKED: Access =
+    Access::Never { why: NeverOpens::Frozen, frozen: None, too_short: false };
 
 /// What happens at an instant. Slots are freed before the same instant's reboots are queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

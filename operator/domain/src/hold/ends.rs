@@ -136,9 +136,7 @@ impl Hold {
             Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
             Self::AwaitingTest { mirror, .. } => format!("the same transaction proven on {mirror}"),
             Self::AwaitingBundle { .. } => "the next rollup".into(),
-            Self::AwaitingWindow { until: None, needed: Some(needed), .. } => {
-                format!("a window of {needed} or more, or shorter time-outs in the baseline")
-            }
+            Self::AwaitingWindow { never: Some(never), .. } => never.ended_by(),
             Self::AwaitingWindow { .. } => "the next window".into(),
             Self::Frozen { freeze, .. } => format!("the end of the freeze {freeze}"),
             Self::WindowGate { gate, .. } | Self::GateNotPassed { gate, .. } => {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    calendar::Purpose,
+    calendar::{Never, Purpose},
     drain::Obstacle,
     plan::RoleCount,
     units::{Name, Span, Uid},
@@ -52,7 +52,12 @@ pub(super) fn others(more: u32) -> String {
     }
 }
 
-pub(super) fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Span>) -> String {
+pub(super) fn shut(
+    purpose: Purpose,
+    until: Option<Timestamp>,
+    needed: Option<Span>,
+    never: Option<&Never>,
+) -> String {
     let what = match purpose {
         Purpose::Install => "a window",
         Purpose::Reboot => "a window for reboots",
@@ -60,7 +65,11 @@ pub(super) fn shut(purpose: Purpose, until: Option<Timestamp>, needed: Option<Sp
     let needed = needed.map_or_else(String::new, |needed| {
         format!(" (the open one ends too soon: a node may take {needed})")
     });
-    let never = if until.is_none() { "; none opens within two years" } else { "" };
+    let never = match (until, never) {
+        (None, Some(why)) => format!("; none opens within two years: {why}"),
+        (None, None) => "; none opens within two years".into(),
+        (Some(_), _) => String::new(),
+    };
     format!("waits for {what}{needed}{never}")
 }
 

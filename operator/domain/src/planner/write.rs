@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::{
     baseline::Baseline,
+    calendar::{Access, Never, Purpose, next_opening},
     category::{Facts, category},
     governance::{ApprovalPolicy, Circle},
     plan::{
@@ -190,6 +193,17 @@ fn test(baseline: &Baseline, emergency: bool) -> Option<TestPlan> {
     let test = baseline.rollout.test.as_ref()?;
     let job = if emergency { &test.emergency } else { &test.normal };
     Some(TestPlan { mirror: test.mirror.clone(), job_template: job.clone() })
+}
+
+/// Why no window of a baseline is ever open for as long as one node may take; none: there is one, or it has no windows. Everything that is no
+/// emergency waits for ever, whoever agrees to it.
+pub fn never_opens(baseline: &Baseline, now: Timestamp) -> Option<Never> {
+    let (windows, freezes) = (&baseline.windows, &baseline.freezes);
+    let needed = node_time_max(baseline);
+    match next_opening(windows, freezes, Purpose::Install, now, needed) {
+        Access::Never { why, .. } => Some(why),
+        Access::Open(_) | Access::Opens { .. } => None,
+    }
 }
 
 /// Worst case from claim to release of one node (invariant 17).

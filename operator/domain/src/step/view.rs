@@ -128,7 +128,7 @@ impl<'w> View<'w> {
 
     /// Whether work that takes up to `needed` may start at `now`.
     pub(super) fn calendar(&self, purpose: Purpose, needed: Span) -> Result<(), Hold> {
-        let never = Hold::AwaitingWindow { purpose, until: None, needed: None };
+        let never = Hold::AwaitingWindow { purpose, until: None, needed: None, never: None };
         let calendar = self.calendar.get_or_init(|| Calendar::of(self.world, self.plan).ok());
         let calendar = calendar.as_ref().ok_or(never)?;
         gate::may_start(self.world, calendar, &self.rollout.name, purpose, needed).map(|_| ())
