@@ -27,6 +27,9 @@ pub fn draft(
 ) -> RolloutStatus {
     let before = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
+    if before.ended.is_some() {
+        return as_it_ended(before, generation);
+    }
     let cursor = next.unwrap_or(&rollout.cursor);
     let seen = Rollout { cursor: cursor.clone(), ..rollout.clone() };
     let Some(progress) = progress(world, &turn.assessment, &seen) else {
@@ -63,6 +66,15 @@ pub fn draft(
         timings: before.timings,
         conditions,
     }
+}
+
+/// What is said of one that has ended is its record: nodes that are deleted later, and labels that change, were as it says.
+fn as_it_ended(before: RolloutStatus, generation: Option<i64>) -> RolloutStatus {
+    let mut status = RolloutStatus { observed_generation: generation, ..before };
+    for condition in &mut status.conditions {
+        condition.observed_generation = generation;
+    }
+    status
 }
 
 /// Its request is gone or cannot be read: what is known stays, and says so.
@@ -192,10 +204,32 @@ fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<
 #[cfg(test)]
 mod tests {
     use hozen_api::rollout::RolloutOutcome;
-    use hozen_testkit::world_at;
+    use hozen_testkit::{baseline, story, web_fleet, world_at};
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_a_rollout_that_has_ended_says_does_not_change_when_its_nodes_go() {
+        let mut world = story(&web_fleet(3, baseline("web")).build(), 24).play().0.world;
+        let rollout = world.rollouts.values().next().unwrap().clone();
+        assert!(rollout.cursor.ended.is_some());
+        let mut object: Object = serde_json::from_value(json!({"apiVersion": "hozen.dev/v1alpha1",
+            "kind": "Rollout", "metadata": {"name": rollout.name, "uid": rollout.uid.to_string(), "generation": 1},
+            "spec": {"changeRequest": {"name": rollout.request.0, "uid": rollout.request.1.to_string(), "planDigest": rollout.digest}}}))
+        .unwrap();
+        let ended = draft(&world, &Turn::take(&world), (&object, &rollout), None);
+        let nodes = ended.stage.as_ref().unwrap().nodes;
+        assert_ne!(nodes.done, 0);
+        object.status = Some(ended.clone());
+        world.nodes.clear();
+        assert_eq!(draft(&world, &Turn::take(&world), (&object, &rollout), None), ended);
+        // Whoever asks for another attempt changes its spec: that alone is news.
+        object.metadata.generation = Some(2);
+        let asked = draft(&world, &Turn::take(&world), (&object, &rollout), None);
+        assert_eq!((asked.observed_generation, &asked.stage), (Some(2), &ended.stage));
+        assert!(asked.conditions.iter().all(|c| c.observed_generation == Some(2)));
+    }
 
     #[test]
     fn i33_the_end_of_a_rollout_whose_request_is_gone_is_written_down() {
