@@ -25,7 +25,7 @@ use crate::{common::RoleCount, open_enum::open_enum, plan::Plan, shape};
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.plan.type"),
     printcolumn(name = "Emergency", type_ = "boolean", json_path = ".spec.plan.emergency"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Missing", type_ = "string", json_path = ".status.missing[*].name"),
+    printcolumn(name = "Missing", type_ = "string", json_path = ".status.missingRoles"),
     printcolumn(name = "Due", type_ = "string", format = "date-time", json_path = ".status.due"),
     printcolumn(name = "Finish", type_ = "string", format = "date-time", json_path = ".status.forecast.finish"),
     printcolumn(name = "In Time", type_ = "boolean", priority = "1", json_path = ".status.forecast.meetsDue"),
@@ -94,6 +94,10 @@ pub struct ChangeRequestStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub missing: Vec<RoleCount>,
+    /// The same in one line: `1 × platform, 2 × security`. A column of `kubectl get` shows the first entry of a list alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::Line>")]
+    pub missing_roles: Option<String>,
     /// Who cannot approve it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

@@ -59,6 +59,7 @@ pub fn draft(
         answers: before.answers.or_else(|| Some(ten(world, turn, request))),
         approvals: counted(&tally),
         missing: words::roles(&tally.missing),
+        missing_roles: missing_roles(&tally, phase),
         excluded: request
             .excluded
             .iter()
@@ -102,6 +103,13 @@ fn approved(tally: &Tally) -> Said {
         reason: if tally.approved { reason::VALID } else { "Missing" },
         message: if tally.approved { "approved".to_owned() } else { tally.why_not() },
     }
+}
+
+/// All roles that are missing, in one line; none where nobody is waited for.
+fn missing_roles(tally: &Tally, phase: Phase) -> Option<String> {
+    let roles = tally.missing.iter().filter(|_| !phase.ended());
+    let roles: Vec<String> = roles.map(|role| format!("{} × {}", role.count, role.name)).collect();
+    (!roles.is_empty()).then(|| words::line(&roles.join(", ")))
 }
 
 fn ten(world: &World, turn: &Turn, request: &ChangeRequest) -> Answers {
@@ -182,4 +190,22 @@ fn near(a: &Forecast, b: &Forecast) -> bool {
         (Some(_), None) | (None, Some(_)) => false,
     };
     close(a.start, b.start) && close(a.finish, b.finish) && a.meets_due == b.meets_due
+}
+
+#[cfg(test)]
+mod tests {
+    use hozen_domain::plan::RoleCount;
+
+    use super::*;
+
+    #[test]
+    fn all_roles_that_are_missing_are_told_in_one_line_while_anybody_is_waited_for() {
+        let role = |name: &str, count| RoleCount { name: name.into(), count };
+        let missing = vec![role("platform", 1), role("security", 2)];
+        let tally = Tally { missing, ..Tally::default() };
+        let told = missing_roles(&tally, Phase::AwaitingApproval);
+        assert_eq!(told.as_deref(), Some("1 × platform, 2 × security"));
+        assert_eq!(missing_roles(&tally, Phase::Superseded), None);
+        assert_eq!(missing_roles(&Tally::default(), Phase::Approved), None);
+    }
 }
