@@ -21,13 +21,6 @@ impl Missed {
         }
     }
 
-    /// What the package manager of the first node has for it, and that of the others.
-    fn fixes(self) -> [Transaction; 2] {
-        let [from, to] = CURL;
-        let curl = transaction(&[("curl", from, to)]);
-        [curl, transaction(&[("curl", from, to), ("openssl", OLD, NEW)])]
-    }
-
     /// Nodes that have not been heard of it yet.
     fn fleet(self, names: &[&str]) -> World {
         let rules = match self {
@@ -38,6 +31,13 @@ impl Missed {
         let world = world_at(NOW).baseline(rules);
         names.iter().fold(world, |world, name| world.node(old(name))).build()
     }
+}
+
+/// What the package manager of the first node has for it, and that of the others.
+fn fixes() -> [Transaction; 2] {
+    let [from, to] = CURL;
+    let curl = transaction(&[("curl", from, to)]);
+    [curl, transaction(&[("curl", from, to), ("openssl", OLD, NEW)])]
 }
 
 fn old_set() -> hozen_advisory::package::PackageSet {
@@ -65,7 +65,7 @@ fn phase(world: &mut World, request: &str, phase: Phase) {
 /// The first node's change, and that of the others, which its own begun work lets come beside it.
 fn two_requests(missed: Missed) -> (World, [String; 2]) {
     let mut world = missed.fleet(&["a", "b", "c"]);
-    let [own, others] = missed.fixes();
+    let [own, others] = fixes();
     answer(&mut world, "a", missed.purpose(), &own);
     world.now += Span::hours(1).duration();
     let (first, _) = only(&settle(&mut world));
