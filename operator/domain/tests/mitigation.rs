@@ -311,6 +311,48 @@ fn an_aborted_mitigation_is_taken_back() {
     assert_eq!(priority(&told), Priority::Emergency);
 }
 
+fn retry(user: &str) -> Happening {
+    Happening::Retry { baseline: on("web"), advisory: None, request: None, user: user.into() }
+}
+
+fn no_attempt(told: &Told, name: &str) -> Option<String> {
+    let turn = &told.0.after;
+    let request = &told.0.world.requests[name];
+    let tried = planner::attempt(&told.0.world, &turn.assessment, &turn.ranking, request);
+    tried.err().map(|why| why.to_string())
+}
+
+#[test]
+fn i32_a_mitigation_that_failed_is_asked_for_again_where_a_person_asks() {
+    let lies = Happening::PatchLies { node: on("web-1") };
+    let abort = Happening::Abort { baseline: on("web"), advisory: None, request: None };
+    let failed = || {
+        story(&fleet(2), 24)
+            .after(Span::minutes(1), lies.clone())
+            .after(Span::hours(2), abort.clone())
+    };
+    let told = failed().play();
+    let first = mitigation(&told).name.clone();
+    assert_eq!(told.0.world.requests.len(), 1, "it is not tried again by itself");
+    let undone = told.0.undone();
+    let next = undone.iter().find(|undone| undone.systems.contains(&on("web-1")));
+    let next = next.and_then(|undone| undone.next.clone()).unwrap_or_default();
+    assert!(next.starts_with(&format!("hozen retry {first} asks")), "{undone:#?}");
+    assert_eq!(no_attempt(&told, &first), None);
+
+    let told = failed().after(Span::hours(4), retry("sue@example.com")).play();
+    assert_eq!(told.0.world.requests.len(), 2, "{:#?}", told.0.trace);
+    let again = told.0.world.requests.values().find(|it| it.supersedes.is_some()).unwrap();
+    assert_eq!(again.supersedes.as_ref(), Some(&first));
+    assert_eq!(again.because.as_deref(), Some("sue@example.com asks for another attempt"));
+    assert_eq!(again.phase, Phase::Watching, "{:#?}", told.0.trace);
+    assert!(told.0.world.nodes.values().all(blocked));
+    let why = no_attempt(&told, &first).expect("another took its place");
+    assert!(why.starts_with(&format!("{} took its place: look at that one", again.name)), "{why}");
+    let why = no_attempt(&told, &again.name).expect("it stands");
+    assert!(why.starts_with("it has not ended"), "{why}");
+}
+
 #[test]
 fn a_port_that_another_mitigation_needs_stays_blocked() {
     let mut world = fleet(1);

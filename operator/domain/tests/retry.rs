@@ -125,11 +125,44 @@ fn i32_an_attempt_that_fails_again_needs_a_person_again() {
 }
 
 #[test]
+fn another_attempt_is_named_only_where_a_request_comes_of_it() {
+    let next = |told: &Told| {
+        let undone = told.0.undone().into_iter();
+        let mut ours = undone.filter(|undone| undone.systems.iter().any(|name| name == "web-1"));
+        ours.next().and_then(|undone| undone.next).unwrap_or_default()
+    };
+    let attempt = |told: &Told, at: usize| {
+        let (world, turn) = (&told.0.world, &told.0.after);
+        let request = requests(told)[at];
+        planner::attempt(world, &turn.assessment, &turn.ranking, request)
+            .map_err(|why| why.to_string())
+    };
+    let told = failed(24).play();
+    assert!(next(&told).starts_with("hozen retry "), "{}", next(&told));
+    assert_eq!(attempt(&told, 0), Ok(()));
+
+    let asked = failed(24).after(Span::hours(4), retry("alice@example.com")).play();
+    assert!(!next(&asked).contains("hozen retry"), "it was asked for: {}", next(&asked));
+    // It was asked for of the rollout that ended last.
+    let (first, last) = (requests(&asked)[0], requests(&asked)[1]);
+    let by = asked.0.world.requests.values().find(|it| it.supersedes.as_ref() == Some(&last.name));
+    let by = &by.expect("the request for another attempt").name;
+    let look = format!("look at that one (hozen explain changerequest/{by})");
+    assert_eq!(attempt(&asked, 1).unwrap_err(), format!("{by} took its place: {look}"));
+    let why = attempt(&asked, 0).unwrap_err();
+    assert_eq!(why, format!("{by} is another attempt at what failed in it: {look}"), "{first:?}");
+}
+
+#[test]
 fn nothing_is_asked_where_nothing_that_failed_is_still_missing() {
     let told = story(&web_fleet(2, baseline("web")).build(), 24)
         .after(Span::hours(8), retry("sue@example.com"))
         .play();
     assert_eq!(requests(&told).len(), 1);
+    let (world, turn) = (&told.0.world, &told.0.after);
+    let tried =
+        planner::attempt(world, &turn.assessment, &turn.ranking, requests(&told)[0]).unwrap_err();
+    assert_eq!(tried, planner::NoAttempt::NothingLeft);
     let notes = &told.0.after.planned.notes;
     assert!(
         notes.iter().any(|note| note.why.contains("nothing that failed in it is still missing")),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::{Outcome, What};
+use super::{Outcome, Turn, What};
 use crate::{
     assess::{ContainerView, Departure, NodeView, Side, State, WorkloadView, is_about_images},
     baseline::Selector,
@@ -13,12 +13,15 @@ use crate::{
     forecast::{Assume, Forecast, forecast},
     hold::Hold,
     node::{Ended, Node, Ready},
-    planner::Note,
+    planner::{self, Note},
     request::Rollout,
     units::{Name, Uid},
     workload::Workload,
     world::World,
 };
+
+/// By system: the rollout of which another attempt can be asked for.
+type Attempts<'o> = BTreeMap<&'o Name, &'o Name>;
 
 /// Departures that a reason lists.
 const LISTED_MAX: usize = 3;
@@ -174,16 +177,17 @@ impl Outcome {
 
     /// Every system that is not as it must be at the end, those of which the same is to be said together.
     pub fn undone(&self) -> Vec<Undone> {
-        let assessment = &self.after.assessment;
+        let Turn { assessment, ranking, .. } = &self.after;
+        let attempts = planner::attempts(&self.world, assessment, ranking);
         let nodes = assessment.nodes.iter().filter_map(|(name, view)| {
             let node = self.world.nodes.get(name)?;
-            open(view.state).then(|| self.node(node, view))
+            open(view.state).then(|| self.node(node, view, &attempts))
         });
         let about_images = is_about_images(&self.world);
         let workloads = assessment.workloads.iter().filter_map(|(key, view)| {
             let workload = self.world.workloads.get(key)?;
             let asked = about_images || view.is_selected();
-            (asked && open(view.state)).then(|| self.workload(workload, view))
+            (asked && open(view.state)).then(|| self.workload(workload, view, &attempts))
         });
         let mut grouped: Vec<Undone> = Vec::new();
         for mut one in nodes.chain(workloads) {
@@ -195,7 +199,7 @@ impl Outcome {
         grouped
     }
 
-    fn node(&self, node: &Node, view: &NodeView) -> Undone {
+    fn node(&self, node: &Node, view: &NodeView, attempts: &Attempts<'_>) -> Undone {
         let baseline = view.holding.baseline().cloned();
         let mut undone = Undone {
             systems: vec![node.name.clone()],
@@ -216,7 +220,7 @@ impl Outcome {
             }
             undone.next = Some("bring it back: it is patched when it reports".into());
         }
-        undone.failed(&self.world, &node.ended);
+        undone.failed(&self.world, &node.ended, attempts.get(&node.name).copied());
         if let Some(attention) = &node.needs_attention
             && !undone.why.contains(attention)
         {
@@ -247,7 +251,12 @@ impl Outcome {
         undone.why.extend(notes);
     }
 
-    fn workload(&self, workload: &Workload, view: &WorkloadView) -> Undone {
+    fn workload(
+        &self,
+        workload: &Workload,
+        view: &WorkloadView,
+        attempts: &Attempts<'_>,
+    ) -> Undone {
         let worst = view.containers.values().max_by_key(|container| container.state);
         let mut undone = Undone {
             systems: vec![workload.key.clone()],
@@ -258,7 +267,7 @@ impl Outcome {
             next: None,
             left_out: false,
         };
-        undone.failed(&self.world, &workload.ended);
+        undone.failed(&self.world, &workload.ended, attempts.get(&workload.key).copied());
         if workload.containers.is_empty() {
             undone.why.push("its template names no container".into());
         }
@@ -322,24 +331,29 @@ impl Undone {
             && *left_out == other.left_out
     }
 
-    /// The last attempt, if it failed. The same plan is never tried again on the system (invariant 32).
-    fn failed(&mut self, world: &World, ended: &BTreeMap<Uid, Ended>) {
+    /// The last attempt, if it failed. The same plan is never tried again on the system (invariant 32). Another attempt is named where
+    /// a request comes of it: `again` is the rollout of which to ask.
+    fn failed(&mut self, world: &World, ended: &BTreeMap<Uid, Ended>, again: Option<&Name>) {
         let failures = ended.iter().filter_map(|(uid, ended)| Some((uid, ended.failure()?)));
         let Some((uid, (at, failure))) = failures.max_by_key(|(_, (at, _))| *at) else {
             return;
         };
+        let since = |proven: Timestamp| proven > at;
+        if again.is_none() && ended.values().filter_map(Ended::proven_at).any(since) {
+            return; // Over and done: what is missing now is something else.
+        }
         self.since = Some(at);
         self.why.push(failure.message.clone());
-        let over = |rollout: &&Rollout| rollout.request.1 == *uid && rollout.cursor.ended.is_some();
-        self.next = Some(match world.rollouts.values().find(over) {
-            Some(rollout) => {
-                format!(
-                    "hozen retry {} asks for another attempt, under new approvals",
-                    rollout.name
-                )
+        let runs = |rollout: &Rollout| rollout.request.1 == *uid && rollout.cursor.ended.is_none();
+        self.next = match again {
+            Some(name) => {
+                Some(format!("hozen retry {name} asks for another attempt, under new approvals"))
             }
-            None => "the next attempt needs a new approval".into(),
-        });
+            None if world.rollouts.values().any(runs) => {
+                Some("the next attempt needs a new approval".into())
+            }
+            None => None,
+        };
     }
 
     fn departs<'d>(&mut self, departures: impl Iterator<Item = &'d Departure>) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
+    assess::Missing,
     baseline::Selector,
     category::Facts,
     effect::{Effect, Record},
@@ -34,7 +35,14 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
     }
     withdraw(desk, planned);
     ask_beforehand(desk, planned);
-    for (notice, nodes) in exposed(desk, planned) {
+    let (exposed, wake) = exposed(desk);
+    if let Some(wake) = wake {
+        planned.decision.wake(wake);
+    }
+    for (notice, nodes) in exposed {
+        if planned.decision.effects.iter().any(|effect| asks_for(effect, notice)) {
+            continue; // A person asked for another attempt at it.
+        }
         let Some(ranked) = desk.ranking.of(notice, &desk.baseline.name) else {
             continue;
         };
@@ -104,21 +112,22 @@ fn leave<'w>(desk: &Desk<'w>) -> impl Iterator<Item = (&'w ChangeRequest, &'w Mi
 }
 
 /// Where nobody has a fix, and where one is known that nothing brings, though package managers had the time to say how: no repository of theirs
-/// has it, or it must not be installed.
-fn exposed<'w>(desk: &Desk<'w>, planned: &mut Planned) -> Exposed<'w> {
+/// has it, or it must not be installed. And when the first of those have had it that are still waited for.
+fn exposed<'w>(desk: &Desk<'w>) -> (Exposed<'w>, Option<Timestamp>) {
     let mut exposed = Exposed::new();
     for (set, systems) in desk.view.sets.values() {
         for missing in set.missing().filter(|missing| missing.unfixed()) {
             *exposed.entry(&missing.notice).or_default() += systems;
         }
     }
+    let mut wake: Option<Timestamp> = None;
     for (notice, (systems, until)) in without_a_way(desk) {
         match until {
-            Some(until) => planned.decision.wake(until),
+            Some(until) => wake = Some(wake.map_or(until, |wake| wake.min(until))),
             None => *exposed.entry(notice).or_default() += systems,
         }
     }
-    exposed
+    (exposed, wake)
 }
 
 /// Systems on which nothing brings the fix of a notice that has one, by notice; and until when package managers are waited for, if none of them
@@ -211,6 +220,42 @@ fn asked(desk: &Desk<'_>, notice: &Name, steps: &MitigationPlan) -> bool {
             || refused_by_people(desk.world, request);
         covers && counts && wants(request, steps) && request.plan.advisories.contains(notice)
     })
+}
+
+/// Whether an effect makes the request for a mitigation of this notice.
+fn asks_for(effect: &Effect, notice: &Name) -> bool {
+    let Effect::CreateRequest { plan, .. } = effect else { return false };
+    let steps = plan.mitigation.as_ref().filter(|steps| steps.overdue.is_none());
+    steps.is_some() && plan.advisories.contains(notice)
+}
+
+/// Another attempt at a mitigation, and the nodes that need one: when its rollout ended it was taken back everywhere, so that it is asked for
+/// wherever it is needed, by what is known of the notice today. None: nothing needs it, or another stands.
+pub(super) fn again<'w>(
+    desk: &Desk<'w>,
+    request: &ChangeRequest,
+) -> Option<(Plan, BTreeSet<&'w Name>)> {
+    let notice = request.plan.advisories.first()?;
+    let (exposed, _) = exposed(desk);
+    let nodes = *exposed.get(notice)?;
+    let unfixed = |name: &&Name| {
+        let set = desk.assessment.nodes.get(*name).and_then(|view| view.set.as_ref());
+        set.and_then(|set| set.notice(notice)).is_some_and(Missing::unfixed)
+    };
+    let want = Want::Notice(notice.clone());
+    let without = desk.kins.iter().filter(|it| it.wants.contains_key(&want) && !it.can_have(&want));
+    let mut systems: BTreeSet<&Name> = without.flat_map(Kin::names).collect();
+    systems.extend(desk.view.nodes.iter().filter(unfixed));
+    let steps = steps(desk, notice, nodes)?;
+    let stands = |other: &ChangeRequest| {
+        !other.phase.ended() && wants(other, &steps) && other.plan.advisories.contains(notice)
+    };
+    if desk.requests(ChangeType::Mitigation).any(stands) {
+        return None;
+    }
+    let ranked = desk.ranking.of(notice, &desk.baseline.name)?;
+    let emergency = ranked.priority == Priority::Emergency;
+    Some((plan(desk, notice, steps, (emergency, true)), systems))
 }
 
 /// Whether a request is for these steps, on however many nodes.

@@ -21,6 +21,7 @@ pub use choice::Memory;
 pub(crate) use classes::worse;
 pub use overdue::overdue;
 pub(crate) use requests::free_name;
+pub use retry::{NoAttempt, attempt, attempts};
 pub use write::never_opens;
 
 use std::collections::{BTreeMap, BTreeSet};
