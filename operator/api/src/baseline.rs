@@ -32,6 +32,8 @@ use crate::{
     printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total"),
     printcolumn(name = "Compliant", type_ = "integer", json_path = ".status.nodes.compliant"),
     printcolumn(name = "Below", type_ = "integer", json_path = ".status.nodes.below"),
+    printcolumn(name = "Above", type_ = "integer", json_path = ".status.nodes.above"),
+    printcolumn(name = "Unknown", type_ = "integer", json_path = ".status.nodes.unknown"),
     printcolumn(
         name = "Oldest Due",
         type_ = "string",

@@ -6,10 +6,12 @@ use hozen_api::{
     baseline::Baseline,
     change_request::{ChangeRequest, Phase},
     managed_image::ManagedImage,
-    names::condition,
+    managed_node::ManagedNode,
+    names::{condition, reason},
     rollout::Rollout,
 };
 use hozen_controller::world::halt_reason;
+use hozen_intake::convert;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
@@ -26,8 +28,27 @@ use crate::{
     print,
     simulate::formed,
     terminal,
-    text::page::{BAD, Page, STRONG, WAIT, pad, paint},
+    text::{
+        counted,
+        page::{BAD, Page, STRONG, WAIT, pad, paint},
+        some_of,
+    },
 };
+
+/// What is shown of a baseline: as its printer columns have it.
+const BASELINE_COLUMNS: [&str; 9] = [
+    "BASELINE",
+    "NODES",
+    "COMPLIANT",
+    "BELOW",
+    "ABOVE",
+    "UNKNOWN",
+    "OLDEST DUE",
+    "NEXT WINDOW",
+    "READY",
+];
+/// Nodes that are named of those under no baseline. Programs get all.
+const WITHOUT_SHOWN: usize = 10;
 
 /// How a fleet stands.
 #[derive(Debug, Serialize)]
@@ -44,6 +65,8 @@ pub struct Fleet {
     halt_unknown: Option<String>,
     /// Baselines, by name.
     baselines: Vec<BaselineLine>,
+    /// Nodes that are known and that no baseline holds for, by name: nothing is asked of them.
+    without_baseline: Vec<String>,
     /// Requests that have not ended, by name.
     requests: Vec<RequestLine>,
     /// Rollouts that have not ended, by name.
@@ -63,9 +86,17 @@ struct BaselineLine {
     nodes: Option<u32>,
     compliant: Option<u32>,
     below: Option<u32>,
+    above: Option<u32>,
     unknown: Option<u32>,
+    exempt: Option<u32>,
+    frozen: Option<u32>,
     oldest_due: Option<Timestamp>,
     next_window: Option<Timestamp>,
+    /// Whether it is acted upon: `True`, `False`, or none where nobody has said so yet.
+    ready: Option<String>,
+    /// Why it is not acted upon, each with its place and what to write instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_ready: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +154,8 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
     unreadable.extend(more);
     let (rollouts, more) = cluster.list_readable::<Rollout>("rollout").await?;
     unreadable.extend(more);
+    let (nodes, more) = cluster.list_readable::<ManagedNode>("managed node").await?;
+    unreadable.extend(more);
     let images: Vec<ManagedImage> = cluster.list("managed image").await?;
     let (halted, halt_unknown) = match halted(cluster).await? {
         Ok(reason) => (reason, None),
@@ -134,6 +167,7 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
         halted,
         halt_unknown,
         baselines: baselines.iter().map(baseline).collect(),
+        without_baseline: without_baseline(&nodes),
         requests: requests.iter().filter(|request| !ended(request)).map(self::request).collect(),
         rollouts: rollouts.iter().map(rollout).filter(|line| line.outcome.is_none()).collect(),
         unreadable,
@@ -144,6 +178,15 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
     fleet.requests.sort_by(|a, b| a.name.cmp(&b.name));
     fleet.rollouts.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(fleet)
+}
+
+/// Nodes that no baseline holds for, as the operator has last said of them.
+fn without_baseline(nodes: &[ManagedNode]) -> Vec<String> {
+    let without =
+        |node: &&ManagedNode| node.status.as_ref().is_none_or(|status| status.baseline.is_none());
+    let mut names: Vec<String> = nodes.iter().filter(without).map(ManagedNode::name_any).collect();
+    names.sort();
+    names
 }
 
 /// Why everything is halted, if it is; the inner error: why that is not known.
@@ -178,17 +221,38 @@ fn ended(request: &ChangeRequest) -> bool {
 fn baseline(object: &Baseline) -> BaselineLine {
     let status = object.status.as_ref();
     let nodes = status.and_then(|status| status.nodes);
+    let (ready, not_ready) = readiness(object);
     BaselineLine {
         name: object.name_any(),
         nodes: nodes.map(|nodes| nodes.total),
         compliant: nodes.map(|nodes| nodes.compliant),
         below: nodes.map(|nodes| nodes.below),
+        above: nodes.map(|nodes| nodes.above),
         unknown: nodes.map(|nodes| nodes.unknown),
+        exempt: nodes.map(|nodes| nodes.exempt),
+        frozen: nodes.map(|nodes| nodes.frozen),
         oldest_due: status.and_then(|status| status.oldest_due),
         next_window: status
             .and_then(|status| status.next_window.as_ref())
             .map(|window| window.from),
+        ready,
+        not_ready,
     }
+}
+
+/// Whether a baseline is acted upon, and why not: what it says now is read here, whatever the operator has said of it so far.
+fn readiness(object: &Baseline) -> (Option<String>, Vec<String>) {
+    if let Err(refusals) = convert::baseline::baseline(object) {
+        let told = refusals.iter().map(|r| format!("{}: {}", r.path, r.message));
+        return (Some("False".to_owned()), told.collect());
+    }
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    let said = conditions.into_iter().find(|c| c.type_ == condition::READY).filter(|c| {
+        // What was said of what it said before is no news of what it says now.
+        c.reason != reason::INVALID
+    });
+    let why = said.filter(|c| c.status == "False").map(|c| c.message.clone());
+    (said.map(|c| c.status.clone()), why.into_iter().collect())
 }
 
 fn request(object: &ChangeRequest) -> RequestLine {
@@ -247,28 +311,57 @@ fn tell_halt(page: &mut Page, fleet: &Fleet) {
     }
 }
 
-fn text(fleet: &Fleet, columns: usize) -> String {
-    let mut page = Page::new(columns);
-    tell_halt(&mut page, fleet);
+/// Which nodes nothing is asked of.
+fn tell_without(page: &mut Page, fleet: &Fleet) {
+    let names = &fleet.without_baseline;
+    let Some(first) = names.first() else { return };
+    let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    let (nodes, are) = (counted(count, "node"), if count == 1 { "is" } else { "are" });
+    let named = some_of(names, WITHOUT_SHOWN);
+    let told = format!(
+        "{nodes} {are} under no baseline, and nothing is asked of {}: {named} (hozen explain node/{first})",
+        if count == 1 { "it" } else { "them" }
+    );
+    page.hang("", &paint(WAIT, told), 2);
+    page.gap();
+}
+
+/// Baselines, why some are not acted upon, and which nodes are under none.
+fn tell_baselines(page: &mut Page, fleet: &Fleet) {
     let number =
         |count: Option<u32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
-    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), instant);
     let rows = fleet.baselines.iter().map(|b| {
         vec![
             b.name.clone(),
             number(b.nodes),
             number(b.compliant),
             number(b.below),
+            number(b.above),
             number(b.unknown),
             time(b.oldest_due),
             time(b.next_window),
+            b.ready.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     });
-    table(
-        &mut page,
-        &["BASELINE", "NODES", "COMPLIANT", "BELOW", "UNKNOWN", "OLDEST DUE", "NEXT WINDOW"],
-        rows.collect(),
-    );
+    table(page, &BASELINE_COLUMNS, rows.collect());
+    for line in &fleet.baselines {
+        for why in &line.not_ready {
+            page.hang(&format!("{}: ", line.name), &paint(BAD, why), 2);
+        }
+    }
+    page.gap();
+    tell_without(page, fleet);
+}
+
+/// An instant in a table.
+fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), instant)
+}
+
+fn text(fleet: &Fleet, columns: usize) -> String {
+    let mut page = Page::new(columns);
+    tell_halt(&mut page, fleet);
+    tell_baselines(&mut page, fleet);
     let rows = fleet.requests.iter().map(|r| {
         let urgent = if r.emergency { "yes" } else { "no" };
         let missing = if r.missing.is_empty() { "-".to_owned() } else { r.missing.join(", ") };
@@ -332,6 +425,7 @@ fn page_is_empty(fleet: &Fleet) -> bool {
         && fleet.rollouts.is_empty()
         && fleet.unreadable.is_empty()
         && fleet.images.is_empty()
+        && fleet.without_baseline.is_empty()
         && fleet.halted.is_none()
         && fleet.halt_unknown.is_none()
 }
