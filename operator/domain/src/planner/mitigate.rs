@@ -245,6 +245,7 @@ pub(super) fn again<'w>(
     let want = Want::Notice(notice.clone());
     let without = desk.kins.iter().filter(|it| it.wants.contains_key(&want) && !it.can_have(&want));
     let mut systems: BTreeSet<&Name> = without.flat_map(Kin::names).collect();
+    systems.retain(|name| desk.world.nodes.contains_key(*name));
     systems.extend(desk.view.nodes.iter().filter(unfixed));
     let steps = steps(desk, notice, nodes)?;
     let stands = |other: &ChangeRequest| {
