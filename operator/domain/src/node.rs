@@ -205,6 +205,8 @@ pub struct Inventory {
     pub blocked: BTreeSet<SmolStr>,
     /// Why nothing new may start on it; empty: it may (invariant 19).
     pub unready: Vec<String>,
+    /// When the package indices that it goes by were last refreshed from every repository, by the node's clock; none: that is not known.
+    pub indices_refreshed_at: Option<Timestamp>,
     /// Free bytes where packages are unpacked.
     pub disk_free_bytes: Option<u64>,
     /// `Portable`, `Desktop`, `Server`, `Virtual`.

@@ -10,7 +10,7 @@ use hozen_domain::{
 use jiff::Timestamp;
 use smol_str::{SmolStr, format_smolstr};
 
-use crate::packages::resolved;
+use crate::{packages::resolved, world::at};
 
 /// A Debian 12 node that is Ready and reports.
 pub fn node(name: &str) -> NodeBuilder {
@@ -117,6 +117,12 @@ impl NodeBuilder {
         }
         self.transactions.push(transaction.clone());
         self
+    }
+
+    /// Its scanner last looked at every repository at that time.
+    #[must_use]
+    pub fn looked(self, when: &str) -> Self {
+        self.report(|inventory| inventory.indices_refreshed_at = Some(at(when)))
     }
 
     /// It listens there.

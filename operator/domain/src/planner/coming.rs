@@ -8,12 +8,13 @@ use crate::{
     assess::installed,
     plan::Plan,
     request::ChangeRequest,
-    units::{Name, Uid},
+    units::{Digest, Name, Uid},
 };
 
 use super::{
     desk::Desk,
     draft::{Draft, purpose},
+    expected::expected,
     kin::{Key, Kin, System},
     standing,
     want::Want,
@@ -44,8 +45,8 @@ pub(super) fn underway<'w>(desk: &Desk<'w>) -> Vec<Underway<'w>> {
 }
 
 /// Systems of other kins that come to a class of a draft: a request that was begun brings them there, or leaves them
-/// to this change where it can no longer do what it was to do, or has done it and their package managers have not answered since. `instead_of` is the
-/// request whose place the draft takes.
+/// to this change where it can no longer do what it was to do, or has done it and their package managers have not answered since. And those of
+/// whom that may be expected. `instead_of` is the request whose place the draft takes.
 pub(super) fn coming<'d>(
     desk: &'d Desk<'_>,
     draft: &Draft,
@@ -85,7 +86,20 @@ pub(super) fn coming<'d>(
             coming.extend(able.map(|system| system.name()));
         }
     }
+    coming.extend(expected(desk, draft, key));
     coming
+}
+
+/// By name of a node: the transactions that work which was begun brings it first.
+pub(super) fn first_works<'d>(desk: &'d Desk<'_>) -> BTreeMap<&'d Name, BTreeSet<&'d Digest>> {
+    let mut firsts: BTreeMap<&Name, BTreeSet<&Digest>> = BTreeMap::new();
+    for (index, (first, _)) in desk.underway.iter().flat_map(|underway| &underway.does) {
+        let Key::Transaction(first) = first else { continue };
+        for name in desk.kins.get(*index).into_iter().flat_map(Kin::names) {
+            firsts.entry(name).or_default().insert(first);
+        }
+    }
+    firsts
 }
 
 /// Whether the same change has left old code running on a system of the draft. It may here, too: that is not known before.
@@ -163,7 +177,7 @@ fn package_set<'w>(desk: &Desk<'w>, kin: &Kin<'w>) -> Option<&'w PackageSet> {
 }
 
 /// Whether every version that a transaction starts from is there, as installed or as another one leaves it.
-fn applies(set: &PackageSet, after: Option<&Transaction>, then: &Transaction) -> bool {
+pub(super) fn applies(set: &PackageSet, after: Option<&Transaction>, then: &Transaction) -> bool {
     let there = |change: &Change| {
         let same = |other: &&Change| other.name == change.name && other.arch == change.arch;
         if let Some(left) = after.and_then(|after| after.changes.iter().find(same)) {

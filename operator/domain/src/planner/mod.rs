@@ -6,6 +6,7 @@ mod coming;
 mod desk;
 mod difference;
 mod draft;
+mod expected;
 mod group;
 mod images;
 mod kin;

@@ -3,6 +3,7 @@
 
 mod asked;
 mod beside;
+mod expected;
 mod more;
 
 use std::sync::Arc;

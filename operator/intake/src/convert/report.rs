@@ -125,6 +125,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         stopped: small_set(&mitigated.stop),
         blocked: small_set(&mitigated.block),
         unready: unready(report),
+        indices_refreshed_at: report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at),
         disk_free_bytes: report.ready.as_ref().and_then(|ready| ready.disk_free_bytes),
         hardware: report
             .hardware

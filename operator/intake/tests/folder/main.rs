@@ -235,6 +235,18 @@ fn a_report_of_a_time_that_has_not_come_tells_nothing_of_the_present_and_that_is
 }
 
 #[test]
+fn when_a_scanner_last_looked_at_its_repositories_is_known_where_it_says_so() {
+    let folder = copy();
+    let ready =
+        ("{repository: true,", "{repository: true, indicesRefreshedAt: \"2026-11-18T22:00:00Z\",");
+    change(&folder, "inventories/web-a1.yaml", ready.0, ready.1);
+    let world = read(folder.path()).unwrap().world;
+    let looked = |node: &str| world.nodes[node].report.latest().unwrap().indices_refreshed_at;
+    assert_eq!(looked("web-a1"), "2026-11-18T22:00:00Z".parse().ok());
+    assert_eq!(looked("web-a2"), None);
+}
+
+#[test]
 fn what_could_not_be_seen_of_what_runs_is_a_fact_of_its_own_and_a_one_shot_is_told_apart() {
     let folder = copy();
     let more = "report:\n  notRead: [{what: files that processes run, why: hidden, unseen: true}, {what: x, why: y}]\n  \
