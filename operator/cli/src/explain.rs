@@ -9,6 +9,7 @@ mod idle;
 mod image;
 mod node;
 mod policy;
+mod refused;
 mod request;
 mod rollout;
 mod rules;
@@ -32,6 +33,7 @@ use crate::{
     simulate::formed,
     terminal, text,
 };
+pub use refused::Refused;
 pub use rules::Rule;
 pub use subject::Subject;
 
@@ -136,17 +138,24 @@ pub fn run(asked: &Explain) -> Result<ExitCode, Failed> {
     };
     let subject: Subject = subject.parse().map_err(Failed::Subject)?;
     let done = play::play(&asked.play, asked.moment)?;
-    tell(asked, done.played, (&done.outcome, &done.corpus), &subject)
+    tell(asked, done.played, (&done.outcome, &done.corpus), &[], &subject)
 }
 
-/// Explains, and prints it in the form that was asked for.
+/// Explains, and prints it in the form that was asked for. What is refused is in no world.
 pub fn tell(
     asked: &Explain,
     played: Played,
     seen: (&Outcome, &Corpus),
+    refused: &[Refused],
     subject: &Subject,
 ) -> Result<ExitCode, Failed> {
-    let explanation = explain(played, seen, subject).map_err(Failed::Subject)?;
+    let explanation = if let Some(refused) = refused::of(refused, subject) {
+        refused.explanation(played, seen.0, subject)
+    } else {
+        let mut explanation = explain(played, seen, subject).map_err(Failed::Subject)?;
+        refused::beside(&mut explanation, refused, subject);
+        explanation
+    };
     match asked.output {
         Output::Text => {
             print(&text::explanation(&explanation, terminal::columns(&std::io::stdout())))
@@ -176,17 +185,22 @@ pub fn explain(
     };
     // `find` looks where the answers look.
     let answer = answer.ok_or_else(|| format!("{}/{name} is not there", subject.kind()))?;
-    Ok(Explanation {
+    Ok(explanation(played, outcome, format!("{}/{name}", subject.kind()), answer))
+}
+
+/// An answer in its frame.
+fn explanation(played: Played, outcome: &Outcome, subject: String, answer: Answer) -> Explanation {
+    Explanation {
         api_version: API_VERSION.to_owned(),
         kind: "Explanation".to_owned(),
         folder: played.folder,
         at: outcome.until,
         time_zone: outcome.zone.iana_name().unwrap_or("UTC").to_owned(),
-        subject: format!("{}/{name}", subject.kind()),
+        subject,
         summary: answer.summary,
         rules: rules::cited(&answer.sections),
         sections: answer.sections,
         next: answer.next,
         see_also: answer.see_also,
-    })
+    }
 }

@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use hozen_access::Installation;
+use hozen_api::rollout::Rollout;
 use hozen_controller::{
     clock::MachineClock,
     config,
@@ -14,6 +15,7 @@ use hozen_controller::{
 use hozen_domain::{
     World,
     model::{Outcome, Turn},
+    planner,
     units::{Uid, User},
 };
 use hozen_intake::folder::Corpus;
@@ -24,7 +26,7 @@ use crate::{
     args::{Explain, Plan},
     clock,
     error::Failed,
-    explain,
+    explain::{self, Refused},
     facts::Played,
     note, plan, play,
 };
@@ -43,7 +45,7 @@ pub async fn explain(
     subject: &str,
 ) -> Result<ExitCode, Failed> {
     let subject = subject.parse().map_err(Failed::Subject)?;
-    let world = see(cluster).await?;
+    let (world, refused) = see(cluster).await?;
     let turn = Turn::take(&world);
     let outcome = Outcome {
         from: world.now,
@@ -60,12 +62,19 @@ pub async fn explain(
     };
     let notices = outcome.world.notices.iter().map(|(name, known)| (name, &*known.notice));
     let corpus = Corpus::new(notices);
-    explain::tell(asked, played(cluster), (&outcome, &corpus), &subject)
+    explain::tell(asked, played(cluster), (&outcome, &corpus), &refused, &subject)
 }
 
 /// `hozen plan`: what would be requested, with the digests that people would approve.
 pub async fn plan(cluster: &Cluster, asked: &Plan) -> Result<ExitCode, Failed> {
-    let outcome = play::at_once(see(cluster).await?)?;
+    let (world, refused) = see(cluster).await?;
+    for Refused { kind, name, why } in &refused {
+        note(&format!(
+            "the {kind} {name} is not valid, and nothing is planned by it: {}",
+            why.join("; ")
+        ));
+    }
+    let outcome = play::at_once(world)?;
     plan::tell(asked, &played(cluster), &outcome, &Corpus::default())
 }
 
@@ -73,10 +82,36 @@ fn played(cluster: &Cluster) -> Played {
     Played { folder: cluster.server.clone(), seed: 0, ..Played::default() }
 }
 
-/// The cluster as the operator sees it.
-async fn see(cluster: &Cluster) -> Result<World, ClusterError> {
+/// The cluster as the operator sees it, and what of it is not valid.
+async fn see(cluster: &Cluster) -> Result<(World, Vec<Refused>), ClusterError> {
     let installation = doctor::installation(cluster).await;
     let wrong = wrong(cluster, &installation).await;
+    look(cluster, installation, wrong).await
+}
+
+/// Why no request would come of another attempt at what failed in a rollout; the outer error: that cannot be told with these rights.
+pub async fn attempt(
+    cluster: &Cluster,
+    rollout: &Rollout,
+) -> Result<Result<(), String>, ClusterError> {
+    let installation = doctor::installation(cluster).await;
+    let (world, _) = look(cluster, installation, Wrong::default()).await?;
+    let named = &rollout.spec.change_request;
+    let request = world.requests.get(named.name.as_str());
+    let Some(request) = request.filter(|request| request.uid.0 == named.uid.as_str()) else {
+        let why = format!("its change request {} is gone, or is not valid", named.name);
+        return Ok(Err(why));
+    };
+    let turn = Turn::take(&world);
+    let told = planner::attempt(&world, &turn.assessment, &turn.ranking, request);
+    Ok(told.map_err(|why| why.to_string()))
+}
+
+async fn look(
+    cluster: &Cluster,
+    installation: Result<Installation, ClusterError>,
+    wrong: Wrong,
+) -> Result<(World, Vec<Refused>), ClusterError> {
     let work_namespace = match installation {
         Ok(installation) => installation.work_namespace,
         Err(_) => WORK_NAMESPACE.to_owned(),
@@ -109,7 +144,34 @@ async fn see(cluster: &Cluster) -> Result<World, ClusterError> {
     };
     let mut memory = Memory::default();
     let now = clock::now();
-    Ok(world::assemble(&stores, &mut memory, &identity, wrong, now).world)
+    let refused = refused(&stores);
+    Ok((world::assemble(&stores, &mut memory, &identity, wrong, now).world, refused))
+}
+
+/// What is there and is not valid, of what people write and may ask for.
+fn refused(stores: &Stores) -> Vec<Refused> {
+    let mut found = Vec::new();
+    macro_rules! of_kind {
+        ($kind:literal, $store:ident) => {
+            let kept = stores.$store.read();
+            for (key, seen) in kept.iter() {
+                if let Err(refusals) = &seen.value.meaning {
+                    let why = refusals.iter().map(|r| format!("{}: {}", r.path, r.message));
+                    found.push(Refused { kind: $kind, name: key.to_string(), why: why.collect() });
+                }
+            }
+            for (key, malformed) in kept.malformed() {
+                let why = vec![malformed.why.clone()];
+                found.push(Refused { kind: $kind, name: key.to_string(), why });
+            }
+        };
+    }
+    of_kind!("baseline", baselines);
+    of_kind!("approvalpolicy", policies);
+    of_kind!("advisory", advisories);
+    of_kind!("changerequest", requests);
+    of_kind!("rollout", rollouts);
+    found
 }
 
 /// What stops everything, as far as it can be seen from here: whether the admission policies stand, for whoever may read them. What the operator

@@ -317,9 +317,9 @@ fn tell_without(page: &mut Page, fleet: &Fleet) {
     let Some(first) = names.first() else { return };
     let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
     let (nodes, are) = (counted(count, "node"), if count == 1 { "is" } else { "are" });
-    let named = some_of(names, WITHOUT_SHOWN);
+    let listed = some_of(names, WITHOUT_SHOWN);
     let told = format!(
-        "{nodes} {are} under no baseline, and nothing is asked of {}: {named} (hozen explain node/{first})",
+        "{nodes} {are} under no baseline, and nothing is asked of {}: {listed} (hozen explain node/{first})",
         if count == 1 { "it" } else { "them" }
     );
     page.hang("", &paint(WAIT, told), 2);

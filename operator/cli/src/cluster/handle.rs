@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use hozen_api::{
+    change_request::ChangeRequest,
     managed_image::{ManagedImage, WorkloadReference},
     managed_node::ManagedNode,
     names::privilege,
@@ -15,6 +16,7 @@ use serde_json::json;
 use super::{
     Cluster,
     args::{AcceptFailure, OfRollout, Promote, Rescan},
+    decide,
     error::ClusterError,
 };
 use crate::{clock, error::Failed, print, text::tame_text};
@@ -75,14 +77,55 @@ pub async fn retry(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Fai
         ))
         .into());
     }
-    if let Some(before) = &rollout.spec.retry {
-        return print(&format!("{} asked for another attempt at {name} already\n", before.by));
+    let asked = rollout.spec.retry.as_ref().map(|before| before.by.clone());
+    if let Some(by) = &asked {
+        let requests: Vec<ChangeRequest> = cluster.list("change request").await?;
+        let made = requests.iter().find(|it| it.spec.supersedes.as_deref() == Some(name));
+        if let Some(made) = made {
+            let made = made.name_any();
+            return print(&format!(
+                "{by} asked for another attempt at {name} already: it is {made} (hozen explain changerequest/{made})\n"
+            ));
+        }
+    }
+    let follows = match decide::attempt(cluster, &rollout).await {
+        Ok(Ok(())) => "a new change request follows",
+        Ok(Err(why)) => {
+            return Err(ClusterError::Sense(format!(
+                "no request would come of another attempt at {name}: {why}"
+            ))
+            .into());
+        }
+        Err(_) => {
+            seen_by_all(cluster, name).await?;
+            "where something that failed in it is still missing, a new change request follows"
+        }
+    };
+    if let Some(by) = asked {
+        return print(&format!("{by} asked for another attempt at {name} already: {follows}\n"));
     }
     let by = cluster.who().await?;
     cluster.turn(&rollout, &json!({ "retry": { "by": by } })).await?;
     print(&format!(
-        "{by} asks for another attempt at what failed in {name}: a new change request follows, which others must approve (hozen status)\n"
+        "{by} asks for another attempt at what failed in {name}: {follows}, which others must approve (hozen status)\n"
     ))
+}
+
+/// What speaks against another attempt, as far as whoever may not look at nodes can see it.
+async fn seen_by_all(cluster: &Cluster, name: &str) -> Result<(), ClusterError> {
+    let all: Vec<ChangeRequest> = cluster.list("change request").await?;
+    let why = if let Some(by) = all.iter().find(|it| it.spec.supersedes.as_deref() == Some(name)) {
+        let by = by.name_any();
+        Some(format!("{by} took its place: look at that one (hozen explain changerequest/{by})"))
+    } else {
+        let drill = all.iter().any(|it| it.name_any() == name && it.spec.plan.drill);
+        drill.then(|| "it was an exercise, in which nothing is done that could fail".to_owned())
+    };
+    why.map_or(Ok(()), |why| {
+        Err(ClusterError::Sense(format!(
+            "no request would come of another attempt at {name}: {why}"
+        )))
+    })
 }
 
 /// Cuts a soak short.
@@ -97,7 +140,7 @@ pub async fn promote(cluster: &Cluster, asked: &Promote) -> Result<ExitCode, Fai
         ))
         .into());
     };
-    let request: hozen_api::change_request::ChangeRequest =
+    let request: ChangeRequest =
         cluster.get("change request", &rollout.spec.change_request.name).await?;
     let stages: Vec<String> =
         request.spec.plan.stages.iter().map(|stage| stage.name.clone()).collect();

@@ -7,6 +7,7 @@ use hozen_domain::{
     effect::Held,
     model::Outcome,
     node::{Node, Ready, Report},
+    planner::{self, NoAttempt},
     request::{ChangeRequest, GateFailed, Rollout, RolloutEnd},
     review::review,
     units::Name,
@@ -40,7 +41,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         answer.add(section);
     }
     if rollout.cursor.ended.is_some() {
-        answer.next.push("nothing: it has ended; what is left needs a new request".to_owned());
+        answer.next.push(after_its_end(outcome, rollout, request));
     } else {
         answer.add(authority(outcome, request));
     }
@@ -49,6 +50,24 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         answer.see("node", &name);
     }
     Some(answer)
+}
+
+/// What can be done about what an ended rollout has left.
+fn after_its_end(outcome: &Outcome, rollout: &Rollout, request: &ChangeRequest) -> String {
+    let (world, turn) = (&outcome.world, &outcome.after);
+    match planner::attempt(world, &turn.assessment, &turn.ranking, request) {
+        Ok(()) if rollout.handle.retry.is_some() => {
+            "a request for another attempt at what failed follows".to_owned()
+        }
+        Ok(()) => format!(
+            "hozen retry {} asks for another attempt at what failed, under new approvals",
+            rollout.name
+        ),
+        Err(NoAttempt::Replaced { by, .. }) => {
+            format!("nothing: it has ended; {by} took its place")
+        }
+        Err(_) => "nothing: it has ended; what is left needs a new request".to_owned(),
+    }
 }
 
 /// By whose word it runs, and who may steer it.
@@ -208,6 +227,9 @@ fn handle(rollout: &Rollout) -> Section {
     }
     if let Some(stage) = &handle.promote_through {
         section.say(format!("promoted through {stage}"));
+    }
+    if let Some(user) = &handle.retry {
+        section.say(format!("{user} asks for another attempt at what failed"));
     }
     for ((node, _), user) in &handle.accepted {
         section.say(format!("{user} accepts the failure of {node}"));

@@ -169,6 +169,12 @@ impl Cluster {
         file
     }
 
+    /// Creates an object as the administrator.
+    pub fn make(&self, object: &Value) {
+        let file = self.file(object);
+        self.kubectl(&["create", "-f", &file.to_string_lossy()]);
+    }
+
     /// Creates an object as somebody.
     pub fn make_as(&self, user: &str, object: &Value) {
         let file = self.file(object);
@@ -237,9 +243,20 @@ impl Cluster {
         self.file(&node).to_string_lossy().into_owned()
     }
 
-    /// A rollout of this name, made by the operator.
+    /// A rollout of this name, made by the operator, of the request of this name.
+    pub fn rollout_of(&self, name: &str) {
+        let request = self.json(&["changerequest", name]);
+        self.rollout_by(name, &request["metadata"]["uid"], &request["spec"]["planDigest"]);
+    }
+
+    /// A rollout of this name, made by the operator; its request is not there.
     pub fn rollout(&self, name: &str) {
+        let digest = format!("sha256-{}", "a".repeat(64));
+        self.rollout_by(name, &json!("5f1c1c5e"), &json!(digest));
+    }
+
+    fn rollout_by(&self, name: &str, uid: &Value, digest: &Value) {
         self.make_as(OPERATOR, &json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name},
-            "spec": {"changeRequest": {"name": name, "uid": "5f1c1c5e", "planDigest": format!("sha256-{}", "a".repeat(64))}}}));
+            "spec": {"changeRequest": {"name": name, "uid": uid, "planDigest": digest}}}));
     }
 }

@@ -316,7 +316,86 @@ pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
         .find(|rollout| rollout["name"] == "held")
         .unwrap();
     assert_eq!((&held["done"], &held["of"], &held["failed"]), (&json!(8), &json!(10), &json!(1)));
+    cluster.status(
+        "changerequest",
+        "waits",
+        &json!({"missing": [{"name": "platform", "count": 1}, {"name": "security", "count": 2}], "missingRoles": "1 × platform, 2 × security"}),
+    );
+    let table = cluster.kubectl(&["get", "changerequest", "waits"]);
+    assert!(table.contains("1 × platform, 2 × security"), "{table}");
     cluster.hozen("alice", &["status", "-o", "yaml"]).says("apiVersion: status.hozen.dev/v1alpha1");
+}
+
+pub fn retry_refuses_where_no_request_would_come_of_it(cluster: &Cluster) {
+    let ended = json!({"ended": "2026-11-19T15:40:00Z", "outcome": "Aborted"});
+    let tried = |name: &str, change: &dyn Fn(&mut Value)| {
+        cluster.request(name, change);
+        cluster.status("changerequest", name, &json!({"phase": "Failed"}));
+        cluster.rollout_of(name);
+        cluster.status("rollout", name, &ended);
+    };
+    tried("tried", &|_| {});
+    // bob may not look at nodes: what he can see of it is looked at.
+    cluster
+        .hozen("bob", &["retry", "tried"])
+        .says("where something that failed in it is still missing, a new change request follows");
+    tried("seen", &|_| {});
+    // Whoever may is told for certain.
+    cluster
+        .hozen("admin", &["retry", "seen"])
+        .refuses("no request would come of another attempt at seen: its baseline web-tier acts on nothing: look why (hozen explain baseline/web-tier)");
+    tried("replaced", &|_| {});
+    cluster.request("instead", |request| request["spec"]["supersedes"] = json!("replaced"));
+    for who in ["bob", "admin"] {
+        cluster.hozen(who, &["retry", "replaced"]).refuses(
+            "instead took its place: look at that one (hozen explain changerequest/instead)",
+        );
+    }
+    assert!(cluster.json(&["rollout", "replaced"])["spec"]["retry"].is_null());
+}
+
+pub fn a_baseline_that_is_not_valid_is_told_with_the_field_and_what_to_write(cluster: &Cluster) {
+    cluster.make(&json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "Baseline",
+        "metadata": {"name": "broken"}, "spec": {
+            "selector": {"nodes": {"matchLabels": {"tier": "broken"}}},
+            "asset": {"businessImpact": "High", "exposure": "Internet", "owner": "team-web@example.com"},
+            "approvalPolicy": "production",
+            "windows": [{"name": "nights", "schedule": "0 2 31 2 *", "duration": "1h", "timeZone": "Asia/Tokio"}]}}));
+    let words =
+        |answer: crate::bed::Answer| answer.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in [
+        words(cluster.hozen("alice", &["status"]).says("BASELINE")),
+        words(cluster.hozen("admin", &["explain", "baseline/broken"]).says("not valid")),
+    ] {
+        for what in [
+            "spec.windows[0].schedule: `0 2 31 2 *` never comes; write a day that exists in the month",
+            "spec.windows[0].timeZone: `Asia/Tokio` is not a time zone; did you mean `Asia/Tokyo`?",
+        ] {
+            assert!(told.contains(what), "no {what:?} in {told}");
+        }
+    }
+    let file = cluster.node("lonely");
+    cluster.kubectl(&["create", "-f", &file]);
+    let told = words(cluster.hozen("admin", &["explain", "node/lonely"]).says("no baseline"));
+    assert!(told.contains("BASELINES THAT ARE NOT VALID, AND SELECT NOTHING"), "{told}");
+    assert!(told.contains("baseline/broken"), "{told}");
+    cluster.kubectl(&["delete", "node", "lonely"]);
+    cluster.kubectl(&["delete", "baseline", "broken"]);
+}
+
+pub fn status_shows_nodes_that_no_baseline_covers(cluster: &Cluster) {
+    cluster.kubectl(&["create", "-f", &cluster.node("uncovered")]);
+    let uid = cluster.json(&["node", "uncovered"])["metadata"]["uid"].clone();
+    cluster.make_as(OPERATOR, &json!({"apiVersion": "hozen.dev/v1alpha1", "kind": "ManagedNode", "spec": {},
+        "metadata": {"name": "uncovered", "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "uncovered", "uid": uid}]}}));
+    let told = cluster.hozen("alice", &["status"]).says("under no baseline");
+    assert!(told.out.contains("uncovered"), "{}", told.out);
+    let facts: Value =
+        serde_json::from_str(&cluster.hozen("alice", &["status", "-o", "json"]).says("").out)
+            .unwrap();
+    let without = facts["withoutBaseline"].as_array().unwrap();
+    assert!(without.contains(&json!("uncovered")), "{facts}");
+    cluster.kubectl(&["delete", "node", "uncovered"]);
 }
 
 pub fn doctor_names_who_holds_power_and_every_policy_that_does_not_stand(cluster: &Cluster) {

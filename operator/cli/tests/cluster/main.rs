@@ -20,7 +20,7 @@ macro_rules! cases {
 }
 
 fn main() -> ExitCode {
-    let all: [Case; 13] = cases![
+    let all: [Case; 16] = cases![
         approve_shows_what_is_approved_and_speaks_in_the_callers_own_name,
         approve_takes_no_word_that_would_not_count,
         approve_refuses_a_request_that_was_superseded_or_is_over,
@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         a_scan_is_asked_for_by_an_annotation,
         a_halt_is_set_shown_and_lifted_by_who_holds_it,
         status_shows_what_waits_for_whom_and_why,
+        status_shows_nodes_that_no_baseline_covers,
+        retry_refuses_where_no_request_would_come_of_it,
+        a_baseline_that_is_not_valid_is_told_with_the_field_and_what_to_write,
         explain_and_plan_say_what_would_be_decided_without_what_need_not_be_installed,
         doctor_names_who_holds_power_and_every_policy_that_does_not_stand,
     ];
