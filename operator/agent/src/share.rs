@@ -16,6 +16,7 @@ use hozen_api::{
     managed_node::ResolveRequest, node_inventory::NodeReport, package_set::PackageSetSpec,
     transaction::TransactionSpec,
 };
+use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -37,6 +38,9 @@ pub struct Request {
     /// Number of the scan that is asked for.
     #[serde(default)]
     pub scan: Option<String>,
+    /// When a person last asked for a scan, and so for indices that are no older.
+    #[serde(default)]
+    pub refresh: Option<Timestamp>,
     /// What is to be resolved beside all updates.
     #[serde(default)]
     pub resolve: Vec<ResolveRequest>,

@@ -42,6 +42,8 @@ const JITTER: Duration = Duration::from_mins(20);
 const FIRST: Duration = Duration::from_mins(10);
 /// When a refresh that failed is tried again at the latest.
 const RETRY: Duration = Duration::from_hours(1);
+/// Repositories belong to others: whatever people wish for, nobody asks them more often.
+pub const WISHED_MIN: Duration = Duration::from_mins(10);
 /// A report is written anew at least once a day (API, `scannedAt`); an hour before, to be in time.
 const WRITTEN_MAX: SignedDuration = SignedDuration::from_hours(23);
 
@@ -80,9 +82,15 @@ pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()>
     let events = watched(root, share)?;
     let mut answered = None;
     let mut due = refreshed.map(Due::first);
+    let mut wishes = Wishes::default();
     loop {
-        if let (Some(refreshed), Some(true)) = (refreshed, due.as_ref().map(Due::is_now)) {
-            due = Some(Due::after(refreshed, refresh(root, &refreshed.own)));
+        if let (Some(refreshed), Some(due)) = (refreshed, due.as_mut()) {
+            let said = share.request().ok().and_then(|request| request.refresh);
+            wishes.hear(said, refreshed.own.as_of(), due);
+            if due.is_now() {
+                *due = Due::after(refreshed, refresh(root, &refreshed.own));
+                wishes.tried = Some(Moment::now());
+            }
         }
         match turn(root, share, means, &mut answered) {
             Ok(what) => log(what),
@@ -141,6 +149,34 @@ impl Due {
 
     fn is_now(&self) -> bool {
         self.left().is_zero()
+    }
+}
+
+/// What people wish for: indices that are no older than their wish.
+#[derive(Default)]
+struct Wishes {
+    /// The last one that was heard; none: since the start.
+    heard: Option<Timestamp>,
+    /// When the repositories were last asked.
+    tried: Option<Moment>,
+}
+
+impl Wishes {
+    /// Has the next refresh come at once for a wish that was not heard yet; or, where the repositories were asked just now, as soon as they may be
+    /// asked again. What was wished for before the start is done if the indices are as new, and comes with the first refresh where there are none:
+    /// a rollout of the scanner does not send all nodes to the repositories at once.
+    fn hear(&mut self, wish: Option<Timestamp>, as_of: Option<i64>, due: &mut Due) {
+        let Some(wish) = wish.filter(|wish| self.heard != Some(*wish)) else { return };
+        let began = self.heard.replace(wish).is_none() && self.tried.is_none();
+        let done = as_of.is_none_or(|as_of| as_of >= wish.as_second());
+        if began && done {
+            return;
+        }
+        let asked = self.tried.map(Moment::elapsed);
+        let after = asked.map_or(Duration::ZERO, |asked| WISHED_MIN.saturating_sub(asked));
+        if after < due.left() {
+            *due = Due { from: Moment::now(), after };
+        }
     }
 }
 
@@ -338,6 +374,28 @@ mod tests {
         std::fs::write(folder.path().join("refreshed.json"), state).unwrap();
         let left = Due::first(&refreshed).after;
         assert!(left > Duration::from_hours(4), "one that is an hour old is not due: {left:?}");
+    }
+
+    #[test]
+    fn a_person_who_asks_for_a_scan_gets_new_indices_and_the_repositories_are_not_hammered() {
+        let wish = |second: i64| Some(Timestamp::from_second(second).unwrap());
+        let later = || Due { from: Moment::now(), after: Duration::from_hours(6) };
+        let mut wishes = Wishes::default();
+        let mut due = later();
+        wishes.hear(wish(1_000), None, &mut due);
+        assert!(!due.is_now(), "what was wished for before the start comes with the first refresh");
+        wishes.hear(wish(1_000), Some(900), &mut due);
+        assert!(!due.is_now(), "a wish is heard once");
+        wishes.hear(wish(2_000), Some(1_500), &mut due);
+        assert!(due.is_now());
+        (due, wishes.tried) = (later(), Some(Moment::now()));
+        wishes.hear(wish(2_060), Some(2_000), &mut due);
+        assert!(!due.is_now(), "a minute later");
+        assert!(due.left() <= WISHED_MIN, "{:?}", due.left());
+
+        let mut wishes = Wishes::default();
+        wishes.hear(wish(1_000), Some(900), &mut due);
+        assert!(due.is_now(), "older indices than were wished for before the start");
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct ManagedNodeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Counter>")]
     pub scan: Option<String>,
+    /// When a person last asked for a scan: indices of the scanner's own that are older are refreshed before it, once in ten minutes at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Timestamp>,
     /// What the scanner should have the package manager resolve, beside all security updates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

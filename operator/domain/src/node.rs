@@ -183,6 +183,8 @@ pub struct Inventory {
     pub partial: Vec<SmolStr>,
     /// Its package manager's own index says which security updates are missing: notices are not needed for that.
     pub tells_security: bool,
+    /// When the indices by which it tells what is missing were last known to be the newest.
+    pub refreshed_at: Option<Timestamp>,
     /// Packages whose installation was not finished: such a node is not proven patched.
     pub unfinished: Vec<SmolStr>,
     /// Subscriptions that it is attached to: `Ubuntu Pro`.

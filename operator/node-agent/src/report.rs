@@ -213,7 +213,11 @@ async fn listen(client: &Client, node: &str, share: &Share) -> Result<(), Error>
     while let Some(change) = changes.next().await {
         match change {
             Ok(Some(node)) => {
-                let request = Request { scan: node.spec.scan, resolve: node.spec.resolve };
+                let request = Request {
+                    scan: node.spec.scan,
+                    refresh: node.spec.refresh,
+                    resolve: node.spec.resolve,
+                };
                 if request != seen {
                     match share.ask(&request) {
                         Ok(()) => seen = request,

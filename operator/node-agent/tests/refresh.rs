@@ -5,11 +5,20 @@
 #[expect(dead_code, reason = "shared with the tests of other hosts")]
 mod debian;
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use debian::{Host, Package, Repository, served::Served};
-use hozen_agent::{clock, share::Share};
+use hozen_agent::{
+    clock,
+    share::{Request, Share},
+};
 use hozen_api::node_inventory::NodeReport;
+use jiff::SignedDuration;
 
 fn alpha(version: &'static str) -> Package {
     Package { name: "alpha", version, depends: "", setting: "as it was\n" }
@@ -115,6 +124,30 @@ fn what_a_scanner_that_was_killed_has_left_is_gone_before_the_next_scan() {
     // Nothing is refreshed and the small root is not furnished: apt is asked without it.
     scene.host.scan();
     assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+}
+
+#[test]
+fn a_person_who_asks_for_a_scan_sees_what_was_published_since_the_last_refresh() {
+    let Some(scene) = Scene::new("a_person_who_asks_for_a_scan_sees") else { return };
+    let (report, log) = scene.refreshed();
+    let at = report.ready.unwrap().indices_refreshed_at.unwrap();
+    scene.publish("2");
+    let share = Share::at(scene.host.shared());
+    let wish = at + SignedDuration::from_secs(1);
+    let request = Request { scan: Some("7".to_owned()), refresh: Some(wish), ..Request::default() };
+    share.ask(&request).unwrap();
+    let running = scene.host.scan_on();
+    let start = clock::Moment::now();
+    let report = loop {
+        let report = share.report().unwrap().unwrap();
+        if report.scan.as_deref() == Some("7") {
+            break report;
+        }
+        assert!(start.elapsed() < Duration::from_mins(2), "it answers: {log}");
+        clock::pause();
+    };
+    running.kill();
+    assert_eq!((pending(&report), told(&report)), (Some("2"), None));
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use hozen_agent::watch::WISHED_MIN;
 use hozen_api::{
     change_request::ChangeRequest,
     managed_image::{ManagedImage, WorkloadReference},
     managed_node::ManagedNode,
     names::privilege,
+    node_inventory::NodeInventory,
     rollout::{AcceptedFailure, FIRST_FAILURES_MAX, Rollout},
 };
 use hozen_controller::world::halt_reason;
@@ -246,7 +248,30 @@ pub async fn rescan(cluster: &Cluster, asked: &Rescan) -> Result<ExitCode, Faile
     for node in &nodes {
         cluster.ask_for_scan(node, &why).await?;
     }
-    print(&format!("asked for a scan of {}\n", asked.nodes.join(", ")))
+    let mut told = vec![format!(
+        "asked for a scan of {}: package indices are refreshed before it, once in {} minutes at most",
+        asked.nodes.join(", "),
+        WISHED_MIN.as_secs() / 60
+    )];
+    for name in &asked.nodes {
+        told.push(format!("{name}: {}", indices_of(cluster, name).await));
+    }
+    print(&format!("{}\n", told.join("\n")))
+}
+
+/// Of when the package indices of a node are, by its last report.
+async fn indices_of(cluster: &Cluster, name: &str) -> String {
+    let report = match cluster.api::<NodeInventory>().get_opt(name).await {
+        Ok(Some(inventory)) => inventory.spec.report,
+        Ok(None) => return "no scanner has reported yet".to_owned(),
+        Err(_) => return "its last report cannot be seen with your rights".to_owned(),
+    };
+    let at = report.ready.and_then(|ready| ready.indices_refreshed_at);
+    let of = at.map_or_else(
+        || "does not say of when its package indices are".to_owned(),
+        |at| format!("had package indices of {}", super::instant(at)),
+    );
+    format!("its last report, of {}, {of}", super::instant(report.scanned_at))
 }
 
 /// Halts everything, or lets it go on.

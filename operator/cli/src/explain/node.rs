@@ -114,7 +114,10 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
     }
     match &node.report {
         Report::Known(inventory) => {
-            section.say(format!("its scanner reported at {}", inventory.scanned_at));
+            let indices = inventory.refreshed_at.map_or_else(String::new, |at| {
+                format!("; its package indices are of {at} (hozen rescan refreshes them)")
+            });
+            section.say(format!("its scanner reported at {}{indices}", inventory.scanned_at));
         }
         Report::Stale(inventory) => section.rule(
             format!("its last report is of {}, too old to decide by", inventory.scanned_at),

@@ -224,7 +224,10 @@ pub fn a_scan_is_asked_for_by_an_annotation(cluster: &Cluster) {
         before["metadata"]["annotations"].is_null(),
         "all names are looked up before the first is asked for"
     );
-    cluster.hozen("bob", &["rescan", "scanned"]).says("asked for a scan of scanned");
+    let told = cluster.hozen("bob", &["rescan", "scanned"]).says(
+        "asked for a scan of scanned: package indices are refreshed before it, once in 10 minutes at most",
+    );
+    assert!(told.out.contains("scanned: no scanner has reported yet"), "{}", told.out);
     let asked =
         cluster.json(&["managednode", "scanned"])["metadata"]["annotations"]["hozen.dev/rescan"]
             .clone();

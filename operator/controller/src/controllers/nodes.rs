@@ -17,6 +17,7 @@ use hozen_domain::{
     planner::{Goal, Resolve},
     units::Name,
 };
+use jiff::Timestamp;
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Api, Client, ResourceExt as _};
 
@@ -74,7 +75,7 @@ pub async fn tend(client: &Client, stores: &Arc<Stores>, world: &World, turn: &T
         .collect();
     let questions = questions(world, turn);
     let mut asking: Vec<BoxFuture<'_, Written>> = Vec::new();
-    asking.extend(wished.iter().map(|object| rescan(client, stores, object).boxed()));
+    asking.extend(wished.iter().map(|object| rescan(client, stores, object, world.now).boxed()));
     // A wish and a question for one node are two writes of one object: the second is made when the first is seen.
     let wished: BTreeSet<String> = wished.iter().map(|object| object.name_any()).collect();
     let others = questions.iter().filter(|(name, _)| !wished.contains(name.as_str()));
@@ -106,12 +107,14 @@ async fn remove(
     Ok(gone)
 }
 
-/// A person asked for a scan: its number is raised and the wish removed in one patch, so that one wish is one scan.
-async fn rescan(client: &Client, stores: &Stores, object: &ManagedNode) -> Written {
+/// A person asked for a scan: its number is raised and the wish removed in one patch, so that one wish is one scan. Who asks does so because something
+/// is new: the scanner's own indices are to be no older than the wish.
+async fn rescan(client: &Client, stores: &Stores, object: &ManagedNode, now: Timestamp) -> Written {
     let number = |text: &String| text.parse::<u64>().ok();
     let last = object.spec.scan.as_ref().and_then(number).unwrap_or(0);
     let mut spec = object.spec.clone();
     spec.scan = Some(last.saturating_add(1).to_string());
+    spec.refresh = Some(now);
     write_spec(client, stores, object, &spec, Some(annotation::RESCAN)).await
 }
 

@@ -106,6 +106,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .collect(),
         unseen: not_read(report, |entry| entry.unseen),
         tells_security: tells_security(report),
+        refreshed_at: report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
         subscriptions: small_set(&report.subscriptions),
         transactions: report

@@ -406,16 +406,31 @@ impl Host {
     /// Scans in a root as the scanner's container has it: nothing is there but its one program (with the libraries that this build
     /// of it needs), the mounts of the chart, and the capabilities of the chart.
     fn scan_with(&self, words: &[&str], programs: &str) -> (PathBuf, String) {
+        let (success, text) = self.begin_scan(words, programs).end();
+        assert!(success, "{text}");
+        (self.shared(), text)
+    }
+
+    /// The folder that the scanner shares with the reporter.
+    pub fn shared(&self) -> PathBuf {
         let shared = self.folder.join("shared");
         fs::create_dir_all(&shared).unwrap();
+        shared
+    }
+
+    /// Begins to scan, and to refresh indices, until it is killed.
+    pub fn scan_on(&self) -> Running {
+        self.begin_scan(&["--watch", "--refresh=6h"], PROGRAMS)
+    }
+
+    fn begin_scan(&self, words: &[&str], programs: &str) -> Running {
+        self.shared();
         let may = "-all,+dac_read_search,+kill,+setgid,+setuid,+sys_chroot,+sys_ptrace";
         let before = ["setpriv", "--no-new-privs", "--regid=65532", "--clear-groups"];
         let scan = ["--bounding-set", may, "chroot", "pod", "/hozen-agent", "scan"];
         let beside =
             format!("program='{}'\n{CONTAINER}{programs}\nmount -o remount,bind,ro pod", program());
-        let (success, text) = self.start(&[&before[..], &scan, words].concat(), &beside).end();
-        assert!(success, "{text}");
-        (shared, text)
+        self.start(&[&before[..], &scan, words].concat(), &beside)
     }
 
     /// Begins the work of an order, as its pod would.
