@@ -31,5 +31,6 @@ pub mod stanza;
 pub mod system;
 pub mod unit_files;
 pub mod unread;
+pub mod waits;
 pub mod watch;
 pub mod work;

@@ -34,6 +34,7 @@ use crate::{
     system::System,
     unit_files,
     unread::{Unread, line, text, token},
+    waits,
     work::{ports, room},
 };
 
@@ -234,6 +235,7 @@ fn live_facts(
         return;
     };
     report.boot_id = live::boot_id(root);
+    report.waits_for = waits::read(root, report.scanned_at);
     report.kernel = Kernel { running: kernel::running(root), installed };
     report.hardware = Some(hardware::read(root));
     report.network = network::read(root);

@@ -16,6 +16,7 @@ use crate::{
     root::Root,
     scan::{Ask, Options, Scan, scan},
     share::{self, Request, Share, ShareError},
+    waits,
     work::log,
 };
 
@@ -98,6 +99,7 @@ pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()>
         }
         let schedule = SCHEDULE.saturating_sub(some_of(JITTER));
         let schedule = due.as_ref().map_or(schedule, |due| schedule.min(due.left()));
+        watch_work(&events, root);
         if wait(&events, schedule)? {
             settle(&events)?;
         }
@@ -259,6 +261,17 @@ fn watched(root: &Root, share: &Share) -> std::io::Result<OwnedFd> {
     let asked = WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
     inotify::add_watch(&events, share.path(), asked)?;
     Ok(events)
+}
+
+/// The folder in which work of ours says what it waits for comes with the first work on a host: until then its coming is news.
+fn watch_work(events: &OwnedFd, root: &Root) {
+    let said = WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::ONLYDIR;
+    let path = root.path().join(waits::FOLDER);
+    if inotify::add_watch(events, &path, said).is_err()
+        && let Some(parent) = path.parent()
+    {
+        let _ = inotify::add_watch(events, parent, WatchFlags::CREATE | WatchFlags::ONLYDIR);
+    }
 }
 
 /// Waits for a change that counts; whether there was one before the time was over.

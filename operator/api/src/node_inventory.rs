@@ -89,6 +89,9 @@ pub struct NodeReport {
     #[schemars(with = "Vec<shape::Line>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub unfinished: Vec<String>,
+    /// What work of ours on the host waits for, as its worker says; absent where it waits for nothing, or not for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
     /// Newer versions of what is installed, as the package manager's indices offer them: the scanner's own, where it refreshes some and
     /// the host's are not newer, else those on the host's disk. Absent where no index could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -441,6 +444,19 @@ pub struct RebootRequired {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<shape::Line>", length(max = 64))]
     pub because: Vec<String>,
+}
+
+/// What work on a host waits for before it goes on.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitsFor {
+    /// Who or what, in words: `another use of the package manager: /var/lib/dpkg/lock is locked by process 812 (apt-get)`.
+    #[schemars(with = "shape::Line")]
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when at most: then the work gives up and has changed nothing.
+    pub until: Timestamp,
 }
 
 /// Whether a change could be brought to the node now (PROCESS 1.6).

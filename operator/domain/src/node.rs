@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
@@ -160,6 +161,17 @@ impl Report {
     }
 }
 
+/// What work on a node waits for before it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitsFor {
+    /// Who or what, in words.
+    pub what: String,
+    /// Since when, by the node's clock.
+    pub since: Timestamp,
+    /// When the work gives up.
+    pub until: Timestamp,
+}
+
 /// A scanner's report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
@@ -183,6 +195,8 @@ pub struct Inventory {
     pub partial: Vec<SmolStr>,
     /// Its package manager's own index says which security updates are missing: notices are not needed for that.
     pub tells_security: bool,
+    /// What our work on it waits for, by its worker's word.
+    pub waits_for: Option<WaitsFor>,
     /// When the indices by which it tells what is missing were last known to be the newest.
     pub refreshed_at: Option<Timestamp>,
     /// Packages whose installation was not finished: such a node is not proven patched.
@@ -219,6 +233,21 @@ impl Inventory {
     /// Whether something was replaced and runs on as it was: units, or what only a reboot replaces.
     pub fn runs_old_code(&self) -> bool {
         !self.stale_units.is_empty() || !self.reboot_because.is_empty()
+    }
+}
+
+impl Node {
+    /// What our work on it waits for, as its newest report says of this step of it.
+    pub fn waits_for(&self) -> Option<&WaitsFor> {
+        let since = self.task.as_ref()?.since - CLOCKS_APART_MAX;
+        self.report.latest()?.waits_for.as_ref().filter(|waits| waits.since >= since)
+    }
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, since, until } = self;
+        write!(f, "{what}, since {since}, until {until} at most")
     }
 }
 

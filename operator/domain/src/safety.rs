@@ -214,7 +214,9 @@ fn serves_until_claimed(world: &World, node: &Node) -> bool {
 /// Why a node gives no service now, or must be counted as if it gave none.
 fn unavailable_because(world: &World, node: &Node) -> Option<String> {
     if let Some(task) = at_work(world, node) {
-        return Some(format!("{} of {}", task.step.gerund(), task.rollout.0));
+        let waits = node.waits_for();
+        let waits = waits.map_or_else(String::new, |waits| format!(", waits for {waits}"));
+        return Some(format!("{} of {}{waits}", task.step.gerund(), task.rollout.0));
     }
     if node.deleting {
         return Some("being deleted".into());

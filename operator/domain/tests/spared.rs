@@ -7,12 +7,13 @@ use hozen_domain::{
     World, check,
     effect::{Decision, Effect, Record},
     model::Turn,
-    node::{Cordon, Ended, Inventory, Node, Report, Step, Task},
+    node::{Cordon, Ended, Inventory, Node, Report, Step, Task, WaitsFor},
 };
 use hozen_testkit::{
     OPENSSL_NEW, OPENSSL_OLD, agreed, baseline, debian, rollout_of, story, task_of, transaction,
     web_fleet,
 };
+use jiff::SignedDuration;
 
 /// One web node with so many pods, to whose change people have agreed.
 fn agreed_on(pods: u32) -> World {
@@ -121,6 +122,34 @@ fn i06_a_node_that_somebody_cordoned_before_its_drain_began_is_left_alone() {
     node(&mut world).cordon = Cordon::Foreign;
     let decision = decide(&world);
     assert_eq!((task(&decision), of_node(&decision.effects)), (Some(None), Vec::new()));
+}
+
+#[test]
+fn what_the_work_on_a_node_waits_for_is_told_with_the_work_and_an_earlier_wait_is_not() {
+    let mut world = agreed_on(0);
+    let taken = task(&decide(&world)).flatten().expect("it is taken").clone();
+    node(&mut world).task = Some(taken);
+    let second = decide(&world);
+    claimed(&mut world, &second);
+    let patches = task(&decide(&world)).flatten().expect("it is patched").clone();
+    let (since, until) = (patches.since, world.now + SignedDuration::from_mins(20));
+    node(&mut world).task = Some(patches);
+    let mut told = |since| {
+        let node = node(&mut world);
+        let mut report = Inventory::clone(node.report.known().expect("it reports"));
+        let what = "another use of the package manager".to_owned();
+        report.waits_for = Some(WaitsFor { what, since, until });
+        node.report = Report::Known(Arc::new(report));
+        let holds = decide(&world).holds;
+        holds.iter().map(|held| held.hold.to_string()).collect::<Vec<_>>().join("; ")
+    };
+    let waits = format!(
+        "waits for another use of the package manager, since {since}, until {until} at most"
+    );
+    let now = told(since);
+    assert!(now.contains(&waits), "no {waits:?} in {now}");
+    let earlier = told(since - SignedDuration::from_hours(1));
+    assert!(!earlier.contains("another use"), "{earlier}");
 }
 
 /// The node after its patch, which a scan made since proves; cordoned for it.

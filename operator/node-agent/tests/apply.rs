@@ -12,13 +12,17 @@ mod debian;
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use debian::{Host, Job, Package, Repository};
-use hozen_agent::{clock::Moment, share::Share};
+use hozen_agent::{clock::Moment, root::Root, share::Share};
 use hozen_api::{
     job::{AnswerResult, ErrorClass},
     managed_node::Step,
+    node_inventory::WaitsFor,
 };
 
 const NAMES: [&str; 5] = ["alpha", "beta", "gamma", "delta", "extra"];
+/// Another program holds dpkg's lock, in the words of the one interpreter that every Debian has.
+const LOCKED: &str = r#"chroot root perl -e 'use Fcntl; open(F, "+<", "/var/lib/dpkg/lock-frontend");
+    $l = pack("ssx4qqlx4", F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; sleep 1000' & sleep 0.5"#;
 /// How many instants of a kill are tried: `SOAK_KILLS` tries more.
 const KILLS: u32 = 20;
 /// After about how many lines of the log it is killed.
@@ -228,16 +232,41 @@ fn a_kernel_for_which_a_small_boot_has_no_room_is_refused_before_anything_is_fet
 #[test]
 fn a_lock_of_somebody_else_is_waited_for_until_the_deadline_with_a_reason() {
     let Some(scene) = Scene::new("a_lock_is_waited_for") else { return };
-    // As dpkg takes its lock, in the words of the one interpreter that every Debian has.
-    let hold = r#"chroot root perl -e 'use Fcntl; open(F, "+<", "/var/lib/dpkg/lock-frontend");
-        $l = pack("ssx4qqlx4", F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; sleep 1000' & sleep 0.5"#;
     let job = Job { lasts: Duration::from_secs(3), ..Job::patch(scene.lines()) };
-    let (answer, log) = scene.host.work_beside(&job, hold);
+    let (answer, log) = scene.host.work_beside(&job, LOCKED);
     assert_eq!(answer.class, Some(ErrorClass::Locked), "{log}");
     assert!(answer.message.contains("lock-frontend"), "{}", answer.message);
     assert_eq!(answer.result, AnswerResult::Refused);
     let (answer, log) = scene.host.work(&Job { attempt: 2, ..Job::patch(scene.lines()) });
     assert_eq!(answer.result, AnswerResult::Done, "{log}");
+}
+
+/// What the work on a host says of what it waits for.
+fn waits(host: &Host) -> Option<WaitsFor> {
+    hozen_agent::waits::read(&Root::open(&host.at("")).unwrap(), hozen_agent::clock::now())
+}
+
+#[test]
+fn who_is_waited_for_is_told_on_the_host_while_the_work_waits_and_what_a_killed_one_left_goes() {
+    let Some(scene) = Scene::new("who_is_waited_for_is_told") else { return };
+    let job = Job { lasts: Duration::from_mins(2), ..Job::patch(scene.lines()) };
+    let running = scene.host.begin(&job, LOCKED);
+    let start = Moment::now();
+    let told = loop {
+        if let Some(told) = waits(&scene.host) {
+            break told;
+        }
+        assert!(start.elapsed() < Duration::from_mins(1), "it is told");
+        hozen_agent::clock::pause();
+    };
+    running.kill();
+    assert!(told.what.starts_with("another use of the package manager: "), "{told:?}");
+    assert!(told.what.contains("lock-frontend is locked"), "{told:?}");
+    assert!(told.since < told.until, "{told:?}");
+    assert!(waits(&scene.host).is_some(), "who is killed takes nothing away");
+    let (answer, log) = scene.host.work(&Job { attempt: 2, ..Job::patch(scene.lines()) });
+    assert_eq!(answer.result, AnswerResult::Done, "{log}");
+    assert_eq!(waits(&scene.host), None);
 }
 
 #[test]

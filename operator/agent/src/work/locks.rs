@@ -7,12 +7,15 @@ use std::{
     time::Duration,
 };
 
-use hozen_api::job::ErrorClass;
+use hozen_api::{job::ErrorClass, node_inventory::WaitsFor};
 use jiff::Timestamp;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use super::{Failure, folder::Folder, left, log};
-use crate::clock::{self, Moment};
+use crate::{
+    clock::{self, Moment},
+    waits,
+};
 
 /// Files that apt and dpkg lock while they work.
 const APT: [&str; 4] = [
@@ -32,6 +35,8 @@ const AT_WORK: [&str; 4] = [
 ];
 /// Words in the command lines of programs that leave such files.
 const PACKAGERS: [&str; 6] = ["dnf", "yum", "zypp", "yast", "packagekit", "python"];
+/// The agent's own folder on the host.
+const OWN_FOLDER: &str = "/var/lib/hozen";
 /// How often a wait is said again.
 const SAY_AGAIN: Duration = Duration::from_mins(1);
 
@@ -88,12 +93,54 @@ pub fn rpm(deadline: Timestamp) -> Result<(), Failure> {
     })
 }
 
+/// What is waited for so long is told to whoever looks at the cluster: an instant is no news.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+
+/// A wait that is told on the host, until it is over.
+struct Told<'f> {
+    folder: &'f Path,
+    since: Timestamp,
+    last: Option<(String, Moment)>,
+}
+
+impl Told<'_> {
+    /// Says what is waited for where that is another than was said. A package manager's children come and go: each news is a scan.
+    fn tell(&mut self, what: &str, state: &str, until: Timestamp) {
+        let known = |(last, at): &(String, Moment)| last == state || at.elapsed() < SAY_AGAIN;
+        if self.last.as_ref().is_some_and(known) {
+            return;
+        }
+        let waits = WaitsFor { what: format!("{what}: {state}"), since: self.since, until };
+        if let Err(error) = waits::tell(self.folder, &waits) {
+            log(format!("what is waited for could not be told ({error})"));
+        }
+        self.last = Some((state.to_owned(), Moment::now()));
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        waits::forget(self.folder);
+    }
+}
+
 /// Waits until a look finds that somebody else has ended, and says now and then what it waits for.
 pub fn wait<T>(
     deadline: Timestamp,
     what: &str,
+    look: impl FnMut() -> Result<Result<T, String>, Failure>,
+) -> Result<T, Failure> {
+    wait_told(Path::new(OWN_FOLDER), TELL_AFTER, (deadline, what), look)
+}
+
+fn wait_told<T>(
+    folder: &Path,
+    tell_after: Duration,
+    (deadline, what): (Timestamp, &str),
     mut look: impl FnMut() -> Result<Result<T, String>, Failure>,
 ) -> Result<T, Failure> {
+    let (began, since) = (Moment::now(), clock::now());
+    let mut told = Told { folder, since, last: None };
     let mut said: Option<Moment> = None;
     loop {
         let state = match look()? {
@@ -107,6 +154,9 @@ pub fn wait<T>(
         if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
             log(format!("waits for {what}: {state}"));
             said = Some(Moment::now());
+        }
+        if began.elapsed() >= tell_after {
+            told.tell(what, &state, deadline);
         }
         clock::pause();
     }
@@ -139,4 +189,34 @@ fn worker(path: &str) -> Option<String> {
     let program = String::from_utf8_lossy(&program).replace('\0', " ");
     let is_known = PACKAGERS.iter().any(|known| program.to_lowercase().contains(known));
     is_known.then(|| format!("{path} names process {pid} ({})", program.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn who_is_waited_for_is_told_on_the_host_while_it_is_waited_for_and_not_for_an_instant() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("waits");
+        let until = clock::now() + SignedDuration::from_mins(5);
+        let wait = |tell_after| {
+            let mut looks = 0;
+            let mut seen = Vec::new();
+            wait_told(folder.path(), tell_after, (until, "another use"), || {
+                looks += 1;
+                seen.push(std::fs::read_to_string(&file).ok());
+                Ok(if looks < 3 { Err("locked by process 7 (apt)".to_owned()) } else { Ok(()) })
+            })
+            .unwrap();
+            assert!(!file.exists(), "it is over");
+            seen.pop().flatten()
+        };
+        let told: WaitsFor = serde_json::from_str(&wait(Duration::ZERO).unwrap()).unwrap();
+        assert_eq!(told.what, "another use: locked by process 7 (apt)");
+        assert_eq!(told.until, until);
+        assert_eq!(wait(Duration::from_hours(1)), None);
+    }
 }

@@ -154,6 +154,9 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
     }
     if let Some(task) = &node.task {
         section.say(format!("{} for {} since {}", task.step.gerund(), task.rollout.0, task.since));
+        if let Some(waits) = node.waits_for() {
+            section.say(format!("its work on the host waits for {waits}"));
+        }
     }
     if let Some(why) = &node.needs_attention {
         section.rule(format!("a person has to look: {why}"), "invariant 33");

@@ -124,7 +124,7 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         let (of_node, wait) = node::advance(view.world, view, member.node, task);
         working.push((
             member.node.name.clone(),
-            format!("{}, waits for {}", task.step.gerund(), wait.what),
+            format!("{}, waits for {}{}", task.step.gerund(), wait.what, waits(member.node)),
         ));
         // A node that served until its reboot window is taken anew, and one that holds a slot may have waited for its cordon while
         // others went away: by the same rules as at first.
@@ -148,6 +148,11 @@ fn go_on(view: &View<'_>, safety: &mut Safety<'_>) -> (Decision, Working) {
         }
     }
     (decision, working)
+}
+
+/// What the work on a node itself waits for, where its worker says so.
+fn waits(node: &Node) -> String {
+    node.waits_for().map_or_else(String::new, |waits| format!(", which waits for {waits}"))
 }
 
 /// Whether this is about to take a node out of service, or to give a slot to one that serves until its reboot.

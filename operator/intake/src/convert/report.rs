@@ -7,7 +7,7 @@ use hozen_api::node_inventory::{
     StaleProcess,
 };
 use hozen_domain::{
-    node::{CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved},
+    node::{CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved, WaitsFor},
     plan::Reachable,
 };
 use jiff::Timestamp;
@@ -106,6 +106,11 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .collect(),
         unseen: not_read(report, |entry| entry.unseen),
         tells_security: tells_security(report),
+        waits_for: report.waits_for.as_ref().map(|waits| WaitsFor {
+            what: waits.what.clone(),
+            since: waits.since,
+            until: waits.until,
+        }),
         refreshed_at: report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
         subscriptions: small_set(&report.subscriptions),
