@@ -16,6 +16,8 @@ use crate::{
 
 /// Where services are described, and where enabled ones are linked to.
 const UNIT_FOLDERS: [&str; 2] = ["/lib/systemd/system/", "/usr/lib/systemd/system/"];
+/// Kinds of units that a package brings and that can be stopped.
+const KINDS: [&str; 4] = [".service", ".socket", ".timer", ".path"];
 const ENABLED: &str = "etc/systemd/system";
 /// Most entries of one of these folders.
 const UNITS_MAX: usize = 10_000;
@@ -27,7 +29,7 @@ pub struct Consequences {
     pub download_bytes: u64,
     /// Bytes more on disk afterwards; negative where it frees space.
     pub disk_bytes: i64,
-    /// Services that have to restart for it to be active, sorted.
+    /// Units that have to restart for it to be active, or that end with their package, sorted.
     pub restart: Vec<String>,
     /// Whether the node has to boot for it to be active.
     pub reboot: bool,
@@ -66,14 +68,16 @@ pub fn of(
                 || system.kept(root, &step.name, &step.arch, from).is_some();
         }
     }
+    let restart = match processes {
+        Some(processes) => observed(root, system, steps, processes),
+        None => shipped(root, system, steps),
+    };
+    let mut comes = steps.iter().filter(|step| step.to.is_some());
     Consequences {
         download_bytes,
         disk_bytes,
-        restart: match processes {
-            Some(processes) => observed(root, system, steps, processes),
-            None => shipped(root, system, steps),
-        },
-        reboot: steps.iter().any(|step| reboot::reason(&step.name).is_some())
+        restart: restart.union(&stopped(root, system, steps)).cloned().collect(),
+        reboot: comes.any(|step| reboot::reason(&step.name).is_some())
             || processes
                 .is_some_and(|processes| changes_what_lasts(root, system, steps, processes)),
         rollback: if back { RollbackReach::Possible } else { RollbackReach::Impossible },
@@ -81,12 +85,46 @@ pub fn of(
 }
 
 /// Services whose processes run files of the packages that change.
-fn observed(root: &Root, system: &System, steps: &[Step], processes: &Processes) -> Vec<String> {
-    let services: BTreeSet<String> = running(root, system, steps, processes)
+fn observed(
+    root: &Root,
+    system: &System,
+    steps: &[Step],
+    processes: &Processes,
+) -> BTreeSet<String> {
+    running(root, system, steps, processes)
         .filter_map(|process| process.unit.clone())
         .filter(|unit| is_restarted(root, unit))
-        .collect();
-    services.into_iter().collect()
+        .collect()
+}
+
+/// Enabled units of packages that go: they end with them, those too that no process is seen of, as a socket that is waited at.
+fn stopped(root: &Root, system: &System, steps: &[Step]) -> BTreeSet<String> {
+    let gone = steps.iter().filter(|step| step.to.is_none());
+    let gone = gone.map(|step| (step.name.as_str(), step.arch.as_str())).collect();
+    let units = units_of(system.files(root, &gone).into_values().flatten());
+    if units.is_empty() {
+        return units;
+    }
+    let enabled = enabled(root);
+    // `getty@tty1.service` is made from `getty@.service`.
+    let made_from = |unit: &str| {
+        let (name, rest) = unit.split_once('@')?;
+        Some(format!("{name}@.{}", rest.rsplit_once('.')?.1))
+    };
+    let is_theirs = |unit: &String| {
+        units.contains(unit) || made_from(unit).is_some_and(|unit| units.contains(&unit))
+    };
+    enabled.into_iter().filter(is_theirs).collect()
+}
+
+/// The units among files, of kinds that can be stopped.
+pub fn units_of(files: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let units = files.filter_map(|file| {
+        let unit = UNIT_FOLDERS.iter().find_map(|folder| file.strip_prefix(folder))?;
+        let is_one = !unit.contains('/') && KINDS.iter().any(|kind| unit.ends_with(kind));
+        is_one.then(|| unit.to_owned())
+    });
+    units.collect()
 }
 
 /// Whether what no restart replaces runs files of the packages that change: containers that stay on the node, as of a daemon set, are kept by
@@ -117,10 +155,10 @@ fn running<'p>(
 }
 
 /// Enabled services of the packages that change and of those that need them directly.
-fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
+fn shipped(root: &Root, system: &System, steps: &[Step]) -> BTreeSet<String> {
     let enabled = enabled(root);
     if enabled.is_empty() {
-        return Vec::new();
+        return BTreeSet::new();
     }
     let changed: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
     let concerned = system.packages().iter().filter(|package| {
@@ -129,16 +167,10 @@ fn shipped(root: &Root, system: &System, steps: &[Step]) -> Vec<String> {
     });
     let concerned =
         concerned.map(|package| (package.name.as_str(), package.arch.as_str())).collect();
-    let services: BTreeSet<String> = system
-        .files(root, &concerned)
-        .into_values()
-        .flatten()
-        .filter_map(|file| {
-            let unit = UNIT_FOLDERS.iter().find_map(|folder| file.strip_prefix(folder))?;
-            (enabled.contains(unit) && is_restarted(root, unit)).then(|| unit.to_owned())
-        })
-        .collect();
-    services.into_iter().collect()
+    units_of(system.files(root, &concerned).into_values().flatten())
+        .into_iter()
+        .filter(|unit| enabled.contains(unit) && is_restarted(root, unit))
+        .collect()
 }
 
 /// Units that some target wants.

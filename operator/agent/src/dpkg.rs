@@ -239,6 +239,9 @@ fn installed(fields: &Paragraph<'_>, status: Option<&str>) -> Option<Installed> 
         held: status.is_some_and(|words| words.starts_with("hold ")),
         installed_bytes: fields.number("Installed-Size").unwrap_or(0).saturating_mul(1024),
         needs: needs(fields),
+        essential: ["Essential", "Protected", "Important"]
+            .iter()
+            .any(|name| fields.get(name).is_some_and(|value| value == "yes")),
         installed_at: None,
     };
     package.is_plausible().then_some(package)
@@ -315,7 +318,7 @@ mod tests {
     fn what_has_files_on_disk_is_installed_and_a_hold_is_seen() {
         let (database, unread) = scan(&[(
             STATUS,
-            b"Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21.22\n\n\
+            b"Package: dpkg\nEssential: yes\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21.22\n\n\
               Package: libssl3\nStatus: hold ok unpacked\nArchitecture: amd64\nInstalled-Size: 2\n\
               Source: openssl\nVersion: 3.0.20-1~deb12u2\nPre-Depends: libc6 (>= 2.34)\n\
               Depends: debconf (>= 0.5) | debconf-2.0\n\n\
@@ -326,6 +329,7 @@ mod tests {
 
         let names: Vec<_> = database.packages.iter().map(|package| package.name.as_str()).collect();
         assert_eq!(names, ["dpkg", "g++", "libssl3"]);
+        assert!(database.packages[0].essential && !database.packages[1].essential);
         assert_eq!(database.packages[1].source, Some(("gcc-defaults".into(), "1.203".into())));
         assert_eq!(
             database.packages[2],
@@ -337,6 +341,7 @@ mod tests {
                 held: true,
                 installed_bytes: 2048,
                 needs: vec!["libc6".into(), "debconf".into(), "debconf-2.0".into()],
+                essential: false,
                 installed_at: None,
             }
         );

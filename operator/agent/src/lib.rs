@@ -19,6 +19,7 @@ pub mod manifests;
 pub mod next_boot;
 pub mod os_release;
 pub mod package;
+pub mod protected;
 pub mod reboot;
 pub mod refresh;
 pub mod resolve;

@@ -26,6 +26,8 @@ pub struct Installed {
     pub installed_bytes: u64,
     /// Packages that it needs, by name, alternatives included, where the database says.
     pub needs: Vec<SmolStr>,
+    /// Whether its own maker says that the system does not work without it (dpkg: `Essential`, `Protected`, `Important`).
+    pub essential: bool,
     /// When it was installed, in seconds since 1970, where the database says.
     pub installed_at: Option<i64>,
 }
@@ -83,8 +85,24 @@ pub struct Archive {
 pub enum Goal {
     /// Every update.
     All,
-    /// These packages in these versions, with what they need: name, architecture, version.
-    Packages(Vec<(String, String, String)>),
+    /// Some packages.
+    Packages(Wanted),
+}
+
+/// What is to become of some packages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Here in these versions, with what they need: name, architecture, version.
+    pub comes: Vec<(String, String, String)>,
+    /// Away, with what needs them: name, architecture.
+    pub goes: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// Whether nothing is wanted.
+    pub fn is_nothing(&self) -> bool {
+        self.comes.is_empty() && self.goes.is_empty()
+    }
 }
 
 /// What happens to one package in a transaction.

@@ -52,6 +52,11 @@ pub fn is_kernel(package: &str) -> bool {
     reason(package) == Some(KERNEL)
 }
 
+/// Whether everything on a host runs by a package: the C library, the first process.
+pub fn is_foundation(package: &str) -> bool {
+    reason(package).is_some_and(|reason| reason == LIBC || reason == INIT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,7 +58,9 @@ impl From<ResolveError> for RefreshError {
             ResolveError::NotSupported(what) => Self::NotSupported(what),
             ResolveError::Copy { what, source } => Self::Copy { what, source },
             ResolveError::Call(error) => Self::Call(error),
-            ResolveError::Weakened(why) | ResolveError::Refused(why) => Self::Refused(why),
+            ResolveError::Weakened(why)
+            | ResolveError::MustStay(why)
+            | ResolveError::Refused(why) => Self::Refused(why),
         }
     }
 }

@@ -47,6 +47,9 @@ pub enum ResolveError {
     /// A repository would be believed without its signature: whatever were planned, the node would refuse to do it.
     #[error("nothing would be installed: {0}")]
     Weakened(String),
+    /// What must stay would go.
+    #[error("nothing would be removed: {0}")]
+    MustStay(String),
     /// The tool found no way.
     #[error("could not resolve: {0}")]
     Refused(String),

@@ -26,7 +26,8 @@ use crate::{
         sockets::{self, Socket},
     },
     next_boot, os_release,
-    package::{Goal, Step, Update},
+    package::{Goal, Installed, Step, Update, Wanted},
+    protected::{self, Kept},
     reboot,
     refresh::Own,
     resolve::ResolveError,
@@ -51,17 +52,23 @@ const RESTARTS_MAX: usize = 256;
 const REASONS_MAX: usize = 64;
 const UNFINISHED_MAX: usize = 64;
 const MASKED_MAX: usize = 64;
+/// Most packages of which is told that they must stay.
+const KEPT_MAX: usize = 8;
 /// Where an administrator's units are, and most of them that are looked at.
 const UNITS: &str = "etc/systemd/system";
 const UNITS_MAX: usize = 10_000;
 
 /// Packages that somebody wants to see resolved, beside all security updates and all updates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
     /// Name of the request: an advisory's, as a rule.
     pub name: String,
-    /// Binary packages; those without an update are left out.
+    /// Binary packages to be brought up; those without an update are left out.
     pub packages: Vec<String>,
+    /// Binary packages to be removed; those that are not installed are left out.
+    pub remove: Vec<String>,
+    /// Binary packages to be brought back to exactly a version; those that are not installed, or have it, are left out.
+    pub downgrade: Vec<(String, String)>,
 }
 
 /// What a scan is told.
@@ -371,10 +378,14 @@ fn resolve_all(
     unread: &mut Unread,
 ) -> Vec<Transaction> {
     let mut transactions = BTreeMap::<SmolStr, Transaction>::new();
-    for (name, goal) in goals(updates, &options.asks) {
+    for (name, goal) in goals(updates, system.packages(), &options.asks) {
         let outcome = system
             .resolve(root, options.chamber.as_ref(), &goal)
-            .map_err(|error: ResolveError| error.to_string())
+            .and_then(|steps| may_go(root, system, &goal, steps, processes))
+            .map_err(|error: ResolveError| match error {
+                ResolveError::Refused(_) => format!("{error}{}", held_along(system, &goal)),
+                error => error.to_string(),
+            })
             .and_then(|steps| transaction(root, system, &steps, processes, unread));
         let resolved = match outcome {
             Ok(None) => continue,
@@ -391,26 +402,90 @@ fn resolve_all(
 }
 
 /// What to ask for. Packages that are held back are not named: a plan that needs them has to say so.
-fn goals(updates: &[Update], asks: &[Ask]) -> Vec<(String, Goal)> {
+fn goals(updates: &[Update], installed: &[Installed], asks: &[Ask]) -> Vec<(String, Goal)> {
     let free = || updates.iter().filter(|update| !update.held);
-    let security: Vec<_> = free()
-        .filter_map(|update| {
-            Some((update.name.clone(), update.arch.clone(), update.security.clone()?))
-        })
-        .collect();
+    let security = free().filter_map(|update| {
+        Some((update.name.clone(), update.arch.clone(), update.security.clone()?))
+    });
+    let security = Wanted { comes: security.collect(), goes: Vec::new() };
     let mut goals = vec![("security".to_owned(), Goal::Packages(security))];
     if !updates.is_empty() {
         goals.push(("all".to_owned(), Goal::All));
     }
     for ask in asks {
-        let wanted = free().filter(|update| ask.packages.contains(&update.name)).map(|update| {
+        let up = free().filter(|update| ask.packages.contains(&update.name)).map(|update| {
             let version = update.security.as_ref().unwrap_or(&update.to);
             (update.name.clone(), update.arch.clone(), version.clone())
         });
-        goals.push((ask.name.clone(), Goal::Packages(wanted.collect())));
+        let back = installed.iter().filter_map(|of| {
+            let (_, version) = ask.downgrade.iter().find(|(name, _)| *name == of.name)?;
+            let other = of.version != *version;
+            other.then(|| (of.name.clone(), of.arch.clone(), version.clone()))
+        });
+        let gone = installed.iter().filter(|of| ask.remove.contains(&of.name));
+        // Of versions beside each other all go.
+        let gone: BTreeSet<_> = gone.map(|of| (of.name.clone(), of.arch.clone())).collect();
+        let wanted = Wanted { comes: up.chain(back).collect(), goes: gone.into_iter().collect() };
+        goals.push((ask.name.clone(), Goal::Packages(wanted)));
     }
-    goals.retain(|(_, goal)| *goal != Goal::Packages(Vec::new()));
+    goals.retain(|(_, goal)| match goal {
+        Goal::All => true,
+        Goal::Packages(wanted) => !wanted.is_nothing(),
+    });
     goals
+}
+
+/// What needs a package that was to go, directly or not, and is held back: a package manager refuses for that and does not say so.
+fn held_along(system: &System, goal: &Goal) -> String {
+    let goes = match goal {
+        Goal::Packages(Wanted { goes, .. }) => goes,
+        Goal::All => return String::new(),
+    };
+    let asked: BTreeSet<&str> = goes.iter().map(|(name, _)| name.as_str()).collect();
+    let mut gone = asked.clone();
+    loop {
+        let needing = system.packages().iter().filter(|of| {
+            !gone.contains(of.name.as_str()) && of.needs.iter().any(|it| gone.contains(it.as_str()))
+        });
+        let needing: Vec<&str> = needing.map(|of| of.name.as_str()).collect();
+        if needing.is_empty() {
+            break;
+        }
+        gone.extend(needing);
+    }
+    let held = system.packages().iter().filter(|of| of.held);
+    let held = held.map(|of| of.name.as_str());
+    let along: Vec<&str> =
+        held.filter(|name| gone.contains(name) && !asked.contains(name)).take(KEPT_MAX).collect();
+    if along.is_empty() {
+        return String::new();
+    }
+    let verbs = if along.len() == 1 { "needs it and is" } else { "need it and are" };
+    format!("; {} {verbs} held back on this node: lift the hold first", along.join(", "))
+}
+
+/// Refuses what was asked to be removed where it, or what would go along, must stay.
+fn may_go(
+    root: &Root,
+    system: &System,
+    goal: &Goal,
+    steps: Vec<Step>,
+    processes: Option<&Processes>,
+) -> Result<Vec<Step>, ResolveError> {
+    let goes = match goal {
+        Goal::Packages(Wanted { goes, .. }) if !goes.is_empty() => goes,
+        Goal::Packages(_) | Goal::All => return Ok(steps),
+    };
+    let told = protected::kept(root, system, &steps, processes).into_iter().map(|kept| {
+        let Kept { name, why } = kept;
+        if goes.iter().any(|(asked, _)| *asked == name) {
+            format!("{name} must stay: {why}")
+        } else {
+            format!("{name} would go along, and must stay: {why}")
+        }
+    });
+    let told: Vec<String> = told.take(KEPT_MAX).collect();
+    if told.is_empty() { Ok(steps) } else { Err(ResolveError::MustStay(told.join("; "))) }
 }
 
 /// The transaction of some steps and what it means here; `None` where nothing is to be done.

@@ -11,7 +11,7 @@ use crate::{
     begun,
     chamber::Chamber,
     dpkg,
-    package::{Archive, Goal, Installed, Step, Unfinished, Update},
+    package::{Archive, Goal, Installed, Step, Unfinished, Update, Wanted},
     refresh::Own,
     resolve::ResolveError,
     root::Root,
@@ -165,9 +165,14 @@ impl System {
             }
             Self::Rpm(rpm) if rpm.repos.zypper => rpm::zypper::resolve(root, chamber, rpm, goal),
             Self::Rpm(rpm) => rpm::resolve::resolve(root, chamber, rpm, goal),
-            Self::Apk(_) => Err(ResolveError::NotSupported(
-                "apk's indices name archives by SHA-1, and a transaction names them by SHA-256",
-            )),
+            Self::Apk(_) => Err(ResolveError::NotSupported(match goal {
+                Goal::Packages(Wanted { comes, .. }) if comes.is_empty() => {
+                    "apk is not asked what it would remove; remove it on the node with apk del"
+                }
+                Goal::All | Goal::Packages(_) => {
+                    "apk's indices name archives by SHA-1, and a transaction names them by SHA-256"
+                }
+            })),
             Self::None => Ok(Vec::new()),
         }
     }

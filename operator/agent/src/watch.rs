@@ -2,7 +2,7 @@
 
 use std::{mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
 
-use hozen_api::node_inventory::NodeReport;
+use hozen_api::{managed_node::ResolveRequest, node_inventory::NodeReport};
 use jiff::{SignedDuration, Timestamp};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -206,10 +206,7 @@ fn turn(
 }
 
 fn scanned(root: &Root, request: &Request, means: &Means) -> Scan {
-    let asks = request
-        .resolve
-        .iter()
-        .map(|ask| Ask { name: ask.name.clone(), packages: ask.packages.clone() });
+    let asks = request.resolve.iter().map(asked);
     let options = Options {
         now: clock::now(),
         resolve: true,
@@ -220,6 +217,17 @@ fn scanned(root: &Root, request: &Request, means: &Means) -> Scan {
     let mut found = scan(root, &options);
     found.report.scan.clone_from(&request.scan);
     found
+}
+
+fn asked(ask: &ResolveRequest) -> Ask {
+    let ResolveRequest { name, packages, remove, downgrade } = ask;
+    let back = downgrade.iter().map(|of| (of.package.clone(), of.version.clone()));
+    Ask {
+        name: name.clone(),
+        packages: packages.clone(),
+        remove: remove.clone(),
+        downgrade: back.collect(),
+    }
 }
 
 /// Whether a report would tell nothing that the last one has not told. Numbers of processes, the last bytes of free disk and another refresh

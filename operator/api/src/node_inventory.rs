@@ -342,7 +342,7 @@ pub struct Resolved {
     /// Where the node has too little room for it, so that its agent would refuse it; absent: it has enough, or nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<Lack>,
-    /// Units that have to restart for it to be active.
+    /// Units that have to restart for it to be active, or that end with a package that goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<shape::Unit>", length(max = 256))]
     pub restart: Vec<String>,

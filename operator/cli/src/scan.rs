@@ -48,6 +48,9 @@ pub struct ScanArgs {
     /// Resolve these packages, too, under a name of their own.
     #[arg(long, value_name = "NAME=PACKAGE[,PACKAGE…]", value_parser = ask)]
     resolve: Vec<Ask>,
+    /// Resolve the removal of these packages, and of what needs them, under a name of its own.
+    #[arg(long, value_name = "NAME=PACKAGE[,PACKAGE…]", value_parser = removal)]
+    remove: Vec<Ask>,
 }
 
 /// Form of the output.
@@ -93,16 +96,26 @@ pub enum ScanError {
 }
 
 fn ask(text: &str) -> Result<Ask, String> {
+    let (name, packages) = named(text, "dsa-6123-1=openssl,libssl3")?;
+    Ok(Ask { name, packages, ..Ask::default() })
+}
+
+fn removal(text: &str) -> Result<Ask, String> {
+    let (name, remove) = named(text, "forbidden-packages=telnetd")?;
+    Ok(Ask { name, remove, ..Ask::default() })
+}
+
+fn named(text: &str, like: &str) -> Result<(String, Vec<String>), String> {
     let (name, packages) = text
         .split_once('=')
-        .ok_or("write NAME=PACKAGE,PACKAGE, for example dsa-6123-1=openssl,libssl3")?;
+        .ok_or_else(|| format!("write NAME=PACKAGE,PACKAGE, for example {like}"))?;
     let packages: Vec<String> =
         packages.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if name.is_empty() || packages.is_empty() || ["security", "all"].contains(&name) {
         return Err("needs a name (not `security`, not `all`: they are always there) and packages"
             .to_owned());
     }
-    Ok(Ask { name: name.to_owned(), packages })
+    Ok((name.to_owned(), packages))
 }
 
 /// Runs the command at the time `now`.
@@ -114,7 +127,7 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
         now,
         // A bill of materials has no room for transactions.
         resolve: !args.no_resolve && args.output != Format::Cyclonedx,
-        asks: args.resolve.clone(),
+        asks: args.resolve.iter().chain(&args.remove).cloned().collect(),
         chamber: None,
         own: None,
     };
@@ -131,6 +144,9 @@ pub fn run(args: &ScanArgs, now: Timestamp) -> Result<ExitCode, ScanError> {
     }
     for told in args.resolve.iter().flat_map(|ask| without_update(ask, &found)) {
         let _ = writeln!(std::io::stderr(), "--resolve {told}");
+    }
+    for told in args.remove.iter().flat_map(|ask| not_there(ask, &found)) {
+        let _ = writeln!(std::io::stderr(), "--remove {told}");
     }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads has seen enough.
@@ -160,6 +176,13 @@ fn without_update(ask: &Ask, found: &Scan) -> Vec<String> {
         Some(format!("{}={name}: {why}", ask.name))
     };
     ask.packages.iter().filter_map(told).collect()
+}
+
+/// Packages that were to be removed and that are not there, each with what to write instead.
+fn not_there(ask: &Ask, found: &Scan) -> Vec<String> {
+    let installed = &found.packages.packages;
+    let absent = ask.remove.iter().filter(|name| installed.iter().all(|of| of.name != **name));
+    absent.map(|name| format!("{}={name}: {}", ask.name, not_installed(name, installed))).collect()
 }
 
 /// What to write instead of a name that no installed package has.

@@ -9,7 +9,7 @@ use std::{io::Write as _, path::Path, time::Duration};
 use crate::{
     command::{self, Call},
     dpkg,
-    package::{Goal, Step},
+    package::{Goal, Step, Wanted},
     resolve::ResolveError,
     root::Root,
     staging::{Place, Staging},
@@ -47,11 +47,13 @@ pub fn resolve(root: &Root, apt: &Apt, goal: &Goal) -> Result<Vec<Step>, Resolve
     arguments.extend(["--simulate".into(), "--quiet".into()]);
     match goal {
         Goal::All => arguments.push("dist-upgrade".into()),
-        Goal::Packages(packages) => {
+        Goal::Packages(Wanted { comes, goes }) => {
             arguments.extend(["--only-upgrade".into(), "install".into(), "--".into()]);
-            let words =
-                packages.iter().map(|(name, arch, version)| format!("{name}:{arch}={version}"));
-            arguments.extend(words.map(Into::into));
+            let comes =
+                comes.iter().map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+            // As the agent asks for it when it is done; what needs them goes along.
+            let goes = goes.iter().map(|(name, arch)| format!("{name}:{arch}-"));
+            arguments.extend(comes.chain(goes).map(Into::into));
         }
     }
     let output = command::run(&Call {

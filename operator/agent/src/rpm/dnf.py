@@ -37,15 +37,25 @@ for known in plan["repos"]:
 
 try:
     base.fill_sack()
-    if plan["packages"] is None:
+    wanted = plan["wanted"]
+    if wanted is None:
         base.upgrade_all()
     else:
-        for name, arch, version in plan["packages"]:
+        installed = base.sack.query().installed().apply()
+        for name, arch, version in wanted["comes"]:
             offered = base.sack.query().available().filter(name=name, arch=[arch, "noarch"], evr=version)
             if not offered:
                 raise dnf.exceptions.Error(f"no repository offers {name} {version}")
-            base.package_upgrade(offered[0])
-    base.resolve()
+            here = installed.filter(name=name, arch=[arch, "noarch"])
+            if here and all(offered[0].evr_lt(other) for other in here):
+                base.package_downgrade(offered[0])
+            else:
+                base.package_upgrade(offered[0])
+        for name, arch in wanted["goes"]:
+            for package in installed.filter(name=name, arch=arch):
+                base.package_remove(package)
+    # What needs a package that goes, goes along.
+    base.resolve(allow_erasing=bool(wanted and wanted["goes"]))
 except (dnf.exceptions.Error, OSError) as error:
     print(str(error).strip(), file=sys.stderr)
     sys.exit(1)

@@ -131,6 +131,7 @@ impl<'a> Header<'a> {
             held: false,
             installed_bytes: self.number(LONG_SIZE).or_else(|| self.number(SIZE)).unwrap_or(0),
             needs: needs.take(NEEDS_MAX).collect(),
+            essential: false,
             installed_at: self.number(INSTALL_TIME).and_then(|at| i64::try_from(at).ok()),
         };
         (package.name != "gpg-pubkey" && package.is_plausible()).then_some(package)

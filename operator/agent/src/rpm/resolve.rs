@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     chamber::Chamber,
     command::{self, Call, Output},
-    package::{Goal, Step},
+    package::{Goal, Step, Wanted},
     resolve::{self, ResolveError},
     root::Root,
     staging::Staging,
@@ -128,9 +128,9 @@ fn copy(
             "excludes": repo.excludes,
         }));
     }
-    let packages = match goal {
+    let wanted = match goal {
         Goal::All => None,
-        Goal::Packages(packages) => Some(packages),
+        Goal::Packages(Wanted { comes, goes }) => Some(json!({"comes": comes, "goes": goes})),
     };
     let plan = json!({
         "root": copy.seen("root"),
@@ -140,7 +140,7 @@ fn copy(
         "platform": rpm.platform,
         "excludes": rpm.repos.excludes,
         "repos": repos,
-        "packages": packages,
+        "wanted": wanted,
     });
     copy.write("plan.json", &plan.to_string())?;
     copy.write("dnf.py", PROGRAM)?;

@@ -1,14 +1,15 @@
 //! What zypper would do, asked of zypper itself without privilege, on a copy of the system's state; and what it says in its XML.
 
-use std::{ffi::OsString, path::Path, time::Duration};
+use std::{cmp::Ordering, ffi::OsString, path::Path, time::Duration};
 
+use hozen_advisory::version::Scheme;
 use quick_xml::{Reader, events::Event};
 
 use super::{Rpm, repodata::attribute, repos::ZYPPER};
 use crate::{
     chamber::Chamber,
     command::{self, Call, Output},
-    package::{Goal, Step},
+    package::{Goal, Step, Wanted},
     resolve::{self, ResolveError},
     root::Root,
     staging::Staging,
@@ -33,11 +34,24 @@ pub fn resolve(
     let mut arguments = vec!["--no-refresh".into()];
     match goal {
         Goal::All => arguments.extend(["update", "--dry-run", "--no-recommends"].map(Into::into)),
-        Goal::Packages(packages) => {
-            arguments.extend(["install", "--dry-run", "--no-recommends", "--"].map(Into::into));
-            let words =
-                packages.iter().map(|(name, arch, version)| format!("{name}.{arch}={version}"));
-            arguments.extend(words.map(Into::into));
+        // What needs a package that goes, goes along; what only came along with it once, stays.
+        Goal::Packages(Wanted { comes, goes }) if comes.is_empty() => {
+            arguments.extend(["remove", "--dry-run", "--no-clean-deps", "--"].map(Into::into));
+            arguments.extend(goes.iter().map(|(name, arch)| format!("{name}.{arch}").into()));
+        }
+        Goal::Packages(Wanted { comes, goes }) => {
+            arguments.extend(["install", "--dry-run", "--no-recommends"].map(Into::into));
+            if comes.iter().any(|come| goes_down(rpm, come)) {
+                arguments.push("--oldpackage".into());
+            }
+            if !goes.is_empty() {
+                arguments.push("--force-resolution".into());
+            }
+            arguments.push("--".into());
+            let comes =
+                comes.iter().map(|(name, arch, version)| format!("{name}.{arch}={version}"));
+            let goes = goes.iter().map(|(name, arch)| format!("!{name}.{arch}"));
+            arguments.extend(comes.chain(goes).map(Into::into));
         }
     }
     let output = ask(chamber, &copy, arguments, TIMEOUT)?;
@@ -45,6 +59,13 @@ pub fn resolve(
         return Err(ResolveError::Refused(complaint(&output)));
     }
     steps(&output.stdout).map_err(ResolveError::Refused)
+}
+
+/// Whether a version is older than the installed one.
+fn goes_down(rpm: &Rpm, (name, arch, version): &(String, String, String)) -> bool {
+    let here = rpm.packages.iter().filter(|of| of.name == *name && of.arch == *arch);
+    let mut order = here.filter_map(|of| Scheme::Rpm.compare(version, &of.version).ok());
+    order.any(Ordering::is_lt)
 }
 
 /// Runs the host's zypper on a copy, or else this machine's.
