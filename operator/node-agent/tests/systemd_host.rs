@@ -25,6 +25,7 @@ use hozen_api::{
     job::{Answer, AnswerResult, ErrorClass, verb},
     managed_node::Step,
     node_inventory::NodeReport,
+    transaction::TransactionSpec,
 };
 use hozen_testkit::not_run;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -528,4 +529,41 @@ fn a_machine_that_goes_down_does_not_wait_for_the_work_that_asked_for_its_succes
         "ls /var/lib/hozen/work/*/log; ls /var/lib/hozen/work/*/answer.json 2>/dev/null || true";
     let left = host.run(&["sh", "-c", work]);
     assert!(left.ends_with("/log\n") && left.lines().count() == 1, "no answer is left: {left}");
+}
+
+/// The real packages of Debian, whose scripts want to stop their services and are held: what they ran ends with them all the same.
+#[test]
+fn a_forbidden_package_goes_with_what_needs_it_and_what_it_ran_ends() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_forbidden_package_goes", folder.path()) else { return };
+    let sources = host.files().join("etc/apt/sources.list");
+    fs::create_dir_all(sources.parent().unwrap()).unwrap();
+    fs::write(sources, "").unwrap();
+    host.boot();
+    assert!(host.answers(80));
+    let asked = |host: &Host| {
+        let ask =
+            r#"{"scan":"1","resolve":[{"name":"forbidden-packages","remove":["nginx-common"]}]}"#;
+        host.run(&["sh", "-ec", &format!("mkdir -p /shared; echo '{ask}' >/shared/request.json")]);
+        let report = host.scan();
+        let mut transactions = report.transactions.clone().into_iter();
+        (report, transactions.find(|resolved| resolved.name == "forbidden-packages"))
+    };
+    let (_, resolved) = asked(&host);
+    let resolved = resolved.expect("an answer");
+    assert_eq!(resolved.restart, ["nginx.service"], "{resolved:?}");
+    let name = resolved.transaction.expect("a transaction");
+    let text = host.run(&["cat", &format!("/shared/{name}.transaction")]);
+    let spec: TransactionSpec = serde_json::from_str(&text).unwrap();
+    assert!(spec.changes.iter().all(|line| line.ends_with(" - -")), "{spec:?}");
+    assert!(spec.changes.iter().any(|line| line.starts_with("nginx-light:")), "{spec:?}");
+
+    host.done(&Job::patch(spec.changes));
+    assert!(!host.answers(80), "what it ran has ended");
+    assert_eq!(host.say(&["systemctl", "is-active", "nginx"]).trim(), "inactive");
+    assert!(host.run(&["cat", "/etc/nginx/nginx.conf"]).contains("http"), "its settings stay");
+    let (report, resolved) = asked(&host);
+    assert_eq!(resolved, None, "there is nothing left to ask for");
+    assert!(report.listening.iter().all(|listener| listener.port != "80/tcp"), "{report:?}");
+    assert!(report.stale.iter().all(|of| of.unit.as_deref() != Some("nginx.service")));
 }

@@ -13,6 +13,7 @@ use super::{
     room,
     services::Held,
     tool::{self, Call, Said},
+    wished,
 };
 use crate::{
     apt::{
@@ -126,7 +127,7 @@ impl PackageManager for Apt<'_> {
     }
 
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
-        self.remember_automatic()?;
+        self.remember_automatic(what)?;
         let said = self.install_verb(what, &[], limit(self.task.deadline));
         // apt writes down whom somebody asked for before it installs anything: also where that failed.
         let restored = self.restore_automatic();
@@ -193,19 +194,28 @@ impl<'a> Apt<'a> {
     }
 
     /// To name a package to apt makes it one that somebody asked for; who did not is written down first.
-    fn remember_automatic(&self) -> Result<(), Failure> {
+    fn remember_automatic(&self, what: &Outstanding) -> Result<(), Failure> {
         let said = tool::ask("apt-mark", &["showauto"])?;
         if !said.success {
             let why = format!("apt-mark showauto: {}", said.output.trim());
             return Err(Failure::before(ErrorClass::Broken, why));
         }
         let before: Vec<&str> = said.output.lines().map(str::trim).collect();
+        let full = |change: &Change| format!("{}:{}", change.name, change.arch);
+        let is_automatic = |change: &Change| {
+            before.contains(&change.name.as_str()) || before.contains(&full(change).as_str())
+        };
+        let going = what.changes.iter().filter(|change| change.removes());
+        let folder = self.task.folder;
+        wished::note(folder, going.map(|change| (full(change), !is_automatic(change))))?;
+        let wished = match self.task.way {
+            Way::Forth => BTreeSet::new(),
+            Way::Back => wished::noted(folder)?,
+        };
+        // What comes anew was needed by something, unless somebody had asked for it before it went.
         let automatic = self.task.wanted.iter().filter(|change| {
-            let full = format!("{}:{}", change.name, change.arch);
-            change.installs()
-                && (change.is_new()
-                    || before.contains(&change.name.as_str())
-                    || before.contains(&full.as_str()))
+            let comes_along = change.is_new() && !wished.contains(&full(change));
+            change.installs() && (comes_along || is_automatic(change))
         });
         let mut names: BTreeSet<String> =
             automatic.map(|change| format!("{}:{}", change.name, change.arch)).collect();

@@ -100,6 +100,13 @@ def told(base):
     return sorted(comes) + sorted(goes)
 
 
+def reasons(base):
+    """Why what goes had come: what somebody asked for is asked for again where it comes back."""
+    removal = libdnf.transaction.TransactionItemAction_REMOVE
+    goes = {(item.name, item.arch): item for item in base.transaction or [] if item.action == removal}
+    return [f"= {name} {arch} {'user' if base.history.user_installed(item.pkg) else 'other'}" for (name, arch), item in sorted(goes.items())]
+
+
 def is_of_this_host(repo_key):
     return repo_key.startswith("file:")
 
@@ -127,7 +134,7 @@ def main(verb, path):
     base.fill_sack()
     ask(base, plan["changes"])
     if verb == "simulate":
-        print("\n".join(told(base)))
+        print("\n".join(told(base) + reasons(base)))
         return
     if told(base) != plan["expected"]:
         raise dnf.exceptions.Error("the transaction is another one than a moment ago: " + "; ".join(told(base)))
@@ -139,7 +146,10 @@ def main(verb, path):
         # As dnf's own history shows it.
         base.args = ["hozen-agent", verb]
         before = {package.name for package in base.sack.query().installed()}
+        wished = {(change["name"], change["arch"]) for change in plan["changes"] if change["wished"]}
         for item in base.transaction:
+            if (item.name, item.arch) in wished:
+                continue
             # What comes along is nobody's wish, although it is named here.
             if item.action == libdnf.transaction.TransactionItemAction_INSTALL and item.name not in before:
                 item.reason = libdnf.transaction.TransactionItemReason_DEPENDENCY

@@ -2,7 +2,7 @@
 //!
 //! dnf5 is another program and has no such library; it is refused by name.
 
-use std::{ffi::OsString, fs::File, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, fs::File, time::Duration};
 
 use hozen_api::job::ErrorClass;
 use serde_json::json;
@@ -14,6 +14,7 @@ use super::{
     packages::{Outstanding, PackageManager},
     rpm, services,
     tool::{self, Call, Said},
+    wished,
 };
 use crate::{
     package::Step,
@@ -48,7 +49,11 @@ impl<'a> Dnf<'a> {
         Ok(Self { task, interpreter, expected: Vec::new() })
     }
 
-    fn plan(&self, what: &Outstanding) -> String {
+    fn plan(&self, what: &Outstanding) -> Result<String, Failure> {
+        let wished = match self.task.way {
+            Way::Forth => BTreeSet::new(),
+            Way::Back => wished::noted(self.task.folder)?,
+        };
         let changes = what.changes.iter().map(|change| {
             let kept = (!what.offers(change)).then(|| {
                 what.host.system.kept(&what.host.root, &change.name, &change.arch, &change.to)
@@ -58,11 +63,12 @@ impl<'a> Dnf<'a> {
                 "arch": change.arch,
                 "from": change.from,
                 "to": change.to,
+                "wished": wished.contains(&format!("{}:{}", change.name, change.arch)),
                 "file": kept.flatten().filter(|_| self.task.way == Way::Back),
             })
         });
         let changes: Vec<_> = changes.collect();
-        json!({"changes": changes, "expected": self.expected}).to_string()
+        Ok(json!({"changes": changes, "expected": self.expected}).to_string())
     }
 
     fn call(&self, verb: &str, plan: &str, limit: Duration) -> Result<Said, Failure> {
@@ -78,6 +84,15 @@ impl<'a> Dnf<'a> {
         };
         tool::run(folder, &call, limit)
     }
+}
+
+/// What goes, as `name:arch`, and whether somebody asked for it: `= name arch user`, and any other word for what came along.
+fn going(output: &str) -> impl Iterator<Item = (String, bool)> {
+    let words = output.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    words.filter_map(|words| match words.as_slice() {
+        ["=", name, arch, reason] => Some((format!("{name}:{arch}"), *reason == "user")),
+        _ => None,
+    })
 }
 
 impl PackageManager for Dnf<'_> {
@@ -99,18 +114,19 @@ impl PackageManager for Dnf<'_> {
     }
 
     fn simulate(&mut self, what: &Outstanding) -> Result<Vec<Step>, Failure> {
-        let said = self.call("simulate", &self.plan(what), THINK_MAX)?;
+        let said = self.call("simulate", &self.plan(what)?, THINK_MAX)?;
         if !said.success {
             let complaint = rpm::complaint("dnf", &said.output);
             return Err(Failure::before(ErrorClass::Difference, complaint));
         }
         let lines = said.output.lines().filter(|line| line.starts_with(['+', '-']));
         self.expected = lines.map(str::to_owned).collect();
+        wished::note(self.task.folder, going(&said.output))?;
         Ok(steps(&said.output))
     }
 
     fn download(&mut self, what: &Outstanding) -> Result<(), Failure> {
-        let said = self.call("download", &self.plan(what), limit(self.task.deadline))?;
+        let said = self.call("download", &self.plan(what)?, limit(self.task.deadline))?;
         if said.success {
             return Ok(());
         }
@@ -120,7 +136,7 @@ impl PackageManager for Dnf<'_> {
 
     fn install(&mut self, what: &Outstanding) -> Result<Vec<String>, Failure> {
         what.begin()?;
-        let said = self.call("install", &self.plan(what), limit(self.task.deadline))?;
+        let said = self.call("install", &self.plan(what)?, limit(self.task.deadline))?;
         if !said.success {
             what.fail(&said)?;
             let complaint = rpm::complaint("dnf", &said.output);

@@ -27,6 +27,7 @@ pub mod script;
 pub mod services;
 pub mod tool;
 pub mod units;
+pub mod wished;
 pub mod zypper;
 
 use std::{
@@ -35,6 +36,7 @@ use std::{
     time::Duration,
 };
 
+use hozen_advisory::package::Change;
 use hozen_api::{
     common::RebootMethod,
     job::{Answer, AnswerResult, ErrorClass, GRACE_SECONDS, Order, Timing},
@@ -244,7 +246,10 @@ fn perform(
             executor::change(folder, assignment, Way::Forth, course)
         }
         Step::Rollback => executor::change(folder, assignment, Way::Back, course),
-        Step::Restart => course.part("restart", || units::restart(&assignment.order.units)),
+        Step::Restart => course.part("restart", || {
+            let mut changes = assignment.transaction.iter().flat_map(|it| it.changes.iter());
+            units::restart(&assignment.order.units, changes.any(Change::removes))
+        }),
         Step::Mitigate => course.part("mitigate", || units::mitigate(&assignment.order)),
         Step::Lift => course.part("lift", || units::lift(&assignment.order)),
         Step::Reboot => course.part("reboot", || reboot::reboot(folder, assignment)),

@@ -19,15 +19,22 @@ use super::{
     executor::{Executor, Task, Way},
     log, room, rpm, services,
     tool::Said,
+    units,
     zypper::Zypper,
 };
 use crate::{
     begun,
+    consequences::units_of,
+    live::processes,
     package::{Archive, Step, Unfinished},
+    protected::{self, Kept},
     root::Root,
     system::{ArchiveKey, System},
     unread::Unread,
 };
+
+/// The note of a work that names the units of packages that go.
+const UNITS: &str = "units";
 
 /// A package manager at work on its own host. Its signature check is never switched off, and nobody is there to answer its questions.
 pub trait PackageManager {
@@ -159,6 +166,25 @@ impl Outstanding {
         }
     }
 
+    /// Refuses where what must stay would go, whoever agreed to it: the host may be another than when it was planned, and boots another
+    /// kernel. A package that only makes room for one that comes is no loss.
+    fn may_go(&self, steps: &[Step]) -> Result<(), Failure> {
+        let goes = self.changes.iter().any(Change::removes);
+        if !goes || self.changes.iter().any(Change::is_new) {
+            return Ok(());
+        }
+        let Host { root, system, .. } = &self.host;
+        let processes = processes::read(root, &mut Unread::default());
+        let kept = protected::kept(root, system, steps, Some(&processes));
+        match kept.first() {
+            None => Ok(()),
+            Some(Kept { name, why }) => {
+                let message = format!("{name} must stay: {why}");
+                Err(Failure::before(ErrorClass::Unsupported, message))
+            }
+        }
+    }
+
     /// A refusal of the package manager, and what is offered instead of what it misses: it names the latter alone.
     fn explained(&self, failure: Failure) -> Failure {
         let lists_offers = match self.host.system {
@@ -235,7 +261,11 @@ impl Executor for Packages<'_> {
     }
 
     fn is_done(&mut self) -> Result<bool, Failure> {
-        Ok(Host::read()?.outstanding(&self.task.wanted)?.changes.is_empty())
+        let done = Host::read()?.outstanding(&self.task.wanted)?.changes.is_empty();
+        if done && self.task.ahead.is_none() {
+            self.end_units()?;
+        }
+        Ok(done)
     }
 
     fn refresh(&mut self) -> Result<(), Failure> {
@@ -260,7 +290,10 @@ impl Executor for Packages<'_> {
     /// While it was downloaded nobody was locked out: what is about to be done is looked at once more.
     fn install(&mut self) -> Result<Vec<String>, Failure> {
         let what = self.look()?;
-        self.manager.install(&what)
+        self.note_units(&what)?;
+        let kept = self.manager.install(&what)?;
+        self.end_units()?;
+        Ok(kept)
     }
 
     fn check(&mut self) -> Result<(), Failure> {
@@ -285,7 +318,32 @@ impl Packages<'_> {
         let what = Host::read()?.outstanding(&self.task.wanted)?;
         let steps = self.manager.simulate(&what).map_err(|failure| what.explained(failure))?;
         what.compare(&steps)?;
+        if self.task.way == Way::Forth {
+            what.may_go(&steps)?;
+        }
         Ok(what)
+    }
+
+    /// Names the units of what is about to go: they end with it, and who is killed in between has to know them.
+    fn note_units(&self, what: &Outstanding) -> Result<(), Failure> {
+        let going = what.changes.iter().filter(|change| change.removes());
+        let going = going.map(|change| (change.name.as_str(), change.arch.as_str())).collect();
+        let files = what.host.system.files(&what.host.root, &going).into_values().flatten();
+        let mut units = units_of(files);
+        let earlier = self.task.folder.note(UNITS)?.unwrap_or_default();
+        units.extend(earlier.lines().map(str::to_owned));
+        if units.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = units.into_iter().collect();
+        Ok(self.task.folder.put_note(UNITS, &lines.join("\n"))?)
+    }
+
+    /// Ends what packages that are gone have left running: while they went, services were held.
+    fn end_units(&self) -> Result<(), Failure> {
+        let Some(note) = self.task.folder.note(UNITS)? else { return Ok(()) };
+        let noted: Vec<&str> = note.lines().collect();
+        units::end(&noted)
     }
 
     /// Installs what an earlier change has left unfinished anew, in the version that is there: no other package changes by it, nor a version.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hozen_api::job::{ErrorClass, Order};
 
-use super::{Failure, Success, log, ports, tool};
+use super::{Failure, Success, log, ports, services, tool};
 use crate::clock::{self, Moment};
 
 /// How long a unit may take to be active again.
@@ -20,9 +20,12 @@ const MANAGER: &str = "init.scope";
 
 /// Restarts units, each with a look whether it stays up. What is no unit is told and left to the scan, and so is a one-shot: a restart
 /// would do its job again.
-pub fn restart(units: &[String]) -> Result<Success, Failure> {
+///
+/// Under a plan by which packages go (`removes`), what a package has left running ends.
+pub fn restart(units: &[String], removes: bool) -> Result<Success, Failure> {
     manager()?;
     let mut restarted = Vec::new();
+    let mut ended = Vec::new();
     let mut left = Vec::new();
     let mut one_shots = 0;
     for unit in in_order(units) {
@@ -34,6 +37,10 @@ pub fn restart(units: &[String]) -> Result<Success, Failure> {
         } else if is_one_shot(unit)? {
             left.push(format!("{unit} is a one-shot and runs old code until it ends"));
             one_shots += 1;
+        } else if removes && is_orphan(unit)? {
+            log(format!("stops {unit}, whose package is gone"));
+            call(&["stop", "--", unit])?;
+            ended.push(unit);
         } else {
             log(format!("restarts {unit}"));
             call(&["restart", "--", unit])?;
@@ -42,7 +49,7 @@ pub fn restart(units: &[String]) -> Result<Success, Failure> {
         }
     }
     let left = left.join("; ");
-    if restarted.is_empty() && !left.is_empty() {
+    if restarted.is_empty() && ended.is_empty() && !left.is_empty() {
         let message = format!("no unit to restart: {left}");
         return if one_shots > 0 {
             Ok(Success::already(message))
@@ -50,12 +57,54 @@ pub fn restart(units: &[String]) -> Result<Success, Failure> {
             Err(Failure::before(ErrorClass::Unit, message))
         };
     }
-    let restarted = restarted.join(", ");
-    Ok(Success::done(if left.is_empty() {
-        format!("restarted {restarted}")
-    } else {
-        format!("restarted {restarted}; {left}")
-    }))
+    let done = [("restarted", restarted), ("ended", ended)];
+    let done = done.into_iter().filter(|(_, units)| !units.is_empty());
+    let done = done.map(|(doing, units)| format!("{doing} {}", units.join(", ")));
+    let left = Some(left).filter(|left| !left.is_empty());
+    Ok(Success::done(done.chain(left).collect::<Vec<_>>().join("; ")))
+}
+
+/// Ends what runs of these units, and of those that are made from them, where their files went with their package. What an administrator
+/// has described anew stays.
+pub fn end(units: &[&str]) -> Result<(), Failure> {
+    if manager().is_err() {
+        return Ok(());
+    }
+    services::read_units_anew()?;
+    let mut running = Vec::new();
+    for unit in units.iter().filter(|unit| is_unit(unit)) {
+        match unit.split_once("@.") {
+            Some((name, kind)) => running.extend(made_from(name, kind)?),
+            None => running.push((*unit).to_owned()),
+        }
+    }
+    // What begins a service goes before it.
+    running.sort_by_key(|unit| unit.ends_with(".service"));
+    for unit in &running {
+        if is_orphan(unit)? {
+            log(format!("stops {unit}, whose package is gone"));
+            call(&["stop", "--", unit])?;
+        }
+    }
+    Ok(())
+}
+
+/// Units that the service manager has made from `name@.kind`.
+fn made_from(name: &str, kind: &str) -> Result<Vec<String>, Failure> {
+    let pattern = format!("{name}@*.{kind}");
+    let words = ["list-units", "--all", "--plain", "--full", "--no-legend", "--", &pattern];
+    let said = tool::ask("systemctl", &words)?;
+    let units = said.output.lines().filter_map(|line| line.split_whitespace().next());
+    Ok(units.filter(|unit| is_unit(unit)).map(str::to_owned).collect())
+}
+
+/// Whether a unit runs that no file describes any more. A package that goes may mask it, too.
+fn is_orphan(unit: &str) -> Result<bool, Failure> {
+    let words = ["show", "--property=LoadState", "--property=ActiveState", "--", unit];
+    let said = tool::ask("systemctl", &words)?.output;
+    let is = |state: &str| said.lines().any(|line| line == state);
+    let described = is("LoadState=loaded");
+    Ok(!described && !is("ActiveState=inactive") && !is("ActiveState=failed"))
 }
 
 fn is_one_shot(unit: &str) -> Result<bool, Failure> {
