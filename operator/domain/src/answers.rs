@@ -4,7 +4,7 @@ mod change;
 
 use std::collections::BTreeSet;
 
-use hozen_advisory::notice::Notice;
+use hozen_advisory::{notice::Notice, package::Change};
 use smol_str::SmolStr;
 
 use crate::{
@@ -32,7 +32,7 @@ pub fn answers(world: &World, assessment: &Assessment, ranking: &Ranking, plan: 
     Answers {
         change: change::change(world, plan),
         weakness: weakness(plan, &notices),
-        services: services(plan),
+        services: services(world, plan),
         deployed: deployed(world, plan),
         restart: restart(plan),
         uninstall: uninstall(plan, &notices),
@@ -50,7 +50,7 @@ fn weakness(plan: &Plan, notices: &[&Notice]) -> String {
                 "that of the old code, which still runs after its replacement was installed".into()
             }
             ChangeType::Patch if !plan.drill => {
-                "none that a notice tells of: security updates of the distribution, or versions that the baseline requires".into()
+                "none that a notice tells of: security updates of the distribution, or what the baseline requires or forbids".into()
             }
             ChangeType::Patch => "none: an exercise".into(),
             ChangeType::Rollback => {
@@ -72,13 +72,14 @@ fn weakness(plan: &Plan, notices: &[&Notice]) -> String {
     some_of(told, "; ")
 }
 
-fn services(plan: &Plan) -> String {
+fn services(world: &World, plan: &Plan) -> String {
     let mut said = Vec::new();
     let units = units(plan);
     if !units.is_empty() {
         let names = some_of(units.iter().map(|unit| (*unit).to_string()), ", ");
         let nodes = plural(plan.disruption.restarts, "node");
-        said.push(format!("{names}: restarted on up to {nodes}"));
+        let how = if ends(world, plan) { "restarted or ended" } else { "restarted" };
+        said.push(format!("{names}: {how} on up to {nodes}"));
     }
     if plan.disruption.drains > 0 {
         let nodes = plural(plan.disruption.drains, "node");
@@ -126,6 +127,13 @@ fn deployed(world: &World, plan: &Plan) -> String {
         return "proven nowhere in this cluster yet".into();
     }
     format!("proven on {}", told.join(" and "))
+}
+
+/// Whether packages go: what belongs to them ends with them.
+fn ends(world: &World, plan: &Plan) -> bool {
+    let transactions =
+        plan.node_classes().filter_map(|class| world.transactions.get(&class.transaction));
+    transactions.into_iter().flat_map(|one| one.changes.iter()).any(Change::removes)
 }
 
 fn restart(plan: &Plan) -> String {

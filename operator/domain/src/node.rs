@@ -205,6 +205,8 @@ pub struct Inventory {
     pub subscriptions: BTreeSet<SmolStr>,
     /// What its package manager would do.
     pub transactions: Vec<Resolved>,
+    /// Why it found no way, by what it was asked for.
+    pub no_way: BTreeMap<SmolStr, SmolStr>,
     /// Units that still run replaced files.
     pub stale_units: BTreeSet<SmolStr>,
     /// Units that do one job and end. Those of them that run replaced files do so until they end: a restart would do their job again.
@@ -213,6 +215,8 @@ pub struct Inventory {
     pub unseen: Vec<SmolStr>,
     /// Listening ports: `22/tcp`.
     pub listening: BTreeSet<SmolStr>,
+    /// Who listens there, as far as the scanner saw: `sshd (ssh.service)`.
+    pub listeners: BTreeMap<SmolStr, SmolStr>,
     /// Why a reboot is due; empty: it is not.
     pub reboot_because: Vec<SmolStr>,
     /// Units that are held stopped: masked, so that nothing starts them.

@@ -4,23 +4,28 @@
 
 use std::sync::Arc;
 
-use hozen_advisory::package::{PackageSet, Transaction};
+use hozen_advisory::package::{Change, PackageSet, Transaction};
 use hozen_domain::{
     World,
+    answers::answers,
     assess::{Activity, State, assess},
     baseline::{PackageRule, PackageWant},
     effect::Record,
     governance::Standard,
     mitigation::NOTHING,
     model::scenario::Happening,
+    node::{Inventory, Resolved},
     plan::{Category, ChangeType, RebootMethod, RebootPolicy},
+    planner::{self, Planned},
+    rank::rank,
     request::ChangeRequest,
     step::proof,
     units::Span,
 };
 use hozen_testkit::{
     BaselineBuilder, NodeBuilder, NoticeBuilder, OPENSSL_NEW, Told, agreed, approve_all, baseline,
-    debian, except, findings, node, notice, openssl, packages, story, transaction, world_at,
+    debian, except, findings, node, notice, openssl, packages, resolved, story, transaction,
+    world_at,
 };
 
 const NOW: &str = "2026-11-19T09:00Z";
@@ -239,6 +244,58 @@ fn nothing_goes_back_to_a_version_with_a_known_weakness() {
         "{:?}",
         notes(&told)
     );
+}
+
+fn planned(world: &World) -> Planned {
+    let assessment = assess(world);
+    planner::plan(world, &assessment, &rank(world, &assessment))
+}
+
+#[test]
+fn a_removal_that_the_package_manager_refuses_is_told_with_its_reason_and_not_waited_for() {
+    let why = "nothing would be removed: telnetd must stay: the kubelet (kubelet.service) runs it";
+    let set = debian(&[("openssl", OPENSSL_NEW), ("telnetd", "0.17+2.4-2")]);
+    let asked = |name: &str| node(name).label("tier", "web").has(&set);
+    let refuses = |inventory: &mut Inventory| {
+        inventory.no_way.insert("forbidden-packages".into(), why.into());
+    };
+    let world = world(baseline("web").without("telnetd"), [asked("a").report(refuses), asked("b")]);
+    let planned = planned(&world);
+    let told: Vec<&str> = planned.notes.iter().map(|note| note.why.as_str()).collect();
+    let no_way = format!(
+        "on a: no transaction does it: {why}; change that on the node, or the baseline: every scan asks anew"
+    );
+    let open = "on b: no transaction is resolved for it yet; its package manager is asked";
+    assert!(told.contains(&no_way.as_str()) && told.contains(&open), "{told:#?}");
+    let [ask] = planned.resolves.as_slice() else { panic!("one question: {planned:#?}") };
+    assert_eq!(ask.no_way(&world.nodes["a"]).map(|why| why.as_str()), Some(why));
+    assert_eq!(ask.no_way(&world.nodes["b"]), None);
+    let told = story(&world, 12).play();
+    assert_eq!(told.proven(), ["b"], "{:#?}", told.0.trace);
+    assert_eq!((state(&told, "a"), state(&told, "b")), (State::Above, State::Compliant));
+}
+
+#[test]
+fn a_removal_is_told_as_one_and_apart_from_what_goes_along_with_it() {
+    let set = debian(&[("openssl", OPENSSL_NEW), ("telnetd", "0.17"), ("inetd-tools", "1")]);
+    let line = |name: &str, from: &str| format!("{name}:amd64 {from} - -");
+    let changes = [line("telnetd", "0.17"), line("inetd-tools", "1")];
+    let changes = changes.iter().map(|line| Change::parse(line).expect("a change"));
+    let both = Transaction::from_changes(changes.collect::<Vec<_>>());
+    let how = Resolved {
+        restart: ["inetd.service".into()].into(),
+        ..resolved("forbidden-packages", &both)
+    };
+    let node = node("a").label("tier", "web").has(&set).would_as(how, &both);
+    let told = story(&world(baseline("web").without("telnetd"), [node]), 12).play();
+    assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
+    let world = &told.0.world;
+    let assessment = assess(world);
+    let ranking = rank(world, &assessment);
+    let what = format!("{:?}", answers(world, &assessment, &ranking, &request(&told).plan));
+    let words = "telnetd removed, inetd-tools removed along with it on up to 1 node; inetd restarts or ends";
+    assert!(what.contains(words), "{what}");
+    assert!(what.contains("inetd.service: restarted or ended on up to 1 node"), "{what}");
 }
 
 #[test]

@@ -380,6 +380,25 @@ fn what_a_node_is_and_does_is_held_against_the_baseline() {
 }
 
 #[test]
+fn a_port_that_is_not_allowed_is_told_with_who_listens_there_and_what_ends_it() {
+    let told = |allowed: &[&str]| {
+        let allowed = allowed.iter().copied().map(Into::into).collect();
+        let strict = baseline("web").with(|b| b.require.listening_allow = Some(allowed));
+        let node = node("a").label("tier", "web").has(&debian(&[])).listens(&["23/tcp"]);
+        let node = node.report(|i| {
+            i.listeners.insert("23/tcp".into(), "inetd (inetd.service)".into());
+        });
+        let assessment = assess(&world_at(NOW).baseline(strict).node(node).build());
+        let departure = assessment.nodes["a"].departures().next().expect("one").clone();
+        (departure.found, departure.wanted)
+    };
+    let ends = "disable what listens on it, forbid its package (spec.require.packages, absent), or allow it";
+    let found = "it listens on 23/tcp: inetd (inetd.service)".to_owned();
+    assert_eq!(told(&["22/tcp"]), (found.clone(), format!("only 22/tcp: {ends}")));
+    assert_eq!(told(&[]), (found, format!("no port: {ends}")));
+}
+
+#[test]
 fn a_managed_kubelet_is_as_new_as_its_three_numbers() {
     let state = |wanted: &str, runs: &str| {
         let (wanted, runs) = (wanted.to_owned(), runs.to_owned());

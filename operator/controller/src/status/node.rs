@@ -49,7 +49,7 @@ pub fn draft(
         activity: view.and_then(|view| view.activity).map(words::activity),
         inactive_since: turn.ranking.inactive_since.get(&node.name).copied(),
         findings: view.map(|view| words::by_priority(turn.ranking.findings(view))),
-        reasons: view.map(reasons).unwrap_or_default(),
+        reasons: view.map(|view| reasons(view, no_way(turn, node))).unwrap_or_default(),
         uncovered: words::uncovered(&uncovered_on(world, node)),
         ended,
         conditions: words::conditions(&before.conditions, said, generation, world.now),
@@ -90,10 +90,20 @@ fn needs_attention(why: Option<&str>) -> Said {
     }
 }
 
-fn reasons(view: &NodeView) -> Vec<String> {
+/// What nothing is planned for, since the package manager of the node found no way.
+fn no_way<'t>(turn: &'t Turn, node: &'t Node) -> impl Iterator<Item = String> + 't {
+    let asked = turn.planned.resolves.iter();
+    asked.filter_map(|ask| {
+        let why = ask.no_way(node)?;
+        Some(format!("{} is not planned: {why}", ask.purpose))
+    })
+}
+
+/// First what no request will end.
+fn reasons(view: &NodeView, no_way: impl Iterator<Item = String>) -> Vec<String> {
     let mut listed = Vec::new();
-    for departure in view.departures() {
-        let told = words::line(&told(departure));
+    for told in no_way.chain(view.departures().map(told)) {
+        let told = words::line(&told);
         if !listed.contains(&told) {
             listed.push(told);
         }
@@ -149,6 +159,30 @@ mod tests {
             draft(&world, &turn, (&object, &world.nodes[name]), News::default()).inactive_since
         };
         assert_eq!([said("runs"), said("silent"), said("well")], [Some(when), Some(when), None]);
+    }
+
+    #[test]
+    fn a_removal_for_which_there_is_no_way_is_the_first_reason_while_it_is_asked_for() {
+        let set = debian(&[("telnetd", "0.17")]);
+        let forbidding = baseline("web").without("telnetd");
+        let why = "nothing would be removed: telnetd must stay: an administrator holds it back";
+        let refuses = |name: &str| {
+            node(name).label("tier", "web").has(&set).report(|inventory| {
+                inventory.no_way.insert("forbidden-packages".into(), why.into());
+                inventory.no_way.insert("all".into(), "nobody asks for it".into());
+            })
+        };
+        let asks = node("asks").label("tier", "web").has(&set);
+        let world = world_at("2026-01-06T02:00Z").baseline(forbidding).node(refuses("refuses"));
+        let world = world.node(asks).build();
+        let turn = Turn::take(&world);
+        let reasons = |name: &str| {
+            let object = ManagedNode::new(name, ManagedNodeSpec::default());
+            draft(&world, &turn, (&object, &world.nodes[name]), News::default()).reasons
+        };
+        let told = reasons("refuses");
+        assert_eq!(told[0], format!("forbidden-packages is not planned: {why}"));
+        assert_eq!(told[1..], reasons("asks"));
     }
 
     #[test]

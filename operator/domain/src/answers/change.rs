@@ -1,10 +1,13 @@
 //! What changes, in packages and versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hozen_advisory::package::{Change, Transaction};
 
+use smol_str::SmolStr;
+
 use crate::{
+    baseline::PackageWant,
     mitigation::NOTHING,
     node::Taint,
     plan::{ChangeType, Class, ImageClass, NodeClass, Plan},
@@ -22,7 +25,7 @@ pub(super) fn change(world: &World, plan: &Plan) -> String {
     match plan.change {
         ChangeType::Patch | ChangeType::Rollback => {
             let classes = plan.classes.iter().map(|class| match class {
-                Class::Nodes(class) => nodes(world, class),
+                Class::Nodes(class) => nodes(world, plan, class),
                 Class::Image(class) => image(world, class),
             });
             some_of(classes, "; ")
@@ -32,12 +35,13 @@ pub(super) fn change(world: &World, plan: &Plan) -> String {
     }
 }
 
-fn nodes(world: &World, class: &NodeClass) -> String {
-    let what = match world.transactions.get(&class.transaction) {
+fn nodes(world: &World, plan: &Plan, class: &NodeClass) -> String {
+    let transaction = world.transactions.get(&class.transaction);
+    let what = match transaction {
         _ if class.transaction == NOTHING => {
             "no package changes, old code stops running".to_owned()
         }
-        Some(transaction) => packages(transaction),
+        Some(transaction) => packages(transaction, &forbidden(world, plan)),
         None => format!("transaction {:.16}…", class.transaction),
     };
     let restarts = if class.restart.is_empty() {
@@ -47,7 +51,15 @@ fn nodes(world: &World, class: &NodeClass) -> String {
             .restart
             .iter()
             .map(|unit| unit.strip_suffix(".service").unwrap_or(unit).to_owned());
-        let verb = if class.restart.len() == 1 { "restarts" } else { "restart" };
+        // What belongs to a package that goes ends with it.
+        let ends =
+            transaction.is_some_and(|transaction| transaction.changes.iter().any(Change::removes));
+        let verb = match (class.restart.len(), ends) {
+            (1, false) => "restarts",
+            (_, false) => "restart",
+            (1, true) => "restarts or ends",
+            (_, true) => "restart or end",
+        };
         format!("{} {verb}", some_of(units, ", "))
     };
     let reboot = if class.reboot { "reboot" } else { "no reboot" };
@@ -57,10 +69,10 @@ fn nodes(world: &World, class: &NodeClass) -> String {
 }
 
 /// Packages with the same step are told together: `libssl3, openssl 3.0.20 → 3.0.22`.
-fn packages(transaction: &Transaction) -> String {
+fn packages(transaction: &Transaction, forbidden: &BTreeSet<&SmolStr>) -> String {
     let mut steps: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for change in transaction.changes.iter() {
-        steps.entry(step(change)).or_default().push(&change.name);
+        steps.entry(step(change, forbidden)).or_default().push(&change.name);
     }
     let told = steps.into_iter().map(|(step, names)| {
         let names = some_of(names.into_iter().map(ToOwned::to_owned), ", ");
@@ -69,10 +81,18 @@ fn packages(transaction: &Transaction) -> String {
     some_of(told, ", ")
 }
 
-fn step(change: &Change) -> String {
-    let Change { from, to, .. } = change;
+/// Packages that the baseline of a plan forbids.
+fn forbidden<'w>(world: &'w World, plan: &Plan) -> BTreeSet<&'w SmolStr> {
+    let baseline = world.baselines.get(&plan.baseline.name);
+    let rules = baseline.into_iter().flat_map(|baseline| &baseline.require.packages);
+    rules.filter(|rule| rule.want == PackageWant::Absent).map(|rule| &rule.name).collect()
+}
+
+fn step(change: &Change, forbidden: &BTreeSet<&SmolStr>) -> String {
+    let Change { name, from, to, .. } = change;
     if change.removes() {
-        "removed".into()
+        let along = !forbidden.is_empty() && !forbidden.contains(name);
+        if along { "removed along with it" } else { "removed" }.into()
     } else if change.is_new() {
         format!("{to} (new)")
     } else {

@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
+use smol_str::SmolStr;
+
 use crate::{
     baseline::{Baseline, Os},
     node::{Ended, Inventory, Node, Report, Step},
@@ -188,8 +190,11 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
         own.extend(extra.map(|port| Departure {
             rule: Rule::Listening(port.clone()),
             side: Side::Above,
-            found: format!("it listens on {port}"),
-            wanted: format!("only {}", allowed.join(", ")),
+            found: match inventory.listeners.get(port) {
+                Some(who) => format!("it listens on {port}: {who}"),
+                None => format!("it listens on {port}"),
+            },
+            wanted: only(allowed),
             source: required(baseline, "listening"),
         }));
     }
@@ -224,6 +229,18 @@ fn inventory_departures(baseline: &Baseline, inventory: &Inventory, own: &mut Ve
             source: "PROCESS 3.1".into(),
         });
     }
+}
+
+/// Which ports may be listened on, and what is to be done about another: no patch closes it.
+fn only(allowed: &[SmolStr]) -> String {
+    let ports = if allowed.is_empty() {
+        "no port".to_owned()
+    } else {
+        format!("only {}", allowed.join(", "))
+    };
+    format!(
+        "{ports}: disable what listens on it, forbid its package (spec.require.packages, absent), or allow it"
+    )
 }
 
 fn component_departures(baseline: &Baseline, node: &Node, own: &mut Vec<Departure>) {

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use hozen_advisory::package::{PackageSet, Transaction};
+use smol_str::SmolStr;
 
 use super::{Model, host};
 use crate::{
     assess::updates::SECURITY,
     node::{Inventory, Report, Resolved},
-    planner::Planned,
+    planner::{Goal, Planned},
     units::Name,
 };
 
@@ -29,11 +30,20 @@ impl Model<'_> {
         }
         let questions = self.hosts.get(node).map(|host| host.questions.clone()).unwrap_or_default();
         for (purpose, goal) in questions {
+            if self.refuses(node, &purpose, &goal) {
+                continue;
+            }
             if let Some(transaction) = self.repository.answer(set, &goal) {
                 self.answered(node, &purpose, transaction);
             }
         }
         self.keep_figures(node, before);
+    }
+
+    /// Whether its package manager has said that it does not remove these: what must stay on a host stays on the modelled one.
+    fn refuses(&self, node: &Name, purpose: &SmolStr, goal: &Goal) -> bool {
+        let report = self.world.nodes.get(node).and_then(|node| node.report.latest());
+        !goal.remove.is_empty() && report.is_some_and(|it| it.no_way.contains_key(purpose))
     }
 
     /// Reports what was resolved, if it is more than was reported; true if so.
@@ -90,6 +100,7 @@ impl Model<'_> {
         let mut news = false;
         for ask in &planned.resolves {
             for node in &ask.nodes {
+                let refuses = self.refuses(node, &ask.purpose, &ask.goal);
                 let Some(host) = self.hosts.get_mut(node) else { continue };
                 host.questions.insert(ask.purpose.clone(), ask.goal.clone());
                 let Some(set) = host.packages.clone() else { continue };
@@ -97,7 +108,8 @@ impl Model<'_> {
                     self.look_again(node, &set, &[]);
                     news = true;
                 }
-                if let Some(transaction) = self.repository.answer(&set, &ask.goal) {
+                let transaction = self.repository.answer(&set, &ask.goal);
+                if let Some(transaction) = transaction.filter(|_| !refuses) {
                     news |= self.answered(node, &ask.purpose, transaction);
                 }
             }

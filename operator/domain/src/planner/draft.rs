@@ -108,7 +108,6 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
         }),
     );
     come_along(desk, &mut picks);
-    let waiting = asks.values().any(|nodes| !nodes.is_empty());
     drafted.asks = asks
         .into_iter()
         .filter(|(_, nodes)| !nodes.is_empty())
@@ -123,7 +122,8 @@ pub(super) fn draft(desk: &Desk<'_>, group: &Group, todo: &Todo, before: &Before
             }
         })
         .collect();
-    let of_asks = drafted.asks.iter().flat_map(|ask| asked(ask, all));
+    let waiting = drafted.asks.iter().any(|ask| !unanswered(desk, ask).is_empty());
+    let of_asks = drafted.asks.iter().flat_map(|ask| asked(desk, ask, all));
     drafted.notes.extend(of_asks);
     let patience =
         answers_until(desk, group, &drafted.asks).filter(|_| waiting && before.prefer.is_empty());
@@ -157,15 +157,38 @@ fn given_up(desk: &Desk<'_>, kin: &Kin<'_>, choice: &Choice) -> Option<Vec<Note>
     kin.systems.iter().map(note).collect()
 }
 
-/// What is told of a question: to whom it goes, of so many that want an answer, and what each lacks who cannot be brought back.
-fn asked(ask: &Resolve, all: usize) -> Vec<Note> {
-    let asked = match ask.nodes.len() {
-        1 => "its package manager is asked".to_owned(),
-        several => format!("{several} package managers are asked"),
-    };
-    let why = format!("no transaction is resolved for it yet; {asked}");
-    let to = ask.nodes.iter().collect();
-    let mut notes = vec![Note::of(&ask.baseline, ask.purpose.clone(), &why, to, all)];
+/// Nodes that are asked and have not answered.
+fn unanswered<'a>(desk: &Desk<'_>, ask: &'a Resolve) -> BTreeSet<&'a Name> {
+    let answered =
+        |name: &Name| desk.world.nodes.get(name).is_some_and(|node| ask.no_way(node).is_some());
+    ask.nodes.iter().filter(|name| !answered(name)).collect()
+}
+
+/// What is told of a question: to whom it goes, of so many that want an answer, who found no way and why, and what each lacks who cannot be
+/// brought back.
+fn asked(desk: &Desk<'_>, ask: &Resolve, all: usize) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let to = unanswered(desk, ask);
+    if !to.is_empty() {
+        let asked = match to.len() {
+            1 => "its package manager is asked".to_owned(),
+            several => format!("{several} package managers are asked"),
+        };
+        let why = format!("no transaction is resolved for it yet; {asked}");
+        notes.push(Note::of(&ask.baseline, ask.purpose.clone(), &why, to, all));
+    }
+    let mut no_way: BTreeMap<&SmolStr, BTreeSet<&Name>> = BTreeMap::new();
+    for node in ask.nodes.iter().filter_map(|name| desk.world.nodes.get(name)) {
+        if let Some(why) = ask.no_way(node) {
+            no_way.entry(why).or_default().insert(&node.name);
+        }
+    }
+    notes.extend(no_way.into_iter().map(|(why, nodes)| {
+        let why = format!(
+            "no transaction does it: {why}; change that on the node, or the baseline: every scan asks anew"
+        );
+        Note::of(&ask.baseline, ask.purpose.clone(), &why, nodes, all)
+    }));
     for (name, version) in &ask.goal.downgrade {
         let why = format!(
             "{name} {version} is in no repository that its package manager has told of: bring it into one, or renew the baseline"

@@ -39,6 +39,7 @@ use crate::{
     effect::Decision,
     exception,
     hold::{Hold, named},
+    node::Node,
     owed,
     plan::{ChangeType, Class, Exception, Excluded, MitigationPlan, NodeClass, Plan, Reachable},
     rank::Ranking,
@@ -111,6 +112,14 @@ pub struct Resolve {
     pub goal: Goal,
     /// Nodes that are asked, sorted.
     pub nodes: Vec<Name>,
+}
+
+impl Resolve {
+    /// Why the package manager of a node that is asked found no way, where that was its answer.
+    pub fn no_way<'n>(&self, node: &'n Node) -> Option<&'n SmolStr> {
+        let asked = self.nodes.binary_search(&node.name).is_ok();
+        node.report.known().filter(|_| asked)?.no_way.get(&self.purpose)
+    }
 }
 
 /// What a transaction that package managers are asked for must do; each list sorted.

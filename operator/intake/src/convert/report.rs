@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hozen_api::node_inventory::{
-    NodeInventory, NodeReport, NotRead, PackageManager, Resolved as ApiResolved, RollbackReach,
-    StaleProcess,
+    Listener, NodeInventory, NodeReport, NotRead, PackageManager, Resolved as ApiResolved,
+    RollbackReach, StaleProcess,
 };
 use hozen_domain::{
     node::{CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved, WaitsFor},
@@ -119,6 +119,13 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .iter()
             .filter_map(|resolved| self::resolved(resolved, content))
             .collect(),
+        no_way: report
+            .transactions
+            .iter()
+            .filter_map(|resolved| {
+                Some((small(&resolved.name), small(resolved.problem.as_deref()?)))
+            })
+            .collect(),
         stale_units: report.stale.iter().map(stale_unit).collect(),
         one_shots: report.stale.iter().filter(|of| of.one_shot).map(stale_unit).collect(),
         listening: report
@@ -127,6 +134,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             .filter(|l| reachable(&l.addresses))
             .map(|l| small(&l.port))
             .collect(),
+        listeners: report.listening.iter().filter_map(listener).collect(),
         reboot_because,
         stopped: small_set(&mitigated.stop),
         blocked: small_set(&mitigated.block),
@@ -173,6 +181,16 @@ fn reachable(addresses: &[String]) -> bool {
     addresses.is_empty() || !addresses.iter().all(loopback)
 }
 
+/// A port and who listens there, where that was seen.
+fn listener(listener: &Listener) -> Option<(SmolStr, SmolStr)> {
+    let who = match (listener.program.as_deref(), listener.unit.as_deref()) {
+        (Some(program), Some(unit)) => format_smolstr!("{program} ({unit})"),
+        (Some(one), None) | (None, Some(one)) => small(one),
+        (None, None) => return None,
+    };
+    Some((small(&listener.port), who))
+}
+
 fn stale_unit(process: &StaleProcess) -> SmolStr {
     let text = process.unit.as_deref().or(process.program.as_deref());
     text.map_or_else(|| small("a process without a unit"), small)
@@ -213,4 +231,52 @@ fn unready(report: &NodeReport) -> Vec<String> {
         .map(|offset| format!("its clock is off by {offset} ms"))
         .into_iter()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Content for Nothing {
+        fn packages(&self, _: &str) -> Option<usize> {
+            None
+        }
+
+        fn has_transaction(&self, _: &str) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn why_there_is_no_way_and_who_listens_arrive_with_the_report() {
+        let refused = ApiResolved {
+            name: "forbidden-packages".into(),
+            problem: Some("nothing would be removed".into()),
+            ..ApiResolved::default()
+        };
+        let by = |port: &str, program: Option<&str>, unit: Option<&str>| Listener {
+            port: port.into(),
+            program: program.map(str::to_owned),
+            unit: unit.map(str::to_owned),
+            ..Listener::default()
+        };
+        let report = NodeReport {
+            transactions: vec![refused],
+            listening: vec![
+                by("22/tcp", Some("sshd"), Some("ssh.service")),
+                by("23/tcp", Some("inetd"), None),
+                by("80/tcp", None, None),
+            ],
+            ..NodeReport::default()
+        };
+        let inventory = inventory(&report, &Nothing);
+
+        assert!(inventory.transactions.is_empty());
+        assert_eq!(inventory.no_way["forbidden-packages"], "nothing would be removed");
+        let told: Vec<&str> = inventory.listeners.values().map(SmolStr::as_str).collect();
+        assert_eq!((told, inventory.listening.len()), (vec!["sshd (ssh.service)", "inetd"], 3));
+    }
 }
