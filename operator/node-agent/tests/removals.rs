@@ -18,7 +18,7 @@ use debian::{Host, Job};
 use hozen_agent::share::{Request, Share};
 use hozen_api::{
     job::{AnswerResult, ErrorClass},
-    managed_node::{ResolveRequest, Step},
+    managed_node::{Earlier, ResolveRequest, Step},
     node_inventory::{Resolved, RollbackReach},
 };
 use rpm::Tool;
@@ -58,6 +58,7 @@ impl Scene {
         let package = |name, depends| debian::Package { name, version: "1", depends, setting: "1" };
         let repository = debian::Repository::new(folder.path());
         repository.publish(&[
+            debian::Package { version: "0", ..package("gamma", "alpha") },
             package("alpha", ""),
             package("beta", "alpha"),
             package("gamma", "alpha"),
@@ -73,6 +74,7 @@ impl Scene {
         let package = |name, requires| rpm::Package { name, version: "1", requires, setting: "1" };
         let repository = rpm::Repository::new(folder.path());
         repository.publish(&[
+            rpm::Package { version: "0", ..package("gamma", "alpha") },
             package("alpha", ""),
             package("beta", "alpha"),
             package("gamma", "alpha"),
@@ -87,15 +89,11 @@ impl Scene {
     }
 
     /// Asks the scanner, as the operator does, and gives its answer and the lines of the transaction.
-    fn asked(&self, remove: &str) -> (Option<Resolved>, Vec<String>) {
+    fn answer(&self, ask: ResolveRequest) -> (Option<Resolved>, Vec<String>) {
         let folder = self.folder.path().join("host/shared");
         fs::create_dir_all(&folder).unwrap();
         let share = Share::at(folder);
-        let ask = ResolveRequest {
-            name: PURPOSE.into(),
-            remove: vec![remove.into()],
-            ..ResolveRequest::default()
-        };
+        let ask = ResolveRequest { name: PURPOSE.into(), ..ask };
         share.ask(&Request { scan: Some("1".into()), resolve: vec![ask] }).unwrap();
         self.host.scan();
         let report = share.report().unwrap().unwrap();
@@ -105,19 +103,27 @@ impl Scene {
         (resolved, lines.unwrap_or_default())
     }
 
+    fn asked(&self, remove: &str) -> (Option<Resolved>, Vec<String>) {
+        let remove = vec![remove.into()];
+        self.answer(ResolveRequest { remove, ..ResolveRequest::default() })
+    }
+
     fn refused(&self, remove: &str) -> String {
         let (resolved, lines) = self.asked(remove);
         assert!(lines.is_empty(), "{lines:?}");
         resolved.unwrap().problem.unwrap()
     }
 
-    /// The installed ones of our packages.
-    fn there(&self) -> Vec<String> {
-        let versions: BTreeMap<String, String> = match self.kind {
+    fn versions(&self) -> BTreeMap<String, String> {
+        match self.kind {
             Kind::Apt => self.host.versions(&NAMES),
             Kind::Rpm(_) => rpm::versions(&self.host, &NAMES),
-        };
-        versions.into_keys().collect()
+        }
+    }
+
+    /// The installed ones of our packages.
+    fn there(&self) -> Vec<String> {
+        self.versions().into_keys().collect()
     }
 
     /// Those of our packages that somebody has asked for, where the package manager is one whose marks are kept.
@@ -217,4 +223,30 @@ fn what_an_rpm_host_protects_is_not_removed_and_named(#[case] tool: Tool) {
         "nothing would be removed: delta would go along, and must stay: \
          /etc/dnf/protected.d/tests.conf protects it"
     );
+}
+
+#[rstest]
+#[case::apt(Kind::Apt, "0")]
+#[case::dnf(Kind::Rpm(Tool::Dnf), "0-1")]
+#[case::zypper(Kind::Rpm(Tool::Zypper), "0-1")]
+fn what_is_above_its_pin_is_resolved_back_to_it_and_goes_back(
+    #[case] kind: Kind,
+    #[case] pin: &str,
+) {
+    let Some(scene) = Scene::new("what_is_above_its_pin_is_resolved_back", kind) else { return };
+    let back = |version: &str| {
+        let earlier = Earlier { package: "gamma".into(), version: version.into() };
+        scene.answer(ResolveRequest { downgrade: vec![earlier], ..ResolveRequest::default() })
+    };
+    let (resolved, lines) = back(pin);
+    assert_eq!(lines.len(), 1, "{lines:?}, {resolved:?}");
+    let words: Vec<&str> = lines[0].split(' ').collect();
+    assert_eq!((words[1], words[2]), (pin.replacen('0', "1", 1).as_str(), pin));
+    let (nowhere, none) = back("0.5-1");
+    assert!(none.is_empty() && nowhere.unwrap().problem.is_some());
+
+    let (answer, log) = scene.host.work(&Job::patch(lines));
+    assert_eq!(answer.result, AnswerResult::Done, "{}\n{log}", answer.message);
+    assert_eq!(scene.versions()["gamma"], "0");
+    assert_eq!(back(pin).0, None, "there is nothing left to ask for");
 }
