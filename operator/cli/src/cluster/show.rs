@@ -79,7 +79,8 @@ fn head(page: &mut Page, request: &ChangeRequest) {
         ),
     );
     let notices = if plan.advisories.is_empty() {
-        "no notice: updates of the distribution, or versions that the baseline requires".to_owned()
+        "no notice: updates of the distribution, or what the baseline requires or forbids"
+            .to_owned()
     } else {
         plan.advisories.join(", ")
     };
@@ -102,6 +103,8 @@ fn tell_class(page: &mut Page, class: &Class, transaction: Option<&Transaction>)
     }
     let mut consequences = match class.restart.as_deref().unwrap_or_default() {
         [] => String::from("no service restarts"),
+        // What belongs to a package that goes ends with it.
+        units if removes(transaction) => format!("{} restart or end", units.join(", ")),
         units => format!("{} restart", units.join(", ")),
     };
     consequences.push_str(if class.reboot == Some(true) {
@@ -129,6 +132,12 @@ fn tell_class(page: &mut Page, class: &Class, transaction: Option<&Transaction>)
     for change in &transaction.spec.changes {
         row(page, "", &told_change(change));
     }
+}
+
+/// Whether a package goes.
+fn removes(transaction: Option<&Transaction>) -> bool {
+    let lines = transaction.into_iter().flat_map(|transaction| &transaction.spec.changes);
+    lines.into_iter().any(|line| line.split(' ').nth(2) == Some("-"))
 }
 
 /// `openssl:amd64 3.0.20 → 3.0.22` of a line of a transaction; a dash stands for "not installed".

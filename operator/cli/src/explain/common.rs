@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hozen_advisory::package::Change;
 use hozen_domain::{
     approval::{self, Tally},
     assess::{Departure, Missing, Side, Uncovered},
@@ -94,6 +95,18 @@ pub(super) fn edited(outcome: &Outcome, request: &ChangeRequest, answer: &mut An
         section.rule(withdrawn, "invariant 26");
     }
     answer.add(section);
+}
+
+/// One line of a transaction.
+pub(super) fn change(change: &Change) -> String {
+    let Change { name, from, to, .. } = change;
+    if change.removes() {
+        format!("{name} {from} (removed)")
+    } else if change.is_new() {
+        format!("{name} {to} (new)")
+    } else {
+        format!("{name} {from} → {to}")
+    }
 }
 
 /// Of which packages nothing tells what is missing.

@@ -1,5 +1,6 @@
 //! Why a node stands as it does.
 
+use hozen_advisory::package::Change;
 use hozen_domain::{
     assess::{Activity, Holding, NodeView, State, uncovered_on},
     baseline::Selector,
@@ -190,12 +191,14 @@ fn transactions(outcome: &Outcome, node: &Node) -> Section {
         let changes: Vec<String> = transaction
             .into_iter()
             .flat_map(|transaction| transaction.changes.iter())
-            .map(|change| format!("{} {} → {}", change.name, change.from, change.to))
+            .map(common::change)
             .collect();
+        let goes = transaction.into_iter().flat_map(|one| one.changes.iter()).any(Change::removes);
         let restart: Vec<&str> = resolved.restart.iter().map(smol_str::SmolStr::as_str).collect();
         let mut then = Vec::new();
         if !restart.is_empty() {
-            then.push(format!("{} restart", restart.join(", ")));
+            let verb = if goes { "restart or end" } else { "restart" };
+            then.push(format!("{} {verb}", restart.join(", ")));
         }
         then.push(if resolved.reboot { "then a reboot" } else { "no reboot" }.to_owned());
         section.say(format!(
@@ -204,6 +207,9 @@ fn transactions(outcome: &Outcome, node: &Node) -> Section {
             crate::text::some_of(&changes, CHANGES_MAX),
             then.join(", ")
         ));
+    }
+    for (purpose, why) in &inventory.no_way {
+        section.say(format!("for {purpose}: no way: {why}"));
     }
     section
 }

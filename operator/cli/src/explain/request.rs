@@ -135,7 +135,7 @@ fn does(outcome: &Outcome, request: &ChangeRequest) -> Section {
                 let changes: Vec<String> = transaction
                     .into_iter()
                     .flat_map(|transaction| transaction.changes.iter())
-                    .map(|change| format!("{} {} → {}", change.name, change.from, change.to))
+                    .map(common::change)
                     .collect();
                 let what = if changes.is_empty() {
                     class.transaction.to_string()
