@@ -103,8 +103,9 @@ fn listed(root: &Root) -> BTreeMap<String, String> {
     let mut listed = BTreeMap::new();
     for folder in PROTECTED {
         let entries = root.list(folder, PROTECTED_FILES_MAX).unwrap_or_default();
-        for entry in entries.into_iter().filter(|entry| entry.name.ends_with(".conf")) {
-            let file = format!("{folder}/{}", entry.name);
+        let names = entries.into_iter().map(|entry| entry.name);
+        for name in names.filter(|name| name.strip_suffix(".conf").is_some()) {
+            let file = format!("{folder}/{name}");
             let text = root.text(&file, PROTECTED_BYTES_MAX).unwrap_or_default();
             let names = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
             for name in names.filter(|name| !name.is_empty()) {
