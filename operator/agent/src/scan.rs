@@ -36,7 +36,7 @@ use crate::{
     unit_files,
     unread::{Unread, line, text, token},
     waits,
-    work::{ports, room},
+    work::{held, ports, room},
 };
 
 /// Indices older than this say little about what is missing.
@@ -51,12 +51,9 @@ const ADDRESSES_MAX: usize = 16;
 const RESTARTS_MAX: usize = 256;
 const REASONS_MAX: usize = 64;
 const UNFINISHED_MAX: usize = 64;
-const MASKED_MAX: usize = 64;
+const HELD_MAX: usize = 64;
 /// Most packages of which is told that they must stay.
 const KEPT_MAX: usize = 8;
-/// Where an administrator's units are, and most of them that are looked at.
-const UNITS: &str = "etc/systemd/system";
-const UNITS_MAX: usize = 10_000;
 
 /// Packages that somebody wants to see resolved, beside all security updates and all updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,13 +147,10 @@ fn unfinished(root: &Root, system: &System) -> Vec<String> {
     entries.map(|of| line(&format!("{}:{} is {}", of.name, of.arch, of.state))).collect()
 }
 
-/// Units that are masked, whose file is a link to nowhere, and ports that the kernel was seen to block.
+/// Units that are held stopped, and ports that the kernel was seen to block.
 fn held_down(root: &Root, now: Timestamp) -> Option<Mitigated> {
-    let masked = root.list(UNITS, UNITS_MAX).unwrap_or_default().into_iter().filter(|entry| {
-        root.link(&format!("{UNITS}/{}", entry.name)).is_ok_and(|to| to == "/dev/null")
-    });
-    let stop: Vec<String> =
-        masked.filter_map(|entry| token(&entry.name)).take(MASKED_MAX).collect();
+    let held = held::in_force(root, HELD_MAX);
+    let stop: Vec<String> = held.iter().filter_map(|unit| token(unit)).collect();
     let block = ports::in_force(root, now);
     (!stop.is_empty() || !block.is_empty()).then_some(Mitigated { stop, block })
 }

@@ -92,7 +92,7 @@ pub struct Order {
     pub plan_digest: String,
     /// Transaction to be done, or, for a rollback, to be undone; that of no line where no package changes.
     pub transaction: String,
-    /// Units to restart, to stop and mask, or to let start again.
+    /// Units to restart, to hold stopped, or to let go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<String>,
     /// Ports to block, or to open again: `443/tcp`.

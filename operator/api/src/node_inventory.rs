@@ -136,7 +136,7 @@ pub struct NodeReport {
 /// What is held down for a mitigation. Absent: nothing is, or it could not be read.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mitigated {
-    /// Units that are masked, so that nothing starts them; sorted.
+    /// Units that are held stopped, so that nothing starts them; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<shape::Unit>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

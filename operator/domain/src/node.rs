@@ -219,7 +219,7 @@ pub struct Inventory {
     pub listeners: BTreeMap<SmolStr, SmolStr>,
     /// Why a reboot is due; empty: it is not.
     pub reboot_because: Vec<SmolStr>,
-    /// Units that are held stopped: masked, so that nothing starts them.
+    /// Units that are held stopped, so that nothing starts them.
     pub stopped: BTreeSet<SmolStr>,
     /// Ports that the host's own packet filter refuses: `4433/udp`.
     pub blocked: BTreeSet<SmolStr>,

@@ -94,7 +94,7 @@ impl Scene {
         fs::create_dir_all(&folder).unwrap();
         let share = Share::at(folder);
         let ask = ResolveRequest { name: PURPOSE.into(), ..ask };
-        share.ask(&Request { scan: Some("1".into()), resolve: vec![ask] }).unwrap();
+        share.ask(&Request { scan: Some("1".into()), refresh: None, resolve: vec![ask] }).unwrap();
         self.host.scan();
         let report = share.report().unwrap().unwrap();
         let resolved = report.transactions.into_iter().find(|resolved| resolved.name == PURPOSE);

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod dnf;
 pub mod executor;
 pub mod folder;
+pub mod held;
 pub mod host;
 pub mod kexec;
 pub mod locks;
@@ -250,7 +251,7 @@ fn perform(
             let mut changes = assignment.transaction.iter().flat_map(|it| it.changes.iter());
             units::restart(&assignment.order.units, changes.any(Change::removes))
         }),
-        Step::Mitigate => course.part("mitigate", || units::mitigate(&assignment.order)),
+        Step::Mitigate => course.part("mitigate", || units::mitigate(folder, &assignment.order)),
         Step::Lift => course.part("lift", || units::lift(&assignment.order)),
         Step::Reboot => course.part("reboot", || reboot::reboot(folder, assignment)),
         Step::Claim

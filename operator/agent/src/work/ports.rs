@@ -37,8 +37,22 @@ const TIMER: &str = "hozen-ports.timer";
 /// Most ports that are held blocked on one host.
 const PORTS_MAX: usize = 64;
 
+/// Refuses what cannot be blocked on this host, and changes nothing.
+pub fn can_block(ports: &[String]) -> Result<(), Failure> {
+    if ports.is_empty() {
+        return Ok(());
+    }
+    nft()?;
+    with(ports).map(drop)
+}
+
 /// Blocks ports beside those that are blocked already.
 pub fn block(ports: &[String]) -> Result<(), Failure> {
+    apply(&with(ports)?)
+}
+
+/// These ports and those that are blocked already.
+fn with(ports: &[String]) -> Result<BTreeSet<String>, Failure> {
     let wanted = checked(ports)?;
     let mut all = blocked()?;
     all.extend(wanted);
@@ -46,7 +60,7 @@ pub fn block(ports: &[String]) -> Result<(), Failure> {
         let message = format!("more than {PORTS_MAX} ports would be blocked on this host");
         return Err(Failure::before(ErrorClass::Order, message));
     }
-    apply(&all)
+    Ok(all)
 }
 
 /// Opens ports again. With the last one the table and its unit go.

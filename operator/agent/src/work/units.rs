@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hozen_api::job::{ErrorClass, Order};
 
-use super::{Failure, Success, log, ports, services, tool};
+use super::{Failure, Success, folder::Folder, held, log, ports, services, tool};
 use crate::clock::{self, Moment};
 
 /// How long a unit may take to be active again.
@@ -112,47 +112,29 @@ fn is_one_shot(unit: &str) -> Result<bool, Failure> {
     Ok(said.output.trim() == "oneshot")
 }
 
-/// Stops units and masks them, so that nothing starts them, and blocks ports.
-pub fn mitigate(order: &Order) -> Result<Success, Failure> {
+/// Holds units stopped, so that nothing starts them, and blocks ports. What this host cannot do is refused before the first change.
+pub fn mitigate(folder: &Folder, order: &Order) -> Result<Success, Failure> {
     manager()?;
-    for unit in checked(order)? {
-        is_known(unit)?;
-    }
-    for unit in checked(order)? {
-        call(&["mask", "--now", "--", unit])?;
-    }
+    check(order)?;
+    ports::can_block(&order.ports)?;
+    let to_hold = held::look(&order.units)?;
+    folder.put_changes()?;
+    held::hold(&to_hold)?;
     if !order.ports.is_empty() {
-        ports::block(&order.ports)?;
+        ports::block(&order.ports).map_err(|failure| Failure { touched: true, ..failure })?;
     }
-    Ok(Success::done(told([("stopped and masked", &order.units), ("blocked", &order.ports)])))
+    Ok(Success::done(told([("holds stopped", &order.units), ("blocked", &order.ports)])))
 }
 
-/// Refuses a unit that the host does not have: to mask it would mitigate nothing, and be believed.
-fn is_known(unit: &str) -> Result<(), Failure> {
-    let said = tool::ask("systemctl", &["show", "--property=LoadState", "--value", "--", unit])?;
-    if said.output.trim() != "not-found" {
-        return Ok(());
-    }
-    let message = format!(
-        "the host has no unit {unit}: nothing would be stopped; name one of `systemctl list-units --all`"
-    );
-    Err(Failure::before(ErrorClass::Unit, message))
-}
-
-/// Lets units start again, and starts those that the host has enabled; opens ports again.
+/// Lets units go, of which those start that ran before; opens ports again.
 pub fn lift(order: &Order) -> Result<Success, Failure> {
     manager()?;
+    check(order)?;
     if !order.ports.is_empty() {
         ports::open(&order.ports)?;
     }
-    for unit in checked(order)? {
-        call(&["unmask", "--", unit])?;
-        if tool::ask("systemctl", &["is-enabled", "--quiet", "--", unit])?.success {
-            call(&["start", "--", unit])?;
-            stays_up(unit)?;
-        }
-    }
-    Ok(Success::done(told([("unmasked", &order.units), ("opened", &order.ports)])))
+    held::let_go(&order.units)?;
+    Ok(Success::done(told([("let go", &order.units), ("opened", &order.ports)])))
 }
 
 /// What was done, in words; nothing of what there was none.
@@ -171,12 +153,12 @@ pub(super) fn manager() -> Result<(), Failure> {
     Err(Failure::before(ErrorClass::Unsupported, "the host's service manager is not systemd"))
 }
 
-fn checked(order: &Order) -> Result<impl Iterator<Item = &String>, Failure> {
+fn check(order: &Order) -> Result<(), Failure> {
     match order.units.iter().find(|unit| !is_unit(unit)) {
         Some(unit) => {
             Err(Failure::before(ErrorClass::Order, format!("{unit} is no name of a unit")))
         }
-        None => Ok(order.units.iter()),
+        None => Ok(()),
     }
 }
 
@@ -187,7 +169,7 @@ fn in_order(units: &[String]) -> Vec<&str> {
     units
 }
 
-fn is_unit(unit: &str) -> bool {
+pub(super) fn is_unit(unit: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     unit.len() <= 256
         && !unit.starts_with(['-', '.'])
@@ -207,7 +189,7 @@ pub(super) fn call(arguments: &[&str]) -> Result<(), Failure> {
 }
 
 /// A unit that ends by design (a one-shot) is inactive and well.
-fn stays_up(unit: &str) -> Result<(), Failure> {
+pub(super) fn stays_up(unit: &str) -> Result<(), Failure> {
     let start = Moment::now();
     let mut since: Option<Moment> = None;
     loop {
