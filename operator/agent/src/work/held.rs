@@ -2,10 +2,10 @@
 //!
 //! A unit is masked: a link to nowhere stands in the place of the administrator's own unit file. Where that place is taken, where a file
 //! that counts for more is in another folder, and where a unit has other names, which a mask of one of them need not cover, an addition
-//! ([`ADDITION`]) has the service manager refuse to start it instead. A file of the administrator is neither moved nor written.
+//! (`zzzz-hozen-held.conf`) has the service manager refuse to start it instead. A file of the administrator is neither moved nor written.
 //!
 //! With a unit is held what would start it: sockets, timers, paths. They would fail again and again, and a socket would take in who is then
-//! answered by nobody. What ran before, and what somebody else had masked already, is noted in [`RECORDS`] before the first change; so the
+//! answered by nobody. What ran before, and what somebody else had masked already, is noted in `held` in the state of the agent before the first change; so the
 //! way back restores that and nothing else, wherever it was cut off. The unit itself is held first: what is held only in part is seen too.
 
 use std::{
