@@ -43,7 +43,7 @@ use guard::Guarded;
 use kept::Kept;
 use slim::{NodePart, PodPart};
 use watch::{Listener, Newness, never, optional, watch, watch_owners};
-use workloads::{Bill, Owner, Placed, Shelf};
+use workloads::{Alike, Bill, Owner, Placed, Shelf};
 
 /// Field managers that are told of one object; of ours each has one.
 const WRITERS_MAX: usize = 4;
@@ -427,7 +427,8 @@ fn foreign(watching: &Watching) -> Vec<BoxFuture<'static, ()>> {
     let [node, job, work] = [Kind::Node, Kind::Job, Kind::Work].map(|kind| newness(watching, kind));
     let (same_node, same_budget) = (prune::same_node, prune::same_budget);
     let (home, work_place) = (namespace.clone(), work_namespace.clone());
-    let taken = move |pod| workloads::placed(pod, [&home, &work_place]);
+    let alike = Alike::default();
+    let taken = move |pod| alike.share(workloads::placed(pod, [&home, &work_place]));
     vec![
         watched!(watching, nodes, Config::default(), nodes, prune::node, same_node, node),
         watched!(watching, pods, placed, pods, taken, Placed::eq),

@@ -2,7 +2,7 @@
 //! cluster has already.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -27,7 +27,7 @@ pub struct Placed {
     /// Who controls it.
     pub owner: Option<Owner>,
     /// What its containers run.
-    pub images: Box<[PodImage]>,
+    pub images: Arc<[PodImage]>,
     /// Whether it has neither ended nor is being removed.
     pub alive: bool,
     /// The pod of a Job, with what its container answered.
@@ -44,6 +44,55 @@ pub fn placed(pod: Pod, own: [&str; 2]) -> Placed {
         images: pod_images(&pod).into(),
         alive: alive(&pod),
         of_job: owners.any(|owner| owner.kind == "Job").then(|| Box::new(prune::pod_of_job(pod))),
+    }
+}
+
+/// What pods have alike, held once: those of one workload have the same labels and run the same images.
+#[derive(Debug, Default)]
+pub struct Alike {
+    images: Mutex<Once<PodImage>>,
+    labels: Mutex<Once<(SmolStr, SmolStr)>>,
+}
+
+impl Alike {
+    /// The same pod, which shares what others have.
+    pub fn share(&self, mut pod: Placed) -> Placed {
+        pod.images = once(&self.images, pod.images);
+        if let Some(occupant) = &mut pod.occupant {
+            occupant.labels = once(&self.labels, Arc::clone(&occupant.labels));
+        }
+        pod
+    }
+}
+
+fn once<T: Ord>(known: &Mutex<Once<T>>, list: Arc<[T]>) -> Arc<[T]> {
+    known.lock().unwrap_or_else(PoisonError::into_inner).share(list)
+}
+
+/// Lists that are held once. Those that nobody has any more are looked for when there are twice as many as were left the last time.
+#[derive(Debug)]
+struct Once<T> {
+    known: BTreeSet<Arc<[T]>>,
+    look_at: usize,
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self { known: BTreeSet::new(), look_at: 64 }
+    }
+}
+
+impl<T: Ord> Once<T> {
+    fn share(&mut self, list: Arc<[T]>) -> Arc<[T]> {
+        if let Some(known) = self.known.get(&list) {
+            return Arc::clone(known);
+        }
+        if self.known.len() >= self.look_at {
+            self.known.retain(|list| Arc::strong_count(list) > 1);
+            self.look_at = (self.known.len() * 2).max(64);
+        }
+        self.known.insert(Arc::clone(&list));
+        list
     }
 }
 
@@ -96,5 +145,51 @@ impl Shelf {
             set
         });
         Bill { images: images.into_iter().collect(), packages }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(node: &str, digest: &str) -> Placed {
+        let image = PodImage {
+            container: "web".into(),
+            repository: "registry.example.com/web".into(),
+            tag: None,
+            digest: digest.into(),
+        };
+        let occupant = Occupant {
+            namespace: "shop".into(),
+            name: node.into(),
+            labels: [("app".into(), "web".into())].into(),
+            controlled: true,
+            empty_dir: false,
+            leaving: false,
+        };
+        Placed {
+            node: node.into(),
+            occupant: Some(occupant),
+            owner: None,
+            images: [image].into(),
+            alive: true,
+            of_job: None,
+        }
+    }
+
+    #[test]
+    fn what_pods_have_alike_is_held_once_and_let_go_with_the_last_of_them() {
+        let alike = Alike::default();
+        let (a, b) = (alike.share(pod("a", "1")), alike.share(pod("b", "1")));
+        assert_eq!(b, pod("b", "1"), "it says the same");
+        assert!(Arc::ptr_eq(&a.images, &b.images));
+        let labels = |pod: &Placed| pod.occupant.as_ref().map(|it| Arc::as_ptr(&it.labels));
+        assert_eq!(labels(&a), labels(&b));
+        for number in 0..1_000 {
+            drop(alike.share(pod("a", &format!("gone {number}"))));
+        }
+        let held = alike.images.lock().unwrap().known.len();
+        assert!(held <= 64, "{held} are held for two pods");
+        assert!(Arc::ptr_eq(&alike.share(pod("c", "1")).images, &a.images));
     }
 }

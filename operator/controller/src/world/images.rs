@@ -77,7 +77,7 @@ impl<'s> Used<'s> {
                 continue;
             }
             let key = workload_key(&last.kind, namespace, &last.name);
-            for image in &placed.images {
+            for image in placed.images.iter() {
                 let running = used.running.entry(key.clone()).or_default();
                 running.entry(image.container.clone()).or_default().insert(image.digest.clone());
                 used.images.push((key.clone(), image));

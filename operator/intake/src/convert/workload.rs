@@ -1,6 +1,9 @@
 //! Workloads and the images that they run, and what pods a drain would have to move.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hozen_api::names;
 use hozen_domain::{
@@ -193,7 +196,7 @@ pub fn with_pods(mut workload: Workload, running: &Running) -> Workload {
 }
 
 /// What one container of a pod runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodImage {
     /// Container; init and ephemeral ones included.
     pub container: SmolStr,
@@ -456,7 +459,7 @@ pub struct Occupant {
     /// Name.
     pub name: SmolStr,
     /// Labels, which budgets select by.
-    pub labels: Box<[(SmolStr, SmolStr)]>,
+    pub labels: Arc<[(SmolStr, SmolStr)]>,
     /// Whether a controller makes it anew elsewhere when it has left.
     pub controlled: bool,
     /// Whether an eviction deletes data of it.
