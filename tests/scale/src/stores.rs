@@ -121,6 +121,10 @@ impl Listed {
             "pods" => {
                 let mut pod = fleet::pod(&name, &uid, number % self.pods);
                 pod["status"] = fleet::runs()["status"].take();
+                // As a runtime says it; the story leaves it out, for images have a story of their own.
+                let image =
+                    format!("registry.example.com/team/service@sha256:{:064x}", number % self.pods);
+                pod["status"]["containerStatuses"][0]["imageID"] = image.into();
                 pod["metadata"]["namespace"] = fleet::SHOP.into();
                 pod
             }
