@@ -197,8 +197,8 @@ pub struct Inventory {
     pub tells_security: bool,
     /// What our work on it waits for, by its worker's word.
     pub waits_for: Option<WaitsFor>,
-    /// When the indices by which it tells what is missing were last known to be the newest.
-    pub refreshed_at: Option<Timestamp>,
+    /// Security updates of the distribution that no transaction brings, since they are held there or its package manager found no way.
+    pub unresolved: Vec<SecurityUpdate>,
     /// Packages whose installation was not finished: such a node is not proven patched.
     pub unfinished: Vec<SmolStr>,
     /// Subscriptions that it is attached to: `Ubuntu Pro`.
@@ -231,6 +231,19 @@ pub struct Inventory {
     pub disk_free_bytes: Option<u64>,
     /// `Portable`, `Desktop`, `Server`, `Virtual`.
     pub hardware: SmolStr,
+}
+
+/// A security update that a node's own indices offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityUpdate {
+    /// Package.
+    pub package: SmolStr,
+    /// Installed version.
+    pub from: SmolStr,
+    /// Version that the distribution marks as a security update.
+    pub to: SmolStr,
+    /// Why nothing brings it.
+    pub why: SmolStr,
 }
 
 impl Inventory {

@@ -14,7 +14,7 @@ use hozen_domain::{
     governance::Standard,
     mitigation::NOTHING,
     model::scenario::Happening,
-    node::{Inventory, Resolved},
+    node::{Inventory, Report, Resolved},
     plan::{Category, ChangeType, RebootMethod, RebootPolicy},
     planner::{self, Planned},
     rank::rank,
@@ -23,9 +23,9 @@ use hozen_domain::{
     units::Span,
 };
 use hozen_testkit::{
-    BaselineBuilder, NodeBuilder, NoticeBuilder, OPENSSL_NEW, Told, agreed, approve_all, baseline,
-    debian, except, findings, node, notice, openssl, packages, resolved, story, transaction,
-    world_at,
+    BaselineBuilder, NodeBuilder, NoticeBuilder, OPENSSL_NEW, Told, agreed, approve_all, at,
+    baseline, debian, except, findings, node, node_class, notice, openssl, packages, plan,
+    resolved, story, transaction, world_at,
 };
 
 const NOW: &str = "2026-11-19T09:00Z";
@@ -201,6 +201,39 @@ fn a_forbidden_package_is_removed_after_people_agreed_and_a_scan_proves_it() {
     assert!(!request(&told).plan.needs.roles.is_empty());
     assert_eq!(told.proven(), ["a"], "{:#?}", told.0.trace);
     assert_eq!(state(&told, "a"), State::Compliant);
+}
+
+#[test]
+fn the_deadline_of_a_forbidden_package_counts_from_the_day_on_which_it_was_first_seen() {
+    let rules = baseline("web").with(|b| {
+        b.require.packages.push(PackageRule {
+            name: "telnetd".into(),
+            want: PackageWant::Absent,
+            reason: None,
+        });
+        b.first_seen.required.insert("telnetd".into(), at("2026-11-01T00:00Z"));
+    });
+    let set = debian(&[("openssl", OPENSSL_NEW), ("telnetd", "0.17+2.4-2")]);
+    let gone = transaction(&[("telnetd", "0.17+2.4-2", "-")]);
+    let mut removal = plan("web", &[]);
+    removal.classes = vec![node_class(&gone.digest, 1)];
+    let mut world = world(rules, [node("a").label("tier", "web").has(&set)]);
+    world.transactions.insert(gone.digest.clone(), Arc::new(gone));
+    let due = |world: &World| planner::due(world, &removal, &rank(world, &assess(world)));
+    let first = due(&world).expect("a deadline");
+    world.now = at("2026-12-06T00:00Z");
+    assert_eq!(due(&world), Some(first), "a later scan moves nothing");
+    let without = debian(&[("openssl", OPENSSL_NEW)]);
+    let node = world.nodes.get_mut("a").expect("it is there");
+    let report = node.report.latest().expect("a report");
+    let report = Inventory { package_set: without.digest.clone(), ..Inventory::clone(report) };
+    node.report = Report::Known(Arc::new(report));
+    world.package_sets.insert(without.digest.clone(), Arc::new(without));
+    assert_eq!(
+        due(&world),
+        None,
+        "what is gone everywhere has no deadline of today, and its request keeps its own"
+    );
 }
 
 fn pinned() -> World {

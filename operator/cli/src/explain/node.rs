@@ -115,7 +115,7 @@ fn stands(outcome: &Outcome, node: &Node, view: &NodeView) -> Section {
     }
     match &node.report {
         Report::Known(inventory) => {
-            let indices = inventory.refreshed_at.map_or_else(String::new, |at| {
+            let indices = inventory.indices_refreshed_at.map_or_else(String::new, |at| {
                 format!("; its package indices are of {at} (hozen rescan refreshes them)")
             });
             section.say(format!("its scanner reported at {}{indices}", inventory.scanned_at));

@@ -102,7 +102,10 @@ impl<'w> Assessor<'w> {
         let updates = latest
             .zip(set.as_ref())
             .and_then(|(inventory, set)| self.updates(baseline, inventory, set));
-        let view = node::view(baseline, node, set, updates);
+        let unresolved = latest
+            .zip(set.as_ref())
+            .map(|(inventory, set)| updates::unresolved(self.world, baseline, inventory, set));
+        let view = node::view(baseline, node, set, updates, unresolved.unwrap_or_default());
         let counted = self.baselines.entry(&baseline.name).or_default();
         counted.counts.add(view.state);
         if view.state != State::Frozen {

@@ -19,8 +19,10 @@ pub(super) fn view(
     node: &Node,
     set: Option<Arc<SetView>>,
     updates: Option<Arc<UpdateView>>,
+    unresolved: Vec<Departure>,
 ) -> NodeView {
-    let mut own = Vec::new();
+    let lacks = updates.is_some() || !unresolved.is_empty();
+    let mut own = unresolved;
     report_departure(&node.report, &mut own);
     failed_since(node, &mut own);
     if let Some(inventory) = node.report.latest() {
@@ -30,9 +32,8 @@ pub(super) fn view(
     component_departures(baseline, node, &mut own);
     let usable = node.report.known().is_some();
     let known = || node.report.known().map(Arc::as_ref).zip(set.as_deref());
-    let activity = known().and_then(|(inventory, set)| activity(inventory, set, updates.is_some()));
-    let asleep =
-        updates.is_none() && known().is_some_and(|(inventory, set)| asleep(inventory, set));
+    let activity = known().and_then(|(inventory, set)| activity(inventory, set, lacks));
+    let asleep = !lacks && known().is_some_and(|(inventory, set)| asleep(inventory, set));
     let mut view = NodeView {
         holding: Holding::By(baseline.name.clone()),
         state: State::Unknown,

@@ -6,7 +6,7 @@ use hozen_advisory::package::{Change, PackageSet};
 
 use crate::{
     baseline::{Baseline, PackageWant},
-    node::Inventory,
+    node::{Inventory, SecurityUpdate},
     world::World,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn view(
         !change.is_new()
             && change.installs()
             && !pinned.contains(change.name.as_str())
-            && !told.get(change.name.as_str()).is_some_and(|told| tell(packages, told, change))
+            && !told.get(change.name.as_str()).is_some_and(|told| tell(packages, told, &change.to))
     };
     let packages: Vec<_> = transaction
         .changes
@@ -58,6 +58,37 @@ pub(super) fn view(
     Some(UpdateView { transaction: resolved.transaction.clone(), packages, departures })
 }
 
+/// What the distribution has for a node that nothing brings, since it is held there or its package manager found no way: missing all the same.
+pub(super) fn unresolved(
+    world: &World,
+    baseline: &Baseline,
+    inventory: &Inventory,
+    set: &SetView,
+) -> Vec<Departure> {
+    if inventory.unresolved.is_empty() {
+        return Vec::new();
+    }
+    let pinned: BTreeSet<&str> = pinned(baseline).collect();
+    let (packages, told) = (world.package_sets.get(&inventory.package_set), told(set));
+    let is_told = |update: &SecurityUpdate| {
+        let told = packages.zip(told.get(update.package.as_str()));
+        told.is_some_and(|(packages, told)| tell(packages, told, &update.to))
+    };
+    let untold = inventory
+        .unresolved
+        .iter()
+        .filter(|update| !pinned.contains(update.package.as_str()) && !is_told(update));
+    untold
+        .map(|SecurityUpdate { package, from, to, why }| Departure {
+            rule: Rule::SecurityUpdate(package.clone()),
+            side: Side::Below,
+            found: format!("{package} {from}, and nothing brings a newer one: {why}"),
+            wanted: format!("{to}, which the distribution marks as a security update"),
+            source: "the node's package manager".into(),
+        })
+        .collect()
+}
+
 /// Affected packages by name, each with whether its notice is excepted.
 type Told<'s> = BTreeMap<&'s str, Vec<(&'s AffectedPackage, bool)>>;
 
@@ -73,10 +104,10 @@ fn told(set: &SetView) -> Told<'_> {
 
 /// Whether a notice accounts for a change: the change brings its fix. An exception is the word on that fix alone, and a notice
 /// without a fix says nothing of what the distribution fixed meanwhile.
-fn tell(packages: &PackageSet, told: &[(&AffectedPackage, bool)], change: &Change) -> bool {
+fn tell(packages: &PackageSet, told: &[(&AffectedPackage, bool)], to: &str) -> bool {
     told.iter().any(|(package, exempt)| {
         let brings = if *exempt { installed::brings_only } else { installed::brings };
-        brings(packages, package, &change.to)
+        brings(packages, package, to)
     })
 }
 

@@ -35,7 +35,7 @@ use crate::{
     activate,
     assess::{Assessment, NodeView, Rule, Side, State},
     attempt,
-    baseline::Selector,
+    baseline::{PackageWant, Selector},
     effect::Decision,
     exception,
     hold::{Hold, named},
@@ -312,10 +312,16 @@ fn due_without_notice(world: &World, plan: &Plan, ranking: &Ranking) -> Option<T
     let updates = changes(world, plan)
         .filter_map(|change| ranking.due_of_update(&baseline.name, &change.name));
     updates.min().or_else(|| {
-        let rules = &baseline.require.packages;
-        let mut changes = changes(world, plan);
-        let required = changes.any(|change| rules.iter().any(|rule| rule.name == change.name));
-        required.then(|| want::required(world, ranking, baseline, &want::Want::Required).due)?
+        // What departs nowhere any more has no deadline of today.
+        let seen = &ranking.first_seen.get(&baseline.name)?.required;
+        let mut rules = baseline.require.packages.iter();
+        let changed = |name: &Name| changes(world, plan).any(|change| change.name == *name);
+        let rule = rules.find(|rule| seen.contains_key(&rule.name) && changed(&rule.name))?;
+        let want = match rule.want {
+            PackageWant::Absent => want::Want::Removed,
+            PackageWant::Pin(_) | PackageWant::Min(_) => want::Want::Required,
+        };
+        want::required(world, ranking, baseline, &want).due
     })
 }
 

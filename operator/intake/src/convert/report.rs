@@ -7,7 +7,10 @@ use hozen_api::node_inventory::{
     RollbackReach, StaleProcess,
 };
 use hozen_domain::{
-    node::{CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved, WaitsFor},
+    node::{
+        CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved, SecurityUpdate,
+        WaitsFor,
+    },
     plan::Reachable,
 };
 use jiff::Timestamp;
@@ -16,6 +19,8 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{number, small, small_set, uid};
 
+/// What the distribution calls its security updates in a report.
+const SECURITY: &str = "security";
 /// Clocks further apart than this make every time in a report doubtful (invariant 19).
 const CLOCK_OFFSET_MILLISECONDS_MAX: u64 = 5_000;
 
@@ -111,7 +116,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
             since: waits.since,
             until: waits.until,
         }),
-        refreshed_at: report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at),
+        unresolved: unresolved(report, content),
         unfinished: report.unfinished.iter().map(|of| small(of)).collect(),
         subscriptions: small_set(&report.subscriptions),
         transactions: report
@@ -171,6 +176,33 @@ fn tells_security(report: &NodeReport) -> bool {
     let fresh = report.ready.as_ref().is_none_or(|ready| ready.repository != Some(false));
     let says = !matches!(report.package_manager, Some(PackageManager::Apk));
     report.updates.is_some() && fresh && says
+}
+
+/// Security updates of the node's own indices that its package manager tells no way to: all of them where it found none, else those that are held there.
+fn unresolved(report: &NodeReport, content: &dyn Content) -> Vec<SecurityUpdate> {
+    let security = report.transactions.iter().find(|resolved| resolved.name == SECURITY);
+    let named = security.and_then(|resolved| resolved.transaction.as_deref());
+    let resolved = named.is_some_and(|digest| content.has_transaction(digest));
+    let problem = security.and_then(|resolved| resolved.problem.as_deref());
+    let offered = report.updates.iter().flat_map(|updates| &updates.packages);
+    let left = offered.filter(|update| update.held || !resolved);
+    left.filter_map(|update| {
+        let own = update.security_pocket.then_some(&update.to);
+        let to = update.security.as_ref().or(own)?;
+        let package = update.package.split(':').next().unwrap_or_default();
+        let why = match problem {
+            _ if update.held => small("an administrator holds the package back on the host"),
+            Some(problem) => small(problem),
+            None => small("what its package manager would do is not known"),
+        };
+        Some(SecurityUpdate {
+            package: small(package),
+            from: small(&update.from),
+            to: small(to),
+            why,
+        })
+    })
+    .collect()
 }
 
 /// A port on which only the node itself is heard is no exposure. Without addresses nobody knows, and it counts.
@@ -250,6 +282,19 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct There;
+
+    impl Content for There {
+        fn packages(&self, _: &str) -> Option<usize> {
+            None
+        }
+
+        fn has_transaction(&self, _: &str) -> bool {
+            true
+        }
+    }
+
     #[test]
     fn why_there_is_no_way_and_who_listens_arrive_with_the_report() {
         let refused = ApiResolved {
@@ -278,5 +323,36 @@ mod tests {
         assert_eq!(inventory.no_way["forbidden-packages"], "nothing would be removed");
         let told: Vec<&str> = inventory.listeners.values().map(SmolStr::as_str).collect();
         assert_eq!((told, inventory.listening.len()), (vec!["sshd (ssh.service)", "inetd"], 3));
+    }
+
+    #[test]
+    fn a_security_update_that_nothing_brings_arrives_with_why() {
+        use hozen_api::node_inventory::{AvailableUpdate, Updates};
+        let update = |package: &str, pocket: bool, held: bool| AvailableUpdate {
+            package: format!("{package}:amd64"),
+            from: "1".into(),
+            to: "2".into(),
+            security_pocket: pocket,
+            held,
+            ..AvailableUpdate::default()
+        };
+        let offered =
+            vec![update("held", true, true), update("a", true, false), update("b", false, true)];
+        let told = |security: ApiResolved| {
+            let report = NodeReport {
+                updates: Some(Updates { packages: offered.clone(), ..Updates::default() }),
+                transactions: vec![security],
+                ..NodeReport::default()
+            };
+            let found = inventory(&report, &There).unresolved.into_iter();
+            found.map(|of| format!("{} {}: {}", of.package, of.to, of.why)).collect::<Vec<_>>()
+        };
+        let security = ApiResolved { name: SECURITY.into(), ..ApiResolved::default() };
+        let done = ApiResolved { transaction: Some("sha256-1".into()), ..security.clone() };
+        let held = "held 2: an administrator holds the package back on the host";
+        assert_eq!(told(done), [held]);
+        let refused = ApiResolved { problem: Some("malformed entry".into()), ..security.clone() };
+        assert_eq!(told(refused), [held, "a 2: malformed entry"]);
+        assert_eq!(told(security), [held, "a 2: what its package manager would do is not known"]);
     }
 }
