@@ -44,6 +44,25 @@ pub struct Request {
     /// What is to be resolved beside all updates.
     #[serde(default)]
     pub resolve: Vec<ResolveRequest>,
+    /// Of when the indices were that the node's last report went by: a report by older ones says less.
+    #[serde(default)]
+    pub known: Option<Timestamp>,
+}
+
+/// A report as it lies in the folder.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    report: &'a NodeReport,
+    #[serde(flatten)]
+    heard: Heard,
+}
+
+/// What the scanner knew of the last report when it wrote.
+#[derive(Serialize, Deserialize, Default)]
+struct Heard {
+    #[serde(default)]
+    heard: Option<Timestamp>,
 }
 
 /// Why a file of the folder cannot be used.
@@ -115,8 +134,9 @@ impl Share {
         &self.0
     }
 
-    /// Writes a scan: first what the report names, then the report, then away with what no report names any more.
-    pub fn put(&self, scan: &Scan) -> Result<(), ShareError> {
+    /// Writes a scan: first what the report names, then the report, then away with what no report names any more. `heard` is what the request
+    /// said of the last report (`Request::known`).
+    pub fn put(&self, scan: &Scan, heard: Option<Timestamp>) -> Result<(), ShareError> {
         let manifests = Manifests::new("node", scan);
         let mut named = BTreeSet::new();
         for set in &manifests.package_sets {
@@ -129,7 +149,7 @@ impl Share {
             self.write(&format!("{name}.transaction"), &transaction.spec)?;
             named.insert(format!("{name}.transaction"));
         }
-        self.write(REPORT, &scan.report)?;
+        self.write(REPORT, &Written { report: &scan.report, heard: Heard { heard } })?;
         self.forget(&named);
         Ok(())
     }
@@ -137,6 +157,11 @@ impl Share {
     /// The report that was written last, if there is one.
     pub fn report(&self) -> Result<Option<NodeReport>, ShareError> {
         self.read(REPORT, REPORT_BYTES_MAX)
+    }
+
+    /// What the scanner had heard of the node's last report when it wrote this one.
+    pub fn heard(&self) -> Result<Option<Timestamp>, ShareError> {
+        Ok(self.read(REPORT, REPORT_BYTES_MAX)?.unwrap_or(Heard::default()).heard)
     }
 
     /// By what a new report is known.

@@ -2,7 +2,10 @@
 
 use std::{mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
 
-use hozen_api::{managed_node::ResolveRequest, node_inventory::NodeReport};
+use hozen_api::{
+    managed_node::ResolveRequest,
+    node_inventory::{NodeReport, NotRead},
+};
 use jiff::{SignedDuration, Timestamp};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -16,6 +19,7 @@ use crate::{
     root::Root,
     scan::{Ask, Options, Scan, scan},
     share::{self, Request, Share, ShareError},
+    unread::line,
     waits,
     work::log,
 };
@@ -41,10 +45,14 @@ const JITTER: Duration = Duration::from_mins(20);
 /// When the indices are refreshed first after a start, at the latest: a rollout of the scanner does not send all nodes to the repositories
 /// at once.
 const FIRST: Duration = Duration::from_mins(10);
+/// The same where the last report went by newer indices than there are: until then none is written.
+const FIRST_BEHIND: Duration = Duration::from_mins(3);
 /// When a refresh that failed is tried again at the latest.
 const RETRY: Duration = Duration::from_hours(1);
 /// Repositories belong to others: whatever people wish for, nobody asks them more often.
 pub const WISHED_MIN: Duration = Duration::from_mins(10);
+/// Most entries of what was not read; the report takes no more.
+const NOT_READ_MAX: usize = 64;
 /// A report is written anew at least once a day (API, `scannedAt`); an hour before, to be in time.
 const WRITTEN_MAX: SignedDuration = SignedDuration::from_hours(23);
 
@@ -70,10 +78,15 @@ pub struct Refreshed {
 pub fn once(root: &Root, share: &Share, means: &Means) -> Result<(), ShareError> {
     let request = share.request()?;
     forget(means);
+    let mut past = Past::default();
     if let Some(refreshed) = &means.refreshed {
-        refresh(root, &refreshed.own);
+        past.tried(refresh(root, &refreshed.own));
     }
-    share.put(&scanned(root, &request, means))
+    let mut found = scanned(root, &request, means);
+    if means.refreshed.is_some() && past.meet(request.known, &found.report) != Standing::Current {
+        tell_older(&mut found.report, request.known);
+    }
+    share.put(&found, request.known)
 }
 
 /// Scans and writes until the process ends; an error of one turn is said, and the next turn comes all the same.
@@ -83,19 +96,30 @@ pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()>
     let events = watched(root, share)?;
     let mut answered = None;
     let mut due = refreshed.map(Due::first);
-    let mut wishes = Wishes::default();
+    let mut wishes = Wishes::since(clock::now());
+    let mut past = Past::default();
     loop {
+        let mut failed = false;
         if let (Some(refreshed), Some(due)) = (refreshed, due.as_mut()) {
             let said = share.request().ok().and_then(|request| request.refresh);
             wishes.hear(said, refreshed.own.as_of(), due);
             if due.is_now() {
-                *due = Due::after(refreshed, refresh(root, &refreshed.own));
+                failed = !refresh(root, &refreshed.own);
+                past.tried(!failed);
+                *due = Due::after(refreshed, !failed);
                 wishes.tried = Some(Moment::now());
             }
         }
-        match turn(root, share, means, &mut answered) {
+        match turn(root, share, means, &mut answered, &mut past) {
             Ok(what) => log(what),
             Err(error) => log(format!("not written: {error}")),
+        }
+        if let Some(due) = due.as_mut() {
+            match past.standing {
+                Standing::Waits => due.hasten(some_of(FIRST_BEHIND)),
+                Standing::Older if failed => due.hasten(past.again()),
+                Standing::Older | Standing::Current => {}
+            }
         }
         let schedule = SCHEDULE.saturating_sub(some_of(JITTER));
         let schedule = due.as_ref().map_or(schedule, |due| schedule.min(due.left()));
@@ -152,11 +176,83 @@ impl Due {
     fn is_now(&self) -> bool {
         self.left().is_zero()
     }
+
+    /// Comes after so long at the latest.
+    fn hasten(&mut self, after: Duration) {
+        if after < self.left() {
+            *self = Self { from: Moment::now(), after };
+        }
+    }
+}
+
+/// What this scanner's indices are beside those of the node's last report, which an earlier pod may have written by indices that went with it.
+#[derive(Default)]
+struct Past {
+    /// Whether every repository has answered since the start: then nothing newer is to be had.
+    refreshed: bool,
+    /// How often they were asked in vain.
+    failed: u32,
+    standing: Standing,
+}
+
+/// Whether a report may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// It goes by no older indices than the last one.
+    #[default]
+    Current,
+    /// It goes by older ones, and the repositories were not asked yet: it waits.
+    Waits,
+    /// The same, and they did not all answer: it is written and says so.
+    Older,
+}
+
+impl Past {
+    fn tried(&mut self, succeeded: bool) {
+        self.refreshed |= succeeded;
+        self.failed = if succeeded { 0 } else { self.failed.saturating_add(1) };
+    }
+
+    /// Where a report stands beside the last one, of whose indices this is known.
+    fn meet(&mut self, known: Option<Timestamp>, report: &NodeReport) -> Standing {
+        let at = report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at);
+        self.standing = match known {
+            Some(known) if !self.refreshed && at.is_none_or(|at| at < known) => {
+                if self.failed == 0 { Standing::Waits } else { Standing::Older }
+            }
+            Some(_) | None => Standing::Current,
+        };
+        self.standing
+    }
+
+    /// When repositories that did not answer are asked again while the last report knew more than there is to tell: soon at first, then ever later.
+    fn again(&self) -> Duration {
+        let doubled = self.failed.saturating_sub(1).min(8);
+        let whole = WISHED_MIN.saturating_mul(1 << doubled).min(RETRY);
+        whole + some_of(whole / 4)
+    }
+}
+
+/// Says that a report goes by older indices than the last one: they do not say what is missing, and nothing follows from what they do not name.
+fn tell_older(report: &mut NodeReport, known: Option<Timestamp>) {
+    if let Some(ready) = &mut report.ready {
+        ready.repository = Some(false);
+    }
+    let known = known.map(|known| known.to_string()).unwrap_or_default();
+    let why = format!(
+        "the last report went by those of {known}; these are older, and not every repository has answered since the scanner began"
+    );
+    let what = "age of the package indices".to_owned();
+    let entry = NotRead { what, why: line(&why), ..NotRead::default() };
+    // In the place of what matters least where the list is full.
+    report.not_read.truncate(NOT_READ_MAX - 1);
+    report.not_read.push(entry);
 }
 
 /// What people wish for: indices that are no older than their wish.
-#[derive(Default)]
 struct Wishes {
+    /// When the scanner began.
+    began: Timestamp,
     /// The last one that was heard; none: since the start.
     heard: Option<Timestamp>,
     /// When the repositories were last asked.
@@ -164,21 +260,25 @@ struct Wishes {
 }
 
 impl Wishes {
+    fn since(began: Timestamp) -> Self {
+        Self { began, heard: None, tried: None }
+    }
+
     /// Has the next refresh come at once for a wish that was not heard yet; or, where the repositories were asked just now, as soon as they may be
     /// asked again. What was wished for before the start is done if the indices are as new, and comes with the first refresh where there are none:
     /// a rollout of the scanner does not send all nodes to the repositories at once.
     fn hear(&mut self, wish: Option<Timestamp>, as_of: Option<i64>, due: &mut Due) {
         let Some(wish) = wish.filter(|wish| self.heard != Some(*wish)) else { return };
-        let began = self.heard.replace(wish).is_none() && self.tried.is_none();
-        let done = as_of.is_none_or(|as_of| as_of >= wish.as_second());
-        if began && done {
+        let first = self.heard.replace(wish).is_none() && self.tried.is_none();
+        let done = match as_of {
+            Some(as_of) => as_of >= wish.as_second(),
+            None => wish < self.began,
+        };
+        if first && done {
             return;
         }
         let asked = self.tried.map(Moment::elapsed);
-        let after = asked.map_or(Duration::ZERO, |asked| WISHED_MIN.saturating_sub(asked));
-        if after < due.left() {
-            *due = Due { from: Moment::now(), after };
-        }
+        due.hasten(asked.map_or(Duration::ZERO, |asked| WISHED_MIN.saturating_sub(asked)));
     }
 }
 
@@ -188,19 +288,30 @@ fn turn(
     share: &Share,
     means: &Means,
     answered: &mut Option<Request>,
+    past: &mut Past,
 ) -> Result<&'static str, ShareError> {
     let request = share.request().unwrap_or_else(|error| {
         log(format!("the request is ignored: {error}"));
         answered.clone().unwrap_or_default()
     });
-    let found = scanned(root, &request, means);
+    let mut found = scanned(root, &request, means);
+    // Without indices of its own the host's are what there is.
+    let known = request.known.filter(|_| means.refreshed.is_some());
+    match past.meet(known, &found.report) {
+        Standing::Current => {}
+        Standing::Waits => {
+            return Ok("scanned: the last report went by newer indices, these are refreshed first");
+        }
+        Standing::Older => tell_older(&mut found.report, known),
+    }
     // What cannot be read was not written by this scanner.
     let last = share.report().ok().flatten();
-    if last.as_ref().is_some_and(|last| says_the_same(last, &found.report)) {
+    let heard = share.heard().is_ok_and(|heard| heard == request.known);
+    if heard && last.as_ref().is_some_and(|last| says_the_same(last, &found.report)) {
         *answered = Some(request);
         return Ok("scanned: nothing new");
     }
-    share.put(&found)?;
+    share.put(&found, request.known)?;
     *answered = Some(request);
     Ok("scanned: the report is written")
 }
@@ -401,8 +512,11 @@ mod tests {
     fn a_person_who_asks_for_a_scan_gets_new_indices_and_the_repositories_are_not_hammered() {
         let wish = |second: i64| Some(Timestamp::from_second(second).unwrap());
         let later = || Due { from: Moment::now(), after: Duration::from_hours(6) };
-        let mut wishes = Wishes::default();
+        let began = || Wishes::since(Timestamp::from_second(1_500).unwrap());
         let mut due = later();
+        began().hear(wish(1_600), None, &mut due);
+        assert!(due.is_now(), "the first wish after the start, before the first refresh");
+        let (mut wishes, mut due) = (began(), later());
         wishes.hear(wish(1_000), None, &mut due);
         assert!(!due.is_now(), "what was wished for before the start comes with the first refresh");
         wishes.hear(wish(1_000), Some(900), &mut due);
@@ -414,9 +528,43 @@ mod tests {
         assert!(!due.is_now(), "a minute later");
         assert!(due.left() <= WISHED_MIN, "{:?}", due.left());
 
-        let mut wishes = Wishes::default();
-        wishes.hear(wish(1_000), Some(900), &mut due);
+        began().hear(wish(1_000), Some(900), &mut due);
         assert!(due.is_now(), "older indices than were wished for before the start");
+    }
+
+    #[test]
+    fn a_report_by_older_indices_than_the_last_waits_for_a_refresh_and_says_so_where_it_fails() {
+        let at = |second: i64| Some(Timestamp::from_second(second).unwrap());
+        let by = |indices_refreshed_at: Option<Timestamp>| {
+            let repository = Some(true);
+            let ready = Readiness { repository, indices_refreshed_at, ..Readiness::default() };
+            NodeReport { ready: Some(ready), ..report(1000, 7, "1") }
+        };
+        let mut past = Past::default();
+        assert_eq!(past.meet(None, &by(None)), Standing::Current, "the node's first report");
+        assert_eq!(past.meet(at(900), &by(at(900))), Standing::Current);
+        assert_eq!(past.meet(at(900), &by(None)), Standing::Waits, "no indices at all");
+        assert_eq!(past.meet(at(900), &by(at(899))), Standing::Waits);
+
+        let mut again = Vec::new();
+        for _ in 0..5 {
+            past.tried(false);
+            again.push(past.again());
+            assert_eq!(past.meet(at(900), &by(at(899))), Standing::Older);
+        }
+        assert!(again[0] <= WISHED_MIN * 5 / 4 && again[1] > again[0], "{again:?}");
+        assert!(again.iter().all(|after| *after >= WISHED_MIN), "{again:?}");
+        assert!(again[4] <= RETRY * 5 / 4, "{again:?}");
+        let mut older = by(at(899));
+        older.not_read = vec![NotRead::default(); NOT_READ_MAX];
+        tell_older(&mut older, at(900));
+        assert_eq!(older.ready.unwrap().repository, Some(false));
+        assert_eq!(older.not_read.len(), NOT_READ_MAX);
+        assert!(older.not_read.last().unwrap().why.contains("1970-01-01T00:15:00Z"));
+
+        past.tried(true);
+        let ahead = past.meet(at(900), &by(at(899)));
+        assert_eq!(ahead, Standing::Current, "the clock was ahead: nothing newer is to be had");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use hozen_api::{
     package_set::PackageSet,
     transaction::Transaction,
 };
+use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams, PostParams},
@@ -111,21 +112,72 @@ pub fn run(folder: &Path, told: Option<&str>) -> Result<(), Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let client = Client::try_default().await?;
         log(format!("reports node {}, uid {}", identity.name, identity.uid));
+        let known = learn(&client, &identity).await;
+        share.ask(&Request { known, ..share.request().unwrap_or_default() })?;
         tokio::select! {
-            never = bring(&client, &share) => never,
-            never = listen(&client, &identity.name, &share) => never,
+            never = bring(&client, &share, known) => never,
+            never = listen(&client, &identity.name, &share, known) => never,
         }
     })
 }
 
-/// Brings every new report to the API server, and the last one for a node that was registered anew.
-async fn bring(client: &Client, share: &Share) -> Result<(), Error> {
+/// Of when the indices were that the node's last report went by; asks until the API server answers.
+async fn learn(client: &Client, identity: &Identity) -> Option<Timestamp> {
+    let mut pause = BACK_OFF.0;
+    loop {
+        match last_indices(client, identity).await {
+            Ok(known) => {
+                if let Some(known) = known {
+                    log(format!("the last report went by indices of {known}"));
+                }
+                return known;
+            }
+            Err(error) => log(format!("the last report is not known yet: {error}")),
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + share_of_a_second())).await;
+        pause = (pause * 2).min(BACK_OFF.1);
+    }
+}
+
+/// The reporter may write its own node's inventory and read none, for those of others are not its business. So it asks what a patch that changes
+/// nothing would make of it: the answer is the inventory, and of another node, or another machine of this name, the policy gives none.
+async fn last_indices(client: &Client, identity: &Identity) -> Result<Option<Timestamp>, Error> {
+    let api: Api<NodeInventory> = Api::all(client.clone());
+    let parameters = PatchParams { dry_run: true, ..PatchParams::default() };
+    let nothing = Patch::Merge(serde_json::json!({}));
+    #[expect(clippy::disallowed_methods, reason = "it writes nothing")]
+    let asked = api.patch(&identity.name, &parameters, &nothing);
+    let report = match call(asked).await {
+        Ok(inventory) => inventory.spec.report,
+        Err(Error::Kube(kube::Error::Api(status))) if status.code == 404 => return Ok(None),
+        Err(Error::Kube(kube::Error::Api(status))) if matches!(status.code, 403 | 422) => {
+            log(format!("the last report is not this machine's: {}", status.message));
+            return Ok(None);
+        }
+        Err(Error::Kube(kube::Error::SerdeError(error))) => {
+            log(format!("the last report cannot be understood ({error})"));
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let at = report.ready.and_then(|ready| ready.indices_refreshed_at);
+    let ours = report.node_uid.as_deref() == Some(&identity.uid);
+    // What is still to come was written by a clock that was ahead.
+    Ok(at.filter(|at| ours && *at <= clock::now()))
+}
+
+/// Brings every new report to the API server, and the last one for a node that was registered anew; none that was written before the scanner
+/// had heard of what is known.
+async fn bring(client: &Client, share: &Share, known: Option<Timestamp>) -> Result<(), Error> {
     let mut brought: Option<(Stamp, Identity)> = None;
     let mut pause = BACK_OFF.0;
     loop {
         let identity = Identity::now(Path::new(TOKEN))?;
         let new = share.stamp().map(|stamp| (stamp, identity));
-        if let Some((stamp, identity)) = new.filter(|new| brought.as_ref() != Some(new)) {
+        // What cannot be read is told by the delivery.
+        let unheard = || share.heard().is_ok_and(|heard| heard != known);
+        let new = new.filter(|new| brought.as_ref() != Some(new) && !unheard());
+        if let Some((stamp, identity)) = new {
             match deliver(client, &identity, share).await {
                 Ok(()) => {
                     log("the report was written");
@@ -205,7 +257,12 @@ async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T
 }
 
 /// Hands on what the operator asks of this node's scanner, whenever it changes.
-async fn listen(client: &Client, node: &str, share: &Share) -> Result<(), Error> {
+async fn listen(
+    client: &Client,
+    node: &str,
+    share: &Share,
+    known: Option<Timestamp>,
+) -> Result<(), Error> {
     let api: Api<ManagedNode> = Api::all(client.clone());
     let mut seen = share.request().unwrap_or_default();
     // The watch begins anew by itself, after a pause that grows; what is slept through is in its next answer.
@@ -217,6 +274,7 @@ async fn listen(client: &Client, node: &str, share: &Share) -> Result<(), Error>
                     scan: node.spec.scan,
                     refresh: node.spec.refresh,
                     resolve: node.spec.resolve,
+                    known,
                 };
                 if request != seen {
                     match share.ask(&request) {

@@ -20,6 +20,7 @@ use hozen_testbed::{
     programs::{Missing, Programs},
 };
 use hozen_testkit::not_run;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const NODE: &str = "node-1";
@@ -240,6 +241,7 @@ fn a_real_node_is_scanned_patched_proven_and_rebooted() {
         scene.await_object(&["nodeinventory", NODE], |found| found["report"].is_object());
     equals_what_apt_says(&scene, &inventory);
     brings_what_is_gone(&scene, &inventory);
+    a_new_pod_goes_by_no_older_indices(&scene);
     let lines = scene.pending(&inventory);
 
     let openssl = of(&lines, &["openssl", "libssl3"]);
@@ -282,6 +284,28 @@ fn brings_what_is_gone(scene: &Scene, inventory: &Value) {
     scene.await_object(&["nodeinventory", NODE], |found| found["report"]["scan"] == "7");
     let again = scene.get(&["packageset", name]).expect("it comes before the report");
     assert_eq!(again["spec"], before["spec"]);
+}
+
+/// The scanner's own indices go with its pod, and those of the node are older: no report goes by them.
+fn a_new_pod_goes_by_no_older_indices(scene: &Scene) {
+    let of = |found: &Value| {
+        let at = found["report"]["ready"]["indicesRefreshedAt"].as_str().unwrap_or_default();
+        at.parse::<Timestamp>().unwrap_or(Timestamp::UNIX_EPOCH)
+    };
+    let since = |wish: Timestamp| {
+        let spec = json!({"spec": {"refresh": wish.to_string()}}).to_string();
+        scene.kubectl(&["patch", "managednode", NODE, "--type=merge", "-p", &spec]);
+        move |found: &Value| of(found) >= wish
+    };
+    let wish = Timestamp::from_second(clock::now().as_second()).unwrap();
+    let before = scene.await_object(&["nodeinventory", NODE], since(wish));
+    scene.kubectl(&["delete", "pod", "-l", "app=scanner"]);
+    scene.await_object(&["nodeinventory", NODE], |found| {
+        assert!(of(found) >= of(&before), "it went back: {}", scene.scanner_log());
+        of(found) > of(&before)
+    });
+    let log = scene.kubectl(&["logs", "-l", "app=scanner", "-c", "report", "--tail=-1"]);
+    assert!(log.contains(&format!("the last report went by indices of {}", of(&before))), "{log}");
 }
 
 fn differing_is_refused(scene: &Scene, lines: &[String]) {

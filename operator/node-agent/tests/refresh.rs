@@ -151,6 +151,49 @@ fn a_person_who_asks_for_a_scan_sees_what_was_published_since_the_last_refresh()
 }
 
 #[test]
+fn a_new_pod_reports_by_no_older_indices_than_the_last_and_says_so_where_no_repository_answers() {
+    let Some(scene) = Scene::new("a_new_pod_reports_by_no_older_indices") else { return };
+    scene.publish("2");
+    let (report, log) = scene.refreshed();
+    assert_eq!(pending(&report), Some("2"), "{log}");
+    let known = report.ready.unwrap().indices_refreshed_at;
+    // What the reporter says to a new pod, in which nothing is of the earlier one.
+    let share = Share::at(scene.host.shared());
+    let begin_anew = || {
+        for folder in ["var", "etc"] {
+            let _ = fs::remove_dir_all(scene.host.chamber().join(folder));
+        }
+        fs::remove_file(scene.host.chamber().join("refreshed.json")).unwrap();
+        let _ = fs::remove_file(scene.host.shared().join("report.json"));
+        share.ask(&Request { known, ..Request::default() }).unwrap();
+    };
+
+    begin_anew();
+    let running = scene.host.scan_on();
+    let start = clock::Moment::now();
+    let first = loop {
+        if let Some(report) = share.report().unwrap() {
+            break report;
+        }
+        assert!(start.elapsed() < Duration::from_mins(5), "it refreshes and reports");
+        clock::pause();
+    };
+    running.kill();
+    assert_eq!((pending(&first), told(&first)), (Some("2"), None), "the first report of the pod");
+    assert!(first.ready.unwrap().indices_refreshed_at >= known);
+    assert_eq!(share.heard().unwrap(), known, "the reporter sees that it was heard");
+
+    begin_anew();
+    scene.served.silence(true);
+    let (report, log) = scene.refreshed();
+    let ready = report.ready.clone().unwrap();
+    assert!(ready.indices_refreshed_at < known, "{log}");
+    assert_eq!(ready.repository, Some(false), "nothing follows from what these do not name");
+    let older = |what: &str| what == "age of the package indices";
+    assert!(report.not_read.iter().any(|entry| older(&entry.what)), "{:?}", report.not_read);
+}
+
+#[test]
 fn what_a_repository_has_published_is_pending_on_a_host_that_never_asks_and_that_nobody_changes() {
     let Some(scene) = Scene::new("what_a_repository_has_published_is_pending") else { return };
     let before = scene.state();

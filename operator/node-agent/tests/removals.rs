@@ -94,7 +94,8 @@ impl Scene {
         fs::create_dir_all(&folder).unwrap();
         let share = Share::at(folder);
         let ask = ResolveRequest { name: PURPOSE.into(), ..ask };
-        share.ask(&Request { scan: Some("1".into()), refresh: None, resolve: vec![ask] }).unwrap();
+        let scan = Some("1".into());
+        share.ask(&Request { scan, resolve: vec![ask], ..Request::default() }).unwrap();
         self.host.scan();
         let report = share.report().unwrap().unwrap();
         let resolved = report.transactions.into_iter().find(|resolved| resolved.name == PURPOSE);
