@@ -293,7 +293,7 @@ fn a_new_pod_goes_by_no_older_indices(scene: &Scene) {
         at.parse::<Timestamp>().unwrap_or(Timestamp::UNIX_EPOCH)
     };
     let since = |wish: Timestamp| {
-        let spec = json!({"spec": {"refresh": wish.to_string()}}).to_string();
+        let spec = json!({"spec": {"scan": "8", "refresh": wish.to_string()}}).to_string();
         scene.kubectl(&["patch", "managednode", NODE, "--type=merge", "-p", &spec]);
         move |found: &Value| of(found) >= wish
     };
