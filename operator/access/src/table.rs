@@ -375,6 +375,16 @@ pub const TABLE: &[Grant] = &[
         names: &[halt::CONFIG_MAP],
         ..ours(Viewer, &["configmaps"], READ, Nothing, "to see whether everything is halted")
     },
+    // With what Kubernetes' own role `view` reads in all namespaces, this is all that the operator decides by: `explain` and `plan` decide like it.
+    Grant {
+        group: "",
+        names: &["kube-system"],
+        ..ours(Viewer, &["namespaces"], &["get"], Nothing, "the cluster's uid is in every plan")
+    },
+    Grant {
+        group: "",
+        ..ours(Viewer, &["nodes"], READ, Nothing, "which nodes there are, and how they are")
+    },
     ours(
         Author,
         &["baselines", "advisories", "advisoryfeeds"],

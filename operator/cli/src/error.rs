@@ -124,6 +124,10 @@ pub fn page(failed: &Failed, columns: usize) -> String {
     let mut text = failed.to_string();
     let mut source = std::error::Error::source(failed);
     while let Some(error) = source {
+        if let Some(refused) = refusal(error) {
+            text = format!("{text}: {refused}");
+            break;
+        }
         text = format!("{text}: {error}");
         source = error.source();
     }
@@ -134,6 +138,21 @@ pub fn page(failed: &Failed, columns: usize) -> String {
     }
     page.hang("", &format!("{}: {text}", paint(BAD, "error")), 2);
     page.finish()
+}
+
+/// What the API server said, if this error is its answer: the library shows its fields as well, which say the same again.
+#[cfg(feature = "cluster")]
+fn refusal<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e str> {
+    match error.downcast_ref::<kube::Error>()? {
+        kube::Error::Api(status) => Some(&status.message),
+        _ => None,
+    }
+}
+
+/// Nothing asks an API server here.
+#[cfg(not(feature = "cluster"))]
+const fn refusal<'e>(_error: &'e (dyn std::error::Error + 'static)) -> Option<&'e str> {
+    None
 }
 
 fn problems(page: &mut Page, refused: &Refused) {

@@ -21,7 +21,10 @@ use hozen_domain::{
 use hozen_intake::folder::Corpus;
 use jiff::tz::TimeZone;
 
-use super::{Cluster, doctor, error::ClusterError};
+use super::{
+    Cluster, doctor,
+    error::{ClusterError, told},
+};
 use crate::{
     args::{Explain, Plan},
     clock,
@@ -35,6 +38,9 @@ use crate::{
 const LISTS_MAX: Duration = Duration::from_mins(1);
 /// How often a list that fails is noticed.
 const LOOK: Duration = Duration::from_millis(200);
+/// Who may look at what the operator looks at.
+const SIGHT: &str = "explain and plan read nodes, pods, workloads, budgets and Jobs as the operator does: ask the cluster's administrator \
+     for the roles hozen-viewer and view, both in all namespaces; what the operator itself says of its work needs hozen-viewer alone (hozen status)";
 /// Namespace of the Jobs where the operator does not say another.
 const WORK_NAMESPACE: &str = "hozen-work";
 
@@ -116,9 +122,7 @@ async fn look(
         Ok(installation) => installation.work_namespace,
         Err(_) => WORK_NAMESPACE.to_owned(),
     };
-    let uid = config::cluster(&cluster.client)
-        .await
-        .map_err(|error| ClusterError::Sense(hozen_intake::problem::told(&error)))?;
+    let uid = config::cluster(&cluster.client).await.map_err(unnamed)?;
     let watching = Watching {
         client: cluster.client.clone(),
         prompt: cluster.client.clone(),
@@ -146,6 +150,17 @@ async fn look(
     let now = clock::now();
     let refused = refused(&stores);
     Ok((world::assemble(&stores, &mut memory, &identity, wrong, now).world, refused))
+}
+
+/// Why it is not known which cluster this is.
+fn unnamed(error: config::Error) -> ClusterError {
+    match error {
+        config::Error::Ask { source: kube::Error::Api(status), .. } if status.code == 403 => {
+            ClusterError::Forbidden { said: status.message, remedy: SIGHT.to_owned() }
+        }
+        config::Error::Ask { what, source } => told(&format!("answer {what}"), source),
+        unsaid @ config::Error::Unsaid(_) => ClusterError::Sense(unsaid.to_string()),
+    }
 }
 
 /// What is there and is not valid, of what people write and may ask for.
@@ -205,9 +220,10 @@ async fn listed(watching: &Watching) -> Result<(), ClusterError> {
             if why.contains("404 page not found") {
                 return Err(ClusterError::NoKinds);
             }
-            return Err(ClusterError::Sense(format!(
-                "what the operator sees cannot be seen with your rights: {why}"
-            )));
+            return Err(ClusterError::Forbidden {
+                said: format!("what the operator sees cannot be seen with your rights: {why}"),
+                remedy: SIGHT.to_owned(),
+            });
         }
         if !health.iter().any(Health::is_awaited) {
             return Ok(());

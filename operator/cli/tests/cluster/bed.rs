@@ -61,9 +61,13 @@ impl Answer {
 impl Cluster {
     pub fn install(bed: Bed, state: State) -> Self {
         let cluster = Self { bed, state };
-        for (user, group) in
-            [("alice", "web"), ("bob", "web"), ("carol", "sre"), ("mallory", "web")]
-        {
+        for (user, group) in [
+            ("alice", "web"),
+            ("bob", "web"),
+            ("carol", "sre"),
+            ("dave", "web"),
+            ("mallory", "web"),
+        ] {
             cluster.person(user, group);
         }
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/hozen");
@@ -83,7 +87,7 @@ impl Cluster {
             .expect("helm runs");
         assert!(helm.status.success(), "{}", String::from_utf8_lossy(&helm.stderr));
         // kubectl reads a status before it patches one; the operator does not.
-        let statuses = "changerequests.hozen.dev/status,managedimages.hozen.dev/status,rollouts.hozen.dev/status";
+        let statuses = "baselines.hozen.dev/status,changerequests.hozen.dev/status,managedimages.hozen.dev/status,rollouts.hozen.dev/status";
         cluster.grant("test-status", "get", statuses);
         cluster.wait_for_policies();
         // No scanner runs here.

@@ -453,5 +453,23 @@ pub fn explain_and_plan_say_what_would_be_decided_without_what_need_not_be_insta
     cluster.kubectl(&["create", "-f", &file]);
     cluster.hozen("admin", &["explain", "node/explained"]).says("no baseline selects it");
     cluster.hozen("admin", &["plan"]).says("nothing");
+    // Dave writes baselines, and with them the chart lets him look.
+    let refused = cluster.hozen("dave", &["explain", "node/explained"]);
+    for dump in ["Status {", "ApiError", "Some("] {
+        assert!(!refused.err.contains(dump), "{}", refused.err);
+    }
+    refused.refuses("for the roles hozen-viewer and view, both in all namespaces");
+    cluster.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "dave-views",
+        "--clusterrole=view",
+        "--user=dave",
+    ]);
+    cluster.hozen("dave", &["explain", "node/explained"]).says("no baseline selects it");
+    cluster.kubectl(&["delete", "clusterrolebinding", "dave-views"]);
     cluster.kubectl(&["delete", "node", "explained"]);
+    let stranger = cluster.hozen("mallory", &["explain", "node/explained"]);
+    assert!(!stranger.err.contains("Status {"), "{}", stranger.err);
+    stranger.refuses("namespaces \"kube-system\" is forbidden");
 }

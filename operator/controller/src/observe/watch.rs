@@ -205,6 +205,22 @@ fn is_absent(error: &watcher::Error) -> bool {
     }
 }
 
+/// Why a watch failed, in one sentence: of a refusal what the server said, and not its fields as well.
+fn said(error: &watcher::Error) -> String {
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status.message.trim().to_owned(),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => {
+            error.to_string()
+        }
+    }
+}
+
 /// Takes in what a watch tells, until it ends.
 async fn follow<K, V>(
     kind: &str,
@@ -246,7 +262,7 @@ async fn follow<K, V>(
                 (kept.write().remove(metadata), Some(version))
             }
             Err(error) => {
-                let why = error.to_string();
+                let why = said(&error);
                 tracing::warn!(kind, error = &error as &dyn std::error::Error, "watch");
                 kept.write().fail(why, clock.since_boot());
                 (false, None)
