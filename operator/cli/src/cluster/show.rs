@@ -3,7 +3,7 @@
 use hozen_api::{
     change_request::{ChangeRequest, ChangeRequestStatus},
     common::RebootMethod,
-    plan::{Class, Plan},
+    plan::{Class, Plan, PlanDrain},
     transaction::Transaction,
 };
 use hozen_domain::mitigation::NOTHING;
@@ -202,7 +202,13 @@ fn tell_bounds(page: &mut Page, plan: &Plan) {
     if plan.disruption.reboots > 0 && plan.execution.reboot.method == Some(RebootMethod::Kexec) {
         row(page, "", "nodes reboot by kexec, past firmware and boot loader");
     }
-    let drain = &plan.execution.drain;
+    if plan.disruption.drains > 0 {
+        tell_drain(page, &plan.execution.drain);
+    }
+}
+
+/// What a drain may cost, beyond moving pods.
+fn tell_drain(page: &mut Page, drain: &PlanDrain) {
     if drain.delete_empty_dir_data == Some(true) {
         row(page, "", &paint(BAD, "pods with an emptyDir are evicted: what is in it is lost"));
     }
