@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     args::Output,
+    clock,
     error::Failed,
     print,
     simulate::formed,
@@ -75,7 +76,7 @@ pub struct Fleet {
     unreadable: Vec<Unreadable>,
     /// Images that run and are not as they must be.
     images: Vec<ImageLine>,
-    /// Baselines that wait for a change in Git.
+    /// Baselines that wait for people, and for what.
     waiting: Vec<Waiting>,
 }
 
@@ -143,7 +144,7 @@ pub(super) struct RolloutLine {
 pub async fn run(cluster: &Cluster, form: Output) -> Result<ExitCode, Failed> {
     let fleet = fleet(cluster).await?;
     match form {
-        Output::Text => print(&text(&fleet, terminal::columns(&std::io::stdout()))),
+        Output::Text => print(&text(&fleet, terminal::columns(&std::io::stdout()), clock::now())),
         Output::Json | Output::Yaml => print(&formed(&fleet, form)?),
     }
 }
@@ -348,6 +349,9 @@ fn tell_baselines(page: &mut Page, fleet: &Fleet) {
         for why in &line.not_ready {
             page.hang(&format!("{}: ", line.name), &paint(BAD, why), 2);
         }
+        for one in fleet.waiting.iter().filter(|one| one.baseline == line.name) {
+            page.hang(&format!("{}: ", line.name), &paint(WAIT, &one.why), 2);
+        }
     }
     page.gap();
     tell_without(page, fleet);
@@ -358,7 +362,15 @@ fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), instant)
 }
 
-fn text(fleet: &Fleet, columns: usize) -> String {
+/// When a request is forecast to be through: a forecast whose time has come without that was wrong.
+fn finish(line: &RequestLine, now: Timestamp) -> String {
+    match line.finish {
+        Some(at) if at <= now => "late".to_owned(),
+        other => time(other),
+    }
+}
+
+fn text(fleet: &Fleet, columns: usize, now: Timestamp) -> String {
     let mut page = Page::new(columns);
     tell_halt(&mut page, fleet);
     tell_baselines(&mut page, fleet);
@@ -372,7 +384,7 @@ fn text(fleet: &Fleet, columns: usize) -> String {
             r.phase.clone().unwrap_or_else(|| "-".to_owned()),
             missing,
             time(r.due),
-            time(r.finish),
+            finish(r, now),
         ]
     });
     table(
@@ -412,7 +424,7 @@ fn text(fleet: &Fleet, columns: usize) -> String {
         );
     }
     page.gap();
-    images::text(&mut page, &fleet.images, &fleet.waiting);
+    images::text(&mut page, &fleet.images);
     if page_is_empty(fleet) {
         page.line("", "no baselines, no requests, no rollouts");
     }

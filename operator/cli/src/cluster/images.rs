@@ -32,8 +32,10 @@ pub(super) struct ImageLine {
 /// A baseline that waits for somebody outside of Hozen, and for what.
 #[derive(Debug, Serialize)]
 pub(super) struct Waiting {
-    baseline: String,
-    why: String,
+    /// Its name.
+    pub baseline: String,
+    /// For what.
+    pub why: String,
 }
 
 /// Images that somebody runs and that are not as they must be.
@@ -64,7 +66,7 @@ fn line(object: &ManagedImage) -> Option<ImageLine> {
     })
 }
 
-/// Baselines that wait for a line in Git.
+/// Baselines that wait for people: for a window that is long enough, room on a node, a line in Git.
 pub(super) fn waiting(baselines: &[Baseline]) -> Vec<Waiting> {
     let of = |baseline: &Baseline| {
         let conditions = &baseline.status.as_ref()?.conditions;
@@ -79,7 +81,7 @@ pub(super) fn waiting(baselines: &[Baseline]) -> Vec<Waiting> {
 }
 
 /// As people read it.
-pub(super) fn text(page: &mut Page, lines: &[ImageLine], waiting: &[Waiting]) {
+pub(super) fn text(page: &mut Page, lines: &[ImageLine]) {
     let rows = lines.iter().take(SHOWN).map(|line| {
         let hex = line.digest.trim_start_matches("sha256:");
         let name = line.repository.as_deref().unwrap_or("-");
@@ -103,8 +105,5 @@ pub(super) fn text(page: &mut Page, lines: &[ImageLine], waiting: &[Waiting]) {
         let what =
             format!("what is in {images} is not known: hand an SBOM in (hozen image import)");
         page.line("", &paint(WAIT, what));
-    }
-    for one in waiting {
-        page.hang(&format!("{}: ", one.baseline), &paint(WAIT, &one.why), 2);
     }
 }

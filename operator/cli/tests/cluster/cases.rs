@@ -377,6 +377,19 @@ pub fn a_baseline_that_is_not_valid_is_told_with_the_field_and_what_to_write(clu
             assert!(told.contains(what), "no {what:?} in {told}");
         }
     }
+    cluster.status(
+        "baseline",
+        "broken",
+        &json!({"conditions": [{"type": "NeedsAttention", "status": "True",
+        "reason": "NoWindowOpens", "message": "nothing but an emergency can begin",
+        "lastTransitionTime": "2026-11-19T12:00:00Z"}]}),
+    );
+    let told = words(cluster.hozen("alice", &["status"]).says("BASELINE"));
+    let waits = told.find("broken: nothing but an emergency can begin").expect(&told);
+    assert!(
+        told.find("CHANGE REQUEST").is_none_or(|next| waits < next),
+        "beside the other reasons: {told}"
+    );
     let file = cluster.node("lonely");
     cluster.kubectl(&["create", "-f", &file]);
     let told = words(cluster.hozen("admin", &["explain", "node/lonely"]).says("no baseline"));

@@ -138,11 +138,15 @@ fn ready(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
     Said { aspect: condition::READY, holds: Some(holds), reason, message }
 }
 
-/// What of it waits for somebody outside of Hozen: windows in which no node has time enough, a line in Git, an image that nobody has built yet. A tie and a missing policy are told
+/// What of it waits for somebody outside of Hozen: windows in which no node has time enough, a node that cannot be
+/// drained or has no room, a line in Git, an image that nobody has built yet. A tie and a missing policy are told
 /// by `Ready`.
 fn needs_attention(world: &World, turn: &Turn, baseline: &Baseline) -> Said {
     let held = turn.decision.holds.iter().filter(|held| held.about == baseline.name);
-    let holds = held.map(|held| &held.hold).filter(|hold| matches!(hold, Hold::GitOpsOwned { .. }));
+    let holds = held.map(|held| &held.hold).filter(|hold| {
+        // Of nodes: what does not pass by itself, so that nobody is asked for them.
+        matches!(hold, Hold::GitOpsOwned { .. } | Hold::CannotDrain { .. })
+    });
     let mut told: Vec<(&'static str, String)> = Vec::new();
     if matches!(baseline.selector, Selector::Nodes(_))
         && let Some(never) = planner::never_opens(baseline, world.now)
