@@ -6,7 +6,6 @@ use hozen_domain::{
     World,
     assess::{Activity, Assessment, Holding, Rule, Side, State, assess},
     baseline::Os,
-    node::{Inventory, SecurityUpdate},
     relevance::{Relevance, relevance},
     selector::LabelSelector,
     world::{Blind, Stock},
@@ -261,40 +260,6 @@ fn security_updates_that_no_notice_accounts_for_are_missing_patches() {
         [("curl".into(), "7.88.1-10+deb12u8".into(), "7.88.1-10+deb12u14".into())]
     );
     assert!(rules(&assessment, "a").contains(&(Rule::SecurityUpdate("curl".into()), Side::Below)));
-}
-
-#[test]
-fn a_security_update_that_nothing_brings_is_a_missing_patch_and_never_compliant() {
-    let set = debian(&[("openssl", "3.0.20-1~deb12u2"), ("curl", "7.88.1-10+deb12u8")]);
-    let update = |package: &str, from: &str, to: &str| SecurityUpdate {
-        package: package.into(),
-        from: from.into(),
-        to: to.into(),
-        why: "an administrator holds the package back on the host".into(),
-    };
-    let held = |inventory: &mut Inventory| {
-        inventory.tells_security = true;
-        inventory.unresolved = vec![
-            update("openssl", "3.0.20-1~deb12u2", "3.0.22-1~deb12u2"),
-            update("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"),
-        ];
-    };
-    let web = || node("a").label("tier", "web").has(&set).report(held);
-    let below = |package: &str| (Rule::SecurityUpdate(package.into()), Side::Below);
-    let of = |world: hozen_testkit::WorldBuilder| {
-        let assessment = assess(&world.build());
-        let view = &assessment.nodes["a"];
-        (view.state, view.activity, rules(&assessment, "a"))
-    };
-
-    let (state, activity, rules) = of(world_at(NOW).baseline(baseline("web")).node(web()));
-    assert_eq!((state, activity), (State::Below, Some(Activity::Vulnerable)));
-    assert!(rules.contains(&below("openssl")) && rules.contains(&below("curl")), "{rules:?}");
-
-    let told = world_at(NOW).baseline(baseline("web")).node(web()).notice(openssl());
-    let (_, _, rules) = of(told);
-    assert!(!rules.contains(&below("openssl")), "its notice tells of it: {rules:?}");
-    assert!(rules.contains(&below("curl")), "{rules:?}");
 }
 
 /// A node whose distribution offers this openssl as a security update, assessed with one notice about the installed one.

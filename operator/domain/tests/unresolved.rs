@@ -1,0 +1,46 @@
+//! Updates that a node's own indices offer, and that nothing brings.
+
+use hozen_domain::{
+    assess::{Activity, Rule, Side, State, assess},
+    node::{Inventory, SecurityUpdate},
+};
+use hozen_testkit::{WorldBuilder, baseline, debian, node, notice, world_at};
+
+const NOW: &str = "2026-11-19T09:00Z";
+
+#[test]
+fn a_security_update_that_nothing_brings_is_a_missing_patch_and_never_compliant() {
+    let set = debian(&[("openssl", "3.0.20-1~deb12u2"), ("curl", "7.88.1-10+deb12u8")]);
+    let update = |package: &str, from: &str, to: &str| SecurityUpdate {
+        package: package.into(),
+        from: from.into(),
+        to: to.into(),
+        why: "an administrator holds the package back on the host".into(),
+    };
+    let held = |inventory: &mut Inventory| {
+        inventory.tells_security = true;
+        inventory.unresolved = vec![
+            update("openssl", "3.0.20-1~deb12u2", "3.0.22-1~deb12u2"),
+            update("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u14"),
+        ];
+    };
+    let web = || node("a").label("tier", "web").has(&set).report(held);
+    let below = |package: &str| (Rule::SecurityUpdate(package.into()), Side::Below);
+    let openssl =
+        || notice("DSA-6123-1").critical().fixes("Debian:12", "openssl", "3.0.22-1~deb12u2");
+    let of = |world: WorldBuilder| {
+        let assessment = assess(&world.build());
+        let view = &assessment.nodes["a"];
+        let rules: Vec<_> = view.departures().map(|it| (it.rule.clone(), it.side)).collect();
+        (view.state, view.activity, rules)
+    };
+
+    let (state, activity, rules) = of(world_at(NOW).baseline(baseline("web")).node(web()));
+    assert_eq!((state, activity), (State::Below, Some(Activity::Vulnerable)));
+    assert!(rules.contains(&below("openssl")) && rules.contains(&below("curl")), "{rules:?}");
+
+    let told = world_at(NOW).baseline(baseline("web")).node(web()).notice(openssl());
+    let (_, _, rules) = of(told);
+    assert!(!rules.contains(&below("openssl")), "its notice tells of it: {rules:?}");
+    assert!(rules.contains(&below("curl")), "{rules:?}");
+}
