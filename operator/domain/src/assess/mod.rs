@@ -24,6 +24,7 @@ pub(crate) mod updates;
 use assessor::Assessor;
 pub use completeness::{uncovered_on, uncovered_under};
 pub use memory::Memory;
+pub use updates::SECURITY;
 
 use crate::{
     baseline::Selector,

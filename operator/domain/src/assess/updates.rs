@@ -12,8 +12,8 @@ use crate::{
 
 use super::{AffectedPackage, Departure, Rule, SetView, Side, UpdateView, installed};
 
-/// What the distribution calls its security updates in a report.
-pub(crate) const SECURITY: &str = "security";
+/// By what a report calls the distribution's security updates.
+pub const SECURITY: &str = "security";
 /// The same for all updates.
 pub(crate) const ALL: &str = "all";
 

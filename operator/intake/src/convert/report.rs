@@ -7,6 +7,7 @@ use hozen_api::node_inventory::{
     RollbackReach, StaleProcess,
 };
 use hozen_domain::{
+    assess::SECURITY,
     node::{
         CLOCKS_APART_MAX, Inventory, Lack, REPORT_AGE_MAX, Report, Resolved, SecurityUpdate,
         WaitsFor,
@@ -19,8 +20,6 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{number, small, small_set, uid};
 
-/// What the distribution calls its security updates in a report.
-const SECURITY: &str = "security";
 /// Clocks further apart than this make every time in a report doubtful (invariant 19).
 const CLOCK_OFFSET_MILLISECONDS_MAX: u64 = 5_000;
 
@@ -269,29 +268,19 @@ fn unready(report: &NodeReport) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// Content of which transactions are at hand, or none.
     #[derive(Debug)]
-    struct Nothing;
-
-    impl Content for Nothing {
-        fn packages(&self, _: &str) -> Option<usize> {
-            None
-        }
-
-        fn has_transaction(&self, _: &str) -> bool {
-            false
-        }
+    struct Held {
+        transactions: bool,
     }
 
-    #[derive(Debug)]
-    struct There;
-
-    impl Content for There {
+    impl Content for Held {
         fn packages(&self, _: &str) -> Option<usize> {
             None
         }
 
         fn has_transaction(&self, _: &str) -> bool {
-            true
+            self.transactions
         }
     }
 
@@ -317,7 +306,7 @@ mod tests {
             ],
             ..NodeReport::default()
         };
-        let inventory = inventory(&report, &Nothing);
+        let inventory = inventory(&report, &Held { transactions: false });
 
         assert!(inventory.transactions.is_empty());
         assert_eq!(inventory.no_way["forbidden-packages"], "nothing would be removed");
@@ -344,7 +333,7 @@ mod tests {
                 transactions: vec![security],
                 ..NodeReport::default()
             };
-            let found = inventory(&report, &There).unresolved.into_iter();
+            let found = inventory(&report, &Held { transactions: true }).unresolved.into_iter();
             found.map(|of| format!("{} {}: {}", of.package, of.to, of.why)).collect::<Vec<_>>()
         };
         let security = ApiResolved { name: SECURITY.into(), ..ApiResolved::default() };
