@@ -12,9 +12,9 @@ mod debian;
 mod machine;
 
 use debian::Job;
-use hozen_agent::clock::{self, Moment};
+use hozen_agent::clock::Moment;
 use hozen_api::{job::AnswerResult, managed_node::Step};
-use machine::{Host, folder, job};
+use machine::{Host, Instants, folder, job};
 
 /// Units of the administrator's own, and what would start them: by a connection, by time, by another name, as instances.
 const OWN_UNITS: &str = r#"
@@ -66,7 +66,7 @@ const HELD: [&str; 10] = [
     "hand.service",
     "still.service",
 ];
-/// At how many instants a host loses its power: `SOAK_KILLS` tries more.
+/// At how many instants a host loses its power.
 const CUTS: u32 = 2;
 
 /// Every name, link and content where the administrator's units are.
@@ -146,28 +146,17 @@ fn i25_power_lost_while_units_are_held_or_let_go_the_next_run_brings_it_to_its_e
         start.elapsed()
     });
     is_as_before(&host, &files);
-    let cuts = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok());
-    let cuts: u32 = cuts.unwrap_or(CUTS);
-    let seed = clock::now().subsec_nanosecond().unsigned_abs() / 1_000 % 100;
-    println!("seed {seed}, {cuts} instants within {whole:?}");
+    let cuts = Instants::few(CUTS);
 
-    for cut in 0..cuts {
+    for cut in 0..cuts.count {
         // What runs only since somebody started it does so again.
         host.run(&["systemctl", "start", "hand"]);
         host.run(&["systemctl", "stop", "still"]);
         for (step, whole) in [Step::Mitigate, Step::Lift].into_iter().zip(whole) {
-            let at = whole * (cut * 100 + seed) / (cuts * 100);
-            println!("{step} cut off after {at:?}");
+            let at = cuts.at(cut, whole);
+            println!("{step} cut off after {at:?} of {whole:?}");
             let work = job(step.clone(), cut + 2, &ORDERED, &[]);
-            let mut pod = host.begin(&work);
-            let start = Moment::now();
-            while start.elapsed() < at {
-                clock::pause();
-            }
-            host.cut_power();
-            let _ = pod.kill();
-            pod.wait().unwrap();
-            host.boot();
+            host.cut_off(&work, at);
             // Until a unit is held, the boot is the last that has happened to it.
             let unheld = |host: &Host, unit: &str, does: &str| {
                 let addition = format!("/etc/systemd/system/{unit}.service.d/*.conf");
@@ -181,7 +170,7 @@ fn i25_power_lost_while_units_are_held_or_let_go_the_next_run_brings_it_to_its_e
             if answer.result != AnswerResult::Done {
                 // It saw the service manager die an instant before itself: that attempt has failed, and the next one ends it.
                 assert!(answer.message.starts_with("systemctl "), "{}", answer.message);
-                host.done(&Job { attempt: cuts + cut + 2, ..work });
+                host.done(&Job { attempt: cuts.count + cut + 2, ..work });
             }
             if step == Step::Mitigate { in_force(&host) } else { is_as_before(&host, &files) }
         }

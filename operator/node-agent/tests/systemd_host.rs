@@ -21,12 +21,12 @@ use hozen_api::{
     managed_node::Step,
     transaction::TransactionSpec,
 };
-use machine::{Host, folder, job};
+use machine::{Host, Instants, folder, job};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// After about how many lines of the log a pod is killed.
 const LINES: usize = 8;
-/// At how many instants a host loses its power: `SOAK_KILLS` tries more.
+/// At how many instants a host loses its power.
 const CUTS: u32 = 3;
 
 #[test]
@@ -193,24 +193,13 @@ fn i25_power_lost_at_any_instant_the_host_boots_and_the_next_run_ends_patched() 
     let start = Moment::now();
     host.done(&patch);
     let whole = start.elapsed();
-    let cuts = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok());
-    let cuts: u32 = cuts.unwrap_or(CUTS);
-    let seed = clock::now().subsec_nanosecond().unsigned_abs() / 1_000 % 100;
-    println!("seed {seed}, {cuts} instants within {whole:?}");
+    let cuts = Instants::few(CUTS);
 
-    for cut in 0..cuts {
+    for cut in 0..cuts.count {
         back_to_version_one(&host);
         let job = Job { attempt: cut + 2, ..patch.clone() };
-        let at = whole * (cut * 100 + seed) / (cuts * 100);
-        let mut pod = host.begin(&job);
-        let start = Moment::now();
-        while start.elapsed() < at {
-            clock::pause();
-        }
-        host.cut_power();
-        let _ = pod.kill();
-        pod.wait().unwrap();
-        host.boot();
+        let at = cuts.at(cut, whole);
+        host.cut_off(&job, at);
         let answer = host.work(&job);
         let good = matches!(answer.result, AnswerResult::Done | AnswerResult::Already);
         assert!(good, "cut off after {at:?}: {}", answer.message);

@@ -23,6 +23,29 @@ const PACKAGES: [&str; 6] = ["systemd-sysv", "dbus", "nginx-light", "cron", "nft
 /// How long a host may take to boot, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_mins(3);
 
+/// Instants at which a host loses its power, spread over a work and moved by a seed.
+pub struct Instants {
+    /// How many: `SOAK_KILLS` tries more.
+    pub count: u32,
+    seed: u32,
+}
+
+impl Instants {
+    /// So many, if nobody asks for more; says which.
+    pub fn few(count: u32) -> Self {
+        let kills = std::env::var("SOAK_KILLS").ok().and_then(|kills| kills.parse().ok());
+        let count = kills.unwrap_or(count);
+        let seed = clock::now().subsec_nanosecond().unsigned_abs() / 1_000 % 100;
+        println!("seed {seed}, {count} instants");
+        Self { count, seed }
+    }
+
+    /// One of them, in a work that takes so long.
+    pub fn at(&self, number: u32, whole: Duration) -> Duration {
+        whole * (number * 100 + self.seed) / (self.count * 100)
+    }
+}
+
 /// A host in namespaces of its own, with a disk of its own: what is written survives its power.
 pub struct Host {
     folder: PathBuf,
@@ -109,6 +132,19 @@ impl Host {
             );
             call("sh", &["-c", &remove]);
         }
+    }
+
+    /// Cuts its power so long after the work of an order has begun, and boots it again.
+    pub fn cut_off(&mut self, job: &Job, after: Duration) {
+        let mut pod = self.begin(job);
+        let start = Moment::now();
+        while start.elapsed() < after {
+            clock::pause();
+        }
+        self.cut_power();
+        let _ = pod.kill();
+        pod.wait().unwrap();
+        self.boot();
     }
 
     /// Number of its first process, while that lives.
