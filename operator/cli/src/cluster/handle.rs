@@ -12,6 +12,7 @@ use hozen_api::{
     rollout::{AcceptedFailure, FIRST_FAILURES_MAX, Rollout},
 };
 use hozen_controller::world::halt_reason;
+use hozen_domain::planner::NoAttempt;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -93,10 +94,7 @@ pub async fn retry(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Fai
     let follows = match decide::attempt(cluster, &rollout).await {
         Ok(Ok(())) => "a new change request follows",
         Ok(Err(why)) => {
-            return Err(ClusterError::Sense(format!(
-                "no request would come of another attempt at {name}: {why}"
-            ))
-            .into());
+            return Err(idle(name, &why).into());
         }
         Err(_) => {
             seen_by_all(cluster, name).await?;
@@ -116,18 +114,18 @@ pub async fn retry(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Fai
 /// What speaks against another attempt, as far as whoever may not look at nodes can see it.
 async fn seen_by_all(cluster: &Cluster, name: &str) -> Result<(), ClusterError> {
     let all: Vec<ChangeRequest> = cluster.list("change request").await?;
-    let why = if let Some(by) = all.iter().find(|it| it.spec.supersedes.as_deref() == Some(name)) {
-        let by = by.name_any();
-        Some(format!("{by} took its place: look at that one (hozen explain changerequest/{by})"))
+    let after = all.iter().find(|it| it.spec.supersedes.as_deref() == Some(name));
+    let why = if let Some(by) = after {
+        Some(NoAttempt::Replaced { by: by.name_any().into(), ended: false })
     } else {
         let drill = all.iter().any(|it| it.name_any() == name && it.spec.plan.drill);
-        drill.then(|| "it was an exercise, in which nothing is done that could fail".to_owned())
+        drill.then_some(NoAttempt::Exercise)
     };
-    why.map_or(Ok(()), |why| {
-        Err(ClusterError::Sense(format!(
-            "no request would come of another attempt at {name}: {why}"
-        )))
-    })
+    why.map_or(Ok(()), |why| Err(idle(name, &why)))
+}
+
+fn idle(name: &str, why: &dyn std::fmt::Display) -> ClusterError {
+    ClusterError::Sense(format!("no request would come of another attempt at {name}: {why}"))
 }
 
 /// Cuts a soak short.
