@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hozen_api::{
     baseline::Baseline,
-    change_request::{ChangeRequest, Phase},
+    change_request::ChangeRequest,
     managed_image::ManagedImage,
     managed_node::ManagedNode,
     names::{condition, reason},
@@ -21,6 +21,7 @@ use super::{
     error::ClusterError,
     images::{self, ImageLine, Waiting},
     instant,
+    requests::{self, RequestLine},
 };
 use crate::{
     args::Output,
@@ -102,19 +103,6 @@ struct BaselineLine {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RequestLine {
-    name: String,
-    #[serde(rename = "type")]
-    change: String,
-    emergency: bool,
-    phase: Option<String>,
-    missing: Vec<String>,
-    due: Option<Timestamp>,
-    finish: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct RolloutLine {
     /// Name.
     pub name: String,
@@ -169,14 +157,13 @@ async fn fleet(cluster: &Cluster) -> Result<Fleet, ClusterError> {
         halt_unknown,
         baselines: baselines.iter().map(baseline).collect(),
         without_baseline: without_baseline(&nodes),
-        requests: requests.iter().filter(|request| !ended(request)).map(self::request).collect(),
+        requests: requests::lines(&requests),
         rollouts: rollouts.iter().map(rollout).filter(|line| line.outcome.is_none()).collect(),
         unreadable,
         images: images::lines(&images),
         waiting: images::waiting(&baselines),
     };
     fleet.baselines.sort_by(|a, b| a.name.cmp(&b.name));
-    fleet.requests.sort_by(|a, b| a.name.cmp(&b.name));
     fleet.rollouts.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(fleet)
 }
@@ -197,25 +184,6 @@ async fn halted(cluster: &Cluster) -> Result<Result<Option<String>, String>, Clu
         Err(ClusterError::Forbidden { said, .. }) => Ok(Err(said)),
         Err(ClusterError::Sense(absent)) => Ok(Err(absent)),
         Err(other) => Err(other),
-    }
-}
-
-fn ended(request: &ChangeRequest) -> bool {
-    match request.status.as_ref().and_then(|status| status.phase.as_ref()) {
-        Some(
-            Phase::Done | Phase::Superseded | Phase::Rejected | Phase::Expired | Phase::Failed,
-        ) => true,
-        Some(
-            Phase::Planned
-            | Phase::AwaitingTest
-            | Phase::AwaitingApproval
-            | Phase::Approved
-            | Phase::Running
-            | Phase::Verifying
-            | Phase::Watching
-            | Phase::Unknown(_),
-        )
-        | None => false,
     }
 }
 
@@ -254,25 +222,6 @@ fn readiness(object: &Baseline) -> (Option<String>, Vec<String>) {
     });
     let why = said.filter(|c| c.status == "False").map(|c| c.message.clone());
     (said.map(|c| c.status.clone()), why.into_iter().collect())
-}
-
-fn request(object: &ChangeRequest) -> RequestLine {
-    let status = object.status.as_ref();
-    RequestLine {
-        name: object.name_any(),
-        change: object.spec.plan.r#type.to_string(),
-        emergency: object.spec.plan.emergency,
-        phase: status.and_then(|status| status.phase.as_ref()).map(Phase::to_string),
-        missing: status
-            .iter()
-            .flat_map(|status| &status.missing)
-            .map(|role| format!("{} × {}", role.count, role.name))
-            .collect(),
-        due: status.and_then(|status| status.due),
-        finish: status
-            .and_then(|status| status.forecast.as_ref())
-            .and_then(|forecast| forecast.finish),
-    }
 }
 
 /// A rollout in one line.
@@ -358,40 +307,15 @@ fn tell_baselines(page: &mut Page, fleet: &Fleet) {
 }
 
 /// An instant in a table.
-fn time(at: Option<Timestamp>) -> String {
+pub(super) fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), instant)
-}
-
-/// When a request is forecast to be through: a forecast whose time has come without that was wrong.
-fn finish(line: &RequestLine, now: Timestamp) -> String {
-    match line.finish {
-        Some(at) if at <= now => "late".to_owned(),
-        other => time(other),
-    }
 }
 
 fn text(fleet: &Fleet, columns: usize, now: Timestamp) -> String {
     let mut page = Page::new(columns);
     tell_halt(&mut page, fleet);
     tell_baselines(&mut page, fleet);
-    let rows = fleet.requests.iter().map(|r| {
-        let urgent = if r.emergency { "yes" } else { "no" };
-        let missing = if r.missing.is_empty() { "-".to_owned() } else { r.missing.join(", ") };
-        vec![
-            r.name.clone(),
-            r.change.clone(),
-            urgent.to_owned(),
-            r.phase.clone().unwrap_or_else(|| "-".to_owned()),
-            missing,
-            time(r.due),
-            finish(r, now),
-        ]
-    });
-    table(
-        &mut page,
-        &["CHANGE REQUEST", "TYPE", "EMERGENCY", "PHASE", "MISSING", "DUE", "FINISH"],
-        rows.collect(),
-    );
+    requests::text(&mut page, &fleet.requests, now);
     let rows = fleet.rollouts.iter().map(|r| {
         let stage = r.stage.clone().unwrap_or_else(|| "-".to_owned());
         vec![

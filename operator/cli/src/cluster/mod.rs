@@ -9,6 +9,7 @@ pub mod error;
 mod fleet;
 mod handle;
 mod images;
+mod requests;
 mod rights;
 mod show;
 mod watch;
