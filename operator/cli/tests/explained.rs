@@ -1,8 +1,11 @@
-//! How long an exception holds, and why no longer, as `hozen explain` says it.
+//! What `hozen explain` says of a world: how long an exception holds; what is waited for before anybody is asked for a mitigation.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use hozen_cli::{explain::explain, facts::Played};
+use hozen_cli::{
+    explain::{Explanation, explain},
+    facts::Played,
+};
 use hozen_domain::{
     World,
     model::{Outcome, Turn},
@@ -10,7 +13,7 @@ use hozen_domain::{
     request::Phase,
 };
 use hozen_intake::folder::Corpus;
-use hozen_testkit::{approve_all, at, baseline, plan, request_of, world_at};
+use hozen_testkit::{approve_all, at, baseline, debian, node, notice, plan, request_of, world_at};
 use jiff::{Timestamp, tz::TimeZone};
 
 const NOW: &str = "2026-11-19T12:00Z";
@@ -33,7 +36,7 @@ fn excepted(phase: Phase, since: Timestamp) -> World {
     world
 }
 
-fn summary(world: World) -> String {
+fn explained(world: World, subject: &str) -> Explanation {
     let turn = Turn::take(&world);
     let outcome = Outcome {
         from: world.now,
@@ -48,8 +51,54 @@ fn summary(world: World) -> String {
         violations: Vec::new(),
         turns: 1,
     };
-    let subject = "changerequest/web-1".parse().unwrap();
-    explain(Played::default(), (&outcome, &Corpus::default()), &subject).unwrap().summary
+    explain(Played::default(), (&outcome, &Corpus::default()), &subject.parse().unwrap()).unwrap()
+}
+
+fn summary(world: World) -> String {
+    explained(world, "changerequest/web-1").summary
+}
+
+/// The lines of one section, empty where there is none.
+fn section(told: &Explanation, title: &str) -> String {
+    let found = told.sections.iter().find(|section| section.title == title);
+    let lines = found.into_iter().flat_map(|section| &section.lines);
+    lines.map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// Two nodes miss DSA-1, whose fix no package manager has told of; another request of the same baseline waits for its people.
+fn without_a_way() -> World {
+    let set = debian(&[("openssl", "3.0.20-1~deb12u2")]);
+    let fixed = notice("DSA-1").fixes("Debian:12", "openssl", "3.0.22-1~deb12u2").critical();
+    let fixed = fixed.exploited("2026-11-18", None).mitigated_by_blocking("4433/udp");
+    let web = |name| node(name).label("tier", "web").has(&set);
+    let world = world_at(NOW).baseline(baseline("web").nodes("tier", "web")).notice(fixed);
+    let mut world = world.node(web("web-1")).node(web("web-2")).build();
+    let other = request_of(&world, "web-other", &plan("web", &["DSA-9"]));
+    world.requests.insert("web-other".into(), other);
+    world
+}
+
+#[test]
+fn until_when_package_managers_are_waited_for_before_a_mitigation_is_asked_for_is_said() {
+    let told = explained(without_a_way(), "advisory/DSA-1");
+    let waits = section(&told, "waits for");
+    let says = "web: waits for package managers to tell what brings the fix of DSA-1; if none does, its mitigation is asked for, until 2026-11-19T12:30:00Z";
+    assert_eq!(waits, says, "{told:#?}");
+    let next = "web goes on with: a package manager that brings the fix, else the request for its mitigation";
+    assert!(told.next.iter().any(|line| line == next), "{told:#?}");
+}
+
+#[test]
+fn who_could_approve_is_said_of_the_requests_that_answer_a_notice_and_of_no_other() {
+    let mut world = without_a_way();
+    let could = section(&explained(world.clone(), "advisory/DSA-1"), "who could approve");
+    assert!(could.starts_with("no request of web for DSA-1 is open; one would need "), "{could}");
+    let own = request_of(&world, "web-own", &plan("web", &["DSA-1"]));
+    world.requests.insert("web-own".into(), own);
+    let could = section(&explained(world.clone(), "advisory/DSA-1"), "who could approve");
+    assert!(could.contains("web-own") && !could.contains("web-other"), "{could}");
+    let could = section(&explained(world, "baseline/web"), "who could approve");
+    assert!(could.contains("web-own") && could.contains("web-other"), "{could}");
 }
 
 #[test]

@@ -127,6 +127,15 @@ pub enum Hold {
         /// How many notices wait.
         notices: u32,
     },
+    /// A fix is known, and package managers have the time to tell how it is had; if none does, its mitigation is asked for.
+    AwaitingWay {
+        /// The notice.
+        notice: Name,
+        /// The systems on which nothing that was told so far brings the fix, sorted.
+        systems: Vec<Name>,
+        /// When its mitigation is asked for.
+        until: Timestamp,
+    },
     /// No window is open.
     AwaitingWindow {
         /// What for.
@@ -329,6 +338,7 @@ impl Hold {
             Self::ApprovalLost { .. } => "ApprovalLost",
             Self::AwaitingTest { .. } => "AwaitingTest",
             Self::AwaitingBundle { .. } => "AwaitingBundle",
+            Self::AwaitingWay { .. } => "AwaitingWay",
             Self::AwaitingWindow { .. } => "AwaitingWindow",
             Self::Frozen { .. } => "Frozen",
             Self::WindowGate { .. } => "WindowGate",
@@ -390,6 +400,7 @@ impl fmt::Display for Hold {
                 write!(f, "waits for the test on {mirror}: {missing}")
             }
             Self::AwaitingBundle { notices, .. } => f.write_str(&words::bundled(*notices)),
+            Self::AwaitingWay { notice, .. } => f.write_str(&words::no_way_yet(notice)),
             Self::AwaitingWindow { purpose, until, needed, never } => {
                 f.write_str(&shut(*purpose, *until, *needed, never.as_ref()))
             }

@@ -490,8 +490,19 @@ fn a_mitigation_is_asked_for_where_no_package_manager_has_the_fix_that_a_notice_
     assert_eq!(asked_for(&first), None, "package managers have the time to answer");
     let half_an_hour = world.now + SignedDuration::from_mins(30);
     assert_eq!(first.wake_at, Some(half_an_hour));
+    let waited_for = |decision: &Decision| {
+        let mut holds = decision.holds.iter().map(|held| &held.hold);
+        holds.find(|hold| hold.reason() == "AwaitingWay").cloned()
+    };
+    let hold = waited_for(&first).expect("what is waited for is told from the first moment");
+    assert_eq!(hold.until(), Some(half_an_hour));
+    let told = "waits for package managers to tell what brings the fix of DSA-1; if none does, its mitigation is asked for";
+    assert_eq!(hold.to_string(), told);
+    assert!(hold.of("web-1").is_some() && hold.of("web-3").is_none(), "one has a way");
     world.now = half_an_hour;
-    let asked = asked_for(&planned(&world)).expect("it is an emergency");
+    let then = planned(&world);
+    assert_eq!(waited_for(&then), None, "it is asked for");
+    let asked = asked_for(&then).expect("it is an emergency");
     assert_eq!((asked.nodes_max, asked.block.len()), (2, 1), "one has a way");
 
     let mut medium = world.clone();
@@ -501,6 +512,8 @@ fn a_mitigation_is_asked_for_where_no_package_manager_has_the_fix_that_a_notice_
         harmless.mitigated_by_blocking(PORT).build(at("2026-11-19T09:00Z")),
     );
     assert_eq!(asked_for(&planned(&medium)), None, "its priority does not call for it");
+    medium.now = at("2026-11-19T09:00Z");
+    assert_eq!(waited_for(&planned(&medium)), None, "nor does anything wait for it");
     let mut bad = fix_in_no_repository(1);
     let rules = bad.baselines.get_mut("web").expect("the baseline is there");
     *rules = Arc::new(internet().blocks("openssl", NEW).build());

@@ -2,8 +2,8 @@
 
 use hozen_advisory::notice::{Notice, Range, RangeEnd};
 use hozen_domain::{
-    assess::Assessment, model::Outcome, planner, rank::RankedNotice, relevance::Relevance,
-    units::Name, world::Verdict,
+    assess::Assessment, hold::Hold, model::Outcome, planner, rank::RankedNotice,
+    relevance::Relevance, units::Name, world::Verdict,
 };
 use hozen_intake::folder::Corpus;
 
@@ -96,13 +96,10 @@ fn what_next(outcome: &Outcome, name: &Name, ranked: &RankedNotice, answer: &mut
                 "the clock starts when a fix is seen; until then a mitigation can be requested"
                     .to_owned(),
             );
+            waits(outcome, name, ranked, answer);
         }
         Relevance::Relevant | Relevance::Unknown => {
-            common::holds(outcome, answer, |about| {
-                let request = outcome.world.requests.get(about);
-                request.is_some_and(|request| request.plan.advisories.contains(name))
-            });
-            common::who_could(outcome, answer, ranked.baselines.keys());
+            waits(outcome, name, ranked, answer);
             common::undone(outcome, answer, |undone| {
                 undone.systems.iter().any(|system| missing_on(outcome, name, system))
             });
@@ -111,6 +108,18 @@ fn what_next(outcome: &Outcome, name: &Name, ranked: &RankedNotice, answer: &mut
             }
         }
     }
+}
+
+/// What is waited for, by the requests that answer it or before there is one, and who must agree to those.
+fn waits(outcome: &Outcome, name: &Name, ranked: &RankedNotice, answer: &mut Answer) {
+    common::holds(outcome, answer, |held| {
+        if let Hold::AwaitingWay { notice, .. } = &held.hold {
+            return notice == name;
+        }
+        let request = outcome.world.requests.get(&held.about);
+        request.is_some_and(|request| request.plan.advisories.contains(name))
+    });
+    common::who_could(outcome, answer, ranked.baselines.keys(), Some(name));
 }
 
 const fn matters(relevance: Relevance) -> &'static str {

@@ -70,12 +70,12 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     }
     answer.add(section);
     common::left_out(outcome, &mut answer, |note| note.baseline == *name);
-    common::holds(outcome, &mut answer, |about| {
-        let request = outcome.world.requests.get(about);
-        request.map_or(about, |r| &r.plan.baseline.name) == name
+    common::holds(outcome, &mut answer, |held| {
+        let request = outcome.world.requests.get(&held.about);
+        request.map_or(&held.about, |r| &r.plan.baseline.name) == name
     });
     if counts.below > 0 || counts.above > 0 {
-        common::who_could(outcome, &mut answer, [name]);
+        common::who_could(outcome, &mut answer, [name], None);
     }
     if matches!(baseline.selector, Selector::Nodes(_))
         && let Some(never) = planner::never_opens(baseline, outcome.until)

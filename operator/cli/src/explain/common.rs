@@ -69,12 +69,10 @@ pub(super) fn ranked(section: &mut Section, head: &str, ranked: &Ranked, now: Ti
 }
 
 /// Why nothing more is being done, for one request, rollout or baseline, and what would end it.
-pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Name) -> bool) {
+pub(super) fn holds(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&Held) -> bool) {
     let mut section = Section::new("waits for");
-    for Held { about: name, hold } in &outcome.after.decision.holds {
-        if !about(name) {
-            continue;
-        }
+    for held in outcome.after.decision.holds.iter().filter(|held| about(held)) {
+        let Held { about: name, hold } = held;
         let until = hold.until().map_or_else(String::new, |until| format!(", until {until}"));
         section.rule(format!("{name}: {hold}{until}"), hold.reason());
         let next = format!("{name} goes on with: {}", hold.ended_by());
@@ -222,22 +220,32 @@ pub(super) fn ended(outcome: &Outcome, request: &Uid) -> (Vec<String>, Vec<Strin
     (proven, failed)
 }
 
-/// Who has agreed to the open work of a baseline, and who could; where nothing is open, who would be asked.
+/// Who has agreed to the open work of a baseline, and who could; where nothing is open, who would be asked. `answers`: of that work only what answers
+/// this notice.
 pub(super) fn who_could<'b>(
     outcome: &Outcome,
     answer: &mut Answer,
     baselines: impl IntoIterator<Item = &'b Name>,
+    answers: Option<&Name>,
 ) {
     let mut section = Section::new("who could approve");
     for baseline in baselines {
-        could(outcome, answer, &mut section, baseline);
+        could(outcome, answer, &mut section, (baseline, answers));
     }
     answer.add(section);
 }
 
-fn could(outcome: &Outcome, answer: &mut Answer, section: &mut Section, baseline: &Name) {
+fn could(
+    outcome: &Outcome,
+    answer: &mut Answer,
+    section: &mut Section,
+    (baseline, answers): (&Name, Option<&Name>),
+) {
     let mut open = false;
-    for request in open_requests(outcome, baseline) {
+    let ours = |request: &&ChangeRequest| {
+        answers.is_none_or(|notice| request.plan.advisories.contains(notice))
+    };
+    for request in open_requests(outcome, baseline).filter(ours) {
         open = true;
         answer.see("changerequest", &request.name);
         let tally = approval::count(&outcome.world, request);
@@ -262,7 +270,8 @@ fn could(outcome: &Outcome, answer: &mut Answer, section: &mut Section, baseline
     if !open && let Some(policy) = policy.and_then(|name| outcome.world.policies.get(name)) {
         section.rule(
             format!(
-                "no request of {baseline} is open; one would need {}, as an emergency {}",
+                "no request of {baseline}{} is open; one would need {}, as an emergency {}",
+                answers.map_or_else(String::new, |notice| format!(" for {notice}")),
                 circle(&policy.normal),
                 circle(&policy.emergency)
             ),

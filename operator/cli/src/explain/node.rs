@@ -4,6 +4,7 @@ use hozen_advisory::package::Change;
 use hozen_domain::{
     assess::{Activity, Holding, NodeView, State, uncovered_on},
     baseline::Selector,
+    effect::Held,
     model::{Outcome, Undone},
     node::{Cordon, Node, Ready, Report},
     units::Name,
@@ -30,9 +31,10 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
             section.say(common::request_line(request));
         }
         answer.add(section);
-        let ours = |about: &Name| {
-            let request = outcome.world.requests.get(about);
-            request.map_or(about, |r| &r.plan.baseline.name) == baseline
+        let ours = |held: &Held| {
+            let request = outcome.world.requests.get(&held.about);
+            let of = request.map_or(&held.about, |r| &r.plan.baseline.name);
+            of == baseline && held.hold.of(name).is_some()
         };
         // Of what it misses, and of a rollup that it may be in, what is said of all is said of it.
         let misses = |about: &Name| {
@@ -54,7 +56,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         common::holds(outcome, &mut answer, ours);
         match view.state {
             State::Below | State::Above | State::Unknown => {
-                common::who_could(outcome, &mut answer, [baseline]);
+                common::who_could(outcome, &mut answer, [baseline], None);
             }
             State::Compliant | State::Exempt | State::Frozen => {}
         }

@@ -36,7 +36,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         answer.add(when(outcome, request, &tally));
     }
     common::edited(outcome, request, &mut answer);
-    common::holds(outcome, &mut answer, |about| about == name);
+    common::holds(outcome, &mut answer, |held| held.about == *name);
     match request.phase {
         _ if request.plan.exception.is_some() => {
             answer.next.push(exception::next(outcome, request, &tally));

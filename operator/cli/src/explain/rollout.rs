@@ -30,7 +30,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(systems(outcome, rollout, request));
     answer.add(handle(rollout));
     common::edited(outcome, request, &mut answer);
-    common::holds(outcome, &mut answer, |about| about == name);
+    common::holds(outcome, &mut answer, |held| held.about == *name);
     if let Some(review) = review(&outcome.world, &outcome.after.assessment, request, None) {
         let mut section = Section::new("to be reviewed");
         let (from, to) = review.hold_between;

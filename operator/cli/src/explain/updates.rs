@@ -38,7 +38,7 @@ pub(super) fn answer(outcome: &Outcome) -> Answer {
         answer.add(missing(outcome, baseline));
         answer.see("baseline", baseline);
     }
-    common::who_could(outcome, &mut answer, ranking.updates.keys());
+    common::who_could(outcome, &mut answer, ranking.updates.keys(), None);
     answer
 }
 

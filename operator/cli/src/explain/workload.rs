@@ -50,13 +50,13 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
     let baselines: Vec<&Name> =
         view.containers.values().filter_map(|c| c.holding.baseline()).collect();
     common::left_out(outcome, &mut answer, |note| note.about == *key);
-    common::holds(outcome, &mut answer, |about| {
-        let request = outcome.world.requests.get(about);
-        baselines.contains(&request.map_or(about, |r| &r.plan.baseline.name))
+    common::holds(outcome, &mut answer, |held| {
+        let request = outcome.world.requests.get(&held.about);
+        baselines.contains(&request.map_or(&held.about, |r| &r.plan.baseline.name))
     });
     match view.state {
         State::Below | State::Above | State::Unknown => {
-            common::who_could(outcome, &mut answer, baselines.iter().copied());
+            common::who_could(outcome, &mut answer, baselines.iter().copied(), None);
         }
         State::Compliant | State::Exempt | State::Frozen => {}
     }

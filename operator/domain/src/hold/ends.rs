@@ -20,6 +20,7 @@ impl Hold {
             | Self::Offline { until, .. } => *until,
             Self::AwaitingStandardSoak { until, .. }
             | Self::AwaitingBundle { until, .. }
+            | Self::AwaitingWay { until, .. }
             | Self::Frozen { until, .. }
             | Self::Soak { until, .. }
             | Self::Watch { until } => Some(*until),
@@ -92,6 +93,7 @@ impl Hold {
             | Self::AwaitingStandardSoak { .. }
             | Self::AwaitingTest { .. }
             | Self::AwaitingBundle { .. }
+            | Self::AwaitingWay { .. }
             | Self::AwaitingWindow { until: Some(_), .. }
             | Self::Frozen { .. }
             | Self::WindowGate { .. }
@@ -136,6 +138,9 @@ impl Hold {
             Self::ApprovalLost { request, .. } => format!("new approvals of {request}"),
             Self::AwaitingTest { mirror, .. } => format!("the same transaction proven on {mirror}"),
             Self::AwaitingBundle { .. } => "the next rollup".into(),
+            Self::AwaitingWay { .. } => {
+                "a package manager that brings the fix, else the request for its mitigation".into()
+            }
             Self::AwaitingWindow { never: Some(never), .. } => never.ended_by(),
             Self::AwaitingWindow { .. } => "the next window".into(),
             Self::Frozen { freeze, .. } => format!("the end of the freeze {freeze}"),

@@ -22,6 +22,11 @@ impl Hold {
             Self::NodeClaimed { nodes, by } => {
                 Some(Self::NodeClaimed { nodes: one(nodes)?, by: by.clone() })
             }
+            Self::AwaitingWay { notice, systems, until } => Some(Self::AwaitingWay {
+                notice: notice.clone(),
+                systems: one(systems)?,
+                until: *until,
+            }),
             Self::HumanTookOver { nodes } => Some(Self::HumanTookOver { nodes: one(nodes)? }),
             Self::Offline { nodes, until } => {
                 Some(Self::Offline { nodes: one(nodes)?, until: *until })

@@ -179,3 +179,9 @@ pub(super) fn bundled(notices: u32) -> String {
     let wait = if notices == 1 { " waits" } else { "s wait" };
     format!("{notices} lesser notice{wait} for the next rollup")
 }
+
+pub(super) fn no_way_yet(notice: &str) -> String {
+    format!(
+        "waits for package managers to tell what brings the fix of {notice}; if none does, its mitigation is asked for"
+    )
+}

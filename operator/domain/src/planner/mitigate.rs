@@ -10,6 +10,7 @@ use crate::{
     category::Facts,
     effect::{Effect, Record},
     enforce,
+    hold::Hold,
     owed::refused_by_people,
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
@@ -35,11 +36,8 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
     }
     withdraw(desk, planned);
     ask_beforehand(desk, planned);
-    let (exposed, wake) = exposed(desk);
-    if let Some(wake) = wake {
-        planned.decision.wake(wake);
-    }
-    for (notice, nodes) in exposed {
+    let without = without_a_way(desk);
+    for (notice, nodes) in exposed(desk, &without) {
         if planned.decision.effects.iter().any(|effect| asks_for(effect, notice)) {
             continue; // A person asked for another attempt at it.
         }
@@ -53,6 +51,28 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
                 create(desk, notice, steps, emergency, planned);
             }
             Some(_) => {}
+        }
+    }
+    wait(desk, without, planned);
+}
+
+/// Tells for which fixes package managers are still waited for, where a mitigation would be asked for next; and looks again when the first of all have
+/// had their time.
+fn wait(desk: &Desk<'_>, without: BTreeMap<&Name, Without<'_, '_>>, planned: &mut Planned) {
+    for (notice, without) in without {
+        let Some(until) = without.until else { continue };
+        planned.decision.wake(until);
+        let ranked = desk.ranking.of(notice, &desk.baseline.name);
+        let next = steps(desk, notice, without.systems()).filter(|steps| {
+            let urgent = ranked.is_some_and(|ranked| ranked.priority <= Priority::High);
+            let asks = planned.decision.effects.iter().any(|effect| asks_for(effect, notice));
+            urgent && !asks && !asked(desk, notice, steps)
+        });
+        if next.is_some() {
+            let mut systems: Vec<Name> = without.names().cloned().collect();
+            systems.sort();
+            let hold = Hold::AwaitingWay { notice: notice.clone(), systems, until };
+            planned.decision.hold(&desk.baseline.name, hold);
         }
     }
 }
@@ -112,28 +132,40 @@ fn leave<'w>(desk: &Desk<'w>) -> impl Iterator<Item = (&'w ChangeRequest, &'w Mi
 }
 
 /// Where nobody has a fix, and where one is known that nothing brings, though package managers had the time to say how: no repository of theirs
-/// has it, or it must not be installed. And when the first of those have had it that are still waited for.
-fn exposed<'w>(desk: &Desk<'w>) -> (Exposed<'w>, Option<Timestamp>) {
+/// has it, or it must not be installed.
+fn exposed<'w>(desk: &Desk<'w>, without: &BTreeMap<&'w Name, Without<'_, 'w>>) -> Exposed<'w> {
     let mut exposed = Exposed::new();
     for (set, systems) in desk.view.sets.values() {
         for missing in set.missing().filter(|missing| missing.unfixed()) {
             *exposed.entry(&missing.notice).or_default() += systems;
         }
     }
-    let mut wake: Option<Timestamp> = None;
-    for (notice, (systems, until)) in without_a_way(desk) {
-        match until {
-            Some(until) => wake = Some(wake.map_or(until, |wake| wake.min(until))),
-            None => *exposed.entry(notice).or_default() += systems,
-        }
+    for (notice, without) in without.iter().filter(|(_, without)| without.until.is_none()) {
+        *exposed.entry(notice).or_default() += without.systems();
     }
-    (exposed, wake)
+    exposed
 }
 
-/// Systems on which nothing brings the fix of a notice that has one, by notice; and until when package managers are waited for, if none of them
-/// has had the time to answer.
-fn without_a_way<'w>(desk: &Desk<'w>) -> BTreeMap<&'w Name, (u32, Option<Timestamp>)> {
-    let mut found: BTreeMap<&Name, (u32, Option<Timestamp>)> = BTreeMap::new();
+/// Systems on which nothing that was told brings the fix of a notice that has one.
+struct Without<'d, 'w> {
+    kins: Vec<&'d Kin<'w>>,
+    /// Until when package managers are waited for, if none of them has had the time to answer.
+    until: Option<Timestamp>,
+}
+
+impl<'w> Without<'_, 'w> {
+    fn systems(&self) -> u32 {
+        let systems = self.kins.iter().map(|kin| kin.systems.len()).sum::<usize>();
+        u32::try_from(systems).unwrap_or(u32::MAX)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'w Name> {
+        self.kins.iter().flat_map(|kin| kin.names())
+    }
+}
+
+fn without_a_way<'d, 'w>(desk: &'d Desk<'w>) -> BTreeMap<&'w Name, Without<'d, 'w>> {
+    let mut found: BTreeMap<&Name, Without<'_, '_>> = BTreeMap::new();
     for kin in &desk.kins {
         let set = kin.names().next().and_then(|name| desk.assessment.nodes.get(name)?.set.as_ref());
         for want in kin.wants.keys().filter(|want| !kin.can_have(want)) {
@@ -141,11 +173,11 @@ fn without_a_way<'w>(desk: &Desk<'w>) -> BTreeMap<&'w Name, (u32, Option<Timesta
             // What nobody has fixed is counted by its sets.
             let Some(missing) = missing.filter(|missing| !missing.unfixed()) else { continue };
             let until = answers_until(desk, kin, want);
-            let systems = u32::try_from(kin.systems.len()).unwrap_or(u32::MAX);
-            let (all, first) = found.entry(&missing.notice).or_insert((0, until));
-            *all += systems;
+            let without =
+                found.entry(&missing.notice).or_insert_with(|| Without { kins: Vec::new(), until });
+            without.kins.push(kin);
             // Where one had the time, the others are counted too: people are asked once.
-            *first = first.zip(until).map(|(first, until)| first.min(until));
+            without.until = without.until.zip(until).map(|(first, until)| first.min(until));
         }
     }
     found
@@ -236,8 +268,7 @@ pub(super) fn again<'w>(
     request: &ChangeRequest,
 ) -> Option<(Plan, BTreeSet<&'w Name>)> {
     let notice = request.plan.advisories.first()?;
-    let (exposed, _) = exposed(desk);
-    let nodes = *exposed.get(notice)?;
+    let nodes = *exposed(desk, &without_a_way(desk)).get(notice)?;
     let unfixed = |name: &&Name| {
         let set = desk.assessment.nodes.get(*name).and_then(|view| view.set.as_ref());
         set.and_then(|set| set.notice(notice)).is_some_and(Missing::unfixed)
