@@ -23,7 +23,7 @@ use crate::{clock::Moment, root::Root};
 /// User and group that a tool runs as when the scan itself runs as root: `nobody`.
 pub const NOBODY: u32 = 65_534;
 /// Folders in which tools are looked for.
-const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+pub(crate) const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
 /// Most bytes of an output that are read at once.
 const PART_BYTES: usize = 8 << 10;

@@ -11,8 +11,8 @@ use hozen_advisory::{
     purl,
 };
 use hozen_api::node_inventory::{
-    AvailableUpdate, Kernel, Listener, Mitigated, NodeReport, OperatingSystem, Readiness,
-    RebootRequired, Resolved, StaleProcess, Updates,
+    AvailableUpdate, CannotMitigate, Kernel, Listener, Mitigated, NodeReport, OperatingSystem,
+    Readiness, RebootRequired, Resolved, StaleProcess, Updates,
 };
 use jiff::{SignedDuration, Timestamp};
 use smol_str::{SmolStr, ToSmolStr};
@@ -155,6 +155,16 @@ fn held_down(root: &Root, now: Timestamp) -> Option<Mitigated> {
     (!stop.is_empty() || !block.is_empty()).then_some(Mitigated { stop, block })
 }
 
+/// What of a mitigation this host cannot do, as its agent would refuse it.
+fn cannot_mitigate(root: &Root) -> Option<CannotMitigate> {
+    if !root.has("run/systemd/system") {
+        let why = || Some("the host does not run systemd".to_owned());
+        return Some(CannotMitigate { stop: why(), block: why() });
+    }
+    let block = ports::cannot_block(root).map(str::to_owned);
+    block.is_some().then_some(CannotMitigate { stop: None, block })
+}
+
 /// The installed packages as package URLs know them.
 fn package_set(system: &System, os: &OperatingSystem) -> PackageSet {
     let Some((kind, _)) = system.kind() else {
@@ -236,6 +246,7 @@ fn live_facts(
         return;
     };
     report.boot_id = live::boot_id(root);
+    report.cannot_mitigate = cannot_mitigate(root);
     report.waits_for = waits::read(root, report.scanned_at);
     report.kernel = Kernel { running: kernel::running(root), installed };
     report.hardware = Some(hardware::read(root));

@@ -123,6 +123,9 @@ pub struct NodeReport {
     /// What is held down for a mitigation (PROCESS 3.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mitigated: Option<Mitigated>,
+    /// Steps of a mitigation that the host cannot take, each with why: it is asked for on other nodes only. Absent: nothing is known against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_mitigate: Option<CannotMitigate>,
     /// Whether a change could be brought to the node now (PROCESS 1.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Readiness>,
@@ -146,6 +149,19 @@ pub struct Mitigated {
     #[schemars(with = "Vec<shape::Port>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub block: Vec<String>,
+}
+
+/// Steps of a mitigation that the host cannot take.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct CannotMitigate {
+    /// Why no unit can be held stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::Line>")]
+    pub stop: Option<String>,
+    /// Why no port can be blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::Line>")]
+    pub block: Option<String>,
 }
 
 /// Operating system, as `os-release` names it.

@@ -13,7 +13,10 @@ use self::words::{
     at_rest, blocked, cannot_drain, failed, gate, in_force, listed, no_baseline, no_policy, others,
     roles, shut, slots, unproven,
 };
-pub(crate) use self::{systems::Reasons, words::named};
+pub(crate) use self::{
+    systems::Reasons,
+    words::{again, named},
+};
 use crate::{
     calendar::{Never, Purpose},
     drain::Obstacle,
@@ -302,6 +305,8 @@ pub enum Hold {
         nodes: u32,
         /// Nodes that need it and do not have it, each with why: away, failed, or put back since they cannot have it.
         without: Vec<(Name, String)>,
+        /// Its rollout, where it failed or was put back on some of them: it is not tried there again by itself.
+        again: Option<Name>,
     },
     /// The last stage is done, and gates are still read.
     Watch {

@@ -29,6 +29,13 @@ pub fn not_in_force(steps: &MitigationPlan, seen: &Inventory) -> Option<String> 
     running.chain(open).next()
 }
 
+/// Why a node's host cannot take all of these steps, by its newest report; none: nothing is known against it. One is not done without the others.
+pub fn cannot_have<'n>(steps: &MitigationPlan, node: &'n Node) -> Option<&'n SmolStr> {
+    let seen = node.report.latest()?;
+    let stop = seen.cannot_stop.as_ref().filter(|_| !steps.stop.is_empty());
+    stop.or_else(|| seen.cannot_block.as_ref().filter(|_| !steps.block.is_empty()))
+}
+
 /// Steps on a node: units that are held stopped, and ports that are blocked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steps {

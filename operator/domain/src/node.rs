@@ -223,6 +223,10 @@ pub struct Inventory {
     pub stopped: BTreeSet<SmolStr>,
     /// Ports that the host's own packet filter refuses: `4433/udp`.
     pub blocked: BTreeSet<SmolStr>,
+    /// Why its host can hold no unit stopped, if so.
+    pub cannot_stop: Option<SmolStr>,
+    /// Why its host can block no port, if so.
+    pub cannot_block: Option<SmolStr>,
     /// Why nothing new may start on it; empty: it may (invariant 19).
     pub unready: Vec<String>,
     /// When the package indices that it goes by were last refreshed from every repository, by the node's clock; none: that is not known.

@@ -209,11 +209,17 @@ fn is_port(text: &str) -> bool {
     })
 }
 
+const WITHOUT_NFT: &str =
+    "ports are blocked by nft, which this host does not have; install nftables, or stop the units";
+
+/// Why no port can be blocked on a host, if so.
+pub fn cannot_block(root: &Root) -> Option<&'static str> {
+    let there = command::FOLDERS.iter().any(|folder| root.has(&format!("{}/nft", &folder[1..])));
+    (!there).then_some(WITHOUT_NFT)
+}
+
 fn nft() -> Result<PathBuf, Failure> {
-    command::find("nft").ok_or_else(|| {
-        let message = "ports are blocked by nft, which this host does not have; install nftables, or stop the units";
-        Failure::before(ErrorClass::Unsupported, message)
-    })
+    command::find("nft").ok_or_else(|| Failure::before(ErrorClass::Unsupported, WITHOUT_NFT))
 }
 
 fn ask(program: &str, arguments: &[&str]) -> Result<(), Failure> {

@@ -178,8 +178,10 @@ impl Hold {
                 let whom = if nodes.len() == 1 { "it" } else { "them" };
                 format!("{} uncordoned by whoever cordoned {whom}", named(nodes))
             }
-            Self::MitigationStands { notices, .. } => {
-                format!("the patch of {}, proven on every node", notices.join(", "))
+            Self::MitigationStands { notices, again, .. } => {
+                let patch = format!("the patch of {}, proven on every node", notices.join(", "));
+                let again = again.as_ref().map(|rollout| words::again(rollout));
+                again.map_or_else(|| patch.clone(), |again| format!("{patch}; before that {again}"))
             }
             Self::Watch { .. } => "the end of the watch".into(),
             Self::WatchFailed { gate, kept: None, .. } => {

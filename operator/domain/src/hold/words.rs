@@ -185,3 +185,10 @@ pub(super) fn no_way_yet(notice: &str) -> String {
         "waits for package managers to tell what brings the fix of {notice}; if none does, its mitigation is asked for"
     )
 }
+
+/// How another attempt at a mitigation is had while its rollout stands.
+pub(crate) fn again(rollout: &str) -> String {
+    format!(
+        "another attempt is had by hozen abort {rollout}, which takes it back everywhere, and then hozen retry {rollout}"
+    )
+}

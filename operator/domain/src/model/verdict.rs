@@ -11,7 +11,7 @@ use crate::{
     baseline::Selector,
     effect::Held,
     forecast::{Assume, Forecast, forecast},
-    hold::Hold,
+    hold::{self, Hold},
     node::{Ended, Node, Ready},
     planner::{self, Note},
     request::Rollout,
@@ -344,15 +344,18 @@ impl Undone {
         }
         self.since = Some(at);
         self.why.push(failure.message.clone());
-        let runs = |rollout: &Rollout| rollout.request.1 == *uid && rollout.cursor.ended.is_none();
+        let runs = |rollout: &&Rollout| rollout.request.1 == *uid && rollout.cursor.ended.is_none();
         self.next = match again {
             Some(name) => {
                 Some(format!("hozen retry {name} asks for another attempt, under new approvals"))
             }
-            None if world.rollouts.values().any(runs) => {
-                Some("the next attempt needs a new approval".into())
-            }
-            None => None,
+            None => world.rollouts.values().find(runs).map(|rollout| {
+                let request = world.requests.get(&rollout.name);
+                if request.is_some_and(|request| request.plan.mitigation.is_some()) {
+                    return hold::again(&rollout.name);
+                }
+                "the next attempt needs a new approval".into()
+            }),
         };
     }
 

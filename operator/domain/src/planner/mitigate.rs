@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::{
     assess::Missing,
@@ -11,6 +12,7 @@ use crate::{
     effect::{Effect, Record},
     enforce,
     hold::Hold,
+    mitigation,
     owed::refused_by_people,
     plan::{ChangeType, MitigationPlan, Plan},
     rank::Priority,
@@ -46,9 +48,14 @@ pub(super) fn mitigate(desk: &Desk<'_>, planned: &mut Planned) {
         };
         match steps(desk, notice, nodes) {
             None => planned.notes.extend(watched(desk, notice)),
-            Some(steps) if ranked.priority <= Priority::High && !asked(desk, notice, &steps) => {
-                let emergency = ranked.priority == Priority::Emergency;
-                create(desk, notice, steps, emergency, planned);
+            Some(steps) if ranked.priority <= Priority::High => {
+                let exposed = lacking(desk, notice, &without);
+                let (steps, unable) = for_able(desk, notice, steps, &exposed);
+                planned.notes.extend(unable);
+                if steps.nodes_max > 0 && !asked(desk, notice, &steps) {
+                    let emergency = ranked.priority == Priority::Emergency;
+                    create(desk, notice, steps, emergency, planned);
+                }
             }
             Some(_) => {}
         }
@@ -63,14 +70,14 @@ fn wait(desk: &Desk<'_>, without: BTreeMap<&Name, Without<'_, '_>>, planned: &mu
         let Some(until) = without.until else { continue };
         planned.decision.wake(until);
         let ranked = desk.ranking.of(notice, &desk.baseline.name);
-        let next = steps(desk, notice, without.systems()).filter(|steps| {
+        let systems: BTreeSet<&Name> = without.names().collect();
+        let next = steps(desk, notice, without.systems()).filter(|_| {
             let urgent = ranked.is_some_and(|ranked| ranked.priority <= Priority::High);
-            let asks = planned.decision.effects.iter().any(|effect| asks_for(effect, notice));
-            urgent && !asks && !asked(desk, notice, steps)
+            urgent && !planned.decision.effects.iter().any(|effect| asks_for(effect, notice))
         });
-        if next.is_some() {
-            let mut systems: Vec<Name> = without.names().cloned().collect();
-            systems.sort();
+        let next = next.map(|steps| for_able(desk, notice, steps, &systems).0);
+        if next.is_some_and(|steps| steps.nodes_max > 0 && !asked(desk, notice, &steps)) {
+            let systems = systems.into_iter().cloned().collect();
             let hold = Hold::AwaitingWay { notice: notice.clone(), systems, until };
             planned.decision.hold(&desk.baseline.name, hold);
         }
@@ -162,6 +169,46 @@ impl<'w> Without<'_, 'w> {
     fn names(&self) -> impl Iterator<Item = &'w Name> {
         self.kins.iter().flat_map(|kin| kin.names())
     }
+}
+
+/// The nodes that are exposed to a notice, by name.
+fn lacking<'w>(
+    desk: &Desk<'w>,
+    notice: &Name,
+    without: &BTreeMap<&'w Name, Without<'_, 'w>>,
+) -> BTreeSet<&'w Name> {
+    let unfixed = |name: &&Name| {
+        let set = desk.assessment.nodes.get(*name).and_then(|view| view.set.as_ref());
+        set.and_then(|set| set.notice(notice)).is_some_and(Missing::unfixed)
+    };
+    let without = without.get(notice).filter(|without| without.until.is_none());
+    let mut nodes: BTreeSet<&Name> = without.into_iter().flat_map(Without::names).collect();
+    nodes.extend(desk.view.nodes.iter().filter(unfixed));
+    nodes
+}
+
+/// Steps for those of the exposed nodes whose hosts can take them; of the others is told why they cannot.
+fn for_able(
+    desk: &Desk<'_>,
+    notice: &Name,
+    mut steps: MitigationPlan,
+    exposed: &BTreeSet<&Name>,
+) -> (MitigationPlan, Vec<Note>) {
+    let mut unable: BTreeMap<&SmolStr, BTreeSet<&Name>> = BTreeMap::new();
+    for name in exposed {
+        let node = desk.world.nodes.get(*name);
+        if let Some(why) = node.and_then(|node| mitigation::cannot_have(&steps, node)) {
+            unable.entry(why).or_default().insert(name);
+        }
+    }
+    let mut notes = Vec::new();
+    for (why, nodes) in unable {
+        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        steps.nodes_max = steps.nodes_max.saturating_sub(count);
+        let why = format!("its mitigation cannot be had: {why}");
+        notes.push(Note::of(&desk.baseline.name, notice.clone(), &why, nodes, exposed.len()));
+    }
+    (steps, notes)
 }
 
 fn without_a_way<'d, 'w>(desk: &'d Desk<'w>) -> BTreeMap<&'w Name, Without<'d, 'w>> {
@@ -268,17 +315,19 @@ pub(super) fn again<'w>(
     request: &ChangeRequest,
 ) -> Option<(Plan, BTreeSet<&'w Name>)> {
     let notice = request.plan.advisories.first()?;
-    let nodes = *exposed(desk, &without_a_way(desk)).get(notice)?;
-    let unfixed = |name: &&Name| {
-        let set = desk.assessment.nodes.get(*name).and_then(|view| view.set.as_ref());
-        set.and_then(|set| set.notice(notice)).is_some_and(Missing::unfixed)
-    };
-    let want = Want::Notice(notice.clone());
-    let without = desk.kins.iter().filter(|it| it.wants.contains_key(&want) && !it.can_have(&want));
-    let mut systems: BTreeSet<&Name> = without.flat_map(Kin::names).collect();
+    let without = without_a_way(desk);
+    let nodes = *exposed(desk, &without).get(notice)?;
+    let mut systems = lacking(desk, notice, &without);
     systems.retain(|name| desk.world.nodes.contains_key(*name));
-    systems.extend(desk.view.nodes.iter().filter(unfixed));
-    let steps = steps(desk, notice, nodes)?;
+    let (steps, _) = for_able(desk, notice, steps(desk, notice, nodes)?, &systems);
+    let able = |name: &Name| {
+        let node = desk.world.nodes.get(name);
+        node.and_then(|node| mitigation::cannot_have(&steps, node)).is_none()
+    };
+    systems.retain(|name| able(name));
+    if steps.nodes_max == 0 {
+        return None;
+    }
     let stands = |other: &ChangeRequest| {
         !other.phase.ended() && wants(other, &steps) && other.plan.advisories.contains(notice)
     };

@@ -473,7 +473,9 @@ fn lacking(view: &View<'_>, member: &Member<'_>) -> Option<(Name, String)> {
     let accepted =
         view.rollout.handle.accepted.contains_key(&(node.name.clone(), node.uid.clone()));
     let why = match node.ended.get(&view.request.uid) {
-        None => "out of reach".into(),
+        None => {
+            standing::cannot(view, node).map_or("out of reach", smol_str::SmolStr::as_str).into()
+        }
         Some(ended) if accepted && ended.failure_of_change().is_some() => return None,
         Some(ended) => ended.failure()?.1.message.clone(),
     };

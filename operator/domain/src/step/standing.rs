@@ -1,5 +1,7 @@
 //! What becomes of a mitigation that was done: it stands until a scan shows that its weakness is gone, and is then taken back.
 
+use smol_str::SmolStr;
+
 use super::{
     Working, end,
     stage::{held, task, write},
@@ -65,11 +67,17 @@ pub(super) fn stand(view: &View<'_>) -> Decision {
     decision
 }
 
-/// Whether no node has it, and some have refused it: then it is in force nowhere, and nobody is told that it stands.
+/// Why a node's host cannot have it, if so.
+pub(super) fn cannot<'n>(view: &View<'_>, node: &'n Node) -> Option<&'n SmolStr> {
+    mitigation::cannot_have(view.plan.mitigation.as_ref()?, node)
+}
+
+/// Whether no node has it, and some have refused it or cannot have it: then it is in force nowhere, and nobody is told that it stands.
 pub(super) fn refused_everywhere(view: &View<'_>) -> bool {
     let refused = |node: &&Node| {
         let failure = node.ended.get(&view.request.uid).and_then(Ended::failure);
-        failure.is_some_and(|(_, failure)| failure.refused.is_some())
+        let cannot = view.needing.contains(&node.name) && cannot(view, node).is_some();
+        cannot || failure.is_some_and(|(_, failure)| failure.refused.is_some())
     };
     view.plan.mitigation.is_some()
         && done(view).next().is_none()
@@ -80,16 +88,22 @@ fn stands(view: &View<'_>) -> Hold {
     let lacks = |node: &&&Node| {
         view.needing.contains(&node.name) && !mitigation::done_on(node, view.request)
     };
+    let failed = |node: &Node| {
+        let failure = node.ended.get(&view.request.uid).and_then(Ended::failure)?.1;
+        Some(failure.message.clone())
+    };
     let why = |node: &Node| {
-        let failure = node.ended.get(&view.request.uid).and_then(Ended::failure);
-        failure.map_or_else(|| "out of reach".to_owned(), |(_, failure)| failure.message.clone())
+        let cannot = || cannot(view, node).map(ToString::to_string);
+        failed(node).or_else(cannot).unwrap_or_else(|| "out of reach".to_owned())
     };
     let without: Vec<(Name, String)> =
         view.pool.iter().filter(lacks).map(|node| (node.name.clone(), why(node))).collect();
+    let given_up = view.pool.iter().filter(lacks).any(|node| failed(node).is_some());
     Hold::MitigationStands {
         notices: view.plan.advisories.clone(),
         nodes: u32::try_from(done(view).count()).unwrap_or(u32::MAX),
         without,
+        again: given_up.then(|| view.rollout.name.clone()),
     }
 }
 

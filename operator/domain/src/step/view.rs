@@ -72,7 +72,7 @@ pub(super) enum Standing {
     Active,
     /// It can be taken.
     Waiting,
-    /// It cannot be reached now.
+    /// It cannot be reached now, or its host cannot have what is to be done.
     Away,
 }
 
@@ -219,7 +219,9 @@ fn members<'w>(
         let view = assessment.nodes.get(&node.name).filter(|_| request.plan.mitigation.is_some());
         view.is_some_and(|view| mitigation::has_a_way(world, view, node, &request.plan))
     };
-    members.sort_by_cached_key(|m| (m.standing, has_a_way(m.node), m.node.name.clone()));
+    members.sort_by_cached_key(|m| {
+        (m.standing, cannot(m.node, request), has_a_way(m.node), m.node.name.clone())
+    });
     // Growth beyond what was approved is another plan's work: the bound is the approval's.
     members.retain(|member| match left.get_mut(member.transaction) {
         Some(0) | None => member.standing <= Standing::Active,
@@ -266,6 +268,12 @@ fn member<'w>(
     Some(Member { stuck, ..Member::of(node, &class.transaction, standing) })
 }
 
+/// Whether a mitigation cannot be brought to a node, whose host cannot take its steps.
+fn cannot(node: &Node, request: &ChangeRequest) -> bool {
+    let steps = request.plan.mitigation.as_ref();
+    steps.is_some_and(|steps| mitigation::cannot_have(steps, node).is_some())
+}
+
 fn not_begun(node: &Node) -> Standing {
     let reachable =
         matches!(node.ready, Ready::Yes(_)) && node.report.known().is_some() && !node.deleting;
@@ -283,6 +291,8 @@ fn unpatched<'w>(
         Standing::Active
     } else if node.ended.contains_key(&request.uid) {
         Standing::Ended
+    } else if concerned && cannot(node, request) {
+        Standing::Away
     } else if concerned {
         not_begun(node)
     } else {

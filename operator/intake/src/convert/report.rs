@@ -88,6 +88,7 @@ fn cut(digest: &str) -> &str {
 fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
     let reboot = report.reboot_required.clone().unwrap_or_default();
     let mitigated = report.mitigated.clone().unwrap_or_default();
+    let cannot = report.cannot_mitigate.clone().unwrap_or_default();
     let mut reboot_because: Vec<SmolStr> = reboot.because.iter().map(SmolStr::new).collect();
     if reboot.value && reboot_because.is_empty() {
         reboot_because.push(small("the host asks for it"));
@@ -142,6 +143,8 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         reboot_because,
         stopped: small_set(&mitigated.stop),
         blocked: small_set(&mitigated.block),
+        cannot_stop: cannot.stop.as_deref().map(small),
+        cannot_block: cannot.block.as_deref().map(small),
         unready: unready(report),
         indices_refreshed_at: report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at),
         disk_free_bytes: report.ready.as_ref().and_then(|ready| ready.disk_free_bytes),

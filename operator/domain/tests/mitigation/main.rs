@@ -1,5 +1,7 @@
 //! Mitigations and exercises from request to record, on the model (PROCESS 3.4, 6).
 
+mod hosts;
+
 use std::sync::Arc;
 
 use hozen_domain::{
@@ -405,58 +407,6 @@ fn what_people_agreed_to_stands_though_a_node_joins_before_it_begins() {
         };
         assert_eq!(plan.mitigation.as_ref().map(|steps| steps.nodes_max), Some(3));
         assert_eq!(*supersedes, replaced, "{phase:?}");
-    }
-}
-
-fn refuses(node: &str, class: Refusal) -> Happening {
-    let message = "the host has no unit web.service".to_owned();
-    Happening::PatchRefused { node: on(node), class, message }
-}
-
-fn in_stages(nodes: u32) -> World {
-    let mut world = fleet(nodes);
-    let rules = world.baselines.get_mut("web").expect("the baseline is there");
-    let stages = vec![stage("canary", Share::Count(1)), stage("rest", Share::Percent(100))];
-    Arc::make_mut(rules).rollout.stages = stages;
-    world
-}
-
-#[test]
-fn i03_who_cannot_have_a_mitigation_is_put_back_and_named_and_all_others_get_it() {
-    for class in [Refusal::Unsupported, Refusal::Locked] {
-        let cannot = ["web-1", "web-2", "web-4"];
-        let refuse =
-            |story: Story, node: &&str| story.after(Span::minutes(1), refuses(node, class));
-        let told = cannot.iter().fold(story(&in_stages(6), 12), refuse).play();
-        for (name, node) in &told.0.world.nodes {
-            let refused = cannot.contains(&name.as_str());
-            assert_eq!(blocked(node), !refused, "{class:?} {name}: {:#?}", told.0.trace);
-            assert_eq!(node.needs_attention.is_some(), refused, "{class:?} {name}");
-            assert!(node.cordon == Cordon::None && node.task.is_none(), "{class:?} {name}");
-        }
-        let put_back = told.ended().into_iter().filter(|e| matches!(e.3, Ended::PutBack(..)));
-        assert_eq!(put_back.map(|e| e.0).collect::<Vec<_>>(), cannot, "{class:?}");
-        assert!(!told.held("FailuresReached") && !told.held("BudgetSpent"), "{class:?}");
-        let (_, hold) = *told.holds().last().expect("a hold");
-        let why = format!("{class:?}: the host has no unit web.service");
-        let words = format!("not on web-1 ({why}), web-2 ({why}), web-4 ({why})");
-        assert!(hold.to_string().ends_with(&words), "{hold}");
-        assert_eq!(priority(&told), Priority::Emergency, "three nodes are open still");
-        assert_eq!(told.0.world.requests.len(), 1, "the same is not asked for again");
-    }
-}
-
-#[test]
-fn a_mitigation_that_no_node_can_have_is_not_said_to_stand_until_somebody_has_looked() {
-    for world in [fleet(3), in_stages(3)] {
-        let all = ["web-1", "web-2", "web-3"];
-        let refuse = |story: Story, node: &&str| {
-            story.after(Span::minutes(1), refuses(node, Refusal::Unsupported))
-        };
-        let told = all.iter().fold(story(&world, 12), refuse).play();
-        assert_eq!(told.ended().len(), 3, "each was asked once: {:#?}", told.ended());
-        assert!(told.held("NothingProven") && !told.held("MitigationStands"));
-        assert_eq!(mitigation(&told).phase, Phase::Running);
     }
 }
 
