@@ -67,20 +67,54 @@ fn a_mitigation_holds_over_a_flush_and_a_power_cut_is_seen_by_the_scan_and_is_li
     assert_eq!(host.run(&["sh", "-c", "ls /etc/systemd/system | grep -c hozen || true"]), "0\n");
 }
 
-/// A typing error mitigates nothing, and is not believed to.
+/// A typing error alone mitigates nothing, and is not believed to.
 #[test]
-fn a_unit_that_the_host_does_not_have_is_not_held_down_and_nothing_else_is() {
+fn a_unit_that_the_host_does_not_have_keeps_nothing_else_from_being_done_and_is_no_mitigation_alone()
+ {
     let folder = folder();
     let Some(mut host) = Host::new("a_unit_that_the_host_does_not_have", folder.path()) else {
         return;
     };
     host.boot();
-    let answer = host.work(&job(Step::Mitigate, 1, &["cron.service", "ngnix.service"], &[]));
+    let answer = host.work(&job(Step::Mitigate, 1, &["ngnix.service"], &[]));
     let ended = (answer.result, answer.class);
     assert_eq!(ended, (AnswerResult::Refused, Some(ErrorClass::Unsupported)), "{}", answer.message);
     assert!(answer.message.contains("no unit ngnix.service"), "{}", answer.message);
-    assert_eq!(host.say(&["systemctl", "is-active", "cron"]).trim(), "active");
     assert_eq!(host.scan().mitigated, None);
+
+    let units = ["absent.service", "cron.service"];
+    let answer = host.work(&job(Step::Mitigate, 2, &units, &["80/tcp"]));
+    assert_eq!(answer.result, AnswerResult::Done, "{}", answer.message);
+    let told = "the host has no absent.service: held, should it come";
+    assert!(answer.message.contains(told), "{}", answer.message);
+    assert!(!host.answers(80), "its port is blocked all the same");
+    let seen = host.scan().mitigated.expect("it is seen");
+    assert_eq!((seen.stop, seen.block), (units.map(str::to_owned).to_vec(), vec!["80/tcp".into()]));
+    let come = "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/absent.service; \
+                systemctl daemon-reload; systemctl start absent.service || echo refused";
+    assert!(host.say(&["sh", "-c", come]).contains("refused"), "what comes later is held too");
+
+    host.done(&job(Step::Lift, 2, &units, &["80/tcp"]));
+    assert_eq!(host.scan().mitigated, None);
+    host.run(&["systemctl", "start", "absent.service"]);
+    assert_eq!(host.say(&["systemctl", "is-active", "cron"]).trim(), "active");
+}
+
+/// A port that cannot be blocked is told before anything is stopped: a mitigation is in force as a whole, or not.
+#[test]
+fn a_host_without_nft_says_so_in_its_report_and_stops_nothing_for_a_port_that_stays_open() {
+    let folder = folder();
+    let Some(mut host) = Host::new("a_host_without_nft_says_so", folder.path()) else { return };
+    host.boot();
+    assert_eq!(host.scan().cannot_mitigate, None);
+    host.run(&["mv", "/usr/sbin/nft", "/usr/sbin/nft.away"]);
+    let cannot = host.scan().cannot_mitigate.expect("it is seen");
+    let why = "ports are blocked by nft, which this host does not have";
+    assert!(cannot.block.is_some_and(|told| told.starts_with(why)) && cannot.stop.is_none());
+    let answer = host.work(&job(Step::Mitigate, 1, &["cron.service"], &["80/tcp"]));
+    assert_eq!(answer.result, AnswerResult::Refused, "{}", answer.message);
+    assert!(answer.message.starts_with(why), "{}", answer.message);
+    assert_eq!(host.say(&["systemctl", "is-active", "cron"]).trim(), "active");
 }
 
 #[test]

@@ -68,11 +68,23 @@ struct Record {
 
 /// Units to be held, with what they were before.
 #[derive(Debug)]
-pub struct ToHold(BTreeMap<String, Record>);
+pub struct ToHold {
+    records: BTreeMap<String, Record>,
+    /// Units that the host does not have: nothing is to be stopped, and should one come it is held.
+    absent: Vec<String>,
+}
 
-/// Looks what is to be held for these units, and changes nothing. Refuses a unit that the host does not have, for to hold it would mitigate nothing and be believed,
-/// and a host on which nothing can be held.
-pub fn look(units: &[String]) -> Result<ToHold, Failure> {
+impl ToHold {
+    /// What of the order the host does not have, in words.
+    pub fn absence(&self) -> Option<String> {
+        let absent = self.absent.join(", ");
+        (!absent.is_empty()).then(|| format!("the host has no {absent}: held, should it come"))
+    }
+}
+
+/// Looks what is to be held for these units, and changes nothing. Refuses a host on which nothing can be held, and one that has none of the units where that is `all` that
+/// was ordered: to hold them would mitigate nothing and be believed. Beside something else, a unit that is not there keeps nothing from being done.
+pub fn look(units: &[String], all: bool) -> Result<ToHold, Failure> {
     if !units.is_empty()
         && let Err(errno) = access(Path::new("/").join(UNITS), Access::WRITE_OK)
     {
@@ -82,31 +94,44 @@ pub fn look(units: &[String]) -> Result<ToHold, Failure> {
         return Err(Failure::before(ErrorClass::Unsupported, message));
     }
     let records = records();
-    let mut to_hold = BTreeMap::new();
+    let mut to_hold = ToHold { records: BTreeMap::new(), absent: Vec::new() };
     for unit in units {
         let standing = records.get(unit).filter(|record| !record.let_go && record.holds());
         let record = match standing {
             Some(record) => record.clone(),
-            None => before(unit, &records)?,
+            None => {
+                let said = Said::of(unit)?;
+                if said.get("LoadState") == "not-found" {
+                    to_hold.absent.push(unit.clone());
+                }
+                before(unit, &said, &records)?
+            }
         };
-        to_hold.insert(unit.clone(), record);
+        to_hold.records.insert(unit.clone(), record);
     }
-    Ok(ToHold(to_hold))
+    if all && !units.is_empty() && to_hold.absent.len() == units.len() {
+        let message = format!(
+            "the host has no unit {}: nothing would be stopped; name one of `systemctl list-units --all`",
+            units.join(", ")
+        );
+        return Err(Failure::before(ErrorClass::Unsupported, message));
+    }
+    Ok(to_hold)
 }
 
 /// Holds units, stops them, and asks the service manager whether it has taken that on.
 pub fn hold(to_hold: &ToHold) -> Result<(), Failure> {
-    if to_hold.0.is_empty() {
+    if to_hold.records.is_empty() {
         return Ok(());
     }
-    for (unit, record) in &to_hold.0 {
+    for (unit, record) in &to_hold.records {
         note(unit, record).map_err(|failure| Failure { touched: false, ..failure })?;
     }
     change(to_hold).map_err(|failure| Failure { touched: true, ..failure })
 }
 
 fn change(to_hold: &ToHold) -> Result<(), Failure> {
-    let all = || to_hold.0.values().flat_map(|record| &record.units);
+    let all = || to_hold.records.values().flat_map(|record| &record.units);
     for before in all().filter(|before| !before.others) {
         put(&before.unit)?;
     }
@@ -257,14 +282,7 @@ impl Said {
 }
 
 /// What is to be held for a unit, and what it is now.
-fn before(unit: &str, records: &BTreeMap<String, Record>) -> Result<Record, Failure> {
-    let said = Said::of(unit)?;
-    if said.get("LoadState") == "not-found" {
-        let message = format!(
-            "the host has no unit {unit}: nothing would be stopped; name one of `systemctl list-units --all`"
-        );
-        return Err(Failure::before(ErrorClass::Unsupported, message));
-    }
+fn before(unit: &str, said: &Said, records: &BTreeMap<String, Record>) -> Result<Record, Failure> {
     let mut own = said.get("Id").to_owned();
     if is_template(unit) {
         own = own.replacen(&format!("@{INSTANCE}."), "@.", 1);

@@ -112,18 +112,23 @@ fn is_one_shot(unit: &str) -> Result<bool, Failure> {
     Ok(said.output.trim() == "oneshot")
 }
 
-/// Holds units stopped, so that nothing starts them, and blocks ports. What this host cannot do is refused before the first change.
+/// Holds units stopped, so that nothing starts them, and blocks ports. What this host cannot do is refused before the first change, by name: a step of several is
+/// never done without the others.
 pub fn mitigate(folder: &Folder, order: &Order) -> Result<Success, Failure> {
     manager()?;
     check(order)?;
     ports::can_block(&order.ports)?;
-    let to_hold = held::look(&order.units)?;
+    let to_hold = held::look(&order.units, order.ports.is_empty())?;
     folder.put_changes()?;
     held::hold(&to_hold)?;
     if !order.ports.is_empty() {
         ports::block(&order.ports).map_err(|failure| Failure { touched: true, ..failure })?;
     }
-    Ok(Success::done(told([("holds stopped", &order.units), ("blocked", &order.ports)])))
+    let mut done = told([("holds stopped", &order.units), ("blocked", &order.ports)]);
+    if let Some(absent) = to_hold.absence() {
+        done = format!("{done}; {absent}");
+    }
+    Ok(Success::done(done))
 }
 
 /// Lets units go, of which those start that ran before; opens ports again.
