@@ -307,7 +307,7 @@ fn tell_baselines(page: &mut Page, fleet: &Fleet) {
 }
 
 /// An instant in a table.
-pub(super) fn time(at: Option<Timestamp>) -> String {
+fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), instant)
 }
 

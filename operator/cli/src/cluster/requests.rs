@@ -5,10 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use super::{
-    fleet::{table, time},
-    instant,
-};
+use super::{fleet::table, instant};
 use crate::text::page::{BAD, Page, WAIT, paint};
 
 /// A request that has not ended.
@@ -97,9 +94,14 @@ impl RequestLine {
     fn through(&self, now: Timestamp) -> String {
         match self.finish {
             Some(at) if at <= now => "late".to_owned(),
-            other => time(other),
+            other => clock(other),
         }
     }
+}
+
+/// An instant in the table, whose headings name the zone: so a row fits a page of a hundred columns.
+fn clock(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 /// As people read it.
@@ -113,11 +115,12 @@ pub(super) fn text(page: &mut Page, lines: &[RequestLine], now: Timestamp) {
             if line.emergency { "yes" } else { "no" }.to_owned(),
             line.phase.clone().unwrap_or_else(|| "-".to_owned()),
             missing,
-            time(line.due),
+            clock(line.due),
             line.through(now),
         ]
     });
-    let headings = ["CHANGE REQUEST", "TYPE", "EMERGENCY", "PHASE", "MISSING", "DUE", "FINISH"];
+    let headings =
+        ["CHANGE REQUEST", "TYPE", "EMERGENCY", "PHASE", "MISSING", "DUE (UTC)", "FINISH (UTC)"];
     table(page, &headings, rows.collect());
     for line in lines {
         if let Some(waits) = line.waits(now) {
@@ -131,7 +134,7 @@ pub(super) fn text(page: &mut Page, lines: &[RequestLine], now: Timestamp) {
 
 #[cfg(test)]
 mod tests {
-    use hozen_api::change_request::ChangeRequestStatus;
+    use hozen_api::{change_request::ChangeRequestStatus, common::RoleCount};
 
     use super::*;
 
@@ -155,7 +158,9 @@ mod tests {
     #[test]
     fn why_a_request_waits_and_until_when_stands_below_it_within_the_width_of_the_page() {
         let told = shown(ChangeRequestStatus {
-            phase: Some(Phase::Approved),
+            phase: Some(Phase::AwaitingApproval),
+            due: Some("2026-11-20T09:14:00Z".parse().unwrap()),
+            missing: vec![RoleCount { name: "on-call".to_owned(), count: 2 }],
             phase_reason: Some("approved by sue@example.com as security".to_owned()),
             forecast: Some(forecast(Some("2026-11-24T02:00:00Z"), "window tuesday-night")),
             ..ChangeRequestStatus::default()
