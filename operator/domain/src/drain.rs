@@ -50,13 +50,7 @@ pub fn unready(node: &Node, transaction: &Digest) -> Option<Obstacle> {
         return Some(Obstacle::Unready(why.clone()));
     }
     let change = report.transactions.iter().find(|change| change.transaction == *transaction)?;
-    if let Some(lack) = &change.lacks {
-        return Some(Obstacle::DiskFull(lack.clone()));
-    }
-    // An agent that does not reckon it beforehand tells this much.
-    let (free, needed) = (report.disk_free_bytes?, change.disk_bytes);
-    let lack = Lack { below: SmolStr::new_static("/usr and /var"), needed, free };
-    (free < needed).then_some(Obstacle::DiskFull(lack))
+    change.lacks.clone().map(Obstacle::DiskFull)
 }
 
 /// What keeps a node from being drained, or its drain from being of use; of what its pods ask for, the lasting before the passing. None:

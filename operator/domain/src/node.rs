@@ -231,8 +231,6 @@ pub struct Inventory {
     pub unready: Vec<String>,
     /// When the package indices that it goes by were last refreshed from every repository, by the node's clock; none: that is not known.
     pub indices_refreshed_at: Option<Timestamp>,
-    /// Free bytes where packages are unpacked.
-    pub disk_free_bytes: Option<u64>,
     /// `Portable`, `Desktop`, `Server`, `Virtual`.
     pub hardware: SmolStr,
 }
@@ -289,8 +287,6 @@ pub struct Resolved {
     pub packages: u32,
     /// Bytes to download.
     pub download_bytes: u64,
-    /// Bytes more on disk afterwards, uninstall data included.
-    pub disk_bytes: u64,
     /// Where the node has too little room for it, by its agent's own reckoning.
     pub lacks: Option<Lack>,
     /// Units that would run old code afterwards, and so restart.

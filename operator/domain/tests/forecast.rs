@@ -7,7 +7,7 @@ use hozen_domain::{
     World,
     assess::{Assessment, BaselineView},
     forecast::{Assume, Forecast, forecast},
-    node::{Cordon, Inventory, Ready, Report, Resolved, Step, Task},
+    node::{Cordon, Inventory, Lack, Ready, Report, Resolved, Step, Task},
     plan::{Class, ImageClass, Plan, PlanFreeze, PlanWindow, Stage},
     request::{ChangeRequest, Phase},
     units::{Share, Span},
@@ -163,7 +163,8 @@ fn a_node_whose_disk_is_full_is_left_out_for_no_work_on_others_frees_it() {
     let mut world = world(nodes, &patch(all(3)));
     let node = world.nodes.get_mut("web-full").expect("it is there");
     let mut report = Inventory::clone(node.report.known().expect("it reports"));
-    report.disk_free_bytes = Some(9_000);
+    let lack = Lack { below: "/var".into(), needed: 70_000_000, free: 9_000 };
+    report.transactions.iter_mut().for_each(|change| change.lacks = Some(lack.clone()));
     node.report = Report::Known(Arc::new(report));
     let found = ask(&world);
     let why = "cannot be taken: the change needs ";

@@ -60,7 +60,6 @@ pub fn resolved(purpose: &str, transaction: &Transaction) -> Resolved {
         transaction: transaction.digest.clone(),
         packages,
         download_bytes: 1_000_000 * u64::from(packages),
-        disk_bytes: 100_000 * u64::from(packages),
         lacks: None,
         restart: BTreeSet::new(),
         reboot: transaction

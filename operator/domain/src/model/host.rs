@@ -465,7 +465,6 @@ pub(super) fn figures(purpose: &str, transaction: &Transaction, host: &Host) -> 
         transaction: transaction.digest.clone(),
         packages: count,
         download_bytes: u64::from(count) * 1_500_000,
-        disk_bytes: u64::from(count) * 5_000_000,
         lacks: None,
         restart: restart.collect(),
         reboot: transaction.changes.iter().any(|c| host.reboots_for(&c.name)),

@@ -147,7 +147,6 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         cannot_block: cannot.block.as_deref().map(small),
         unready: unready(report),
         indices_refreshed_at: report.ready.as_ref().and_then(|ready| ready.indices_refreshed_at),
-        disk_free_bytes: report.ready.as_ref().and_then(|ready| ready.disk_free_bytes),
         hardware: report
             .hardware
             .as_ref()
@@ -240,7 +239,6 @@ fn resolved(resolved: &ApiResolved, content: &dyn Content) -> Option<Resolved> {
         transaction: small(transaction),
         packages: resolved.packages,
         download_bytes: resolved.download_bytes,
-        disk_bytes: u64::try_from(resolved.disk_bytes).unwrap_or_default(),
         lacks: resolved.lacks.as_ref().map(|lack| Lack {
             below: small(&lack.below),
             needed: lack.needed_bytes,
