@@ -3,8 +3,10 @@
 use hozen_domain::{
     assess::{Activity, Rule, Side, State, assess},
     node::{Inventory, SecurityUpdate},
+    planner::overdue,
+    rank::rank,
 };
-use hozen_testkit::{WorldBuilder, baseline, debian, node, notice, world_at};
+use hozen_testkit::{WorldBuilder, at, baseline, debian, node, notice, world_at};
 
 const NOW: &str = "2026-11-19T09:00Z";
 
@@ -43,4 +45,46 @@ fn a_security_update_that_nothing_brings_is_a_missing_patch_and_never_compliant(
     let (_, _, rules) = of(told);
     assert!(!rules.contains(&below("openssl")), "its notice tells of it: {rules:?}");
     assert!(rules.contains(&below("curl")), "{rules:?}");
+}
+
+#[test]
+fn a_security_update_that_nothing_brings_is_due_from_its_first_report_and_then_late() {
+    let held = |scanned: &'static str| {
+        move |inventory: &mut Inventory| {
+            inventory.tells_security = true;
+            inventory.scanned_at = at(scanned);
+            inventory.unresolved = vec![SecurityUpdate {
+                package: "curl".into(),
+                from: "7.88.1-10+deb12u8".into(),
+                to: "7.88.1-10+deb12u14".into(),
+                why: "an administrator holds the package back on the host".into(),
+            }];
+        }
+    };
+    let set = debian(&[("curl", "7.88.1-10+deb12u8")]);
+    let world = |now: &str, scan: &'static str, first: Option<&str>| {
+        let node = node("a").label("tier", "web").has(&set).report(held(scan));
+        let known = first.map(|first| ("curl".into(), at(first)));
+        let web = baseline("web").with(|web| web.first_seen.updates.extend(known));
+        world_at(now).baseline(web).node(node).build()
+    };
+    let judged = |world: &hozen_domain::World| {
+        let assessment = assess(world);
+        let ranking = rank(world, &assessment);
+        let late = overdue(world, &assessment, &ranking);
+        (ranking, late)
+    };
+
+    let (ranking, late) = judged(&world(NOW, "2026-11-19T08:00:00Z", None));
+    let due = ranking.due_of_update("web", "curl").expect("a deadline");
+    assert_eq!(ranking.updates["web"].systems, 1);
+    assert_eq!(ranking.updates["web"].due, Some(due), "the baseline's oldest");
+    assert!(ranking.brought_since.is_empty(), "it hastens no plan");
+    assert!(due > at(NOW) && late.is_empty(), "{due}");
+
+    // The same update, still held when its deadline has passed: later reports move nothing.
+    let first = Some("2026-01-05T08:00:00Z");
+    let (ranking, late) = judged(&world(NOW, "2026-11-19T08:00:00Z", first));
+    assert!(ranking.due_of_update("web", "curl").unwrap() < at(NOW));
+    assert_eq!(late.iter().map(|late| late.system.as_str()).collect::<Vec<_>>(), ["a"]);
 }

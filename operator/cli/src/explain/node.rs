@@ -10,7 +10,7 @@ use hozen_domain::{
     units::Name,
 };
 
-use super::{Answer, Section, common};
+use super::{Answer, Section, common, updates};
 
 /// Changes of a transaction that are listed.
 const CHANGES_MAX: usize = 6;
@@ -173,11 +173,15 @@ fn urgent(outcome: &Outcome, view: &NodeView) -> Section {
         return Section::default();
     };
     let mut section = common::urgent(outcome, baseline, view.missing());
-    if view.updates.is_some()
+    if view.untold().next().is_some()
         && let Some(ranked) = outcome.after.ranking.updates.get(baseline)
     {
         let head = "security updates that no notice tells of";
         common::ranked(&mut section, head, ranked, outcome.world.now);
+        for package in view.unbrought() {
+            let clock = updates::clock(outcome, baseline, package);
+            section.rule(format!("{package}, which nothing brings{clock}"), "PROCESS 3.1");
+        }
     }
     section
 }

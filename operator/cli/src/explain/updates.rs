@@ -42,31 +42,44 @@ pub(super) fn answer(outcome: &Outcome) -> Answer {
     answer
 }
 
+/// Since when an update is known to be missing under a baseline, and until when it must be there: `, first seen …, due …`.
+pub(super) fn clock(outcome: &Outcome, baseline: &Name, package: &str) -> String {
+    let ranking = &outcome.after.ranking;
+    let seen = ranking.first_seen.get(baseline).and_then(|seen| seen.updates.get(package));
+    let seen = seen.map_or_else(String::new, |seen| format!(", first seen {seen}"));
+    let due = match ranking.due_of_update(baseline, package) {
+        None => String::new(),
+        Some(due) if due <= outcome.world.now => format!(", LATE: it was due {due}"),
+        Some(due) => format!(", due {due}"),
+    };
+    format!("{seen}{due}")
+}
+
 /// Packages that nodes of a baseline miss, each with its own clock.
 fn missing(outcome: &Outcome, baseline: &Name) -> Section {
-    let ranking = &outcome.after.ranking;
-    let mut nodes: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut nodes: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
     for (name, view) in &outcome.after.assessment.nodes {
         if view.holding.baseline() != Some(baseline) {
             continue;
         }
         for (package, _, offered) in view.updates.iter().flat_map(|updates| &updates.packages) {
-            nodes.entry((package, offered)).or_default().push(name);
+            nodes.entry((package, offered, "")).or_default().push(name);
+        }
+        let report = outcome.world.nodes.get(name).and_then(|node| node.report.latest());
+        for package in view.unbrought() {
+            let mut held = report.into_iter().flat_map(|report| &report.unresolved);
+            let offered = held.find(|update| update.package == *package);
+            let offered = offered.map_or("", |update| update.to.as_str());
+            nodes.entry((package, offered, ", and nothing brings it")).or_default().push(name);
         }
     }
     let mut section = Section::new(&format!("missing under {baseline}"));
-    for ((package, offered), on) in nodes.iter().take(PACKAGES_MAX) {
-        let seen = ranking.first_seen.get(baseline).and_then(|seen| seen.updates.get(*package));
-        let seen = seen.map_or_else(String::new, |seen| format!(", first seen {seen}"));
-        let due = match ranking.due_of_update(baseline, package) {
-            None => String::new(),
-            Some(due) if due <= outcome.world.now => format!(", LATE: it was due {due}"),
-            Some(due) => format!(", due {due}"),
-        };
+    for ((package, offered, unbrought), on) in nodes.iter().take(PACKAGES_MAX) {
+        let clock = clock(outcome, baseline, package);
         let count = counted(u32::try_from(on.len()).unwrap_or(u32::MAX), "node");
         let named = some_of(on, NAMED_MAX);
         section.rule(
-            format!("{package} {offered}: missing on {count} ({named}){seen}{due}"),
+            format!("{package} {offered}: missing on {count} ({named}){unbrought}{clock}"),
             "PROCESS 3.1",
         );
     }

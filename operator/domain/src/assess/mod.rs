@@ -131,6 +131,19 @@ impl NodeView {
     pub fn missing(&self) -> impl Iterator<Item = &Missing> {
         self.set.iter().flat_map(|set| set.missing())
     }
+
+    /// Packages with a security update of which no notice tells: those that a transaction brings, and those that nothing does.
+    pub fn untold(&self) -> impl Iterator<Item = &SmolStr> {
+        let brought = self.updates.iter().flat_map(|view| &view.packages);
+        brought.map(|(package, ..)| package).chain(self.unbrought())
+    }
+
+    /// Packages with a security update of which no notice tells, and that nothing brings.
+    pub fn unbrought(&self) -> impl Iterator<Item = &SmolStr> {
+        self.own.iter().filter_map(|departure| {
+            if let Rule::SecurityUpdate(package) = &departure.rule { Some(package) } else { None }
+        })
+    }
 }
 
 /// A workload against the baselines of its containers' images.

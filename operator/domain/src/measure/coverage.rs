@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
-    assess::{Assessment, NodeView, SetView, State, UpdateView},
+    assess::{Assessment, NodeView, SetView, State},
     baseline::{Baseline, Target},
     forecast::Forecast,
     rank::Ranking,
     request::ChangeRequest,
-    units::{Digest, Name, Permyriad, after},
+    units::{Name, Permyriad, after},
     world::World,
 };
 
@@ -131,21 +131,21 @@ impl<'a> Stock<'a> {
             return stock;
         };
         // Nodes with equal sets miss the same: a hundred thousand nodes are a few hundred sets.
-        let mut known: BTreeMap<(&Digest, Option<*const UpdateView>), (&NodeView, u32)> =
-            BTreeMap::new();
+        let mut known: BTreeMap<_, (&NodeView, u32)> = BTreeMap::new();
         for node in view.nodes.iter().filter_map(|name| assessment.nodes.get(name)) {
             stock.counted += 1;
             match (node.state, node.set.as_deref()) {
                 (State::Unknown, _) | (_, None) => stock.unknown += 1,
                 (_, Some(_)) if node.asleep => stock.inactive += 1,
                 (_, Some(set)) => {
-                    let key = (&set.digest, node.updates.as_ref().map(Arc::as_ptr));
+                    let updates = node.updates.as_ref().map(Arc::as_ptr);
+                    let key = (&set.digest, updates, node.unbrought().collect::<Vec<_>>());
                     known.entry(key).or_insert((node, 0)).1 += 1;
                 }
             }
         }
         for (node, systems) in known.into_values() {
-            stock.miss(node.set.as_deref(), node.updates.as_deref(), systems);
+            stock.miss(node.set.as_deref(), node.untold(), systems);
         }
         for workload in view.workloads.iter().filter_map(|key| assessment.workloads.get(key)) {
             stock.counted += 1;
@@ -154,7 +154,7 @@ impl<'a> Stock<'a> {
             if held.clone().any(|container| container.state == State::Unknown) {
                 stock.unknown += 1;
             } else {
-                stock.miss(held.filter_map(|container| container.set.as_deref()), None, 1);
+                stock.miss(held.filter_map(|container| container.set.as_deref()), [], 1);
             }
         }
         stock
@@ -164,7 +164,7 @@ impl<'a> Stock<'a> {
     fn miss(
         &mut self,
         sets: impl IntoIterator<Item = &'a SetView>,
-        updates: Option<&'a UpdateView>,
+        updates: impl IntoIterator<Item = &'a SmolStr>,
         systems: u32,
     ) {
         let missing = sets.into_iter().flat_map(SetView::missing);
@@ -172,10 +172,12 @@ impl<'a> Stock<'a> {
             .filter(|m| m.fixable().next().is_some())
             .map(|missing| &missing.notice)
             .collect();
-        for (package, ..) in updates.iter().flat_map(|updates| &updates.packages) {
+        let mut any = !notices.is_empty();
+        for package in updates {
+            any = true;
             *self.updates.entry(package).or_default() += systems;
         }
-        if updates.is_some() || !notices.is_empty() {
+        if any {
             self.missing_any += systems;
         }
         for notice in notices {

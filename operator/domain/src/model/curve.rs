@@ -24,7 +24,7 @@ fn standing(world: &World, turn: &Turn, name: &Name, view: &BaselineView) -> Sta
     let Turn { assessment, ranking, .. } = turn;
     let nodes = view.nodes.iter().filter_map(|name| assessment.nodes.get(name));
     let inactive = nodes.clone().filter(|node| node.asleep).count();
-    let untold = nodes.filter(|node| node.updates.is_some()).count();
+    let untold = nodes.filter(|node| node.untold().next().is_some()).count();
     let tied = view
         .ties
         .iter()

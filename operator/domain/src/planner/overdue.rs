@@ -32,9 +32,8 @@ pub fn overdue(world: &World, assessment: &Assessment, ranking: &Ranking) -> Vec
             continue;
         };
         let mut missed = view.set.as_deref().map(|set| of_set(baseline, set)).unwrap_or_default();
-        if let Some(updates) = view.updates.as_ref().filter(|_| some_late.contains(baseline)) {
-            let packages = updates.packages.iter();
-            let due = packages.filter_map(|(name, ..)| ranking.due_of_update(baseline, name)).min();
+        if some_late.contains(baseline) {
+            let due = view.untold().filter_map(|name| ranking.due_of_update(baseline, name)).min();
             missed
                 .extend(due.filter(|due| *due <= world.now).map(|due| (Want::Updates.name(), due)));
         }

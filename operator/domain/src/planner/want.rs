@@ -92,11 +92,13 @@ pub(super) fn urgencies(
         };
         urgencies.insert(Want::Notice(name.clone()), urgency);
     }
-    if let Some(ranked) = ranking.updates.get(&baseline.name) {
+    let name = &baseline.name;
+    if let (Some(ranked), Some(seen)) = (ranking.updates.get(name), ranking.brought_since.get(name))
+    {
         let urgency = Urgency {
             priority: ranked.priority,
-            due: ranked.due,
-            seen: ranked.seen.unwrap_or(world.now),
+            due: ranked.due_since(*seen),
+            seen: *seen,
             why: last(&ranked.reasons, ranked.priority),
         };
         urgencies.insert(Want::Updates, urgency);

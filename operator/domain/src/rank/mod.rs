@@ -90,6 +90,8 @@ pub struct Ranking {
     pub notices: BTreeMap<Name, RankedNotice>,
     /// Security updates that no notice accounts for, by baseline.
     pub updates: BTreeMap<Name, Ranked>,
+    /// When the oldest of these was first seen that a transaction brings: what nothing brings hastens no plan.
+    pub brought_since: BTreeMap<Name, Timestamp>,
     /// What the status of each baseline has to remember, so that these clocks stay where they are.
     pub first_seen: BTreeMap<Name, FirstSeen>,
     /// What the status of each node has to remember: since when old code runs there though what replaces it is installed.
@@ -130,6 +132,11 @@ impl Ranked {
     /// What orders by urgency, the most urgent first: of one priority what has no deadline comes last.
     pub fn urgency(&self) -> (Priority, Timestamp) {
         (self.priority, self.due.unwrap_or(Timestamp::MAX))
+    }
+
+    /// The deadline of one of what is ranked together, which was first seen then.
+    pub fn due_since(&self, seen: Timestamp) -> Option<Timestamp> {
+        self.due?.checked_add(seen.duration_since(self.seen?)).ok()
     }
 }
 
@@ -185,9 +192,8 @@ impl Ranking {
 
     /// The deadline of one of the distribution's updates of which no notice tells: each has its own clock, from when it was first seen.
     pub fn due_of_update(&self, baseline: &str, package: &str) -> Option<Timestamp> {
-        let ranked = self.updates.get(baseline)?;
         let seen = self.first_seen.get(baseline)?.updates.get(package)?;
-        ranked.due?.checked_add(seen.duration_since(ranked.seen?)).ok()
+        self.updates.get(baseline)?.due_since(*seen)
     }
 
     /// The first of these deadlines of a baseline.
@@ -208,7 +214,7 @@ impl Ranking {
                 counts.add(ranked.priority);
             }
         }
-        if node.updates.is_some()
+        if node.untold().next().is_some()
             && let Some(ranked) = self.updates.get(baseline)
         {
             counts.add(ranked.priority);
@@ -280,6 +286,7 @@ pub fn rank_again(world: &World, assessment: &Assessment, memory: &mut Memory) -
     Ranking {
         notices,
         updates: updates::rank(world, assessment, &first_seen),
+        brought_since: updates::brought_since(world, assessment, &first_seen),
         first_seen,
         inactive: inactive::inactive(world, assessment, &inactive_since),
         inactive_since,

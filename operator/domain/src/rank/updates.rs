@@ -55,6 +55,12 @@ pub(super) fn first_seen(
             let (_, earliest) = shared.entry(key).or_insert((updates, at));
             *earliest = at.min(*earliest);
         }
+        // What nothing brings is as missing, and as long.
+        for package in view.unbrought() {
+            let seen = first_seen.entry(baseline.clone()).or_default();
+            let known = seen.updates.entry(package.clone()).or_insert(at);
+            *known = at.min(*known);
+        }
         if view.asleep {
             let seen = first_seen.entry(baseline.clone()).or_default();
             let since = inactive_since.get(node).copied();
@@ -103,6 +109,29 @@ fn remember(seen: &mut FirstSeen, before: &FirstSeen) {
     }
 }
 
+/// Since when the oldest is known that a transaction brings.
+pub(super) fn brought_since(
+    world: &World,
+    assessment: &Assessment,
+    first_seen: &BTreeMap<Name, FirstSeen>,
+) -> BTreeMap<Name, Timestamp> {
+    let views = pending(world, assessment)
+        .filter_map(|(_, baseline, view, _)| Some((baseline, view.updates.as_ref()?)));
+    // Many nodes share one view.
+    let shared: BTreeMap<_, _> =
+        views.map(|(baseline, view)| ((baseline, Arc::as_ptr(view)), view)).collect();
+    let mut brought: BTreeMap<Name, Timestamp> = BTreeMap::new();
+    for ((baseline, _), view) in shared {
+        let Some(seen) = first_seen.get(baseline) else { continue };
+        let oldest = view.packages.iter().filter_map(|(package, ..)| seen.updates.get(package));
+        if let Some(oldest) = oldest.min() {
+            let known = brought.entry(baseline.clone()).or_insert(*oldest);
+            *known = (*known).min(*oldest);
+        }
+    }
+    brought
+}
+
 pub(super) fn rank(
     world: &World,
     assessment: &Assessment,
@@ -110,7 +139,7 @@ pub(super) fn rank(
 ) -> BTreeMap<Name, Ranked> {
     let mut lacking: BTreeMap<&Name, u32> = BTreeMap::new();
     for (_, baseline, view, _) in pending(world, assessment) {
-        if view.updates.is_some() {
+        if view.untold().next().is_some() {
             *lacking.entry(baseline).or_default() += 1;
         }
     }
