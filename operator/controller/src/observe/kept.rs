@@ -286,6 +286,8 @@ impl<V> Inner<V> {
         let written = &self.written;
         self.objects.retain(|key, _| named(key) || written.contains_key(key));
         self.malformed.retain(|key, _| named(key));
+        // Lists come in the order of keys, which leaves every leaf of the tree half empty: made anew, it is full.
+        self.objects = std::mem::take(&mut self.objects).into_iter().collect();
         self.synced = true;
         self.absent = false;
         self.failing = None;
