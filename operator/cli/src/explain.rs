@@ -14,6 +14,7 @@ mod request;
 mod rollout;
 mod rules;
 mod subject;
+mod unseen;
 mod updates;
 mod workload;
 
@@ -36,6 +37,7 @@ use crate::{
 pub use refused::Refused;
 pub use rules::Rule;
 pub use subject::Subject;
+pub use unseen::Unseen;
 
 /// Why something stands as it does. The shape is versioned as that of the facts of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,24 +140,31 @@ pub fn run(asked: &Explain) -> Result<ExitCode, Failed> {
     };
     let subject: Subject = subject.parse().map_err(Failed::Subject)?;
     let done = play::play(&asked.play, asked.moment)?;
-    tell(asked, done.played, (&done.outcome, &done.corpus), &[], &subject)
+    tell(asked, done.played, (&done.outcome, &done.corpus), (&[], None), &subject)
 }
 
-/// Explains, and prints it in the form that was asked for. What is refused is in no world.
+/// Explains, and prints it in the form that was asked for. What is refused, or may not be read, is in no world.
 pub fn tell(
     asked: &Explain,
     played: Played,
     seen: (&Outcome, &Corpus),
-    refused: &[Refused],
+    (refused, unseen): (&[Refused], Option<&Unseen>),
     subject: &Subject,
 ) -> Result<ExitCode, Failed> {
-    let explanation = if let Some(refused) = refused::of(refused, subject) {
+    let mut explanation = if let Some(refused) = refused::of(refused, subject) {
         refused.explanation(played, seen.0, subject)
     } else {
-        let mut explanation = explain(played, seen, subject).map_err(Failed::Subject)?;
+        let absent = |why| match unseen {
+            Some(unseen) => Failed::Subject(format!("{why}; {unseen}")),
+            None => Failed::Subject(why),
+        };
+        let mut explanation = explain(played, seen, subject).map_err(absent)?;
         refused::beside(&mut explanation, refused, subject);
         explanation
     };
+    if let Some(unseen) = unseen {
+        unseen.before(&mut explanation);
+    }
     match asked.output {
         Output::Text => {
             print(&text::explanation(&explanation, terminal::columns(&std::io::stdout())))

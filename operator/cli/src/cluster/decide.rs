@@ -29,7 +29,7 @@ use crate::{
     args::{Explain, Plan},
     clock,
     error::Failed,
-    explain::{self, Refused},
+    explain::{self, Refused, Subject, Unseen},
     facts::Played,
     note, plan, play,
 };
@@ -41,6 +41,19 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Who may look at what the operator looks at.
 const SIGHT: &str = "explain and plan read nodes, pods, workloads, budgets and Jobs as the operator does: ask the cluster's administrator \
      for the roles hozen-viewer and view, both in all namespaces; what the operator itself says of its work needs hozen-viewer alone (hozen status)";
+/// What the role `hozen-viewer` does not reach and an explanation goes without, by store, as RBAC names it.
+const SPARED: [(&str, &str); 10] = [
+    ("pods", "pods"),
+    ("budgets", "poddisruptionbudgets.policy"),
+    ("jobs", "jobs.batch"),
+    ("work", "jobs.batch"),
+    ("job_owners", "jobs.batch"),
+    ("deployments", "deployments.apps"),
+    ("stateful_sets", "statefulsets.apps"),
+    ("daemon_sets", "daemonsets.apps"),
+    ("replica_sets", "replicasets.apps"),
+    ("cron_jobs", "cronjobs.batch"),
+];
 /// Namespace of the Jobs where the operator does not say another.
 const WORK_NAMESPACE: &str = "hozen-work";
 
@@ -51,7 +64,10 @@ pub async fn explain(
     subject: &str,
 ) -> Result<ExitCode, Failed> {
     let subject = subject.parse().map_err(Failed::Subject)?;
-    let (world, refused) = see(cluster).await?;
+    let Sight { world, refused, unseen } = see(cluster).await?;
+    if let (Subject::Workload(_), Some(unseen)) = (&subject, &unseen) {
+        return Err(unseen.forbids("a workload is not explained without").into());
+    }
     let turn = Turn::take(&world);
     let outcome = Outcome {
         from: world.now,
@@ -68,12 +84,19 @@ pub async fn explain(
     };
     let notices = outcome.world.notices.iter().map(|(name, known)| (name, &*known.notice));
     let corpus = Corpus::new(notices);
-    explain::tell(asked, played(cluster), (&outcome, &corpus), &refused, &subject)
+    explain::tell(
+        asked,
+        played(cluster),
+        (&outcome, &corpus),
+        (&refused, unseen.as_ref()),
+        &subject,
+    )
 }
 
 /// `hozen plan`: what would be requested, with the digests that people would approve.
 pub async fn plan(cluster: &Cluster, asked: &Plan) -> Result<ExitCode, Failed> {
-    let (world, refused) = see(cluster).await?;
+    // Its digests are those that people would approve: without the pods of a node they could be others.
+    let (world, refused) = see(cluster).await?.whole("nothing is planned without")?;
     for Refused { kind, name, why } in &refused {
         note(&format!(
             "the {kind} {name} is not valid, and nothing is planned by it: {}",
@@ -88,8 +111,33 @@ fn played(cluster: &Cluster) -> Played {
     Played { folder: cluster.server.clone(), seed: 0, ..Played::default() }
 }
 
-/// The cluster as the operator sees it, and what of it is not valid.
-async fn see(cluster: &Cluster) -> Result<(World, Vec<Refused>), ClusterError> {
+/// The cluster as the operator sees it.
+struct Sight {
+    world: World,
+    /// What of it is not valid.
+    refused: Vec<Refused>,
+    /// What of it may not be read.
+    unseen: Option<Unseen>,
+}
+
+impl Sight {
+    /// What needs all of it. `lacks`: what cannot be done without the rest.
+    fn whole(self, lacks: &str) -> Result<(World, Vec<Refused>), ClusterError> {
+        match self.unseen {
+            None => Ok((self.world, self.refused)),
+            Some(unseen) => Err(unseen.forbids(lacks)),
+        }
+    }
+}
+
+impl Unseen {
+    fn forbids(&self, lacks: &str) -> ClusterError {
+        let said = format!("{lacks} what your rights do not reach: {self}");
+        ClusterError::Forbidden { said, remedy: SIGHT.to_owned() }
+    }
+}
+
+async fn see(cluster: &Cluster) -> Result<Sight, ClusterError> {
     let installation = doctor::installation(cluster).await;
     let wrong = wrong(cluster, &installation).await;
     look(cluster, installation, wrong).await
@@ -101,7 +149,8 @@ pub async fn attempt(
     rollout: &Rollout,
 ) -> Result<Result<(), String>, ClusterError> {
     let installation = doctor::installation(cluster).await;
-    let (world, _) = look(cluster, installation, Wrong::default()).await?;
+    let sight = look(cluster, installation, Wrong::default()).await?;
+    let (world, _) = sight.whole("another attempt is not judged without")?;
     let named = &rollout.spec.change_request;
     let request = world.requests.get(named.name.as_str());
     let Some(request) = request.filter(|request| request.uid.0 == named.uid.as_str()) else {
@@ -117,7 +166,7 @@ async fn look(
     cluster: &Cluster,
     installation: Result<Installation, ClusterError>,
     wrong: Wrong,
-) -> Result<(World, Vec<Refused>), ClusterError> {
+) -> Result<Sight, ClusterError> {
     let work_namespace = match installation {
         Ok(installation) => installation.work_namespace,
         Err(_) => WORK_NAMESPACE.to_owned(),
@@ -134,13 +183,13 @@ async fn look(
         clock: Arc::new(MachineClock),
     };
     let stores = Arc::clone(&watching.stores);
-    tokio::select! {
-        _ = join_all(watches(&watching)) => {}
+    let unseen = tokio::select! {
+        _ = join_all(watches(&watching)) => None,
         listed = tokio::time::timeout(LISTS_MAX, listed(&watching)) => listed.unwrap_or_else(|_| {
             let lacking = lacking(&stores).join(", ");
             Err(ClusterError::Sense(format!("the cluster did not list its {lacking} in time")))
         })?,
-    }
+    };
     let identity = Identity {
         cluster: Uid::new(uid),
         operator: User::from(cluster.operator()),
@@ -149,7 +198,8 @@ async fn look(
     let mut memory = Memory::default();
     let now = clock::now();
     let refused = refused(&stores);
-    Ok((world::assemble(&stores, &mut memory, &identity, wrong, now).world, refused))
+    let world = world::assemble(&stores, &mut memory, &identity, wrong, now).world;
+    Ok(Sight { world, refused, unseen })
 }
 
 /// Why it is not known which cluster this is.
@@ -211,12 +261,13 @@ fn lacking(stores: &Stores) -> Vec<&'static str> {
     stores.health().into_iter().filter(Health::is_awaited).map(|h| h.store).collect()
 }
 
-/// Waits until every list is through, or one cannot be had.
-async fn listed(watching: &Watching) -> Result<(), ClusterError> {
+/// Waits until every list is through, or one cannot be had; what is left out then is told.
+async fn listed(watching: &Watching) -> Result<Option<Unseen>, ClusterError> {
     loop {
-        let health = watching.stores.health();
-        if let Some(why) = health.iter().find_map(|h| h.failing.as_ref().filter(|_| h.is_awaited()))
-        {
+        let awaited: Vec<Health> =
+            watching.stores.health().into_iter().filter(Health::is_awaited).collect();
+        let (spared, awaited): (Vec<_>, Vec<_>) = awaited.into_iter().partition(is_spared);
+        if let Some(why) = awaited.iter().find_map(|h| h.failing.as_ref()) {
             if why.contains("404 page not found") {
                 return Err(ClusterError::NoKinds);
             }
@@ -225,10 +276,20 @@ async fn listed(watching: &Watching) -> Result<(), ClusterError> {
                 remedy: SIGHT.to_owned(),
             });
         }
-        if !health.iter().any(Health::is_awaited) {
-            return Ok(());
+        if awaited.is_empty() {
+            return Ok(Unseen::of(spared.iter().filter_map(|h| resource(h.store))));
         }
         // A watch that fails wakes nobody.
         let _ = tokio::time::timeout(LOOK, watching.wake.notified()).await;
     }
+}
+
+/// Whether an explanation goes on without this: RBAC refused it, and `hozen-viewer` would not have granted it.
+fn is_spared(health: &Health) -> bool {
+    let refused = health.failing.as_ref().is_some_and(|why| why.contains(" is forbidden: "));
+    refused && resource(health.store).is_some()
+}
+
+fn resource(store: &str) -> Option<&'static str> {
+    SPARED.iter().find_map(|(of, resource)| (*of == store).then_some(*resource))
 }
