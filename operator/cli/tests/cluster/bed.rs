@@ -229,14 +229,17 @@ impl Cluster {
         let mut request: Value = serde_json::from_str(include_str!("change-request.json")).unwrap();
         request["metadata"]["name"] = json!(name);
         request["spec"]["requestedBy"] = json!(by);
+        request["spec"]["planDigest"] = json!("");
         let plan = &mut request["spec"]["plan"];
         plan["classes"][0]["transaction"] = Self::transaction()["metadata"]["name"].clone();
         plan["needs"]["roles"] =
             json!([{"name": "platform", "count": 1}, {"name": "security", "count": 1}]);
-        let typed = serde_json::from_value(plan.clone()).unwrap();
-        let digest = hozen_intake::convert::plan::plan(&typed).unwrap().digest().unwrap();
-        request["spec"]["planDigest"] = json!(digest);
         change(&mut request);
+        if request["spec"]["planDigest"] == *"" {
+            let typed = serde_json::from_value(request["spec"]["plan"].clone()).unwrap();
+            let digest = hozen_intake::convert::plan::plan(&typed).unwrap().digest().unwrap();
+            request["spec"]["planDigest"] = json!(digest);
+        }
         self.make_as(by, &request);
         request
     }

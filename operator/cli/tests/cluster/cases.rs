@@ -47,6 +47,43 @@ pub fn approve_shows_what_is_approved_and_speaks_in_the_callers_own_name(cluster
     cluster.hozen("bob", &["reject", "shown", "--yes"]).says("shown: rejected as platform by bob");
 }
 
+pub fn approve_tells_what_a_drain_costs_beyond_moved_pods(cluster: &Cluster) {
+    let costs = [
+        (
+            "deleteEmptyDirData",
+            json!(true),
+            "pods with an emptyDir are evicted: what is in it is lost",
+        ),
+        ("force", json!(true), "pods without controller are evicted: nobody makes them anew"),
+        (
+            "onBlocked",
+            json!("Force"),
+            "a blocked drain is forced: pods are deleted without their budget's leave",
+        ),
+    ];
+    let told = |name: &str| {
+        let shown =
+            cluster.hozen("alice", &["approve", name, "--yes"]).says("approved as security");
+        let told = shown.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        costs.each_ref().map(|(_, _, cost)| told.contains(cost))
+    };
+    cluster.request("moves", |_| {});
+    assert_eq!(told("moves"), [false; 3]);
+    for (field, value, _) in &costs {
+        let name = format!("drains-{}", field.to_lowercase());
+        cluster.request(&name, |request| {
+            request["spec"]["plan"]["execution"]["drain"][*field] = value.clone();
+        });
+        assert_eq!(told(&name), costs.each_ref().map(|(of, _, _)| of == field), "{field}");
+    }
+    cluster.request("no-drain", |request| {
+        let plan = &mut request["spec"]["plan"];
+        plan["execution"]["drain"]["force"] = json!(true);
+        plan["disruption"]["drains"] = json!(0);
+    });
+    assert_eq!(told("no-drain"), [false; 3], "nothing is drained");
+}
+
 pub fn approve_takes_no_word_that_would_not_count(cluster: &Cluster) {
     cluster.request("counts", |_| {});
     cluster
@@ -280,7 +317,8 @@ pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
     cluster.status(
         "changerequest",
         "waits",
-        &json!({"phase": "AwaitingApproval", "missing": [{"name": "security", "count": 1}]}),
+        &json!({"phase": "AwaitingApproval", "missing": [{"name": "security", "count": 1}],
+            "forecast": {"start": "2020-01-05T02:00:00Z", "finish": "2020-01-05T03:00:00Z"}}),
     );
     cluster.request("ended", |_| {});
     cluster.status("changerequest", "ended", &json!({"phase": "Done"}));
@@ -300,6 +338,7 @@ pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
         "{}",
         shown.out
     );
+    assert!(line("waits").unwrap().ends_with(" late"), "its time has passed: {}", shown.out);
     assert_eq!(line("ended"), None, "what has ended is not waited for");
     assert!(shown.out.contains("8/10"), "{}", shown.out);
     assert!(

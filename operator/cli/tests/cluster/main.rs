@@ -20,8 +20,9 @@ macro_rules! cases {
 }
 
 fn main() -> ExitCode {
-    let all: [Case; 16] = cases![
+    let all: [Case; 17] = cases![
         approve_shows_what_is_approved_and_speaks_in_the_callers_own_name,
+        approve_tells_what_a_drain_costs_beyond_moved_pods,
         approve_takes_no_word_that_would_not_count,
         approve_refuses_a_request_that_was_superseded_or_is_over,
         approve_refuses_another_digest_than_the_reviewed_and_one_that_lies,
