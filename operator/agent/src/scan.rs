@@ -151,8 +151,9 @@ fn unfinished(root: &Root, system: &System) -> Vec<String> {
 fn held_down(root: &Root, now: Timestamp) -> Option<Mitigated> {
     let held = held::in_force(root, HELD_MAX);
     let stop: Vec<String> = held.iter().filter_map(|unit| token(unit)).collect();
+    let absent = held::absent(root, &stop);
     let block = ports::in_force(root, now);
-    (!stop.is_empty() || !block.is_empty()).then_some(Mitigated { stop, block })
+    (!stop.is_empty() || !block.is_empty()).then_some(Mitigated { stop, absent, block })
 }
 
 /// What of a mitigation this host cannot do, as its agent would refuse it.

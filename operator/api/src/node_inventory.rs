@@ -144,6 +144,11 @@ pub struct Mitigated {
     #[schemars(with = "Vec<shape::Unit>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub stop: Vec<String>,
+    /// Those of the units that the host did not have when they were held: nothing ran that was to be stopped. Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<shape::Unit>", length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub absent: Vec<String>,
     /// Ports that the host's own packet filter refuses; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<shape::Port>", length(max = 64))]

@@ -305,6 +305,8 @@ pub enum Hold {
         nodes: u32,
         /// Nodes that need it and do not have it, each with why: away, failed, or put back since they cannot have it.
         without: Vec<(Name, String)>,
+        /// Units of it that none of those nodes has: nothing was stopped by their names.
+        nowhere: Vec<SmolStr>,
         /// Its rollout, where it failed or was put back on some of them: it is not tried there again by itself.
         again: Option<Name>,
     },
@@ -447,7 +449,9 @@ impl fmt::Display for Hold {
             Self::CannotDrain { nodes, .. } => f.write_str(&cannot_drain(nodes)),
             Self::WontRollOut { workload, why } => f.write_str(&at_rest(workload, why)),
             Self::HumanTookOver { nodes } => write!(f, "a person took {} over", named(nodes)),
-            Self::MitigationStands { nodes: n, without, .. } => f.write_str(&in_force(*n, without)),
+            Self::MitigationStands { nodes: n, without, nowhere, .. } => {
+                f.write_str(&in_force(*n, without, nowhere))
+            }
             Self::Watch { .. } => f.write_str("gates are watched after the last node"),
             Self::WatchFailed { gate, why, kept } => {
                 f.write_str(&words::watch_failed(gate, why, kept.as_deref()))

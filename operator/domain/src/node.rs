@@ -221,6 +221,8 @@ pub struct Inventory {
     pub reboot_because: Vec<SmolStr>,
     /// Units that are held stopped, so that nothing starts them.
     pub stopped: BTreeSet<SmolStr>,
+    /// Those of them that the host did not have.
+    pub absent: BTreeSet<SmolStr>,
     /// Ports that the host's own packet filter refuses: `4433/udp`.
     pub blocked: BTreeSet<SmolStr>,
     /// Why its host can hold no unit stopped, if so.

@@ -90,6 +90,7 @@ fn a_unit_that_the_host_does_not_have_keeps_nothing_else_from_being_done_and_is_
     assert!(!host.answers(80), "its port is blocked all the same");
     let seen = host.scan().mitigated.expect("it is seen");
     assert_eq!((seen.stop, seen.block), (units.map(str::to_owned).to_vec(), vec!["80/tcp".into()]));
+    assert_eq!(seen.absent, ["absent.service"]);
     let come = "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/usr/lib/systemd/system/absent.service; \
                 systemctl daemon-reload; systemctl start absent.service || echo refused";
     assert!(host.say(&["sh", "-c", come]).contains("refused"), "what comes later is held too");

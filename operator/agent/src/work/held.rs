@@ -64,6 +64,9 @@ struct Record {
     units: Vec<Before>,
     /// It was let go, and somebody else holds it still: that is no mitigation.
     let_go: bool,
+    /// The host did not have it.
+    #[serde(default)]
+    absent: bool,
 }
 
 /// Units to be held, with what they were before.
@@ -99,14 +102,11 @@ pub fn look(units: &[String], all: bool) -> Result<ToHold, Failure> {
         let standing = records.get(unit).filter(|record| !record.let_go && record.holds());
         let record = match standing {
             Some(record) => record.clone(),
-            None => {
-                let said = Said::of(unit)?;
-                if said.get("LoadState") == "not-found" {
-                    to_hold.absent.push(unit.clone());
-                }
-                before(unit, &said, &records)?
-            }
+            None => before(unit, &records)?,
         };
+        if record.absent {
+            to_hold.absent.push(unit.clone());
+        }
         to_hold.records.insert(unit.clone(), record);
     }
     if all && !units.is_empty() && to_hold.absent.len() == units.len() {
@@ -235,6 +235,16 @@ pub fn in_force(root: &Root, most: usize) -> Vec<String> {
     held
 }
 
+/// Which of these units, that are held, the host did not have.
+pub fn absent(root: &Root, held: &[String]) -> Vec<String> {
+    let noted = |unit: &&String| {
+        let text = root.text(&format!("{STATE}/{RECORDS}/{unit}"), RECORD_BYTES_MAX);
+        let record = text.ok().and_then(|text| serde_json::from_str::<Record>(&text).ok());
+        record.is_some_and(|record| record.absent && !record.let_go)
+    };
+    held.iter().filter(noted).cloned().collect()
+}
+
 impl Record {
     /// Whether anything of it is held, by us.
     fn holds(&self) -> bool {
@@ -282,7 +292,8 @@ impl Said {
 }
 
 /// What is to be held for a unit, and what it is now.
-fn before(unit: &str, said: &Said, records: &BTreeMap<String, Record>) -> Result<Record, Failure> {
+fn before(unit: &str, records: &BTreeMap<String, Record>) -> Result<Record, Failure> {
+    let said = Said::of(unit)?;
     let mut own = said.get("Id").to_owned();
     if is_template(unit) {
         own = own.replacen(&format!("@{INSTANCE}."), "@.", 1);
@@ -300,7 +311,8 @@ fn before(unit: &str, said: &Said, records: &BTreeMap<String, Record>) -> Result
             None => Before { ran: running(&name)?, others: is_masked(&name), unit: name },
         });
     }
-    Ok(Record { units, let_go: false })
+    let absent = said.get("LoadState") == "not-found";
+    Ok(Record { units, let_go: false, absent })
 }
 
 /// The socket that starts an instance of a template for each who connects. Of a template it is not told.
@@ -477,7 +489,7 @@ mod tests {
         fs::write(units.join("web.service.d/limits.conf"), "[Service]\n").unwrap();
         let record = |ordered: &str, unit: &str, let_go: bool| {
             let before = Before { unit: unit.to_owned(), ran: Vec::new(), others: let_go };
-            let record = Record { units: vec![before], let_go };
+            let record = Record { units: vec![before], let_go, absent: unit == "ssh.service" };
             fs::write(records.join(ordered), serde_json::to_vec(&record).unwrap()).unwrap();
         };
         record("sshd.service", "ssh.service", false);
@@ -487,6 +499,7 @@ mod tests {
 
         let held = ["cron.service", "mail.service", "ssh.service", "sshd.service"];
         assert_eq!(in_force(&root, 64), held);
+        assert_eq!(absent(&root, &held.map(str::to_owned)), ["sshd.service"]);
     }
 
     #[test]

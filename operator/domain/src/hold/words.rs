@@ -1,6 +1,7 @@
 //! Words that several holds have in common.
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::{
     calendar::{Never, Purpose},
@@ -73,9 +74,13 @@ pub(super) fn shut(
     format!("waits for {what}{needed}{never}")
 }
 
-pub(super) fn in_force(nodes: u32, without: &[(Name, String)]) -> String {
+pub(super) fn in_force(nodes: u32, without: &[(Name, String)], nowhere: &[SmolStr]) -> String {
     let plural = if nodes == 1 { "" } else { "s" };
-    let told = format!("in force on {nodes} node{plural} until the patch is proven");
+    let nowhere = match named(nowhere) {
+        none if none.is_empty() => none,
+        units => format!("; none of them has a unit {units}"),
+    };
+    let told = format!("in force on {nodes} node{plural} until the patch is proven{nowhere}");
     if without.is_empty() {
         return told;
     }

@@ -99,7 +99,13 @@ fn stands(view: &View<'_>) -> Hold {
     let without: Vec<(Name, String)> =
         view.pool.iter().filter(lacks).map(|node| (node.name.clone(), why(node))).collect();
     let given_up = view.pool.iter().filter(lacks).any(|node| failed(node).is_some());
+    let steps = view.plan.mitigation.iter().flat_map(|steps| &steps.stop);
+    let absent = |unit: &&SmolStr| {
+        let mut seen = done(view).filter_map(|node| node.report.latest()).peekable();
+        seen.peek().is_some() && seen.all(|seen| seen.absent.contains(*unit))
+    };
     Hold::MitigationStands {
+        nowhere: steps.filter(absent).cloned().collect(),
         notices: view.plan.advisories.clone(),
         nodes: u32::try_from(done(view).count()).unwrap_or(u32::MAX),
         without,

@@ -101,3 +101,28 @@ fn a_mitigation_that_no_host_can_have_any_more_is_not_said_to_stand() {
     assert!(told.ended().is_empty(), "{:#?}", told.ended());
     assert!(told.held("NothingProven") && !told.held("MitigationStands"));
 }
+
+/// A mitigation that blocks a port, and stops a unit by a name that these nodes' hosts do not have.
+fn misspelt(nodes: u32, absent: &[&str]) -> World {
+    let mut world = fleet(nodes);
+    let known = world.notices.get_mut("DSA-1").expect("it is known");
+    Arc::make_mut(&mut known.notice).mitigations[0].stop.push("ngnix.service".into());
+    for name in absent {
+        let node = world.nodes.get_mut(*name).expect("it is there");
+        let mut seen = Inventory::clone(node.report.known().expect("it reports"));
+        seen.absent.insert("ngnix.service".into());
+        node.report = Report::Known(Arc::new(seen));
+    }
+    world
+}
+
+#[test]
+fn a_unit_that_no_node_has_is_told_where_the_mitigation_stands_without_it() {
+    for (absent, told) in [(&["web-1", "web-2"][..], true), (&["web-1"], false)] {
+        let story = story(&misspelt(2, absent), 12).play();
+        let (_, hold) = *story.holds().last().expect("a hold");
+        assert_eq!(hold.reason(), "MitigationStands");
+        let says = "; none of them has a unit ngnix.service";
+        assert_eq!(hold.to_string().ends_with(says), told, "{hold}");
+    }
+}

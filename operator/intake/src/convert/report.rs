@@ -142,6 +142,7 @@ fn inventory(report: &NodeReport, content: &dyn Content) -> Inventory {
         listeners: report.listening.iter().filter_map(listener).collect(),
         reboot_because,
         stopped: small_set(&mitigated.stop),
+        absent: small_set(&mitigated.absent),
         blocked: small_set(&mitigated.block),
         cannot_stop: cannot.stop.as_deref().map(small),
         cannot_block: cannot.block.as_deref().map(small),
