@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use hozen_advisory::package::Change;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
@@ -236,10 +237,10 @@ pub(super) fn withdrawn_since(world: &World, request: &ChangeRequest) -> Option<
     })
 }
 
+/// A system in hand tells of work before its rollout does: each is written by itself, and the rollout may not have been yet.
 fn progress(world: &World, request: &ChangeRequest) -> Progress {
-    let begun = world.rollouts.get(&request.name).is_some_and(|rollout| {
-        rollout.request.1 == request.uid && rollout.cursor.started.is_some()
-    });
+    let rollout = world.rollouts.get(&request.name).filter(|it| it.request.1 == request.uid);
+    let begun = rollout.is_some_and(|it| it.cursor.started.is_some() || has_done(world, request));
     match request.phase {
         Phase::Running | Phase::Verifying | Phase::Watching => Progress::Begun,
         Phase::Approved if begun => Progress::Begun,
@@ -267,10 +268,12 @@ fn wants(
     // What is asked for alone is answered by its own kind of plan.
     let (activates, rolls_back) =
         (activate::class(plan).is_some(), plan.change == ChangeType::Rollback);
-    let removes = desk.kins.iter().any(|kin| {
-        let choice = kin.assigned(&keys);
-        choice.is_some_and(|choice| choice.fixes.contains(&Want::Removed))
-    });
+    // Of what is removed already no system tells any more, and the transactions do.
+    let removes = removes(desk, plan)
+        || desk.kins.iter().any(|kin| {
+            let choice = kin.assigned(&keys);
+            choice.is_some_and(|choice| choice.fixes.contains(&Want::Removed))
+        });
     let alone = plan.advisories.is_empty() && !activates && !rolls_back && !removes;
     let asked = |want: &Want| match want {
         Want::Notice(name) => plan.advisories.contains(name),
@@ -287,6 +290,18 @@ fn wants(
         !plan.emergency && progress != Progress::Begun && desk.is_emergency(want)
     });
     (rest, escalated)
+}
+
+/// Whether all that a plan does is to take packages away.
+fn removes(desk: &Desk<'_>, plan: &Plan) -> bool {
+    let mut known = plan.node_classes().map(|c| desk.world.transactions.get(&c.transaction));
+    let mut any = false;
+    let all = known.all(|transaction| {
+        any = true;
+        let changes = transaction.map(|it| &it.changes).filter(|changes| !changes.is_empty());
+        changes.is_some_and(|changes| changes.iter().all(Change::removes))
+    });
+    any && all
 }
 
 /// Whether a plan was to bring what no notice tells of beside the notices that it answers: it changes every package that this is about on
