@@ -28,6 +28,7 @@ pub const FIRST_FAILURES_MAX: usize = 10;
     printcolumn(name = "Done", type_ = "integer", json_path = ".status.stage.nodes.done"),
     printcolumn(name = "Of", type_ = "integer", json_path = ".status.stage.nodes.total"),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.stage.nodes.failed"),
+    printcolumn(name = "PutBack", type_ = "integer", json_path = ".status.stage.nodes.blocked"),
     printcolumn(name = "Hold", type_ = "string", json_path = ".status.hold.reason"),
     printcolumn(name = "Paused", type_ = "boolean", priority = "1", json_path = ".spec.paused"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),

@@ -18,6 +18,7 @@ use crate::{
     evidence::{self, Judgement},
     exception,
     hold::Hold,
+    node::Ended,
     owed::{self, Unowed},
     plan::{ChangeType, Gate},
     request::{ChangeRequest, Phase, Rollout, RolloutEnd},
@@ -25,6 +26,8 @@ use crate::{
     world::{About, EvidenceKey, World},
 };
 
+/// Nodes of which the end of a request says why they were put back: each has a sentence.
+const PUT_BACK_TOLD_MAX: usize = 3;
 /// How old the evidence for a window's own gate may be: it speaks of the live state of production, which an hour ago says nothing of.
 pub const WINDOW_EVIDENCE_AGE_MAX: Span = Span::minutes(10);
 
@@ -34,7 +37,7 @@ pub fn requests(world: &World) -> Decision {
     let successors = successors(world);
     for request in world.requests.values().filter(|r| !r.phase.ended()) {
         let next = match (rollout_of(world, request), successors.get(&request.name).copied()) {
-            (Executed::By(rollout), successor) => followed(request, rollout, successor),
+            (Executed::By(rollout), successor) => followed(world, request, rollout, successor),
             (Executed::Not, Some(successor)) => superseded(successor),
             (Executed::Not, None) => match wider(world, request) {
                 Some(wider) => {
@@ -177,7 +180,12 @@ fn rollout_of<'a>(world: &'a World, request: &ChangeRequest) -> Executed<'a> {
 }
 
 /// The phase that a rollout's cursor tells.
-fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&ChangeRequest>) -> Next {
+fn followed(
+    world: &World,
+    request: &ChangeRequest,
+    rollout: &Rollout,
+    successor: Option<&ChangeRequest>,
+) -> Next {
     let cursor = &rollout.cursor;
     if let Some((_, end)) = cursor.ended {
         return match end {
@@ -188,7 +196,7 @@ fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&Chang
                 Next::to(Phase::Done, "the exercise is through")
             }
             RolloutEnd::Done => Next::to(Phase::Done, "done and proven everywhere"),
-            RolloutEnd::Partly => Next::to(Phase::Failed, "ended, not everything done and proven"),
+            RolloutEnd::Partly => Next::to(Phase::Failed, partly(world, request)),
             RolloutEnd::Aborted => Next::to(Phase::Failed, "aborted"),
         };
     }
@@ -210,6 +218,25 @@ fn followed(request: &ChangeRequest, rollout: &Rollout, successor: Option<&Chang
         return Next::to(Phase::Verifying, "the last proofs are waited for");
     }
     Next::to(Phase::Running, "its rollout runs")
+}
+
+/// That not everything was done, and why nodes were put back.
+fn partly(world: &World, request: &ChangeRequest) -> String {
+    let put_back = world.nodes.values().filter_map(|node| match node.ended.get(&request.uid)? {
+        Ended::PutBack(_, failure) => Some(format!("{}: {}", node.name, failure.message)),
+        Ended::Proven(_)
+        | Ended::Failed(..)
+        | Ended::RolledBack(..)
+        | Ended::Mitigated(_)
+        | Ended::Lifted(_)
+        | Ended::Exercised(_) => None,
+    });
+    let told: Vec<String> = put_back.take(PUT_BACK_TOLD_MAX).collect();
+    let ended = "ended, not everything done and proven";
+    if told.is_empty() {
+        return ended.to_owned();
+    }
+    format!("{ended}; put back: {}", told.join("; "))
 }
 
 /// The phase of a request that no rollout executes yet.

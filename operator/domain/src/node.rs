@@ -246,6 +246,8 @@ pub struct SecurityUpdate {
     pub from: SmolStr,
     /// Version that the distribution marks as a security update.
     pub to: SmolStr,
+    /// An administrator holds the package back on the host: nothing will bring it before that ends.
+    pub held: bool,
     /// Why nothing brings it.
     pub why: SmolStr,
 }

@@ -12,6 +12,7 @@ use hozen_domain::{
     planner,
     rank::rank,
     request::Phase,
+    step::step,
     units::Name,
 };
 use hozen_testkit::{
@@ -37,7 +38,7 @@ fn without_telnet() -> BaselineBuilder {
 }
 
 /// A request for `plan` that people agreed to, whose rollout has `a` in hand and was not written as begun yet.
-fn in_hand(world: &mut World, plan: &Plan) -> Name {
+fn in_hand(world: &mut World, plan: &Plan, at: Step) -> Name {
     let name = Name::from("web-1");
     let request = request_of(world, &name, plan);
     world.requests.insert(name.clone(), request);
@@ -45,7 +46,7 @@ fn in_hand(world: &mut World, plan: &Plan) -> Name {
     let request = world.requests.get_mut(&name).expect("it is there");
     request.phase = Phase::Approved;
     let change = plan.node_classes().next().expect("a class").transaction.clone();
-    let task = task_of(request, &change, Step::Claim, world.now);
+    let task = task_of(request, &change, at, world.now);
     let rollout = rollout_of(request, world.now);
     let a = world.nodes.get_mut("a").expect("the node is there");
     a.cordon = Cordon::Ours(Ownership {
@@ -87,7 +88,7 @@ fn what_a_scan_shows_already_ends_no_request_that_has_a_node_in_hand() {
         for known in [&gone, &fix] {
             world.transactions.insert(known.digest.clone(), Arc::new(known.clone()));
         }
-        let name = in_hand(&mut world, &plan);
+        let name = in_hand(&mut world, &plan, Step::Claim);
         let decision = planned(&world);
         assert!(ended(&decision).is_empty() && decision.effects.is_empty(), "{decision:#?}");
         // With nothing in hand, and nothing begun, it is needless.
@@ -116,4 +117,20 @@ fn a_removal_that_is_needless_is_not_replaced_by_an_update_that_another_node_lac
     let decision = planned(&world);
     let [why] = ended(&decision)[..] else { panic!("{decision:#?}") };
     assert!(why.starts_with("nothing is left to do"), "{why}");
+}
+
+#[test]
+fn a_rollout_with_a_node_in_hand_is_written_as_begun_though_its_own_write_was_lost() {
+    let fix = transaction(&[("openssl", OPENSSL_OLD, OPENSSL_NEW)]);
+    let mut world = world_at("2026-11-19T09:00Z")
+        .baseline(baseline("web"))
+        .node(named("a", &[("openssl", OPENSSL_OLD)]).would("DSA-1", &fix))
+        .build();
+    let mut update = plan("web", &["DSA-1"]);
+    update.classes = vec![node_class(&fix.digest, 1)];
+    let name = in_hand(&mut world, &update, Step::Patch);
+    let begun = step(&world, &assess(&world)).records.into_iter().any(|record| {
+        matches!(record, Record::Cursor { rollout, cursor } if rollout.0 == name && cursor.started.is_some())
+    });
+    assert!(begun);
 }

@@ -199,3 +199,26 @@ fn i32_a_later_request_does_not_take_a_node_that_was_put_back_twice() {
         assert_eq!(taken(&world), [then], "after its {earlier}");
     }
 }
+
+#[test]
+fn a_rollout_ends_by_itself_when_its_only_node_was_put_back_and_says_why() {
+    let retry = || Happening::Retry {
+        baseline: "web".into(),
+        advisory: None,
+        request: None,
+        user: "sue@example.com".into(),
+    };
+    let told = story(&web_fleet(1, careful()).build(), 12)
+        .after(Span::minutes(1), refused("web-1", Refusal::Difference))
+        .after(Span::minutes(2), refused("web-1", Refusal::Difference))
+        .after(Span::hours(2), retry())
+        .play();
+    let world = &told.0.world;
+    assert_eq!(world.requests.len(), 2, "by itself nobody is asked again: {:#?}", told.0.trace);
+    assert!(world.requests.values().all(|request| request.phase == Phase::Failed));
+    let ends = world.rollouts.values().filter_map(|rollout| rollout.cursor.ended);
+    assert!(ends.map(|(_, how)| how).eq([RolloutEnd::Partly; 2]));
+    let said = format!("{:?}", told.0.trace);
+    assert!(said.contains("put back: web-1: Difference: openssl 3.0.23"), "{said}");
+    assert!(free(&told) && !flagged(&told, "web-1"));
+}

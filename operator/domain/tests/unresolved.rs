@@ -17,6 +17,7 @@ fn a_security_update_that_nothing_brings_is_a_missing_patch_and_never_compliant(
         package: package.into(),
         from: from.into(),
         to: to.into(),
+        held: true,
         why: "an administrator holds the package back on the host".into(),
     };
     let held = |inventory: &mut Inventory| {

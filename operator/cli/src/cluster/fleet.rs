@@ -116,6 +116,8 @@ pub(super) struct RolloutLine {
     pub active: u32,
     /// Failed.
     pub failed: u32,
+    /// Put back unchanged: a drain or an agent refused.
+    pub put_back: u32,
     /// Whether people paused it.
     pub paused: bool,
     /// Why nothing more is started.
@@ -241,6 +243,7 @@ pub(super) fn rollout(object: &Rollout) -> RolloutLine {
         of: nodes.total,
         active: nodes.active,
         failed: nodes.failed,
+        put_back: nodes.blocked,
         paused: object.spec.paused,
         hold: hold.map(|hold| hold.message.clone()),
         ended_by: hold.and_then(|hold| hold.ended_by.clone()),
@@ -317,16 +320,20 @@ fn text(fleet: &Fleet, columns: usize, now: Timestamp) -> String {
     tell_baselines(&mut page, fleet);
     requests::text(&mut page, &fleet.requests, now);
     let rows = fleet.rollouts.iter().map(|r| {
-        let stage = r.stage.clone().unwrap_or_else(|| "-".to_owned());
+        // A stage without systems says nothing.
+        let stage = r.stage.clone().filter(|_| r.of > 0);
+        let done =
+            stage.as_ref().map_or_else(|| "-".to_owned(), |_| format!("{}/{}", r.done, r.of));
         vec![
             r.name.clone(),
-            stage,
-            format!("{}/{}", r.done, r.of),
+            stage.unwrap_or_else(|| "-".to_owned()),
+            done,
             r.active.to_string(),
             r.failed.to_string(),
+            r.put_back.to_string(),
         ]
     });
-    table(&mut page, &["ROLLOUT", "STAGE", "DONE", "ACTIVE", "FAILED"], rows.collect());
+    table(&mut page, &["ROLLOUT", "STAGE", "DONE", "ACTIVE", "FAILED", "PUT BACK"], rows.collect());
     for line in &fleet.rollouts {
         if let Some(hold) = &line.hold {
             let by =

@@ -98,6 +98,7 @@ fn told_line(line: &RolloutLine) -> String {
         of,
         active,
         failed,
+        put_back,
         paused,
         hold,
         ended_by,
@@ -109,7 +110,15 @@ fn told_line(line: &RolloutLine) -> String {
     }
     let mut text = stage.as_ref().map_or_else(
         || "not begun".to_owned(),
-        |stage| format!("{stage} {done}/{of} done, {active} active, {failed} failed"),
+        |stage| match (of, put_back) {
+            (0, _) => format!("no systems in {stage}"),
+            (_, 0) => format!("{stage} {done}/{of} done, {active} active, {failed} failed"),
+            (_, back) => {
+                format!(
+                    "{stage} {done}/{of} done, {active} active, {failed} failed, {back} put back"
+                )
+            }
+        },
     );
     if *paused {
         text.push_str(", paused");
@@ -127,4 +136,33 @@ fn told_line(line: &RolloutLine) -> String {
         text.push_str(changed);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(of: u32, put_back: u32) -> RolloutLine {
+        RolloutLine {
+            name: "web".to_owned(),
+            stage: Some("rest".to_owned()),
+            done: 0,
+            of,
+            active: 0,
+            failed: 0,
+            put_back,
+            paused: false,
+            hold: None,
+            ended_by: None,
+            changed: None,
+            outcome: None,
+        }
+    }
+
+    #[test]
+    fn who_was_put_back_has_not_failed_and_a_stage_without_systems_has_no_counts() {
+        assert_eq!(told_line(&line(1, 1)), "rest 0/1 done, 0 active, 0 failed, 1 put back");
+        assert_eq!(told_line(&line(1, 0)), "rest 0/1 done, 0 active, 0 failed");
+        assert_eq!(told_line(&line(0, 0)), "no systems in rest");
+    }
 }

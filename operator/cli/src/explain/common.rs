@@ -197,27 +197,46 @@ pub(super) fn share(share: Share) -> String {
     }
 }
 
+/// What became of the systems of a request.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// Names of those that are proven.
+    pub(super) proven: Vec<String>,
+    /// What failed, a sentence each.
+    pub(super) failed: Vec<String>,
+    /// What was put back as it was, a sentence each.
+    pub(super) put_back: Vec<String>,
+}
+
 /// How the work of a request ended: who was proven, and a line for each who was not.
-pub(super) fn ended(outcome: &Outcome, request: &Uid) -> (Vec<String>, Vec<String>) {
+pub(super) fn ended(outcome: &Outcome, request: &Uid) -> Ends {
     let nodes = outcome.world.nodes.values().map(|node| (&node.name, &node.ended));
     let workloads = outcome.world.workloads.values().map(|work| (&work.key, &work.ended));
-    let (mut proven, mut failed) = (Vec::new(), Vec::new());
+    let mut ends = Ends::default();
     for (name, ended) in nodes.chain(workloads) {
         let (how, at, failure) = match ended.get(request) {
             None => continue,
             Some(
                 Ended::Proven(_) | Ended::Mitigated(_) | Ended::Lifted(_) | Ended::Exercised(_),
             ) => {
-                proven.push(name.to_string());
+                ends.proven.push(name.to_string());
                 continue;
             }
             Some(Ended::Failed(at, failure)) => ("failed", at, failure),
             Some(Ended::RolledBack(at, failure)) => ("was rolled back", at, failure),
-            Some(Ended::PutBack(at, failure)) => ("was put back unchanged", at, failure),
+            Some(Ended::PutBack(at, failure)) => {
+                let how = if failure.refused.is_some() {
+                    "was put back, since its agent refused"
+                } else {
+                    "was put back unchanged"
+                };
+                ends.put_back.push(format!("{name} {how} at {at}: {}", failure.message));
+                continue;
+            }
         };
-        failed.push(format!("{name} {how} at {at}: {}", failure.message));
+        ends.failed.push(format!("{name} {how} at {at}: {}", failure.message));
     }
-    (proven, failed)
+    ends
 }
 
 /// Who has agreed to the open work of a baseline, and who could; where nothing is open, who would be asked. `answers`: of that work only what answers

@@ -11,7 +11,11 @@ use hozen_domain::{
     units::Name,
 };
 
-use super::{Answer, Section, common, exception};
+use super::{
+    Answer, Section,
+    common::{self, Ends},
+    exception,
+};
 use crate::{
     facts::Forecast,
     text::{left_out, spoken},
@@ -72,13 +76,18 @@ fn summary(outcome: &Outcome, request: &ChangeRequest, tally: &Tally) -> String 
     if let Some(asked) = &request.plan.exception {
         return exception::summary(outcome, request, asked, tally);
     }
-    let (proven, failed) = common::ended(outcome, &request.uid);
+    let Ends { proven, failed, put_back } = common::ended(outcome, &request.uid);
     let why = if !request.phase.ended() && !tally.approved {
         format!(": {}", tally.why_not())
-    } else if proven.is_empty() && failed.is_empty() {
+    } else if proven.is_empty() && failed.is_empty() && put_back.is_empty() {
         String::new()
     } else {
-        format!(": {} of up to {} proven, {} failed", proven.len(), most(request), failed.len())
+        let back = match put_back.len() {
+            0 => String::new(),
+            back => format!(", {back} put back"),
+        };
+        let (done, most, failed) = (proven.len(), most(request), failed.len());
+        format!(": {done} of up to {most} proven, {failed} failed{back}")
     };
     let by = successor(outcome, request).map_or_else(String::new, |by| {
         let because = by.because.as_ref().map_or_else(String::new, |why| format!(" ({why})"));

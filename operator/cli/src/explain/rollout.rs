@@ -10,10 +10,14 @@ use hozen_domain::{
     planner::{self, NoAttempt},
     request::{ChangeRequest, GateFailed, Rollout, RolloutEnd},
     review::review,
+    step::progress,
     units::Name,
 };
 
-use super::{Answer, Section, common};
+use super::{
+    Answer, Section,
+    common::{self, Ends},
+};
 
 /// Systems that are named of those that the same keeps.
 const NOT_BEGUN_MAX: usize = 20;
@@ -26,7 +30,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
         .get(&rollout.request.0)
         .filter(|request| request.uid == rollout.request.1)?;
     let mut answer = Answer { summary: summary(rollout, request), ..Answer::default() };
-    answer.add(stages(rollout, request));
+    answer.add(stages(outcome, rollout, request));
     answer.add(systems(outcome, rollout, request));
     answer.add(handle(rollout));
     common::edited(outcome, request, &mut answer);
@@ -106,9 +110,15 @@ fn summary(rollout: &Rollout, request: &ChangeRequest) -> String {
     }
 }
 
-fn stages(rollout: &Rollout, request: &ChangeRequest) -> Section {
+fn stages(outcome: &Outcome, rollout: &Rollout, request: &ChangeRequest) -> Section {
     let mut section = Section::new("stages");
+    let sizes = progress::sizes(&outcome.world, &outcome.after.assessment, rollout);
+    // Where no stage has any, all of them are told.
+    let none = sizes.iter().all(|size| *size == 0);
     for (index, stage) in request.plan.stages.iter().enumerate() {
+        if !none && sizes.get(index).is_none_or(|size| *size == 0) {
+            continue;
+        }
         let cursor = &rollout.cursor;
         let stands = match index.cmp(&cursor.stage) {
             std::cmp::Ordering::Less => "through",
@@ -125,13 +135,16 @@ fn stages(rollout: &Rollout, request: &ChangeRequest) -> Section {
 
 fn systems(outcome: &Outcome, rollout: &Rollout, request: &ChangeRequest) -> Section {
     let mut section = Section::new("systems");
-    let (proven, failed) = common::ended(outcome, &request.uid);
+    let Ends { proven, failed, put_back } = common::ended(outcome, &request.uid);
     if !proven.is_empty() {
         let named = crate::text::some_of(&proven, 10);
         section.rule(format!("proven: {named}"), "invariant 31");
     }
     for line in failed {
         section.rule(line, "invariant 3");
+    }
+    for line in put_back {
+        section.say(line);
     }
     for node in outcome.world.nodes.values() {
         if let Some(task) = node.task.as_ref().filter(|task| task.request == request.uid) {

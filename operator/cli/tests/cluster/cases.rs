@@ -323,7 +323,7 @@ pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
     cluster.request("ended", |_| {});
     cluster.status("changerequest", "ended", &json!({"phase": "Done"}));
     cluster.rollout("held");
-    cluster.status("rollout", "held", &json!({"stage": {"name": "ring-1", "index": 2, "nodes": {"total": 10, "done": 8, "active": 1, "failed": 1, "blocked": 0, "offline": 0}},
+    cluster.status("rollout", "held", &json!({"stage": {"name": "ring-1", "index": 2, "nodes": {"total": 10, "done": 8, "active": 0, "failed": 1, "blocked": 1, "offline": 0}},
         "hold": {"reason": "FailuresReached", "message": "1 of at most 0 failures in ring-1", "endedBy": "accept-failure node-17, abort"}}));
     let shown = cluster.hozen("alice", &["status"]).says("CHANGE REQUEST");
     let line = |word: &str| {
@@ -340,7 +340,7 @@ pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
     );
     assert!(line("waits").unwrap().ends_with(" late"), "its time has passed: {}", shown.out);
     assert_eq!(line("ended"), None, "what has ended is not waited for");
-    assert!(shown.out.contains("8/10"), "{}", shown.out);
+    assert!(line("held").unwrap().ends_with("ring-1 8/10 0 1 1"), "{}", shown.out);
     assert!(
         shown.out.contains(
             "held: 1 of at most 0 failures in ring-1; ended by accept-failure node-17, abort"
@@ -358,6 +358,7 @@ pub fn status_shows_what_waits_for_whom_and_why(cluster: &Cluster) {
         .find(|rollout| rollout["name"] == "held")
         .unwrap();
     assert_eq!((&held["done"], &held["of"], &held["failed"]), (&json!(8), &json!(10), &json!(1)));
+    assert_eq!(held["putBack"], json!(1));
     cluster.status(
         "changerequest",
         "waits",

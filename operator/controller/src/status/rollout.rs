@@ -174,7 +174,13 @@ fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<
         Some((_, RolloutEnd::Aborted)) => (false, "Aborted", "aborted".to_owned()),
         None => (false, hold.map_or("Working", Hold::reason), message.clone()),
     };
-    let failed = progress.failures.first();
+    // What was put back unchanged is told where nothing is worse.
+    let failed = progress.failures.iter().find(|(_, failure)| !failure.blocked);
+    let (failed, attention) = match (failed, progress.failures.first()) {
+        (Some(failed), _) => (Some(failed), "NodeFailed"),
+        (None, Some(put_back)) => (Some(put_back), "NodePutBack"),
+        (None, None) => (None, "NothingFailed"),
+    };
     vec![
         Said { aspect: condition::READY, holds: Some(done), reason, message: ready.clone() },
         Said {
@@ -193,7 +199,7 @@ fn conditions(cursor: &Cursor, hold: Option<&Hold>, progress: &Progress) -> Vec<
         Said {
             aspect: condition::NEEDS_ATTENTION,
             holds: Some(failed.is_some()),
-            reason: if failed.is_some() { "NodeFailed" } else { "NothingFailed" },
+            reason: attention,
             message: failed.map_or_else(String::new, |(node, failure)| {
                 format!("{node}, {}: {}", failure.step.gerund(), failure.message)
             }),

@@ -79,7 +79,7 @@ pub(super) fn unresolved(
         .iter()
         .filter(|update| !pinned.contains(update.package.as_str()) && !is_told(update));
     untold
-        .map(|SecurityUpdate { package, from, to, why }| Departure {
+        .map(|SecurityUpdate { package, from, to, why, held: _ }| Departure {
             rule: Rule::SecurityUpdate(package.clone()),
             side: Side::Below,
             found: format!("{package} {from}, and nothing brings a newer one: {why}"),

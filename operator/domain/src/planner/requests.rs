@@ -24,7 +24,7 @@ use super::{
     group::{Group, Todo, groups},
     kin::{Key, Kin},
     standing::{
-        Covered, Reviewed, Verdict, begun, covered, refused_before, rejected, review, through,
+        Covered, Reviewed, Verdict, asks, begun, covered, refused_before, rejected, review, through,
     },
     want::Want,
     write,
@@ -175,13 +175,10 @@ impl<'d, 'w> Planner<'d, 'w> {
         if begun(self.desk, request) {
             return None;
         }
-        let asked = |want: &&Want| {
-            let notice = want.notice();
-            notice.is_some_and(|notice| request.plan.advisories.contains(notice))
-        };
+        let asked = asks(self.desk, &request.plan);
         let mut by = None;
         for (index, open) in all {
-            for want in open.iter().filter(asked) {
+            for want in open.iter().filter(|want| asked(want)) {
                 by = Some(self.brought.get(&(*index, want.clone()))?.clone());
             }
         }
@@ -297,7 +294,7 @@ impl<'d, 'w> Planner<'d, 'w> {
     }
 
     /// Another request that people are being asked for already, or have agreed to, and that allows all that a plan would ask for in place of
-    /// this one that was begun: they are asked once.
+    /// this one: they are asked once.
     fn covering(&self, request: &ChangeRequest, draft: &Draft, plan: &Plan) -> Option<&'w Name> {
         let world = self.desk.world;
         // An emergency brings the same sooner, and to the word of people.
@@ -310,11 +307,21 @@ impl<'d, 'w> Planner<'d, 'w> {
         let covers = |other: &&ChangeRequest| {
             other.uid != request.uid
                 && !begun(self.desk, other)
+                && !self.ends_now(other)
                 && self.brings_all(other, draft)
                 && allows(other)
         };
-        let mut others = self.open_requests().filter(|_| begun(self.desk, request));
-        others.find(covers).map(|other| &other.name)
+        self.open_requests().find(covers).map(|other| &other.name)
+    }
+
+    /// Whether a request was ended or replaced in this pass.
+    fn ends_now(&self, request: &ChangeRequest) -> bool {
+        let decision = &self.planned.decision;
+        let ended = decision.records.iter().any(
+            |record| matches!(record, Record::Phase { request: (_, uid), .. } if *uid == request.uid),
+        );
+        let by = |effect: &Effect| matches!(effect, Effect::CreateRequest { supersedes: Some(name), .. } if *name == request.name);
+        ended || decision.effects.iter().any(by)
     }
 
     /// Whether a request brings every system of a draft what the draft would bring it.

@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 
 use crate::{
     activate,
-    assess::State,
+    assess::{State, updates::SECURITY},
     attempt, exception,
     forecast::{Assume, forecast},
     hold::named,
@@ -87,6 +87,9 @@ pub(super) fn review(desk: &Desk<'_>, request: &ChangeRequest, todo: &Todo) -> R
         let verdict = match (progress, escalated.is_empty()) {
             (Progress::Begun, _) => Verdict::Stands,
             (Progress::Asked | Progress::Approved, false) => Verdict::Escalated(escalated),
+            (Progress::Asked | Progress::Approved, true) if unanswered(desk, &request.plan) => {
+                Verdict::Stands
+            }
             (Progress::Asked | Progress::Approved, true) => {
                 Verdict::Ends(why_nothing(desk, request, &keys))
             }
@@ -152,6 +155,23 @@ fn fits_at_work(desk: &Desk<'_>, keys: &BTreeSet<Key>, wants: &BTreeSet<Want>) -
         let missed = |want: &Want| kin.wants.contains_key(want) && wants.contains(want);
         kin.assigned(keys).is_some_and(|choice| choice.fixes.iter().any(missed))
             && kin.systems.iter().any(|system| system.at_work())
+    })
+}
+
+/// Whether a node still has what a plan changes, and its package manager does not say just now how it would: the repository is being written, or its
+/// answer is not here yet. The request stands until one comes, and is judged by that.
+fn unanswered(desk: &Desk<'_>, plan: &Plan) -> bool {
+    let known = plan.node_classes().filter_map(|c| desk.world.transactions.get(&c.transaction));
+    let changes: Vec<_> = known.flat_map(|transaction| transaction.changes.iter()).collect();
+    let nodes = desk.view.nodes.iter().filter_map(|name| desk.world.nodes.get(name));
+    nodes.filter_map(|node| node.report.latest()).any(|report| {
+        let told = report.transactions.iter().any(|resolved| resolved.purpose == SECURITY);
+        !told
+            && report.unresolved.iter().filter(|update| !update.held).any(|update| {
+                let same =
+                    |change: &&Change| change.name == update.package && change.from == update.from;
+                changes.iter().any(same)
+            })
     })
 }
 
@@ -264,6 +284,17 @@ fn wants(
     progress: Progress,
 ) -> (BTreeSet<Want>, BTreeSet<Want>) {
     let plan = &request.plan;
+    let asked = asks(desk, plan);
+    let open: BTreeSet<Want> =
+        todo.values().flatten().filter(|want| asked(want)).cloned().collect();
+    let (escalated, rest): (BTreeSet<Want>, BTreeSet<Want>) = open.into_iter().partition(|want| {
+        !plan.emergency && progress != Progress::Begun && desk.is_emergency(want)
+    });
+    (rest, escalated)
+}
+
+/// What a plan answers, of what can be missing.
+pub(super) fn asks<'d>(desk: &'d Desk<'_>, plan: &'d Plan) -> impl Fn(&Want) -> bool + 'd {
     let keys = Key::all(plan);
     // What is asked for alone is answered by its own kind of plan.
     let (activates, rolls_back) =
@@ -275,7 +306,7 @@ fn wants(
             choice.is_some_and(|choice| choice.fixes.contains(&Want::Removed))
         });
     let alone = plan.advisories.is_empty() && !activates && !rolls_back && !removes;
-    let asked = |want: &Want| match want {
+    move |want| match want {
         Want::Notice(name) => plan.advisories.contains(name),
         Want::Updates | Want::Required => {
             alone || (!plan.emergency && brings_along(desk, plan, want))
@@ -283,13 +314,7 @@ fn wants(
         Want::Active => activates,
         Want::Pinned => rolls_back,
         Want::Removed => removes,
-    };
-    let open: BTreeSet<Want> =
-        todo.values().flatten().filter(|want| asked(want)).cloned().collect();
-    let (escalated, rest): (BTreeSet<Want>, BTreeSet<Want>) = open.into_iter().partition(|want| {
-        !plan.emergency && progress != Progress::Begun && desk.is_emergency(want)
-    });
-    (rest, escalated)
+    }
 }
 
 /// Whether all that a plan does is to take packages away.
@@ -415,13 +440,15 @@ fn excepts<'w>(desk: &Desk<'w>, notice: &Name) -> Option<&'w Name> {
 fn as_they_are(desk: &Desk<'_>) -> String {
     let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for name in &desk.view.nodes {
-        let unknown =
-            desk.assessment.nodes.get(name).is_none_or(|view| view.state == State::Unknown);
-        let called = desk.world.nodes.get(name).is_some_and(|node| node.needs_attention.is_some());
-        let why = match (unknown, called) {
-            (true, _) => "unknown",
-            (false, true) => "left to a person",
-            (false, false) => continue,
+        let state = desk.assessment.nodes.get(name).map_or(State::Unknown, |view| view.state);
+        let node = desk.world.nodes.get(name);
+        let called = node.is_some_and(|node| node.needs_attention.is_some());
+        let why = match state {
+            State::Unknown => "unknown",
+            State::Below | State::Above | State::Frozen if called => "left to a person",
+            State::Below | State::Above | State::Frozen | State::Compliant | State::Exempt => {
+                continue;
+            }
         };
         left.entry(why).or_default().push(name);
     }

@@ -59,6 +59,14 @@ pub fn progress(world: &World, assessment: &Assessment, rollout: &Rollout) -> Op
     Some(progress)
 }
 
+/// How many systems each stage of a rollout has, as they are divided now; empty: its request is not there.
+pub fn sizes(world: &World, assessment: &Assessment, rollout: &Rollout) -> Vec<usize> {
+    let Some(view) = View::of(world, assessment, rollout) else { return Vec::new() };
+    let moving = |stage: usize| view.moving.iter().filter(move |it| it.stage == Some(stage));
+    let stages = view.stages.iter().enumerate();
+    stages.map(|(stage, members)| members.len() + moving(stage).count()).collect()
+}
+
 impl Progress {
     fn count(&mut self, standing: Standing, ended: Option<&Ended>) {
         self.total += 1;

@@ -10,6 +10,7 @@ use super::{
     watch, working_hold,
 };
 use crate::{
+    attempt,
     calendar::Purpose,
     drain::{self, Obstacle},
     effect::{Decision, Record},
@@ -33,6 +34,14 @@ pub(super) fn next(view: &View<'_>, safety: &mut Safety<'_>, working: &Working) 
     }
     if view.rollout.handle.abort || view.request.phase.ended() {
         return aborted(view, working);
+    }
+    if cursor.started.is_none() && !working.is_empty() {
+        // The node was written, and the rollout was not: its request would be judged as if nothing had been begun.
+        let mut decision = held(view, working_hold(working));
+        decision
+            .records
+            .push(write(view, Cursor { started: Some(view.world.now), ..cursor.clone() }));
+        return decision;
     }
     if let Some(stage) = view.plan.stages.get(cursor.stage) {
         return in_stage(view, safety, working, stage);
@@ -376,6 +385,9 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
     if let Some(hold) = failures(view, stage) {
         return held(view, Some(hold));
     }
+    if let Some(decision) = came_to_nothing(view, stage) {
+        return decision;
+    }
     let last = cursor.stage + 1 == view.plan.stages.len();
     if (!last || standing::refused_everywhere(view))
         && !promoted(view, stage)
@@ -405,6 +417,40 @@ fn stage_done(view: &View<'_>, stage: &Stage) -> Decision {
         ..cursor.clone()
     };
     record(view, next)
+}
+
+/// Every node that people agreed to was put back as it was: nothing was done that could soak or be watched, and the rollout ends. Where there are fewer, others
+/// have left it, and are asked for anew in its place. What may pass is given as long as a drain may take: people are not asked once more in the same minute.
+fn came_to_nothing(view: &View<'_>, stage: &Stage) -> Option<Decision> {
+    if view.plan.mitigation.is_some() || !view.moving.is_empty() {
+        return None;
+    }
+    let (mut passes, mut back) = (None, 0);
+    for member in view.stages.iter().flatten() {
+        let Some(Ended::PutBack(_, failure)) = member.node.ended.get(&view.request.uid) else {
+            return None;
+        };
+        if member.standing != Standing::Ended {
+            return None;
+        }
+        passes = Some(passes.unwrap_or(false) || !attempt::refused_for_good(failure));
+        back += 1;
+    }
+    let agreed: u32 = view.plan.node_classes().map(|class| class.nodes_max).sum();
+    if back < agreed {
+        return None;
+    }
+    let (until, passes) = (patience(view), passes?);
+    if let Some(Hold::ApprovalLost { .. }) | None = view.stop_hold {
+        let hold = nothing_proven(view, stage).filter(|_| passes && view.world.now < until);
+        let Some(hold) = hold else {
+            return Some(end(view.rollout, view.world, RolloutEnd::Partly));
+        };
+        let mut decision = held(view, Some(hold));
+        decision.wake(until);
+        return Some(decision);
+    }
+    Some(held(view, view.stop_hold.clone()))
 }
 
 /// A stage that is done is watched for a while, and then its gates are asked. None: they passed.

@@ -201,6 +201,7 @@ fn unresolved(report: &NodeReport, content: &dyn Content) -> Vec<SecurityUpdate>
             package: small(package),
             from: small(&update.from),
             to: small(to),
+            held: update.held,
             why,
         })
     })
