@@ -204,6 +204,10 @@ impl Work<'_> {
                 Judgement::Waiting(why) => return self.await_evidence(&gate.name, why),
             }
         }
+        // It booted while the gates were asked: the scan that confirmed it speaks of an earlier boot.
+        if self.inventory().is_none_or(|seen| seen.boot_id != self.node.boot_id) {
+            return self.ask_for_proof();
+        }
         self.passed()
     }
 
