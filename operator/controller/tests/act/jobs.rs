@@ -68,9 +68,14 @@ pub fn start(node: &Node, transaction: &str, step: Step) -> Effect {
     }
 }
 
-async fn job_of(cluster: &Cluster, node: &Node, step: Step) -> Option<Job> {
+/// Name of the Job that [`start`] asks for.
+pub fn name_of(node: &Node, step: Step) -> String {
     let key = JobKey { request: Uid::new("uid-request"), step, attempt: 1 };
-    cluster.api::<Job>().get_opt(&job::name(&id(node).1, &key)).await.unwrap()
+    job::name(&id(node).1, &key)
+}
+
+async fn job_of(cluster: &Cluster, node: &Node, step: Step) -> Option<Job> {
+    cluster.api::<Job>().get_opt(&name_of(node, step)).await.unwrap()
 }
 
 pub async fn i25_a_job_asked_for_twice_is_made_once(cluster: Cluster) {

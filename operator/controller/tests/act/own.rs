@@ -9,11 +9,14 @@ use hozen_domain::{
 };
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
-    core::v1::Node,
+    batch::v1::Job,
+    core::v1::{Node, Pod},
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    },
 };
 use serde_json::{Value, json};
 
@@ -77,6 +80,48 @@ async fn operator(cluster: &Cluster) -> Client {
     cluster.acting_as(&user)
 }
 
+/// A reboot ends a pod of its Job, the next one answers, and the Job's time to live is over: it goes with both, by Kubernetes' own controllers, which
+/// our policies let do so.
+async fn goes_with_its_pods(cluster: &Cluster, job: &str) {
+    let kubernetes =
+        |who: &str| cluster.acting_as(&format!("system:serviceaccount:kube-system:{who}"));
+    let space = &cluster.namespace;
+    let jobs: Api<Job> = Api::namespaced(kubernetes("job-controller"), space);
+    let told: Api<Pod> = Api::namespaced(kubernetes("node-controller"), space);
+    let pods = cluster.api::<Pod>();
+    let wanted = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+    let by = PatchParams::default();
+    for (phase, code, reason) in [("Failed", 255, "Unknown"), ("Succeeded", 0, "Completed")] {
+        let pod = until("a pod that has not ended", async || {
+            let all = pods.list(&wanted).await.ok()?.items;
+            all.into_iter().find(|pod| {
+                let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                phase == Some("Pending")
+            })
+        })
+        .await;
+        let end = json!({"status": {"phase": phase, "containerStatuses": [{"name": "agent", "image": "i",
+            "imageID": "i", "ready": false, "restartCount": 0, "state": {"terminated":
+                {"exitCode": code, "reason": reason, "finishedAt": "2026-01-05T02:00:09Z"}}}]}});
+        told.patch_status(&pod.name_any(), &by, &Patch::Merge(end)).await.unwrap();
+    }
+    let done = until("the Job is done", async || {
+        let found = jobs.get(job).await.ok()?;
+        found.status.as_ref()?.completion_time.is_some().then_some(found)
+    })
+    .await;
+    assert_eq!(pods.list(&wanted).await.unwrap().items.len(), 2, "for whoever reads their logs");
+    assert_eq!(done.spec.unwrap().ttl_seconds_after_finished, Some(24 * 3_600));
+    let over = json!({"spec": {"ttlSecondsAfterFinished": 0}});
+    jobs.patch(job, &by, &Patch::Merge(over)).await.unwrap();
+    until("it is gone with its pods", async || {
+        let pods = pods.list(&wanted).await.ok()?.items;
+        let job = cluster.api::<Job>().get_opt(job).await.ok()?;
+        (pods.is_empty() && job.is_none()).then_some(())
+    })
+    .await;
+}
+
 pub async fn i42_the_operators_own_account_does_its_work_under_its_own_policies(cluster: Cluster) {
     let client = operator(&cluster).await;
     let mut hand = cluster.hand_with(client);
@@ -106,13 +151,14 @@ pub async fn i42_the_operators_own_account_does_its_work_under_its_own_policies(
     run(&claim(&node)).await;
     run(&Effect::Evict { node: id(&node), leave: Leave::default() }).await;
     until("the pod is gone", async || {
-        let api = cluster.api::<k8s_openapi::api::core::v1::Pod>();
+        let api = cluster.api::<Pod>();
         api.get_opt(pod.metadata.name.as_deref().unwrap()).await.unwrap().is_none().then_some(())
     })
     .await;
     for step in [Step::Patch, Step::Restart, Step::Reboot, Step::Rollback] {
         run(&jobs::start(&node, &transaction, step)).await;
     }
+    goes_with_its_pods(&cluster, &jobs::name_of(&node, Step::Reboot)).await;
     let over = Name::from(request.name_any());
     run(&gone::delete(Doomed::Rollout(over.clone()), &rollout)).await;
     run(&gone::delete(Doomed::Request(over), &request)).await;
