@@ -212,7 +212,7 @@ fn on_time(overdue: &[Overdue], baseline: &Baseline) -> Said {
 
 #[cfg(test)]
 mod tests {
-    use hozen_domain::calendar::Window;
+    use hozen_domain::{calendar::Window, node::Such};
     use hozen_testkit::{baseline, web_fleet};
 
     use super::*;
@@ -238,5 +238,24 @@ mod tests {
             assert!(told.message.contains(words), "no {words:?} in {}", told.message);
         }
         assert_eq!(short(600).holds, Some(false));
+    }
+
+    #[test]
+    fn nodes_that_cannot_be_drained_for_good_are_told_by_their_baseline() {
+        let fleet = |of: usize| {
+            let mut world = web_fleet(3, baseline("web")).build();
+            for node in world.nodes.values_mut().take(of) {
+                node.pods.empty_dir = Some(Such { example: "shop/cache".into(), pods: 1 });
+            }
+            let web = Baseline::clone(&world.baselines["web"]);
+            needs_attention(&world, &Turn::take(&world), &web)
+        };
+        let told = fleet(3);
+        assert_eq!((told.holds, told.reason), (Some(true), "CannotDrain"));
+        assert_eq!(
+            told.message,
+            "web-1, web-2 and web-3 cannot be drained: shop/cache would lose what is in an emptyDir"
+        );
+        assert_eq!(fleet(0).holds, Some(false));
     }
 }
