@@ -1,16 +1,14 @@
 //! The scanner that stays: it scans when it is asked to, when packages change, and on a schedule, and writes only what is new.
 
-use std::{mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
+mod changes;
+
+use std::time::Duration;
 
 use hozen_api::{
     managed_node::ResolveRequest,
     node_inventory::{NodeReport, NotRead},
 };
 use jiff::{SignedDuration, Timestamp};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::inotify::{self, CreateFlags, Reader, WatchFlags},
-};
 
 use crate::{
     chamber::Chamber,
@@ -18,26 +16,12 @@ use crate::{
     refresh::Own,
     root::Root,
     scan::{Ask, Options, Scan, scan},
-    share::{self, Request, Share, ShareError},
+    share::{Request, Share, ShareError},
     unread::line,
-    waits,
     work::log,
 };
+use changes::Changes;
 
-/// Folders of the host whose change means another inventory: the package databases, the indices, what is held down.
-const WATCHED: [&str; 8] = [
-    "var/lib/dpkg",
-    "var/lib/apt/lists",
-    "var/lib/rpm",
-    "usr/lib/sysimage/rpm",
-    "usr/share/rpm",
-    "lib/apk/db",
-    "etc/apt",
-    "etc/systemd/system",
-];
-/// A package manager writes many times; the scan waits until it has been quiet for so long, but not longer than `BUSY_MAX`.
-const QUIET: Duration = Duration::from_secs(3);
-const BUSY_MAX: Duration = Duration::from_mins(2);
 /// How long at most until the next scan when nothing calls for one, and by how much it is earlier, so that nodes that booted together
 /// do not scan together.
 const SCHEDULE: Duration = Duration::from_hours(1);
@@ -46,7 +30,7 @@ const JITTER: Duration = Duration::from_mins(20);
 /// at once.
 const FIRST: Duration = Duration::from_mins(10);
 /// The same where the last report went by newer indices than there are: until then none is written.
-const FIRST_BEHIND: Duration = Duration::from_mins(3);
+pub const FIRST_BEHIND: Duration = Duration::from_mins(3);
 /// When a refresh that failed is tried again at the latest.
 const RETRY: Duration = Duration::from_hours(1);
 /// Repositories belong to others: whatever people wish for, nobody asks them more often.
@@ -72,6 +56,8 @@ pub struct Refreshed {
     pub own: Own,
     /// How old they become.
     pub every: Duration,
+    /// When they are refreshed at the latest where the last report went by newer ones: [`FIRST_BEHIND`].
+    pub behind: Duration,
 }
 
 /// Scans once and writes the report, whether it is new or not; refreshes the indices before.
@@ -93,7 +79,7 @@ pub fn once(root: &Root, share: &Share, means: &Means) -> Result<(), ShareError>
 pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()> {
     forget(means);
     let refreshed = means.refreshed.as_ref();
-    let events = watched(root, share)?;
+    let changes = Changes::of(share)?;
     let mut answered = None;
     let mut due = refreshed.map(Due::first);
     let mut wishes = Wishes::since(clock::now());
@@ -110,22 +96,29 @@ pub fn forever(root: &Root, share: &Share, means: &Means) -> std::io::Result<()>
                 wishes.tried = Some(Moment::now());
             }
         }
+        // Before the scan: what changes after it is told.
+        changes.watch_host(root);
         match turn(root, share, means, &mut answered, &mut past) {
             Ok(what) => log(what),
             Err(error) => log(format!("not written: {error}")),
         }
-        if let Some(due) = due.as_mut() {
+        if let (Some(refreshed), Some(due)) = (refreshed, due.as_mut()) {
             match past.standing {
-                Standing::Waits => due.hasten(some_of(FIRST_BEHIND)),
+                Standing::Waits => due.hasten(some_of(refreshed.behind)),
                 Standing::Older if failed => due.hasten(past.again()),
                 Standing::Older | Standing::Current => {}
             }
         }
         let schedule = SCHEDULE.saturating_sub(some_of(JITTER));
         let schedule = due.as_ref().map_or(schedule, |due| schedule.min(due.left()));
-        watch_work(&events, root);
-        if wait(&events, schedule)? {
-            settle(&events)?;
+        changes.watch_work(root);
+        if changes.wait(schedule)? {
+            changes.settle()?;
+        }
+        if let (Some(refreshed), Some(due), true) =
+            (refreshed, due.as_mut(), changes.of_repositories())
+        {
+            wishes.change(some_of(refreshed.behind), due);
         }
     }
 }
@@ -277,8 +270,18 @@ impl Wishes {
         if first && done {
             return;
         }
+        due.hasten(self.not_before());
+    }
+
+    /// Has the next refresh come soon since other repositories may be configured: one that is new has no index here.
+    fn change(&self, soon: Duration, due: &mut Due) {
+        due.hasten(self.not_before().max(soon));
+    }
+
+    /// For how long nobody asks the repositories.
+    fn not_before(&self) -> Duration {
         let asked = self.tried.map(Moment::elapsed);
-        due.hasten(asked.map_or(Duration::ZERO, |asked| WISHED_MIN.saturating_sub(asked)));
+        asked.map_or(Duration::ZERO, |asked| WISHED_MIN.saturating_sub(asked))
     }
 }
 
@@ -366,72 +369,6 @@ fn settled(report: &NodeReport) -> NodeReport {
     report
 }
 
-fn watched(root: &Root, share: &Share) -> std::io::Result<OwnedFd> {
-    let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    let change = WatchFlags::CLOSE_WRITE
-        | WatchFlags::MOVED_TO
-        | WatchFlags::DELETE
-        | WatchFlags::CREATE
-        | WatchFlags::ONLYDIR;
-    for path in WATCHED {
-        // Folders of other distributions are not there.
-        let _ = inotify::add_watch(&events, root.path().join(path), change);
-    }
-    let asked = WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-    inotify::add_watch(&events, share.path(), asked)?;
-    Ok(events)
-}
-
-/// The folder in which work of ours says what it waits for comes with the first work on a host: until then its coming is news.
-fn watch_work(events: &OwnedFd, root: &Root) {
-    let said = WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::ONLYDIR;
-    let path = root.path().join(waits::FOLDER);
-    if inotify::add_watch(events, &path, said).is_err()
-        && let Some(parent) = path.parent()
-    {
-        let _ = inotify::add_watch(events, parent, WatchFlags::CREATE | WatchFlags::ONLYDIR);
-    }
-}
-
-/// Waits for a change that counts; whether there was one before the time was over.
-fn wait(events: &OwnedFd, limit: Duration) -> std::io::Result<bool> {
-    let start = Moment::now();
-    while let Some(left) = limit.checked_sub(start.elapsed()) {
-        let timeout = Timespec::try_from(left).ok();
-        let mut readable = [PollFd::new(events, PollFlags::IN)];
-        if poll(&mut readable, timeout.as_ref())? == 0 {
-            return Ok(false);
-        }
-        if drain(events) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Reads away what has happened; whether any of it counts. Our own files in the shared folder do not, and locks neither.
-fn drain(events: &OwnedFd) -> bool {
-    let mut space = [MaybeUninit::uninit(); 4096];
-    let mut reader = Reader::new(events, &mut space);
-    let mut counts = false;
-    while let Ok(event) = reader.next() {
-        let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
-        counts |= name.is_none_or(|name| is_news(&name));
-    }
-    counts
-}
-
-fn is_news(name: &str) -> bool {
-    let ours = name == "report.json" || name.starts_with('.') || share::is_content(name);
-    !ours && !name.starts_with("lock")
-}
-
-fn settle(events: &OwnedFd) -> std::io::Result<()> {
-    let start = Moment::now();
-    while start.elapsed() < BUSY_MAX && wait(events, QUIET)? {}
-    Ok(())
-}
-
 /// Some part of a time, another one at each moment and on each node.
 fn some_of(whole: Duration) -> Duration {
     let nanoseconds = clock::now().subsec_nanosecond().unsigned_abs();
@@ -492,7 +429,8 @@ mod tests {
     fn the_first_refresh_is_soon_and_a_failed_one_is_tried_again_before_the_indices_are_old() {
         let folder = tempfile::tempdir().unwrap();
         let own = Own::at(folder.path().to_owned());
-        let refreshed = Refreshed { own, every: Duration::from_hours(6) };
+        let every = Duration::from_hours(6);
+        let refreshed = Refreshed { own, every, behind: FIRST_BEHIND };
 
         assert!(Due::first(&refreshed).after <= FIRST);
         let after = |succeeded| Due::after(&refreshed, succeeded).after;
@@ -565,13 +503,5 @@ mod tests {
         past.tried(true);
         let ahead = past.meet(at(900), &by(at(899)));
         assert_eq!(ahead, Standing::Current, "the clock was ahead: nothing newer is to be had");
-    }
-
-    #[test]
-    fn what_the_scanner_writes_itself_does_not_make_it_scan() {
-        for name in ["report.json", ".report.json.next", "sha256-0.set", "lock", "lock-frontend"] {
-            assert!(!is_news(name), "{name}");
-        }
-        assert!(is_news("request.json") && is_news("status") && is_news("rpmdb.sqlite"));
     }
 }

@@ -11,7 +11,7 @@ const SHARED: &str = "/shared";
 /// Folder of the root in which the host's own package manager runs, with the host's `/usr` mounted in it, and of the scanner's own indices.
 const INDICES: &str = "/indices";
 /// Repositories belong to others: nobody asks them more often.
-const REFRESH_MIN: SignedDuration = SignedDuration::from_mins(10);
+const REFRESH_MIN: Duration = Duration::from_mins(10);
 
 /// Scans one node, reports what it found, and does the work of one Job.
 #[derive(Parser, Debug)]
@@ -39,6 +39,9 @@ pub enum Action {
         /// Refresh package indices of the scanner's own when they are so old (6h, 90m); without it, those on the host's disk are read.
         #[arg(long, value_name = "AGE", value_parser = age)]
         refresh: Option<Duration>,
+        /// How long the first refresh may wait where the node's last report went by newer indices.
+        #[arg(long, value_name = "TIME", value_parser = time, default_value = "3m", hide = true)]
+        behind: Duration,
         /// Folder for these indices, and for the host's own package manager to run in: the host's /usr has to be mounted in it as `usr`.
         #[arg(long, value_name = "DIR", default_value = INDICES)]
         indices: PathBuf,
@@ -103,12 +106,15 @@ pub struct Job {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
-    let age: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let age = time(text)?;
     if age < REFRESH_MIN {
-        return Err(format!(
-            "repositories are asked every {} minutes at most",
-            REFRESH_MIN.as_mins()
-        ));
+        let minutes = REFRESH_MIN.as_secs() / 60;
+        return Err(format!("repositories are asked every {minutes} minutes at most"));
     }
-    Duration::try_from(age).map_err(|error| error.to_string())
+    Ok(age)
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(time).map_err(|error| error.to_string())
 }

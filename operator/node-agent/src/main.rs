@@ -18,10 +18,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let outcome = match args::Arguments::parse().action {
-        args::Action::Scan { root, out, watch, refresh, indices } => {
+        args::Action::Scan { root, out, watch, refresh, behind, indices } => {
             let chamber = Chamber::at(indices);
             let own = || Own::within(chamber.clone());
-            let refreshed = refresh.map(|every| Refreshed { own: own(), every });
+            let refreshed = refresh.map(|every| Refreshed { own: own(), every, behind });
             job::scan(&root, out, watch, &Means { chamber, refreshed })
         }
         args::Action::Report { r#in, node } => report::run(&r#in, node.as_deref())

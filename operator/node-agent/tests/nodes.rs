@@ -113,7 +113,7 @@ impl Scene {
         };
         let scan = container(
             "scan",
-            json!(["scan", "--watch", "--refresh=6h"]),
+            json!(["scan", "--watch", "--refresh=6h", "--behind=0s"]),
             json!({"runAsUser": 0, "runAsGroup": 65532, "allowPrivilegeEscalation": false,
                 "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"],
                 "add": ["DAC_READ_SEARCH", "KILL", "SETGID", "SETUID", "SYS_CHROOT", "SYS_PTRACE"]}}),

@@ -151,6 +151,37 @@ fn a_person_who_asks_for_a_scan_sees_what_was_published_since_the_last_refresh()
 }
 
 #[test]
+fn a_change_of_what_is_configured_of_repositories_alone_is_seen_by_the_scanner_that_stays() {
+    let Some(scene) = Scene::new("a_change_of_what_is_configured_of_repositories") else { return };
+    scene.publish("2");
+    let (report, log) = scene.refreshed();
+    assert_eq!(pending(&report), Some("2"), "{log}");
+    let share = Share::at(scene.host.shared());
+    let reported = |what: &str, wanted: Option<&str>| {
+        let start = clock::Moment::now();
+        while pending(&share.report().unwrap().unwrap()) != wanted {
+            assert!(start.elapsed() < Duration::from_mins(2), "{what} is seen");
+            clock::pause();
+        }
+    };
+    let folder = scene.host.at("etc/apt/preferences.d");
+    let pin = folder.join("alpha");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(&pin, "Package: alpha\nPin: version 1\nPin-Priority: 999\n").unwrap();
+    let running = scene.host.scan_on();
+    reported("a pin that was there", None);
+
+    // Nothing is installed, and no index fetched.
+    fs::remove_file(&pin).unwrap();
+    reported("its end", Some("2"));
+    fs::remove_dir(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::write(&pin, "Package: alpha\nPin: version 2\nPin-Priority: -1\n").unwrap();
+    reported("a pin in a folder that came later", None);
+    running.kill();
+}
+
+#[test]
 fn a_new_pod_reports_by_no_older_indices_than_the_last_and_says_so_where_no_repository_answers() {
     let Some(scene) = Scene::new("a_new_pod_reports_by_no_older_indices") else { return };
     // Older than any that are fetched here: times are told by the second.

@@ -420,7 +420,7 @@ impl Host {
 
     /// Begins to scan, and to refresh indices, until it is killed.
     pub fn scan_on(&self) -> Running {
-        self.begin_scan(&["--watch", "--refresh=6h"], PROGRAMS)
+        self.begin_scan(&["--watch", "--refresh=6h", "--behind=0s"], PROGRAMS)
     }
 
     fn begin_scan(&self, words: &[&str], programs: &str) -> Running {
