@@ -58,6 +58,7 @@ fn a_security_update_that_nothing_brings_is_due_from_its_first_report_and_then_l
                 package: "curl".into(),
                 from: "7.88.1-10+deb12u8".into(),
                 to: "7.88.1-10+deb12u14".into(),
+                held: true,
                 why: "an administrator holds the package back on the host".into(),
             }];
         }

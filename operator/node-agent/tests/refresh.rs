@@ -171,12 +171,15 @@ fn a_change_of_what_is_configured_of_repositories_alone_is_seen_by_the_scanner_t
     let running = scene.host.scan_on();
     reported("a pin that was there", None);
 
-    // Nothing is installed, and no index fetched.
-    fs::remove_file(&pin).unwrap();
+    // Nothing is installed.
+    let change = |script: &str| scene.host.change(&running, script);
+    change("rm etc/apt/preferences.d/alpha");
     reported("its end", Some("2"));
-    fs::remove_dir(&folder).unwrap();
-    fs::create_dir(&folder).unwrap();
-    fs::write(&pin, "Package: alpha\nPin: version 2\nPin-Priority: -1\n").unwrap();
+    change("rmdir etc/apt/preferences.d");
+    change(
+        "mkdir etc/apt/preferences.d; \
+         printf 'Package: alpha\nPin: version 2\nPin-Priority: -1\n' >etc/apt/preferences.d/alpha",
+    );
     reported("a pin in a folder that came later", None);
     running.kill();
 }

@@ -400,21 +400,3 @@ pub(super) fn table(page: &mut Page, headings: &[&str], rows: Vec<Vec<String>>) 
     }
     page.gap();
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_forecast_is_late_from_the_instant_that_it_named() {
-        let spec = serde_json::from_str(include_str!("../../tests/cluster/change-request.json"));
-        let mut object: ChangeRequest = spec.expect("a request");
-        let forecast = r#"{"forecast": {"finish": "2026-11-19T15:40:00Z"}}"#;
-        object.status = Some(serde_json::from_str(forecast).expect("a status"));
-        let line = request(&object);
-        let at = |text: &str| finish(&line, text.parse().expect("an instant"));
-        assert_eq!(at("2026-11-19T15:39:59Z"), "2026-11-19 15:40 UTC");
-        assert_eq!(at("2026-11-19T15:40:00Z"), "late");
-        assert_eq!(finish(&RequestLine { finish: None, ..line }, Timestamp::MAX), "-");
-    }
-}

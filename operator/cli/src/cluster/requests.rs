@@ -186,4 +186,19 @@ mod tests {
         let done = ChangeRequestStatus { phase: Some(Phase::Done), ..Default::default() };
         assert_eq!(shown(done), "");
     }
+
+    #[test]
+    fn a_forecast_is_late_from_the_instant_that_it_named() {
+        let object = include_str!("../../tests/cluster/change-request.json");
+        let mut request: ChangeRequest = serde_json::from_str(object).unwrap();
+        let line = line(&request);
+        assert_eq!(line.through(Timestamp::MAX), "-", "there is none");
+        request.status = Some(ChangeRequestStatus {
+            forecast: Some(forecast(Some("2026-11-19T13:40:00Z"), "the work")),
+            ..ChangeRequestStatus::default()
+        });
+        let at = |now: &str| super::line(&request).through(now.parse().unwrap());
+        assert_eq!(at("2026-11-19T15:39:59Z"), "2026-11-19 15:40");
+        assert_eq!(at("2026-11-19T15:40:00Z"), "late");
+    }
 }

@@ -418,6 +418,15 @@ impl Host {
         shared
     }
 
+    /// Runs a script of a shell in the root of a host in which something runs. What is written to [`Self::at`] then, nothing in it sees.
+    pub fn change(&self, running: &Running, script: &str) {
+        let target = format!("--target={}", running.0.id());
+        let script = format!("cd '{}'; {script}", self.folder.join("root").display());
+        let mut command = Command::new("nsenter");
+        let done = command.args([&target, "--mount", "sh", "-ec", &script]).status().unwrap();
+        assert!(done.success(), "{script}");
+    }
+
     /// Begins to scan, and to refresh indices, until it is killed.
     pub fn scan_on(&self) -> Running {
         self.begin_scan(&["--watch", "--refresh=6h", "--behind=0s"], PROGRAMS)
