@@ -3,13 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use hozen_access::Installation;
 use hozen_domain::units::{Uid, User};
 use kube::{Client, client::ClientBuilder};
 use serde_json::Value;
 use tokio::{
     sync::{Notify, watch},
-    task::{JoinError, JoinHandle, JoinSet},
+    task::{JoinError, JoinHandle},
 };
 
 use crate::{
@@ -182,8 +183,7 @@ pub async fn operate(
     let (all, keep) = (watch::channel(false), watch::channel(false));
     let probes = settings.listen.map(|listen| tokio::spawn(serve(listen, served, keep.1.clone())));
     let keeper = tokio::spawn(replica.keeper.run(keep.1.clone()));
-    // A task each: a large fleet is listed by as many threads as there are.
-    let watching = watches(&replica.watching).into_iter().collect();
+    let watching = tokio::spawn(join_all(watches(&replica.watching)));
     let observer = Observer::new(evaluators, Arc::clone(&replica.watching.wake));
     let decider = Decider::new(Parts {
         stores: replica.watching.stores,
@@ -274,7 +274,7 @@ impl Replica {
 struct Tasks {
     decider: JoinHandle<()>,
     keeper: JoinHandle<()>,
-    watching: JoinSet<()>,
+    watching: JoinHandle<Vec<()>>,
     policies: Option<JoinHandle<()>>,
     comparing: JoinHandle<()>,
     probes: Option<JoinHandle<std::io::Result<()>>>,
@@ -298,7 +298,7 @@ impl Tasks {
             biased;
             done = &mut self.decider => ended("the decider", done).and(Err(Error::Ended("the decider"))),
             done = &mut self.keeper => ended("the lease", done).and(Err(Error::Ended("the lease"))),
-            Some(done) = self.watching.join_next() => ended("a watch", done).and(Err(Error::Ended("a watch"))),
+            done = &mut self.watching => ended("the watches", done.map(|_| ())).and(Err(Error::Ended("the watches"))),
             // What they told last would stand for ever.
             done = if_any(&mut self.policies) => ended("the watch of policies", done).and(Err(Error::Ended("the watch of policies"))),
             done = &mut self.comparing => ended("the clocks", done).and(Err(Error::Ended("the clocks"))),
@@ -316,6 +316,7 @@ impl Drop for Tasks {
     fn drop(&mut self) {
         self.decider.abort();
         self.keeper.abort();
+        self.watching.abort();
         self.comparing.abort();
         if let Some(policies) = &self.policies {
             policies.abort();

@@ -76,7 +76,7 @@ pub async fn retry(cluster: &Cluster, asked: &OfRollout) -> Result<ExitCode, Fai
     let name = &asked.rollout;
     if rollout.status.as_ref().and_then(|status| status.ended).is_none() {
         return Err(ClusterError::Sense(format!(
-            "the rollout {name} has not ended: accept the failure, repair the system, or abort {name} first"
+            "the rollout {name} has not ended: accept what failed (hozen accept-failure), or end it (hozen abort {name}: what is done stays) and ask then"
         ))
         .into());
     }

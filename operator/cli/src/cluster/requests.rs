@@ -77,11 +77,16 @@ fn line(object: &ChangeRequest) -> RequestLine {
 }
 
 impl RequestLine {
+    fn is_watched(&self) -> bool {
+        self.phase == Some(Phase::Watching.to_string())
+    }
+
     /// Why it is not through yet, and until when; none: nobody has said so.
     fn waits(&self, now: Timestamp) -> Option<String> {
         let next = self.start.filter(|start| *start > now);
         let next = next.map(|start| format!("goes on {}", instant(start)));
-        let limit = self.limited_by.as_ref().map(|by| match (self.start, self.finish) {
+        let limit = self.limited_by.as_ref().filter(|_| !self.is_watched());
+        let limit = limit.map(|by| match (self.start, self.finish) {
             (None, None) => paint(BAD, format!("never through, as things stand: {by}")),
             (_, _) => paint(WAIT, format!("limited by {by}")),
         });
@@ -90,9 +95,10 @@ impl RequestLine {
         (!told.is_empty()).then(|| told.join("; "))
     }
 
-    /// When it is forecast to be through: a forecast whose time has come without that was wrong.
+    /// When it is forecast to be through: a forecast whose time has come without that was wrong. What is watched is through.
     fn through(&self, now: Timestamp) -> String {
         match self.finish {
+            Some(_) if self.is_watched() => "through".to_owned(),
             Some(at) if at <= now => "late".to_owned(),
             other => clock(other),
         }
@@ -200,5 +206,9 @@ mod tests {
         let at = |now: &str| super::line(&request).through(now.parse().unwrap());
         assert_eq!(at("2026-11-19T15:39:59Z"), "2026-11-19 15:40");
         assert_eq!(at("2026-11-19T15:40:00Z"), "late");
+        request.status.as_mut().unwrap().phase = Some(Phase::Watching);
+        let watched = super::line(&request);
+        assert_eq!(watched.through(Timestamp::MAX), "through");
+        assert_eq!(watched.waits(Timestamp::MAX), None, "nothing limits what is done");
     }
 }

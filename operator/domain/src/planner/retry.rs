@@ -60,7 +60,7 @@ impl fmt::Display for NoAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEnded => f.write_str(
-                "it has not ended: accept the failure (hozen accept-failure), or end it first (hozen abort)",
+                "it has not ended: accept what failed (hozen accept-failure), or end it (hozen abort: what is done stays) and ask then",
             ),
             Self::NotTried => f.write_str("nothing was tried in it: it has no rollout that ended"),
             Self::Exercise => {
@@ -101,7 +101,7 @@ pub(super) fn retry(desk: &Desk<'_>, planned: &mut Planned) {
                 &desk.baseline.name,
                 request.name.clone(),
                 format!(
-                    "{by} asked for another attempt: nothing that failed in it is still missing"
+                    "{by} asked for another attempt: nothing that failed in it is still missing and can be planned as things stand"
                 ),
             ));
             continue;
