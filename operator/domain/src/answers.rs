@@ -11,6 +11,7 @@ use crate::{
     activate,
     assess::Assessment,
     category::{Facts, category},
+    mitigation::NOTHING,
     node::Taint,
     plan::{Answers, ChangeType, Class, Plan, Reachable, RebootMethod, RebootPolicy},
     planner::worse,
@@ -168,6 +169,9 @@ fn uninstall(plan: &Plan, notices: &[&Notice]) -> String {
     }
     if let Some(notice) = notices.iter().find(|notice| notice.patch.uninstallable == Some(false)) {
         return format!("no: {} says that its fix cannot be uninstalled", notice.id);
+    }
+    if plan.node_classes().all(|class| class.transaction == NOTHING) {
+        return "nothing is installed that could be taken back".into();
     }
     match rollback(plan) {
         Reachable::Possible if plan.execution.failures.watched => format!(

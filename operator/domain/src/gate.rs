@@ -207,7 +207,12 @@ fn followed(
         return Next::to(Phase::Watching, "in force until the patch is proven");
     }
     if cursor.finished.is_some() {
-        return Next::to(Phase::Watching, "every system is done; gates are still read");
+        let back = put_back(world, request).count();
+        let done = match back {
+            0 => "every system is done".to_owned(),
+            back => format!("no system is left to be taken, {back} put back as it was"),
+        };
+        return Next::to(Phase::Watching, format!("{done}; gates are still read"));
     }
     if cursor.started.is_none() {
         return Next::to(Phase::Approved, "its rollout has not begun");
@@ -220,9 +225,9 @@ fn followed(
     Next::to(Phase::Running, "its rollout runs")
 }
 
-/// That not everything was done, and why nodes were put back.
-fn partly(world: &World, request: &ChangeRequest) -> String {
-    let put_back = world.nodes.values().filter_map(|node| match node.ended.get(&request.uid)? {
+/// Nodes that a request put back as they were, each with why.
+fn put_back<'w>(world: &'w World, request: &'w ChangeRequest) -> impl Iterator<Item = String> + 'w {
+    world.nodes.values().filter_map(|node| match node.ended.get(&request.uid)? {
         Ended::PutBack(_, failure) => Some(format!("{}: {}", node.name, failure.message)),
         Ended::Proven(_)
         | Ended::Failed(..)
@@ -230,8 +235,12 @@ fn partly(world: &World, request: &ChangeRequest) -> String {
         | Ended::Mitigated(_)
         | Ended::Lifted(_)
         | Ended::Exercised(_) => None,
-    });
-    let told: Vec<String> = put_back.take(PUT_BACK_TOLD_MAX).collect();
+    })
+}
+
+/// That not everything was done, and why nodes were put back.
+fn partly(world: &World, request: &ChangeRequest) -> String {
+    let told: Vec<String> = put_back(world, request).take(PUT_BACK_TOLD_MAX).collect();
     let ended = "ended, not everything done and proven";
     if told.is_empty() {
         return ended.to_owned();

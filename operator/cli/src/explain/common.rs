@@ -127,13 +127,23 @@ pub(super) fn left_out(outcome: &Outcome, answer: &mut Answer, about: impl Fn(&N
     answer.add(section);
 }
 
-/// How earlier changes ended on a system.
-pub(super) fn history(outcome: &Outcome, ended: &BTreeMap<Uid, Ended>) -> Section {
+/// How earlier changes ended on a system. `inactive`: since when it has not run what is installed on it.
+pub(super) fn history(
+    outcome: &Outcome,
+    ended: &BTreeMap<Uid, Ended>,
+    inactive: Option<&Timestamp>,
+) -> Section {
     let mut section = Section::new("earlier work");
     for (uid, ended) in ended {
         let request = outcome.world.requests.values().find(|request| request.uid == *uid);
         let name = request.map_or(uid.0.as_str(), |request| request.name.as_str());
         let (text, source) = match ended {
+            Ended::Proven(at) if inactive.is_some_and(|since| at >= since) => (
+                format!(
+                    "{at}: done, and proven by a scan; what it brought runs only after the restart or reboot that is due"
+                ),
+                "PROCESS 3.1",
+            ),
             Ended::Proven(at) => (format!("{at}: done, and proven by a scan"), "invariant 31"),
             Ended::Failed(at, failure) => {
                 (format!("{at}: failed: {}", failure.message), "invariant 32")

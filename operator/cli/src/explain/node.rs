@@ -24,7 +24,7 @@ pub(super) fn answer(outcome: &Outcome, name: &Name) -> Option<Answer> {
     answer.add(common::uncovered(&uncovered_on(&outcome.world, node)));
     answer.add(urgent(outcome, view));
     answer.add(transactions(outcome, node));
-    answer.add(common::history(outcome, &node.ended));
+    answer.add(common::history(outcome, &node.ended, outcome.world.inactive.get(&node.name)));
     if let Some(baseline) = view.holding.baseline() {
         let mut section = Section::new("requests that would change it");
         for request in common::open_requests(outcome, baseline) {

@@ -5,6 +5,7 @@ use hozen_domain::{
     approval::{self, Tally},
     forecast::{Assume, forecast},
     gate,
+    mitigation::NOTHING,
     model::{Outcome, Turn},
     plan::Class,
     request::{ChangeRequest, Phase},
@@ -146,7 +147,10 @@ fn does(outcome: &Outcome, request: &ChangeRequest) -> Section {
                     .flat_map(|transaction| transaction.changes.iter())
                     .map(common::change)
                     .collect();
-                let what = if changes.is_empty() {
+                let what = if class.transaction == NOTHING {
+                    let how = if class.reboot { "it reboots" } else { "units restart" };
+                    format!("no package changes, {how}")
+                } else if changes.is_empty() {
                     class.transaction.to_string()
                 } else {
                     crate::text::some_of(&changes, 8)

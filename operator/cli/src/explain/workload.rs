@@ -46,7 +46,7 @@ pub(super) fn answer(outcome: &Outcome, key: &Name) -> Option<Answer> {
             answer.add(common::urgent(outcome, baseline, set.missing()));
         }
     }
-    answer.add(common::history(outcome, &workload.ended));
+    answer.add(common::history(outcome, &workload.ended, None));
     let baselines: Vec<&Name> =
         view.containers.values().filter_map(|c| c.holding.baseline()).collect();
     common::left_out(outcome, &mut answer, |note| note.about == *key);
